@@ -1,0 +1,9 @@
+"""A zoo of probabilistic programs: five papers on disentangled representations as Pyro stories.
+
+The stories are in this package, the objectives that train them in `zoo.elbos`, what it takes to run one in `zoo.lab`;
+the guides are the package `guides`.
+"""
+
+from zoo.vae import VAE
+
+__all__ = ["VAE"]

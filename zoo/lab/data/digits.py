@@ -1,0 +1,23 @@
+"""scikit-learn's handwritten digits: real, bundled with the library, and so always at hand."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+from zoo.lab.data.dataset import Dataset, Split
+
+NUM_TEST = 297
+
+
+def digits(folder: Path, *, download: bool = False) -> Split:
+    """1,797 digits of 8 x 8 pixels with 17 grey levels: 1,500 to train on, 297 to test on, split with seed 0.
+
+    https://archive.ics.uci.edu/dataset/80 (its test part), CC BY 4.0. Nothing is read from `folder` or downloaded.
+    """
+    bunch = load_digits()
+    x = bunch.images.astype(np.uint8)[:, None]  # [1797, 1, 8, 8], 0 to 16
+    y = bunch.target.astype(np.int64)
+    order = np.random.default_rng(0).permutation(len(x))
+    test, train = order[:NUM_TEST], order[NUM_TEST:]
+    return Split(*(Dataset("digits", x[rows], y[rows], x_max=16.0) for rows in (train, test)))

@@ -1,0 +1,64 @@
+"""The plain variational autoencoder: the story that beta-VAE, beta-TCVAE and DIP-VAE share.
+
+Kingma & Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from zoo.likelihoods import bernoulli, check_data
+from zoo.program import data_plate, picklable_state, register
+
+
+class VAE(nn.Module):
+    """A code, and what it decodes to (Kingma & Welling 2014, arXiv:1312.6114).
+
+        z ~ Normal(0, I)             code    [B, z_dim]
+        x ~ Bernoulli(decoder(z))    pixels  [B, C, H, W]
+
+    Args:
+        decoder: codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
+        z_dim: units of the code.
+        likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
+        num_data: how many datapoints there are in all; needed once batches come with their index.
+
+    Raises:
+        TypeError, ValueError: as `zoo.likelihoods.check_data` and `zoo.program.data_plate` do.
+    """
+
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        z_dim: int,
+        likelihood: Callable[[Tensor], TorchDistribution] = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.register_buffer("loc", torch.zeros(z_dim), persistent=False)
+        self.register_buffer("scale", torch.ones(z_dim), persistent=False)
+
+    def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        register(self)
+        with data_plate(x, index, self.num_data):
+            z = pyro.sample("z", dist.Normal(self.loc, self.scale).to_event(1))
+            pixels = self.likelihood(self.decoder(z))
+            pixels = pixels.to_event(len(pixels.batch_shape) - (z.dim() - 1))
+            check_data(x, pixels)
+            return pyro.sample("x", pixels, obs=x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
