@@ -1,6 +1,5 @@
 """Data sets, one file per source, each a function from a folder to a `Split`."""
 
-import difflib
 import inspect
 import os
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 from zoo.lab.data.dataset import Batch, Dataset, Split
 from zoo.lab.data.digits import digits
 from zoo.lab.data.mnist import fashion_mnist, mnist
+from zoo.lab.naming import unknown
 
 __all__ = ["SOURCES", "Batch", "Dataset", "Split", "data_folder", "load"]
 
@@ -29,21 +29,15 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
     """The data set called `name`, with the options of its function in `SOURCES`.
 
     Raises:
-        KeyError: there is no such set; says which there are, and the nearest name.
+        LookupError: there is no such set; says which there are, and the nearest name.
         TypeError: the set has no such option.
         FileNotFoundError, ValueError: its files are missing or damaged.
     """
     if name not in SOURCES:
-        raise KeyError(unknown("data set", name, SOURCES))
+        raise LookupError(unknown("data set", name, SOURCES))
     source = SOURCES[name]
     known = set(inspect.signature(source).parameters) - {"folder", "download"}
     if wrong := set(options) - known:
         raise TypeError(f"data {name!r} has no option {sorted(wrong)}; it has {sorted(known)}")
     return source(data_folder(folder), download=download, **options)
 
-
-def unknown(what: str, name: str, there_are: Any) -> str:
-    """The message for a name that is not there: what there is, and the nearest."""
-    nearest = difflib.get_close_matches(name, list(there_are), n=1, cutoff=0.4)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
-    return f"unknown {what} {name!r}{hint} There are: {', '.join(sorted(there_are))}"
