@@ -94,7 +94,7 @@ class Dataset:
         Raises:
             ValueError: the batch is larger than the data, or not positive.
         """
-        self._check(batch_size)
+        self.check(batch_size)
         return self._shuffled(batch_size, seed, steps, start, labels, device)
 
     def _shuffled(
@@ -117,7 +117,7 @@ class Dataset:
         for index in torch.arange(len(self)).split(batch_size):
             yield self.batch(index, labels=labels, device=device)
 
-    def _check(self, batch_size: int) -> None:
+    def check(self, batch_size: int) -> None:
         if not 1 <= batch_size <= len(self):
             raise ValueError(
                 f"data {self.name!r}: a batch of {batch_size} out of {len(self)} datapoints; "

@@ -1,0 +1,169 @@
+"""The command line: python -m zoo list | story | train."""
+
+import inspect
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyro
+import torch
+import typer
+
+import zoo.elbos
+from zoo.lab import run, story
+from zoo.lab.data import SOURCES, load
+from zoo.lab.fit import find_device
+from zoo.lab.naming import unknown
+from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
+
+app = typer.Typer(
+    help="Five papers on disentangled representations as Pyro stories.", no_args_is_help=True, add_completion=False
+)
+
+RecipeName = Annotated[str, typer.Argument(help="A recipe; `list` shows them.", show_default=True)]
+DataName = Annotated[str | None, typer.Option("--data", help="A data set; the recipe's own when not given.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where data files are; ZOO_DATA, else ./data.")]
+Download = Annotated[bool, typer.Option("--download", help="Fetch data files that are missing.")]
+Knobs = Annotated[list[str] | None, typer.Option("--set", help="A knob of the recipe, as in --set beta=2; repeatable.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """What there is: recipes, objectives, data."""
+    print("recipes")
+    for name, recipe in RECIPES.items():
+        print(f"  {name:<20} {_first_line(recipe.build)}  [{recipe.paper}; {recipe.data}]")
+    print("\nobjectives (zoo.elbos)")
+    for objective in objectives():
+        print(f"  {objective.__name__:<20} {_first_line(objective)}")
+    print("\ndata")
+    for name, source in SOURCES.items():
+        print(f"  {name:<20} {_first_line(source)}")
+
+
+def objectives() -> list[type[zoo.elbos.TermwiseELBO]]:
+    """Every objective, in the order of zoo/elbos.py."""
+    classes = [value for value in vars(zoo.elbos).values() if inspect.isclass(value)]
+    return [c for c in classes if issubclass(c, zoo.elbos.TermwiseELBO) and c is not zoo.elbos.TermwiseELBO]
+
+
+@app.command("story")
+def story_(
+    name: RecipeName = DEFAULT,
+    data: DataName = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    knobs: Knobs = None,
+) -> None:
+    """Shows a recipe's story and guide, as their traces have them, and the objective that trains them."""
+    recipe = _recipe(name)
+    split = load(data or recipe.data, folder=data_dir, download=download)
+    experiment = recipe.build(split, **_parse(recipe, knobs or []))
+    print((inspect.getdoc(recipe.build) or "").split("Args:")[0])
+    print(story.show(experiment.model, experiment.guide, split.train.batch(torch.arange(1))))
+    print(f"\n{type(experiment.elbo).__name__}\n    {_first_line(type(experiment.elbo))}")
+
+
+@app.command()
+def train(
+    name: RecipeName = DEFAULT,
+    data: DataName = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    knobs: Knobs = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="How long; the recipe's own when not given.")] = None,
+    epochs: Annotated[float | None, typer.Option(min=0, help="How long, in passes over the training set.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; found when not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/RECIPE-DATA when not given.")] = None,
+) -> None:
+    """Trains a recipe, and leaves figures, pictures and weights in a folder."""
+    recipe = _recipe(name)
+    values = _parse(recipe, knobs or [])
+    where = find_device(device)
+    if lr is not None and not 0 < lr < float("inf"):
+        raise ValueError(f"--lr must be positive and finite, got {lr:g}")
+    split = load(data or recipe.data, folder=data_dir, download=download)
+    pyro.set_rng_seed(seed)
+    experiment = recipe.build(split, **values)
+    size = batch_size or experiment.batch_size
+    settings = run.Settings(
+        recipe=name,
+        knobs=values,
+        data=data or recipe.data,
+        data_options={},
+        steps=_steps(experiment, steps, epochs, len(split.train) // size),
+        batch_size=size,
+        lr=lr or experiment.lr,
+        seed=seed,
+        device=str(where),
+    )
+    split.train.check(size)
+    folder = run.new_folder(out) if out else run.free_folder(Path("runs"), f"{name}-{settings.data}".replace("/", "-"))
+    first = split.train.batch(torch.arange(1))
+    print(story.show(experiment.model, experiment.guide, first))
+    print(f"{type(experiment.elbo).__name__}\n    {_first_line(type(experiment.elbo))}\n")
+    command = shlex.join(["python", "-m", "zoo", *sys.argv[1:]])
+    evaluation = run.train(experiment, split, settings, folder, command=command)
+    print(f"\ntest set ({evaluation.num_data:,} datapoints), nats per datapoint")
+    print(f"  -ELBO {-evaluation.elbo:.2f}")
+    for site, value in evaluation.reconstruction.items():
+        print(f"  reconstruction of {site} {value:.2f}")
+    for site, kl in evaluation.kl.items():
+        print(f"  KL of {site} {kl.sum():.2f}")
+    print(f"\nthe run is in {folder}; begin with {folder / 'summary.md'}")
+
+
+def _steps(experiment: Experiment, steps: int | None, epochs: float | None, per_epoch: int) -> int:
+    if steps and epochs:
+        raise ValueError("give --steps or --epochs, not both")
+    if epochs:
+        return max(1, round(epochs * per_epoch))
+    return steps or experiment.steps
+
+
+def _recipe(name: str) -> Recipe:
+    if name not in RECIPES:
+        raise LookupError(unknown("recipe", name, RECIPES))
+    return RECIPES[name]
+
+
+def _parse(recipe: Recipe, knobs: list[str]) -> dict[str, Any]:
+    """name=value pairs, each read as the type of the knob's default."""
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(recipe.build).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    values = {}
+    for knob in knobs:
+        key, equals, text = knob.partition("=")
+        if not equals:
+            raise ValueError(f"--set {knob!r}: write it as name=value")
+        if key not in defaults:
+            raise LookupError(unknown("knob", key, defaults))
+        try:
+            values[key] = type(defaults[key])(text)
+        except ValueError:
+            raise ValueError(f"--set {knob!r}: {key} is of type {type(defaults[key]).__name__}") from None
+    return values
+
+
+def _first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").splitlines()[0]
+
+
+def main() -> None:
+    """Runs the command; what a person got wrong is said in one line, without a traceback."""
+    try:
+        app()
+    except (ValueError, TypeError, LookupError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

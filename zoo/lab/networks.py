@@ -1,0 +1,144 @@
+"""The papers' networks. Encoders are trunks (data to features), decoders map latents to a likelihood's parameters.
+
+An encoder says how many features it gives (`out_features`) and refuses data of another shape by name. A decoder takes
+any number of latents [..., size], concatenates them, and keeps every leading dimension: particles, samples, classes.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+
+class MLPEncoder(nn.Module):
+    """Fully connected layers on the flattened datapoint: [B, *shape] to [B, hidden[-1]].
+
+    2D Shapes (Higgins 2017): hidden=(1200, 1200).
+    """
+
+    def __init__(self, shape: Shape, *, hidden: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        self.out_features = hidden[-1]
+        self.layers = _dense([math.prod(shape), *hidden], activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Data [B, *shape] to features [B, out_features]."""
+        features: Tensor = self.layers(_expect(x, self.shape).flatten(1))
+        return features
+
+
+class MLPDecoder(nn.Module):
+    """Fully connected layers to the shape of a datapoint, linear at the end: latents [..., in_features] to [..., *shape].
+
+    2D Shapes (Higgins 2017): hidden=(1200, 1200, 1200), activation=nn.Tanh.
+    """
+
+    def __init__(
+        self, in_features: int, shape: Shape, *, hidden: Sequence[int], activation: type[nn.Module] = nn.ReLU
+    ) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        self.layers = nn.Sequential(
+            _dense([in_features, *hidden], activation), nn.Linear([in_features, *hidden][-1], math.prod(shape))
+        )
+
+    def forward(self, *latents: Tensor) -> Tensor:
+        """Latents, each [..., size], to [..., *shape]."""
+        out: Tensor = self.layers(torch.cat(latents, dim=-1))
+        return out.unflatten(-1, self.shape)
+
+
+# Channels of the maps between 4 x 4 convolutions of stride 2, by pixels: the papers' decoders do not mirror the encoders.
+ENCODER_CHANNELS = {28: (64, 128), 32: (32, 64, 64), 64: (32, 32, 64, 64)}
+DECODER_CHANNELS = {28: (128, 64), 32: (64, 32, 32), 64: (64, 64, 32, 32)}
+
+
+class ConvEncoder(nn.Module):
+    """4 x 4 convolutions of stride 2, then one dense layer, ReLU after each: [B, C, S, S] to [B, hidden].
+
+    64 pixels: 32, 32, 64, 64 channels (Joint-VAE, appendix B; DIP-VAE and Higgins 2017 the same). 32 pixels: 32, 64, 64,
+    as in Joint-VAE's code, which drops the second layer where its text drops the last. 28 pixels: 64, 128 (take
+    hidden=1024), since three halvings do not fit.
+    """
+
+    def __init__(self, shape: Shape, *, channels: Sequence[int] | None = None, hidden: int = 256) -> None:
+        super().__init__()
+        widths = [shape[0], *(channels or _channels(ENCODER_CHANNELS, shape))]
+        side = _smallest_side(shape, len(widths) - 1)
+        convolutions: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            convolutions += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        self.shape = tuple(shape)
+        self.out_features = hidden
+        self.layers = nn.Sequential(*convolutions, nn.Flatten(), nn.Linear(widths[-1] * side * side, hidden), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, S, S] to features [B, out_features]."""
+        features: Tensor = self.layers(_expect(x, self.shape))
+        return features
+
+
+class ConvDecoder(nn.Module):
+    """Two dense layers, then 4 x 4 transposed convolutions of stride 2, linear at the end: [..., in_features] to images.
+
+    64 pixels: maps of 64, 64, 32, 32 channels; 32 pixels: 64, 32, 32; 28 pixels: 128, 64 (Joint-VAE, appendix B).
+    """
+
+    def __init__(
+        self, in_features: int, shape: Shape, *, channels: Sequence[int] | None = None, hidden: int = 256
+    ) -> None:
+        super().__init__()
+        widths = [*(channels or _channels(DECODER_CHANNELS, shape)), shape[0]]
+        side = _smallest_side(shape, len(widths) - 1)
+        self.dense = nn.Sequential(
+            nn.Linear(in_features, hidden), nn.ReLU(), nn.Linear(hidden, widths[0] * side * side), nn.ReLU()
+        )
+        convolutions: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            convolutions += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        self.convolutions = nn.Sequential(nn.Unflatten(1, (widths[0], side, side)), *convolutions[:-1])
+
+    def forward(self, *latents: Tensor) -> Tensor:
+        """Latents, each [..., size], to [..., C, S, S]."""
+        dense: Tensor = self.dense(torch.cat(latents, dim=-1))
+        images: Tensor = self.convolutions(dense.flatten(0, -2))
+        return images.unflatten(0, dense.shape[:-1])
+
+
+def _dense(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
+    """Linear layers of these widths, each with its activation."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), activation()]
+    return nn.Sequential(*layers)
+
+
+def _channels(plan: dict[int, tuple[int, ...]], shape: Shape) -> tuple[int, ...]:
+    if shape[-1] not in plan:
+        raise ValueError(f"no paper has a convolutional network for {shape[-1]} pixels: give channels=, or resize to 28, 32 or 64")
+    return plan[shape[-1]]
+
+
+def _smallest_side(shape: Shape, halvings: int) -> int:
+    """The side of the smallest map, once `halvings` strides of 2 have been taken."""
+    if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2**halvings:
+        raise ValueError(
+            f"{halvings} convolutions of stride 2 need images [C, S, S] with S a multiple of {2**halvings}, "
+            f"got {list(shape)}: resize the images or give fewer channels"
+        )
+    return shape[1] // 2**halvings
+
+
+def _expect(x: Tensor, shape: Shape) -> Tensor:
+    """x, if it is [B, *shape] and of floats."""
+    if tuple(x.shape[1:]) != shape or not x.is_floating_point():
+        raise ValueError(
+            f"site 'x': the encoder takes floats of shape (B, {', '.join(map(str, shape))}), "
+            f"got {x.dtype} of shape {tuple(x.shape)}; reshape or convert the data, or build the encoder for it"
+        )
+    return x
