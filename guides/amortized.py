@@ -48,6 +48,7 @@ class Amortized(nn.Module):
             layers[site] = _layers(widths)
         self.trunk = trunk
         self.num_data = num_data
+        self.sites = tuple(heads)
         self.heads = nn.ModuleDict(heads)
         self.layers = nn.ModuleDict(layers)
 
@@ -63,7 +64,7 @@ class Amortized(nn.Module):
         features = self.trunk(x)
         values: dict[str, Tensor] = {}
         with data_plate(x, index, self.num_data):
-            for site in self.heads:
+            for site in self.sites:
                 values[site] = pyro.sample(site, self.posterior(site, features, values))
         return values
 
@@ -73,13 +74,12 @@ class Amortized(nn.Module):
 
 def _out_features(trunk: nn.Module) -> int:
     """The width of the trunk's features, from the trunk itself or from the last layer that has one."""
-    widths = [module.out_features for module in trunk.modules() if hasattr(module, "out_features")]
+    widths: list[Any] = [module.out_features for module in trunk.modules() if hasattr(module, "out_features")]
     if not widths:
         raise ValueError(
             "the trunk does not say how many features it gives: set trunk.out_features to the width of its output"
         )
-    own = getattr(trunk, "out_features", widths[-1])
-    return int(own)
+    return int(getattr(trunk, "out_features", widths[-1]))
 
 
 def _layers(widths: list[int]) -> nn.Sequential:

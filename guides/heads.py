@@ -53,7 +53,7 @@ class MeanField(Head):
 
 
 class FullRank(Head):
-    """A multivariate normal, from its mean and the Cholesky factor L of its covariance (log diagonal, then below it)."""
+    """A multivariate normal, from its mean and the Cholesky factor of its covariance: log diagonal, then below it."""
 
     rows: Tensor
     cols: Tensor
@@ -81,9 +81,7 @@ class Concrete(Head):
 
     temperature: Tensor
 
-    def __init__(
-        self, size: int, *, temperature: float, given: Sequence[str] = (), hidden: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, size: int, *, temperature: float, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
         super().__init__(size, size, given, hidden)
         if size < 2:
             raise ValueError(f"Concrete: a categorical needs at least 2 classes, got {size}")

@@ -18,7 +18,9 @@ from zoo.lab.naming import unknown
 from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
 
 app = typer.Typer(
-    help="Five papers on disentangled representations as Pyro stories.", no_args_is_help=True, add_completion=False
+    help="Five papers on disentangled representations as Pyro stories.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 RecipeName = Annotated[str, typer.Argument(help="A recipe; `list` shows them.", show_default=True)]

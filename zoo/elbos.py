@@ -1,6 +1,6 @@
 """The objectives, one small class per paper, side by side.
 
-Every term is in nats per datapoint, signed, and maximised; the loss is minus the sum of the terms. Every class is final.
+Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,8 +31,8 @@ class ELBO(TermwiseELBO):
 class BetaVAE(TermwiseELBO):
     """beta-VAE: E_q[log p(x | z)] - beta KL(q(z | x) || p(z)).
 
-    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. The ELBO of the two programs in which
-    the latent sites are scaled by beta. A bound on log p(x) for beta >= 1; beta = 1 is the ELBO.
+    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. It is the ELBO of the two programs
+    with their latent sites scaled by beta. A bound on log p(x) for beta >= 1; beta = 1 is the ELBO.
 
     Args:
         beta: one for all latent sites, or a mapping from site to beta in which an absent site keeps 1.
@@ -44,7 +44,11 @@ class BetaVAE(TermwiseELBO):
     beta = Hyperparameter()
 
     def __init__(
-        self, *, beta: float | Mapping[str, float], kl: Literal["closed", "sampled"] = "closed", num_particles: int = 1
+        self,
+        *,
+        beta: float | Mapping[str, float],
+        kl: Literal["closed", "sampled"] = "closed",
+        num_particles: int = 1,
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
         self.beta = beta

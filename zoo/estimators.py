@@ -1,9 +1,9 @@
 """Numbers from distributions and samples: tensors in, tensors out, in nats. Imports torch alone."""
 
-import torch
+from typing import Any
+
 from torch import Tensor
 from torch.distributions import (
-    Distribution,
     Independent,
     MultivariateNormal,
     Normal,
@@ -14,7 +14,7 @@ from torch.distributions import (
 )
 
 
-def closed_kl(q: Distribution, p: Distribution) -> Tensor:
+def closed_kl(q: Any, p: Any) -> Tensor:
     """KL(q || p) in closed form, unit by unit where both factorise.
 
     For relaxed one-hot categoricals it is the KL of the underlying categoricals, which is at most log K for a uniform
@@ -36,7 +36,7 @@ def closed_kl(q: Distribution, p: Distribution) -> Tensor:
     return kl_divergence(q, p).unsqueeze(-1)
 
 
-def sampled_kl(q: Distribution, p: Distribution, value: Tensor) -> Tensor:
+def sampled_kl(q: Any, p: Any, value: Tensor) -> Tensor:
     """log q(value) - log p(value), unit by unit where both factorise: one draw's estimate of KL(q || p).
 
     Returns:
@@ -55,11 +55,9 @@ def sampled_kl(q: Distribution, p: Distribution, value: Tensor) -> Tensor:
     return (q.log_prob(value) - p.log_prob(value)).unsqueeze(-1)
 
 
-def _factorise_alike(q: Distribution, p: Distribution) -> bool:
+def _factorise_alike(q: Any, p: Any) -> bool:
     """Whether both are independent over all units of the same event."""
-    return all(
-        isinstance(d, Independent) and d.reinterpreted_batch_ndims == len(d.event_shape) for d in (q, p)
-    )
+    return all(isinstance(d, Independent) and d.reinterpreted_batch_ndims == len(d.event_shape) for d in (q, p))
 
 
 @register_kl(MultivariateNormal, Independent)

@@ -2,7 +2,8 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
@@ -64,6 +65,8 @@ class Hyperparameter:
         elbo.beta = 2.0              # replaces the tensor, so a backward pass under way keeps the old one
         elbo.beta = {"z": 4.0}       # where the objective takes one per site
 
+    A tensor is taken as it is, unchecked: that is how a compiled step hands one in.
+
     Args:
         low: the least value that makes sense.
     """
@@ -79,18 +82,32 @@ class Hyperparameter:
 
     def __set__(self, instance: Any, value: float | Tensor | Mapping[str, float | Tensor]) -> None:
         if isinstance(value, Mapping):
-            tensors: Any = {site: self._tensor(instance, number, f"[{site!r}]") for site, number in value.items()}
+            checked: Any = {site: self._check(instance, number, f"[{site!r}]") for site, number in value.items()}
         else:
-            tensors = self._tensor(instance, value)
-        instance.__dict__[self.name] = tensors
+            checked = self._check(instance, value)
+        instance.__dict__[self.name] = checked
 
-    def _tensor(self, instance: Any, value: float | Tensor, key: str = "") -> Tensor:
-        number = float(value)
-        if not math.isfinite(number) or number < self.low:
+    def _check(self, instance: Any, value: float | Tensor, key: str = "") -> Tensor:
+        if isinstance(value, Tensor):
+            return value
+        if not math.isfinite(value) or value < self.low:
             raise ValueError(
-                f"{type(instance).__name__}: {self.name}{key} must be finite and at least {self.low:g}, got {number:g}"
+                f"{type(instance).__name__}: {self.name}{key} must be finite and at least {self.low:g}, got {value:g}"
             )
-        return torch.tensor(number)
+        return torch.tensor(float(value))
+
+
+class Statistic:
+    """A running statistic: a tensor that a pass reads and replaces, without gradient; None before the first pass."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else instance.__dict__.get(self.name)
+
+    def __set__(self, instance: Any, value: Tensor | None) -> None:
+        instance.__dict__[self.name] = None if value is None else value.detach()
 
 
 class TermwiseELBO(pyro.infer.ELBO):
@@ -137,20 +154,36 @@ class TermwiseELBO(pyro.infer.ELBO):
             raise RuntimeError("there is no pass to report on yet: evaluate the loss first")
         return self._report
 
-    def state_dict(self) -> dict[str, Any]:
-        """The hyperparameters as they stand."""
-        return {name: getattr(self, name) for name in self._hyperparameters()}
+    def state_dict(self) -> dict[str, Tensor]:
+        """The hyperparameters and running statistics as they stand; one per site is called name.site."""
+        state: dict[str, Tensor] = {}
+        for name in self._state_names():
+            value = getattr(self, name)
+            if isinstance(value, Mapping):
+                state.update({f"{name}.{site}": number for site, number in value.items()})
+            elif value is not None:
+                state[name] = value
+        return state
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes hyperparameters from `state_dict()` of an objective of the same class."""
-        names = self._hyperparameters()
-        if set(state) != set(names):
-            raise ValueError(f"{type(self).__name__} has the hyperparameters {names}, the state has {sorted(state)}")
-        for name, value in state.items():
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Takes over the `state_dict()` of an objective of the same class.
+
+        Raises:
+            ValueError: the state has other names.
+        """
+        loaded: dict[str, Any] = dict.fromkeys(self._state_names())
+        for key, value in state.items():
+            name, _, site = key.partition(".")
+            if name not in loaded:
+                raise ValueError(f"{type(self).__name__} has the state {list(loaded)}, and no {key!r}")
+            loaded[name] = {**(loaded[name] or {}), site: value} if site else value
+        for name, value in loaded.items():
+            if value is None and isinstance(vars(type(self))[name], Hyperparameter):
+                raise ValueError(f"the state has no {name!r}, which {type(self).__name__} needs")
             setattr(self, name, value)
 
-    def _hyperparameters(self) -> list[str]:
-        return sorted(name for name, value in vars(type(self)).items() if isinstance(value, Hyperparameter))
+    def _state_names(self) -> list[str]:
+        return [name for name, value in vars(type(self)).items() if isinstance(value, (Hyperparameter, Statistic))]
 
     # One pass, in Pyro's vocabulary.
 
@@ -198,7 +231,8 @@ class TermwiseELBO(pyro.infer.ELBO):
         """Writes the unweighted nats per datapoint on every site."""
         draws = _num_data(model_trace) * self.num_particles
         for _, site in observed(model_trace):
-            log_prob = _attempt(site, lambda site=site: site["fn"].log_prob(site["value"]))
+            with _naming(site):
+                log_prob = site["fn"].log_prob(site["value"])
             site["nats"] = _sum_to_units(log_prob.unsqueeze(-1), site).sum() / draws
         for name, site in latent(guide_trace):
             if torch.is_grad_enabled() and not site["fn"].has_rsample:
@@ -207,7 +241,8 @@ class TermwiseELBO(pyro.infer.ELBO):
                     "guide; take a relaxed head such as Concrete, or observe the site"
                 )
             prior = model_trace.nodes[name]["fn"] if name in model_trace else None
-            kl = _attempt(site, lambda site=site, prior=prior: self._site_kl(site["fn"], prior, site["value"]))
+            with _naming(site):
+                kl = self._site_kl(site["fn"], prior, site["value"])
             site["nats"] = _sum_to_units(kl, site) / draws
 
     def _site_kl(self, q: Any, p: Any, value: Tensor) -> Tensor:
@@ -243,9 +278,7 @@ def observed(trace: Trace) -> list[tuple[str, Site]]:
 
 def latent(trace: Trace) -> list[tuple[str, Site]]:
     """The sites that were sampled, by name."""
-    return [
-        (name, site) for name, site in trace.nodes.items() if site["type"] == "sample" and not site["is_observed"]
-    ]
+    return [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample" and not site["is_observed"]]
 
 
 def _num_data(model_trace: Trace) -> int:
@@ -269,10 +302,11 @@ def _sum_to_units(values: Tensor, site: Site) -> Tensor:
     return scaled.reshape(-1, scaled.shape[-1]).sum(0)
 
 
-def _attempt(site: Site, score: Callable[[], Tensor]) -> Tensor:
-    """Scores a site; what goes wrong is said with the site's name."""
+@contextmanager
+def _naming(site: Site) -> Iterator[None]:
+    """What goes wrong in scoring a site is said with the site's name."""
     try:
-        return score()
+        yield
     except ValueError as error:
         raise ValueError(f"site {site['name']!r}: {error}") from error
 

@@ -100,7 +100,8 @@ def arguments(batch: Batch) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
-    return Batch(*(part if part is None else part.to(device, non_blocking=True) for part in batch))
+    y = None if batch.y is None else batch.y.to(device, non_blocking=True)
+    return Batch(batch.x.to(device, non_blocking=True), y, batch.index.to(device, non_blocking=True))
 
 
 def _trial(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) -> None:
@@ -110,18 +111,26 @@ def _trial(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch)
     comes after.
     """
     args, kwargs = arguments(batch)
+    state = elbo.state_dict()
     devices = [batch.x.device] if batch.x.is_cuda else []
-    with torch.random.fork_rng(devices), poutine.block(), pyro.validation_enabled(), torch.no_grad(), _OwnParameters():
+    with (
+        torch.random.fork_rng(devices),
+        poutine.block(),
+        pyro.validation_enabled(),
+        torch.no_grad(),
+        _OwnParameters(),
+    ):
         poutine.trace(model).get_trace(*args, **kwargs).compute_log_prob()
         with torch.enable_grad():
             elbo.differentiable_loss(model, guide, *args, **kwargs)
+    elbo.load_state_dict(state)
 
 
 class _OwnParameters(Messenger):
     """Answers every `pyro.param` with the module's own tensor, so that the global store is not involved."""
 
     def _pyro_param(self, msg: dict[str, Any]) -> None:
-        name, value = msg["args"][:2] if len(msg["args"]) > 1 else (msg["name"], None)
+        value = msg["args"][-1]  # the initial one, if the statement has one
         if isinstance(value, nn.Parameter):
             msg.update(value=value, done=True, stop=True)
 

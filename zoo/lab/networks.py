@@ -33,7 +33,7 @@ class MLPEncoder(nn.Module):
 
 
 class MLPDecoder(nn.Module):
-    """Fully connected layers to the shape of a datapoint, linear at the end: latents [..., in_features] to [..., *shape].
+    """Fully connected layers, linear at the end: latents [..., in_features] to [..., *shape].
 
     2D Shapes (Higgins 2017): hidden=(1200, 1200, 1200), activation=nn.Tanh.
     """
@@ -44,7 +44,8 @@ class MLPDecoder(nn.Module):
         super().__init__()
         self.shape = tuple(shape)
         self.layers = nn.Sequential(
-            _dense([in_features, *hidden], activation), nn.Linear([in_features, *hidden][-1], math.prod(shape))
+            _dense([in_features, *hidden], activation),
+            nn.Linear([in_features, *hidden][-1], math.prod(shape)),
         )
 
     def forward(self, *latents: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ class MLPDecoder(nn.Module):
         return out.unflatten(-1, self.shape)
 
 
-# Channels of the maps between 4 x 4 convolutions of stride 2, by pixels: the papers' decoders do not mirror the encoders.
+# Channels of the maps between 4 x 4 convolutions of stride 2, by pixels; the decoders do not mirror the encoders.
 ENCODER_CHANNELS = {28: (64, 128), 32: (32, 64, 64), 64: (32, 32, 64, 64)}
 DECODER_CHANNELS = {28: (128, 64), 32: (64, 32, 32), 64: (64, 64, 32, 32)}
 
@@ -61,8 +62,8 @@ DECODER_CHANNELS = {28: (128, 64), 32: (64, 32, 32), 64: (64, 64, 32, 32)}
 class ConvEncoder(nn.Module):
     """4 x 4 convolutions of stride 2, then one dense layer, ReLU after each: [B, C, S, S] to [B, hidden].
 
-    64 pixels: 32, 32, 64, 64 channels (Joint-VAE, appendix B; DIP-VAE and Higgins 2017 the same). 32 pixels: 32, 64, 64,
-    as in Joint-VAE's code, which drops the second layer where its text drops the last. 28 pixels: 64, 128 (take
+    64 pixels: 32, 32, 64, 64 channels (Joint-VAE, appendix B; Higgins 2017 the same). 32 pixels: 32, 64, 64, as in
+    Joint-VAE's code, which drops the second layer where its text drops the last. 28 pixels: 64, 128 (take
     hidden=1024), since three halvings do not fit.
     """
 
@@ -84,7 +85,7 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """Two dense layers, then 4 x 4 transposed convolutions of stride 2, linear at the end: [..., in_features] to images.
+    """Two dense layers, then 4 x 4 transposed convolutions of stride 2, linear at the end.
 
     64 pixels: maps of 64, 64, 32, 32 channels; 32 pixels: 64, 32, 32; 28 pixels: 128, 64 (Joint-VAE, appendix B).
     """
@@ -120,7 +121,9 @@ def _dense(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
 
 def _channels(plan: dict[int, tuple[int, ...]], shape: Shape) -> tuple[int, ...]:
     if shape[-1] not in plan:
-        raise ValueError(f"no paper has a convolutional network for {shape[-1]} pixels: give channels=, or resize to 28, 32 or 64")
+        raise ValueError(
+            f"no paper has a convolutional network for {shape[-1]} pixels: give channels=, or resize to 28, 32 or 64"
+        )
     return plan[shape[-1]]
 
 

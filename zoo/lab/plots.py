@@ -38,7 +38,7 @@ def traversals(
     kl, size = evaluation.kl[site], start[site].shape[-1]
     ranked = len(kl) == size  # a family that couples its units has one KL for them all
     units = (kl.argsort(descending=True) if ranked else torch.arange(size))[:10].tolist()
-    values = torch.linspace(-3, 3, 11)
+    values = torch.arange(-3.0, 3.5, 0.5)
     rows = []
     for unit in units:
         latents = {name: value.repeat(len(values), 1) for name, value in start.items()}
@@ -48,7 +48,7 @@ def traversals(
         torch.stack(rows),
         path,
         row_labels=[f"{site}[{unit}]" + (f"  {kl[unit]:.2f} nats" if ranked else "") for unit in units],
-        column_labels=[f"{value:.1f}" for value in values.tolist()],
+        column_labels=[f"{value:g}" for value in values.tolist()],
         title="One unit at a time" + (", most informative first" if ranked else ""),
     )
 
@@ -69,7 +69,7 @@ def kl_bars(evaluation: Evaluation, path: Path) -> None:
     axes.margins(x=0.12)
     axes.set_xlabel("KL(q || p), nats per datapoint, test set")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight")
 
 
 def _save_sheet(
@@ -97,7 +97,7 @@ def _save_sheet(
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=9, loc="left")
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight")
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -91,7 +91,10 @@ def _pair(data: Dataset, z_dim: int, network: str) -> tuple[VAE, Amortized]:
     trunk: nn.Module
     decoder: nn.Module
     if network == "mlp":
-        trunk, decoder = MLPEncoder(data.shape, hidden=(400, 400)), MLPDecoder(z_dim, data.shape, hidden=(400, 400))
+        trunk, decoder = (
+            MLPEncoder(data.shape, hidden=(400, 400)),
+            MLPDecoder(z_dim, data.shape, hidden=(400, 400)),
+        )
     elif network == "conv":
         hidden = 1024 if data.shape[-1] == 28 else 256
         trunk, decoder = ConvEncoder(data.shape, hidden=hidden), ConvDecoder(z_dim, data.shape, hidden=hidden)

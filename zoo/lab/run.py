@@ -73,7 +73,13 @@ def free_folder(parent: Path, stem: str) -> Path:
 
 
 def train(
-    experiment: Experiment, data: Split, settings: Settings, folder: Path, *, command: str, progress: bool = True
+    experiment: Experiment,
+    data: Split,
+    settings: Settings,
+    folder: Path,
+    *,
+    command: str,
+    progress: bool = True,
 ) -> Evaluation:
     """Trains the experiment, and leaves in `folder` what a reader wants to know of it.
 
@@ -102,7 +108,13 @@ def train(
         curve = _Curve(file, bar)
         try:
             for step, report in fit(
-                model, guide, elbo, batches, lr=settings.lr, optimizer=experiment.optimizer, device=settings.device
+                model,
+                guide,
+                elbo,
+                batches,
+                lr=settings.lr,
+                optimizer=experiment.optimizer,
+                device=settings.device,
             ):
                 curve.add(step, report)
                 if experiment.schedule:

@@ -14,7 +14,8 @@ from zoo.termwise import family
 
 # name ~ Family(arguments)    meaning    [shape]
 _LINE = re.compile(
-    r"^\s+(?P<name>\w+) (?P<relation>[~=]) (?P<expression>\S.*?\)?)(?:\s{2,}(?P<meaning>[^\[]*?))?\s{2,}(?P<shape>\[.*\])\s*$"
+    r"^\s+(?P<name>\w+) (?P<relation>[~=]) (?P<expression>\S.*?)"
+    r"(?:\s{2,}(?P<meaning>[^\[]*?))?\s{2,}(?P<shape>\[.*\])\s*$"
 )
 
 
@@ -74,7 +75,13 @@ def show(model: nn.Module, guide: nn.Module, batch: Batch) -> str:
         for line in lines:
             own = telling.get(line.name) if program is model else None
             # The docstring's words where they name the family that ran; a swapped likelihood has its own.
-            words = own.expression if own and line.family in ("", own.family) else f"{line.expression}(guide(x))" if program is guide else f"{line.expression}(...)"
+            words = (
+                own.expression
+                if own and line.family in ("", own.family)
+                else f"{line.expression}(guide(x))"
+                if program is guide
+                else f"{line.expression}(...)"
+            )
             meaning = " ".join(filter(None, (own.meaning.strip() if own else "", line.meaning and "(observed)")))
             rows.append((f"{line.name} {line.relation} {words}", meaning, line.shape))
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]

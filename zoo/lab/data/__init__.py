@@ -40,4 +40,3 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
     if wrong := set(options) - known:
         raise TypeError(f"data {name!r} has no option {sorted(wrong)}; it has {sorted(known)}")
     return source(data_folder(folder), download=download, **options)
-

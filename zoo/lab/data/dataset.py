@@ -65,7 +65,11 @@ class Dataset:
         """The datapoints at `index` [B], as floats on `device`; bytes travel as bytes."""
         rows = index.numpy()
         x = torch.from_numpy(self.x[rows]).to(device)
-        x = x.to(torch.get_default_dtype()).div_(self.x_max) if x.dtype == torch.uint8 else x.to(torch.get_default_dtype())
+        x = (
+            x.to(torch.get_default_dtype()).div_(self.x_max)
+            if x.dtype == torch.uint8
+            else x.to(torch.get_default_dtype())
+        )
         y = torch.from_numpy(self.y[rows]).to(device, torch.int64) if labels and self.y is not None else None
         return Batch(x, y, index.to(device))
 
@@ -98,7 +102,13 @@ class Dataset:
         return self._shuffled(batch_size, seed, steps, start, labels, device)
 
     def _shuffled(
-        self, batch_size: int, seed: int, steps: int | None, start: int, labels: bool, device: str | torch.device
+        self,
+        batch_size: int,
+        seed: int,
+        steps: int | None,
+        start: int,
+        labels: bool,
+        device: str | torch.device,
     ) -> Iterator[Batch]:
         per_epoch = len(self) // batch_size
         step, epoch = start, -1
@@ -110,9 +120,7 @@ class Dataset:
             yield self.batch(order[at : at + batch_size], labels=labels, device=device)
             step += 1
 
-    def in_order(
-        self, batch_size: int, *, labels: bool = False, device: str | torch.device = "cpu"
-    ) -> Iterator[Batch]:
+    def in_order(self, batch_size: int, *, labels: bool = False, device: str | torch.device = "cpu") -> Iterator[Batch]:
         """Every datapoint once, in order; the last batch may be smaller."""
         for index in torch.arange(len(self)).split(batch_size):
             yield self.batch(index, labels=labels, device=device)

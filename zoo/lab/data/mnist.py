@@ -19,7 +19,12 @@ def fashion_mnist(folder: Path, *, size: int = 28, download: bool = False) -> Sp
     return _load("fashion-mnist", datasets.FashionMNIST, folder, size, download)
 
 
-FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 
 def _load(name: str, source: type[datasets.MNIST], folder: Path, size: int, download: bool) -> Split:

@@ -1,0 +1,138 @@
+"""Generative factors: which value of each factor every datapoint has, and which datapoints have which values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from zoo.lab.naming import unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """The factors behind a set; each has finitely many values, and its class says which one, from 0.
+
+    Attributes:
+        names: one per factor, [F].
+        values: per factor the values that its classes stand for, [size].
+        table: the classes of every datapoint, [N, F]; None where the set is the whole grid in order, the last factor
+            varying fastest, and the classes follow from the index.
+
+    Raises:
+        ValueError: a name is there twice, a factor has no value, or the table does not fit the values.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[np.ndarray, ...]
+    table: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.names)) != len(self.names) or len(self.names) != len(self.values):
+            raise ValueError(f"factors need one name each, got {self.names} for {len(self.values)} factors")
+        if empty := [name for name, size in zip(self.names, self.sizes, strict=True) if size == 0]:
+            raise ValueError(f"factors {empty} have no values")
+        if self.table is None:
+            return
+        if self.table.ndim != 2 or self.table.shape[1] != len(self.names):
+            raise ValueError(f"factors: expected a table [N, {len(self.names)}], got {self.table.shape}")
+        if ((self.table < 0) | (self.table >= self.sizes)).any():
+            raise ValueError(f"factors: the table has classes outside 0 to size - 1, the sizes being {self.sizes}")
+
+    @classmethod
+    def grid(cls, values: Mapping[str, Any]) -> "Factors":
+        """Every combination of the given values once, the last factor varying fastest."""
+        return cls(tuple(values), tuple(np.asarray(v) for v in values.values()))
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Any]) -> "Factors":
+        """From each factor's value at every datapoint, [N]; its classes are the values that occur, sorted.
+
+        Raises:
+            ValueError: the columns differ in length.
+        """
+        lengths = {name: len(column) for name, column in columns.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"factors need one value per datapoint each, got {lengths}")
+        pairs = [np.unique(np.asarray(column), return_inverse=True) for column in columns.values()]
+        return cls(tuple(columns), tuple(v for v, _ in pairs), np.stack([c for _, c in pairs], axis=1))
+
+    def __len__(self) -> int:
+        return prod(self.sizes) if self.table is None else len(self.table)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many values each factor has, [F]."""
+        return tuple(len(values) for values in self.values)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """The classes of every datapoint, [N, F]."""
+        return self.at(np.arange(len(self)))
+
+    def at(self, index: Any) -> np.ndarray:
+        """The classes [..., F] of the datapoints at `index` [...].
+
+        Raises:
+            IndexError: there is no such datapoint.
+        """
+        index = np.asarray(index)
+        if index.size and not (index.min() >= 0 and index.max() < len(self)):
+            raise IndexError(f"datapoints go from 0 to {len(self) - 1}, got {index.min()} to {index.max()}")
+        if self.table is not None:
+            return self.table[index]
+        return np.stack(np.unravel_index(index, self.sizes), axis=-1)
+
+    def values_at(self, index: Any) -> np.ndarray:
+        """The values [..., F] of the datapoints at `index` [...]."""
+        classes = self.at(index)
+        return np.stack([values[classes[..., f]] for f, values in enumerate(self.values)], axis=-1)
+
+    def index(self, classes: Any) -> np.ndarray:
+        """Where the datapoints with these classes [..., F] are, [...]: the inverse of `at`.
+
+        Raises:
+            ValueError: the set is no whole grid, or a class is out of range.
+        """
+        if self.table is not None:
+            raise ValueError("only in a whole grid do the classes tell the datapoint; use sample(fixed=...)")
+        try:
+            return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(np.asarray(classes), -1, 0)), self.sizes))
+        except ValueError as error:
+            raise ValueError(f"classes must lie within the sizes {self.sizes} of {self.names}: {error}") from error
+
+    def sample(self, count: int, *, fixed: Mapping[str, int] | None = None, seed: Any = 0) -> np.ndarray:
+        """Datapoints [count], uniformly and with replacement among those whose factors have the `fixed` classes.
+
+        Args:
+            count: how many.
+            fixed: factor name to class; the others vary.
+            seed: whatever `numpy.random.default_rng` takes, a generator included.
+
+        Raises:
+            LookupError: there is no such factor.
+            ValueError: it has no such class, or no datapoint has these classes together.
+        """
+        fixed = fixed or {}
+        for name, c in fixed.items():
+            if name not in self.names:
+                raise LookupError(unknown("factor", name, self.names))
+            if not 0 <= c < (size := self.sizes[self.names.index(name)]):
+                raise ValueError(f"factor {name!r} has classes 0 to {size - 1}, got {c}")
+        rng = np.random.default_rng(seed)
+        if self.table is None:
+            draws = [
+                np.full(count, fixed[name]) if name in fixed else rng.integers(size, size=count)
+                for name, size in zip(self.names, self.sizes, strict=True)
+            ]
+            return self.index(np.stack(draws, axis=-1))
+        columns = [self.names.index(name) for name in fixed]
+        there = np.flatnonzero((self.table[:, columns] == list(fixed.values())).all(axis=1))
+        if not len(there):
+            raise ValueError(f"no datapoint has the classes {dict(fixed)}")
+        return there[rng.integers(len(there), size=count)]
+
+    def subset(self, rows: np.ndarray) -> "Factors":
+        """The factors of some datapoints; every factor keeps all its values."""
+        return replace(self, table=self.at(rows))
