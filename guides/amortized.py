@@ -54,7 +54,7 @@ class Amortized(nn.Module):
 
     def posterior(self, site: str, features: Tensor, given: dict[str, Tensor]) -> TorchDistribution:
         """q(site | features, given): features [..., out_features] and earlier sites' values [..., size]."""
-        head = self.heads[site]
+        head: Any = self.heads[site]
         inputs = torch.cat(_broadcast([features, *(given[name] for name in head.given)]), dim=-1)
         return head(self.layers[site](inputs))
 
