@@ -11,7 +11,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo.handlers import ScaleSites
-from zoo.termwise import Hyperparameter, Report, TermwiseELBO, latent, observed, weighted
+from zoo.termwise import Hyperparameter, Report, TermwiseELBO, known_sites, latent, observed, weighted
 
 __all__ = ["ELBO", "BetaVAE", "Report", "TermwiseELBO"]
 
@@ -59,6 +59,8 @@ class BetaVAE(TermwiseELBO):
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """As the ELBO's, under the scaled sites."""
+        if not isinstance(self.beta, Tensor):
+            known_sites("beta", self.beta, guide_trace)
         return elbo_terms(model_trace, guide_trace)
 
 

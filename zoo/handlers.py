@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
+from torch.distributions import constraints
 
 
 class ScaleSites(Messenger):
@@ -31,3 +33,36 @@ class ScaleSites(Messenger):
         if weight is not None:
             msg["infer"].update(weight=weight, unweighted_scale=msg["scale"])
             msg["scale"] = weight * msg["scale"]
+
+
+class RefuseMisfits(Messenger):
+    """On a model that is replayed: refuses a guide's value that the site cannot take, before the model uses it.
+
+    Raises:
+        ValueError: the guide's event has another shape, or values outside the model's support.
+    """
+
+    def __init__(self, guide_trace: Trace) -> None:
+        super().__init__()
+        self.guide_trace = guide_trace
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        name, p = msg["name"], msg["fn"]
+        if msg["is_observed"] or site_is_subsample(msg) or name not in self.guide_trace:
+            return
+        q, value = self.guide_trace.nodes[name]["fn"], self.guide_trace.nodes[name]["value"]
+        if p.event_shape != q.event_shape:
+            raise ValueError(
+                f"site {name!r}: the model's event has shape {tuple(p.event_shape)}, the guide's {tuple(q.event_shape)}; "
+                "give the head the model's size"
+            )
+        # A simplex is a thin slice of the reals: densities on the two do not compare, though the values would pass.
+        if _on_simplex(p) != _on_simplex(q) or not p.support.check(value).all():
+            raise ValueError(
+                f"site {name!r}: the model's values lie in {p.support}, the guide's in {q.support}; "
+                "take a head for the model's support"
+            )
+
+
+def _on_simplex(distribution: Any) -> bool:
+    return distribution.support in (constraints.simplex, constraints.one_hot)

@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
@@ -19,6 +19,7 @@ from pyro.util import check_model_guide_match, warn_if_nan
 from torch import Tensor
 
 from zoo.estimators import closed_kl, sampled_kl
+from zoo.handlers import RefuseMisfits
 
 Program = Callable[..., Any]
 Site = dict[str, Any]
@@ -219,6 +220,8 @@ class TermwiseELBO(pyro.infer.ELBO):
         for messenger in self.messengers():
             guide, model = messenger(guide), messenger(model)
         guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        if is_validation_enabled():
+            model = RefuseMisfits(guide_trace)(model)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
         guide_trace = prune_subsample_sites(guide_trace)
         model_trace = prune_subsample_sites(model_trace)
@@ -281,6 +284,13 @@ def latent(trace: Trace) -> list[tuple[str, Site]]:
     return [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample" and not site["is_observed"]]
 
 
+def known_sites(what: str, sites: Iterable[str], guide_trace: Trace) -> None:
+    """Refuses a setting for a site that is not latent."""
+    there_are = [name for name, _ in latent(guide_trace)]
+    if wrong := sorted(set(sites) - set(there_are)):
+        raise ValueError(f"{what} names {wrong}; the guide has the latent sites {there_are}")
+
+
 def _num_data(model_trace: Trace) -> int:
     """The full size of the plate "data"."""
     for site in model_trace.nodes.values():
@@ -331,12 +341,6 @@ def _check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float
     if extra := in_guide.keys() - in_model.keys():
         refuse(f"the model has no latent site {sorted(extra)}: take the head out, or do not observe the site")
     for name, site in in_guide.items():
-        expected, got = in_model[name]["fn"].event_shape, site["fn"].event_shape
-        if expected != got:
-            raise ValueError(
-                f"site {name!r}: the model's event has shape {tuple(expected)}, the guide's {tuple(got)}; "
-                "give the head the model's size"
-            )
         for what in ("scale", "mask"):
             if not _same(in_model[name][what], site[what]):
                 raise ValueError(

@@ -74,14 +74,11 @@ def show(model: nn.Module, guide: nn.Module, batch: Batch) -> str:
         rows = []
         for line in lines:
             own = telling.get(line.name) if program is model else None
-            # The docstring's words where they name the family that ran; a swapped likelihood has its own.
-            words = (
-                own.expression
-                if own and line.family in ("", own.family)
-                else f"{line.expression}(guide(x))"
-                if program is guide
-                else f"{line.expression}(...)"
-            )
+            # The docstring's words, with the family that ran: a swapped likelihood is shown as what it is.
+            if own:
+                words = own.expression.replace(own.family, line.family, 1) if line.family else own.expression
+            else:
+                words = line.expression + ("(guide(x))" if program is guide else "(...)")
             meaning = " ".join(filter(None, (own.meaning.strip() if own else "", line.meaning and "(observed)")))
             rows.append((f"{line.name} {line.relation} {words}", meaning, line.shape))
         widths = [max(len(row[column]) for row in rows) for column in (0, 1)]

@@ -1,0 +1,82 @@
+"""The papers' networks: their sizes by arithmetic, any leading dimensions, clear refusals."""
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+
+
+def num_parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def conv(before, after):
+    return before * after * 16 + after  # 4 x 4 and a bias
+
+
+def dense(before, after):
+    return before * after + after
+
+
+def test_joint_vaes_networks_for_32_pixels():
+    # Appendix B as the code has it: 32, 64, 64 maps, dense 1024-256; back by 64, 32, 32, 1
+    encoder, decoder = ConvEncoder((1, 32, 32)), ConvDecoder(20, (1, 32, 32))
+    assert num_parameters(encoder) == conv(1, 32) + conv(32, 64) + conv(64, 64) + dense(1024, 256)
+    assert num_parameters(decoder) == (dense(20, 256) + dense(256, 1024) + conv(64, 32) + conv(32, 32) + conv(32, 1))
+
+
+def test_joint_vaes_networks_for_64_pixels_in_colour():
+    encoder, decoder = ConvEncoder((3, 64, 64)), ConvDecoder(42, (3, 64, 64))
+    assert num_parameters(encoder) == (conv(3, 32) + conv(32, 32) + conv(32, 64) + conv(64, 64) + dense(1024, 256))
+    assert num_parameters(decoder) == (
+        dense(42, 256) + dense(256, 1024) + conv(64, 64) + conv(64, 32) + conv(32, 32) + conv(32, 3)
+    )
+
+
+def test_networks_for_28_pixels():
+    encoder = ConvEncoder((1, 28, 28), hidden=1024)
+    assert num_parameters(encoder) == conv(1, 64) + conv(64, 128) + dense(128 * 7 * 7, 1024)
+    assert ConvDecoder(20, (1, 28, 28), hidden=1024)(torch.randn(2, 20)).shape == (2, 1, 28, 28)
+
+
+def test_higgins_networks_for_2d_shapes():
+    # 4096-1200-1200 ReLU; 10-1200-1200-1200-4096 with tanh
+    encoder = MLPEncoder((1, 64, 64), hidden=(1200, 1200))
+    decoder = MLPDecoder(10, (1, 64, 64), hidden=(1200, 1200, 1200), activation=nn.Tanh)
+    assert num_parameters(encoder) == dense(4096, 1200) + dense(1200, 1200)
+    assert num_parameters(decoder) == dense(10, 1200) + 2 * dense(1200, 1200) + dense(1200, 4096)
+    kinds = [type(module).__name__ for module in decoder.modules() if not list(module.children())]
+    assert kinds == ["Linear", "Tanh"] * 3 + ["Linear"]
+
+
+@pytest.mark.parametrize(
+    "decoder", [MLPDecoder(5, (3, 32, 32), hidden=(7,)), ConvDecoder(5, (3, 32, 32), hidden=11)], ids=["mlp", "conv"]
+)
+def test_a_decoder_keeps_every_leading_dimension_and_joins_its_latents(decoder):
+    z, c = torch.randn(2, 3, 7, 2).double(), torch.randn(2, 3, 7, 3).double()
+    decoder.double()
+    images = decoder(z, c)
+    assert images.shape == (2, 3, 7, 3, 32, 32)
+    torch.testing.assert_close(images[1, 2, 4], decoder(torch.cat([z[1, 2, 4], c[1, 2, 4]])[None])[0])
+
+
+def test_an_encoder_says_its_width():
+    assert ConvEncoder((1, 32, 32), hidden=17)(torch.rand(5, 1, 32, 32)).shape == (5, 17)
+    assert ConvEncoder((1, 32, 32), hidden=17).out_features == 17
+    assert MLPEncoder((2, 3), hidden=(9, 4)).out_features == 4
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ConvEncoder((1, 48, 48)), "no paper has a convolutional network for 48 pixels"),
+        (lambda: ConvEncoder((1, 28, 28), channels=(8, 8, 8)), "multiple of 8"),
+        (lambda: ConvDecoder(3, (1, 28, 20), channels=(8, 8)), r"images \[C, S, S\]"),
+        (lambda: ConvEncoder((1, 32, 32))(torch.rand(5, 1, 28, 28)), r"\(B, 1, 32, 32\).*got.*\(5, 1, 28, 28\)"),
+        (lambda: MLPEncoder((4,), hidden=(3,))(torch.zeros(2, 4, dtype=torch.uint8)), "takes floats.*torch.uint8"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
