@@ -22,8 +22,9 @@ def pack(images: np.ndarray) -> np.ndarray:
 
 def unpack(words: Tensor) -> Tensor:
     """Words [..., W / 64] as int64 to floats [..., W] of 0 and 1, in the default dtype and on the words' device."""
-    octets = words.view(torch.uint8).int()
-    return torch.nn.functional.embedding(octets, _octets(torch.get_default_dtype(), words.device)).flatten(-2)
+    octets = words.flatten().view(torch.uint8).int()
+    pixels = torch.nn.functional.embedding(octets, _octets(torch.get_default_dtype(), words.device))
+    return pixels.view(*words.shape[:-1], 64 * words.shape[-1])
 
 
 @functools.cache

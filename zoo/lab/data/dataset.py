@@ -1,12 +1,16 @@
 """The seam of the data: a set decoded once into an array, and batches drawn from it by index."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
+
+from zoo.lab.data import bits
+from zoo.lab.data.factors import Factors
 
 
 class Batch(NamedTuple):
@@ -20,58 +24,145 @@ class Batch(NamedTuple):
 
     x: Tensor
     y: Tensor | None
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # instead of a tuple's method of this name
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A set in memory, or mapped into it; nothing is decoded per image once it stands.
+    """A set in memory, or mapped into it, or drawn on demand; nothing is decoded per image once it stands.
 
     Attributes:
         name: what pictures and messages call it.
-        x: [N, ...], anything that an integer array indexes: uint8 images [N, C, H, W], a memory map of them, or floats.
+        x: [N, ...], anything that an integer array indexes: uint8 images [N, C, H, W]; floats; a sparse matrix of
+            floats [N, V]; binary images as words of 64 pixels, uint64 [N, C, H, W / 64] (see `bits`). Or a memory map
+            of them, or an object that makes rows when indexed (see `Rows`).
         y: labels [N] from 0, or None.
-        x_max: the value of x that counts as 1; 255 for bytes.
+        x_max: the value of x that counts as 1; 255 for bytes. Floats and words are taken as they are.
+        classes: the names of the labels; empty where they have none.
+        factors: the generative factors, or None.
+        words: the names of x's columns, where it counts words.
+        dynamic: whether each pixel is drawn anew each time, lit with probability x / x_max; only for bytes.
+        left_out: what the source left out, and how many of it.
 
     Raises:
-        ValueError: the set is empty, x is neither bytes nor finite floats, or y does not match x.
+        ValueError: the set is empty; x is neither bytes, words of bits, nor finite floats; y, classes or factors do
+            not match it.
     """
 
     name: str
     x: Any
     y: np.ndarray | None = None
     x_max: float = 255.0
+    classes: tuple[str, ...] = ()
+    factors: Factors | None = None
+    words: tuple[str, ...] = ()
+    dynamic: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.x) == 0:
+        if len(self) == 0:
             raise ValueError(f"data {self.name!r}: x is empty, so there is nothing to train on")
-        if self.x.dtype != np.uint8 and not np.issubdtype(self.x.dtype, np.floating):
+        floats = np.issubdtype(self.x.dtype, np.floating)
+        if self.x.dtype not in (np.uint8, bits.WORD) and not floats:
             raise ValueError(f"data {self.name!r}: x must hold bytes or floats, got {self.x.dtype}")
-        if self.y is not None and (self.y.shape != (len(self.x),) or not np.issubdtype(self.y.dtype, np.integer)):
+        if floats:
+            _check_finite(self.name, self.x)
+        if self.dynamic and self.x.dtype != np.uint8:
+            raise ValueError(f"data {self.name!r}: only bytes can be binarised, and x holds {self.x.dtype}")
+        if self.y is not None:
+            self._check_labels(self.y)
+        if self.factors is not None and len(self.factors) != len(self):
+            raise ValueError(f"data {self.name!r}: factors of {len(self.factors)} datapoints for {len(self)}")
+
+    def _check_labels(self, y: np.ndarray) -> None:
+        if y.shape != (len(self),) or not np.issubdtype(y.dtype, np.integer):
             raise ValueError(
-                f"data {self.name!r}: y must hold one integer per datapoint ({len(self.x)}), "
-                f"got {self.y.dtype} of shape {self.y.shape}"
+                f"data {self.name!r}: y must hold one integer per datapoint ({len(self)}), "
+                f"got {y.dtype} of shape {y.shape}"
+            )
+        if y.min() < 0 or (self.classes and y.max() >= len(self.classes)):
+            above = f" to {len(self.classes) - 1}" if self.classes else ""
+            raise ValueError(
+                f"data {self.name!r}: labels go from 0{above}, got {y.min()} to {y.max()}; "
+                "np.unique(y, return_inverse=True) numbers them anew"
             )
 
+    @classmethod
+    def from_arrays(
+        cls,
+        x: Any,
+        y: Any = None,
+        *,
+        name: str = "yours",
+        x_max: float | None = None,
+        classes: tuple[str, ...] = (),
+        factors: Factors | Mapping[str, Any] | None = None,
+    ) -> "Dataset":
+        """Your own set from arrays, tensors or lists.
+
+        Args:
+            x: bytes, floats or truth values [N, ...], or a sparse matrix [N, V]. [N, H, W] and [N, H, W, 3] are taken
+                for images and become [N, C, H, W].
+            y: labels [N]: integers from 0, or names.
+            name: what pictures and messages call it.
+            x_max: the byte that counts as 1; when not given 255, or 1 where no byte is larger.
+            classes: the names of integer labels.
+            factors: each factor's values [N], by name.
+
+        Raises:
+            ValueError: as the class; or a byte is above x_max.
+        """
+        if sparse.issparse(x):
+            x = sparse.csr_array(x, dtype=np.float32)
+        else:
+            x = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asanyarray(x)
+        if x.ndim < 2:
+            raise ValueError(f"data {name!r}: x must be [N, ...], got {x.shape}; x[:, None] makes one column")
+        if x.dtype == np.bool_:
+            x = x.view(np.uint8)
+        elif np.issubdtype(x.dtype, np.integer) and x.dtype not in (np.uint8, bits.WORD):
+            raise ValueError(
+                f"data {name!r}: x holds {x.dtype}; .astype(np.uint8) makes bytes of it, .astype(np.float32) floats"
+            )
+        if x.ndim == 4 and x.shape[3] == 3 and x.shape[1] not in (1, 3):
+            x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+        elif x.ndim == 3:
+            x = x[:, None]
+        if x.dtype == np.uint8 and x.size and (x_max is None or x_max < 255):
+            largest = int(x.max())
+            if x_max is None:
+                x_max = 1.0 if largest <= 1 else 255.0
+            elif largest > x_max:
+                raise ValueError(f"data {name!r}: x has bytes up to {largest}, above x_max = {x_max:g}")
+        if y is not None:
+            y = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+            if y.dtype.kind in "US":
+                names, y = np.unique(y, return_inverse=True)
+                classes = tuple(str(n) for n in names)
+        if factors is not None and not isinstance(factors, Factors):
+            factors = Factors.of(factors)
+        return cls(name, x, y, 255.0 if x_max is None else x_max, classes, factors)
+
     def __len__(self) -> int:
-        return len(self.x)
+        return int(self.x.shape[0])
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one datapoint."""
-        return tuple(self.x.shape[1:])
+        shape = tuple(self.x.shape[1:])
+        return (*shape[:-1], 64 * shape[-1]) if self.x.dtype == bits.WORD else shape
 
-    def batch(self, index: Tensor, *, labels: bool = False, device: str | torch.device = "cpu") -> Batch:
-        """The datapoints at `index` [B], as floats on `device`; bytes travel as bytes."""
-        rows = index.numpy()
-        x = torch.from_numpy(self.x[rows]).to(device)
-        x = (
-            x.to(torch.get_default_dtype()).div_(self.x_max)
-            if x.dtype == torch.uint8
-            else x.to(torch.get_default_dtype())
-        )
+    def batch(self, index: Tensor, *, labels: bool = False, device: str | torch.device = "cpu", seed: Any = 0) -> Batch:
+        """The datapoints at `index` [B], as floats on `device`; bytes and bits travel as they are.
+
+        `seed` is for a set that is binarised dynamically: whatever `numpy.random.default_rng` takes.
+        """
+        rows = index.cpu().numpy()
+        x, x_max = self.x[rows], self.x_max
+        if self.dynamic:
+            x, x_max = _light(x, x_max, np.random.default_rng(seed)), 1.0
         y = torch.from_numpy(self.y[rows]).to(device, torch.int64) if labels and self.y is not None else None
-        return Batch(x, y, index.to(device))
+        return Batch(_floats(x, x_max, device), y, index.to(device))
 
     def batches(
         self,
@@ -85,7 +176,8 @@ class Dataset:
     ) -> Iterator[Batch]:
         """Shuffled batches of one size, epoch after epoch; what is left over at an epoch's end is not drawn in it.
 
-        The order is a function of seed and step alone, so a run that goes on at `start` sees what it would have seen.
+        Order and binarisation are functions of seed and step alone, so a run that goes on at `start` sees what it
+        would have seen.
 
         Args:
             batch_size: B.
@@ -117,15 +209,79 @@ class Dataset:
                 epoch = step // per_epoch
                 order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
             at = (step % per_epoch) * batch_size
-            yield self.batch(order[at : at + batch_size], labels=labels, device=device)
+            yield self.batch(order[at : at + batch_size], labels=labels, device=device, seed=(seed, step))
             step += 1
 
     def in_order(self, batch_size: int, *, labels: bool = False, device: str | torch.device = "cpu") -> Iterator[Batch]:
-        """Every datapoint once, in order; the last batch may be smaller."""
+        """Every datapoint once, in order; the last batch may be smaller.
+
+        A set that is binarised dynamically is drawn with seed 0, alike for every batch size.
+        """
+        rng = np.random.default_rng(0)
         for index in torch.arange(len(self)).split(batch_size):
-            yield self.batch(index, labels=labels, device=device)
+            yield self.batch(index, labels=labels, device=device, seed=rng)
+
+    def sample(
+        self,
+        count: int,
+        *,
+        fixed: Mapping[str, int] | None = None,
+        seed: Any = 0,
+        labels: bool = False,
+        device: str | torch.device = "cpu",
+    ) -> Batch:
+        """Datapoints drawn with replacement, some factors fixed at a class; as `Factors.sample`.
+
+        Raises:
+            ValueError: the set has no factors, or as `Factors.sample`.
+        """
+        if self.factors is None:
+            raise ValueError(f"data {self.name!r} has no factors to fix or draw by")
+        rng = np.random.default_rng(seed)
+        index = torch.from_numpy(self.factors.sample(count, fixed=fixed, seed=rng))
+        return self.batch(index, labels=labels, device=device, seed=rng)
+
+    def subset(self, rows: np.ndarray) -> "Dataset":
+        """The datapoints at `rows` [n]; copied where x lies in memory, else looked up when they are asked for."""
+        in_memory = sparse.issparse(self.x) or (isinstance(self.x, np.ndarray) and not isinstance(self.x, np.memmap))
+        return replace(
+            self,
+            x=self.x[rows] if in_memory else Rows(self.x, rows),
+            y=None if self.y is None else self.y[rows],
+            factors=None if self.factors is None else self.factors.subset(rows),
+        )
+
+    def binarised(self, how: str, *, seed: Any = 0) -> "Dataset":
+        """The set with binary pixels, each lit with probability x / x_max.
+
+        Args:
+            how: "static" draws once, as Larochelle and Murray's fixed binarised MNIST (AISTATS 2011) did; "dynamic"
+                draws each time a datapoint is seen, as Burda, Grosse, Salakhutdinov (arXiv:1509.00519); "no" leaves
+                the grey values, as the papers' own codes do.
+            seed: of the static draw, whatever `numpy.random.default_rng` takes.
+
+        Raises:
+            ValueError: `how` is none of these, or x does not hold bytes.
+        """
+        if how == "no":
+            return self
+        if how == "dynamic":
+            return replace(self, dynamic=True)
+        if how != "static":
+            raise ValueError(f"data {self.name!r}: binarise is 'no', 'static' or 'dynamic', got {how!r}")
+        replace(self, dynamic=True)  # refuses what cannot be drawn
+        x = np.empty(self.x.shape, np.uint8)
+        rng = np.random.default_rng(seed)
+        for start in range(0, len(self), 4096):
+            x[start : start + 4096] = _light(self.x[start : start + 4096], self.x_max, rng)
+        return replace(self, x=x, x_max=1.0)
 
     def check(self, batch_size: int) -> None:
+        """Whether batches can be of this size.
+
+        Raises:
+            ValueError: the batch is larger than the data, or not positive.
+        """
         if not 1 <= batch_size <= len(self):
             raise ValueError(
                 f"data {self.name!r}: a batch of {batch_size} out of {len(self)} datapoints; "
@@ -133,8 +289,61 @@ class Dataset:
             )
 
 
+class Rows:
+    """Some rows of x in an order of their own, looked up when they are asked for; nothing is copied."""
+
+    def __init__(self, x: Any, index: np.ndarray) -> None:
+        self.x, self.index = x, index
+        self.shape, self.dtype = (len(index), *x.shape[1:]), x.dtype
+
+    def __getitem__(self, rows: Any) -> Any:
+        return self.x[self.index[rows]]
+
+
 class Split(NamedTuple):
-    """A set for training, and one that training never sees."""
+    """A set for training, and one that training never sees; or one set twice where a paper holds nothing out."""
 
     train: Dataset
     test: Dataset
+
+
+def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
+    """Holds a share of the datapoints out, drawn without regard to anything; with 0, train and test are the same set.
+
+    Raises:
+        ValueError: the share leaves one of the two empty.
+    """
+    if held_out == 0:
+        return Split(data, data)
+    count = round(held_out * len(data))
+    if not 0 < count < len(data):
+        raise ValueError(
+            f"data {data.name!r}: held_out = {held_out:g} of {len(data)} datapoints leaves nothing to train on or to "
+            "test on; take a share between 0 and 1, or 0 to test on the training set"
+        )
+    order = np.random.default_rng(seed).permutation(len(data))
+    return Split(data.subset(np.sort(order[count:])), data.subset(np.sort(order[:count])))
+
+
+def _light(x: np.ndarray, x_max: float, rng: np.random.Generator) -> np.ndarray:
+    """Lights each pixel with probability x / x_max; the stream is used alike however x is cut."""
+    return (rng.random(x.shape, np.float32) * np.float32(x_max) < x).view(np.uint8)
+
+
+def _floats(x: Any, x_max: float, device: str | torch.device) -> Tensor:
+    """Rows as they lie in the set to floats on the device."""
+    dtype = torch.get_default_dtype()
+    if sparse.issparse(x):
+        return torch.from_numpy(x.toarray()).to(device, dtype)
+    if x.dtype == bits.WORD:
+        return bits.unpack(torch.from_numpy(x.view(np.int64)).to(device))
+    if x.dtype == np.uint8:
+        return torch.from_numpy(x).to(device).to(dtype).div_(x_max)
+    return torch.from_numpy(x).to(device, dtype)
+
+
+def _check_finite(name: str, x: Any) -> None:
+    finite = np.isfinite(x.data if sparse.issparse(x) else x)
+    if not finite.all():
+        where = "" if sparse.issparse(x) else f", the first in datapoint {np.argwhere(~finite)[0, 0]}"
+        raise ValueError(f"data {name!r}: x has {(~finite).sum()} values that are not finite{where}")

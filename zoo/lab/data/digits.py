@@ -20,4 +20,6 @@ def digits(folder: Path, *, download: bool = False) -> Split:
     y = bunch.target.astype(np.int64)
     order = np.random.default_rng(0).permutation(len(x))
     test, train = order[:NUM_TEST], order[NUM_TEST:]
-    return Split(*(Dataset("digits", x[rows], y[rows], x_max=16.0) for rows in (train, test)))
+    return Split(
+        *(Dataset("digits", x[rows], y[rows], x_max=16.0, classes=tuple("0123456789")) for rows in (train, test))
+    )

@@ -1,10 +1,11 @@
 """2D Shapes (dSprites), rendered: every square, ellipse and heart of the grid, without a download.
 
-Matthey, Higgins, Hassabis, Lerchner: dSprites, https://github.com/google-deepmind/dsprites-dataset (2017), zlib licence.
+Matthey, Higgins, Hassabis, Lerchner: dSprites (2017), https://github.com/google-deepmind/dsprites-dataset, zlib
+licence. Sizes and the heart's curve were measured on the 320 frames of the animation published there.
 
-Pixels have their centres at halves and are lit where the centre lies in the shape: no anti-aliasing. An image is 64 words
-of 64 bits. A row of pixels meets a shape's outline at two points, a heart's at up to four, and those do not depend on
-posX: they are worked out once per shape, scale, orientation and posY, and an image is then a few look-ups a row.
+A pixel is lit where its centre lies in the shape: no anti-aliasing. An image is 64 words of 64 bits. A row of pixels
+meets a shape's outline at two points, a heart's at up to four, and those do not depend on posX: they are worked out
+once per shape, scale, orientation and posY, and an image is then a few look-ups a row.
 """
 
 import functools
@@ -38,7 +39,7 @@ FROM = np.array([2**64 - 2**pixel for pixel in range(65)] + [0] * 64, WORD)  # w
 
 
 class Rendered:
-    """All 737,280 images, each drawn when it is asked for; an array [737280, 1, 64, 1] of words to whoever indexes it."""
+    """All 737,280 images, each drawn when asked for; to whoever indexes it, an array [737280, 1, 64, 1] of words."""
 
     shape = (len(FACTORS), 1, 64, 1)
     dtype = WORD
@@ -47,7 +48,8 @@ class Rendered:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        return render(np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index))[:, None, :, None]
+        rows = np.arange(len(self))[index] if isinstance(index, slice) else np.asarray(index)
+        return render(rows).reshape(-1, *self.shape[1:])
 
 
 def shapes(
@@ -103,7 +105,7 @@ def render(index: np.ndarray) -> np.ndarray:
     """The images at `index` [B] of the whole grid, as words [B, 64], top row first."""
     sprite, pos_x, pos_y = np.unravel_index(index, (3 * 6 * 40, 32, 32))
     # A pixel is lit from its centre on: crossing c lights the pixels i with i + 1/2 >= c; two of them an interval.
-    first = np.ceil(_crossings()[sprite, pos_y] + (CENTRES[pos_x] - 0.5)[:, None, None]).astype(np.intp)
+    first = np.ceil(crossings()[sprite, pos_y] + (CENTRES[pos_x] - 0.5)[:, None, None]).astype(np.intp)
     rows = np.bitwise_xor.reduce(FROM[first], axis=-1)
     images = np.zeros((len(index), 64), WORD)
     images[np.arange(len(index))[:, None], TOPS[pos_y][:, None] + np.arange(ROWS)] = rows
@@ -111,8 +113,8 @@ def render(index: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _crossings() -> np.ndarray:
-    """Where the rows of pixel centres cross the outlines: [720 sprites, 32 posY, ROWS, 4], pixels right of the centre."""
+def crossings() -> np.ndarray:
+    """Where rows of pixel centres cross the outlines, in pixels right of a sprite's centre: [720, 32 posY, ROWS, 4]."""
     table = np.full((3, 6 * 40, 32, ROWS, 4), BEYOND)
     _fill(table[0], 9.6 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]))
     t = np.linspace(0, 2 * np.pi, 200, endpoint=False)

@@ -1,0 +1,135 @@
+"""What data there is: what of it is present and where it was looked for, its sizes, licence and citation."""
+
+import textwrap
+from pathlib import Path
+from typing import NamedTuple
+
+from zoo.lab.data import SOURCES, data_folder
+from zoo.lab.data.cache import cache_folder
+from zoo.lab.data.dsprites import FILE as DSPRITES
+from zoo.lab.data.mnist import FILES as IDX
+from zoo.lab.data.newsgroups import FILE as NEWSGROUPS
+from zoo.lab.data.yale import SUBJECTS
+
+
+class About(NamedTuple):
+    """What is known of a set without looking at its files.
+
+    Attributes:
+        holds: datapoints and their shape, factors or labels.
+        licence: its name, or what is known of it.
+        citation: the paper, and where the data come from.
+        files: what has to be in the data folder, as seen from it; nothing where the set is made or bundled.
+    """
+
+    holds: str
+    licence: str
+    citation: str
+    files: tuple[str, ...] = ()
+
+
+class Entry(NamedTuple):
+    """A set as it is found on this machine.
+
+    Attributes:
+        name: what `load` calls it.
+        about: what is known of it.
+        present: whether it can be loaded without a download.
+        where: the places that were looked at; empty where none is needed.
+        size: of the files there, in bytes.
+    """
+
+    name: str
+    about: About
+    present: bool
+    where: tuple[Path, ...]
+    size: int
+
+
+_DSPRITES = "Matthey, Higgins, Hassabis, Lerchner, dSprites, 2017; https://github.com/google-deepmind/dsprites-dataset"
+
+ABOUT = {
+    "digits": About(
+        "1,500 + 297 images 1 x 8 x 8, 17 grey levels, 10 labels",
+        "CC BY 4.0",
+        "Alpaydin, Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998; https://archive.ics.uci.edu/dataset/80",
+    ),
+    "dsprites": About(
+        "737,280 binary images 1 x 64 x 64, 5 factors (3 x 6 x 40 x 32 x 32); tested on all of them, as the papers do",
+        "zlib",
+        _DSPRITES,
+        (DSPRITES,),
+    ),
+    "fashion-mnist": About(
+        "60,000 + 10,000 grey images 1 x 28 x 28, 10 labels",
+        "MIT",
+        "Xiao, Rasul, Vollgraf, Fashion-MNIST, 2017, arXiv:1708.07747; https://github.com/zalandoresearch/fashion-mnist",
+        tuple(f"FashionMNIST/raw/{file}" for file in IDX),
+    ),
+    "mnist": About(
+        "60,000 + 10,000 grey images 1 x 28 x 28, 10 labels",
+        "CC BY-SA 3.0",
+        "LeCun, Bottou, Bengio, Haffner, Gradient-based learning applied to document recognition, Proc. IEEE 86(11), "
+        "1998; http://yann.lecun.com/exdb/mnist",
+        tuple(f"MNIST/raw/{file}" for file in IDX),
+    ),
+    "newsgroups": About(
+        "11,314 + 7,532 posts as counts of 2,000 words, empty ones dropped, 20 labels",
+        "none stated; the posts are their authors'",
+        "Lang, NewsWeeder: learning to filter netnews, ICML 1995; http://qwone.com/~jason/20Newsgroups",
+        (NEWSGROUPS,),
+    ),
+    "pinwheel": About(
+        "400 + 400 points in the plane, 4 labels",
+        "as this project",
+        "Johnson, Duvenaud, Wiltschko, Datta, Adams, Composing graphical models with neural networks, NIPS 2016, "
+        "arXiv:1603.06277; numbers of Mathieu, Rainforth, Siddharth, Teh, ICML 2019, arXiv:1812.02833",
+    ),
+    "shapes": About(
+        "737,280 binary images 1 x 64 x 64, 5 factors (3 x 6 x 40 x 32 x 32), rendered; tested on all of them, as the "
+        "papers do",
+        "as this project",
+        _DSPRITES,
+    ),
+    "yale-b": About(
+        "1,442 grey images 1 x 64 x 64, a tenth of them held out, 28 labels, 3 factors (subject, azimuth, elevation)",
+        "free for research",
+        "Georghiades, Belhumeur, Kriegman, From few to many, PAMI 23(6), 2001; Lee, Ho, Kriegman, PAMI 27(5), 2005; "
+        "http://vision.ucsd.edu/~iskwak/ExtYaleDatabase/ExtYaleB.html",
+        tuple(f"CroppedYale/yaleB{subject}" for subject in SUBJECTS),
+    ),
+}
+
+
+def catalogue(folder: str | Path | None = None) -> list[Entry]:
+    """Every set by name, looked for in `folder` as `load` would; nothing is read but names and sizes."""
+    root = data_folder(folder)
+    entries = []
+    for name in sorted(SOURCES):
+        about = ABOUT[name]
+        places = [root / file for file in about.files]
+        files = [f for place in places for f in (place.iterdir() if place.is_dir() else [place]) if f.is_file()]
+        present = all(place.exists() for place in places)
+        where = tuple(dict.fromkeys(place if len(places) == 1 else place.parent for place in places))
+        entries.append(Entry(name, about, present, where, sum(file.stat().st_size for file in files)))
+    return entries
+
+
+def print_catalogue(folder: str | Path | None = None) -> None:
+    """Prints the catalogue, where the folders are, and what the caches take."""
+    for entry in catalogue(folder):
+        if not entry.where:
+            state = "present: needs no files"
+        else:
+            places = ", ".join(map(str, entry.where))
+            state = f"present: {entry.size / 1e6:,.1f} MB in {places}" if entry.present else f"absent: not in {places}"
+        print(entry.name)
+        for line in (entry.about.holds, state, f"licence: {entry.about.licence}", f"cite: {entry.about.citation}"):
+            print(textwrap.fill(line, 110, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False))
+    caches = list(cache_folder().glob("*.npz"))
+    print(f"\ndata folder: {data_folder(folder).resolve()} (--data-dir, else ZOO_DATA, else ./data)")
+    print(
+        f"caches: {sum(cache.stat().st_size for cache in caches) / 1e6:,.1f} MB in {len(caches)} files in "
+        f"{cache_folder()} (ZOO_CACHE)"
+    )
+    print("your own: --data PATH of a folder of images, an .npz or a .pt; in a notebook Dataset.from_arrays")
