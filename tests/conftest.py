@@ -6,6 +6,9 @@ import pyro
 import pytest
 import torch
 
+# Small tensors: threads that wait for each other cost more than they give.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def _double_precision_and_seed() -> Iterator[None]:

@@ -433,4 +433,4 @@ def test_plain_svi_trains_under_beta():
     svi = SVI(*pair, pyro.optim.Adam({"lr": 1e-2}), loss=elbo)
     losses = [svi.step(x, index=torch.arange(11)) for _ in range(80)]
     assert sum(losses[-10:]) < sum(losses[:10]) - 10
-    assert SHAPE == pair[0]().shape[1:]
+    assert pair[0]().shape[1:] == SHAPE

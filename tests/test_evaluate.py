@@ -62,7 +62,7 @@ def test_draws_come_from_the_prior_one_per_image():
 
 
 def test_the_centre_of_a_posterior_is_its_mean_or_its_class_probabilities():
-    model, guide = vae_pair(head=FullRank(2))
+    _, guide = vae_pair(head=FullRank(2))
     x = torch.rand(3, *SHAPE)
     fn = poutine.trace(guide).get_trace(x).nodes["z"]["fn"]
     torch.testing.assert_close(posterior_means(guide, x)["z"], fn.loc.detach())

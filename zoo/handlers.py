@@ -53,8 +53,8 @@ class RefuseMisfits(Messenger):
         q, value = self.guide_trace.nodes[name]["fn"], self.guide_trace.nodes[name]["value"]
         if p.event_shape != q.event_shape:
             raise ValueError(
-                f"site {name!r}: the model's event has shape {tuple(p.event_shape)}, the guide's {tuple(q.event_shape)}; "
-                "give the head the model's size"
+                f"site {name!r}: the model's event has shape {tuple(p.event_shape)}, the guide's "
+                f"{tuple(q.event_shape)}; give the head the model's size"
             )
         # A simplex is a thin slice of the reals: densities on the two do not compare, though the values would pass.
         if _on_simplex(p) != _on_simplex(q) or not p.support.check(value).all():

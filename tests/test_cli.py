@@ -1,0 +1,176 @@
+"""The command line, as a person types it: runs and what they leave, and what is said when something is wrong."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from zoo.__main__ import main
+from zoo.lab.data import load
+from zoo.lab.recipes import RECIPES
+
+ROOT = Path(__file__).parents[1]
+
+
+def zoo(*arguments: str, cwd: Path, code: int = 0, data: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs python -m zoo, with no data folder but the one named."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ZOO_DATA": data, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys, tmp_path):
+    """The same in this process, for a command that fails: what it says."""
+
+    def run(*arguments: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("ZOO_DATA", "")
+        monkeypatch.setattr(sys, "argv", ["zoo", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 1
+        return capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run of the default recipe."""
+    cwd = tmp_path_factory.mktemp("cwd")
+    done = zoo("train", "--steps", "150", "--seed", "3", cwd=cwd)
+    return cwd / "runs" / "vae-digits", done.stdout
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_everything(finished):
+    folder, _ = finished
+    assert {path.name for path in folder.iterdir()} >= {
+        "settings.json",
+        "terms.csv",
+        "weights.safetensors",
+        "reconstructions.png",
+        "traversals.png",
+        "samples.png",
+        "kl.png",
+        "kl.csv",
+        "summary.md",
+    }
+    settings = json.loads((folder / "settings.json").read_text())
+    assert {key: settings[key] for key in ("recipe", "data", "steps", "batch_size", "seed")} == {
+        "recipe": "vae",
+        "data": "digits",
+        "steps": 150,
+        "batch_size": 64,
+        "seed": 3,
+    }
+
+
+def test_the_curve_has_every_step_and_its_terms_add_up(finished):
+    folder, _ = finished
+    rows = read(folder / "terms.csv")
+    assert [int(row["step"]) for row in rows] == list(range(1, 151))
+    for row in rows:
+        terms = sum(float(value) for name, value in row.items() if name.startswith("term/"))
+        assert float(row["loss"]) == pytest.approx(-terms, rel=1e-5)
+    assert sum(float(row["loss"]) for row in rows[-10:]) < sum(float(row["loss"]) for row in rows[:10]) - 50
+
+
+def test_the_weights_rebuild_the_pair(finished):
+    folder, _ = finished
+    experiment = RECIPES["vae"].build(load("digits"))
+    modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide}).float()
+    before = experiment.model.decoder.layers[1].weight.clone()
+    safetensors.torch.load_model(modules, str(folder / "weights.safetensors"))
+    assert not torch.equal(before, experiment.model.decoder.layers[1].weight)
+
+
+def test_the_summary_says_what_was_run_and_what_came_out(finished):
+    folder, shown = finished
+    summary = (folder / "summary.md").read_text()
+    kl = sum(float(row["kl_nats"]) for row in read(folder / "kl.csv"))
+    assert f"| KL of z | {kl:.2f} |" in summary
+    assert "python -m zoo train --steps 150 --seed 3" in summary
+    assert "all 297 test datapoints" in summary
+    assert "z ~ Normal(0, I)" in summary
+    assert f"KL of z {kl:.2f}" in shown
+
+
+def test_the_same_seed_gives_the_same_run_and_a_used_folder_is_not_touched(finished, tmp_path):
+    folder, _ = finished
+    cwd = folder.parents[1]
+    zoo("train", "--steps", "150", "--seed", "3", cwd=cwd)
+    again = cwd / "runs" / "vae-digits-2"
+    assert (again / "terms.csv").read_text() == (folder / "terms.csv").read_text()
+    refused = zoo("train", "--steps", "5", "--out", str(again), cwd=cwd, code=1)
+    assert re.fullmatch(
+        r"error: the folder .*vae-digits-2 is in use: name another one with --out, .*\n", refused.stderr
+    )
+
+
+def test_list_and_story(monkeypatch, capsys):
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["zoo", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 0
+        return capsys.readouterr().out
+
+    listed = run("list")
+    for name in ("beta-vae", "BetaVAE", "digits", "fashion-mnist", "Higgins"):
+        assert name in listed
+    told = run("story", "beta-vae", "--set", "z_dim=3")
+    assert re.search(r"z ~ Normal\(0, I\)\s+code\s+\[B, 3\]", told)
+    assert re.search(r"x ~ Bernoulli\(decoder\(z\)\)\s+pixels \(observed\)\s+\[B, 1, 8, 8\]", told)
+    assert "BetaVAE" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "bta-vae"], r"unknown recipe 'bta-vae'; did you mean 'beta-vae'\? There are: .*vae"),
+        (["story", "xyzzy"], r"unknown recipe 'xyzzy'. There are: .*vae"),
+        (["train", "--data", "mnits"], r"unknown data set 'mnits'; did you mean 'mnist'\? There are: digits, "),
+        (["train", "--device", "gpu"], r"no device 'gpu' here; there is cpu"),
+        (["train", "--data", "mnist"], r"data 'mnist': train-images-idx3-ubyte, .*MNIST.raw.*--data-dir.*--download"),
+        (["train", "--set", "bta=3", "beta-vae"], r"unknown knob 'bta'; did you mean 'beta'"),
+        (["train", "--set", "beta", "beta-vae"], r"write it as name=value"),
+        (["train", "--set", "beta=high", "beta-vae"], r"beta is of type float"),
+        (["train", "--set", "beta=-1", "beta-vae"], r"BetaVAE: beta must be finite and at least 0, got -1"),
+        (["train", "--set", "network=rnn"], r"network must be 'mlp' or 'conv', got 'rnn'"),
+        (["train", "--set", "network=conv"], r"no paper has a convolutional network for 8 pixels"),
+        (["train", "--lr", "0"], r"--lr must be positive and finite, got 0"),
+        (["train", "--lr", "nan"], r"--lr must be positive and finite, got nan"),
+        (["train", "--batch-size", "1501"], r"a batch of 1501 out of 1500 datapoints"),
+        (["train", "--steps", "3", "--epochs", "2"], r"--steps or --epochs, not both"),
+        (["train", "--out", os.devnull + "/run"], r"the folder .* cannot be written \(Not a directory\)"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_before_anything_is_trained(arguments, message, refused, tmp_path):
+    said = refused(*arguments)
+    assert re.match(rf"error: .*{message}", said), said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_curve(refused, tmp_path):
+    said = refused("train", "--steps", "200", "--lr", "1e30")
+    stopped = re.search(r"error: step (\d+): the loss is not finite: term .*site", said)
+    assert stopped, said
+    rows = (tmp_path / "runs/vae-digits/terms.csv").read_text().splitlines()
+    assert len(rows) == 1 + int(stopped[1]) - 1
