@@ -7,6 +7,7 @@ import itertools
 from typing import Any
 
 import pyro
+from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
 _count = itertools.count()
@@ -16,8 +17,11 @@ def register(module: nn.Module) -> None:
     """Offers the trainable parameters of `module` to SVI, as `pyro.module` does, under names of their own.
 
     The param store knows a tensor by identity, so neither a second instance nor a deep copy nor an unpickled one reads
-    another's values, and a network that two programs share is one.
+    another's values, and a network that two programs share is one. Under a messenger with `keeps_parameters`, which
+    is how a loop says that it holds the parameters itself, there is nobody to offer them to.
     """
+    if any(getattr(messenger, "keeps_parameters", False) for messenger in _PYRO_STACK):
+        return
     store = pyro.get_param_store()
     prefix = None
     for name, parameter in module.named_parameters():

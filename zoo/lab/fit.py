@@ -12,10 +12,16 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
+from zoo.lab.compiled import Compiled
 from zoo.lab.data import Batch
 from zoo.termwise import Report, TermwiseELBO
 
 Optimizer = Callable[..., torch.optim.Optimizer]
+
+
+def adam(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980), all parameters in one kernel."""
+    return torch.optim.Adam(parameters, lr=lr, fused=True)
 
 
 def fit(
@@ -24,9 +30,11 @@ def fit(
     elbo: TermwiseELBO,
     batches: Iterable[Batch],
     *,
-    lr: float,
-    optimizer: Optimizer = torch.optim.Adam,
+    lr: float | None = None,
+    optimizer: Optimizer | torch.optim.Optimizer = adam,
     device: str | torch.device | None = None,
+    compile: bool = False,
+    start: int = 0,
 ) -> Iterator[tuple[int, Report]]:
     """Trains the pair, one step per batch, and yields after each: how many steps were taken, and that pass's figures.
 
@@ -34,41 +42,85 @@ def fit(
             elbo.beta = ramp(step, 0.0, 4.0, over=5_000)     # a schedule: the next step sees it
 
     The figures stay on the device until somebody reads them. The pair runs once on the first batch before anything is
-    trained, with Pyro's validation on; the steps run without it. The random state is left as it was by that trial.
+    trained, with Pyro's validation on; the steps run without it. Random state, buffers and running statistics are
+    left as they were by that trial.
 
     Args:
         model, guide: the pair, moved to the device in place.
         elbo: the objective.
         batches: (x, y or None, index); y goes to the pair where there is one. The run ends with them.
         lr: the learning rate.
-        optimizer: parameters and lr to an optimiser, e.g. `functools.partial(torch.optim.Adam, amsgrad=True)`.
+        optimizer: parameters and lr to an optimiser, e.g. `functools.partial(torch.optim.Adam, amsgrad=True)`; or one
+            that is there already, without lr, for a run that goes on (see `zoo.lab.checkpoint`).
         device: where to; found when not given: a GPU if there is one.
+        compile: whether to trace and compile the step, so that Pyro costs nothing: see `zoo.lab.compiled.Compiled`.
+        start: how many steps were taken before.
 
     Raises:
         ValueError, TypeError: from the trial run, where pair, objective and data do not fit.
         FloatingPointError: the loss is not finite; names step, term and site. No step is taken from it on a CPU.
     """
     device = find_device(device)
-    model.to(device).train()
-    guide.to(device).train()
     batches = iter(batches)
     first = next(batches, None)
     if first is None:
         raise ValueError("there is no batch to train on: batches is empty")
-    _trial(model, guide, elbo, _to(first, device))
-    program = elbo(model, guide)
-    optim = optimizer(program.parameters(), lr=lr)
+    parameters = prepare(model, guide, elbo, first, device)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        if lr is None:
+            raise TypeError("fit needs lr=, unless optimizer= is an optimiser that has one")
+        optimizer = optimizer(parameters, lr=lr)
+    program = _Program(elbo(model, guide))
+
+    def eager(*args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Report]:
+        for parameter in parameters:
+            parameter.grad = None
+        loss = program(*args, **kwargs)
+        loss.backward()
+        return loss.detach(), elbo.report()
+
+    one_pass = Compiled(program, elbo, eager) if compile else eager
     watch = _Watch(device)
-    for step, batch in enumerate(chain([first], batches), start=1):
-        optim.zero_grad(set_to_none=True)
+    for step, batch in enumerate(chain([first], batches), start=start + 1):
         args, kwargs = arguments(_to(batch, device))
-        with pyro.validation_enabled(False), _OwnParameters():
-            loss = program(*args, **kwargs)
-            loss.backward()
-        watch.look(step, elbo.report())
-        optim.step()
-        yield step, elbo.report()
+        loss, report = one_pass(*args, **kwargs)
+        watch.look(step, loss, report)
+        optimizer.step()
+        yield step, report
     watch.finish()
+
+
+def prepare(
+    model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch, device: str | torch.device
+) -> list[nn.Parameter]:
+    """Moves the pair to the device, into training mode, and runs it once on the batch; gives its parameters.
+
+    The model runs on its own first: it names the site where something does not fit. An autoguide has no parameters
+    before its first run, so the optimiser comes after. The run leaves no trace beside that.
+
+    Raises:
+        ValueError, TypeError: pair, objective and data do not fit.
+    """
+    model.to(device).train()
+    guide.to(device).train()
+    batch = _to(batch, torch.device(device))
+    args, kwargs = arguments(batch)
+    state = elbo.state_dict()
+    buffers = [(buffer, buffer.clone()) for buffer in chain(model.buffers(), guide.buffers())]
+    with (
+        torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []),
+        poutine.block(),
+        pyro.validation_enabled(),
+        torch.no_grad(),
+        _OwnParameters(),
+    ):
+        poutine.trace(model).get_trace(*args, **kwargs).compute_log_prob()
+        with torch.enable_grad():
+            elbo.differentiable_loss(model, guide, *args, **kwargs)
+        for buffer, before in buffers:
+            buffer.copy_(before)
+    elbo.load_state_dict(state)
+    return list(elbo(model, guide).parameters())
 
 
 def ramp(step: int, start: float, end: float, *, over: int) -> float:
@@ -104,30 +156,24 @@ def _to(batch: Batch, device: torch.device) -> Batch:
     return Batch(batch.x.to(device, non_blocking=True), y, batch.index.to(device, non_blocking=True))
 
 
-def _trial(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) -> None:
-    """Runs the model on its own, then the pair, so that whatever does not fit is said before a step is taken.
-
-    The model goes first: it names the site. An autoguide has no parameters before its first run, so the optimiser
-    comes after.
-    """
-    args, kwargs = arguments(batch)
-    state = elbo.state_dict()
-    devices = [batch.x.device] if batch.x.is_cuda else []
-    with (
-        torch.random.fork_rng(devices),
-        poutine.block(),
-        pyro.validation_enabled(),
-        torch.no_grad(),
-        _OwnParameters(),
-    ):
-        poutine.trace(model).get_trace(*args, **kwargs).compute_log_prob()
-        with torch.enable_grad():
-            elbo.differentiable_loss(model, guide, *args, **kwargs)
-    elbo.load_state_dict(state)
-
-
 class _OwnParameters(Messenger):
-    """Answers every `pyro.param` with the module's own tensor, so that the global store is not involved."""
+    """Keeps the global param store out: every `pyro.param` is answered with the module's own tensor."""
+
+    keeps_parameters = True  # `register` then has nothing to do
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store: Any = None
+
+    def __enter__(self) -> Any:
+        # What a PyroModule stores by itself goes into a store of this pass alone, so that two do not share it.
+        self.store = pyro.get_param_store().scope()
+        self.store.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        super().__exit__(*error)
+        return self.store.__exit__(*error)
 
     def _pyro_param(self, msg: dict[str, Any]) -> None:
         value = msg["args"][-1]  # the initial one, if the statement has one
@@ -135,29 +181,40 @@ class _OwnParameters(Messenger):
             msg.update(value=value, done=True, stop=True)
 
 
+class _Program(nn.Module):
+    """The pair under its objective, batch to loss, without validation and without the param store."""
+
+    def __init__(self, pair: nn.Module) -> None:
+        super().__init__()
+        self.pair = pair
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        with pyro.validation_enabled(False), _OwnParameters():
+            loss: Tensor = self.pair(*args, **kwargs)
+        return loss
+
+
 class _Watch:
     """Looks for a loss that is not finite, without making an accelerator wait.
 
-    On a CPU at once. Elsewhere the figures are copied in the background and looked at when they have long arrived.
+    On a CPU at once. Elsewhere the loss is copied in the background and looked at when it has long arrived.
     """
 
     delay = 100
 
     def __init__(self, device: torch.device) -> None:
         self.background = device.type == "cuda"
-        self.pending: deque[tuple[int, list[str], Tensor, torch.cuda.Event]] = deque()
+        self.pending: deque[tuple[int, Report, Tensor, torch.cuda.Event]] = deque()
 
-    def look(self, step: int, report: Report) -> None:
-        figures = report.figures()
-        numbers = torch.stack(list(figures.values()))
+    def look(self, step: int, loss: Tensor, report: Report) -> None:
         if not self.background:
-            _refuse_unless_finite(step, list(figures), numbers)
+            _refuse_unless_finite(step, loss, report)
             return
-        arrived = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
-        arrived.copy_(numbers, non_blocking=True)
+        arrived = torch.empty(loss.shape, dtype=loss.dtype, pin_memory=True)
+        arrived.copy_(loss, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
-        self.pending.append((step, list(figures), arrived, event))
+        self.pending.append((step, report, arrived, event))
         if len(self.pending) > self.delay:
             self._next()
 
@@ -166,15 +223,16 @@ class _Watch:
             self._next()
 
     def _next(self) -> None:
-        step, names, numbers, event = self.pending.popleft()
+        step, report, arrived, event = self.pending.popleft()
         event.synchronize()
-        _refuse_unless_finite(step, names, numbers)
+        _refuse_unless_finite(step, arrived, report)
 
 
-def _refuse_unless_finite(step: int, names: list[str], numbers: Tensor) -> None:
-    if numbers.isfinite().all():
+def _refuse_unless_finite(step: int, loss: Tensor, report: Report) -> None:
+    if math.isfinite(loss.item()):
         return
-    bad = {name: number for name, number in zip(names, numbers.tolist(), strict=True) if not math.isfinite(number)}
+    numbers = {name: figure.item() for name, figure in report.figures().items()}
+    bad = {name: number for name, number in numbers.items() if not math.isfinite(number)}
     terms = [f"{name.removeprefix('term/')} = {number:g}" for name, number in bad.items() if name.startswith("term/")]
     sites = [name.split("/")[1] for name in bad if name.startswith(("reconstruction/", "kl/"))]
     raise FloatingPointError(

@@ -1,0 +1,129 @@
+"""A pass without Pyro: traced once, gradients included, and compiled."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_map
+
+from zoo.termwise import Report, TermwiseELBO
+
+Pass = Callable[..., tuple[Tensor, Report]]
+
+
+class Compiled:
+    """One pass, forward and backward, as a compiled function of tensors: what Pyro does is done while tracing.
+
+    Parameters, buffers, the objective's state and the batch are its inputs, so schedules and running statistics stay
+    live; gradients, figures, and the buffers and statistics that a pass changes are its outputs. Whatever else the
+    programs read is a constant of the trace: a number that changes over training has to be a buffer, or the
+    objective's. Random numbers come from PyTorch's generator, by the kernels that eager code uses, so a compiled pass
+    draws what an eager one would. On a GPU the compiler records CUDA graphs.
+
+    Eager passes are run where tracing or compiling fails, which is said once, as a RuntimeWarning that gives the
+    reason; for a batch of another shape than the traced one, or an objective whose state has other names; and once
+    where a running statistic has no value yet.
+
+    Args:
+        program: batch to loss; what it trains is settled when it is first called.
+        elbo: the objective behind it, whose report is read and whose state is live.
+        eager: the same pass, uncompiled; leaves gradients on the parameters.
+    """
+
+    def __init__(self, program: nn.Module, elbo: TermwiseELBO, eager: Pass) -> None:
+        self.program, self.elbo, self.eager = program, elbo, eager
+        self.graph: Callable[..., Any] | None = None
+        self.signature: Any = None
+        self.refused = False
+
+    def __call__(self, *args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Report]:
+        """Loss and figures of a batch; the gradients are left on the parameters."""
+        state = self.elbo.state_dict()
+        signature = [tuple(state), [t.shape for t in args], {name: t.shape for name, t in kwargs.items()}]
+        if self.graph is None and not self.refused:
+            self._compile(state, args, kwargs)
+            self.signature = signature
+        if self.graph is None or signature != self.signature:
+            return self.eager(*args, **kwargs)
+        if self.on_gpu:
+            torch.compiler.cudagraph_mark_step_begin()
+        with torch.no_grad():
+            loss, gradients, figures, changed, learnt = self.graph(*self._inputs(state, args, kwargs))
+            if self.on_gpu:  # the next replay writes over its outputs
+                loss, figures, learnt = tree_map(torch.clone, (loss, figures, learnt))
+            for name, value in changed.items():
+                self.buffers[name].copy_(value)
+        for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
+            parameter.grad = gradient
+        if learnt:
+            self.elbo.load_state_dict({**state, **learnt})
+        self.elbo._report = Report(**figures)
+        return loss, self.elbo.report()
+
+    def _inputs(self, state: dict[str, Tensor], args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Any:
+        live = [value.to(self.device, non_blocking=True) for value in state.values()]
+        return list(self.parameters.values()), list(self.buffers.values()), live, [*args, *kwargs.values()]
+
+    def _compile(self, state: dict[str, Tensor], args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
+        named = dict(self.program.named_parameters())
+        self.parameters = {name: p for name, p in named.items() if p.requires_grad}
+        frozen = {name: p for name, p in named.items() if not p.requires_grad}
+        self.buffers = {**frozen, **dict(self.program.named_buffers())}
+        self.device = args[0].device
+        self.on_gpu = self.device.type == "cuda"
+        inputs = self._inputs(state, args, kwargs)
+
+        def step(parameters: list[Tensor], buffers: list[Tensor], live: list[Tensor], batch: list[Tensor]) -> Any:
+            trained = [p.detach().requires_grad_() for p in parameters]
+            # Programs write on copies, so that the step is a function, and evaluating it once more does no harm.
+            tensors = dict(zip(self.parameters, trained, strict=True)) | {
+                name: buffer.clone() for name, buffer in zip(self.buffers, buffers, strict=True)
+            }
+            self.elbo.load_state_dict(dict(zip(state, live, strict=True)))
+            x, rest = tuple(batch[: len(args)]), dict(zip(kwargs, batch[len(args) :], strict=True))
+            with torch.enable_grad():
+                loss = functional_call(self.program, tensors, x, rest)
+                gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+            report = self.elbo.report()
+            figures = {"terms": report.terms, "reconstruction": report.reconstruction, "kl": report.kl}
+            given = dict(zip(state, live, strict=True))
+            learnt = {name: t for name, t in self.elbo.state_dict().items() if t is not given.get(name)}
+            return loss.detach(), gradients, figures, {name: tensors[name] for name in changing}, learnt
+
+        changing = list(self.buffers)
+        devices = [self.device] if self.on_gpu else []
+        try:
+            with torch.random.fork_rng(devices), torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler's own, about its own code
+                *_, changed, learnt = step(*inputs)
+                if not learnt.keys() <= state.keys():
+                    return  # a statistic gets its first value, which is not an input yet
+                owners = {_owner(n) for n, after in changed.items() if not torch.equal(after, self.buffers[n])}
+                changing = [name for name in self.buffers if _owner(name) in owners]
+                graph = torch.compile(
+                    make_fx(step)(*inputs),
+                    fullgraph=True,
+                    dynamic=False,
+                    options={"fallback_random": True, "triton.cudagraphs": self.on_gpu},
+                )
+                graph(*inputs)
+                self.graph = graph
+        except Exception as error:  # the pair has run: whatever goes wrong here is the tracer's or the compiler's
+            self.refused = True
+            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            warnings.warn(
+                f"this pair cannot be compiled, so the run goes on eagerly ({type(error).__name__}: {reason})",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        finally:
+            self.elbo.load_state_dict(state)
+
+
+def _owner(name: str) -> str:
+    """The module of a buffer: what changes one of its buffers may change another."""
+    return name.rpartition(".")[0]
