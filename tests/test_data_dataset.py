@@ -71,7 +71,7 @@ def test_packing_is_undone_by_unpacking(shape: tuple[int, ...]) -> None:
 
 
 def test_packing_refuses_rows_that_do_not_fill_words() -> None:
-    with pytest.raises(ValueError, match="rows of 28 pixels"):
+    with pytest.raises(ValueError, match=r"rows of 28 pixels"):
         bits.pack(np.zeros((2, 28), np.uint8))
 
 
@@ -163,7 +163,7 @@ def test_nothing_held_out_means_one_set_twice() -> None:
 
 @pytest.mark.parametrize("held_out", [-0.5, 0.01, 0.99, 1.0])
 def test_a_split_that_leaves_nothing_is_refused(held_out: float) -> None:
-    with pytest.raises(ValueError, match="'grey': held_out = .* of 13 datapoints leaves nothing"):
+    with pytest.raises(ValueError, match=r"'grey': held_out = .* of 13 datapoints leaves nothing"):
         split(grey(), held_out)
 
 
@@ -174,7 +174,7 @@ def test_sampling_holds_factors_fixed() -> None:
     assert set(batch.index.tolist()) == {2, 6, 10}  # 14 is not there
     assert torch.equal(batch.x[:, 0], batch.index.double())
     assert torch.equal(batch.index, data.sample(50, fixed={"column": 2}, seed=1).index)
-    with pytest.raises(ValueError, match="'grey' has no factors"):
+    with pytest.raises(ValueError, match=r"'grey' has no factors"):
         grey().sample(3)
 
 

@@ -70,23 +70,23 @@ def test_classes_of_columns_are_their_sorted_values() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(LookupError, match="unknown factor 'scal'; did you mean 'scale'"):
+    with pytest.raises(LookupError, match=r"unknown factor 'scal'; did you mean 'scale'"):
         Factors.grid({"scale": [0, 1], "posY": [0, 1]}).sample(1, fixed={"scal": 0})
-    with pytest.raises(ValueError, match="factor 'b' has classes 0 to 2, got 3"):
+    with pytest.raises(ValueError, match=r"factor 'b' has classes 0 to 2, got 3"):
         grid().sample(1, fixed={"b": 3})
     with pytest.raises(ValueError, match=r"no datapoint has the classes \{'a': 1, 'c': 0\}"):
         grid().subset(np.array([0, 29])).sample(1, fixed={"a": 1, "c": 0})
-    with pytest.raises(ValueError, match="only in a whole grid"):
+    with pytest.raises(ValueError, match=r"only in a whole grid"):
         grid().subset(np.array([0])).index([0, 0, 0])
     with pytest.raises(ValueError, match=r"within the sizes \(2, 3, 5\)"):
         grid().index([0, 3, 0])
-    with pytest.raises(IndexError, match="from 0 to 29, got 30 to 30"):
+    with pytest.raises(IndexError, match=r"from 0 to 29, got 30 to 30"):
         grid().at(30)
-    with pytest.raises(ValueError, match="one name each"):
+    with pytest.raises(ValueError, match=r"one name each"):
         Factors(("a", "a"), (np.arange(2), np.arange(2)))
     with pytest.raises(ValueError, match=r"\['b'\] have no values"):
         Factors.grid({"a": [1], "b": []})
     with pytest.raises(ValueError, match=r"a table \[N, 1\], got \(2, 2\)"):
         Factors(("a",), (np.arange(2),), np.zeros((2, 2), np.int64))
-    with pytest.raises(ValueError, match="classes outside 0 to size - 1"):
+    with pytest.raises(ValueError, match=r"classes outside 0 to size - 1"):
         Factors(("a",), (np.arange(2),), np.array([[2]]))

@@ -15,14 +15,14 @@ LIT = np.array([bin(byte).count("1") for byte in range(256)])  # of a byte
 
 
 def heart() -> np.ndarray:
-    """The heart's outline at scale 1, [200, 2], right and down: 9.6 sin^3 and the classic cosines, 19.2 x 19.2 pixels."""
+    """The heart's outline at scale 1, [200, 2], right and down: the classic curve, 19.2 x 19.2 pixels."""
     t = 2 * np.pi * np.arange(200) / 200
     y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
     return np.stack([9.6 * np.sin(t) ** 3, -0.663 * y - 1.45], axis=1)
 
 
 def slowly(index: int) -> np.ndarray:
-    """One image [64, 64]: each pixel's centre is turned back into the shape's own frame, and asked if it lies inside."""
+    """One image [64, 64]: each centre of a pixel is turned back into the shape's own frame, and asked."""
     shape, scale, angle, pos_x, pos_y = FACTORS.values_at(index)
     down, right = np.indices((64, 64)) + 0.5
     dx, dy = right - 16 - 32 * pos_x, down - 16 - 32 * pos_y
@@ -175,7 +175,7 @@ def test_the_papers_hold_nothing_out_and_we_can() -> None:
 
 @pytest.mark.parametrize("classes", [[], [40], [-1], [3, 3]])
 def test_classes_that_are_not_there_are_refused(classes: list[int]) -> None:
-    with pytest.raises(ValueError, match="orientation has the classes 0 to 39, each once at most"):
+    with pytest.raises(ValueError, match=r"orientation has the classes 0 to 39, each once at most"):
         load("shapes", orientation=classes)
 
 

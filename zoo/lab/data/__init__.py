@@ -6,29 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zoo.lab.data import digits, dsprites, mnist, newsgroups, pinwheel, shapes, yale, yours
 from zoo.lab.data.dataset import Batch, Dataset, Split
-from zoo.lab.data.digits import digits
-from zoo.lab.data.dsprites import dsprites
 from zoo.lab.data.factors import Factors
-from zoo.lab.data.mnist import fashion_mnist, mnist
-from zoo.lab.data.newsgroups import newsgroups
-from zoo.lab.data.pinwheel import pinwheel
-from zoo.lab.data.shapes import shapes
-from zoo.lab.data.yale import yale_b
-from zoo.lab.data.yours import yours
 from zoo.lab.naming import unknown
 
 __all__ = ["SOURCES", "Batch", "Dataset", "Factors", "Split", "data_folder", "load"]
 
 SOURCES: dict[str, Callable[..., Split]] = {
-    "digits": digits,
-    "dsprites": dsprites,
-    "fashion-mnist": fashion_mnist,
-    "mnist": mnist,
-    "newsgroups": newsgroups,
-    "pinwheel": pinwheel,
-    "shapes": shapes,
-    "yale-b": yale_b,
+    "digits": digits.digits,
+    "dsprites": dsprites.dsprites,
+    "fashion-mnist": mnist.fashion_mnist,
+    "mnist": mnist.mnist,
+    "newsgroups": newsgroups.newsgroups,
+    "pinwheel": pinwheel.pinwheel,
+    "shapes": shapes.shapes,
+    "yale-b": yale.yale_b,
 }
 
 
@@ -41,10 +34,10 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
     """The data set called `name`, or your own at the path `name`, with the options of its function.
 
     Args:
-        name: one of `SOURCES`; else a folder of images, an .npz or a .pt, as `yours` reads them.
+        name: one of `SOURCES`; else a folder of images, an .npz or a .pt, as `yours.yours` reads them.
         folder: where the files are, see `data_folder`; of no meaning for a path.
         download: whether to fetch files that are missing.
-        options: of the function in `SOURCES`, or of `yours`.
+        options: of the function in `SOURCES`, or of `yours.yours`.
 
     Raises:
         LookupError: there is no such set; says which there are, and the nearest name.
@@ -55,10 +48,10 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
     path = Path(name).expanduser()
     if name not in SOURCES and not path.exists() and not (path.suffix or path.name != name):
         raise LookupError(unknown("data set", name, SOURCES) + "; or give the path of your own")
-    source = SOURCES.get(name, yours)
+    source = SOURCES.get(name, yours.yours)
     known = set(inspect.signature(source).parameters) - {"folder", "path", "download"}
     if wrong := set(options) - known:
         raise TypeError(f"data {name!r} has no option {sorted(wrong)}; it has {sorted(known)}")
-    if source is yours:
-        return yours(path, **options)
-    return source(data_folder(folder), download=download, **options)
+    if name in SOURCES:
+        return source(data_folder(folder), download=download, **options)
+    return source(path, **options)

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import struct
 import zipfile
@@ -106,7 +107,7 @@ def rows_of(path: Path, name: str, rows: int) -> Stream:
         raise ValueError(f"{path}: the array {name!r} must hold plain numbers in C order")
 
     def parts() -> Iterator[np.ndarray]:
-        size = int(np.prod(shape[1:])) * dtype.itemsize
+        size = math.prod(shape[1:]) * dtype.itemsize
         try:
             with zipfile.ZipFile(path) as archive, archive.open(member) as file:
                 _read_header(file)
@@ -144,8 +145,11 @@ def _write_array(file: Any, array: np.ndarray | Stream) -> None:
         array = Stream(array.shape, array.dtype, [array])
     descr = np.lib.format.dtype_to_descr(array.dtype)
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": array.shape})
+    expected, written = math.prod(array.shape) * array.dtype.itemsize, 0
     for part in array.parts:
-        file.write(np.ascontiguousarray(part, array.dtype).tobytes())
+        written += file.write(np.ascontiguousarray(part, array.dtype).tobytes())
+    if written != expected:
+        raise ValueError(f"the parts of an array {array.shape} hold {written} bytes of {expected}")
 
 
 def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:

@@ -13,9 +13,10 @@ from PIL import Image
 
 from zoo.lab.data.cache import Stream, cached, fingerprint, read_npz
 from zoo.lab.data.dataset import Dataset, Split, split
+from zoo.lab.data.factors import Factors
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-FACTORS = "factors.csv"
+TABLE = "factors.csv"
 KEYS = ("x", "y", "classes", "factors", "factor_names", "x_test", "y_test", "factors_test")
 
 
@@ -55,32 +56,55 @@ def yours(
         raise ValueError(
             f"data {str(path)!r} holds {sorted(arrays)}; it must have x, and may have {', '.join(KEYS[1:])}"
         )
-    train = _from(path, arrays, "", x_max)
-    if "x_test" in arrays:
-        return Split(train, _from(path, arrays, "_test", train.x_max))
-    return split(train, held_out, seed=seed)
-
-
-def _from(path: Path, arrays: dict[str, Any], part: str, x_max: float | None) -> Dataset:
-    """The training (part "") or test (part "_test") set of a file's arrays."""
-    factors = arrays.get(f"factors{part}")
-    names = [str(name) for name in arrays.get("factor_names", [])]
-    if factors is not None and (factors.ndim != 2 or (names and len(names) != factors.shape[1])):
-        raise ValueError(
-            f"data {str(path)!r}: factors{part} must be [N, F] with F factor_names, got {tuple(factors.shape)} and "
-            f"{len(names)} names"
+    parts = ("", "_test") if "x_test" in arrays else ("",)
+    y, factors = _joined(path, arrays, "y", parts), _joined(path, arrays, "factors", parts)
+    classes = tuple(str(name) for name in arrays.get("classes", []))
+    if y is not None and y.dtype.kind in "US":
+        names, y = np.unique(y, return_inverse=True)
+        classes = tuple(str(name) for name in names)
+    behind = None if factors is None else _named(path, factors, arrays.get("factor_names"))
+    sets: list[Dataset] = []
+    start = 0
+    for part in parts:
+        x = arrays[f"x{part}"]
+        rows = np.arange(start, start + len(x))
+        start += len(x)
+        sets.append(
+            Dataset.from_arrays(
+                x,
+                None if y is None else y[rows],
+                name=path.stem,
+                x_max=sets[0].x_max if sets else x_max,
+                classes=classes,
+                factors=None if behind is None else behind.subset(rows),
+            )
         )
-    columns = None
-    if factors is not None:
-        columns = {name: factors[:, f] for f, name in enumerate(names or map(str, range(factors.shape[1])))}
-    return Dataset.from_arrays(
-        arrays[f"x{part}"],
-        arrays.get(f"y{part}"),
-        name=path.stem,
-        x_max=x_max,
-        classes=tuple(str(name) for name in arrays.get("classes", [])),
-        factors=columns,
-    )
+    return Split(*sets) if len(sets) == 2 else split(sets[0], held_out, seed=seed)
+
+
+def _joined(path: Path, arrays: dict[str, Any], key: str, parts: tuple[str, ...]) -> np.ndarray | None:
+    """Training and test rows of one array in one, so that both number their labels or factors alike."""
+    names = [f"{key}{part}" for part in parts]
+    there = [name for name in names if name in arrays]
+    if not there:
+        return None
+    if len(there) < len(names):
+        raise ValueError(f"data {str(path)!r} has {there[0]} and x_test, but no {(set(names) - set(there)).pop()}")
+    for name, part in zip(names, parts, strict=True):
+        if (n := len(arrays[f"x{part}"])) != (m := len(arrays[name])):
+            raise ValueError(f"data {str(path)!r}: x{part} has {n} datapoints and {name} {m}")
+    return np.concatenate([np.asarray(arrays[name]) for name in names])
+
+
+def _named(path: Path, factors: np.ndarray, names: Any) -> Factors:
+    """From a table [N, F] of values; numbers are the names where there are none."""
+    if factors.ndim != 2 or (names is not None and len(names) != factors.shape[1]):
+        raise ValueError(
+            f"data {str(path)!r}: factors must be [N, F] with F factor_names, got {factors.shape} and "
+            f"{0 if names is None else len(names)} names"
+        )
+    columns = range(factors.shape[1])
+    return Factors.of({str(names[f] if names is not None else f): factors[:, f] for f in columns})
 
 
 def _tensors(path: Path) -> dict[str, Any]:
@@ -93,7 +117,7 @@ def _tensors(path: Path) -> dict[str, Any]:
 
 def _folder(root: Path, size: int | None, held_out: float, seed: int) -> Split:
     name = root.resolve().name
-    files = sorted(file for file in _walk(root) if not file.name.startswith(".") and file != root / FACTORS)
+    files = sorted(file for file in _walk(root) if not file.name.startswith(".") and file != root / TABLE)
     if not files:
         raise FileNotFoundError(f"data {str(root)!r}: there are no images in this folder")
     if others := [f for f in files if f.suffix.lower() not in IMAGES]:
@@ -111,7 +135,7 @@ def _folder(root: Path, size: int | None, held_out: float, seed: int) -> Split:
         labels if len(set(labels)) > 1 else None,
         name=name,
         x_max=255.0,
-        factors=_factors(root / FACTORS, [place.as_posix() for place in places]),
+        factors=_factors(root / TABLE, [place.as_posix() for place in places]),
     )
     if divided:
         return Split(*(data.subset(np.flatnonzero(parts == part)) for part in ("train", "test")))

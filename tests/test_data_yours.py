@@ -1,0 +1,221 @@
+"""Your own data: folders of images, .npz and .pt files, by their path."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zoo.lab.data import load
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the test's caches go."""
+    folder = tmp_path_factory.mktemp("caches")
+    monkeypatch.setenv("ZOO_CACHE", str(folder))
+    return folder
+
+
+def picture(path: Path, level: int = 0, mode: str = "L", size: tuple[int, int] = (5, 7)) -> Path:
+    """An image of one colour, 5 wide and 7 high."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, level if mode in "L1" else (level, level + 1, level + 2)).save(path)
+    return path
+
+
+class TestFolder:
+    """A folder of images."""
+
+    def test_folders_are_labels(self, tmp_path: Path) -> None:
+        for n in range(5):
+            picture(tmp_path / "pets" / ("cat" if n % 2 else "ape") / f"{n}.png", 10 * n)
+        for _ in range(2):  # decoded, and from the cache
+            data = load(str(tmp_path / "pets"), held_out=0).train
+            assert data.name == "pets"
+            assert data.classes == ("ape", "cat")
+            assert data.shape == (1, 7, 5)
+            np.testing.assert_array_equal(data.y, [0, 0, 0, 1, 1])
+            np.testing.assert_array_equal(data.x[:, 0, 3, 2], [0, 20, 40, 10, 30])
+
+    def test_colours_come_as_channels(self, tmp_path: Path) -> None:
+        picture(tmp_path / "a.png", 10, "RGB")
+        picture(tmp_path / "b.png", 40)
+        data = load(str(tmp_path), held_out=0).train
+        assert data.y is None
+        np.testing.assert_array_equal(data.x[:, :, 0, 0], [[10, 11, 12], [40, 40, 40]])
+        assert data.batch(torch.tensor([0])).x[0, 1, 0, 0] == 11 / 255
+
+    def test_train_and_test_are_the_split(self, tmp_path: Path) -> None:
+        for n, place in enumerate(("test/b", "train/a", "train/b", "train/c")):
+            picture(tmp_path / place / "1.png", n)
+        train, test = load(str(tmp_path))
+        assert train.classes == test.classes == ("a", "b", "c")
+        np.testing.assert_array_equal(train.x[:, 0, 0, 0], [1, 2, 3])
+        np.testing.assert_array_equal(train.y, [0, 1, 2])
+        np.testing.assert_array_equal(test.y, [1])
+
+    def test_a_tenth_is_held_out(self, tmp_path: Path) -> None:
+        for n in range(20):
+            picture(tmp_path / f"{n:02}.png", n)
+        train, test = load(str(tmp_path))
+        assert len(test) == 2
+        found = np.concatenate([train.x, test.x])[:, 0, 0, 0]
+        np.testing.assert_array_equal(np.sort(found), np.arange(20))
+
+    def test_factors_from_a_table(self, tmp_path: Path) -> None:
+        for n in range(3):
+            picture(tmp_path / f"{n}.png", n)
+        (tmp_path / "factors.csv").write_text("file,angle,who\n2.png,-5,b\n0.png,30.5,a\n1.png,-5,a\n")
+        factors = load(str(tmp_path), held_out=0).train.factors
+        assert factors is not None
+        assert factors.names == ("angle", "who")
+        np.testing.assert_array_equal(factors.values[0], [-5.0, 30.5])
+        np.testing.assert_array_equal(factors.classes, [[1, 0], [0, 0], [0, 1]])
+        (tmp_path / "factors.csv").write_text("file,angle\n0.png,1\n")
+        with pytest.raises(ValueError, match=r"factors.csv has no line for 1.png, one of 2 such images"):
+            load(str(tmp_path))
+
+    def test_sizes_must_agree_or_be_given(self, tmp_path: Path) -> None:
+        picture(tmp_path / "a.png", 50)
+        picture(tmp_path / "b.png", 60, size=(9, 3))
+        with pytest.raises(ValueError, match=r"a.png has \(5, 7\) pixels and .*b.png \(9, 3\); .* size=64"):
+            load(str(tmp_path))
+        data = load(str(tmp_path), size=4, held_out=0).train
+        assert data.shape == (1, 4, 4)
+        assert (data.x[0] == 50).all()
+        assert (data.x[1] == 60).all()
+
+    def test_a_stranger_is_named(self, tmp_path: Path, caches: Path) -> None:
+        picture(tmp_path / "pets" / "a.png")
+        (tmp_path / "pets" / ".DS_Store").write_text("hidden, and so of no matter")
+        assert len(load(str(tmp_path / "pets"), held_out=0).train) == 1
+        (tmp_path / "pets" / "notes.txt").write_text("no image")
+        with pytest.raises(ValueError, match=r"notes.txt is no image, one of 1 such files; move them elsewhere"):
+            load(str(tmp_path / "pets"))
+        (tmp_path / "pets" / "notes.txt").rename(tmp_path / "pets" / "notes.png")
+        with pytest.raises(ValueError, match=r"notes.png cannot be read as an image"):
+            load(str(tmp_path / "pets"))
+        assert len(list(caches.iterdir())) == 1  # the first one
+
+    def test_a_truncated_image_is_named(self, tmp_path: Path, caches: Path) -> None:
+        for n in range(3):
+            noise = np.random.default_rng(n).integers(256, size=(40, 40), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / f"{n}.png")
+        broken = tmp_path / "1.png"
+        broken.write_bytes(broken.read_bytes()[:400])
+        with pytest.raises(ValueError, match=rf"{broken} cannot be read"):
+            load(str(tmp_path))
+        assert not list(caches.iterdir())
+
+    def test_deep_images_are_refused(self, tmp_path: Path) -> None:
+        Image.fromarray(np.full((5, 5), 40_000, np.uint16)).save(tmp_path / "deep.png")
+        with pytest.raises(ValueError, match=r"deep.png has mode I;16; save it with 8 bits a channel"):
+            load(str(tmp_path))
+
+    def test_an_empty_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match=r"there are no images in this folder"):
+            load(str(tmp_path))
+
+    def test_a_folder_that_must_not_be_listed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        picture(tmp_path / "a" / "1.png")
+        picture(tmp_path / "b" / "1.png")
+        scan = os.scandir
+
+        def denied(path: Any) -> Any:
+            if str(path).endswith("b"):
+                raise PermissionError(13, "Permission denied", str(path))
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", denied)
+        with pytest.raises(PermissionError, match=rf"{tmp_path}/b cannot be listed: Permission denied"):
+            load(str(tmp_path))
+
+
+class TestFile:
+    """An .npz or a .pt."""
+
+    def test_npz(self, tmp_path: Path) -> None:
+        x = np.arange(5 * 12, dtype=np.uint8).reshape(5, 4, 3)
+        angle = np.array([[0.5], [1.0], [0.5], [2.0], [0.5]])
+        np.savez(tmp_path / "mine.npz", x=x, y=[0, 1, 2, 0, 1], classes=["a", "b", "c"], factors=angle)
+        data = load(str(tmp_path / "mine.npz"), held_out=0).train
+        assert data.name == "mine"
+        assert data.shape == (1, 4, 3)
+        assert data.classes == ("a", "b", "c")
+        assert data.factors is not None
+        assert data.factors.sizes == (3,)
+        assert torch.equal(data.batch(torch.arange(5)).x[:, 0], torch.from_numpy(x) / 255.0)
+        assert [len(part) for part in load(str(tmp_path / "mine.npz"), held_out=0.4, seed=1)] == [3, 2]
+
+    def test_a_test_set_of_its_own(self, tmp_path: Path) -> None:
+        x = np.array([[0], [4]], np.uint8)
+        arrays = {"x": x, "y": ["u", "w"], "x_test": x[1:], "y_test": ["v"]}
+        angles = {"factors": [[10, 1], [30, 1]], "factors_test": [[20, 1]], "factor_names": ["angle", "one"]}
+        np.savez(tmp_path / "mine.npz", **arrays, **angles)
+        train, test = load(str(tmp_path / "mine.npz"), x_max=8)
+        assert test.classes == train.classes == ("u", "v", "w")
+        np.testing.assert_array_equal(train.y, [0, 2])
+        np.testing.assert_array_equal(test.y, [1])
+        assert train.factors is not None
+        assert test.factors is not None
+        assert train.factors.sizes == test.factors.sizes == (3, 1)
+        np.testing.assert_array_equal(test.factors.classes, [[1, 0]])
+        assert test.batch(torch.tensor([0])).x.item() == 0.5
+        del arrays["y_test"]
+        np.savez(tmp_path / "mine.npz", **arrays)
+        with pytest.raises(ValueError, match=r"has y and x_test, but no y_test"):
+            load(str(tmp_path / "mine.npz"))
+
+    def test_tensors(self, tmp_path: Path) -> None:
+        x = torch.rand(6, 2)
+        torch.save({"x": x, "y": torch.arange(6)}, tmp_path / "both.pt")
+        torch.save(x, tmp_path / "x.pt")
+        for name in ("both", "x"):
+            data = load(str(tmp_path / f"{name}.pt"), held_out=0).train
+            assert torch.equal(data.batch(torch.arange(6)).x, x)
+            assert (data.y is None) == (name == "x")
+
+    @pytest.mark.parametrize(
+        ("arrays", "message"),
+        [
+            ({"images": np.eye(3)}, r"holds \['images'\]; it must have x, and may have y, "),
+            ({"x": np.eye(3), "label": np.arange(3)}, r"holds \['label', 'x'\]"),
+            ({"x": np.eye(3), "y": np.arange(2)}, r"x has 3 datapoints and y 2"),
+            (
+                {"x": np.eye(3), "factors": np.eye(3), "factor_names": ["a"]},
+                r"factors must be \[N, F\] with F factor_names, got \(3, 3\) and 1 names",
+            ),
+            ({"x": np.eye(3), "factors": np.eye(2), "factor_names": ["a", "b"]}, r"x has 3 datapoints and factors 2"),
+            ({"x": np.eye(3, dtype=np.int32)}, r"x holds int32; .astype"),
+        ],
+    )
+    def test_what_does_not_fit_is_told(self, tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+        np.savez(tmp_path / "mine.npz", **arrays)
+        with pytest.raises(ValueError, match=message):
+            load(str(tmp_path / "mine.npz"))
+
+    @pytest.mark.parametrize("name", ["mine.npz", "mine.pt"])
+    def test_damaged_files_are_named(self, tmp_path: Path, name: str) -> None:
+        path = tmp_path / name
+        if name == "mine.npz":
+            np.savez(path, x=np.eye(30))
+        else:
+            torch.save(torch.eye(30), path)
+        path.write_bytes(path.read_bytes()[:500])
+        with pytest.raises(ValueError, match=rf"{path}.* (cannot be read|can be read)"):
+            load(str(path))
+
+    def test_paths_that_are_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match=r"mine.npz': there is no such file or folder"):
+            load(str(tmp_path / "mine.npz"))
+        (tmp_path / "mine.csv").write_text("1,2")
+        with pytest.raises(ValueError, match=r"mine.csv': expected a folder of images, an .npz or a .pt"):
+            load(str(tmp_path / "mine.csv"))
+        with pytest.raises(
+            TypeError, match=r"has no option \['sise'\]; it has \['held_out', 'seed', 'size', 'x_max'\]"
+        ):
+            load(str(tmp_path / "mine.csv"), sise=3)
