@@ -82,7 +82,9 @@ def test_sheets_of_points_words_and_grids(tmp_path: Path) -> None:
     contact_sheet(load("pinwheel").train, tmp_path / "new" / "points.png")
     contact_sheet(load("shapes", posX=[3, 9], posY=[4]).train, tmp_path / "grid.png")
     contact_sheet(
-        Dataset("w", np.eye(3, dtype=np.float32), y=np.array([0, 1, 1]), classes=("a", "b"), words=("x", "y", "z")),
+        Dataset(
+            "w", np.eye(3, dtype=np.float32), y=np.array([0, 1, 1]), classes=("a", "b"), vocabulary=("x", "y", "z")
+        ),
         tmp_path / "words.png",
     )
     for name in ("new/points", "grid", "words"):

@@ -103,6 +103,13 @@ def test_download_goes_to_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "new" / FILE).is_file()
 
 
+def test_a_failed_download_says_from_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.lab.data.dsprites.URL", (tmp_path / "nowhere.npz").as_uri())
+    with pytest.raises(OSError, match=rf"{tmp_path}/nowhere.npz cannot be fetched to {tmp_path}/new/{FILE}"):
+        load("dsprites", folder=tmp_path / "new", download=True)
+    assert not list((tmp_path / "new").iterdir())
+
+
 @pytest.mark.skipif(not (data_folder() / FILE).is_file(), reason=f"ZOO_DATA has no {FILE}")
 def test_the_published_file_is_what_we_render() -> None:
     # The outlines were measured on an animation: 38 to 56 pixels are wrong over 46 to 110 frames of 4,096

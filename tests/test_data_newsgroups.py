@@ -60,7 +60,7 @@ def test_counted_by_hand(tmp_path: Path) -> None:
     write(tmp_path)
     for _ in range(2):  # made, and from the cache
         train, test = few(tmp_path)
-        assert train.words == ("hockey", "moon", "rocket")  # comet is in no training post
+        assert train.vocabulary == ("hockey", "moon", "rocket")  # comet is in no training post
         assert sparse.issparse(train.x)
         assert train.batch(torch.arange(3)).x.tolist() == [[0, 2, 1], [1, 0, 1], [0, 1, 0]]
         assert train.y.tolist() == [1, 0, 1]
@@ -73,16 +73,16 @@ def test_counted_by_hand(tmp_path: Path) -> None:
 
 def test_options(tmp_path: Path) -> None:
     write(tmp_path)
-    assert few(tmp_path, vocabulary=1).train.words == ("moon",)  # 3, before rocket's 2
+    assert few(tmp_path, vocabulary=1).train.vocabulary == ("moon",)  # 3, before rocket's 2
     assert few(tmp_path, vocabulary=1).train.left_out == {"empty": 2}
-    assert "the" in few(tmp_path, stop_words=False).train.words
-    assert few(tmp_path, min_df=2).train.words == ("moon", "rocket")
-    assert few(tmp_path, max_df=1).train.words == ("hockey",)
+    assert "the" in few(tmp_path, stop_words=False).train.vocabulary
+    assert few(tmp_path, min_df=2).train.vocabulary == ("moon", "rocket")
+    assert few(tmp_path, max_df=1).train.vocabulary == ("hockey",)
     for remove, moons in ((("headers",), 0), ((), 1)):
         kept = few(tmp_path, remove=remove).train
         x = kept.batch(torch.arange(3)).x
-        assert x[1, kept.words.index("moon")] == moons
-        assert x[2, kept.words.index("hockey")] == 2
+        assert x[1, kept.vocabulary.index("moon")] == moons
+        assert x[2, kept.vocabulary.index("hockey")] == 2
     with pytest.raises(ValueError, match=r"remove takes headers, footers, quotes; got \['header'\]"):
         few(tmp_path, remove=("header",))
     with pytest.raises(ValueError, match=r"vocabulary, min_df or max_df leave no words"):
@@ -120,13 +120,13 @@ def test_the_real_ones() -> None:
     train, test = load("newsgroups")
     assert len(train) + train.left_out["empty"] == 11_314
     assert len(test) + test.left_out["empty"] == 7_532
-    assert len(train.words) == 2_000
+    assert len(train.vocabulary) == 2_000
     assert len(train.classes) == 20
     for part in (train, test):
         assert part.x.sum(axis=1).min() >= 1
         assert part.x.nnz < 0.05 * len(part) * 2_000
     # every group talks of itself more than the others do
     for word, group in (("hockey", "rec.sport.hockey"), ("orbit", "sci.space"), ("encryption", "sci.crypt")):
-        counts = train.x[:, [train.words.index(word)]].toarray()[:, 0]
+        counts = train.x[:, [train.vocabulary.index(word)]].toarray()[:, 0]
         per_group = np.bincount(train.y, counts)
         assert train.classes[per_group.argmax()] == group

@@ -78,6 +78,9 @@ class TestFolder:
         (tmp_path / "factors.csv").write_text("file,angle\n0.png,1\n")
         with pytest.raises(ValueError, match=r"factors.csv has no line for 1.png, one of 2 such images"):
             load(str(tmp_path))
+        (tmp_path / "factors.csv").write_text("file,angle,who\n0.png,1,a\n1.png,2\n2.png,3,a\n")
+        with pytest.raises(ValueError, match=r"factors.csv: the line for 1.png has not as many values"):
+            load(str(tmp_path))
 
     def test_sizes_must_agree_or_be_given(self, tmp_path: Path) -> None:
         picture(tmp_path / "a.png", 50)
@@ -106,7 +109,12 @@ class TestFolder:
             noise = np.random.default_rng(n).integers(256, size=(40, 40), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / f"{n}.png")
         broken = tmp_path / "1.png"
-        broken.write_bytes(broken.read_bytes()[:400])
+        whole = broken.read_bytes()
+        for length in range(0, len(whole) - 12, 101):  # the last 12 bytes only say that it ends
+            broken.write_bytes(whole[:length])
+            with pytest.raises(ValueError, match=rf"{broken} cannot be read"):
+                load(str(tmp_path))
+        broken.write_bytes(whole.replace(b"IDAT", b"IDOT", 1))
         with pytest.raises(ValueError, match=rf"{broken} cannot be read"):
             load(str(tmp_path))
         assert not list(caches.iterdir())

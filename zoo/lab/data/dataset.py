@@ -40,7 +40,7 @@ class Dataset:
         x_max: the value of x that counts as 1; 255 for bytes. Floats and words are taken as they are.
         classes: the names of the labels; empty where they have none.
         factors: the generative factors, or None.
-        words: the names of x's columns, where it counts words.
+        vocabulary: the names of x's columns, where it counts words.
         dynamic: whether each pixel is drawn anew each time, lit with probability x / x_max; only for bytes.
         left_out: what the source left out, and how many of it.
 
@@ -55,7 +55,7 @@ class Dataset:
     x_max: float = 255.0
     classes: tuple[str, ...] = ()
     factors: Factors | None = None
-    words: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
     dynamic: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
 

@@ -31,6 +31,7 @@ def dsprites(folder: Path, *, download: bool = False, held_out: float = 0.0, see
 
     Raises:
         FileNotFoundError: the file is not in `folder`.
+        OSError: it cannot be fetched.
         ValueError: it is truncated or damaged, or its arrays are not those of dSprites.
     """
     file = folder / FILE
@@ -40,8 +41,11 @@ def dsprites(folder: Path, *, download: bool = False, held_out: float = 0.0, see
                 f"data 'dsprites': {file} not found. Put it there, name another folder with --data-dir or ZOO_DATA, or "
                 "fetch it with --download; --data shapes renders the same set"
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(URL, str(file), progress=False)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(URL, str(file), progress=False)  # leaves no part of a file
+        except OSError as error:
+            raise OSError(f"data 'dsprites': {URL} cannot be fetched to {file}: {error}") from error
     return split(read(file, FACTORS), held_out, seed=seed)
 
 

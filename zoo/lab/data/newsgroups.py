@@ -75,7 +75,7 @@ def newsgroups(
             arrays[f"{part}_{name}"] for name in ("data", "indices", "indptr", "y", "empty")
         )
         x = sparse.csr_array((data, indices, indptr), shape=(len(y), len(words)))
-        parts.append(Dataset("newsgroups", x, y, classes=classes, words=words, left_out={"empty": int(empty)}))
+        parts.append(Dataset("newsgroups", x, y, classes=classes, vocabulary=words, left_out={"empty": int(empty)}))
     return Split(*parts)
 
 

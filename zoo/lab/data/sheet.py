@@ -22,7 +22,7 @@ def contact_sheet(data: Dataset, path: Path, *, seed: int = 0) -> None:
         ValueError: the set is neither of images, nor of points in the plane, nor of words.
         OSError: the file cannot be written.
     """
-    if data.words:
+    if data.vocabulary:
         figure = _words(data)
     elif len(data.shape) == 3 and data.shape[0] in (1, 3):
         figure = _images(data, seed)
@@ -84,10 +84,10 @@ def _words(data: Dataset) -> Figure:
         shares.append(np.log(counts / counts.sum()))
     lifts = np.array(shares) - np.mean(shares, axis=0)
     lines = [
-        f"{name:<26} {' '.join(data.words[w] for w in np.argsort(-lift)[:10])}"
+        f"{name:<26} {' '.join(data.vocabulary[w] for w in np.argsort(-lift)[:10])}"
         for name, lift in zip(data.classes, lifts, strict=True)
     ]
-    title = f"{data.name}: {len(data):,} posts, {len(data.words):,} words; what sets a group off\n\n"
+    title = f"{data.name}: {len(data):,} posts, {len(data.vocabulary):,} words; what sets a group off\n\n"
     figure = Figure()
     figure.text(0.0, 0.0, title + "\n".join(lines), family="monospace", fontsize=9)
     return figure

@@ -107,5 +107,5 @@ def _decode(file: Path, size: int) -> np.ndarray:
             if image.size != (WIDTH, HEIGHT) or image.mode != "L":
                 raise ValueError(f"{image.mode} of {image.size} pixels, not grey of {(WIDTH, HEIGHT)}")
             return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    except (OSError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"data 'yale-b': {file} cannot be read: {error}. Unpack it anew") from error

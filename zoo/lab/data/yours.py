@@ -16,6 +16,7 @@ from zoo.lab.data.dataset import Dataset, Split, split
 from zoo.lab.data.factors import Factors
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow says of it
 TABLE = "factors.csv"
 KEYS = ("x", "y", "classes", "factors", "factor_names", "x_test", "y_test", "factors_test")
 
@@ -172,7 +173,7 @@ def _decode(files: list[Path], size: int | None) -> Stream:
             with _opened(file) as image:
                 try:
                     pixels = np.asarray(image.convert(mode).resize((width, height), Image.Resampling.BILINEAR))
-                except OSError as error:
+                except DAMAGE as error:
                     raise ValueError(f"{file} cannot be read: {error}; mend or remove it") from error
             yield pixels.reshape(1, height, width, -1).transpose(0, 3, 1, 2)
 
@@ -182,7 +183,7 @@ def _decode(files: list[Path], size: int | None) -> Stream:
 def _opened(file: Path) -> Image.Image:
     try:
         return Image.open(file)
-    except OSError as error:
+    except DAMAGE as error:
         raise ValueError(f"{file} cannot be read as an image: {error}; mend or remove it") from error
 
 
@@ -197,6 +198,8 @@ def _factors(file: Path, images: list[str]) -> dict[str, np.ndarray] | None:
             f"{file} has no line for {missing[0]}, one of {len(missing)} such images; its column `file` must name them "
             "as seen from its folder"
         )
+    if ragged := [image for image in images if None in table[image] or None in table[image].values()]:
+        raise ValueError(f"{file}: the line for {ragged[0]} has not as many values as the first line has names")
     columns = {name: np.array([table[image][name] for image in images]) for name in table[images[0]]}
     for name, column in columns.items():
         with contextlib.suppress(ValueError):
