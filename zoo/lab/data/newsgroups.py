@@ -34,7 +34,7 @@ def newsgroups(
     authors'. The split is by date, as distributed. The words are the training posts' most frequent ones. Posts that
     are left without any of them are dropped and counted in `Dataset.left_out`. Counts are kept sparse and come dense
     in a batch. The papers tell neither vocabulary nor preprocessing: 2,000 words are those of NVDM's code, stop words
-    and document frequencies those of Pyro's ProdLDA tutorial; they keep out pages of encoded binaries.
+    and document frequencies those of Pyro's ProdLDA tutorial. Some scraps of encoded binaries remain.
 
     Args:
         folder: has scikit_learn_data, scikit-learn's own cache.
