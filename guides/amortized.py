@@ -1,6 +1,8 @@
 """The amortised guide: one forward pass from a datapoint to the distributions of its latents."""
 
 import itertools
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pyro
@@ -52,7 +54,7 @@ class Amortized(nn.Module):
         self.heads = nn.ModuleDict(heads)
         self.layers = nn.ModuleDict(layers)
 
-    def posterior(self, site: str, features: Tensor, given: dict[str, Tensor]) -> TorchDistribution:
+    def posterior(self, site: str, features: Tensor, given: Mapping[str, Tensor]) -> TorchDistribution:
         """q(site | features, given): features [..., out_features] and earlier sites' values [..., size]."""
         head: Any = self.heads[site]
         inputs = torch.cat(_broadcast([features, *(given[name] for name in head.given)]), dim=-1)
@@ -65,7 +67,9 @@ class Amortized(nn.Module):
         values: dict[str, Tensor] = {}
         with data_plate(x, index, self.num_data):
             for site in self.sites:
-                values[site] = pyro.sample(site, self.posterior(site, features, values))
+                # What an objective needs that scores one datapoint's sample under another's posterior.
+                rerun = {"rerun": partial(self.posterior, site, features)} if self.heads[site].given else {}
+                values[site] = pyro.sample(site, self.posterior(site, features, values), infer=rerun)
         return values
 
     def __getstate__(self) -> dict[str, Any]:

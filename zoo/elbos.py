@@ -6,14 +6,41 @@ Every term is in nats per datapoint, signed, and maximised; the loss is minus th
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+import torch
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
-from zoo.handlers import ScaleSites
-from zoo.termwise import Hyperparameter, Report, TermwiseELBO, known_sites, latent, observed, weighted
+from zoo.aggregate import Groups, dissect, log_classes, posterior_moments, prior_kl, prior_mmd
+from zoo.estimators import Estimator, covariance
+from zoo.handlers import DrawPriors, ScaleSites, ScorePairs
+from zoo.termwise import (
+    Hyperparameter,
+    Report,
+    Statistic,
+    TermwiseELBO,
+    known_sites,
+    latent,
+    observed,
+    weighted,
+)
 
-__all__ = ["ELBO", "BetaVAE", "Report", "TermwiseELBO"]
+__all__ = [
+    "DIPVAE",
+    "DIPVAEI",
+    "DIPVAEII",
+    "ELBO",
+    "HFVAE",
+    "BetaTCVAE",
+    "BetaVAE",
+    "Capacity",
+    "Decomposition",
+    "Report",
+    "TermwiseELBO",
+]
+
+KL = Literal["closed", "sampled"]
+Concrete = Literal["mass", "density"]
 
 
 class ELBO(TermwiseELBO):
@@ -47,7 +74,7 @@ class BetaVAE(TermwiseELBO):
         self,
         *,
         beta: float | Mapping[str, float],
-        kl: Literal["closed", "sampled"] = "closed",
+        kl: KL = "closed",
         num_particles: int = 1,
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
@@ -64,9 +91,317 @@ class BetaVAE(TermwiseELBO):
         return elbo_terms(model_trace, guide_trace)
 
 
+class Capacity(TermwiseELBO):
+    """A KL held at a capacity: E_q[log p(x | z)] - gamma |KL - C|.
+
+    Burgess et al. 2018, https://arxiv.org/abs/1804.03599, equation (8), with one gamma and one C for the whole KL; with
+    a mapping from site to each, Joint-VAE's equation (7) (Dupont 2018, https://arxiv.org/abs/1804.00104). The KL is the
+    mean over batch and particles, and |.| is taken of that mean. No bound on log p(x) where KL < C.
+
+    Args:
+        gamma: how firmly; one, or one per latent site.
+        capacity: C in nats; as gamma. A site of categoricals holds log K at most, and a larger C counts as log K.
+
+    Raises:
+        ValueError: a value is negative or not finite, or the sites are not the latent ones.
+    """
+
+    gamma = Hyperparameter()
+    capacity = Hyperparameter()
+
+    def __init__(
+        self,
+        *,
+        gamma: float | Mapping[str, float],
+        capacity: float | Mapping[str, float],
+        kl: KL = "closed",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+        self.gamma = gamma
+        self.capacity = capacity
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """log p of each observed site, and -gamma |KL - C| of the whole, or of each latent site."""
+        kl = {name: site["nats"].sum() for name, site in latent(guide_trace)}
+        gamma, capacity = self.gamma, self.capacity
+        if isinstance(gamma, Tensor) or isinstance(capacity, Tensor):
+            if not (isinstance(gamma, Tensor) and isinstance(capacity, Tensor)):
+                raise ValueError("Capacity: give gamma and capacity both as numbers, or both as mappings from site")
+            ceilings = [log_classes(site) for _, site in latent(guide_trace)]
+            capacity = capacity.clamp(max=sum(ceilings))
+            return reconstruction(model_trace) | {"-gamma |KL - C|": -gamma * (sum(kl.values()) - capacity).abs()}
+        for what, mapping in (("gamma", gamma), ("capacity", capacity)):
+            known_sites(what, mapping, guide_trace)
+            if missing := kl.keys() - mapping.keys():
+                raise ValueError(f"Capacity: {what} leaves out the latent sites {sorted(missing)}")
+        return reconstruction(model_trace) | {
+            f"-gamma |KL({name}) - C|": -gamma[name] * (kl[name] - capacity[name].clamp(max=log_classes(site))).abs()
+            for name, site in latent(guide_trace)
+        }
+
+
+class BetaTCVAE(TermwiseELBO):
+    """beta-TCVAE: E_q[log p(x | z)] - I(x; z) - beta TC(z) - sum_d KL(q(z_d) || p(z_d)).
+
+    Equation (4) of Chen et al. 2018, https://arxiv.org/abs/1802.04942, with alpha = gamma = 1 as they have it. The KL
+    of the ELBO is I + TC + sum_d KL, so this is the ELBO + (1 - beta) TC, and a bound for beta >= 1 but for the error
+    of the estimator.
+
+    Args:
+        beta: weight of the total correlation over all units of all latent sites.
+        num_data: N, how many datapoints q(z) mixes.
+        estimator: of q(z), as `zoo.estimators.log_weights` has them; Chen's is "weighted".
+        concrete: what a Concrete site scores, as `zoo.estimators.scores` has it.
+
+    Raises:
+        ValueError: as `zoo.aggregate.dissect` does.
+    """
+
+    beta = Hyperparameter()
+
+    def __init__(
+        self,
+        *,
+        beta: float,
+        num_data: int,
+        estimator: Estimator = "stratified",
+        concrete: Concrete = "mass",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(num_particles=num_particles)
+        self.beta = beta
+        self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
+
+    def messengers(self) -> Sequence[Messenger]:
+        """What scores each sample under every datapoint's posterior."""
+        return [ScorePairs(self.concrete)]
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The four parts, with beta on the total correlation."""
+        kl = dissect(model_trace, guide_trace, num_data=self.num_data, estimator=self.estimator)
+        return reconstruction(model_trace) | {
+            "-I(x; z)": -kl.mutual_information,
+            "-TC": -self.beta * (kl.between + kl.within.sum()),
+            "-KL(z_d)": -torch.cat(list(kl.units.values())).sum(),
+        }
+
+
+class HFVAE(TermwiseELBO):
+    """HFVAE: (1 + 3) + ii + alpha (2) + beta A + gamma i, in the letters of its Figures 1 and 3.
+
+    Equation (4) of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086:
+    E_q[log p(x | z)] - sum KL(q(z_de) || p(z_de)) - alpha I(x; z) - beta TC between groups - gamma TC within groups,
+    each total correlation less the prior's. alpha = beta = gamma = 1 is the ELBO; one group, or beta = gamma with
+    alpha = 1, is beta-TCVAE.
+
+    Args:
+        alpha, beta, gamma: the weights.
+        groups: the latent sites in groups; each site by itself when not given.
+        num_data, estimator, concrete: as `BetaTCVAE` takes them; the paper's are "stratified" and, in its code, "mass".
+
+    Raises:
+        ValueError: as `zoo.aggregate.dissect` does.
+    """
+
+    alpha = Hyperparameter()
+    beta = Hyperparameter()
+    gamma = Hyperparameter()
+
+    def __init__(
+        self,
+        *,
+        alpha: float,
+        beta: float,
+        gamma: float,
+        num_data: int,
+        groups: Groups | None = None,
+        estimator: Estimator = "stratified",
+        concrete: Concrete = "mass",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(num_particles=num_particles)
+        self.alpha, self.beta, self.gamma = alpha, beta, gamma
+        self.num_data, self.groups, self.estimator, self.concrete = num_data, groups, estimator, concrete
+
+    def messengers(self) -> Sequence[Messenger]:
+        """What scores each sample under every datapoint's posterior."""
+        return [ScorePairs(self.concrete)]
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The five parts, weighted."""
+        kl = dissect(model_trace, guide_trace, num_data=self.num_data, groups=self.groups, estimator=self.estimator)
+        return reconstruction(model_trace) | {
+            "-I(x; z)": -self.alpha * kl.mutual_information,
+            "-TC between": -self.beta * kl.between,
+            "-TC within": -self.gamma * kl.within.sum(),
+            "-KL(z_de)": -torch.cat(list(kl.units.values())).sum(),
+        }
+
+
+class DIPVAE(TermwiseELBO):
+    """DIP-VAE: ELBO - lambda_od sum_{i != j} Cov_ij^2 - lambda_d sum_i (Cov_ii - 1)^2, Cov of the posterior means.
+
+    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848v1. Cov is a running estimate over minibatches,
+    (1 - rate) old + rate new, with the gradient through the current batch alone; the paper does not say at what rate.
+    A bound, since the penalty is not negative.
+
+    Args:
+        lambda_od, lambda_d: the weights; the paper takes lambda_d = 10 lambda_od. Ordered pairs, so each counts twice.
+        rate: of the running estimate, in (0, 1]; rate = 1 is the later papers' DIP-VAE-I.
+        site: the latent site whose means these are.
+
+    Raises:
+        ValueError: a value makes no sense, or the site's family has no mean.
+    """
+
+    lambda_od = Hyperparameter()
+    lambda_d = Hyperparameter()
+    covariance = Statistic()
+
+    def __init__(
+        self,
+        *,
+        lambda_od: float,
+        lambda_d: float,
+        rate: float,
+        site: str = "z",
+        kl: KL = "closed",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+        if not 0 < rate <= 1:
+            raise ValueError(f"DIPVAE: rate must be in (0, 1], got {rate:g}")
+        self.lambda_od, self.lambda_d, self.rate, self.site = lambda_od, lambda_d, rate, site
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The ELBO's, and the two penalties."""
+        current = covariance(posterior_moments(guide_trace, self.site)[0])
+        if self.covariance is not None:
+            current = (1 - self.rate) * self.covariance + self.rate * current
+        self.covariance = current
+        return elbo_terms(model_trace, guide_trace) | dip_terms(current, self.lambda_od, self.lambda_d)
+
+
+class DIPVAEI(TermwiseELBO):
+    """DIP-VAE-I: as DIP-VAE, with the covariance of the current batch alone.
+
+    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, as the later literature reads it. A bound.
+
+    Args:
+        lambda_od, lambda_d, site: as `DIPVAE` takes them.
+
+    Raises:
+        ValueError: as `DIPVAE` does.
+    """
+
+    lambda_od = Hyperparameter()
+    lambda_d = Hyperparameter()
+
+    def __init__(
+        self, *, lambda_od: float, lambda_d: float, site: str = "z", kl: KL = "closed", num_particles: int = 1
+    ) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+        self.lambda_od, self.lambda_d, self.site = lambda_od, lambda_d, site
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The ELBO's, and the two penalties."""
+        cov = covariance(posterior_moments(guide_trace, self.site)[0])
+        return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d)
+
+
+class DIPVAEII(TermwiseELBO):
+    """DIP-VAE-II: the penalties of DIP-VAE-I on the covariance of q(z) itself, E[Cov(z | x)] + Cov(E[z | x]).
+
+    Section 2 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848: the law of total covariance, of which DIP-VAE and
+    DIP-VAE-I keep the second part. A bound.
+
+    Args:
+        lambda_od, lambda_d, site: as `DIPVAE` takes them.
+
+    Raises:
+        ValueError: as `DIPVAE` does.
+    """
+
+    lambda_od = Hyperparameter()
+    lambda_d = Hyperparameter()
+
+    def __init__(
+        self, *, lambda_od: float, lambda_d: float, site: str = "z", kl: KL = "closed", num_particles: int = 1
+    ) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+        self.lambda_od, self.lambda_d, self.site = lambda_od, lambda_d, site
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The ELBO's, and the two penalties."""
+        means, covariances = posterior_moments(guide_trace, self.site)
+        cov = covariances.mean(0) + covariance(means)
+        return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d)
+
+
+class Decomposition(TermwiseELBO):
+    """L_{alpha, beta}: E_q[log p(x | z)] - beta KL(q(z | x) || p(z)) - alpha D(q(z), p(z)).
+
+    Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far encodings overlap, alpha
+    how closely q(z) follows the prior. D is estimated from one prior draw per datapoint, with the batch standing for
+    the data in q(z), as in the paper's code; it takes in all latent sites together. A bound for beta >= 1 where D >= 0.
+
+    Args:
+        alpha, beta: the weights.
+        divergence: "kl", KL(p(z) || q(z)), as for the pinwheel; "mmd-marginal", as for Fashion-MNIST; or "mmd-joint".
+
+    Raises:
+        ValueError: a prior cannot be sampled, or the posterior not be scored at a draw of it.
+    """
+
+    alpha = Hyperparameter()
+    beta = Hyperparameter()
+
+    def __init__(
+        self,
+        *,
+        alpha: float,
+        beta: float,
+        divergence: Literal["kl", "mmd-marginal", "mmd-joint"],
+        kl: KL = "closed",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+        if divergence not in ("kl", "mmd-marginal", "mmd-joint"):
+            raise ValueError(f"divergence must be 'kl', 'mmd-marginal' or 'mmd-joint', got {divergence!r}")
+        self.alpha, self.beta, self.divergence = alpha, beta, divergence
+
+    def messengers(self) -> Sequence[Messenger]:
+        """beta on the latent sites, what draws from their priors, and what scores the draws."""
+        return [ScaleSites(self.beta), DrawPriors(), ScorePairs("density")]
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The ELBO's under the scaled sites, and the divergence."""
+        if self.divergence == "kl":
+            name, divergence = "KL(p || q)", prior_kl(model_trace, guide_trace)
+        else:
+            kernel: Literal["marginal", "joint"] = "marginal" if self.divergence == "mmd-marginal" else "joint"
+            name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, kernel)
+        return elbo_terms(model_trace, guide_trace) | {f"-{name}": -self.alpha * divergence}
+
+
+# Terms that several objectives have.
+
+
+def reconstruction(model_trace: Trace) -> dict[str, Tensor]:
+    """log p of each observed site, under its weight."""
+    return {f"log p({name})": weighted(site) for name, site in observed(model_trace)}
+
+
 def elbo_terms(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-    """The terms of an ELBO, each under the weight of its site."""
+    """log p of each observed site and minus the KL of each latent one, each under its weight."""
+    return reconstruction(model_trace) | {f"-KL({name})": -weighted(site) for name, site in latent(guide_trace)}
+
+
+def dip_terms(cov: Tensor, lambda_od: Tensor, lambda_d: Tensor) -> dict[str, Tensor]:
+    """DIP-VAE's penalties on a covariance [D, D]: its squared entries off the diagonal, and (diagonal - 1)^2."""
+    diagonal = cov.diagonal()
     return {
-        **{f"log p({name})": weighted(site) for name, site in observed(model_trace)},
-        **{f"-KL({name})": -weighted(site) for name, site in latent(guide_trace)},
+        "-Cov_ij^2": -lambda_od * (cov.square().sum() - diagonal.square().sum()),
+        "-(Cov_ii - 1)^2": -lambda_d * (diagonal - 1).square().sum(),
     }

@@ -1,9 +1,17 @@
-"""Numbers from distributions and samples: tensors in, tensors out, in nats. Imports torch alone."""
+"""Numbers from distributions and samples: tensors in, tensors out, in nats. Imports torch alone.
 
-from typing import Any
+Notation: B datapoints x_j with posteriors q(z | x_j), of N in all; S samples z_i. The aggregate posterior, or inference
+marginal, is q(z) = 1/N sum_n q(z | x_n). A unit is an entry of z that has a density of its own; a categorical, relaxed
+or not, and a Dirichlet are one unit each.
+"""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
 from torch import Tensor
 from torch.distributions import (
+    Dirichlet,
     Independent,
     MultivariateNormal,
     Normal,
@@ -12,6 +20,12 @@ from torch.distributions import (
     kl_divergence,
     register_kl,
 )
+from torch.utils.checkpoint import checkpoint
+
+Estimator = Literal["stratified", "weighted", "minibatch-stratified", "batch"]
+
+
+# Divergences of one posterior from its prior.
 
 
 def closed_kl(q: Any, p: Any) -> Tensor:
@@ -26,12 +40,10 @@ def closed_kl(q: Any, p: Any) -> Tensor:
     Raises:
         NotImplementedError: there is no closed form for this pair.
     """
-    if isinstance(q, (RelaxedOneHotCategorical, OneHotCategorical)) and isinstance(
-        p, (RelaxedOneHotCategorical, OneHotCategorical)
-    ):
+    if isinstance(q, _CATEGORICAL) and isinstance(p, _CATEGORICAL):
         log_q, log_p = q.logits.log_softmax(-1), p.logits.log_softmax(-1)
         return (log_q.exp() * (log_q - log_p)).sum(-1, keepdim=True)
-    if _factorise_alike(q, p):
+    if _factorises(q) and _factorises(p):
         return kl_divergence(q.base_dist, p.base_dist).flatten(len(q.batch_shape))
     return kl_divergence(q, p).unsqueeze(-1)
 
@@ -49,15 +61,18 @@ def sampled_kl(q: Any, p: Any, value: Tensor) -> Tensor:
         raise ValueError(
             f"log q - log p would mix a mass with a density: q is {type(q).__name__}, p is {type(p).__name__}"
         )
-    if _factorise_alike(q, p):
+    if _factorises(q) and _factorises(p):
         batch_dims = max(len(q.batch_shape), len(p.batch_shape))
         return (q.base_dist.log_prob(value) - p.base_dist.log_prob(value)).flatten(batch_dims)
     return (q.log_prob(value) - p.log_prob(value)).unsqueeze(-1)
 
 
-def _factorise_alike(q: Any, p: Any) -> bool:
-    """Whether both are independent over all units of the same event."""
-    return all(isinstance(d, Independent) and d.reinterpreted_batch_ndims == len(d.event_shape) for d in (q, p))
+_CATEGORICAL = (RelaxedOneHotCategorical, OneHotCategorical)
+
+
+def _factorises(d: Any) -> bool:
+    """Whether a distribution is independent over all units of its event."""
+    return isinstance(d, Independent) and d.reinterpreted_batch_ndims == len(d.event_shape)
 
 
 @register_kl(MultivariateNormal, Independent)
@@ -75,3 +90,232 @@ def _kl_multivariate_normal_independent(q: MultivariateNormal, p: Independent) -
     log_det = 2 * whitened.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     kl: Tensor = 0.5 * (trace + distance - loc.shape[-1] - log_det)
     return kl
+
+
+# The aggregate posterior.
+
+
+class Scores(NamedTuple):
+    """Log densities: of whole values [...], and of each unit's marginal [..., units]."""
+
+    joint: Tensor
+    units: Tensor
+
+
+def scores(q: Any, value: Tensor, *, concrete: Literal["mass", "density"] = "mass") -> Scores:
+    """log q(value) and the log densities of its units' marginals.
+
+    Args:
+        q: a distribution with a vector for an event; value broadcasts with it.
+        value: [..., size].
+        concrete: what a relaxed one-hot value scores: "mass", the categorical mass at its arg max, as HFVAE's code
+            does, or "density", the Concrete density.
+
+    Raises:
+        NotImplementedError: the family's units have no marginals in closed form.
+    """
+    if _factorises(q):
+        units = q.base_dist.log_prob(value)
+        return Scores(units.sum(-1), units)
+    if isinstance(q, MultivariateNormal):
+        marginals = Normal(q.loc, q.variance.sqrt(), validate_args=False)
+        return Scores(q.log_prob(value), marginals.log_prob(value))
+    if isinstance(q, RelaxedOneHotCategorical) and concrete == "mass":
+        log_mass = q.logits.log_softmax(-1)
+        batch = torch.broadcast_shapes(log_mass.shape, value.shape)
+        at = value.argmax(-1, keepdim=True).expand(*batch[:-1], 1)
+        units = log_mass.expand(batch).gather(-1, at)
+        return Scores(units.squeeze(-1), units)
+    if isinstance(q, (*_CATEGORICAL, Dirichlet)):
+        joint = q.log_prob(value)
+        return Scores(joint, joint.unsqueeze(-1))
+    raise NotImplementedError
+
+
+def log_weights(batch_size: int, num_data: int, estimator: Estimator, *, like: Tensor | None = None) -> Tensor:
+    """log w[i, j], [B, B], such that q(z_i) is estimated by sum_j w[i, j] q(z_i | x_j) for z_i ~ q(z | x_i).
+
+    - "stratified": 1/N for the own datapoint, (N - 1) / (N (B - 1)) for each other. HFVAE, section 3.1 (Esmaeili 2019,
+      https://arxiv.org/abs/1804.02086). Unbiased for q(z), so by Jensen's inequality low for E[log q(z)].
+    - "weighted": 1 / (N B) for all. Minibatch weighted sampling (Chen 2018, https://arxiv.org/abs/1802.04942, C.1).
+    - "minibatch-stratified": 1/N for the own, (N - B + 1) / (N (B - 1)) for the next one, 1 / (B - 1) for the others
+      (Chen 2018, C.2; the public code writes the first of them down a column instead of the diagonal).
+    - "batch": 1/B for all: the batch stands for the data. Exact when it is all of the data.
+
+    Raises:
+        ValueError: the batch is larger than the data, or a batch of one where there must be others.
+    """
+    if num_data < batch_size:
+        raise ValueError(
+            f"num_data = {num_data} is less than the batch of {batch_size}: it counts the whole training set"
+        )
+    if batch_size < 2 and estimator != "batch":
+        raise ValueError("a batch of one says nothing about q(z): take two datapoints or more")
+    options: dict[str, Any] = {} if like is None else {"dtype": like.dtype, "device": like.device}
+    B, N = batch_size, num_data
+    own = torch.eye(B, **options)
+    if estimator == "stratified":
+        weights = own / N + (1 - own) * (N - 1) / (N * (B - 1))
+    elif estimator == "weighted":
+        weights = torch.full((B, B), 1 / (N * B), **options)
+    elif estimator == "minibatch-stratified":
+        after = own.roll(1, dims=1)
+        weights = own / N + after * (N - B + 1) / (N * (B - 1)) + (1 - own - after) / (B - 1)
+    elif estimator == "batch":
+        weights = torch.full((B, B), 1 / B, **options)
+    else:
+        raise ValueError(f"estimator must be one of {', '.join(get_args(Estimator))}, got {estimator!r}")
+    return weights.log()
+
+
+class Marginals(NamedTuple):
+    """log q of S samples (and particles): of z [S, ...], of each group [S, ..., groups], of each site's units."""
+
+    joint: Tensor
+    groups: Tensor
+    units: dict[str, Tensor]
+
+
+Score = Callable[[Mapping[str, Tensor]], Mapping[str, Scores]]
+
+
+def log_marginals(
+    score: Score,
+    values: Mapping[str, Tensor],
+    log_weights: Tensor,
+    groups: Sequence[Sequence[str]],
+    *,
+    max_elements: int = 2**24,
+) -> Marginals:
+    """log q(z), log q(z_group) and log q(z_d) of every sample, from its scores under every datapoint's posterior.
+
+    Samples are scored in chunks, and a chunk is scored again in the backward pass instead of being kept, so that memory
+    is O(chunk x B) with gradients too.
+
+    Args:
+        score: values by site, [s, ..., 1, size], to their scores under the B posteriors, [s, ..., B].
+        values: by site, [S, ..., 1, size].
+        log_weights: [S, B], or [B] where no datapoint is a sample's own.
+        groups: sites, group by group.
+        max_elements: how many scores a chunk may hold.
+    """
+    sites = list(values)
+    num_samples = len(values[sites[0]])
+    log_weights = log_weights.expand(num_samples, log_weights.shape[-1])
+
+    def chunk(rows: Tensor) -> tuple[Tensor, ...]:
+        scored = score({site: value[rows] for site, value in values.items()})
+        log_w = log_weights[rows]
+        log_w = log_w.reshape(len(rows), *[1] * (scored[sites[0]].joint.dim() - 2), -1)
+        joint = torch.stack([scored[site].joint for site in sites]).sum(0)
+        return (
+            (joint + log_w).logsumexp(-1),
+            torch.stack(
+                [(torch.stack([scored[s].joint for s in group]).sum(0) + log_w).logsumexp(-1) for group in groups],
+                dim=-1,
+            ),
+            *((scored[site].units + log_w.unsqueeze(-1)).logsumexp(-2) for site in sites),
+        )
+
+    per_sample = log_weights.shape[-1] * sum(value[0].numel() for value in values.values())
+    size = max(1, max_elements // per_sample)
+    every = torch.arange(num_samples, device=log_weights.device)
+    if size >= num_samples:
+        joint, of_groups, *units = chunk(every)
+    else:
+        parts = [checkpoint(chunk, rows, use_reentrant=False, preserve_rng_state=False) for rows in every.split(size)]
+        joint, of_groups, *units = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Marginals(joint, of_groups, dict(zip(sites, units, strict=True)))
+
+
+class Anatomy(NamedTuple):
+    """KL(q(z | x) || p(z)) taken apart, after HFVAE's Figures 1 and 3: nats per datapoint, means over the samples.
+
+    mutual_information + between + sum(within) + sum(units) is the KL.
+
+    Attributes:
+        mutual_information: term 2, E[log q(z | x) - log q(z)]; the rest is term 4, KL(q(z) || p(z)).
+        between: term A, the total correlation between groups, less the prior's.
+        within: term i, the total correlation within each group, less the prior's, [groups].
+        units: term ii, KL(q(z_d) || p(z_d)) by site, [units].
+    """
+
+    mutual_information: Tensor
+    between: Tensor
+    within: Tensor
+    units: dict[str, Tensor]
+
+    @property
+    def marginal_kl(self) -> Tensor:
+        """Term 4, KL(q(z) || p(z)) = A + i + ii."""
+        return self.between + self.within.sum() + torch.cat(list(self.units.values())).sum()
+
+
+def anatomy(
+    own: Mapping[str, Tensor], marginals: Marginals, prior: Mapping[str, Scores], groups: Sequence[Sequence[str]]
+) -> Anatomy:
+    """The terms of HFVAE's equation (4), from log densities of the same samples.
+
+    Args:
+        own: log q(z | x) of each sample under its own datapoint, by site [S, ...].
+        marginals: as `log_marginals` gives them.
+        prior: the samples' scores under p, by site.
+        groups: as in `marginals`. The prior's sites are independent of each other, so its total correlation between
+            groups is zero.
+    """
+    within = []
+    for g, group in enumerate(groups):
+        q_units = torch.stack([marginals.units[site].sum(-1) for site in group]).sum(0)
+        p_excess = torch.stack([prior[site].joint - prior[site].units.sum(-1) for site in group]).sum(0)
+        within.append((marginals.groups[..., g] - q_units - p_excess).mean())
+    posterior = torch.stack(list(own.values())).sum(0)
+    return Anatomy(
+        mutual_information=(posterior - marginals.joint).mean(),
+        between=(marginals.joint - marginals.groups.sum(-1)).mean(),
+        within=torch.stack(within),
+        units={site: (log_q - prior[site].units).flatten(0, -2).mean(0) for site, log_q in marginals.units.items()},
+    )
+
+
+# Divergences of the aggregate posterior from the prior, by samples of both.
+
+IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def mmd(x: Tensor, y: Tensor, *, kernel: Literal["marginal", "joint"], scales: Sequence[float] = IMQ_SCALES) -> Tensor:
+    """Squared maximum mean discrepancy of two samples [S, D], with inverse multiquadric kernels C / (C + d^2).
+
+    "marginal": each dimension by itself with C = 2 s, summed over scales s and dimensions, as the decomposition paper's
+    code has it (Mathieu 2019, https://arxiv.org/abs/1812.02833, section 6.3). "joint": d^2 over all dimensions with
+    C = 2 D s, summed over scales (Tolstikhin 2018, https://arxiv.org/abs/1711.01558). Within a sample it is a
+    U-statistic, across the two a full double sum; the mean is over pairs alone.
+
+    Raises:
+        ValueError: fewer than two samples, or samples of different shapes.
+    """
+    if x.shape != y.shape or x.dim() != 2 or len(x) < 2:
+        raise ValueError(
+            f"mmd takes two samples of one shape [S, D] with S >= 2, got {list(x.shape)} and {list(y.shape)}"
+        )
+    S, D = x.shape
+
+    def total(a: Tensor, b: Tensor) -> Tensor:
+        squares = (a.unsqueeze(1) - b.unsqueeze(0)).square()  # [S, S, D]
+        if kernel == "joint":
+            squares = squares.sum(-1) / D
+        return torch.stack([(2 * s / (2 * s + squares)).sum() for s in scales]).sum()
+
+    # A point is at distance 0 of itself, where every kernel is 1; the U-statistic leaves these pairs out.
+    themselves = S * len(scales) * (D if kernel == "marginal" else 1)
+    return (total(x, x) + total(y, y) - 2 * themselves) / (S * (S - 1)) - 2 * total(x, y) / S**2
+
+
+def covariance(values: Tensor) -> Tensor:
+    """Covariance over the batch, [B, D] to [D, D], divided by B."""
+    centred = values - values.mean(0)
+    return centred.mT @ centred / len(values)
+
+
+def gaussian_total_correlation(cov: Tensor) -> Tensor:
+    """Total correlation of a Gaussian with this covariance, [D, D]: half of sum log diagonal less log determinant."""
+    return 0.5 * (cov.diagonal().log().sum() - torch.linalg.slogdet(cov).logabsdet)

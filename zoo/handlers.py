@@ -4,7 +4,7 @@ A messenger changes what is written on a site, never the site's distribution or 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
@@ -12,11 +12,13 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import constraints
 
+from zoo.estimators import Scores, scores
+
 
 class ScaleSites(Messenger):
     """Multiplies the scale of latent sites: beta on z, in model and guide alike.
 
-    On each such site `infer` then holds `weight`, the factor, and `unweighted_scale`, the scale without it.
+    Each such site then carries `weight`, the factor, and `unweighted_scale`, the scale without it.
 
     Args:
         weights: one 0-dim factor for every latent site, or one for each that is named.
@@ -31,8 +33,61 @@ class ScaleSites(Messenger):
             return
         weight = self.weights if isinstance(self.weights, Tensor) else self.weights.get(msg["name"])
         if weight is not None:
-            msg["infer"].update(weight=weight, unweighted_scale=msg["scale"])
+            msg.update(weight=weight, unweighted_scale=msg["scale"])
             msg["scale"] = weight * msg["scale"]
+
+
+class ScorePairs(Messenger):
+    """Leaves on each latent site how samples score, for q(z).
+
+    - `score_own`: nothing to the `Scores` of the site's own values.
+    - `score_pairs`: values by site [S, ..., 1, size] to their `Scores` under every datapoint's posterior, [S, ..., B].
+
+    A site whose distribution looks at earlier ones must say how to run it again: `infer["rerun"]`, from the values of
+    earlier sites to its distribution, as `guides.Amortized` leaves it. Then sample i is scored under q(z | x_j, c_i).
+
+    Args:
+        concrete: as `zoo.estimators.scores` takes it.
+    """
+
+    def __init__(self, concrete: Literal["mass", "density"]) -> None:
+        super().__init__()
+        self.concrete = concrete
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        if msg["is_observed"] or site_is_subsample(msg):
+            return
+        name = msg["name"]
+
+        # Both look into the message when they are called: plates and values come to it after this.
+        def score_own() -> Scores:
+            return self._score(name, msg["fn"], msg["value"])
+
+        def score_pairs(values: Mapping[str, Tensor]) -> Scores:
+            rerun = msg["infer"].get("rerun")
+            return self._score(name, rerun(values) if rerun else msg["fn"], values[name])
+
+        msg.update(score_own=score_own, score_pairs=score_pairs)
+
+    def _score(self, name: str, distribution: Any, value: Tensor) -> Scores:
+        try:
+            return scores(distribution, value, concrete=self.concrete)
+        except NotImplementedError:
+            raise ValueError(
+                f"site {name!r}: {type(distribution).__name__} has no marginals per unit, which the terms of q(z) "
+                "need; take a family that has them (in a guide: MeanField, FullRank, Concrete, DirichletHead)"
+            ) from None
+
+
+class DrawPriors(Messenger):
+    """Leaves on each latent site of the model `draw_prior`, a function that samples its prior.
+
+    The draw itself waits until both traces stand, so that it takes no random numbers from them.
+    """
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        if not msg["is_observed"] and not site_is_subsample(msg):
+            msg["draw_prior"] = lambda: msg["fn"].rsample() if msg["fn"].has_rsample else msg["fn"].sample()
 
 
 class RefuseMisfits(Messenger):

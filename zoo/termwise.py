@@ -232,7 +232,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     def _leave_nats(self, model_trace: Trace, guide_trace: Trace) -> None:
         """Writes the unweighted nats per datapoint on every site."""
-        draws = _num_data(model_trace) * self.num_particles
+        draws = num_data_of(model_trace) * self.num_particles
         for _, site in observed(model_trace):
             with _naming(site):
                 log_prob = site["fn"].log_prob(site["value"])
@@ -267,7 +267,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 def weighted(site: Site) -> Tensor:
     """A site's nats under the weight that `ScaleSites` gave it: 0-dim."""
     nats: Tensor = site["nats"].sum()
-    return site["infer"].get("weight", 1.0) * nats
+    return site.get("weight", 1.0) * nats
 
 
 def observed(trace: Trace) -> list[tuple[str, Site]]:
@@ -291,7 +291,7 @@ def known_sites(what: str, sites: Iterable[str], guide_trace: Trace) -> None:
         raise ValueError(f"{what} names {wrong}; the guide has the latent sites {there_are}")
 
 
-def _num_data(model_trace: Trace) -> int:
+def num_data_of(model_trace: Trace) -> int:
     """The full size of the plate "data"."""
     for site in model_trace.nodes.values():
         for frame in site["cond_indep_stack"] if site["type"] == "sample" else ():
@@ -302,7 +302,7 @@ def _num_data(model_trace: Trace) -> int:
 
 def _sum_to_units(values: Tensor, site: Site) -> Tensor:
     """Sums [*batch, units] over the batch under the site's mask and its scale without the objective's weight."""
-    scale = site["infer"].get("unweighted_scale", site["scale"])
+    scale = site.get("unweighted_scale", site["scale"])
     mask = site["mask"]
     if isinstance(scale, Tensor) and scale.dim():
         scale = scale.unsqueeze(-1)

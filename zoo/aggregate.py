@@ -1,0 +1,185 @@
+"""The aggregate posterior q(z) as objectives read it off the traces, under the messengers of `zoo.handlers`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from pyro.infer.util import is_validation_enabled
+from pyro.poutine.trace_struct import Trace
+from torch import Tensor
+from torch.distributions import OneHotCategorical, RelaxedOneHotCategorical
+
+from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, log_marginals, log_weights, mmd
+from zoo.termwise import Site, family, known_sites, latent, num_data_of
+
+Groups = Sequence[Sequence[str]]
+
+
+def dissect(
+    model_trace: Trace, guide_trace: Trace, *, num_data: int, groups: Groups | None = None, estimator: Estimator
+) -> Anatomy:
+    """The anatomy of the KL from one batch, whose posteriors stand for all `num_data`; under `ScorePairs`.
+
+    Args:
+        model_trace, guide_trace: of the batch.
+        num_data: N, how many datapoints q(z) mixes.
+        groups: the latent sites in groups; each site by itself when not given.
+        estimator: as `zoo.estimators.log_weights` has them.
+
+    Raises:
+        ValueError: num_data contradicts the plate or the batch, the batch is of one, the groups are no partition of the
+            latent sites, or a site cannot be scored pairwise.
+    """
+    sites = aggregate_sites(guide_trace)
+    groups = partition(groups, list(sites))
+    values = {name: samples(site) for name, site in sites.items()}
+    batch_size = len(next(iter(values.values())))
+    full_size = num_data_of(model_trace)
+    if full_size not in (batch_size, num_data):
+        raise ValueError(f"num_data = {num_data}, but the plate 'data' has {full_size}: give both the same")
+    own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in sites.items()}
+    weights = log_weights(batch_size, num_data, estimator, like=next(iter(own.values())))
+    marginals = log_marginals(score_pairs(sites), values, weights, groups)
+    prior = {name: _sample_first(model_trace.nodes[name]["score_own"]()) for name in sites}
+    return anatomy(own, marginals, prior, groups)
+
+
+def aggregate_sites(guide_trace: Trace) -> dict[str, Site]:
+    """The latent sites, if each can be scored pairwise.
+
+    Raises:
+        ValueError: a site has a mask, a scale per datapoint, or no vector for an event; it stands outside the plate
+            "data"; it is auxiliary; or it looks at an earlier one without saying how to run it again.
+    """
+    sites = dict(latent(guide_trace))
+    for name, site in sites.items():
+        frames = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
+        problem = None
+        if site["infer"].get("is_auxiliary"):
+            problem = "is an auxiliary one, which the model does not have"
+        elif frames.get("data") != -1:
+            problem = "does not stand in the plate 'data' as its last dimension"
+        elif site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
+            problem = "has a mask or a scale per datapoint, of which q(z) knows nothing"
+        elif len(site["fn"].event_shape) != 1:
+            problem = f"has an event of shape {tuple(site['fn'].event_shape)}, not a vector"
+        elif is_validation_enabled() and (parent := _hidden_parent(name, site, sites)):
+            problem = f"looks at {parent!r} without infer['rerun'], so that it cannot be scored pairwise"
+        if problem:
+            raise ValueError(f"site {name!r} {problem}; take a guide such as guides.Amortized")
+    return sites
+
+
+def partition(groups: Groups | None, sites: Sequence[str]) -> Groups:
+    """The groups, if they hold each site once; each site by itself when there are none.
+
+    Raises:
+        ValueError: a site is missing, unknown, or in two groups.
+    """
+    if groups is None:
+        return [[site] for site in sites]
+    named = [site for group in groups for site in group]
+    if sorted(named) != sorted(sites):
+        wrong = {
+            "left out": set(sites) - set(named),
+            "unknown": set(named) - set(sites),
+            "in two groups": {site for site in named if named.count(site) > 1},
+        }
+        said = "; ".join(f"{what}: {sorted(which)}" for what, which in wrong.items() if which)
+        raise ValueError(f"groups must hold each of the latent sites {list(sites)} once; {said}")
+    return groups
+
+
+def samples(site: Site) -> Tensor:
+    """A site's values with the sample in front: [(P,) B, size] to [B, (P,) 1, size]."""
+    value: Tensor = site["value"]
+    return value.movedim(-2, 0).unsqueeze(-2)
+
+
+def score_pairs(sites: Mapping[str, Site]) -> Score:
+    """Values by site to their scores by site, under the posteriors of the batch."""
+    return lambda values: {name: site["score_pairs"](values) for name, site in sites.items()}
+
+
+def prior_draws(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+    """One draw of the prior per datapoint (and particle), by latent site, in the shape of the site's value.
+
+    Raises:
+        ValueError: a prior has no sampler.
+    """
+    draws = {}
+    for name in aggregate_sites(guide_trace):
+        try:
+            draws[name] = model_trace.nodes[name]["draw_prior"]()
+        except NotImplementedError:
+            raise ValueError(
+                f"site {name!r}: {family(model_trace.nodes[name]['fn'])} has no sampler, and a divergence from the "
+                "prior needs draws of it"
+            ) from None
+    return draws
+
+
+def prior_kl(model_trace: Trace, guide_trace: Trace) -> Tensor:
+    """KL(p(z) || q(z)) by draws of the prior, with the batch standing for the data in q(z); under both messengers."""
+    sites = aggregate_sites(guide_trace)
+    draws = prior_draws(model_trace, guide_trace)
+    log_p = torch.stack([model_trace.nodes[name]["fn"].log_prob(draw) for name, draw in draws.items()]).sum(0)
+    values = {name: samples({"value": draw}) for name, draw in draws.items()}
+    batch_size = log_p.shape[-1]
+    weights = log_p.new_full((batch_size,), -math.log(batch_size))
+    log_q = log_marginals(score_pairs(sites), values, weights, [list(sites)]).joint
+    return (log_p.movedim(-1, 0) - log_q).mean()
+
+
+def prior_mmd(model_trace: Trace, guide_trace: Trace, kernel: Literal["marginal", "joint"]) -> Tensor:
+    """Squared MMD between the batch's samples of q(z) and draws of the prior, all latent sites side by side."""
+    sites = aggregate_sites(guide_trace)
+    draws = prior_draws(model_trace, guide_trace)
+    q = torch.cat([site["value"] for site in sites.values()], dim=-1)
+    p = torch.cat(list(draws.values()), dim=-1)
+    return mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
+
+
+def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
+    """Means [B, D] and covariances [B, D, D] of q(site | x_j).
+
+    Raises:
+        ValueError: there is no such latent site, or its family has no moments in closed form.
+    """
+    known_sites("site", [site], guide_trace)
+    q = guide_trace.nodes[site]["fn"]
+    try:
+        mean = q.mean
+        cov = q.covariance_matrix if hasattr(q, "covariance_matrix") else q.variance.diag_embed()
+    except NotImplementedError:
+        raise ValueError(
+            f"site {site!r}: {family(q)} has no mean in closed form; take a head that has one (MeanField, FullRank)"
+        ) from None
+    # Particles share their datapoint's moments.
+    return mean.reshape(-1, *mean.shape[-2:])[0], cov.reshape(-1, *cov.shape[-3:])[0]
+
+
+def log_classes(site: Site) -> float:
+    """The most that a site's KL from a uniform prior can be: log K for a categorical, without end for others."""
+    categorical = isinstance(site["fn"], (RelaxedOneHotCategorical, OneHotCategorical))
+    return math.log(site["fn"].event_shape[-1]) if categorical else math.inf
+
+
+def _sample_first(own: Scores) -> Scores:
+    """[(P,) B] and [(P,) B, units] to [B, (P)] and [B, (P,) units]."""
+    return Scores(own.joint.movedim(-1, 0), own.units.movedim(-2, 0))
+
+
+def _hidden_parent(name: str, site: Site, sites: Mapping[str, Site]) -> str | None:
+    """An earlier site whose value reaches this one's distribution behind the objective's back."""
+    if site["infer"].get("rerun") or not torch.is_grad_enabled():
+        return None
+    earlier = [other for other in list(sites)[: list(sites).index(name)] if sites[other]["value"].requires_grad]
+    density = site["fn"].log_prob(site["value"].detach()).sum()
+    if not earlier or not density.requires_grad:
+        return None
+    reached = torch.autograd.grad(
+        density, [sites[other]["value"] for other in earlier], allow_unused=True, retain_graph=True
+    )
+    return next((other for other, gradient in zip(earlier, reached, strict=True) if gradient is not None), None)
