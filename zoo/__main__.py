@@ -12,7 +12,7 @@ import typer
 
 import zoo.elbos
 from zoo.lab import run, story
-from zoo.lab.data import SOURCES, load
+from zoo.lab.data import SOURCES, Split, load
 from zoo.lab.fit import find_device
 from zoo.lab.naming import unknown
 from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
@@ -69,6 +69,7 @@ def story_(
 
 @app.command()
 def train(
+    context: typer.Context,
     name: RecipeName = DEFAULT,
     data: DataName = None,
     data_dir: DataDir = None,
@@ -80,9 +81,16 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; found when not given.")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Trace and compile the step; slow to begin.")] = False,
     out: Annotated[Path | None, typer.Option(help="The run's folder; runs/RECIPE-DATA when not given.")] = None,
+    checkpoint_every: Annotated[str, typer.Option(help="Between checkpoints: steps, 500; or seconds, 60s.")] = "60s",
+    resume: Annotated[Path | None, typer.Option(help="A run's folder: go on where it was stopped or killed.")] = None,
 ) -> None:
     """Trains a recipe, and leaves figures, pictures and weights in a folder."""
+    every = run.Every.parse(checkpoint_every)
+    if resume is not None:
+        _resume(context, resume, data_dir, download, every)
+        return
     recipe = _recipe(name)
     values = _parse(recipe, knobs or [])
     where = find_device(device)
@@ -102,14 +110,65 @@ def train(
         lr=lr or experiment.lr,
         seed=seed,
         device=str(where),
+        compile=compile,
     )
     split.train.check(size)
     folder = run.new_folder(out) if out else run.free_folder(Path("runs"), f"{name}-{settings.data}".replace("/", "-"))
+    command = shlex.join(["python", "-m", "zoo", *sys.argv[1:]])
+    _run(experiment, split, settings, folder, command, every, resume=False)
+
+
+def _resume(context: typer.Context, folder: Path, data_dir: Path | None, download: bool, every: run.Every) -> None:
+    """Goes on with the run in `folder`, with the settings that it has."""
+    settings, command = run.read(folder)
+    _check_asked(context, settings, folder)
+    if run.finished(folder):
+        print(f"the run in {folder} is finished, and there is nothing to resume; see {folder / 'summary.md'}")
+        return
+    find_device(settings.device)
+    split = load(settings.data, folder=data_dir, download=download, **settings.data_options)
+    pyro.set_rng_seed(settings.seed)
+    experiment = _recipe(settings.recipe).build(split, **settings.knobs)
+    _run(experiment, split, settings, folder, command, every, resume=True)
+
+
+def _check_asked(context: typer.Context, settings: run.Settings, folder: Path) -> None:
+    """Refuses options beside --resume that say something else than the run's settings."""
+    source = context.get_parameter_source
+    asked = {
+        name: value for name, value in context.params.items() if getattr(source(name), "name", "") == "COMMANDLINE"
+    }
+    if wrong := sorted({"epochs", "out"} & asked.keys()):
+        raise ValueError(f"--{wrong[0]} does not go with --resume: the run in {folder} has its own")
+    if "knobs" in asked:
+        asked["knobs"] = {**settings.knobs, **_parse(_recipe(settings.recipe), asked["knobs"])}
+    if "name" in asked:
+        asked["recipe"] = asked.pop("name")
+    has = vars(settings)
+    differ = [
+        f"{key} is {has[key]!r} there, {value!r} was asked for"
+        for key, value in asked.items()
+        if key in has and value != has[key]
+    ]
+    if differ:
+        raise ValueError(f"the run in {folder} goes on with the settings that it has: {'; '.join(differ)}")
+
+
+def _run(
+    experiment: Experiment,
+    split: Split,
+    settings: run.Settings,
+    folder: Path,
+    command: str,
+    every: run.Every,
+    *,
+    resume: bool,
+) -> None:
+    """Shows what is trained, trains it, and shows what came out."""
     first = split.train.batch(torch.arange(1))
     print(story.show(experiment.model, experiment.guide, first))
     print(f"{type(experiment.elbo).__name__}\n    {_first_line(type(experiment.elbo))}\n")
-    command = shlex.join(["python", "-m", "zoo", *sys.argv[1:]])
-    evaluation = run.train(experiment, split, settings, folder, command=command)
+    evaluation = run.train(experiment, split, settings, folder, command=command, every=every, resume=resume)
     print(f"\ntest set ({evaluation.num_data:,} datapoints), nats per datapoint")
     print(f"  -ELBO {-evaluation.elbo:.2f}")
     for site, value in evaluation.reconstruction.items():
@@ -162,6 +221,9 @@ def main() -> None:
     """Runs the command; what a person got wrong is said in one line, without a traceback."""
     try:
         app()
+    except run.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(128 + stopped.signal)
     except (ValueError, TypeError, LookupError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -1,11 +1,18 @@
 """A run: an experiment trained into a folder that says what was done and what came out."""
 
 import csv
+import hashlib
 import inspect
 import json
+import os
 import platform
+import re
+import signal
+import threading
 import time
-from dataclasses import asdict, dataclass
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,14 +21,15 @@ import safetensors.torch
 import torch
 from tqdm import tqdm
 
-from zoo.lab import plots, story
-from zoo.lab.data import Split
+from zoo.lab import checkpoint, plots, story
+from zoo.lab.data import Dataset, Split
 from zoo.lab.evaluate import Evaluation, evaluate
-from zoo.lab.fit import fit
+from zoo.lab.fit import fit, prepare
 from zoo.lab.recipes import Experiment
 from zoo.termwise import Report
 
 FLUSH = 100  # steps between two looks at the figures, so that an accelerator is not kept waiting
+CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,46 @@ class Settings:
     lr: float
     seed: int
     device: str
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often a checkpoint is due: every so many steps, or seconds.
+
+    Raises:
+        ValueError: from `parse`, for anything but a positive number, with an s for seconds.
+    """
+
+    amount: float
+    in_seconds: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "Every":
+        """Reads "500", which is steps, or "60s"."""
+        match = re.fullmatch(r"([1-9]\d*)(s?)", text)
+        if match is None:
+            raise ValueError(f"--checkpoint-every {text!r}: give a number of steps, as 500, or of seconds, as 60s")
+        return cls(float(match[1]), bool(match[2]))
+
+    def since(self, steps: int, seconds: float) -> bool:
+        """Whether one is due, so long after the last."""
+        return (seconds if self.in_seconds else steps) >= self.amount
+
+
+MINUTE = Every(60, in_seconds=True)
+
+
+class Stopped(Exception):
+    """A run that was asked to stop, and did so after a whole step, with everything saved.
+
+    Attributes:
+        signal: which signal asked.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number
 
 
 def new_folder(path: Path) -> Path:
@@ -72,6 +120,35 @@ def free_folder(parent: Path, stem: str) -> Path:
             number += 1
 
 
+def read(folder: Path) -> tuple[Settings, str]:
+    """The settings of the run in `folder`, and the command that began it.
+
+    Raises:
+        FileNotFoundError: there is no run.
+        ValueError: the run was killed before it wrote its settings, or they are damaged.
+    """
+    path = folder / "settings.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no run: there is no settings.json in it")
+    if not path.read_bytes():
+        raise ValueError(f"the run in {folder} was stopped before it began: remove the folder and begin anew")
+    try:
+        written = json.loads(path.read_text())
+        return Settings(**{f.name: written[f.name] for f in fields(Settings) if f.name in written}), written["command"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def finished(folder: Path) -> bool:
+    """Whether the run in `folder` came to its end; its summary is the last thing it writes."""
+    return (folder / "summary.md").is_file()
+
+
+def how_to_resume(folder: Path) -> str:
+    """The command."""
+    return f"python -m zoo train --resume {folder}"
+
+
 def train(
     experiment: Experiment,
     data: Split,
@@ -80,51 +157,43 @@ def train(
     *,
     command: str,
     progress: bool = True,
+    every: Every = MINUTE,
+    resume: bool = False,
 ) -> Evaluation:
     """Trains the experiment, and leaves in `folder` what a reader wants to know of it.
 
-    settings.json, terms.csv (a row per step), weights.safetensors, reconstructions.png, traversals.png, samples.png,
-    kl.png, kl.csv, summary.md.
+    settings.json, terms.csv (a row per step), checkpoint.safetensors, weights.safetensors, reconstructions.png,
+    traversals.png, samples.png, kl.png, kl.csv, summary.md.
+
+    A run that was killed goes on from its last checkpoint, or its beginning where there is none, and comes to the same
+    figures, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops.
 
     Args:
         experiment, data: what to train, on what.
         settings: how they were made, for the record.
-        folder: an empty folder of this run's own, from `new_folder`.
+        folder: an empty folder of this run's own, from `new_folder`; with `resume`, that of the run.
         command: how a reader repeats the run.
         progress: whether to show a bar.
+        every: how often to write a checkpoint; one is written at the end in any case.
+        resume: whether to go on with the run in `folder`.
 
     Raises:
         FloatingPointError: the loss is not finite; terms.csv holds the steps up to there.
+        ValueError: the run to resume has other data, shapes or settings (says which), or its checkpoint is damaged.
+        OSError: something could not be written; the last good checkpoint is kept.
+        Stopped: on Ctrl-C and SIGTERM.
     """
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "pyro": pyro.__version__}
-    (folder / "settings.json").write_text(json.dumps({**asdict(settings), "versions": versions}, indent=2) + "\n")
-    model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
-    batches = data.train.batches(settings.batch_size, seed=settings.seed, steps=settings.steps)
-    started = time.perf_counter()
-    with (
-        (folder / "terms.csv").open("w", newline="") as file,
-        tqdm(total=settings.steps, disable=not progress, unit=" steps", dynamic_ncols=True) as bar,
-    ):
-        curve = _Curve(file, bar)
-        try:
-            for step, report in fit(
-                model,
-                guide,
-                elbo,
-                batches,
-                lr=settings.lr,
-                optimizer=experiment.optimizer,
-                device=settings.device,
-            ):
-                curve.add(step, report)
-                if experiment.schedule:
-                    experiment.schedule(step, elbo)
-        finally:
-            curve.flush()
-    seconds = time.perf_counter() - started
+    if not resume:
+        record = {**asdict(settings), "command": command, "versions": _versions()}
+        checkpoint.write(folder / "settings.json", (json.dumps(record, indent=2) + "\n").encode())
+    try:
+        seconds = _train(experiment, data, settings, folder, progress, every, resume)
+    except OSError as error:
+        there = (folder / CHECKPOINT).is_file()
+        rest = f"when that is mended, go on from the last checkpoint with {how_to_resume(folder)}" if there else ""
+        raise OSError("; ".join(filter(None, [f"the run was cut short: {error}", rest]))) from error
     _save_weights(experiment, folder / "weights.safetensors")
-    model.eval()
-    guide.eval()
+    model, guide = experiment.model.eval(), experiment.guide.eval()
     evaluation = evaluate(model, guide, data.test)
     plots.reconstructions(model, guide, data.test, folder / "reconstructions.png")
     plots.traversals(model, guide, data.test, evaluation, folder / "traversals.png")
@@ -132,16 +201,145 @@ def train(
     plots.kl_bars(evaluation, folder / "kl.png")
     _write_kl(evaluation, folder / "kl.csv")
     shown = story.show(model, guide, data.test.batch(torch.arange(1), device=settings.device))
-    (folder / "summary.md").write_text(_summary(experiment, data, settings, evaluation, shown, seconds, command))
+    summary = _summary(experiment, data, settings, evaluation, shown, seconds, command)
+    checkpoint.write(folder / "summary.md", summary.encode())
     return evaluation
+
+
+def _train(
+    experiment: Experiment, data: Split, settings: Settings, folder: Path, progress: bool, every: Every, resume: bool
+) -> float:
+    """The steps that are left; gives the seconds of all of them."""
+    model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
+    about = {"settings": asdict(settings), "data": _fingerprint(data.train), "versions": _versions()}
+    first = next(iter(data.train.batches(settings.batch_size, seed=settings.seed, steps=1)))
+    optimizer = experiment.optimizer(prepare(model, guide, elbo, first, settings.device), lr=settings.lr)
+    start, before = 0, 0.0
+    if resume and (folder / CHECKPOINT).is_file():
+        state = checkpoint.load(folder / CHECKPOINT)
+        _check_same(state["about"], about)
+        start, before = checkpoint.restore(state, model, guide, elbo, optimizer), state["seconds"]
+        _cut(folder / "terms.csv", start)
+    if start == settings.steps:
+        return before
+    batches = data.train.batches(settings.batch_size, seed=settings.seed, start=start, steps=settings.steps)
+    began = time.perf_counter()
+    saved, saved_at = start, began
+    with (
+        _Stop() as stop,
+        (folder / "terms.csv").open("a" if start else "w", newline="") as file,
+        tqdm(total=settings.steps, initial=start, disable=not progress, unit=" steps", dynamic_ncols=True) as bar,
+    ):
+        curve = _Curve(file, bar, header=start == 0)
+        steps = fit(
+            model,
+            guide,
+            elbo,
+            batches,
+            optimizer=optimizer,
+            device=settings.device,
+            compile=settings.compile,
+            start=start,
+        )
+        try:
+            for step, report in steps:
+                curve.add(step, report)
+                if experiment.schedule:
+                    experiment.schedule(step, elbo)
+                now = time.perf_counter()
+                if step == settings.steps or stop.signal or every.since(step - saved, now - saved_at):
+                    curve.flush()
+                    os.fsync(file.fileno())  # the curve is never behind the checkpoint
+                    state = checkpoint.capture(model, guide, elbo, optimizer, step=step)
+                    checkpoint.save(folder / CHECKPOINT, {**state, "seconds": before + now - began}, about=about)
+                    saved, saved_at = step, time.perf_counter()
+                if stop.signal and step < settings.steps:
+                    name = signal.Signals(stop.signal).name
+                    raise Stopped(
+                        f"stopped by {name} after step {step:,} of {settings.steps:,}, and saved; "
+                        f"go on with {how_to_resume(folder)}",
+                        stop.signal,
+                    )
+        except FloatingPointError:
+            curve.flush()
+            raise
+    return before + time.perf_counter() - began
+
+
+def _versions() -> dict[str, Any]:
+    """What digits depend on beside the settings; the order of a sum depends on the threads."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _fingerprint(data: Dataset) -> dict[str, Any]:
+    """What tells a data set from another: its size, and up to 256 of its datapoints."""
+    batch = data.batch(torch.linspace(0, len(data) - 1, min(len(data), 256)).long(), labels=True)
+    digest = hashlib.sha256(batch.x.numpy().tobytes())
+    if batch.y is not None:
+        digest.update(batch.y.numpy().tobytes())
+    return {"name": data.name, "datapoints": len(data), "shape": list(data.shape), "digest": digest.hexdigest()[:16]}
+
+
+def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuses to go on with other data or settings; other versions may give other digits, which is said."""
+    for what in ("settings", "data", "versions"):
+        differ = [
+            f"{key} is {then[what].get(key)!r} in the checkpoint, {now[what].get(key)!r} here"
+            for key in then[what] | now[what]
+            if then[what].get(key) != now[what].get(key)
+        ]
+        if differ and what == "versions":
+            warnings.warn(f"the digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
+        elif differ:
+            raise ValueError(f"the run cannot go on with other {what}: {'; '.join(differ)}")
+
+
+def _cut(path: Path, steps: int) -> None:
+    """Leaves of the curve its header and its first `steps` rows; a run that is killed may have written more."""
+    lines = path.read_bytes().splitlines(keepends=True)[: steps + 1] if path.is_file() else []
+    if len(lines) <= steps or not lines[-1].startswith(b"%d," % steps):
+        raise ValueError(f"{path} lacks rows of the {steps:,} steps that the checkpoint has, so the curve is lost")
+    os.truncate(path, sum(map(len, lines)))
+
+
+class _Stop:
+    """Makes Ctrl-C and SIGTERM a wish that the loop looks at; the second one has its usual effect.
+
+    Attributes:
+        signal: which of them came; 0 before.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self.usual: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Stop":
+        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self.usual[number] = signal.signal(number, self._wish)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for number, handler in self.usual.items():
+            signal.signal(number, handler)
+
+    def _wish(self, number: int, frame: Any) -> None:
+        self.signal = number
+        self.__exit__()
 
 
 class _Curve:
     """terms.csv and the progress bar: figures are read off the device in blocks."""
 
-    def __init__(self, file: TextIO, bar: Any) -> None:
-        self.file, self.bar = file, bar
-        self.writer: Any = None
+    def __init__(self, file: TextIO, bar: Any, *, header: bool) -> None:
+        self.file, self.bar, self.header = file, bar, header
+        self.writer = csv.writer(file)
         self.pending: list[tuple[int, Report]] = []
 
     def add(self, step: int, report: Report) -> None:
@@ -155,9 +353,9 @@ class _Curve:
         figures = [(step, report.figures()) for step, report in self.pending]
         numbers = torch.stack([torch.stack(list(values.values())) for _, values in figures]).tolist()
         names = list(figures[0][1])
-        if self.writer is None:
-            self.writer = csv.writer(self.file)
+        if self.header:
             self.writer.writerow(["step", *names])
+            self.header = False
         self.writer.writerows([step, *row] for (step, _), row in zip(figures, numbers, strict=True))
         self.file.flush()
         self.bar.update(len(numbers))
@@ -234,4 +432,5 @@ so they compare with other figures only where those treat grey the same way.
 | kl.png, kl.csv | KL of every latent unit on the test set |
 | terms.csv | every term of the objective at every step |
 | settings.json, weights.safetensors | what was run, and what came of it |
+| checkpoint.safetensors | the whole state at the last step, from which a killed run goes on |
 """

@@ -1,0 +1,218 @@
+"""A run's whole state in one file: written at once or not at all, read without running what is in it.
+
+    save("run.safetensors", capture(model, guide, elbo, optimizer, step=step), about={"lr": 1e-3})
+    checkpoint = load("run.safetensors")
+    start = restore(checkpoint, model, guide, elbo, optimizer)
+
+The file is a safetensors file: numbers and JSON, which cannot hold code. A digest tells a damaged one.
+"""
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from zoo.termwise import TermwiseELBO
+
+FORMAT = "zoo checkpoint 1"
+
+State = dict[str, Any]
+
+
+def capture(
+    model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer, *, step: int
+) -> State:
+    """Everything that the next step depends on, after `step` steps: the pair's parameters and buffers, the objective's
+    state, the optimiser's, and the random state of Python, NumPy and PyTorch on every device.
+    """
+    return {
+        "step": step,
+        "model": _tensors(model),
+        "guide": _tensors(guide),
+        "objective": elbo.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random": {
+            "python": random.getstate(),
+            "numpy": _plain(np.random.get_state()),  # noqa: NPY002 (what others draw from)
+            "cpu": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        },
+    }
+
+
+def restore(
+    state: State, model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer
+) -> int:
+    """Puts back what `capture` took, and gives the number of steps that were taken. Nothing is drawn in between.
+
+    Raises:
+        ValueError: the pair, the objective or the optimiser has other tensors; says which, and nothing is changed.
+    """
+    differences = _differences("model", state["model"], _tensors(model))
+    differences += _differences("guide", state["guide"], _tensors(guide))
+    differences += _differences("objective", state["objective"], elbo.state_dict(), may_be_new=True)
+    sizes = [len(group["params"]) for group in state["optimizer"]["param_groups"]]
+    here = [len(group["params"]) for group in optimizer.param_groups]
+    if sizes != here:
+        differences.append(f"the optimiser has {sizes} parameters in the checkpoint, {here} here")
+    if differences:
+        raise ValueError("the checkpoint is of something else: " + "; ".join(differences))
+    elbo.load_state_dict(state["objective"])  # refuses names that it does not have
+    with torch.no_grad():
+        for name, module in (("model", model), ("guide", guide)):
+            for key, tensor in _tensors(module).items():
+                tensor.copy_(state[name][key])
+    optimizer.load_state_dict(state["optimizer"])
+    generators = state["random"]
+    random.setstate(generators["python"])
+    np.random.set_state(generators["numpy"])  # noqa: NPY002
+    torch.set_rng_state(generators["cpu"])
+    if torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(generators["cuda"])
+    return int(state["step"])
+
+
+def save(path: str | Path, state: State, *, about: Mapping[str, Any] | None = None) -> None:
+    """Writes the state, so that `path` holds either it or what it held before.
+
+    Args:
+        path: the file.
+        state: from `capture`; dictionaries, lists and tuples of tensors, numbers and strings.
+        about: what else the file says; read back under "about".
+
+    Raises:
+        OSError: it could not be written, on a full disk for instance; what was there is kept.
+        TypeError: something in the state is of another kind.
+    """
+    path = Path(path)
+    tensors: dict[str, Tensor] = {}
+    tree = json.dumps(_encode({**state, "about": dict(about or {})}, "", tensors))
+    metadata = {"format": FORMAT, "tree": tree, "digest": _digest(tree, tensors)}
+    try:
+        write(path, safetensors.torch.save(tensors, metadata))
+    except OSError as error:
+        kept = "the one from before is kept" if path.exists() else "there is none from before"
+        raise OSError(f"the checkpoint {path} could not be written ({error.strerror}): {kept}") from error
+
+
+def load(path: str | Path) -> State:
+    """Reads what `save` wrote. Nothing in the file is executed, whatever it holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a checkpoint, or damaged, or was changed since it was written.
+    """
+    path = Path(path)
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ValueError(f"{path} is a safetensors file, but not a checkpoint of this zoo's ({FORMAT!r})")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a checkpoint, or only a part of one: {error}") from None
+    if metadata.get("digest") != _digest(metadata.get("tree", ""), tensors):
+        raise ValueError(f"the checkpoint {path} is damaged, or was changed since it was written: its digest differs")
+    try:
+        state: State = _decode(json.loads(metadata["tree"]), tensors)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"the checkpoint {path} is not put together as one: {error!r}") from None
+    return state
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replaces a file at once: whoever reads it, and a crash at any moment, finds the old content or the new.
+
+    Raises:
+        OSError: as `open` and `write`; the old content is kept.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the new name, too, has to outlive a power cut
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers, those included that a state_dict leaves out."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _differences(
+    what: str, saved: dict[str, Tensor], here: dict[str, Tensor], *, may_be_new: bool = False
+) -> list[str]:
+    """What keeps the saved tensors from taking the place of those here; a running statistic may not be here yet."""
+    only_saved = [] if may_be_new else sorted(saved.keys() - here.keys())
+    found = [f"{what}: {name} is in the checkpoint, and not here" for name in only_saved]
+    found += [f"{what}: {name} is here, and not in the checkpoint" for name in sorted(here.keys() - saved.keys())]
+    for name in sorted(saved.keys() & here.keys()):
+        then, now = saved[name], here[name]
+        if then.shape != now.shape or then.dtype != now.dtype:
+            found.append(
+                f"{what}: {name} is {then.dtype} {list(then.shape)} in the checkpoint, "
+                f"and {now.dtype} {list(now.shape)} here"
+            )
+    return found
+
+
+def _plain(state: Any) -> tuple[Any, ...]:
+    """NumPy's random state with a list in place of its array."""
+    name, keys, *rest = state
+    return name, keys.tolist(), *rest
+
+
+def _encode(node: Any, at: str, tensors: dict[str, Tensor]) -> Any:
+    """A tree as JSON; its tensors are put aside under their place in it."""
+    if isinstance(node, Tensor):
+        tensors[at] = node.detach().cpu().contiguous().clone()  # safetensors refuses tensors that share memory
+        return {"tensor": at}
+    if isinstance(node, Mapping):  # as pairs, since JSON has no keys but strings
+        return {"map": [[key, _encode(value, f"{at}/{key}", tensors)] for key, value in node.items()]}
+    if isinstance(node, (list, tuple)):
+        items = [_encode(value, f"{at}/{i}", tensors) for i, value in enumerate(node)]
+        return {"tuple": items} if isinstance(node, tuple) else items
+    if node is None or isinstance(node, (bool, int, float, str)):
+        return node
+    raise TypeError(f"{at}: a checkpoint holds tensors, numbers and strings, got {type(node).__name__}")
+
+
+def _decode(node: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(node, list):
+        return [_decode(value, tensors) for value in node]
+    if not isinstance(node, dict):
+        return node
+    ((kind, value),) = node.items()
+    if kind == "tensor":
+        return tensors[value]
+    if kind == "map":
+        return {key: _decode(item, tensors) for key, item in value}
+    return tuple(_decode(item, tensors) for item in value)
+
+
+def _digest(tree: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(tree.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
