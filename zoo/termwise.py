@@ -259,8 +259,9 @@ class TermwiseELBO(pyro.infer.ELBO):
             return closed_kl(q, p)
         except NotImplementedError:
             raise ValueError(
-                f"there is no closed-form KL of {family(q)} from {family(p)}; take kl='sampled', or a head that has "
-                "one (MeanField, FullRank, Concrete and DirichletHead, each from a prior of its kind)"
+                f"there is no closed-form KL of {family(q)} from {family(p)}; take kl='sampled' where the objective "
+                "has it, or a head that has one (MeanField, FullRank, Concrete and DirichletHead, each from a prior of "
+                "its kind)"
             ) from None
 
 

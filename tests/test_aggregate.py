@@ -1,0 +1,422 @@
+"""The aggregate posterior: every estimator against slow loops, exact small cases and exhaustive averages."""
+
+import itertools
+import math
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro import poutine
+from torch import nn
+
+from guides import Amortized, Concrete, DirichletHead, FullRank, MeanField
+from tests.pairs import NUM_DATA, images, vae_pair
+from zoo.aggregate import dissect, partition
+from zoo.elbos import HFVAE
+from zoo.estimators import (
+    covariance,
+    gaussian_total_correlation,
+    log_marginals,
+    log_weights,
+    mmd,
+    scores,
+)
+from zoo.handlers import ScorePairs
+
+# Weights of the minibatch estimators.
+
+
+def test_weights_by_hand():
+    B, N = 3, 10
+    by_hand = {
+        # own 1/N, others (N - 1) / (N (B - 1))
+        "stratified": [[2 / 20, 9 / 20, 9 / 20], [9 / 20, 2 / 20, 9 / 20], [9 / 20, 9 / 20, 2 / 20]],
+        "weighted": [[1 / 30] * 3] * 3,
+        # own 1/N, the next (N - B + 1) / (N (B - 1)), others 1 / (B - 1)
+        "minibatch-stratified": [[2 / 20, 8 / 20, 10 / 20], [10 / 20, 2 / 20, 8 / 20], [8 / 20, 10 / 20, 2 / 20]],
+        "batch": [[1 / 3] * 3] * 3,
+    }
+    for estimator, rows in by_hand.items():
+        torch.testing.assert_close(log_weights(B, N, estimator).exp(), torch.tensor(rows), msg=estimator)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "total"), [("stratified", 1.0), ("minibatch-stratified", 1.0), ("weighted", 0.05)]
+)
+def test_every_row_has_the_same_weight_in_all(estimator, total):
+    # The public matrix for the third has one row that does not sum to 1.
+    torch.testing.assert_close(log_weights(7, 20, estimator).exp().sum(-1), torch.full((7,), total))
+
+
+@pytest.mark.parametrize("estimator", ["stratified", "minibatch-stratified"])
+def test_the_estimate_of_q_is_unbiased_over_all_batches(estimator):
+    # q(z_0 | x_n) for N = 5 datapoints; all ordered batches of B = 3 that begin with datapoint 0
+    density = torch.rand(5)
+    weights = log_weights(3, 5, estimator).exp()[0]
+    estimates = [(weights * density[[0, *others]]).sum() for others in itertools.permutations(range(1, 5), 2)]
+    torch.testing.assert_close(torch.stack(estimates).mean(), density.mean())
+
+
+@pytest.mark.parametrize("estimator", ["stratified", "batch"])
+def test_a_batch_of_all_the_data_is_exact(estimator):
+    torch.testing.assert_close(log_weights(6, 6, estimator).exp(), torch.full((6, 6), 1 / 6))
+
+
+# Scores.
+
+
+def test_scores_of_a_full_rank_normal_have_its_marginals():
+    tril = torch.tensor([[0.5, 0.0], [0.8, 0.3]])
+    q = dist.MultivariateNormal(torch.tensor([1.0, -1.0]), scale_tril=tril)
+    z = torch.randn(4, 2)
+    sd = torch.tensor([0.5, math.hypot(0.8, 0.3)])
+    joint, units = scores(q, z)
+    torch.testing.assert_close(joint, q.log_prob(z))
+    torch.testing.assert_close(units, dist.Normal(q.loc, sd).log_prob(z))
+    assert not torch.allclose(joint, units.sum(-1))
+
+
+def test_a_concrete_value_scores_by_mass_or_by_density():
+    logits = torch.randn(5, 3)
+    q = dist.RelaxedOneHotCategorical(torch.tensor(0.5), logits=logits)
+    c = q.sample()
+    mass = scores(q, c, concrete="mass")
+    by_hand = logits.log_softmax(-1)[torch.arange(5), c.argmax(-1)]
+    torch.testing.assert_close(mass.joint, by_hand)
+    torch.testing.assert_close(scores(q, c, concrete="density").joint, q.log_prob(c))
+    # Pairwise: sample i under datapoint j
+    pairs = scores(q, c.unsqueeze(-2))
+    assert pairs.units.shape == (5, 5, 1)
+    torch.testing.assert_close(pairs.joint[1, 3], logits.log_softmax(-1)[3, c[1].argmax()])
+
+
+def test_one_hot_and_dirichlet_values_are_one_unit():
+    y = dist.OneHotCategorical(logits=torch.randn(4, 3))
+    value = y.sample()
+    torch.testing.assert_close(scores(y, value).units.squeeze(-1), y.log_prob(value))
+    pi = dist.Dirichlet(torch.rand(4, 3) + 0.5)
+    value = pi.sample()
+    torch.testing.assert_close(scores(pi, value).joint, pi.log_prob(value))
+
+
+# Marginals.
+
+
+class TwoSites:
+    """Posteriors of two sites for B datapoints, z of 2 units and c a categorical of 3, scored as a guide's are."""
+
+    def __init__(self, B):
+        self.q = {
+            "z": dist.Normal(torch.randn(B, 2), torch.rand(B, 2) + 0.3).to_event(1),
+            "c": dist.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.randn(B, 3)),
+        }
+        self.values = {site: q.sample().unsqueeze(-2) for site, q in self.q.items()}  # [B, 1, size]
+
+    def score(self, values):
+        return {site: scores(q, values[site]) for site, q in self.q.items()}
+
+    def log_q(self, i, j):
+        """Of sample i under datapoint j: each unit of z, then c."""
+        z = self.q["z"].base_dist.log_prob(self.values["z"][i])[j]
+        c = self.q["c"].logits.log_softmax(-1)[j, self.values["c"][i].argmax()]
+        return [*z.tolist(), c.item()]
+
+
+def test_marginals_against_a_triple_loop():
+    B, N = 5, 17
+    two = TwoSites(B)
+    log_w = log_weights(B, N, "stratified")
+    ours = log_marginals(two.score, two.values, log_w, [["z"], ["c"]])
+    for i in range(B):
+        joint, of_z, of_c, units = 0.0, 0.0, 0.0, [0.0, 0.0]
+        for j in range(B):
+            w = 1 / N if i == j else (N - 1) / (N * (B - 1))
+            z0, z1, c = two.log_q(i, j)
+            joint += w * math.exp(z0 + z1 + c)
+            of_z += w * math.exp(z0 + z1)
+            of_c += w * math.exp(c)
+            units = [units[0] + w * math.exp(z0), units[1] + w * math.exp(z1)]
+        assert ours.joint[i].item() == pytest.approx(math.log(joint))
+        assert ours.groups[i].tolist() == pytest.approx([math.log(of_z), math.log(of_c)])
+        assert ours.units["z"][i].tolist() == pytest.approx([math.log(u) for u in units])
+        assert ours.units["c"][i].tolist() == pytest.approx([math.log(of_c)])
+
+
+def test_marginals_stay_finite_where_densities_do_not():
+    # 50 dimensions at sd .05: the density at the mean is (0.05 sqrt(2 pi))^-50, about e^104, and far away e^-(huge)
+    q = dist.Normal(torch.randn(3, 50).float() * 10, torch.tensor(0.05)).to_event(1)
+    values = {"z": q.mean.unsqueeze(-2)}
+    marginals = log_marginals(lambda v: {"z": scores(q, v["z"])}, values, log_weights(3, 3, "batch").float(), [["z"]])
+    own = -50 * math.log(0.05 * math.sqrt(2 * math.pi)) - math.log(3)
+    assert marginals.joint.tolist() == pytest.approx([own] * 3, rel=1e-5)
+    assert marginals.units["z"].isfinite().all()
+
+
+@pytest.mark.parametrize("max_elements", [1, 40, 10**6])
+def test_chunks_change_neither_values_nor_gradients(max_elements):
+    loc = torch.randn(7, 3).requires_grad_()
+    q = dist.Normal(loc, 0.5).to_event(1)
+    noise = torch.randn(7, 3)
+    log_w = log_weights(7, 30, "stratified")
+
+    def total(**options):
+        values = {"z": (loc + 0.5 * noise).unsqueeze(-2)}
+        marginals = log_marginals(lambda v: {"z": scores(q, v["z"])}, values, log_w, [["z"]], **options)
+        return marginals.joint.sum() + (marginals.units["z"] * torch.arange(3)).sum()
+
+    whole, in_chunks = total(), total(max_elements=max_elements)
+    torch.testing.assert_close(in_chunks, whole)
+    torch.testing.assert_close(torch.autograd.grad(in_chunks, loc), torch.autograd.grad(whole, loc))
+
+
+def test_chunks_keep_memory_for_one_of_them_alone():
+    loc = torch.randn(64, 5).requires_grad_()
+    q = dist.Normal(loc, 0.5).to_event(1)
+    kept = []
+
+    def bytes_kept(**options):
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
+            log_marginals(
+                lambda v: {"z": scores(q, v["z"])},
+                {"z": loc.unsqueeze(-2)},
+                log_weights(64, 100, "stratified"),
+                [["z"]],
+                **options,
+            )
+        return sum(kept)
+
+    one_matrix = 64 * 64 * 5 * 8
+    assert bytes_kept() > one_matrix
+    assert bytes_kept(max_elements=64 * 5 * 4) < one_matrix / 8  # 16 chunks
+
+
+# The whole way from a guide.
+
+
+class StyleGivenType(nn.Module):
+    """z ~ Normal(0, I), c ~ uniform Concrete, x ~ Normal."""
+
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.Linear(2 + 3, 5)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            c = pyro.sample("c", dist.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(3)))
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1).to_event(1))
+            pyro.sample("x", dist.Normal(self.decoder(torch.cat([z, c], -1)), 1).to_event(1), obs=x)
+
+
+def traces(model, guide, x, concrete="mass", particles=None):
+    scoring = ScorePairs(concrete)
+    guide, model = scoring(guide), scoring(model)
+    if particles:
+        guide, model = (pyro.plate("particles", particles, dim=-2)(program) for program in (guide, model))
+    guide_trace = poutine.trace(guide).get_trace(x)
+    model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x)
+    return [poutine.util.prune_subsample_sites(trace) for trace in (model_trace, guide_trace)]
+
+
+@pytest.mark.parametrize("particles", [None, 2])
+@pytest.mark.parametrize("style", [MeanField(2, given=("c",)), FullRank(2, given=("c",))], ids=["normal", "full"])
+def test_a_conditional_head_is_scored_at_the_samples_own_class_on_the_others_features(style, particles):
+    guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=0.5), z=style)
+    with torch.no_grad():
+        guide.layers["z"][0].weight[:2, 6:] *= 20  # the class moves the style a lot
+    x = torch.randn(4, 5)
+    model_trace, guide_trace = traces(StyleGivenType(), guide, x, particles=particles)
+    P, B, N = particles or 1, 4, 4
+    z = guide_trace.nodes["z"]["value"].reshape(P, B, 2)
+    c = guide_trace.nodes["c"]["value"].reshape(P, B, 3)
+    features = guide.trunk(x)
+    mutual_information = 0.0
+    for p in range(P):
+        for i in range(B):
+
+            def log_q(j, i=i, p=p):
+                q_z = guide.posterior("z", features[j], {"c": c[p, i]})  # (z_i, c_i) on x_j
+                q_c = guide.posterior("c", features[j], {})
+                return q_z.log_prob(z[p, i]) + q_c.logits.log_softmax(-1)[c[p, i].argmax()]
+
+            log_mixture = torch.stack([log_q(j) for j in range(B)]).logsumexp(0) - math.log(N)
+            mutual_information += (log_q(i) - log_mixture).item() / (P * B)
+    ours = dissect(model_trace, guide_trace, num_data=N, estimator="stratified")
+    assert ours.mutual_information.item() == pytest.approx(mutual_information)
+    # Reading the traced distributions, q(z_i | x_j, c_j), would give another number.
+    for site in ("c", "z"):
+        guide_trace.nodes[site]["infer"].pop("rerun", None)
+    with pyro.validation_enabled(False):
+        wrong = dissect(model_trace, guide_trace, num_data=N, estimator="stratified")
+    assert abs(wrong.mutual_information.item() - mutual_information) > 1e-3
+
+
+def test_a_guide_that_hides_a_dependence_is_refused():
+    class Hiding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.c, self.z = nn.Linear(5, 3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                c = pyro.sample("c", dist.RelaxedOneHotCategorical(torch.tensor(0.5), logits=self.c(x)))
+                pyro.sample("z", dist.Normal(self.z(c), 1).to_event(1))
+
+    elbo = HFVAE(alpha=1, beta=1, gamma=1, num_data=9)
+    with pytest.raises(ValueError, match=r"site 'z' looks at 'c' without infer\['rerun'\]"):
+        elbo.loss_and_grads(StyleGivenType(), Hiding(), torch.randn(4, 5))
+
+
+@pytest.mark.parametrize("concrete", ["mass", "density"])
+@pytest.mark.parametrize("estimator", ["stratified", "weighted", "minibatch-stratified", "batch"])
+def test_the_anatomy_sums_to_the_kl_whatever_the_estimator_and_groups(estimator, concrete):
+    guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",)))
+    model_trace, guide_trace = traces(StyleGivenType(), guide, torch.randn(7, 5), concrete, particles=3)
+    own = {s: guide_trace.nodes[s]["score_own"]().joint for s in ("z", "c")}
+    prior = {s: model_trace.nodes[s]["score_own"]().joint for s in ("z", "c")}
+    kl = sum((own[s] - prior[s]).mean() for s in ("z", "c"))
+    for groups in (None, [["z", "c"]], [["c"], ["z"]]):
+        ours = dissect(model_trace, guide_trace, num_data=50, groups=groups, estimator=estimator)
+        torch.testing.assert_close(ours.mutual_information + ours.marginal_kl, kl)
+    if concrete == "mass":
+        assert prior["c"].unique().tolist() == pytest.approx([-math.log(3)])
+
+
+def test_full_rank_units_are_the_marginals_and_the_excess_is_total_correlation():
+    model, guide = vae_pair(head=FullRank(2))
+    x = images(6)
+    model_trace, guide_trace = traces(model, guide, x)
+    ours = dissect(model_trace, guide_trace, num_data=6, estimator="stratified")
+    q, z = guide_trace.nodes["z"]["fn"], guide_trace.nodes["z"]["value"]
+    joint = torch.stack([torch.logsumexp(q.log_prob(z[i]), 0) for i in range(6)]) - math.log(6)
+    marginals = dist.Normal(q.loc, q.covariance_matrix.diagonal(dim1=-2, dim2=-1).sqrt())
+    units = torch.stack([torch.logsumexp(marginals.log_prob(z[i]), 0) for i in range(6)]) - math.log(6)
+    torch.testing.assert_close(ours.within, (joint - units.sum(-1)).mean().reshape(1))
+    torch.testing.assert_close(ours.units["z"], (units - dist.Normal(0, 1).log_prob(z)).mean(0))
+
+
+def test_a_prior_that_is_not_factorised_takes_its_total_correlation_out():
+    # q(z) is exactly the prior, so KL(q(z) || p(z)) and the excess total correlation vanish, though TC(q) does not.
+    tril = torch.tensor([[1.0, 0.0], [0.9, 0.4]])
+
+    class Correlated(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                pyro.sample("z", dist.MultivariateNormal(torch.zeros(2), scale_tril=tril))
+
+    model_trace, guide_trace = traces(Correlated(), Correlated(), torch.zeros(50, 1))
+    ours = dissect(model_trace, guide_trace, num_data=50, estimator="batch")
+    assert ours.mutual_information.item() == pytest.approx(0, abs=1e-12)
+    assert ours.within.item() == pytest.approx(0, abs=1e-12)
+    assert ours.units["z"].tolist() == pytest.approx([0, 0], abs=1e-12)
+
+
+# Divergences from samples.
+
+
+@pytest.mark.parametrize("kernel", ["marginal", "joint"])
+def test_mmd_against_loops(kernel):
+    x, y = torch.randn(4, 3), torch.randn(4, 3)
+    scales = (0.1, 2.0)
+
+    def k(a, b):
+        if kernel == "joint":
+            return sum(2 * 3 * s / (2 * 3 * s + ((a - b) ** 2).sum().item()) for s in scales)
+        return sum(2 * s / (2 * s + (u - v).item() ** 2) for s in scales for u, v in zip(a, b, strict=True))
+
+    pairs = [(i, j) for i in range(4) for j in range(4)]
+    within = sum(k(x[i], x[j]) + k(y[i], y[j]) for i, j in pairs if i != j) / (4 * 3)
+    across = sum(k(x[i], y[j]) for i, j in pairs) / 4**2
+    assert mmd(x, y, kernel=kernel, scales=scales).item() == pytest.approx(within - 2 * across)
+
+
+def test_mmd_of_two_points_by_hand():
+    # one scale 1/2, so C = 1: k(0, 1) = 1/2; within (1/2 + 1/2), across (1 + 1/2 + 1/2 + 1) / 4
+    x = torch.tensor([[0.0], [1.0]])
+    assert mmd(x, x, kernel="marginal", scales=(0.5,)).item() == pytest.approx(1.0 - 2 * 0.75)
+
+
+def test_mmd_tells_shifted_samples_apart_and_the_marginal_kernel_ignores_correlation():
+    x, y = torch.randn(200, 2), torch.randn(200, 2)
+    assert abs(mmd(x, y, kernel="joint")) < 0.1 < mmd(x, y + 2, kernel="joint")
+    correlated = torch.randn(200, 1).expand(200, 2)
+    assert abs(mmd(x, correlated, kernel="marginal")) < 0.1
+    assert mmd(x, correlated, kernel="joint") > 2 * abs(mmd(x, y, kernel="joint"))
+
+
+def test_covariance_is_over_the_batch_and_divides_by_it():
+    values = torch.tensor([[0.0, 1.0], [2.0, 1.0], [4.0, 7.0]])
+    # means (2, 3); deviations (-2, -2), (0, -2), (2, 4); products averaged over 3
+    torch.testing.assert_close(covariance(values), torch.tensor([[8 / 3, 4.0], [4.0, 8.0]]))
+
+
+def test_gaussian_total_correlation_of_two_units_is_their_mutual_information():
+    rho = 0.8
+    cov = torch.tensor([[4.0, 2 * rho], [2 * rho, 1.0]])
+    assert gaussian_total_correlation(cov).item() == pytest.approx(-0.5 * math.log(1 - rho**2))
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ([["z"]], r"left out: \['c'\]"),
+        ([["z"], ["c", "z"]], r"in two groups: \['z'\]"),
+        ([["z"], ["c"], ["w"]], r"unknown: \['w'\]"),
+    ],
+)
+def test_groups_that_are_no_partition_are_refused(groups, message):
+    with pytest.raises(ValueError, match=r"each of the latent sites \['z', 'c'\] once; " + message):
+        partition(groups, ["z", "c"])
+
+
+@pytest.mark.parametrize(
+    ("B", "num_data", "message"),
+    [
+        (1, NUM_DATA, "a batch of one says nothing about q"),
+        (11, 10, "num_data = 10 is less than the batch of 11"),
+    ],
+)
+def test_batches_that_say_nothing_are_refused(B, num_data, message):
+    with pytest.raises(ValueError, match=message):
+        HFVAE(alpha=1, beta=1, gamma=1, num_data=num_data).loss(*vae_pair(), images(B))
+
+
+def test_a_plate_of_another_size_than_num_data_is_refused():
+    with pytest.raises(ValueError, match=f"num_data = 99, but the plate 'data' has {NUM_DATA}"):
+        HFVAE(alpha=1, beta=1, gamma=1, num_data=99).loss(*vae_pair(), images(11), index=torch.arange(11))
+
+
+def test_an_unknown_estimator_is_refused():
+    with pytest.raises(ValueError, match="estimator must be one of stratified, weighted, minibatch-stratified, batch"):
+        log_weights(3, 9, "mws")
+
+
+def test_a_mask_is_refused_where_the_aggregate_posterior_is_asked_for():
+    model, guide = vae_pair()
+    keep = torch.arange(11) < 5
+    with pytest.raises(ValueError, match="site 'z' has a mask"):
+        HFVAE(alpha=1, beta=1, gamma=1, num_data=NUM_DATA).loss(
+            poutine.mask(model, mask=keep), poutine.mask(guide, mask=keep), images(11)
+        )
+
+
+def test_dirichlet_heads_score_pairwise():
+    class Shares(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                pyro.sample("pi", dist.Dirichlet(torch.ones(3)))
+
+    guide = Amortized(nn.Linear(2, 4), pi=DirichletHead(3))
+    x = torch.randn(5, 2)
+    model_trace, guide_trace = traces(Shares(), guide, x)
+    q, pi = guide_trace.nodes["pi"]["fn"], guide_trace.nodes["pi"]["value"]
+    by_hand = [
+        q.log_prob(pi)[i] - torch.stack([q.log_prob(pi[i])[j] for j in range(5)]).logsumexp(0) + math.log(5)
+        for i in range(5)
+    ]
+    ours = dissect(model_trace, guide_trace, num_data=5, estimator="stratified")
+    torch.testing.assert_close(ours.mutual_information, torch.stack(by_hand).mean())
