@@ -11,6 +11,7 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -31,6 +32,7 @@ processes.set_forkserver_preload(["zoo.__main__", "tests.test_resume"])
 def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
     """The command line as a process of its own sees it."""
     import torch
+    from tqdm import tqdm
 
     from zoo.__main__ import main
 
@@ -38,6 +40,7 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
     os.dup2(os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
     os.dup2(1, 2)
     sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
+    tqdm.set_lock(threading.RLock())  # its own outlives a process that is killed
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
     if largest is not None:

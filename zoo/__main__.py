@@ -1,4 +1,4 @@
-"""The command line: python -m zoo list | story | train."""
+"""The command line: python -m zoo list | story | train | bench."""
 
 import inspect
 import shlex
@@ -176,6 +176,19 @@ def _run(
     for site, kl in evaluation.kl.items():
         print(f"  KL of {site} {kl.sum():.2f}")
     print(f"\nthe run is in {folder}; begin with {folder / 'summary.md'}")
+
+
+@app.command("bench")
+def bench_(
+    turns: Annotated[int, typer.Option(min=1, help="How often each variant has its turn.")] = 30,
+    steps: Annotated[int, typer.Option(min=1, help="Steps in a turn.")] = 20,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; found when not given.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Measures a step next to hand-written PyTorch and to Pyro's own SVI."""
+    from zoo.lab import bench  # what only a benchmark needs
+
+    bench.main(find_device(device), data_dir, turns=turns, steps=steps)
 
 
 def _steps(experiment: Experiment, steps: int | None, epochs: float | None, per_epoch: int) -> int:

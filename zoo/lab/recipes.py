@@ -14,6 +14,7 @@ from guides import Amortized, MeanField
 from zoo import VAE
 from zoo.elbos import ELBO, BetaVAE, TermwiseELBO
 from zoo.lab.data import Dataset, Split
+from zoo.lab.fit import adam
 from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 
 
@@ -33,7 +34,7 @@ class Experiment:
     steps: int
     batch_size: int = 64
     lr: float = 1e-3
-    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
+    optimizer: Callable[..., torch.optim.Optimizer] = adam
     schedule: Callable[[int, TermwiseELBO], None] | None = None
 
 
@@ -64,7 +65,7 @@ def vae(data: Split, *, z_dim: int = 10, network: str = "mlp", steps: int = 6_00
         network: "mlp", or "conv" for 28, 32 or 64 pixels.
         steps: how long.
     """
-    model, guide = _pair(data.train, z_dim, network)
+    model, guide = vae_pair(data.train, z_dim, network)
     return Experiment(model, guide, ELBO(), steps=steps)
 
 
@@ -83,17 +84,18 @@ def beta_vae(
         network: "mlp", or "conv" for 28, 32 or 64 pixels.
         steps: how long.
     """
-    model, guide = _pair(data.train, z_dim, network)
+    model, guide = vae_pair(data.train, z_dim, network)
     return Experiment(model, guide, BetaVAE(beta=beta), steps=steps)
 
 
-def _pair(data: Dataset, z_dim: int, network: str) -> tuple[VAE, Amortized]:
+def vae_pair(data: Dataset, z_dim: int, network: str, *, width: int = 400) -> tuple[VAE, Amortized]:
+    """The plain VAE and its mean-field guide; `width` is that of the two hidden layers of an "mlp"."""
     trunk: nn.Module
     decoder: nn.Module
     if network == "mlp":
         trunk, decoder = (
-            MLPEncoder(data.shape, hidden=(400, 400)),
-            MLPDecoder(z_dim, data.shape, hidden=(400, 400)),
+            MLPEncoder(data.shape, hidden=(width, width)),
+            MLPDecoder(z_dim, data.shape, hidden=(width, width)),
         )
     elif network == "conv":
         hidden = 1024 if data.shape[-1] == 28 else 256
