@@ -19,12 +19,16 @@ from zoo.elbos import (
     DIPVAEII,
     ELBO,
     HFVAE,
+    AnchoredCorEx,
     BetaTCVAE,
     BetaVAE,
     Capacity,
     Decomposition,
+    FactorVAE,
+    InformationDropout,
+    InfoVAE,
 )
-from zoo.estimators import closed_kl, mmd
+from zoo.estimators import closed_kl, mmd, permute_units
 
 N = NUM_DATA
 
@@ -52,6 +56,11 @@ EVERY = {
     "DIPVAE": lambda: DIPVAE(lambda_od=2.0, lambda_d=20.0, rate=0.1),
     "DIPVAEI": lambda: DIPVAEI(lambda_od=2.0, lambda_d=20.0),
     "DIPVAEII": lambda: DIPVAEII(lambda_od=2.0, lambda_d=20.0),
+    "InfoVAE-kl": lambda: InfoVAE(alpha=0.5, lambda_=2.0, divergence="kl", num_data=N),
+    "InfoVAE-mmd": lambda: InfoVAE(alpha=0.5, lambda_=2.0, divergence="mmd-joint", num_data=N),
+    "AnchoredCorEx": lambda: AnchoredCorEx(lambda_=0.5, anchors={"z": [1]}, num_data=N),
+    "InformationDropout": lambda: InformationDropout(beta=2.0, gamma=3.0, num_data=N),
+    "FactorVAE": lambda: FactorVAE(gamma=2.0, log_ratio=lambda z: z.square().sum(-1)),
     "Decomposition-kl": lambda: Decomposition(alpha=1.0, beta=2.0, divergence="kl"),
     "Decomposition-mmd": lambda: Decomposition(alpha=1.0, beta=2.0, divergence="mmd-marginal"),
 }
@@ -100,6 +109,10 @@ LINEAR = {
     "beta-VAE": (lambda: BetaVAE(beta=4.0, kl="sampled"), (1, 4, 4, 4, 4)),
     "beta-TCVAE": (lambda: BetaTCVAE(beta=6.0, num_data=N), (1, 1, 6, 6, 1)),
     "HFVAE": (lambda: HFVAE(alpha=2.0, beta=3.0, gamma=5.0, num_data=N), (1, 2, 3, 5, 1)),
+    "InfoVAE": (lambda: InfoVAE(alpha=0.4, lambda_=3.0, divergence="kl", num_data=N), (1, 0.6, 3, 3, 3)),
+    "InfoVAE, Table 1": (lambda: InfoVAE(alpha=1.0, lambda_=3.0, divergence="kl", num_data=N), (1, 0, 3, 3, 3)),
+    "InfoVAE as beta-VAE": (lambda: InfoVAE(alpha=-3.0, lambda_=4.0, divergence="kl", num_data=N), (1, 4, 4, 4, 4)),
+    "information dropout": (lambda: InformationDropout(beta=2.0, gamma=3.0, num_data=N), (1, 2, 3, 3, 0)),
 }
 
 
@@ -429,6 +442,107 @@ def test_theorem_2_rotations_change_nothing_under_an_isotropic_prior():
     assert not torch.allclose(closed_kl(turned, uneven), closed_kl(q, uneven))
 
 
+# InfoVAE, CorEx, FactorVAE.
+
+
+def test_info_vae_by_mmd_weighs_the_kl_and_the_discrepancy():
+    pair, x = vae_pair(), images()
+    _, report = evaluate(InfoVAE(alpha=0.25, lambda_=2.0, divergence="mmd-marginal", num_data=N), pair, x)
+    _, plain = evaluate(Decomposition(alpha=1.0, beta=1.0, divergence="mmd-marginal"), pair, x)
+    assert report.terms["-KL"].item() == pytest.approx(0.75 * plain.terms["-KL(z)"].item())
+    assert report.terms["-MMD(q, p)"].item() == pytest.approx(1.25 * plain.terms["-MMD(q, p)"].item())
+    with pytest.raises(ValueError, match=r"alpha \+ lambda_ must be at least 1, got 0.2 \+ 0.5"):
+        InfoVAE(alpha=0.2, lambda_=0.5, divergence="kl", num_data=N)
+    with pytest.raises(ValueError, match="divergence must be"):
+        InfoVAE(alpha=0.2, lambda_=2.0, divergence="js", num_data=N)
+
+
+def test_all_units_anchored_is_the_whole_mutual_information():
+    pair, x = styled(), torch.randn(9, 5)
+    whole = AnchoredCorEx(lambda_=0.7, anchors={"z": [0, 1], "c": [0]}, num_data=N)
+    _, report = evaluate(whole, pair, x)
+    _, parts = evaluate(HFVAE(alpha=1, beta=1, gamma=1, num_data=N), pair, x)
+    assert report.terms["I(x; z_a)"].item() == pytest.approx(-0.7 * parts.terms["-I(x; z)"].item())
+
+
+def test_the_information_of_one_anchor_against_a_loop():
+    pair, x = vae_pair(z_dim=3, head=MeanField(3)), images(6)
+    _, report = evaluate(AnchoredCorEx(lambda_=2.0, anchors={"z": [0, 2]}, num_data=6), pair, x)
+    pyro.set_rng_seed(1)
+    trace = poutine.trace(pair[1]).get_trace(x)
+    q, z = trace.nodes["z"]["fn"].base_dist, trace.nodes["z"]["value"]
+    information = 0.0
+    for i in range(6):
+        log_q = [sum(dist.Normal(q.loc[j, d], q.scale[j, d]).log_prob(z[i, d]) for d in (0, 2)) for j in range(6)]
+        information += (log_q[i] - torch.stack(log_q).logsumexp(0) + math.log(6)).item() / 6
+    assert report.terms["I(x; z_a)"].item() == pytest.approx(2 * information)
+
+
+@pytest.mark.parametrize(
+    ("pair", "anchors", "message"),
+    [
+        (vae_pair, {"w": [0]}, r"anchors names \['w'\]"),
+        (vae_pair, {"z": [0, 2]}, r"site 'z': there is no unit \[2\]; it has units 0 to 1"),
+        (lambda: vae_pair(head=FullRank(2)), {"z": [0, 1]}, "couples its units; anchor one of them"),
+    ],
+)
+def test_anchors_that_are_no_units_are_refused(pair, anchors, message):
+    with pytest.raises(ValueError, match=message):
+        AnchoredCorEx(lambda_=1.0, anchors=anchors, num_data=N).loss(*pair(), images())
+
+
+def test_anchors_that_look_at_sites_that_are_none_are_refused():
+    with pytest.raises(ValueError, match=r"\['z'\] look at other sites; anchor those too"):
+        AnchoredCorEx(lambda_=1.0, anchors={"z": [0]}, num_data=N).loss(*styled(), torch.randn(4, 5))
+    with pytest.raises(ValueError, match="must name at least one unit"):
+        AnchoredCorEx(lambda_=1.0, anchors={"z": []}, num_data=N)
+
+
+def test_factor_vae_with_the_exact_density_ratio_has_the_exact_total_correlation():
+    # A guide that ignores x: q(z) = N(0, S) with correlation rho, whose TC is -1/2 log(1 - rho^2)
+    rho = 0.8
+    tril = torch.tensor([[1.0, 0.0], [rho, math.sqrt(1 - rho**2)]])
+    whole = dist.MultivariateNormal(torch.zeros(2), scale_tril=tril)
+
+    class Correlated(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                pyro.sample("z", whole.expand([len(x)]))
+
+    def log_ratio(z):
+        return whole.log_prob(z) - dist.Normal(0, 1).log_prob(z).sum(-1)
+
+    model, _ = vae_pair()
+    elbo = FactorVAE(gamma=3.0, log_ratio=log_ratio)
+    pyro.set_rng_seed(1)
+    elbo.loss(model, Correlated(), images(20_000))
+    exact = -0.5 * math.log(1 - rho**2)
+    spread = log_ratio(whole.sample((20_000,))).std().item() / math.sqrt(20_000)
+    assert elbo.report().terms["-TC"].item() == pytest.approx(-3 * exact, abs=3 * 5 * spread)
+
+
+def test_a_density_ratio_is_not_trained_by_the_objective():
+    network = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+    elbo = FactorVAE(gamma=3.0, log_ratio=network)
+    pair = vae_pair()
+    trained = set(elbo(*pair).parameters())
+    assert trained
+    assert not trained & set(network.parameters())
+    assert list(elbo.state_dict()) == ["gamma"]
+
+
+def test_permuting_units_keeps_each_ones_values_and_breaks_their_ties():
+    z = torch.randn(500, 1).repeat(1, 3) * torch.tensor([1.0, 2.0, 3.0])  # fully dependent units
+    permuted = permute_units(z)
+    torch.testing.assert_close(permuted.sort(0).values, z.sort(0).values)
+    assert torch.corrcoef(permuted.T).triu(1).abs().max() < 5 / math.sqrt(500)
+
+
+def test_every_objective_says_its_row_of_table_1():
+    for build in EVERY.values():
+        assert build().weights.startswith("(1 + 3)")
+
+
 # State.
 
 
@@ -449,6 +563,9 @@ def test_state_makes_another_objective_go_on_alike(elbo):
         lambda w: Capacity(gamma=1, capacity=w),
         lambda w: DIPVAE(lambda_od=w, lambda_d=1, rate=1),
         lambda w: Decomposition(alpha=w, beta=1, divergence="kl"),
+        lambda w: InformationDropout(beta=w, gamma=1, num_data=9),
+        lambda w: AnchoredCorEx(lambda_=w, anchors={"z": [0]}, num_data=9),
+        lambda w: FactorVAE(gamma=w, log_ratio=torch.sum),
     ],
 )
 @pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf])

@@ -8,7 +8,7 @@ import torch
 from pyro.infer.util import is_validation_enabled
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
-from torch.distributions import OneHotCategorical, RelaxedOneHotCategorical
+from torch.distributions import Independent, OneHotCategorical, RelaxedOneHotCategorical
 
 from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, log_marginals, log_weights, mmd
 from zoo.termwise import Site, family, known_sites, latent, num_data_of
@@ -34,15 +34,63 @@ def dissect(
     sites = aggregate_sites(guide_trace)
     groups = partition(groups, list(sites))
     values = {name: samples(site) for name, site in sites.items()}
-    batch_size = len(next(iter(values.values())))
-    full_size = num_data_of(model_trace)
-    if full_size not in (batch_size, num_data):
-        raise ValueError(f"num_data = {num_data}, but the plate 'data' has {full_size}: give both the same")
     own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in sites.items()}
-    weights = log_weights(batch_size, num_data, estimator, like=next(iter(own.values())))
+    weights = batch_weights(model_trace, sites, num_data, estimator)
     marginals = log_marginals(score_pairs(sites), values, weights, groups)
     prior = {name: _sample_first(model_trace.nodes[name]["score_own"]()) for name in sites}
     return anatomy(own, marginals, prior, groups)
+
+
+def anchor_information(
+    model_trace: Trace,
+    guide_trace: Trace,
+    anchors: Mapping[str, Sequence[int]],
+    *,
+    num_data: int,
+    estimator: Estimator,
+) -> Tensor:
+    """I(x; z_a) = E[log q(z_a | x) - log q(z_a)] of some units of some sites together; under `ScorePairs`.
+
+    Raises:
+        ValueError: as `dissect`; or an anchor is no unit of a latent site, or one of several that their site couples.
+    """
+    known_sites("anchors", anchors, guide_trace)
+    sites = {name: site for name, site in aggregate_sites(guide_trace).items() if name in anchors}
+
+    def restrict(name: str, scored: Scores) -> Scores:
+        units = scored.units.shape[-1]
+        if wrong := [unit for unit in anchors[name] if not 0 <= unit < units]:
+            raise ValueError(f"anchors of site {name!r}: there is no unit {wrong}; it has units 0 to {units - 1}")
+        if len(anchors[name]) > 1 and not isinstance(sites[name]["fn"], Independent):
+            raise ValueError(
+                f"anchors of site {name!r}: {family(sites[name]['fn'])} couples its units; anchor one of them"
+            )
+        chosen = scored.units[..., list(anchors[name])]
+        return Scores(chosen.sum(-1), chosen)
+
+    def score(values: Mapping[str, Tensor]) -> dict[str, Scores]:
+        return {name: restrict(name, site["score_pairs"](values)) for name, site in sites.items()}
+
+    looking = [name for name, site in sites.items() if site["infer"].get("rerun")]
+    if looking and len(sites) < len(latent(guide_trace)):
+        raise ValueError(f"anchors {sorted(anchors)}: {looking} look at other sites; anchor those too")
+    own = torch.stack([restrict(name, _sample_first(site["score_own"]())).joint for name, site in sites.items()]).sum(0)
+    weights = batch_weights(model_trace, sites, num_data, estimator)
+    values = {name: samples(site) for name, site in sites.items()}
+    return (own - log_marginals(score, values, weights, [list(sites)]).joint).mean()
+
+
+def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, estimator: Estimator) -> Tensor:
+    """`log_weights` for the batch of these sites.
+
+    Raises:
+        ValueError: num_data contradicts the plate or the batch, or the batch is of one.
+    """
+    value = next(iter(sites.values()))["value"]
+    batch_size, full_size = value.shape[-2], num_data_of(model_trace)
+    if full_size not in (batch_size, num_data):
+        raise ValueError(f"num_data = {num_data}, but the plate 'data' has {full_size}: give both the same")
+    return log_weights(batch_size, num_data, estimator, like=value)
 
 
 def aggregate_sites(guide_trace: Trace) -> dict[str, Site]:

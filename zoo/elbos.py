@@ -1,9 +1,13 @@
 """The objectives, one small class per paper, side by side.
 
 Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final.
+
+`weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the letters of its Figures 1 and
+3, each a signed term: 1 + 3 the reconstruction; 2 minus the mutual information I(x; z); 4 = A + i + ii minus
+KL(q(z) || p(z)), of which A and i are the total correlation between and within groups, and ii the KL of each unit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -11,7 +15,15 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
-from zoo.aggregate import Groups, dissect, log_classes, posterior_moments, prior_kl, prior_mmd
+from zoo.aggregate import (
+    Groups,
+    anchor_information,
+    dissect,
+    log_classes,
+    posterior_moments,
+    prior_kl,
+    prior_mmd,
+)
 from zoo.estimators import Estimator, covariance
 from zoo.handlers import DrawPriors, ScaleSites, ScorePairs
 from zoo.termwise import (
@@ -31,10 +43,14 @@ __all__ = [
     "DIPVAEII",
     "ELBO",
     "HFVAE",
+    "AnchoredCorEx",
     "BetaTCVAE",
     "BetaVAE",
     "Capacity",
     "Decomposition",
+    "FactorVAE",
+    "InfoVAE",
+    "InformationDropout",
     "Report",
     "TermwiseELBO",
 ]
@@ -49,6 +65,8 @@ class ELBO(TermwiseELBO):
     Equation (3) of Kingma & Welling 2014, https://arxiv.org/abs/1312.6114. With kl="closed" it is Pyro's
     `TraceMeanField_ELBO`, with kl="sampled" its `Trace_ELBO`, divided by the number of datapoints. A bound on log p(x).
     """
+
+    weights = "(1 + 3) + 2 + 4"
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """log p of each observed site, and minus the KL of each latent one."""
@@ -67,6 +85,8 @@ class BetaVAE(TermwiseELBO):
     Raises:
         ValueError: beta is negative or not finite, or names a site that is not latent.
     """
+
+    weights = "(1 + 3) + beta (2 + 4)"
 
     beta = Hyperparameter()
 
@@ -105,6 +125,8 @@ class Capacity(TermwiseELBO):
     Raises:
         ValueError: a value is negative or not finite, or the sites are not the latent ones.
     """
+
+    weights = "(1 + 3) - gamma |2 + 4 + C|"
 
     gamma = Hyperparameter()
     capacity = Hyperparameter()
@@ -158,6 +180,8 @@ class BetaTCVAE(TermwiseELBO):
         ValueError: as `zoo.aggregate.dissect` does.
     """
 
+    weights = "(1 + 3) + 2 + beta (A + i) + ii"
+
     beta = Hyperparameter()
 
     def __init__(
@@ -203,6 +227,8 @@ class HFVAE(TermwiseELBO):
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
     """
+
+    weights = "(1 + 3) + alpha 2 + beta A + gamma i + ii"
 
     alpha = Hyperparameter()
     beta = Hyperparameter()
@@ -255,6 +281,8 @@ class DIPVAE(TermwiseELBO):
         ValueError: a value makes no sense, or the site's family has no mean.
     """
 
+    weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: running"
+
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
     covariance = Statistic()
@@ -295,6 +323,8 @@ class DIPVAEI(TermwiseELBO):
         ValueError: as `DIPVAE` does.
     """
 
+    weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: of the means"
+
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
 
@@ -322,6 +352,8 @@ class DIPVAEII(TermwiseELBO):
     Raises:
         ValueError: as `DIPVAE` does.
     """
+
+    weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: of q(z)"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -354,6 +386,8 @@ class Decomposition(TermwiseELBO):
         ValueError: a prior cannot be sampled, or the posterior not be scored at a draw of it.
     """
 
+    weights = "(1 + 3) + beta (2 + 4) + alpha 4, by another divergence"
+
     alpha = Hyperparameter()
     beta = Hyperparameter()
 
@@ -367,8 +401,7 @@ class Decomposition(TermwiseELBO):
         num_particles: int = 1,
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
-        if divergence not in ("kl", "mmd-marginal", "mmd-joint"):
-            raise ValueError(f"divergence must be 'kl', 'mmd-marginal' or 'mmd-joint', got {divergence!r}")
+        check_divergence(divergence)
         self.alpha, self.beta, self.divergence = alpha, beta, divergence
 
     def messengers(self) -> Sequence[Messenger]:
@@ -380,12 +413,209 @@ class Decomposition(TermwiseELBO):
         if self.divergence == "kl":
             name, divergence = "KL(p || q)", prior_kl(model_trace, guide_trace)
         else:
-            kernel: Literal["marginal", "joint"] = "marginal" if self.divergence == "mmd-marginal" else "joint"
-            name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, kernel)
+            name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, mmd_kernel(self.divergence))
         return elbo_terms(model_trace, guide_trace) | {f"-{name}": -self.alpha * divergence}
 
 
+class InfoVAE(TermwiseELBO):
+    """InfoVAE: E_q[log p(x | z)] - (1 - alpha) KL(q(z | x) || p(z)) - (alpha + lambda - 1) D(q(z), p(z)).
+
+    Zhao et al. 2017, https://arxiv.org/abs/1706.02262, the form that they optimise. The KL is I(x; z) +
+    KL(q(z) || p(z)), so with D that same KL the information weighs 1 - alpha and KL(q(z) || p(z)) weighs lambda.
+    alpha = 0, lambda = 1 is the ELBO, alpha = 1 - beta, lambda = beta is beta-VAE, and alpha = 1 the row of HFVAE's
+    Table 1, which drops I(x; z) altogether. No bound on log p(x) where alpha > 0.
+
+    Args:
+        alpha: how much of the information is let free; above 1 it is sought, below 0 it costs more.
+        lambda_: weight of KL(q(z) || p(z)); alpha + lambda_ >= 1.
+        divergence: D, "kl", by the estimator of q(z), or "mmd-marginal" or "mmd-joint".
+        num_data, estimator, concrete: as `BetaTCVAE` takes them; for divergence="kl".
+
+    Raises:
+        ValueError: alpha + lambda_ < 1, so that D would be sought; or as `zoo.aggregate.dissect` and `Decomposition`.
+    """
+
+    weights = "(1 + 3) + (1 - alpha) 2 + lambda 4"
+
+    alpha = Hyperparameter(low=None)
+    lambda_ = Hyperparameter()
+
+    def __init__(
+        self,
+        *,
+        alpha: float,
+        lambda_: float,
+        divergence: Literal["kl", "mmd-marginal", "mmd-joint"],
+        num_data: int,
+        estimator: Estimator = "stratified",
+        concrete: Concrete = "mass",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(num_particles=num_particles)
+        check_divergence(divergence)
+        if alpha + lambda_ < 1:
+            raise ValueError(f"InfoVAE: alpha + lambda_ must be at least 1, got {alpha:g} + {lambda_:g}")
+        self.alpha, self.lambda_, self.divergence = alpha, lambda_, divergence
+        self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
+
+    def messengers(self) -> Sequence[Messenger]:
+        """What scores samples pairwise, and what draws from the priors."""
+        return [ScorePairs(self.concrete), DrawPriors()]
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The information and the divergence, weighted."""
+        if self.divergence == "kl":
+            kl = dissect(model_trace, guide_trace, num_data=self.num_data, estimator=self.estimator)
+            return reconstruction(model_trace) | {
+                "-I(x; z)": -(1 - self.alpha) * kl.mutual_information,
+                "-KL(q(z) || p)": -self.lambda_ * kl.marginal_kl,
+            }
+        whole = torch.stack([site["nats"].sum() for _, site in latent(guide_trace)]).sum()
+        discrepancy = prior_mmd(model_trace, guide_trace, mmd_kernel(self.divergence))
+        return reconstruction(model_trace) | {
+            "-KL": -(1 - self.alpha) * whole,
+            "-MMD(q, p)": -(self.alpha + self.lambda_ - 1) * discrepancy,
+        }
+
+
+class AnchoredCorEx(TermwiseELBO):
+    """Anchored CorEx: ELBO + lambda I(x; z_a), so that the anchors z_a may say more about x.
+
+    Gao et al. 2018, https://arxiv.org/abs/1802.05822, in the form of HFVAE's Table 1: term 2 weighs 1 - lambda on the
+    anchors. I(x; z_a) = E[log q(z_a | x) - log q(z_a)] over the anchors' units together. No bound for lambda > 0.
+
+    Args:
+        lambda_: how much more.
+        anchors: for each anchored site, which of its units.
+        num_data, estimator, concrete: as `BetaTCVAE` takes them.
+
+    Raises:
+        ValueError: an anchor is no unit of a latent site, or its site couples its units; or as `zoo.aggregate.dissect`.
+    """
+
+    weights = "(1 + 3) + 2 + 4 - lambda 2, of the anchors"
+
+    lambda_ = Hyperparameter()
+
+    def __init__(
+        self,
+        *,
+        lambda_: float,
+        anchors: Mapping[str, Sequence[int]],
+        num_data: int,
+        estimator: Estimator = "stratified",
+        concrete: Concrete = "mass",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(num_particles=num_particles)
+        if not anchors or not all(len(units) for units in anchors.values()):
+            raise ValueError(f"AnchoredCorEx: anchors must name at least one unit of each site, got {dict(anchors)}")
+        self.lambda_, self.anchors = lambda_, anchors
+        self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
+
+    def messengers(self) -> Sequence[Messenger]:
+        """What scores each sample under every datapoint's posterior."""
+        return [ScorePairs(self.concrete)]
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The ELBO's, and the anchors' information."""
+        information = anchor_information(
+            model_trace, guide_trace, self.anchors, num_data=self.num_data, estimator=self.estimator
+        )
+        return elbo_terms(model_trace, guide_trace) | {"I(x; z_a)": self.lambda_ * information}
+
+
+class InformationDropout(TermwiseELBO):
+    """Information dropout: E_q[log p(x | z)] - beta I(x; z) - gamma TC(z).
+
+    Achille & Soatto 2018, https://arxiv.org/abs/1611.01353: the information bottleneck with a total correlation, for
+    reconstruction, as HFVAE's Table 1 has it. It knows no prior: each q(z_d) is free. With beta = gamma it is
+    E_q[log p(x | z)] - beta KL(q(z | x) || prod_d q(z_d)); the ELBO under the prior prod_d q(z_d) for beta = 1.
+
+    Args:
+        beta, gamma: the weights.
+        num_data, estimator, concrete: as `BetaTCVAE` takes them.
+
+    Raises:
+        ValueError: as `zoo.aggregate.dissect` does.
+    """
+
+    weights = "(1 + 3) + beta 2 + gamma (A + i)"
+
+    beta = Hyperparameter()
+    gamma = Hyperparameter()
+
+    def __init__(
+        self,
+        *,
+        beta: float,
+        gamma: float,
+        num_data: int,
+        estimator: Estimator = "stratified",
+        concrete: Concrete = "mass",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(num_particles=num_particles)
+        self.beta, self.gamma = beta, gamma
+        self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
+
+    def messengers(self) -> Sequence[Messenger]:
+        """What scores each sample under every datapoint's posterior."""
+        return [ScorePairs(self.concrete)]
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The information and the total correlation, weighted."""
+        kl = dissect(model_trace, guide_trace, num_data=self.num_data, estimator=self.estimator)
+        return reconstruction(model_trace) | {
+            "-I(x; z)": -self.beta * kl.mutual_information,
+            "-TC": -self.gamma * (kl.between + kl.within.sum()),
+        }
+
+
+class FactorVAE(TermwiseELBO):
+    """FactorVAE: ELBO - gamma TC(z), with the total correlation by a density ratio that somebody else learns.
+
+    Equation (2) of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: TC = E_q(z)[log q(z) - sum_d log q(z_d)] is
+    estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3), where D tells q(z) from its permuted units. D is
+    held outside and trained on its own loss by `zoo.lab.fit.fit(..., adversary=)`. A bound where TC is not negative.
+
+    Args:
+        gamma: weight of the total correlation.
+        log_ratio: values [..., D] of all latent sites side by side to log D - log(1 - D), [...]. Not trained here: it
+            is neither in `elbo(model, guide).parameters()` nor in the state.
+
+    Raises:
+        ValueError: gamma is negative or not finite.
+    """
+
+    weights = "(1 + 3) + 2 + 4 + gamma (A + i)"
+
+    gamma = Hyperparameter()
+
+    def __init__(
+        self, *, gamma: float, log_ratio: Callable[[Tensor], Tensor], kl: KL = "closed", num_particles: int = 1
+    ) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+        self.gamma, self.log_ratio = gamma, log_ratio
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The ELBO's, and the estimated total correlation."""
+        z = torch.cat([site["value"] for _, site in latent(guide_trace)], dim=-1)
+        return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * self.log_ratio(z).mean()}
+
+
 # Terms that several objectives have.
+
+
+def check_divergence(divergence: str) -> None:
+    """Refuses the name of a divergence that there is not."""
+    if divergence not in ("kl", "mmd-marginal", "mmd-joint"):
+        raise ValueError(f"divergence must be 'kl', 'mmd-marginal' or 'mmd-joint', got {divergence!r}")
+
+
+def mmd_kernel(divergence: str) -> Literal["marginal", "joint"]:
+    """The kernel that a divergence's name ends in."""
+    return "marginal" if divergence == "mmd-marginal" else "joint"
 
 
 def reconstruction(model_trace: Trace) -> dict[str, Tensor]:

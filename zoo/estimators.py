@@ -310,6 +310,15 @@ def mmd(x: Tensor, y: Tensor, *, kernel: Literal["marginal", "joint"], scales: S
     return (total(x, x) + total(y, y) - 2 * themselves) / (S * (S - 1)) - 2 * total(x, y) / S**2
 
 
+def permute_units(values: Tensor) -> Tensor:
+    """Each unit of [B, D] permuted across the batch on its own: from samples of q(z) to samples of prod_d q(z_d).
+
+    Algorithm 1 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983.
+    """
+    order = torch.rand_like(values).argsort(dim=0)
+    return values.gather(0, order)
+
+
 def covariance(values: Tensor) -> Tensor:
     """Covariance over the batch, [B, D] to [D, D], divided by B."""
     centred = values - values.mean(0)

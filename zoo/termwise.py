@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 import pyro.infer
 import torch
@@ -69,10 +69,10 @@ class Hyperparameter:
     A tensor is taken as it is, unchecked: that is how a compiled step hands one in.
 
     Args:
-        low: the least value that makes sense.
+        low: the least value that makes sense; None where any does.
     """
 
-    def __init__(self, *, low: float = 0.0) -> None:
+    def __init__(self, *, low: float | None = 0.0) -> None:
         self.low = low
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -91,10 +91,9 @@ class Hyperparameter:
     def _check(self, instance: Any, value: float | Tensor, key: str = "") -> Tensor:
         if isinstance(value, Tensor):
             return value
-        if not math.isfinite(value) or value < self.low:
-            raise ValueError(
-                f"{type(instance).__name__}: {self.name}{key} must be finite and at least {self.low:g}, got {value:g}"
-            )
+        if not math.isfinite(value) or (self.low is not None and value < self.low):
+            least = "" if self.low is None else f" and at least {self.low:g}"
+            raise ValueError(f"{type(instance).__name__}: {self.name}{key} must be finite{least}, got {value:g}")
         return torch.tensor(float(value))
 
 
@@ -127,6 +126,8 @@ class TermwiseELBO(pyro.infer.ELBO):
     Raises:
         ValueError: on the first pass, where model and guide do not fit each other or the objective.
     """
+
+    weights: ClassVar[str] = ""
 
     def __init__(self, *, kl: Literal["closed", "sampled"] = "closed", num_particles: int = 1) -> None:
         if kl not in ("closed", "sampled"):
