@@ -202,12 +202,23 @@ def test_a_categorical_holds_log_k_at_most():
     assert beyond == at_ceiling
 
 
+def test_sites_share_a_capacity_where_their_names_are_added():
+    pair, x = styled(), torch.randn(9, 5)
+    _, plain = evaluate(ELBO(), pair, x)
+    both = plain.kl["c"].sum() + plain.kl["z"].sum()
+    _, shared = evaluate(Capacity(gamma={"c+z": 2.0}, capacity={"c+z": 0.1}), pair, x)
+    assert shared.terms["-gamma |KL(c+z) - C|"].item() == pytest.approx(-2 * abs(both.item() - 0.1))
+    _, numbers = evaluate(Capacity(gamma=2.0, capacity=0.1), pair, x)
+    assert numbers.loss.item() == shared.loss.item()
+
+
 @pytest.mark.parametrize(
     ("gamma", "capacity", "message"),
     [
-        ({"z": 1.0}, {"z": 1.0, "w": 1.0}, r"capacity names \['w'\]"),
-        ({"z": 1.0}, {}, r"capacity leaves out the latent sites \['z'\]"),
+        ({"z": 1.0}, {"z": 1.0, "w": 1.0}, "both as mappings from the same sites"),
         (1.0, {"z": 1.0}, "both as numbers, or both as mappings"),
+        ({"z": 1.0, "w": 1.0}, {"z": 1.0, "w": 1.0}, r"latent sites \['z'\] once; unknown: \['w'\]"),
+        ({"w": 1.0}, {"w": 1.0}, r"latent sites \['z'\] once; left out: \['z'\]"),
     ],
 )
 def test_capacities_of_other_sites_are_refused(gamma, capacity, message):

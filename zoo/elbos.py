@@ -20,6 +20,7 @@ from zoo.aggregate import (
     anchor_information,
     dissect,
     log_classes,
+    partition,
     posterior_moments,
     prior_kl,
     prior_mmd,
@@ -119,11 +120,11 @@ class Capacity(TermwiseELBO):
     mean over batch and particles, and |.| is taken of that mean. No bound on log p(x) where KL < C.
 
     Args:
-        gamma: how firmly; one, or one per latent site.
-        capacity: C in nats; as gamma. A site of categoricals holds log K at most, and a larger C counts as log K.
+        gamma: how firmly; one, or one per latent site, or per sum of sites, as in {"z": 30.0, "c1+c2": 30.0}.
+        capacity: C in nats; as gamma. A categorical holds log K at most, several the sum, and a larger C counts as that.
 
     Raises:
-        ValueError: a value is negative or not finite, or the sites are not the latent ones.
+        ValueError: a value is negative or not finite, or the keys do not name each latent site once.
     """
 
     weights = "(1 + 3) - gamma |2 + 4 + C|"
@@ -144,23 +145,21 @@ class Capacity(TermwiseELBO):
         self.capacity = capacity
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """log p of each observed site, and -gamma |KL - C| of the whole, or of each latent site."""
-        kl = {name: site["nats"].sum() for name, site in latent(guide_trace)}
+        """log p of each observed site, and -gamma |KL - C| of the whole, or of each site or sum of sites."""
+        sites = dict(latent(guide_trace))
         gamma, capacity = self.gamma, self.capacity
-        if isinstance(gamma, Tensor) or isinstance(capacity, Tensor):
-            if not (isinstance(gamma, Tensor) and isinstance(capacity, Tensor)):
-                raise ValueError("Capacity: give gamma and capacity both as numbers, or both as mappings from site")
-            ceilings = [log_classes(site) for _, site in latent(guide_trace)]
-            capacity = capacity.clamp(max=sum(ceilings))
-            return reconstruction(model_trace) | {"-gamma |KL - C|": -gamma * (sum(kl.values()) - capacity).abs()}
-        for what, mapping in (("gamma", gamma), ("capacity", capacity)):
-            known_sites(what, mapping, guide_trace)
-            if missing := kl.keys() - mapping.keys():
-                raise ValueError(f"Capacity: {what} leaves out the latent sites {sorted(missing)}")
-        return reconstruction(model_trace) | {
-            f"-gamma |KL({name}) - C|": -gamma[name] * (kl[name] - capacity[name].clamp(max=log_classes(site))).abs()
-            for name, site in latent(guide_trace)
-        }
+        if isinstance(gamma, Tensor) and isinstance(capacity, Tensor):
+            gamma, capacity = {"+".join(sites): gamma}, {"+".join(sites): capacity}
+        if isinstance(gamma, Tensor) or isinstance(capacity, Tensor) or gamma.keys() != capacity.keys():
+            raise ValueError(
+                "Capacity: give gamma and capacity both as numbers, or both as mappings from the same sites"
+            )
+        terms = reconstruction(model_trace)
+        for key, names in zip(gamma, partition([key.split("+") for key in gamma], list(sites)), strict=True):
+            kl = torch.stack([sites[name]["nats"].sum() for name in names]).sum()
+            ceiling = sum(log_classes(sites[name]) for name in names)
+            terms[f"-gamma |KL({key}) - C|"] = -gamma[key] * (kl - capacity[key].clamp(max=ceiling)).abs()
+        return terms
 
 
 class BetaTCVAE(TermwiseELBO):

@@ -111,6 +111,25 @@ class ConvDecoder(nn.Module):
         return images.unflatten(0, dense.shape[:-1])
 
 
+class Discriminator(nn.Module):
+    """FactorVAE's: fully connected layers with leaky ReLU (slope 0.2) to one logit, [B, in_features] to [B].
+
+    Six layers of 1,000 (Kim & Mnih 2018, appendix A; their two logits are one logit's difference).
+    """
+
+    def __init__(self, in_features: int, *, hidden: Sequence[int] = (1000,) * 6) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise([in_features, *hidden]):
+            layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Linear([in_features, *hidden][-1], 1), nn.Flatten(-2))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Values [..., in_features] to logits [...]."""
+        logits: Tensor = self.layers(z)
+        return logits
+
+
 def _dense(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
     """Linear layers of these widths, each with its activation."""
     layers: list[nn.Module] = []

@@ -1,0 +1,48 @@
+"""FactorVAE's discriminator: what learns the density ratio that the objective reads."""
+
+from typing import Any
+
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.estimators import permute_units
+from zoo.termwise import latent
+
+
+class Adversary:
+    """Learns log D(z) - log(1 - D(z)), where D tells samples of q(z) from samples of prod_d q(z_d).
+
+        log_ratio = Discriminator(z_dim)
+        elbo = FactorVAE(gamma=10.0, log_ratio=log_ratio)
+        fit(model, guide, elbo, batches, lr=1e-4, adversary=Adversary(log_ratio, lr=1e-4))
+
+    Algorithm 2 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: D minimises its own cross-entropy on its own half of
+    each batch, of which one copy has each unit permuted across the half. Their Adam has lr = 1e-4, betas (0.5, 0.9).
+
+    Args:
+        log_ratio: values [B, D] of all latent sites side by side to the logit of D, [B].
+        lr, betas: of its Adam.
+    """
+
+    def __init__(self, log_ratio: nn.Module, *, lr: float, betas: tuple[float, float] = (0.5, 0.9)) -> None:
+        self.log_ratio = log_ratio
+        self.optimizer = torch.optim.Adam(log_ratio.parameters(), lr=lr, betas=betas)
+
+    def step(self, z: Tensor) -> Tensor:
+        """One step on samples z [B, D] of q(z); gives D's cross-entropy, nats per sample, 0-dim, detached."""
+        z = z.detach()
+        with torch.enable_grad():
+            loss = 0.5 * (F.softplus(-self.log_ratio(z)) + F.softplus(self.log_ratio(permute_units(z)))).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+def sample(guide: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    """One draw of all latent sites for a batch, side by side in the guide's order, [B, D]; without gradients."""
+    with torch.no_grad(), poutine.block():
+        trace = poutine.util.prune_subsample_sites(poutine.trace(guide).get_trace(*args, **kwargs))
+    return torch.cat([site["value"] for _, site in latent(trace)], dim=-1)
