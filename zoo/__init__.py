@@ -4,6 +4,7 @@ The stories are in this package, the objectives that train them in `zoo.elbos`, 
 the guides are the package `guides`.
 """
 
+from zoo.joint_vae import JointVAE
 from zoo.vae import VAE
 
-__all__ = ["VAE"]
+__all__ = ["VAE", "JointVAE"]

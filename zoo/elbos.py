@@ -121,7 +121,7 @@ class Capacity(TermwiseELBO):
 
     Args:
         gamma: how firmly; one, or one per latent site, or per sum of sites, as in {"z": 30.0, "c1+c2": 30.0}.
-        capacity: C in nats; as gamma. A categorical holds log K at most, several the sum, and a larger C counts as that.
+        capacity: C in nats; as gamma. A categorical holds log K at most, several their sum; a larger C counts as that.
 
     Raises:
         ValueError: a value is negative or not finite, or the keys do not name each latent site once.

@@ -1,0 +1,84 @@
+"""Joint-VAE: a continuous style and a discrete type. It is the story of HFVAE's image models too.
+
+Dupont 2018, Learning Disentangled Joint Continuous and Discrete Representations, https://arxiv.org/abs/1804.00104.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from zoo.likelihoods import bernoulli, check_data
+from zoo.program import data_plate, picklable_state, register
+
+
+class JointVAE(nn.Module):
+    """A style and a type, together (Dupont 2018, arXiv:1804.00104).
+
+        z ~ Normal(0, I)                                      style   [B, z_dim]
+        c ~ RelaxedOneHotCategorical(temperature, uniform)    type    [B, c_dim]
+        x ~ Bernoulli(decoder(z, c))                          pixels  [B, C, H, W]
+
+    Several types are the sites c1, c2, ..., one for each size.
+
+    Args:
+        decoder: codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters.
+        z_dim: units of the style.
+        c_dims: classes of each type.
+        temperature: of the relaxed types' prior.
+        likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
+        num_data: how many datapoints there are in all; needed once batches come with their index.
+
+    Raises:
+        TypeError, ValueError: sizes or a temperature that make no sense; and as `zoo.likelihoods.check_data` and
+            `zoo.program.data_plate` do.
+    """
+
+    loc: Tensor
+    scale: Tensor
+    temperature: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        z_dim: int,
+        c_dims: Sequence[int],
+        temperature: float,
+        likelihood: Callable[[Tensor], TorchDistribution] = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        if not c_dims or min(c_dims) < 2:
+            raise ValueError(f"c_dims: a type needs at least 2 classes, got {list(c_dims)}")
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature must be positive and finite, got {temperature:g}")
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.types = {"c": c_dims[0]} if len(c_dims) == 1 else {f"c{i}": size for i, size in enumerate(c_dims, start=1)}
+        self.register_buffer("loc", torch.zeros(z_dim), persistent=False)
+        self.register_buffer("scale", torch.ones(z_dim), persistent=False)
+        self.register_buffer("temperature", torch.tensor(float(temperature)), persistent=False)
+
+    def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        register(self)
+        with data_plate(x, index, self.num_data):
+            z = pyro.sample("z", dist.Normal(self.loc, self.scale).to_event(1))
+            c = [
+                pyro.sample(name, dist.RelaxedOneHotCategorical(self.temperature, logits=self.loc.new_zeros(size)))
+                for name, size in self.types.items()
+            ]
+            pixels = self.likelihood(self.decoder(z, *c))
+            pixels = pixels.to_event(len(pixels.batch_shape) - (z.dim() - 1))
+            check_data(x, pixels)
+            return pyro.sample("x", pixels, obs=x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
