@@ -8,10 +8,13 @@ measured apart, each variant in a process of its own.
 import importlib
 import importlib.util
 import itertools
+import math
 import multiprocessing
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,17 +205,14 @@ def milliseconds(task: Task, device: torch.device, *, turns: int, steps: int) ->
 
 def megabytes(task_name: str, device: torch.device) -> dict[str, float]:
     """Peak memory of 50 steps, each variant in a process of its own: resident, or of the GPU."""
-    context = multiprocessing.get_context("spawn")
     found = {}
     for name in VARIANTS:
-        with context.Pool(1) as pool:
-            found[name] = pool.apply(_peak, (task_name, name, str(device)))
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            found[name] = process.submit(_peak, task_name, name, str(device)).result()
     return found
 
 
 def _peak(task_name: str, variant: str, device_name: str) -> float:
-    import resource
-
     device = torch.device(device_name)
     task = TASKS[task_name]
     step = VARIANTS[variant](task, device)
@@ -220,7 +220,9 @@ def _peak(task_name: str, variant: str, device_name: str) -> float:
         step(batch)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    # Not getrusage, which begins with the parent's peak.
+    peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return int(peak[1]) / 2**10 if peak else math.nan
 
 
 def epochs_per_minute(device: torch.device, folder: Path | None, *, turns: int, steps: int) -> dict[str, float]:
