@@ -112,7 +112,7 @@ def test_a_kl_that_is_not_finite_names_its_site():
     model, guide = vae_pair()
     with torch.no_grad():
         guide.layers["z"][0].bias[2:] = 2_000.0  # log variances: exp(2000) is inf
-    with pytest.raises(ValueError, match=r"[Nn]ormal.*(inf|nan)"):  # from the trial run, where validation is on
+    with pytest.raises(ValueError, match="site 'z': the guide draws values that are not finite"):
         list(fit(model, guide, ELBO(), batches(1), lr=1e-2))
 
 

@@ -1,11 +1,13 @@
 """The two tellings of a story, and the view that joins them."""
 
+import pyro
 import pyro.distributions as dist
 import torch
 from torch import nn
 
 from tests.pairs import images, vae_pair
-from zoo.lab.data import Batch
+from zoo.lab.data import Batch, Dataset
+from zoo.lab.evaluate import draw, evaluate
 from zoo.lab.story import Line, show, told
 
 
@@ -45,3 +47,12 @@ def test_a_swapped_likelihood_is_shown_as_it_ran_not_as_the_docstring_has_it():
     text = show(model, guide, Batch(images(4), None, torch.arange(4)))
     assert "x ~ Laplace(decoder(z))" in text
     assert "Bernoulli" not in text
+
+
+def test_showing_a_story_and_evaluating_it_leave_the_param_store_alone():
+    before = set(pyro.get_param_store().keys())
+    model, guide = vae_pair()
+    show(model, guide, Batch(images(4), None, torch.arange(4)))
+    evaluate(model, guide, Dataset("four", images(4).numpy()))
+    draw(model, 3)
+    assert set(pyro.get_param_store().keys()) == before

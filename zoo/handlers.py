@@ -94,7 +94,7 @@ class RefuseMisfits(Messenger):
     """On a model that is replayed: refuses a guide's value that the site cannot take, before the model uses it.
 
     Raises:
-        ValueError: the guide's event has another shape, or values outside the model's support.
+        ValueError: the guide's event has another shape, or values outside the model's support, or not finite ones.
     """
 
     def __init__(self, guide_trace: Trace) -> None:
@@ -110,6 +110,10 @@ class RefuseMisfits(Messenger):
             raise ValueError(
                 f"site {name!r}: the model's event has shape {tuple(p.event_shape)}, the guide's "
                 f"{tuple(q.event_shape)}; give the head the model's size"
+            )
+        if not value.isfinite().all():
+            raise ValueError(
+                f"site {name!r}: the guide draws values that are not finite; look at its parameters and at the data"
             )
         # A simplex is a thin slice of the reals: densities on the two do not compare, though the values would pass.
         if _on_simplex(p) != _on_simplex(q) or not p.support.check(value).all():

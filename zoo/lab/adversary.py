@@ -18,8 +18,8 @@ class Adversary:
         elbo = FactorVAE(gamma=10.0, log_ratio=log_ratio)
         fit(model, guide, elbo, batches, lr=1e-4, adversary=Adversary(log_ratio, lr=1e-4))
 
-    Algorithm 2 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: D minimises its own cross-entropy on its own half of
-    each batch, of which one copy has each unit permuted across the half. Their Adam has lr = 1e-4, betas (0.5, 0.9).
+    Algorithm 2 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: D minimises its own cross-entropy on its own half
+    of each batch, of which one copy has each unit permuted across the half. Their Adam has lr = 1e-4, betas (0.5, 0.9).
 
     Args:
         log_ratio: values [B, D] of all latent sites side by side to the logit of D, [B].

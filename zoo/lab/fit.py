@@ -12,6 +12,7 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
+from zoo.lab.adversary import Adversary, sample
 from zoo.lab.compiled import Compiled
 from zoo.lab.data import Batch
 from zoo.termwise import Report, TermwiseELBO
@@ -35,6 +36,7 @@ def fit(
     device: str | torch.device | None = None,
     compile: bool = False,
     start: int = 0,
+    adversary: Adversary | None = None,
 ) -> Iterator[tuple[int, Report]]:
     """Trains the pair, one step per batch, and yields after each: how many steps were taken, and that pass's figures.
 
@@ -55,9 +57,12 @@ def fit(
         device: where to; found when not given: a GPU if there is one.
         compile: whether to trace and compile the step, so that Pyro costs nothing: see `zoo.lab.compiled.Compiled`.
         start: how many steps were taken before.
+        adversary: what learns the density ratio that `zoo.elbos.FactorVAE` reads: the pair is trained on the first half
+            of each batch, and the adversary then takes a step of its own on the guide's samples for the second.
 
     Raises:
-        ValueError, TypeError: from the trial run, where pair, objective and data do not fit.
+        ValueError, TypeError: from the trial run, where pair, objective and data do not fit; or a batch is too small
+            to halve.
         FloatingPointError: the loss is not finite; names step, term and site. No step is taken from it on a CPU.
     """
     device = find_device(device)
@@ -82,10 +87,17 @@ def fit(
     one_pass = Compiled(program, elbo, eager) if compile else eager
     watch = _Watch(device)
     for step, batch in enumerate(chain([first], batches), start=start + 1):
-        args, kwargs = arguments(_to(batch, device))
+        batch = _to(batch, device)
+        if adversary:
+            batch, own = _halves(batch)
+        args, kwargs = arguments(batch)
         loss, report = one_pass(*args, **kwargs)
         watch.look(step, loss, report)
         optimizer.step()
+        if adversary:
+            args, kwargs = arguments(own)
+            with pyro.validation_enabled(False), OwnParameters():
+                adversary.step(sample(guide, *args, **kwargs))
         yield step, report
     watch.finish()
 
@@ -112,7 +124,7 @@ def prepare(
         poutine.block(),
         pyro.validation_enabled(),
         torch.no_grad(),
-        _OwnParameters(),
+        OwnParameters(),
     ):
         poutine.trace(model).get_trace(*args, **kwargs).compute_log_prob()
         with torch.enable_grad():
@@ -151,12 +163,24 @@ def arguments(batch: Batch) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
     return ((batch.x,) if batch.y is None else (batch.x, batch.y)), {"index": batch.index}
 
 
+def _halves(batch: Batch) -> tuple[Batch, Batch]:
+    """The pair's half and the adversary's."""
+    half = len(batch.x) // 2
+    if half < 2:
+        raise ValueError(
+            f"an adversary needs its own half of each batch, at least 2 datapoints; got {len(batch.x)} in all"
+        )
+    parts = [(None, None) if part is None else (part[:half], part[half:]) for part in batch]
+    (x, own_x), (y, own_y), (index, own_index) = parts
+    return Batch(x, y, index), Batch(own_x, own_y, own_index)
+
+
 def _to(batch: Batch, device: torch.device) -> Batch:
     y = None if batch.y is None else batch.y.to(device, non_blocking=True)
     return Batch(batch.x.to(device, non_blocking=True), y, batch.index.to(device, non_blocking=True))
 
 
-class _OwnParameters(Messenger):
+class OwnParameters(Messenger):
     """Keeps the global param store out: every `pyro.param` is answered with the module's own tensor."""
 
     keeps_parameters = True  # `register` then has nothing to do
@@ -189,7 +213,7 @@ class _Program(nn.Module):
         self.pair = pair
 
     def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
-        with pyro.validation_enabled(False), _OwnParameters():
+        with pyro.validation_enabled(False), OwnParameters():
             loss: Tensor = self.pair(*args, **kwargs)
         return loss
 

@@ -4,12 +4,13 @@ import inspect
 import re
 from dataclasses import dataclass
 
+import torch
 from pyro import poutine
 from pyro.poutine.trace_struct import Trace
 from torch import nn
 
 from zoo.lab.data import Batch
-from zoo.lab.fit import arguments
+from zoo.lab.fit import OwnParameters, arguments
 from zoo.termwise import family
 
 # name ~ Family(arguments)    meaning    [shape]
@@ -66,7 +67,7 @@ def show(model: nn.Module, guide: nn.Module, batch: Batch) -> str:
     """Model and guide as `~` lines with the shapes of this batch, for a terminal."""
     args, kwargs = arguments(batch)
     telling = {line.name: line for line in told(model)}
-    with poutine.block():
+    with torch.no_grad(), OwnParameters():
         guide_lines = traced(poutine.trace(guide).get_trace(*args, **kwargs))
         model_lines = traced(poutine.trace(model).get_trace(*args, **kwargs))
     sections = []
