@@ -1,8 +1,9 @@
-"""The command line: python -m zoo list | story | train | bench."""
+"""The command line: python -m zoo list | story | data | train | evaluate | bench | ..."""
 
 import inspect
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,11 @@ import typer
 import zoo.elbos
 from zoo.lab import run, story
 from zoo.lab.data import SOURCES, Split, load
+from zoo.lab.data.catalogue import print_catalogue
+from zoo.lab.data.sheet import contact_sheet
+from zoo.lab.data.yours import yours
+from zoo.lab.decompose import decompose, table
+from zoo.lab.evaluate import Evaluation, evaluate
 from zoo.lab.fit import find_device
 from zoo.lab.naming import unknown
 from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
@@ -28,6 +34,10 @@ DataName = Annotated[str | None, typer.Option("--data", help="A data set; the re
 DataDir = Annotated[Path | None, typer.Option(help="Where data files are; ZOO_DATA, else ./data.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch data files that are missing.")]
 Knobs = Annotated[list[str] | None, typer.Option("--set", help="A knob of the recipe, as in --set beta=2; repeatable.")]
+DataOptions = Annotated[
+    list[str] | None, typer.Option("--data-option", help="An option of the data set, as in size=32; repeatable.")
+]
+Out = Annotated[Path, typer.Option(help="The picture's file.")]
 
 
 @app.command("list")
@@ -36,9 +46,14 @@ def list_() -> None:
     print("recipes")
     for name, recipe in RECIPES.items():
         print(f"  {name:<20} {_first_line(recipe.build)}  [{recipe.paper}; {recipe.data}]")
-    print("\nobjectives (zoo.elbos)")
+    print("\nobjectives (zoo.elbos), and their weights in the letters of HFVAE's Figures 1 and 3:")
+    print("1+3 reconstruction, 2 -I(x; z), 4 = A + i + ii -KL(q(z) || p(z)): A and i total correlation, ii KL per unit")
     for objective in objectives():
         print(f"  {objective.__name__:<20} {_first_line(objective)}")
+        print(f"  {'':<20} {objective.weights}")
+    print("\nstories (zoo)")
+    for name in zoo.__all__:
+        print(f"  {name:<20} {_first_line(getattr(zoo, name))}")
     print("\ndata")
     for name, source in SOURCES.items():
         print(f"  {name:<20} {_first_line(source)}")
@@ -56,11 +71,13 @@ def story_(
     data: DataName = None,
     data_dir: DataDir = None,
     download: Download = False,
+    data_options: DataOptions = None,
     knobs: Knobs = None,
 ) -> None:
     """Shows a recipe's story and guide, as their traces have them, and the objective that trains them."""
     recipe = _recipe(name)
-    split = load(data or recipe.data, folder=data_dir, download=download)
+    source, options = _data(recipe, data, data_options or [])
+    split = load(source, folder=data_dir, download=download, **options)
     experiment = recipe.build(split, **_parse(recipe, knobs or []))
     print((inspect.getdoc(recipe.build) or "").split("Args:")[0])
     print(story.show(experiment.model, experiment.guide, split.train.batch(torch.arange(1))))
@@ -74,6 +91,7 @@ def train(
     data: DataName = None,
     data_dir: DataDir = None,
     download: Download = False,
+    data_options: DataOptions = None,
     knobs: Knobs = None,
     steps: Annotated[int | None, typer.Option(min=1, help="How long; the recipe's own when not given.")] = None,
     epochs: Annotated[float | None, typer.Option(min=0, help="How long, in passes over the training set.")] = None,
@@ -96,15 +114,16 @@ def train(
     where = find_device(device)
     if lr is not None and not 0 < lr < float("inf"):
         raise ValueError(f"--lr must be positive and finite, got {lr:g}")
-    split = load(data or recipe.data, folder=data_dir, download=download)
+    source, options = _data(recipe, data, data_options or [])
+    split = load(source, folder=data_dir, download=download, **options)
     pyro.set_rng_seed(seed)
     experiment = recipe.build(split, **values)
     size = batch_size or experiment.batch_size
     settings = run.Settings(
         recipe=name,
         knobs=values,
-        data=data or recipe.data,
-        data_options={},
+        data=source,
+        data_options=options,
         steps=_steps(experiment, steps, epochs, len(split.train) // size),
         batch_size=size,
         lr=lr or experiment.lr,
@@ -113,7 +132,7 @@ def train(
         compile=compile,
     )
     split.train.check(size)
-    folder = run.new_folder(out) if out else run.free_folder(Path("runs"), f"{name}-{settings.data}".replace("/", "-"))
+    folder = run.new_folder(out) if out else run.free_folder(Path("runs"), _stem(name, split.train.name))
     command = shlex.join(["python", "-m", "zoo", *sys.argv[1:]])
     _run(experiment, split, settings, folder, command, every, resume=False)
 
@@ -125,11 +144,16 @@ def _resume(context: typer.Context, folder: Path, data_dir: Path | None, downloa
     if run.finished(folder):
         print(f"the run in {folder} is finished, and there is nothing to resume; see {folder / 'summary.md'}")
         return
+    split, experiment = _rebuild(settings, data_dir, download)
+    _run(experiment, split, settings, folder, command, every, resume=True)
+
+
+def _rebuild(settings: run.Settings, data_dir: Path | None, download: bool) -> tuple[Split, Experiment]:
+    """The data and the experiment of a run, as they were when it began."""
     find_device(settings.device)
     split = load(settings.data, folder=data_dir, download=download, **settings.data_options)
     pyro.set_rng_seed(settings.seed)
-    experiment = _recipe(settings.recipe).build(split, **settings.knobs)
-    _run(experiment, split, settings, folder, command, every, resume=True)
+    return split, _recipe(settings.recipe).build(split, **settings.knobs)
 
 
 def _check_asked(context: typer.Context, settings: run.Settings, folder: Path) -> None:
@@ -142,6 +166,9 @@ def _check_asked(context: typer.Context, settings: run.Settings, folder: Path) -
         raise ValueError(f"--{wrong[0]} does not go with --resume: the run in {folder} has its own")
     if "knobs" in asked:
         asked["knobs"] = {**settings.knobs, **_parse(_recipe(settings.recipe), asked["knobs"])}
+    if "data_options" in asked:
+        options = _data_options(settings.data, asked["data_options"])
+        asked["data_options"] = {**settings.data_options, **options}
     if "name" in asked:
         asked["recipe"] = asked.pop("name")
     has = vars(settings)
@@ -169,13 +196,58 @@ def _run(
     print(story.show(experiment.model, experiment.guide, first))
     print(f"{type(experiment.elbo).__name__}\n    {_first_line(type(experiment.elbo))}\n")
     evaluation = run.train(experiment, split, settings, folder, command=command, every=every, resume=resume)
+    _print(evaluation)
+    print(f"\nthe run is in {folder}; begin with {folder / 'summary.md'}")
+
+
+def _print(evaluation: Evaluation) -> None:
     print(f"\ntest set ({evaluation.num_data:,} datapoints), nats per datapoint")
     print(f"  -ELBO {-evaluation.elbo:.2f}")
     for site, value in evaluation.reconstruction.items():
         print(f"  reconstruction of {site} {value:.2f}")
     for site, kl in evaluation.kl.items():
         print(f"  KL of {site} {kl.sum():.2f}")
-    print(f"\nthe run is in {folder}; begin with {folder / 'summary.md'}")
+
+
+@app.command("evaluate")
+def evaluate_(
+    folder: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    data_dir: DataDir = None,
+    download: Download = False,
+    estimator: Annotated[Any, typer.Option(parser=str, help="Of q(z): exact, stratified, weighted, ...")] = "exact",
+    num_samples: Annotated[int, typer.Option(min=2, help="Draws of which each is scored under all posteriors.")] = 1000,
+) -> None:
+    """Takes a run's ELBO on the test set apart, term by term."""
+    settings, _ = run.read(folder)
+    split, experiment = _rebuild(settings, data_dir, download)
+    run.load_weights(experiment, folder)
+    model, guide = experiment.model.to(settings.device), experiment.guide.to(settings.device)
+    _print(evaluate(model, guide, split.test))
+    decomposed = decompose(
+        model, guide, split.test, num_data=len(split.test), estimator=estimator, num_samples=num_samples
+    )
+    print(f"\n{table(decomposed)}")
+
+
+@app.command("data")
+def data_(
+    data_dir: DataDir = None,
+    sheet: Annotated[str | None, typer.Option(help="A data set whose contact sheet to write.")] = None,
+    data_options: DataOptions = None,
+    out: Out = Path("sheet.png"),
+    bench: Annotated[bool, typer.Option("--bench", help="Measure batches per second instead.")] = False,
+) -> None:
+    """What data there is: present or not, where it was looked for, sizes, licences, citations."""
+    if bench:
+        from zoo.lab.data.bench import bench as measure  # what only a benchmark needs
+
+        measure(data_dir)
+    elif sheet:
+        split = load(sheet, folder=data_dir, **_data_options(sheet, data_options or []))
+        contact_sheet(split.train, out)
+        print(f"wrote {out}")
+    else:
+        print_catalogue(data_dir)
 
 
 @app.command("bench")
@@ -206,24 +278,45 @@ def _recipe(name: str) -> Recipe:
 
 
 def _parse(recipe: Recipe, knobs: list[str]) -> dict[str, Any]:
-    """name=value pairs, each read as the type of the knob's default."""
+    return _pairs("--set", "knob", recipe.build, knobs)
+
+
+def _data(recipe: Recipe, data: str | None, options: list[str]) -> tuple[str, dict[str, Any]]:
+    """The data set and its options: the recipe's own, unless told otherwise."""
+    source = data or recipe.data
+    own = dict(recipe.data_options) if source == recipe.data else {}
+    return source, {**own, **_data_options(source, options)}
+
+
+def _data_options(source: str, options: list[str]) -> dict[str, Any]:
+    return _pairs("--data-option", "option", SOURCES.get(source, yours), options)
+
+
+def _pairs(flag: str, what: str, function: Callable[..., Any], pairs: list[str]) -> dict[str, Any]:
+    """name=value pairs, each read as the type of the default that the function has for it."""
     defaults = {
         parameter.name: parameter.default
-        for parameter in inspect.signature(recipe.build).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY and isinstance(parameter.default, (bool, int, float, str))
     }
     values = {}
-    for knob in knobs:
-        key, equals, text = knob.partition("=")
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
         if not equals:
-            raise ValueError(f"--set {knob!r}: write it as name=value")
+            raise ValueError(f"{flag} {pair!r}: write it as name=value")
         if key not in defaults:
-            raise LookupError(unknown("knob", key, defaults))
+            raise LookupError(unknown(what, key, defaults))
+        kind = type(defaults[key])
         try:
-            values[key] = type(defaults[key])(text)
-        except ValueError:
-            raise ValueError(f"--set {knob!r}: {key} is of type {type(defaults[key]).__name__}") from None
+            values[key] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        except (ValueError, KeyError):
+            raise ValueError(f"{flag} {pair!r}: {key} is of type {kind.__name__}") from None
     return values
+
+
+def _stem(recipe: str, data: str) -> str:
+    """What a run's folder is called: recipe-data, once where the recipe names the data."""
+    return (recipe if recipe.endswith(f"/{data}") else f"{recipe}-{data}").replace("/", "-")
 
 
 def _first_line(thing: object) -> str:

@@ -370,6 +370,23 @@ def _save_weights(experiment: Experiment, path: Path) -> None:
     safetensors.torch.save_model(modules, str(path))
 
 
+def load_weights(experiment: Experiment, folder: Path) -> None:
+    """Puts the weights of the run in `folder` into the experiment's pair.
+
+    Raises:
+        FileNotFoundError: the run has not come to its end.
+        ValueError: the file is damaged, or from another pair.
+    """
+    path = folder / "weights.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: the run has not come to its end")
+    modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide})
+    try:
+        safetensors.torch.load_model(modules, str(path))
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path} is damaged, or its weights are of another pair: {error}") from error
+
+
 def _write_kl(evaluation: Evaluation, path: Path) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
