@@ -214,7 +214,7 @@ def evaluate_(
     folder: Annotated[Path, typer.Argument(help="A finished run's folder.")],
     data_dir: DataDir = None,
     download: Download = False,
-    estimator: Annotated[Any, typer.Option(parser=str, help="Of q(z): exact, stratified, weighted, ...")] = "exact",
+    estimator: Annotated[str, typer.Option(help="Of q(z): exact, stratified, weighted, ...")] = "exact",
     num_samples: Annotated[int, typer.Option(min=2, help="Draws of which each is scored under all posteriors.")] = 1000,
 ) -> None:
     """Takes a run's ELBO on the test set apart, term by term."""
@@ -223,8 +223,10 @@ def evaluate_(
     run.load_weights(experiment, folder)
     model, guide = experiment.model.to(settings.device), experiment.guide.to(settings.device)
     _print(evaluate(model, guide, split.test))
+    size: int = len(split.test)
+    how: Any = estimator  # decompose refuses what it does not know
     decomposed = decompose(
-        model, guide, split.test, num_data=len(split.test), estimator=estimator, num_samples=num_samples
+        model, guide, split.test, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )
     print(f"\n{table(decomposed)}")
 

@@ -170,9 +170,11 @@ def _halves(batch: Batch) -> tuple[Batch, Batch]:
         raise ValueError(
             f"an adversary needs its own half of each batch, at least 2 datapoints; got {len(batch.x)} in all"
         )
-    parts = [(None, None) if part is None else (part[:half], part[half:]) for part in batch]
-    (x, own_x), (y, own_y), (index, own_index) = parts
-    return Batch(x, y, index), Batch(own_x, own_y, own_index)
+    first, second = slice(half), slice(half, None)
+    pair, own = (
+        Batch(batch.x[part], None if batch.y is None else batch.y[part], batch.index[part]) for part in (first, second)
+    )
+    return pair, own
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
