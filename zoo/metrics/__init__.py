@@ -1,0 +1,58 @@
+"""Metrics of representations. Each takes codes and factors, or an encoder and a data set, and no model.
+
+    result = mig(codes, factors)         means [N, D] and class indices [N, K]
+    result = mig(encoder, data)          a function from x [B, ...] to means or distributions, and a set with factors
+    results = suite(encoder, data)       all of them, on one encoding
+
+A `Result` carries its value, an interval over repeats, and the protocol that it was measured with.
+"""
+
+from zoo.metrics.attributes import attribute_accuracy
+from zoo.metrics.correlations import closest, factor_correlations, latent_correlations, neighbours
+from zoo.metrics.dci import DCI, dci
+from zoo.metrics.encoded import Encoded, Inapplicable
+from zoo.metrics.factor_vae import factor_vae
+from zoo.metrics.higgins import higgins_logistic, higgins_svm
+from zoo.metrics.hoyer import hoyer
+from zoo.metrics.information import (
+    information_about_data,
+    information_about_data_by_latent,
+    information_about_factors,
+    information_of_means,
+)
+from zoo.metrics.known_answers import self_check
+from zoo.metrics.mig import mig, mig_aggregate, mig_unnormalised
+from zoo.metrics.result import Result
+from zoo.metrics.sap import sap
+from zoo.metrics.suite import Suite, suite
+from zoo.metrics.total_correlation import total_correlation, total_correlation_gaussian
+
+__all__ = [
+    "DCI",
+    "Encoded",
+    "Inapplicable",
+    "Result",
+    "Suite",
+    "attribute_accuracy",
+    "closest",
+    "dci",
+    "factor_correlations",
+    "factor_vae",
+    "higgins_logistic",
+    "higgins_svm",
+    "hoyer",
+    "information_about_data",
+    "information_about_data_by_latent",
+    "information_about_factors",
+    "information_of_means",
+    "latent_correlations",
+    "mig",
+    "mig_aggregate",
+    "mig_unnormalised",
+    "neighbours",
+    "sap",
+    "self_check",
+    "suite",
+    "total_correlation",
+    "total_correlation_gaussian",
+]

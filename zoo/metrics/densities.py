@@ -1,0 +1,90 @@
+"""Log densities of samples of q(z | x) under the aggregate posterior, of all datapoints and of each class.
+
+What I(x; z), I(y; z), the total correlation and two of the MIGs have in common; drawn once for all of them.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.estimators import Scores, log_marginals, scores
+from zoo.metrics.encoded import Encoded, Site
+
+
+class Draws(NamedTuple):
+    """S samples, each of one datapoint's posterior.
+
+    Attributes:
+        rows: the datapoints, [S].
+        values: by site, [S, 1, size].
+        own: log q(z | x), of whole samples [S] and of units [S, U].
+        mixed: log q(z) with q(z) = 1/N sum_n q(z | x_n) summed exactly, alike.
+    """
+
+    rows: np.ndarray
+    values: dict[str, Tensor]
+    own: Scores
+    mixed: Scores
+
+
+def draws(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Draws:
+    """Samples of datapoints drawn without replacement, as long as there are some; worked out once for `encoded`."""
+    key = ("draws", num_samples, seed, repeat)
+    if key not in encoded.memo:
+        rng = np.random.default_rng([seed, repeat])
+        index = rng.choice(len(encoded), num_samples, replace=num_samples > len(encoded))
+        values = {name: _sample(site.at(index), rng) for name, site in encoded.sites.items()}
+        own = {name: scores(site.at(index).q, values[name].squeeze(1)) for name, site in encoded.sites.items()}
+        joint = torch.stack([score.joint for score in own.values()]).sum(0)
+        together = Scores(joint, torch.cat([score.units for score in own.values()], dim=-1))
+        encoded.memo[key] = Draws(index, values, together, _mixed(encoded.sites, values))
+    found: Draws = encoded.memo[key]
+    return found
+
+
+def given_factors(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Tensor:
+    """log q(z_d | y_k) of the samples of `draws`, [S, K, U]; y_k is the class of the sample's datapoint."""
+    key = ("given", num_samples, seed, repeat)
+    if key not in encoded.memo:
+        drawn = draws(encoded, num_samples, seed, repeat)
+        given = torch.empty(num_samples, len(encoded.names), len(encoded.units), dtype=torch.float64)
+        for k, column in enumerate(encoded.factors.T):
+            for c in np.unique(column[drawn.rows]):
+                rows = np.flatnonzero(column[drawn.rows] == c)
+                alike = {name: site.at(np.flatnonzero(column == c)) for name, site in encoded.sites.items()}
+                values = {name: value[rows] for name, value in drawn.values.items()}
+                given[rows, k] = _mixed(alike, values).units
+        encoded.memo[key] = given
+    found: Tensor = encoded.memo[key]
+    return found
+
+
+def _mixed(sites: Mapping[str, Site], values: dict[str, Tensor]) -> Scores:
+    """Log densities of samples under the equal mixture of the posteriors of all datapoints of `sites`."""
+    posteriors = {name: site.q for name, site in sites.items()}
+    count = len(next(iter(sites.values())).mean)
+
+    def score(some: Mapping[str, Tensor]) -> dict[str, Scores]:
+        return {name: scores(q, some[name]) for name, q in posteriors.items()}
+
+    equal = torch.full((count,), -math.log(count), dtype=torch.float64)
+    with torch.no_grad():
+        marginals = log_marginals(score, values, equal, [list(sites)], max_elements=2**20)
+    return Scores(marginals.joint, torch.cat(list(marginals.units.values()), dim=-1))
+
+
+def _sample(site: Site, rng: np.random.Generator) -> Tensor:
+    """One value of each datapoint's posterior, [S, 1, size]."""
+    if site.categorical:
+        # the class at which a uniform number falls into the cumulated probabilities
+        total = site.mean.cumsum(1)
+        below = (rng.random((len(total), 1)) * total[:, -1:] >= total).sum(1)
+        value = np.eye(site.mean.shape[1])[below]
+    else:
+        assert site.scale is not None  # `require` saw to it
+        value = site.mean + site.scale * rng.standard_normal(site.mean.shape)
+    return torch.from_numpy(value).unsqueeze(1)

@@ -1,0 +1,86 @@
+"""The FactorVAE metric: which latent varies least while a factor is held fixed.
+
+Kim and Mnih 2018, https://arxiv.org/abs/1802.05983, section 4.
+"""
+
+import numpy as np
+
+from zoo.metrics.encoded import Classes, Codes, Encoded
+from zoo.metrics.result import Result, generators
+
+
+def factor_vae(
+    codes: Codes,
+    factors: Classes = None,
+    *,
+    num_points: int = 64,
+    num_train: int = 10_000,
+    num_eval: int = 5_000,
+    prune: float = 0.05,
+    seed: int = 0,
+    repeats: int = 10,
+) -> Result:
+    """Accuracy of the majority vote from the latent of least relative variance to the factor that is fixed.
+
+    A vote: a factor k and one of its classes, each uniformly; `num_points` datapoints of this class; the latent d whose
+    variance among them is least, next to its variance among all datapoints. Latent d stands for the k that it got most
+    votes for. Chance is about 1/K. Invariant to any scale of each latent, as long as no latent crosses `prune`.
+
+    The defaults are those of disentanglement_lib (https://arxiv.org/abs/1811.12359). The decomposition paper's code has
+    num_points=1000, num_train=20_000, num_eval=0, prune=0.
+
+    Args:
+        codes: as `Encoded.of`.
+        factors: as `Encoded.of`.
+        num_points: L, of a vote.
+        num_train: votes for the table.
+        num_eval: votes for the accuracy; with 0 it is that on the votes of the table.
+        prune: latents with a standard deviation up to this have no part; in units of the prior's, which is 1. Latents
+            that never change have none at 0 either: their 0/0 would win every vote.
+        seed: of all draws.
+        repeats: how many times all votes are drawn.
+
+    Returns:
+        The score; 0 where no latent is left.
+
+    Raises:
+        Inapplicable: fewer than two factors vary.
+        ValueError: as `Encoded.of`.
+    """
+    encoded = Encoded.of(codes, factors).require("FactorVAE", factors=2)
+    active = encoded.active(prune)
+    runs = []
+    for rng in generators(seed, repeats):
+        if not len(active):
+            runs.append(0.0)
+            continue
+        table = votes(encoded, active, num_train, num_points, rng)
+        judged = votes(encoded, active, num_eval, num_points, rng) if num_eval else table
+        runs.append(judged[np.arange(len(active)), table.argmax(1)].sum() / judged.sum())
+    protocol = {
+        **encoded.protocol,
+        "num_points_per_vote": num_points,
+        "num_train": num_train,
+        "num_eval": num_eval,
+        "prune": prune,
+        "dead_latents": encoded.dead(active),
+        "classifier": "majority vote",
+        "seed": seed,
+        "a run": "fresh votes",
+    }
+    return Result.of("FactorVAE", runs, protocol)
+
+
+def votes(encoded: Encoded, active: np.ndarray, count: int, num_points: int, rng: np.random.Generator) -> np.ndarray:
+    """How often the latent d of least relative variance met the fixed factor k, [A, K]."""
+    codes = encoded.codes[:, active]
+    codes = codes / codes.std(0, ddof=1)
+    table = np.zeros((len(active), len(encoded.names)), np.int64)
+    labels = rng.integers(len(encoded.names), size=count)
+    for k, size in enumerate(encoded.sizes):
+        classes = rng.integers(size, size=(labels == k).sum())
+        for some in np.array_split(classes, len(classes) * num_points // 100_000 + 1):  # memory
+            points = encoded.draw(k, np.repeat(some[:, None], num_points, axis=1), rng)
+            least = codes[points].var(1, ddof=1).argmin(1)
+            table[:, k] += np.bincount(least, minlength=len(active))
+    return table

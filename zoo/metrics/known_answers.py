@@ -1,0 +1,232 @@
+"""Synthetic codes whose scores are known, to check the metrics and what they stand on."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.special import gammaln
+from torch.distributions import Independent, Normal, OneHotCategorical
+
+from zoo.metrics.attributes import attribute_accuracy
+from zoo.metrics.correlations import factor_correlations, latent_correlations, neighbours
+from zoo.metrics.dci import DCI, dci
+from zoo.metrics.factor_vae import factor_vae
+from zoo.metrics.higgins import higgins_logistic, higgins_svm
+from zoo.metrics.hoyer import hoyer
+from zoo.metrics.information import (
+    information_about_data,
+    information_about_data_by_latent,
+    information_about_factors,
+    information_of_means,
+)
+from zoo.metrics.mig import mig, mig_aggregate, mig_unnormalised
+from zoo.metrics.result import Result
+from zoo.metrics.sap import sap
+from zoo.metrics.total_correlation import total_correlation, total_correlation_gaussian
+
+
+class Known(NamedTuple):
+    """One row: what the codes are, which metric, what it must be and within what, and how to get it."""
+
+    codes: str
+    metric: str
+    expected: float
+    tolerance: float
+    measure: Callable[[], Result | float]
+
+
+LOG_2 = float(np.log(2))
+VOTES: dict[str, Any] = {"num_train": 2_000, "num_eval": 1_000, "repeats": 3}
+SAMPLES: dict[str, Any] = {"num_samples": 400, "repeats": 3}
+
+
+def self_check() -> str:
+    """Measures every known answer, in some seconds, and gives a table of what was expected and what came out.
+
+    Raises:
+        ValueError: one is off; the message is the table.
+    """
+    lines = [f"{'codes':30}{'metric':32}{'expected':>9}{'got':>9}{'within':>9}"]
+    wrong = 0
+    for row in known_answers():
+        got = float(row.measure())
+        # an infinite answer must be met exactly
+        good = got == row.expected or abs(got - row.expected) <= row.tolerance
+        wrong += not good
+        numbers = f"{row.expected:9.4f}{got:9.4f}{row.tolerance:9.0e}"
+        lines.append(f"{row.codes:30}{row.metric:32}{numbers}{'' if good else '  WRONG'}")
+    table = "\n".join(lines)
+    if wrong:
+        raise ValueError(f"{wrong} of the known answers are off\n{table}")
+    return table
+
+
+def known_answers() -> Iterator[Known]:
+    """Every row; nothing is measured yet."""
+    y = grid(5, 5, times=40)
+    z = (y - 2) / np.sqrt(2)  # mean 0, standard deviation 1
+    a, b = z.T
+    constant = np.full(len(z), 0.3)
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(len(z))
+    yield from _perfect("identity", z, y)
+    yield from _perfect("permuted", z[:, ::-1], y)
+    yield from _perfect("identity beside a dead one", np.stack([a, constant, b], axis=1), y)
+    yield from _perfect("identity, constant factor", z, np.c_[y, np.full(len(y), 7)])
+    barely = np.stack([noise, a, b], axis=1)
+    yield Known("identity, noise of 0.001", "FactorVAE", 1, 0, lambda: factor_vae(barely, y, **VOTES))
+    yield from _rotated(np.stack([a + b, a - b], axis=1) / np.sqrt(2), y)
+    yield from _duplicated(np.stack([a, b, a, b], axis=1), y)
+    yield from _packed(np.stack([5 * a + b, constant], axis=1), y)
+    yield from _all_dead(np.ones_like(z), y)
+    yield from _binary()
+    yield from _posteriors()
+    yield from _moments()
+
+
+def grid(*sizes: int, times: int) -> np.ndarray:
+    """Every combination of classes, each `times` over, [N, K]: factors that are exactly independent."""
+    return np.repeat(np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1), times, axis=0)
+
+
+def _forest(z: np.ndarray, y: np.ndarray) -> DCI:
+    return dci(z, y, regressor="forest", num_trees=100, max_depths=(4,), repeats=2)
+
+
+def _lasso(z: np.ndarray, y: np.ndarray) -> DCI:
+    return dci(z, y, regressor="lasso", repeats=2)
+
+
+def _perfect(codes: str, z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
+    """One latent for each factor."""
+    yield Known(codes, "Higgins (SVM)", 1, 1e-3, lambda: higgins_svm(z, y, **VOTES))
+    yield Known(codes, "Higgins (logistic)", 1, 1e-3, lambda: higgins_logistic(z, y, **VOTES))
+    yield Known(codes, "FactorVAE", 1, 0, lambda: factor_vae(z, y, **VOTES))
+    yield Known(codes, "DCI disentanglement (forest)", 1, 0.01, lambda: _forest(z, y).disentanglement)
+    yield Known(codes, "DCI completeness (forest)", 1, 0.01, lambda: _forest(z, y).completeness)
+    yield Known(codes, "DCI informativeness (forest)", 0, 1e-9, lambda: _forest(z, y).informativeness)
+    yield Known(codes, "DCI disentanglement (lasso)", 1, 1e-9, lambda: _lasso(z, y).disentanglement)
+    yield Known(codes, "DCI completeness (lasso)", 1, 1e-9, lambda: _lasso(z, y).completeness)
+    # it shrinks a coefficient of 1 by alpha = 0.02, and that is the error
+    yield Known(codes, "DCI informativeness (lasso)", 0.02, 2e-3, lambda: _lasso(z, y).informativeness)
+    yield Known(codes, "MIG (bins)", 1, 1e-9, lambda: mig(z, y))
+
+
+def _rotated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
+    """By the symmetry b -> -b the two latents are alike for either factor: nothing is above chance."""
+    codes = "rotated by 45 degrees"
+    yield Known(codes, "Higgins (SVM)", 0.5, 0.04, lambda: higgins_svm(z, y, **VOTES))
+    yield Known(codes, "Higgins (logistic)", 0.5, 0.04, lambda: higgins_logistic(z, y, **VOTES))
+    yield Known(codes, "FactorVAE", 0.5, 0.04, lambda: factor_vae(z, y, **VOTES))
+    yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y))
+    yield Known(codes, "DCI disentanglement (lasso)", 0, 0.01, lambda: _lasso(z, y).disentanglement)
+    yield Known(codes, "DCI completeness (lasso)", 0, 0.01, lambda: _lasso(z, y).completeness)
+
+
+def _duplicated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
+    """Two latents for each factor: no gap; an importance of a half each is complete by 1 - log 2 / log 4."""
+    codes = "duplicated"
+    yield Known(codes, "Higgins (SVM)", 1, 1e-3, lambda: higgins_svm(z, y, **VOTES))
+    yield Known(codes, "Higgins (logistic)", 1, 1e-3, lambda: higgins_logistic(z, y, **VOTES))
+    yield Known(codes, "FactorVAE", 1, 0, lambda: factor_vae(z, y, **VOTES))
+    yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y))
+    yield Known(codes, "SAP", 0, 0.01, lambda: sap(z, y))
+    yield Known(codes, "DCI disentanglement (forest)", 1, 0.01, lambda: _forest(z, y).disentanglement)
+    yield Known(codes, "DCI completeness (forest)", 0.5, 0.03, lambda: _forest(z, y).completeness)
+    yield Known(codes, "TC (Gaussian)", np.inf, 0, lambda: total_correlation_gaussian(z))
+
+
+def _packed(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
+    """z_0 tells every combination apart, and z_1 is dead: complete, not disentangled, and no gap can tell."""
+    codes = "one latent for two factors"
+    yield Known(codes, "FactorVAE", 0.5, 0.04, lambda: factor_vae(z, y, **VOTES))
+    yield Known(codes, "MIG (25 bins)", 1, 1e-9, lambda: mig(z, y, num_bins=25))
+    yield Known(codes, "DCI disentanglement (forest)", 0, 1e-9, lambda: _forest(z, y).disentanglement)
+    yield Known(codes, "DCI completeness (forest)", 1, 1e-9, lambda: _forest(z, y).completeness)
+
+
+def _all_dead(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
+    codes = "all dead"
+    yield Known(codes, "Higgins (SVM)", 0.5, 0.04, lambda: higgins_svm(z, y, **VOTES))
+    yield Known(codes, "FactorVAE", 0, 0, lambda: factor_vae(z, y, **VOTES))
+    yield Known(codes, "MIG (bins)", 0, 0, lambda: mig(z, y))
+    yield Known(codes, "SAP", 0, 0, lambda: sap(z, y))
+    yield Known(codes, "DCI disentanglement (lasso)", 0, 0, lambda: _lasso(z, y).disentanglement)
+    yield Known(codes, "DCI informativeness (lasso)", 1, 0.1, lambda: _lasso(z, y).informativeness)
+
+
+def _binary() -> Iterator[Known]:
+    """Two binary factors; shown as they are, and the wrong way round in exactly a quarter of the points."""
+    table = grid(2, 2, 4, 4, times=32)
+    y = table[:, :2]
+    clear = 4.0 * y
+    z = np.where(table[:, 2:] == 0, 4.0 - clear, clear)
+    told = LOG_2 + 0.25 * np.log(0.25) + 0.75 * np.log(0.75)  # log 2 less the entropy of (1/4, 3/4)
+    codes = "identity, binary"
+    yield Known(codes, "SAP", 0.5, 0.05, lambda: sap(clear, y))  # 1, less chance
+    yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(clear, y, continuous=True))
+    yield Known(codes, "attribute accuracy", 1, 0, lambda: attribute_accuracy(clear, y).value.min())
+    codes = "noisy, a quarter wrong"
+    yield Known(codes, "MIG (bins)", told / LOG_2, 1e-9, lambda: mig(z, y))
+    yield Known(codes, "I(y; mean_d)", told, 1e-9, lambda: information_of_means(z, y).value[0, 0])
+    yield Known(codes, "SAP", 0.25, 0.04, lambda: sap(z, y))  # 3/4, less chance
+    yield Known(codes, "SAP (continuous)", 0.25, 0.03, lambda: sap(z, y, continuous=True))
+    yield Known(codes, "attribute accuracy", 0.75, 0.03, lambda: attribute_accuracy(z, y).value.mean())
+    yield Known(codes, "factor correlations", 0.5, 1e-9, lambda: factor_correlations(z, y).value[1, 1])
+    yield Known(codes, "neighbours", 0, 1e-9, lambda: neighbours(z, y).value[0, 1])
+
+
+def _posteriors() -> Iterator[Known]:
+    """q(z | x) so narrow that a sample tells the class: every information is the logarithm of a count."""
+    y = grid(2, 2, times=25)
+
+    def narrow(*columns: np.ndarray) -> Independent:
+        return Independent(Normal(torch.from_numpy(np.stack(columns, axis=1) * 1.0), 0.01), 1)
+
+    z = narrow(y[:, 0], y[:, 1])
+    codes = "identity, narrow"
+    yield Known(codes, "I(x; z)", 2 * LOG_2, 1e-9, lambda: information_about_data(z, **SAMPLES))
+    by_latent = information_about_data_by_latent
+    yield Known(codes, "I(x; z_0)", LOG_2, 1e-9, lambda: by_latent(z, **SAMPLES).value[0])
+    yield Known(codes, "I(y_0; z_0)", LOG_2, 1e-9, lambda: information_about_factors(z, y, **SAMPLES).value[0, 0])
+    yield Known(codes, "I(y_0; z_1)", 0, 1e-9, lambda: information_about_factors(z, y, **SAMPLES).value[0, 1])
+    yield Known(codes, "MIG (aggregate)", 1, 1e-9, lambda: mig_aggregate(z, y, **SAMPLES))
+    yield Known(codes, "TC (exact)", 0, 1e-9, lambda: total_correlation(z, **SAMPLES))
+    twice = narrow(y[:, 0], y[:, 0])
+    codes = "duplicated, narrow"
+    yield Known(codes, "MIG (aggregate)", 0, 1e-9, lambda: mig_aggregate(twice, y[:, 0], **SAMPLES))
+    yield Known(codes, "TC (exact)", LOG_2, 1e-9, lambda: total_correlation(twice, **SAMPLES))
+    prior = Independent(Normal(torch.zeros(100, 2, dtype=torch.float64), 1.0), 1)
+    codes = "dead: q(z | x) = p(z)"
+    yield Known(codes, "I(x; z)", 0, 1e-9, lambda: information_about_data(prior, **SAMPLES))
+    yield Known(codes, "TC (exact)", 0, 1e-9, lambda: total_correlation(prior, **SAMPLES))
+    c = OneHotCategorical(torch.eye(2, dtype=torch.float64)[y[:, 0]])
+    both = {"z": narrow(y[:, 1]), "c": c}
+    codes = "c is y_0, z is y_1"
+    yield Known(codes, "I(y_0; c) - I(y_0; z)", LOG_2, 1e-9, lambda: mig_unnormalised(both, y, **SAMPLES).value[0])
+    yield Known(codes, "I(y_1; c) - I(y_1; z)", -LOG_2, 1e-9, lambda: mig_unnormalised(both, y, **SAMPLES).value[1])
+
+
+def _moments() -> Iterator[Known]:
+    rng = np.random.default_rng(0)
+    D = 50
+    gaussian = rng.standard_normal((20_000, D))
+    # |z|_1 / |z|_2 of a Gaussian is D times the mean |u_1| on the sphere, Gamma(D/2) / (sqrt(pi) Gamma((D+1)/2))
+    ratio = D * np.exp(gammaln(D / 2) - gammaln((D + 1) / 2)) / np.sqrt(np.pi)
+    expected = (np.sqrt(D) - ratio) / (np.sqrt(D) - 1)
+    yield Known("Gaussian, D = 50", "Hoyer", expected, 2e-3, lambda: hoyer(gaussian))
+    on = rng.random(gaussian.shape) > 0.8
+    # expected values measured for this project, on samples of its own
+    yield Known("sparse prior, sd 0.05", "Hoyer", 0.65, 0.01, lambda: hoyer(np.where(on, 1, 0.05) * gaussian))
+    yield Known(
+        "sparse prior, variance 0.05", "Hoyer", 0.42, 0.01, lambda: hoyer(np.where(on, 1, 0.05**0.5) * gaussian)
+    )
+    signs = 2.0 * rng.integers(2, size=(1_000, D)) - 1
+    yield Known("all of one size", "Hoyer", 0, 1e-3, lambda: hoyer(signs))
+    yield Known("one latent at a time", "Hoyer", 1, 1e-9, lambda: hoyer(np.tile(np.eye(D), (20, 1))))
+    # two orthogonal columns of mean 0, mixed to a correlation of exactly 0.6
+    basis, _ = np.linalg.qr(np.c_[np.ones(500), rng.standard_normal((500, 2))])
+    mixed = basis[:, 1:] @ np.array([[1.0, 0.6], [0.0, 0.8]])
+    codes = "correlated by 0.6"
+    yield Known(codes, "latent correlations", 0.6, 1e-9, lambda: latent_correlations(mixed).value[0, 1])
+    yield Known(codes, "TC (Gaussian)", -0.5 * np.log(0.64), 1e-9, lambda: total_correlation_gaussian(mixed))

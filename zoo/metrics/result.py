@@ -1,0 +1,116 @@
+"""What a metric gives back: a value, an interval over repeats, and the protocol without which neither means much."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+import scipy
+import sklearn
+import torch
+from scipy.stats import t as student
+
+Unit = Literal["score", "nats", "error", "correlation"]  # a score is within 0 and 1; 0 is the best error
+
+VERSIONS = {
+    "python": platform.python_version(),
+    "numpy": np.__version__,
+    "scipy": scipy.__version__,
+    "scikit-learn": sklearn.__version__,
+    "torch": torch.__version__,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A metric's value, with what it depends on.
+
+    Attributes:
+        metric: its name.
+        value: a number, as an array [], or one along each of `axes`; the mean over the runs, or the value on all points
+            where a run takes a random half of them (the protocol's "a run" says which).
+        low: the value less t sd, with sd that of the runs and t Student's 97.5 % point. Where a run draws anew, single
+            runs fall between low and high 95 times in a hundred. Where it takes a random half, sd is to first order
+            the standard error of the value on all points (the delete-half jackknife: Shao and Wu 1989,
+            https://doi.org/10.1214/aos/1176347263). A score's interval is cut at 0 and 1.
+        high: the value plus as much.
+        runs: the value in each repeat, [repeats, *value].
+        unit: "score", "nats", "error" or "correlation".
+        axes: what the entries of the value belong to: names along each axis.
+        protocol: the settings, the counts, the seed, what was left out, and the versions of the libraries.
+    """
+
+    metric: str
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    runs: np.ndarray
+    unit: Unit
+    axes: tuple[tuple[str, ...], ...]
+    protocol: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        metric: str,
+        runs: Sequence[Any],
+        protocol: Mapping[str, Any],
+        *,
+        unit: Unit = "score",
+        value: Any = None,
+        axes: tuple[tuple[str, ...], ...] = (),
+    ) -> "Result":
+        """From the runs of a metric; without a `value` it is their mean."""
+        every = np.asarray(runs, float)
+        centre = every.mean(0) if value is None else np.asarray(value, float)
+        width = np.zeros_like(centre)
+        varies = (every != every[0]).any(0)  # infinities that agree have no spread
+        width[varies] = student.ppf(0.975, len(every) - 1) * every.std(0, ddof=1)[varies] if varies.any() else 0.0
+        low, high = centre - width, centre + width
+        if unit == "score":
+            low, high = low.clip(0, 1), high.clip(0, 1)
+        return cls(
+            metric, centre, low, high, every, unit, axes, {**protocol, "repeats": len(every), "versions": VERSIONS}
+        )
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def entries(self) -> list[tuple[str, float, float, float]]:
+        """Name, value, low and high of every entry; the name of a single number is empty."""
+        names = [", ".join(path) for path in product(*self.axes)]
+        return list(
+            zip(names, self.value.ravel().tolist(), self.low.ravel().tolist(), self.high.ravel().tolist(), strict=True)
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as JSON has it, where what is not finite becomes text."""
+        arrays = {name: _plain(getattr(self, name)) for name in ("value", "low", "high", "runs")}
+        return {"metric": self.metric, "unit": self.unit, **arrays, "axes": self.axes, "protocol": dict(self.protocol)}
+
+
+# What a run of a metric is that draws nothing itself.
+HALVES = "a random half of the points; the value is of all"
+
+
+def generators(seed: int, repeats: int) -> list[np.random.Generator]:
+    """A stream of random numbers for each repeat.
+
+    Raises:
+        ValueError: fewer than two repeats, of which there is no interval; or a negative seed.
+    """
+    if repeats < 2:
+        raise ValueError(f"repeats = {repeats}: an interval takes at least 2")
+    if seed < 0:
+        raise ValueError(f"seed = {seed}: take 0 or more")
+    return [np.random.default_rng([seed, repeat]) for repeat in range(repeats)]
+
+
+def _plain(array: np.ndarray) -> Any:
+    """Nested lists of numbers; infinities and NaN, which JSON lacks, as text."""
+    if array.ndim:
+        return [_plain(np.asarray(entry)) for entry in array]
+    number = float(array)
+    return number if np.isfinite(number) else str(number)

@@ -1,0 +1,157 @@
+"""All metrics that a data set has factors for, on one encoding of it."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from zoo.metrics.attributes import attribute_accuracy
+from zoo.metrics.correlations import factor_correlations, latent_correlations, neighbours
+from zoo.metrics.dci import DCI, dci
+from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
+from zoo.metrics.factor_vae import factor_vae
+from zoo.metrics.higgins import higgins_logistic, higgins_svm
+from zoo.metrics.hoyer import hoyer
+from zoo.metrics.information import (
+    information_about_data,
+    information_about_data_by_latent,
+    information_about_factors,
+    information_of_means,
+)
+from zoo.metrics.mig import mig, mig_aggregate, mig_unnormalised
+from zoo.metrics.result import Result
+from zoo.metrics.sap import sap
+from zoo.metrics.total_correlation import total_correlation, total_correlation_gaussian
+
+METRICS: dict[str, Callable[..., Result | DCI]] = {
+    "higgins_svm": higgins_svm,
+    "higgins_logistic": higgins_logistic,
+    "factor_vae": factor_vae,
+    "dci_forest": lambda *args, **kwargs: dci(*args, regressor="forest", **kwargs),
+    "dci_lasso": lambda *args, **kwargs: dci(*args, regressor="lasso", **kwargs),
+    "mig": mig,
+    "mig_aggregate": mig_aggregate,
+    "mig_unnormalised": mig_unnormalised,
+    "sap": sap,
+    "hoyer": hoyer,
+    "information_about_data": information_about_data,
+    "information_about_data_by_latent": information_about_data_by_latent,
+    "information_about_factors": information_about_factors,
+    "information_of_means": information_of_means,
+    "total_correlation": total_correlation,
+    "total_correlation_gaussian": total_correlation_gaussian,
+    "attribute_accuracy": attribute_accuracy,
+    "latent_correlations": latent_correlations,
+    "factor_correlations": factor_correlations,
+    "neighbours": neighbours,
+}
+
+
+class Suite(dict[str, Result]):
+    """Results by name.
+
+    Attributes:
+        inapplicable: metrics that the codes or factors are not made for, and why.
+        seconds: how long each metric took, and "encode".
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inapplicable: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+
+    def write_json(self, path: str | Path) -> None:
+        """Writes all of it, protocols and runs included."""
+        whole = {
+            "results": {name: result.as_dict() for name, result in self.items()},
+            "inapplicable": self.inapplicable,
+            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+        }
+        Path(path).write_text(json.dumps(whole, indent=2, allow_nan=False, default=_json) + "\n")
+
+    def table(self) -> str:
+        """Every number on a line of its own, matrices as matrices, and what was left out."""
+        lines = [f"{'':34}{'value':>9}  {'95 % of runs':^19}"]
+        for name, result in self.items():
+            if len(result.axes) == 2:
+                lines += _matrix(name, result)
+                continue
+            entries = result.entries()
+            if result.axes:
+                lines.append(f"{name} [{result.unit}]")
+            for entry, value, low, high in entries:
+                label = f"  {entry}" if result.axes else f"{name} [{result.unit}]"
+                lines.append(f"{label:34}{value:9.3f}  [{low:8.3f},{high:8.3f}]")
+        lines += [f"left out: {why}" for why in self.inapplicable.values()]
+        return "\n".join(lines)
+
+
+def suite(
+    codes: Codes,
+    data: Classes = None,
+    *,
+    num_points: int = 10_000,
+    batch_size: int = 500,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+    repeats: int = 10,
+    progress: bool = True,
+) -> Suite:
+    """Encodes once, then runs every metric with its own defaults.
+
+    Metrics that fix factors draw from what was encoded.
+
+    Args:
+        codes: as `Encoded.of`: codes, distributions, or an encoder.
+        data: as the factors of `Encoded.of`: classes, or a data set.
+        num_points: for an encoder, how many datapoints to encode.
+        batch_size: for an encoder.
+        device: for an encoder.
+        seed: of every metric, and of the choice of datapoints.
+        repeats: of every metric.
+        progress: whether to draw a bar.
+
+    Raises:
+        TypeError, ValueError: as `Encoded.of`.
+    """
+    found = Suite()
+    start = time.perf_counter()
+    encoded = Encoded.of(codes, data, num_points=num_points, batch_size=batch_size, device=device, seed=seed)
+    found.seconds["encode"] = time.perf_counter() - start
+    with tqdm(METRICS.items(), disable=not progress, leave=False) as bar:
+        for name, metric in bar:
+            bar.set_description(name)
+            start = time.perf_counter()
+            try:
+                result = metric(encoded, seed=seed, repeats=repeats)
+            except Inapplicable as why:
+                found.inapplicable[name] = str(why)
+                continue
+            finally:
+                found.seconds[name] = time.perf_counter() - start
+            if isinstance(result, DCI):
+                found |= {f"{name}_{part}": one for part, one in result._asdict().items()}
+            else:
+                found[name] = result
+    return found
+
+
+def _matrix(name: str, result: Result) -> list[str]:
+    rows, columns = result.axes
+    width = max(9, *(len(column) + 2 for column in columns))
+    lines = [f"{name} [{result.unit}]", f"{'':16}" + "".join(f"{column:>{width}}" for column in columns)]
+    for row, values in zip(rows, result.value, strict=True):
+        lines.append(f"  {row:14}" + "".join(f"{value:{width}.3f}" for value in values))
+    return lines
+
+
+def _json(value: Any) -> Any:
+    """NumPy's numbers as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"not for JSON: {type(value).__name__}")
