@@ -123,14 +123,46 @@ def test_the_same_seed_gives_the_same_run_and_a_used_folder_is_not_touched(finis
     )
 
 
-def test_list_and_story(monkeypatch, capsys):
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """A command in this process that succeeds: what it prints."""
+
     def run(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["zoo", *arguments])
+        torch.set_default_dtype(torch.float32)  # as for a user
         with pytest.raises(SystemExit) as stopped:
             main()
         assert stopped.value.code == 0
         return capsys.readouterr().out
 
+    return run
+
+
+def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
+    folder, shown = finished
+    printed = run("evaluate", str(folder), "--num-samples", "500")
+    # The same figures as at the end of training, from the weights on disk.
+    for line in shown.split("nats per datapoint\n")[1].splitlines()[:3]:
+        assert line in printed
+    terms = {
+        m[1]: float(m[2]) for m in re.finditer(r"^ *(1\+3|2|4|A|i|ELBO) .* (-?\d+\.\d{3}) ", printed, re.MULTILINE)
+    }
+    assert terms["ELBO"] == pytest.approx(terms["1+3"] - terms["2"] - terms["4"], abs=2e-3)
+    per_unit = [float(value) for value in re.findall(r"ii +KL\(q \|\| p\) of z\[\d\] +(-?\d+\.\d+)", printed)]
+    assert len(per_unit) == 10
+    assert terms["4"] == pytest.approx(terms["A"] + terms["i"] + sum(per_unit), abs=1e-2)
+
+
+def test_data_is_listed_and_shown(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    listed = run("data")
+    assert re.search(r"digits\n.*\n +present: needs no files", listed)
+    assert re.search(rf"mnist\n.*\n +absent: not in {tmp_path}/MNIST/raw", listed)
+    run("data", "--sheet", "pinwheel", "--data-option", "arms=3", "--out", str(tmp_path / "sheet.png"))
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_list_and_story(run):
     listed = run("list")
     for name in ("beta-vae", "BetaVAE", "digits", "fashion-mnist", "Higgins"):
         assert name in listed
@@ -145,7 +177,7 @@ def test_list_and_story(monkeypatch, capsys):
     [
         (["train", "bta-vae"], r"unknown recipe 'bta-vae'; did you mean 'beta-vae'\? There are: .*vae"),
         (["story", "xyzzy"], r"unknown recipe 'xyzzy'. There are: .*vae"),
-        (["train", "--data", "mnits"], r"unknown data set 'mnits'; did you mean 'mnist'\? There are: digits, "),
+        (["train", "--data", "mnits"], r"unknown data set 'mnits'; did you mean 'mnist'\? There are: .*digits, "),
         (["train", "--device", "gpu"], r"no device 'gpu' here; there is cpu"),
         (["train", "--data", "mnist"], r"data 'mnist': train-images-idx3-ubyte, .*MNIST.raw.*--data-dir.*--download"),
         (["train", "--set", "bta=3", "beta-vae"], r"unknown knob 'bta'; did you mean 'beta'"),
@@ -154,6 +186,9 @@ def test_list_and_story(monkeypatch, capsys):
         (["train", "--set", "beta=-1", "beta-vae"], r"BetaVAE: beta must be finite and at least 0, got -1"),
         (["train", "--set", "network=rnn"], r"network must be 'mlp' or 'conv', got 'rnn'"),
         (["train", "--set", "network=conv"], r"no paper has a convolutional network for 8 pixels"),
+        (["train", "--data-option", "size=32"], r"unknown option 'size'"),
+        (["data", "--sheet", "digitz"], r"unknown data set 'digitz'; did you mean 'digits'"),
+        (["evaluate", "."], r". holds no run: there is no settings.json in it"),
         (["train", "--lr", "0"], r"--lr must be positive and finite, got 0"),
         (["train", "--lr", "nan"], r"--lr must be positive and finite, got nan"),
         (["train", "--batch-size", "1501"], r"a batch of 1501 out of 1500 datapoints"),
