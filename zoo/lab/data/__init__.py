@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo.lab.data import digits, dsprites, mnist, newsgroups, pinwheel, shapes, yale, yours
+from zoo.lab.data import celeba, chairs, digits, dsprites, mnist, newsgroups, pinwheel, shapes, yale, yours
 from zoo.lab.data.dataset import Batch, Dataset, Split
 from zoo.lab.data.factors import Factors
 from zoo.lab.naming import unknown
@@ -14,6 +14,8 @@ from zoo.lab.naming import unknown
 __all__ = ["SOURCES", "Batch", "Dataset", "Factors", "Split", "data_folder", "load"]
 
 SOURCES: dict[str, Callable[..., Split]] = {
+    "celeba": celeba.celeba,
+    "chairs": chairs.chairs,
     "digits": digits.digits,
     "dsprites": dsprites.dsprites,
     "fashion-mnist": mnist.fashion_mnist,

@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 from zoo.lab.data import SOURCES, data_folder
 from zoo.lab.data.cache import cache_folder
+from zoo.lab.data.celeba import ATTRIBUTES, PARTITION
+from zoo.lab.data.celeba import FOLDER as CELEBA
+from zoo.lab.data.chairs import FOLDER as CHAIRS
+from zoo.lab.data.decode import decoded_folder
 from zoo.lab.data.dsprites import FILE as DSPRITES
 from zoo.lab.data.mnist import FILES as IDX
 from zoo.lab.data.newsgroups import FILE as NEWSGROUPS
@@ -49,6 +53,21 @@ class Entry(NamedTuple):
 _DSPRITES = "Matthey, Higgins, Hassabis, Lerchner, dSprites, 2017; https://github.com/google-deepmind/dsprites-dataset"
 
 ABOUT = {
+    "celeba": About(
+        "162,770 + 19,962 colour images 3 x 64 x 64, 40 factors (its attributes); 19,867 more for validation",
+        "for research that is not commercial",
+        "Liu, Luo, Wang, Tang, Deep learning face attributes in the wild, ICCV 2015, arXiv:1411.7766; "
+        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        (CELEBA, ATTRIBUTES, PARTITION),
+    ),
+    "chairs": About(
+        "809 chairs in 62 views, grey images or masks 1 x 64 x 64, a fifth of the chairs held out, 809 labels, 3 "
+        "factors (model, elevation, azimuth)",
+        "none stated",
+        "Aubry, Maturana, Efros, Russell, Sivic, Seeing 3D chairs, CVPR 2014; "
+        "https://www.di.ens.fr/willow/research/seeing3Dchairs/",
+        (CHAIRS,),
+    ),
     "digits": About(
         "1,500 + 297 images 1 x 8 x 8, 17 grey levels, 10 labels",
         "CC BY 4.0",
@@ -108,7 +127,7 @@ def catalogue(folder: str | Path | None = None) -> list[Entry]:
     for name in sorted(SOURCES):
         about = ABOUT[name]
         places = [root / file for file in about.files]
-        files = [f for place in places for f in (place.iterdir() if place.is_dir() else [place]) if f.is_file()]
+        files = [f for place in places for f in (place.rglob("*") if place.is_dir() else [place]) if f.is_file()]
         present = all(place.exists() for place in places)
         where = tuple(dict.fromkeys(place if len(places) == 1 else place.parent for place in places))
         entries.append(Entry(name, about, present, where, sum(file.stat().st_size for file in files)))
@@ -126,10 +145,10 @@ def print_catalogue(folder: str | Path | None = None) -> None:
         print(entry.name)
         for line in (entry.about.holds, state, f"licence: {entry.about.licence}", f"cite: {entry.about.citation}"):
             print(textwrap.fill(line, 110, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False))
-    caches = list(cache_folder().glob("*.npz"))
+    caches = [*cache_folder().glob("*.npz"), *decoded_folder(data_folder(folder)).glob("*.images")]
     print(f"\ndata folder: {data_folder(folder).resolve()} (--data-dir, else ZOO_DATA, else ./data)")
     print(
         f"caches: {sum(cache.stat().st_size for cache in caches) / 1e6:,.1f} MB in {len(caches)} files in "
-        f"{cache_folder()} (ZOO_CACHE)"
+        f"{cache_folder()} (ZOO_CACHE) and {decoded_folder(data_folder(folder))}"
     )
     print("your own: --data PATH of a folder of images, an .npz or a .pt; in a notebook Dataset.from_arrays")

@@ -1,0 +1,146 @@
+"""Many image files decoded once, on all cores, into one file of bytes that is then mapped into memory.
+
+The file holds the images, and after them a mark per block of images: the fingerprint of the files that the block was
+decoded from, written once its images are on the disk. A block whose mark is not that of the files is decoded, so a
+decoding that was killed goes on where it was, and a picture that is replaced costs no more than its block. All blocks
+are written to places of their own, so two processes that decode at once write the same bytes twice.
+"""
+
+import hashlib
+import json
+import math
+import mmap
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from zoo.lab.data.cache import VERSION, cache_folder, fingerprint
+
+BLOCK = 256  # images that are decoded and marked at once
+MARK = 16  # bytes of a fingerprint
+RESIDENT = 256 * 2**20  # bytes of a mapped file that may stay in memory
+AROUND = 128 * 2**10  # bytes that the system may map around an image that is asked for
+
+
+class Mapped:
+    """Bytes [N, C, H, W] in a file; to whoever indexes it an array, of which `RESIDENT` bytes stay in memory."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._pixels = np.frombuffer(self._map, np.uint8, math.prod(shape)).reshape(shape)
+        self._untouched = RESIDENT
+        self.shape = shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        images = np.array(self._pixels[rows])
+        self._untouched -= images.nbytes + math.prod(images.shape[:-3]) * AROUND
+        if self._untouched < 0 and hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)  # the system's own copy stays, so this costs little
+            self._untouched = RESIDENT
+        return images
+
+
+def decoded_folder(folder: Path) -> Path:
+    """Where decoded images are: the environment's ZOO_CACHE, else `decoded` in the data folder."""
+    return cache_folder() if os.environ.get("ZOO_CACHE") else folder / "decoded"
+
+
+def decoded(
+    name: str,
+    folder: Path,
+    files: Sequence[Path],
+    shape: tuple[int, int, int],
+    decode: Callable[[Path], np.ndarray],
+    settings: Mapping[str, Any],
+    *,
+    workers: int | None = None,
+) -> Mapped:
+    """The images of `files` [N, *shape], decoded where they were not before.
+
+    Args:
+        name: of the data set; the file in `decoded_folder` is called after it and the settings.
+        folder: the data folder, which the files lie in.
+        files: one per image.
+        shape: of an image, C, H, W.
+        decode: makes bytes [C, H, W] of a file; called from several threads at once.
+        settings: everything else that the images depend on, as JSON takes it.
+        workers: how many threads; as many as this process may use cores when not given.
+
+    Raises:
+        OSError: the decoded images cannot be written.
+        ValueError: they were truncated; or what `decode` raises, and then the blocks that are there remain.
+    """
+    header = json.dumps({"version": VERSION, "images": len(files), "shape": shape, **settings}, sort_keys=True)
+    digest = hashlib.sha256(header.encode()).hexdigest()[:12]
+    path = decoded_folder(folder) / f"{name}-v{VERSION}-{digest}.images"
+    size = math.prod(shape)
+    marks = [fingerprint(folder, files[at : at + BLOCK]).encode() for at in range(0, len(files), BLOCK)]
+
+    def fill(block: int) -> int:
+        part = files[block * BLOCK : (block + 1) * BLOCK]
+        images = np.stack([decode(file) for file in part])
+        with path.open("r+b", buffering=0) as file:
+            _write(file, len(files) * size + block * MARK, bytes(MARK))
+            _write(file, block * BLOCK * size, images.tobytes())
+            os.fsync(file.fileno())  # the mark must not be there before the images
+            _write(file, len(files) * size + block * MARK, marks[block])
+        return len(part)
+
+    try:
+        found = _marks(path, len(files) * size, len(marks))
+        todo = [block for block, mark in enumerate(marks) if found[block] != mark]
+        if todo:
+            left = sum(len(files[block * BLOCK : (block + 1) * BLOCK]) for block in todo)
+            with (
+                tqdm(total=len(files), initial=len(files) - left, desc=f"decoding {name}", unit=" images") as bar,
+                ThreadPoolExecutor(workers or _cores()) as pool,  # Pillow decodes without the interpreter's lock
+            ):
+                try:
+                    for done in as_completed([pool.submit(fill, block) for block in todo]):
+                        bar.update(done.result())
+                finally:
+                    pool.shutdown(cancel_futures=True)
+        return Mapped(path, (len(files), *shape))
+    except OSError as error:
+        raise OSError(
+            f"data {name!r}: the decoded images {path} cannot be written or read: {error}. Make room and go on where "
+            "it was, or name a folder for caches that can be written with ZOO_CACHE"
+        ) from error
+
+
+def _marks(path: Path, start: int, count: int) -> list[bytes]:
+    """The marks of all blocks, which begin at byte `start` of the file; makes the file where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        if file.tell() == 0:
+            file.truncate(start + count * MARK)  # zeros, which are no block's mark
+        elif file.tell() != start + count * MARK:
+            raise ValueError(
+                f"{path} has {file.tell()} bytes, not {start + count * MARK}; it is a cache: remove it, and it is made "
+                "anew"
+            )
+    with path.open("rb") as file:
+        file.seek(start)
+        return [file.read(MARK) for _ in range(count)]
+
+
+def _write(file: Any, at: int, content: bytes) -> None:
+    file.seek(at)
+    while content:  # a single write may stop short
+        content = content[file.write(content) :]
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
