@@ -235,16 +235,17 @@ def test_one_batch_of_all_the_data_is_the_exact_sum():
 
 
 @pytest.mark.parametrize("estimator", ["exact", "stratified"])
-def test_it_leaves_mode_and_random_state_and_depends_on_the_seed_alone(estimator):
+def test_it_leaves_mode_random_state_and_store_and_depends_on_the_seed_alone(estimator):
     model, guide = vae_pair()
     data = Dataset("noise", np.random.default_rng(0).integers(0, 256, (23, *SHAPE), dtype=np.uint8))
     model.train(), guide.eval()
-    state = torch.get_rng_state()
+    state, stored = torch.get_rng_state(), set(pyro.get_param_store())
     first, again, other = (
         decompose(model, guide, data, num_data=23, estimator=estimator, num_samples=20, batch_size=10, seed=seed)
         for seed in (0, 0, 1)
     )
     assert torch.equal(torch.get_rng_state(), state)
+    assert set(pyro.get_param_store()) == stored
     assert (model.training, guide.training) == (True, False)
     assert first.elbo.mean == again.elbo.mean != other.elbo.mean
 

@@ -19,6 +19,7 @@ from zoo.elbos import ELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
 from zoo.handlers import ScorePairs
 from zoo.lab.data import Batch, Dataset
+from zoo.lab.fit import OwnParameters
 from zoo.termwise import Program, observed
 
 Concrete = Literal["mass", "density"]
@@ -87,7 +88,7 @@ def decompose(
     The other estimators draw one value per datapoint, over one pass of shuffled batches, and average; what does not
     fill a batch is left out.
 
-    The random state and the modules' modes are left as they were.
+    The random state, the param store and the modules' modes are left as they were.
 
     Args:
         num_data: N, how many datapoints q(z) mixes; for "exact" the size of `data`.
@@ -287,7 +288,8 @@ def _set_aside(model: nn.Module, guide: nn.Module, seed: int, device: torch.devi
     model.eval()
     guide.eval()
     try:
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad(), poutine.block():
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.no_grad(), poutine.block(), OwnParameters():
             torch.manual_seed(seed)
             yield
     finally:
