@@ -31,7 +31,6 @@ def dci(
     alpha: float = 0.02,
     num_trees: int = 10,
     max_depths: Sequence[int] = (4, 8, 12),
-    num_jobs: int | None = None,
     seed: int = 0,
     repeats: int = 10,
 ) -> DCI:
@@ -50,7 +49,6 @@ def dci(
         alpha: the lasso's penalty.
         num_trees: of the forest.
         max_depths: to choose from.
-        num_jobs: how many trees grow at once.
         seed: of splits and forests.
         repeats: how many splits.
 
@@ -69,10 +67,7 @@ def dci(
     def regressors(seed: int) -> list[Any]:
         if regressor == "lasso":
             return [Lasso(alpha=alpha)]
-        return [
-            RandomForestRegressor(num_trees, max_depth=depth, n_jobs=num_jobs, random_state=seed)
-            for depth in max_depths
-        ]
+        return [RandomForestRegressor(num_trees, max_depth=depth, random_state=seed) for depth in max_depths]
 
     runs = []
     for rng in generators(seed, repeats):

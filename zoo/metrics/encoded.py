@@ -58,7 +58,8 @@ class Site(NamedTuple):
     def q(self) -> Any:
         """The distribution, batch [N]; None where it is not known."""
         if self.categorical:
-            return OneHotCategorical(probs=torch.from_numpy(self.mean))
+            probs = self.mean / self.mean.sum(1, keepdims=True)  # single precision adds up to 1 only roughly
+            return OneHotCategorical(probs=torch.from_numpy(probs))
         if self.scale is None:
             return None
         return Independent(Normal(torch.from_numpy(self.mean), torch.from_numpy(self.scale)), 1)

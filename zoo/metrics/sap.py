@@ -3,7 +3,10 @@
 Kumar et al. 2018, https://arxiv.org/abs/1711.00848 (from its second version on, section 3).
 """
 
+import warnings
+
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
 from zoo.metrics.correlations import pearson
@@ -33,17 +36,20 @@ def sap(
     """
     encoded = Encoded.of(codes, factors).require("SAP", factors=1, latents=2)
     runs = []
+    unconverged = 0
     for rng in generators(seed, repeats):
         train, test = encoded.split(test_share, rng)
         if continuous:
             table = pearson(encoded.factors[test], encoded.codes[test]) ** 2
         else:
-            table = _accuracies(encoded, train, test, C, rng)
+            table, failed = _accuracies(encoded, train, test, C, rng)
+            unconverged += failed
         second, first = np.sort(table, axis=1)[:, -2:].T
         runs.append(float((first - second).mean()))
     protocol = {
         **encoded.protocol,
         "score": "squared correlation" if continuous else repr(_classifier(C, 0)),
+        "unconverged_fits": unconverged,
         "test_share": test_share,
         "seed": seed,
         "a run": "a fresh split, and the classifiers' seed",
@@ -57,14 +63,19 @@ def _classifier(C: float, seed: int) -> LinearSVC:
 
 def _accuracies(
     encoded: Encoded, train: np.ndarray, test: np.ndarray, C: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Test accuracy by factor and latent, [K, D]."""
+) -> tuple[np.ndarray, int]:
+    """Test accuracy by factor and latent, [K, D], and how many fits did not converge."""
     table = np.empty((len(encoded.names), len(encoded.latents)))
+    failed = 0
     for k, (name, y) in enumerate(zip(encoded.names, encoded.factors.T, strict=True)):
         if len(np.unique(y[train])) < 2:
             raise ValueError(f"{name!r} has one class among {len(train)} training points: give more points")
         for d in range(len(encoded.latents)):
             z = encoded.codes[:, [d]]
             classifier = _classifier(C, int(rng.integers(2**31)))
-            table[k, d] = classifier.fit(z[train], y[train]).score(z[test], y[test])
-    return table
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # the protocol tells
+                classifier.fit(z[train], y[train])
+            failed += int(classifier.n_iter_ >= classifier.max_iter)
+            table[k, d] = classifier.score(z[test], y[test])
+    return table, failed
