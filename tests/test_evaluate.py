@@ -1,5 +1,7 @@
 """Figures on a whole set, and what interventions show."""
 
+import random
+
 import numpy as np
 import pyro
 import pytest
@@ -38,12 +40,15 @@ def test_the_elbo_of_one_batch_is_the_elbo():
     assert evaluation.num_data == 23
 
 
-def test_evaluation_leaves_mode_and_random_state():
+def test_evaluation_leaves_mode_and_every_random_state_and_is_seen_by_nobody():
     model, guide = vae_pair()
     model.train(), guide.eval()
-    state = torch.get_rng_state()
-    evaluate(model, guide, dataset())
-    assert torch.equal(torch.get_rng_state(), state)
+    states = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
+    with poutine.trace() as outside:
+        evaluate(model, guide, dataset())
+    assert not outside.trace.nodes
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (random.getstate(), str(np.random.get_state())) == states[1:]
     assert (model.training, guide.training) == (True, False)
 
 

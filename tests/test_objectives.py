@@ -35,7 +35,6 @@ N = NUM_DATA
 
 def evaluate(elbo, pair, x, seed=1, **kwargs):
     """The loss and the named terms on one seed."""
-    elbo.max_plate_nesting = 1 + (elbo.num_particles > 1)  # else the first pass spends random numbers on it
     pyro.set_rng_seed(seed)
     loss = elbo.loss_and_grads(*pair, x, **kwargs)
     return loss, elbo.report()

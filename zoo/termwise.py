@@ -217,6 +217,11 @@ class TermwiseELBO(pyro.infer.ELBO):
         )
         return loss
 
+    def _guess_max_plate_nesting(self, model: Program, guide: Program, args: Any, kwargs: Any) -> None:
+        # Pyro runs the pair for this; the first pass is to draw what every later one would on its seed.
+        with torch.random.fork_rng():
+            super()._guess_max_plate_nesting(model, guide, args, kwargs)
+
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
         for messenger in self.messengers():
             guide, model = messenger(guide), messenger(model)

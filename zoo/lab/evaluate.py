@@ -44,8 +44,8 @@ def evaluate(model: nn.Module, guide: nn.Module, data: Dataset, *, batch_size: i
     modes = model.training, guide.training
     model.eval()
     guide.eval()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad(), OwnParameters():
-        pyro.set_rng_seed(seed)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad(), poutine.block(), OwnParameters():
+        torch.manual_seed(seed)
         for batch in data.in_order(batch_size, device=device):
             # Without its index a batch stands for itself, so that the test set may have another size.
             args, _ = arguments(batch)
@@ -65,7 +65,7 @@ def evaluate(model: nn.Module, guide: nn.Module, data: Dataset, *, batch_size: i
 
 def posterior_means(guide: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """The centre of q(site | x) for each latent site: its mean, or the class probabilities of a categorical."""
-    with torch.no_grad(), OwnParameters():
+    with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(guide).get_trace(x)
     sites = {name: site["fn"] for name, site in trace.nodes.items() if site["type"] == "sample" and name != "data"}
     return {name: fn.probs if "OneHot" in family(fn) else fn.mean for name, fn in sites.items()}
@@ -74,7 +74,7 @@ def posterior_means(guide: nn.Module, x: Tensor) -> dict[str, Tensor]:
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
     """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...]."""
     values = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: one datapoint, N times
-    with torch.no_grad(), OwnParameters():
+    with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(poutine.do(model, values)).get_trace()
     mean: Tensor = trace.nodes[site]["fn"].mean
     return mean.squeeze(1)
@@ -82,7 +82,7 @@ def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> 
 
 def draw(model: nn.Module, num: int, *, site: str = "x") -> Tensor:
     """Means of p(x | z) for `num` draws of the latents from the prior, [num, ...]."""
-    with torch.no_grad(), OwnParameters(), pyro.plate("draws", num, dim=-2):
+    with torch.no_grad(), poutine.block(), OwnParameters(), pyro.plate("draws", num, dim=-2):
         trace = poutine.trace(model).get_trace()
     mean: Tensor = trace.nodes[site]["fn"].mean
     return mean.squeeze(1)

@@ -67,7 +67,7 @@ def show(model: nn.Module, guide: nn.Module, batch: Batch) -> str:
     """Model and guide as `~` lines with the shapes of this batch, for a terminal."""
     args, kwargs = arguments(batch)
     telling = {line.name: line for line in told(model)}
-    with torch.no_grad(), OwnParameters():
+    with torch.no_grad(), poutine.block(), OwnParameters():
         guide_lines = traced(poutine.trace(guide).get_trace(*args, **kwargs))
         model_lines = traced(poutine.trace(model).get_trace(*args, **kwargs))
     sections = []
