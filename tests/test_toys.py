@@ -1,12 +1,13 @@
 """What the table of estimators claims, on sets small enough to sum."""
 
 import math
+import re
 
 import pytest
 import torch
 
 from zoo.estimators import log_weights
-from zoo.lab.toys import Toy, closed_form, compare, draw_toy, equicorrelated, estimate, summed
+from zoo.lab.toys import Toy, closed_form, compare, density_ratio_table, draw_toy, equicorrelated, estimate, summed
 
 ESTIMATORS = ["stratified", "weighted", "minibatch-stratified", "batch"]
 SD = 0.3
@@ -192,3 +193,13 @@ def test_a_line_holds_exact_mean_bias_and_spread():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_density_ratio_comes_to_the_smooth_total_correlation_from_nothing():
+    # A small set and a small network: log D - log(1 - D) starts at about 0 and rises towards the closed form, well
+    # below what the spikes of 2,000 narrow posteriors have.
+    printed = density_ratio_table(steps=(0, 600), num_data=2_000, hidden=(64, 64), lr=2e-3, batch_size=256)
+    limit, summed_up = map(float, re.search(r"without end (\d\.\d+), .* all N (\d\.\d+)", printed).groups())
+    (_, start), (_, end) = re.findall(r"^ +(\d+) +(-?\d\.\d+) ", printed, flags=re.MULTILINE)
+    assert abs(float(start)) < 0.2
+    assert 0.5 * limit < float(end) < 1.3 * limit < summed_up

@@ -252,6 +252,31 @@ def data_(
         print_catalogue(data_dir)
 
 
+@app.command()
+def estimators(seeds: Annotated[int, typer.Option(min=2, help="How many batches each figure is over.")] = 20) -> None:
+    """Every estimator of q(z) beside what it estimates, where that is known."""
+    from zoo.lab.toys import estimator_table
+
+    print(estimator_table(seeds))
+
+
+@app.command("density-ratio")
+def density_ratio() -> None:
+    """FactorVAE's total correlation, as its discriminator learns, beside the exact one."""
+    from zoo.lab.toys import density_ratio_table
+
+    print(density_ratio_table())
+
+
+@app.command()
+def figure2(out: Out = Path("figure2.png")) -> None:
+    """HFVAE's Figure 2: a toy on which each term of the ELBO is left out in turn, and what then happens."""
+    from zoo.lab.figure2 import figure2 as draw
+
+    print(draw(out))
+    print(f"\nwrote {out}")
+
+
 @app.command("bench")
 def bench_(
     turns: Annotated[int, typer.Option(min=1, help="How often each variant has its turn.")] = 30,
