@@ -6,7 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo.lab.data import celeba, chairs, digits, dsprites, mnist, newsgroups, pinwheel, shapes, yale, yours
+from zoo.lab.data import (
+    celeba,
+    chairs,
+    digits,
+    dsprites,
+    mnist,
+    newsgroups,
+    pinwheel,
+    procedural_chairs,
+    shapes,
+    yale,
+    yours,
+)
 from zoo.lab.data.dataset import Batch, Dataset, Split
 from zoo.lab.data.factors import Factors
 from zoo.lab.naming import unknown
@@ -22,6 +34,7 @@ SOURCES: dict[str, Callable[..., Split]] = {
     "mnist": mnist.mnist,
     "newsgroups": newsgroups.newsgroups,
     "pinwheel": pinwheel.pinwheel,
+    "procedural-chairs": procedural_chairs.procedural_chairs,
     "shapes": shapes.shapes,
     "yale-b": yale.yale_b,
 }
