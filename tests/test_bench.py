@@ -60,9 +60,9 @@ def test_the_network_is_the_one_on_the_label():
 
 
 def test_peak_memory_rises_with_what_is_held():
-    small = bench._peak("mlp", bench.BASELINE, "cpu")
+    small = bench._peak(bench.TASKS["mlp"], bench.by_hand, CPU)
     held = torch.ones(512 * 2**20, dtype=torch.uint8)
-    more = bench._peak("mlp", bench.BASELINE, "cpu")
+    more = bench._peak(bench.TASKS["mlp"], bench.by_hand, CPU)
     assert math.isnan(small) or more >= small + 100  # an earlier peak hides some of it
     assert held[-1] == 1
 
@@ -80,11 +80,14 @@ def test_the_command_shows_every_variant_and_says_what_is_left_out(monkeypatch, 
     monkeypatch.setattr(bench, "TASKS", {"mlp": bench.Task("small", "mlp", 5, width=7)})
     few = {name: bench.VARIANTS[name] for name in (bench.BASELINE, "SVI, Trace_ELBO", "fit")}
     monkeypatch.setattr(bench, "VARIANTS", few)
-    monkeypatch.setattr(bench, "megabytes", lambda *_: dict.fromkeys(few, 2.0))
+    monkeypatch.setattr(bench, "PAIRWISE_TASKS", {"few": bench.Task("pairs", "mlp", 5, width=7, z_dim=3, batch=16)})
+    eager = {name: bench.PAIRWISE[name] for name in ("ELBO", "HFVAE")}
+    monkeypatch.setattr(bench, "PAIRWISE", eager)
+    monkeypatch.setattr(bench, "megabytes", lambda task, device, variants: dict.fromkeys(variants, 2.0))
     monkeypatch.setattr(sys, "argv", ["zoo", "bench", "--turns", "2", "--steps", "1", "--data-dir", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    assert all(said.count(name) == 2 for name in few)
+    assert all(said.count(f"\n{name}  ") == 2 for name in (*few, *eager))
     assert "epochs per minute are left out: data 'mnist'" in said

@@ -26,12 +26,12 @@ from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.elbos import ELBO
+from zoo.elbos import ELBO, HFVAE, TermwiseELBO
 from zoo.lab.data import Batch, Dataset, load
 from zoo.lab.fit import adam, fit
 from zoo.lab.recipes import vae_pair
 
-BATCH, Z_DIM, LR = 64, 10, 1e-3
+BATCH, LR = 64, 1e-3
 BASELINE = "hand-written PyTorch"
 
 Step = Callable[[Batch], Any]
@@ -43,28 +43,35 @@ class Task:
 
     Attributes:
         title: what it is.
-        network, pixels, width: as `vae_pair` takes them.
+        network, pixels, width, z_dim: as `vae_pair` takes them.
+        batch: B.
     """
 
     title: str
     network: str
     pixels: int
     width: int = 100
+    z_dim: int = 10
+    batch: int = BATCH
 
     def data(self) -> Dataset:
         """Grey noise: what a step costs does not depend on what it learns."""
-        x = np.random.default_rng(0).integers(0, 256, (16 * BATCH, 1, self.pixels, self.pixels), np.uint8)
+        x = np.random.default_rng(0).integers(0, 256, (16 * self.batch, 1, self.pixels, self.pixels), np.uint8)
         return Dataset("noise", x)
 
     def pair(self) -> tuple[Any, Any]:
         """The model and the guide, alike for each variant."""
         torch.manual_seed(0)
-        return vae_pair(self.data(), Z_DIM, self.network, width=self.width)
+        return vae_pair(self.data(), self.z_dim, self.network, width=self.width)
 
 
 TASKS = {
     "mlp": Task("MLP 784-100-100-10", "mlp", 28),
     "conv": Task("Joint-VAE's convolutional VAE, 32 x 32", "conv", 32),
+}
+PAIRWISE_TASKS = {
+    f"pairwise {batch}": Task(f"q(z) by pairwise scores, MLP, D = 20, B = {batch}", "mlp", 28, z_dim=20, batch=batch)
+    for batch in (64, 1024)
 }
 
 
@@ -101,7 +108,7 @@ def by_svi(task: Task, device: torch.device) -> Step:
     return step
 
 
-def by_fit(task: Task, device: torch.device, *, compile: bool = False) -> Step:
+def by_fit(task: Task, device: torch.device, *, compile: bool = False, elbo: TermwiseELBO | None = None) -> Step:
     """`fit`, handed one batch at a time."""
     model, guide = task.pair()
     handed: list[Batch] = []
@@ -110,7 +117,7 @@ def by_fit(task: Task, device: torch.device, *, compile: bool = False) -> Step:
         while True:
             yield handed.pop()
 
-    steps = fit(model, guide, ELBO(), batches(), lr=LR, device=device, compile=compile)
+    steps = fit(model, guide, elbo or ELBO(), batches(), lr=LR, device=device, compile=compile)
 
     def step(batch: Batch) -> Any:
         handed.append(batch)
@@ -122,6 +129,17 @@ def by_fit(task: Task, device: torch.device, *, compile: bool = False) -> Step:
 def by_compiled_fit(task: Task, device: torch.device) -> Step:
     """`fit(compile=True)`."""
     return by_fit(task, device, compile=True)
+
+
+def by_pairwise_fit(task: Task, device: torch.device, *, compile: bool = False) -> Step:
+    """`fit` under HFVAE, which scores every sample under every datapoint's posterior."""
+    elbo = HFVAE(alpha=1, beta=4, gamma=3, num_data=len(task.data()))
+    return by_fit(task, device, compile=compile, elbo=elbo)
+
+
+def by_compiled_pairwise_fit(task: Task, device: torch.device) -> Step:
+    """`fit(compile=True)` under HFVAE."""
+    return by_pairwise_fit(task, device, compile=True)
 
 
 def by_numpyro(task: Task, device: torch.device) -> Step:
@@ -150,12 +168,12 @@ def by_numpyro(task: Task, device: torch.device) -> Step:
             *[stax.Dense(256), stax.Relu, stax.Dense(64 * side**2), stax.Relu, unflatten],
             *[double(32), stax.Relu, double(32), stax.Relu, double(1)],
         )
-    encode = stax.serial(trunk, stax.FanOut(2), stax.parallel(stax.Dense(Z_DIM), stax.Dense(Z_DIM)))
+    encode = stax.serial(trunk, stax.FanOut(2), stax.parallel(stax.Dense(task.z_dim), stax.Dense(task.z_dim)))
 
     def model(x: Any) -> None:
-        decoder = numpyro.module("decoder", decode, (len(x), Z_DIM))
+        decoder = numpyro.module("decoder", decode, (len(x), task.z_dim))
         with numpyro.plate("data", len(x)):
-            z = numpyro.sample("z", dist.Normal(jnp.zeros(Z_DIM), 1.0).to_event(1))
+            z = numpyro.sample("z", dist.Normal(jnp.zeros(task.z_dim), 1.0).to_event(1))
             logits = decoder(z).reshape(x.shape)
             # As zoo.likelihoods scores grey pixels.
             numpyro.factor("x", (x * logits - jnp.logaddexp(0.0, logits)).sum((1, 2, 3)))
@@ -167,7 +185,7 @@ def by_numpyro(task: Task, device: torch.device) -> Step:
 
     svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(LR), numpyro.infer.TraceMeanField_ELBO())
     update = jax.jit(svi.update)
-    state = svi.init(jax.random.PRNGKey(0), jnp.zeros((BATCH, *shape)))
+    state = svi.init(jax.random.PRNGKey(0), jnp.zeros((task.batch, *shape)))
 
     def step(batch: Batch) -> float:
         nonlocal state
@@ -186,14 +204,26 @@ VARIANTS: dict[str, Callable[[Task, torch.device], Step]] = {
 if importlib.util.find_spec("numpyro") is not None:
     VARIANTS["NumPyro, jit"] = by_numpyro
 
+PAIRWISE: dict[str, Callable[[Task, torch.device], Step]] = {
+    "ELBO": by_fit,
+    "HFVAE": by_pairwise_fit,
+    "ELBO, compiled": by_compiled_fit,
+    "HFVAE, compiled": by_compiled_pairwise_fit,
+}
 
-def milliseconds(task: Task, device: torch.device, *, turns: int, steps: int) -> dict[str, float]:
+
+Variants = dict[str, Callable[[Task, torch.device], Step]]
+
+
+def milliseconds(
+    task: Task, device: torch.device, *, turns: int, steps: int, variants: Variants = VARIANTS
+) -> dict[str, float]:
     """The median over `turns` of the time of a step, variant by variant, each turn `steps` steps of each."""
-    batches = itertools.cycle(list(task.data().batches(BATCH, seed=0, steps=8, device=device)))
-    variants = {name: make(task, device) for name, make in VARIANTS.items()}
-    times: dict[str, list[float]] = {name: [] for name in variants}
+    batches = itertools.cycle(list(task.data().batches(task.batch, seed=0, steps=8, device=device)))
+    made = {name: make(task, device) for name, make in variants.items()}
+    times: dict[str, list[float]] = {name: [] for name in made}
     for turn in range(turns + 1):
-        for name, step in variants.items():
+        for name, step in made.items():
             began = time.perf_counter()
             for _ in range(steps):
                 step(next(batches))
@@ -203,20 +233,18 @@ def milliseconds(task: Task, device: torch.device, *, turns: int, steps: int) ->
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def megabytes(task_name: str, device: torch.device) -> dict[str, float]:
+def megabytes(task: Task, device: torch.device, variants: Variants = VARIANTS) -> dict[str, float]:
     """Peak memory of 50 steps, each variant in a process of its own: resident, or of the GPU."""
     found = {}
-    for name in VARIANTS:
+    for name, make in variants.items():
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            found[name] = process.submit(_peak, task_name, name, str(device)).result()
+            found[name] = process.submit(_peak, task, make, device).result()
     return found
 
 
-def _peak(task_name: str, variant: str, device_name: str) -> float:
-    device = torch.device(device_name)
-    task = TASKS[task_name]
-    step = VARIANTS[variant](task, device)
-    for batch in task.data().batches(BATCH, seed=0, steps=50, device=device):
+def _peak(task: Task, make: Callable[[Task, torch.device], Step], device: torch.device) -> float:
+    step = make(task, device)
+    for batch in task.data().batches(task.batch, seed=0, steps=50, device=device):
         step(batch)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
@@ -285,10 +313,12 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -
         f"B = {BATCH}, fused Adam, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"medians of {turns} turns of {steps} steps\n"
     )
-    for name, task in TASKS.items():
-        times = milliseconds(task, device, turns=turns, steps=steps)
-        print(table(task.title, "ms per step", times, baseline=BASELINE))
-        print(table(f"{task.title}: peak memory", "MiB", megabytes(name, device), baseline=BASELINE))
+    for tasks, variants in ((TASKS, VARIANTS), (PAIRWISE_TASKS, PAIRWISE)):
+        baseline = next(iter(variants))
+        for task in tasks.values():
+            times = milliseconds(task, device, turns=turns, steps=steps, variants=variants)
+            print(table(task.title, "ms per step", times, baseline=baseline))
+            print(table(f"{task.title}: peak memory", "MiB", megabytes(task, device, variants), baseline=baseline))
     try:
         rates = epochs_per_minute(device, folder, turns=turns, steps=steps)
     except (FileNotFoundError, ValueError) as error:
