@@ -44,7 +44,8 @@ def evaluate(model: nn.Module, guide: nn.Module, data: Dataset, *, batch_size: i
     modes = model.training, guide.training
     model.eval()
     guide.eval()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad(), poutine.block(), OwnParameters():
+    random_states = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with random_states, torch.no_grad(), poutine.block(), OwnParameters():
         torch.manual_seed(seed)
         for batch in data.in_order(batch_size, device=device):
             # Without its index a batch stands for itself, so that the test set may have another size.

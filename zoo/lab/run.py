@@ -8,13 +8,12 @@ import os
 import platform
 import re
 import signal
-import threading
 import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyro
 import safetensors.torch
@@ -22,13 +21,13 @@ import torch
 from tqdm import tqdm
 
 from zoo.lab import checkpoint, plots, story
+from zoo.lab.curve import Curve, cut
 from zoo.lab.data import Dataset, Split
 from zoo.lab.evaluate import Evaluation, evaluate
 from zoo.lab.fit import fit, prepare
 from zoo.lab.recipes import Experiment
-from zoo.termwise import Report
+from zoo.lab.stop import Stop
 
-FLUSH = 100  # steps between two looks at the figures, so that an accelerator is not kept waiting
 CHECKPOINT = "checkpoint.safetensors"
 
 
@@ -219,18 +218,18 @@ def _train(
         state = checkpoint.load(folder / CHECKPOINT)
         _check_same(state["about"], about)
         start, before = checkpoint.restore(state, model, guide, elbo, optimizer), state["seconds"]
-        _cut(folder / "terms.csv", start)
+        cut(folder / "terms.csv", start)
     if start == settings.steps:
         return before
     batches = data.train.batches(settings.batch_size, seed=settings.seed, start=start, steps=settings.steps)
     began = time.perf_counter()
     saved, saved_at = start, began
     with (
-        _Stop() as stop,
+        Stop() as stop,
         (folder / "terms.csv").open("a" if start else "w", newline="") as file,
         tqdm(total=settings.steps, initial=start, disable=not progress, unit=" steps", dynamic_ncols=True) as bar,
     ):
-        curve = _Curve(file, bar, header=start == 0)
+        curve = Curve(file, bar, header=start == 0)
         steps = fit(
             model,
             guide,
@@ -297,71 +296,6 @@ def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
             warnings.warn(f"the digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
         elif differ:
             raise ValueError(f"the run cannot go on with other {what}: {'; '.join(differ)}")
-
-
-def _cut(path: Path, steps: int) -> None:
-    """Leaves of the curve its header and its first `steps` rows; a run that is killed may have written more."""
-    lines = path.read_bytes().splitlines(keepends=True)[: steps + 1] if path.is_file() else []
-    if len(lines) <= steps or not lines[-1].startswith(b"%d," % steps):
-        raise ValueError(f"{path} lacks rows of the {steps:,} steps that the checkpoint has, so the curve is lost")
-    os.truncate(path, sum(map(len, lines)))
-
-
-class _Stop:
-    """Makes Ctrl-C and SIGTERM a wish that the loop looks at; the second one has its usual effect.
-
-    Attributes:
-        signal: which of them came; 0 before.
-    """
-
-    def __init__(self) -> None:
-        self.signal = 0
-        self.usual: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Stop":
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    self.usual[number] = signal.signal(number, self._wish)
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for number, handler in self.usual.items():
-            signal.signal(number, handler)
-
-    def _wish(self, number: int, frame: Any) -> None:
-        self.signal = number
-        self.__exit__()
-
-
-class _Curve:
-    """terms.csv and the progress bar: figures are read off the device in blocks."""
-
-    def __init__(self, file: TextIO, bar: Any, *, header: bool) -> None:
-        self.file, self.bar, self.header = file, bar, header
-        self.writer = csv.writer(file)
-        self.pending: list[tuple[int, Report]] = []
-
-    def add(self, step: int, report: Report) -> None:
-        self.pending.append((step, report))
-        if len(self.pending) == FLUSH:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self.pending:
-            return
-        figures = [(step, report.figures()) for step, report in self.pending]
-        numbers = torch.stack([torch.stack(list(values.values())) for _, values in figures]).tolist()
-        names = list(figures[0][1])
-        if self.header:
-            self.writer.writerow(["step", *names])
-            self.header = False
-        self.writer.writerows([step, *row] for (step, _), row in zip(figures, numbers, strict=True))
-        self.file.flush()
-        self.bar.update(len(numbers))
-        last = dict(zip(names, numbers[-1], strict=True))
-        self.bar.set_postfix({n.removeprefix("term/"): f"{last[n]:.2f}" for n in names if n.startswith("term/")})
-        self.pending.clear()
 
 
 def _save_weights(experiment: Experiment, path: Path) -> None:
