@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision import transforms
 
 from zoo.lab.data import load
-from zoo.lab.data.celeba import _decode
+from zoo.lab.data.celeba import read_face
 
 NAMES = [f"Attribute_{k:02d}" for k in range(40)]
 PARTS = [0, 0, 1, 2, 0, 2, 1, 0, 0, 2]
@@ -200,4 +200,4 @@ def test_decoded_in_the_data_folder_unless_said_otherwise(
 def test_the_decoder_reads_what_pillow_reads(tmp_path: Path) -> None:
     face(5).save(tmp_path / "a.png")  # without loss, so a crop of 64 to size 64 is exact
     expected = np.asarray(face(5)).transpose(2, 0, 1)[:, 77 : 77 + 64, 57 : 57 + 64]
-    np.testing.assert_array_equal(_decode(tmp_path / "a.png", crop=64, size=64), expected)
+    np.testing.assert_array_equal(read_face(tmp_path / "a.png", crop=64, size=64), expected)

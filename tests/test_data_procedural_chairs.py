@@ -151,8 +151,8 @@ def test_sizes_are_metres_on_the_picture() -> None:
     # A dining chair from its front. The rear posts end at (leg + back) above the floor, and there 0.19 + 0.16 back +
     # 0.018 behind the middle; the front legs' feet stand at -0.19 - 0.014; the seat is as wide as the factor says.
     for leg, width, back, tilt in np.ndindex(5, 5, 5, 4):
-        image = render(FACTORS.index([[0, leg, width, back, tilt, 0]]))[0]
-        _, legs, wide, high, elevation, _ = FACTORS.values_at(FACTORS.index([0, leg, width, back, tilt, 0]))
+        image = render(FACTORS.index([[0, leg, width, back, tilt, 16]]))[0]
+        _, legs, wide, high, elevation, _ = FACTORS.values_at(FACTORS.index([0, leg, width, back, tilt, 16]))
         cos, sin = np.cos(np.radians(elevation)), np.sin(np.radians(elevation))
         top = (legs + high - MIDDLE) * cos + (0.19 + 0.16 * high + 0.018) * sin
         foot = -MIDDLE * cos - 0.204 * sin

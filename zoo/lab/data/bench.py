@@ -1,5 +1,7 @@
 """How fast batches come, beside torchvision's way, and how long the first one takes; measured in one run."""
 
+import contextlib
+import functools
 import itertools
 import os
 import tempfile
@@ -17,7 +19,10 @@ from torchvision.datasets import VisionDataset
 
 from zoo.lab.data import data_folder, load
 from zoo.lab.data.catalogue import catalogue
+from zoo.lab.data.celeba import HEIGHT, WIDTH, read_face
 from zoo.lab.data.dataset import Dataset
+from zoo.lab.data.decode import decoded
+from zoo.lab.data.procedural_chairs import procedural_chairs
 from zoo.lab.data.shapes import crossings, render, shapes
 
 NUM_IMAGES, BATCH_SIZE, ROUNDS = 20_000, 256, 5
@@ -46,6 +51,7 @@ def bench(folder: str | Path | None = None) -> None:
     packed = shapes(data_folder(folder), posX=range(0, 32, 4), posY=range(0, 32, 4), packed=True).train
     pixels = packed.batch(torch.arange(NUM_IMAGES)).x.mul(255).to(torch.uint8).numpy()
     whole = shapes(data_folder(folder)).train
+    chairs = procedural_chairs(data_folder(folder)).train
     torchvision_way = TorchvisionWay(pixels[:, 0])
     index = np.random.default_rng(0).integers(len(whole), size=BATCH_SIZE)
     ways: dict[str, Callable[[], Iterator[object]]] = {
@@ -54,6 +60,7 @@ def bench(folder: str | Path | None = None) -> None:
         "bytes": lambda: Dataset("bytes", pixels).batches(BATCH_SIZE, seed=0),
         "bits": lambda: packed.batches(BATCH_SIZE, seed=0),
         "shapes, drawn on demand": lambda: whole.batches(BATCH_SIZE, seed=0),
+        "procedural-chairs": lambda: chairs.batches(BATCH_SIZE, seed=0),
         "shapes, drawing alone": lambda: (render(index) for _ in itertools.count()),
     }
     memory = {
@@ -83,6 +90,45 @@ def bench(folder: str | Path | None = None) -> None:
         if entry.present:
             cold, warm = _starts(entry.name, folder)
             print(f"  {entry.name:<24} {cold:>8.2f} {warm:>8.2f}")
+    bench_decoding()
+
+
+def bench_decoding(count: int = NUM_IMAGES) -> None:
+    """Prints how many JPEGs of CelebA's size are decoded, cropped, scaled and written a second.
+
+    One thread and all cores take turns, a quarter of the images each time, and the median counts.
+    """
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as made, _cache_in(f"{made}/cache"):
+        folder = Path(made)
+        for n in range(count):  # blurred noise: as large as a photograph, 10 kB or so
+            small = Image.fromarray(rng.integers(256, size=(28, 23, 3), dtype=np.uint8))
+            small.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(folder / f"{n:06d}.jpg", quality=95)
+        files = sorted(folder.glob("*.jpg"))
+        rates: dict[str, list[float]] = {"one thread": [], "all cores": []}
+        for part in range(4):
+            for name, workers in (("one thread", 1), ("all cores", None)):
+                some, start = files[part::4], time.perf_counter()
+                decode = functools.partial(read_face, crop=148, size=64)
+                decoded(name, folder, some, (3, 64, 64), decode, {"part": part}, workers=workers)
+                rates[name].append(len(some) / (time.perf_counter() - start))
+        size = np.mean([file.stat().st_size for file in files]) / 1e3
+    print(f"\n{count:,} JPEGs of {WIDTH} x {HEIGHT} pixels and {size:.0f} kB decoded to 3 x 64 x 64, median of 4 parts")
+    for name, found in rates.items():
+        print(f"  {name:<24} {np.median(found):>12,.0f} images/s")
+
+
+@contextlib.contextmanager
+def _cache_in(place: str) -> Iterator[None]:
+    """ZOO_CACHE set to `place` for a while."""
+    before = os.environ.get("ZOO_CACHE")
+    os.environ["ZOO_CACHE"] = place
+    try:
+        yield
+    finally:
+        os.environ.pop("ZOO_CACHE")
+        if before is not None:
+            os.environ["ZOO_CACHE"] = before
 
 
 def _rate(batches: Iterator[object]) -> float:
@@ -98,16 +144,9 @@ def _rate(batches: Iterator[object]) -> float:
 
 def _starts(name: str, folder: str | Path | None) -> tuple[float, float]:
     """Seconds to the first batch with an empty cache, and again."""
-    before = os.environ.get("ZOO_CACHE")
-    with tempfile.TemporaryDirectory() as empty:
-        os.environ["ZOO_CACHE"] = empty
+    with tempfile.TemporaryDirectory() as empty, _cache_in(empty):
         crossings.cache_clear()
-        try:
-            return _start(name, folder), _start(name, folder)
-        finally:
-            os.environ.pop("ZOO_CACHE")
-            if before is not None:
-                os.environ["ZOO_CACHE"] = before
+        return _start(name, folder), _start(name, folder)
 
 
 def _start(name: str, folder: str | Path | None) -> float:

@@ -76,7 +76,7 @@ def celeba(
     table = cached("celeba-lists", {"files": fingerprint(folder, lists)}, lambda: _lists(*lists))
     names = table["images"].tolist()
     _check(folder / FOLDER, set(names))
-    decode = functools.partial(_decode, crop=crop, size=size)
+    decode = functools.partial(read_face, crop=crop, size=size)
     x = decoded("celeba", folder, [folder / FOLDER / name for name in names], (3, size, size), decode, {"crop": crop})
     values = (np.array([0, 1]),) * NUM_ATTRIBUTES
     data = Dataset("celeba", x, factors=Factors(tuple(table["names"].tolist()), values, table["attributes"]))
@@ -153,7 +153,7 @@ def _check(folder: Path, listed: set[str]) -> None:
         )
 
 
-def _decode(file: Path, crop: int, size: int) -> np.ndarray:
+def read_face(file: Path, crop: int, size: int) -> np.ndarray:
     """Bytes [3, size, size] of the square of `crop` pixels in the middle."""
     left, top = (WIDTH - crop) // 2, (HEIGHT - crop) // 2
     try:

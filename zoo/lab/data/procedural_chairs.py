@@ -20,7 +20,7 @@ FACTORS = Factors.grid(
         "width": np.linspace(0.40, 0.64, 5),  # of the seat
         "back height": np.linspace(0.25, 0.61, 5),  # above the seat, of a dining chair
         "elevation": np.array([10.0, 20.0, 30.0, 40.0]),  # degrees
-        "azimuth": np.arange(32) * 360 / 32,  # degrees
+        "azimuth": np.arange(-16, 16) * 360 / 32,  # degrees; 0, in the middle, is the front
     }
 )
 
