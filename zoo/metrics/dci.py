@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 from scipy.stats import entropy
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Lasso
@@ -67,7 +68,10 @@ def dci(
     def regressors(seed: int) -> list[Any]:
         if regressor == "lasso":
             return [Lasso(alpha=alpha)]
-        return [RandomForestRegressor(num_trees, max_depth=depth, random_state=seed) for depth in max_depths]
+        threads = torch.get_num_threads()  # they do not change a forest
+        return [
+            RandomForestRegressor(num_trees, max_depth=depth, n_jobs=threads, random_state=seed) for depth in max_depths
+        ]
 
     runs = []
     for rng in generators(seed, repeats):
@@ -85,7 +89,7 @@ def dci(
         runs.append((disentanglement(R), completeness(R), float(np.mean(errors))))
     protocol = {
         **encoded.protocol,
-        "regressor": repr(regressors(0)[0]),
+        "regressor": f"Lasso(alpha={alpha})" if regressor == "lasso" else f"RandomForestRegressor({num_trees})",
         "split": "80 / 10 / 10 %",
         **({"max_depths": list(max_depths)} if regressor == "forest" else {}),
         "targets": "class indices as numbers",
