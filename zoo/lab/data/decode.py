@@ -23,8 +23,8 @@ from zoo.lab.data.cache import VERSION, cache_folder, fingerprint
 
 BLOCK = 256  # images that are decoded and marked at once
 MARK = 16  # bytes of a fingerprint
-RESIDENT = 256 * 2**20  # bytes of a mapped file that may stay in memory
-AROUND = 128 * 2**10  # bytes that the system may map around an image that is asked for
+RESIDENT = 64 * 2**20  # bytes of a mapped file that may stay in memory
+AROUND = 2 * 2**20  # bytes that the system may map around an image that is asked for: a large page
 
 
 class Mapped:
@@ -36,19 +36,26 @@ class Mapped:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._pixels = np.frombuffer(self._map, np.uint8, math.prod(shape)).reshape(shape)
-        self._untouched = RESIDENT
+        self._left = RESIDENT // AROUND  # images to read before memory is given back
         self.shape = shape
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        images = np.array(self._pixels[rows])
-        self._untouched -= images.nbytes + math.prod(images.shape[:-3]) * AROUND
-        if self._untouched < 0 and hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)  # the system's own copy stays, so this costs little
-            self._untouched = RESIDENT
-        return images
+        rows = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
+        images = np.empty((rows.size, *self.shape[1:]), self.dtype)
+        start = 0
+        while start < rows.size:
+            stop = min(start + self._left, rows.size)
+            images[start:stop] = self._pixels[rows.ravel()[start:stop]]
+            self._left -= stop - start
+            start = stop
+            if self._left == 0:
+                if hasattr(mmap, "MADV_DONTNEED"):
+                    self._map.madvise(mmap.MADV_DONTNEED)  # the system's own copy stays, so this costs little
+                self._left = RESIDENT // AROUND
+        return images.reshape(*rows.shape, *self.shape[1:])
 
 
 def decoded_folder(folder: Path) -> Path:
