@@ -29,7 +29,7 @@ def test_presence_places_and_sizes(tmp_path: Path) -> None:
     assert found["mnist"].present
     assert found["mnist"].size == 60
     assert not found["fashion-mnist"].present
-    assert [name for name, e in found.items() if not e.where] == ["digits", "pinwheel", "shapes"]
+    assert [name for name, e in found.items() if not e.where] == ["digits", "pinwheel", "procedural-chairs", "shapes"]
     assert all(found[name].present for name in ("digits", "pinwheel", "shapes"))
 
 

@@ -234,7 +234,7 @@ def milliseconds(
 
 
 def megabytes(task: Task, device: torch.device, variants: Variants = VARIANTS) -> dict[str, float]:
-    """Peak memory of 50 steps, each variant in a process of its own: resident, or of the GPU."""
+    """Peak memory of some steps, each variant in a process of its own: resident, or of the GPU."""
     found = {}
     for name, make in variants.items():
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
@@ -244,7 +244,7 @@ def megabytes(task: Task, device: torch.device, variants: Variants = VARIANTS) -
 
 def _peak(task: Task, make: Callable[[Task, torch.device], Step], device: torch.device) -> float:
     step = make(task, device)
-    for batch in task.data().batches(task.batch, seed=0, steps=50, device=device):
+    for batch in task.data().batches(task.batch, seed=0, steps=50 * BATCH // task.batch, device=device):
         step(batch)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
@@ -316,7 +316,8 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -
     for tasks, variants in ((TASKS, VARIANTS), (PAIRWISE_TASKS, PAIRWISE)):
         baseline = next(iter(variants))
         for task in tasks.values():
-            times = milliseconds(task, device, turns=turns, steps=steps, variants=variants)
+            fewer = max(1, steps * BATCH // task.batch)  # the same number of datapoints a turn
+            times = milliseconds(task, device, turns=turns, steps=fewer, variants=variants)
             print(table(task.title, "ms per step", times, baseline=baseline))
             print(table(f"{task.title}: peak memory", "MiB", megabytes(task, device, variants), baseline=baseline))
     try:
