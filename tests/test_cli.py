@@ -151,6 +151,17 @@ def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
     per_unit = [float(value) for value in re.findall(r"ii +KL\(q \|\| p\) of z\[\d\] +(-?\d+\.\d+)", printed)]
     assert len(per_unit) == 10
     assert terms["4"] == pytest.approx(terms["A"] + terms["i"] + sum(per_unit), abs=1e-2)
+    scored = json.loads((folder / "metrics.json").read_text())
+    assert "seed" in str(scored)
+    for metric in ("mig", "total_correlation", "information_about_data"):
+        assert metric in str(scored)
+        assert metric in printed
+
+
+def test_metrics_are_listed(run):
+    listed = run("metrics")
+    for name in ("mig", "dci", "factor_vae", "hoyer"):
+        assert re.search(rf"^  {name} ", listed, re.MULTILINE)
 
 
 def test_data_is_listed_and_shown(run, tmp_path, monkeypatch):

@@ -36,9 +36,9 @@ def test_presence_places_and_sizes(tmp_path: Path) -> None:
 def test_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "caches"))
     print_catalogue(tmp_path)
-    said = capsys.readouterr().out
+    said = "\n" + capsys.readouterr().out
     for name, about in ABOUT.items():
-        part = " ".join(said[said.index(f"\n{name}\n") if name != "digits" else 0 :].split())
+        part = " ".join(said[said.index(f"\n{name}\n") :].split())
         assert f"licence: {about.licence} cite: {about.citation}" in part
     assert f"absent: not in {tmp_path}/MNIST/raw" in " ".join(said.split())
     assert f"caches: 0.0 MB in 0 files in {tmp_path}/caches" in said

@@ -4,6 +4,7 @@ import inspect
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,16 +13,18 @@ import torch
 import typer
 
 import zoo.elbos
+import zoo.metrics
 from zoo.lab import run, story
 from zoo.lab.data import SOURCES, Split, load
 from zoo.lab.data.catalogue import print_catalogue
 from zoo.lab.data.sheet import contact_sheet
 from zoo.lab.data.yours import yours
 from zoo.lab.decompose import decompose, table
-from zoo.lab.evaluate import Evaluation, evaluate
+from zoo.lab.evaluate import Evaluation, evaluate, posteriors
 from zoo.lab.fit import find_device
 from zoo.lab.naming import unknown
 from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
+from zoo.metrics import self_check, suite
 
 app = typer.Typer(
     help="Five papers on disentangled representations as Pyro stories.",
@@ -216,8 +219,9 @@ def evaluate_(
     download: Download = False,
     estimator: Annotated[str, typer.Option(help="Of q(z): exact, stratified, weighted, ...")] = "exact",
     num_samples: Annotated[int, typer.Option(min=2, help="Draws of which each is scored under all posteriors.")] = 1000,
+    with_metrics: Annotated[bool, typer.Option("--metrics/--no-metrics", help="Whether to score the codes.")] = True,
 ) -> None:
-    """Takes a run's ELBO on the test set apart, term by term."""
+    """Takes a run's ELBO on the test set apart, term by term, and scores its codes; writes metrics.json."""
     settings, _ = run.read(folder)
     split, experiment = _rebuild(settings, data_dir, download)
     run.load_weights(experiment, folder)
@@ -229,6 +233,27 @@ def evaluate_(
         model, guide, split.test, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )
     print(f"\n{table(decomposed)}")
+    data = split.test
+    if with_metrics and (data.factors is not None or data.y is not None):
+        pyro.set_rng_seed(settings.seed)  # a head that looks at another site encodes by a draw of it
+        scored = suite(partial(posteriors, guide.eval()), data, device=settings.device, seed=settings.seed)
+        print(f"\n{scored.table()}")
+        scored.write_json(folder / "metrics.json")
+        print(f"\nwith their protocols in {folder / 'metrics.json'}")
+
+
+@app.command("metrics")
+def metrics_(
+    check: Annotated[bool, typer.Option("--self-check", help="Measure codes whose scores are known.")] = False,
+) -> None:
+    """The disentanglement metrics that `evaluate` prints; with --self-check, beside known answers."""
+    if check:
+        print(self_check())
+        return
+    for name in zoo.metrics.__all__:
+        metric = getattr(zoo.metrics, name)
+        if inspect.isfunction(metric):
+            print(f"  {name:<34} {_first_line(metric)}")
 
 
 @app.command("data")

@@ -1,6 +1,7 @@
 """What a trained pair is worth, on every datapoint of a set."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyro
 import torch
@@ -66,10 +67,14 @@ def evaluate(model: nn.Module, guide: nn.Module, data: Dataset, *, batch_size: i
 
 def posterior_means(guide: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """The centre of q(site | x) for each latent site: its mean, or the class probabilities of a categorical."""
+    return {name: fn.probs if "OneHot" in family(fn) else fn.mean for name, fn in posteriors(guide, x).items()}
+
+
+def posteriors(guide: nn.Module, x: Tensor) -> dict[str, Any]:
+    """q(site | x) for each latent site, as the distributions that a guide's trace holds."""
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(guide).get_trace(x)
-    sites = {name: site["fn"] for name, site in trace.nodes.items() if site["type"] == "sample" and name != "data"}
-    return {name: fn.probs if "OneHot" in family(fn) else fn.mean for name, fn in sites.items()}
+    return {name: site["fn"] for name, site in trace.nodes.items() if site["type"] == "sample" and name != "data"}
 
 
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
