@@ -13,7 +13,6 @@ import torch
 import typer
 
 import zoo.elbos
-import zoo.metrics
 from zoo.lab import run, story
 from zoo.lab.data import SOURCES, Split, load
 from zoo.lab.data.catalogue import print_catalogue
@@ -24,7 +23,6 @@ from zoo.lab.evaluate import Evaluation, evaluate, posteriors
 from zoo.lab.fit import find_device
 from zoo.lab.naming import unknown
 from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
-from zoo.metrics import self_check, suite
 
 app = typer.Typer(
     help="Five papers on disentangled representations as Pyro stories.",
@@ -235,6 +233,8 @@ def evaluate_(
     print(f"\n{table(decomposed)}")
     data = split.test
     if with_metrics and (data.factors is not None or data.y is not None):
+        from zoo.metrics import suite  # scikit-learn's classifiers, which nothing else here needs
+
         pyro.set_rng_seed(settings.seed)  # a head that looks at another site encodes by a draw of it
         scored = suite(partial(posteriors, guide.eval()), data, device=settings.device, seed=settings.seed)
         print(f"\n{scored.table()}")
@@ -247,11 +247,13 @@ def metrics_(
     check: Annotated[bool, typer.Option("--self-check", help="Measure codes whose scores are known.")] = False,
 ) -> None:
     """The disentanglement metrics that `evaluate` prints; with --self-check, beside known answers."""
+    from zoo import metrics
+
     if check:
-        print(self_check())
+        print(metrics.self_check())
         return
-    for name in zoo.metrics.__all__:
-        metric = getattr(zoo.metrics, name)
+    for name in metrics.__all__:
+        metric = getattr(metrics, name)
         if inspect.isfunction(metric):
             print(f"  {name:<34} {_first_line(metric)}")
 
