@@ -119,6 +119,9 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     Works with `pyro.infer.SVI(model, guide, optim, loss=elbo)` and with `elbo(model, guide)` and a torch optimiser.
 
+    Attributes:
+        weights: how the objective weighs the terms of the ELBO's anatomy, for people to read; see `zoo.elbos`.
+
     Args:
         kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw.
         num_particles: draws per datapoint.
