@@ -24,7 +24,9 @@ class Bernoulli(dist.Bernoulli):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats per pixel, in the shape of `value` broadcast with the logits."""
-        return torch.where((value >= 0) & (value <= 1), super().log_prob(value), -torch.inf)
+        log_prob: Tensor = super().log_prob(value)
+        # Added rather than chosen, so that no gradient has to pass it.
+        return log_prob + torch.where(value == value.clamp(0, 1), 0.0, -torch.inf).to(log_prob.dtype)
 
 
 def bernoulli(logits: Tensor) -> TorchDistribution:
