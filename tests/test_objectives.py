@@ -292,22 +292,26 @@ def test_dips_running_covariance_follows_its_rate_and_passes_gradient_through_th
         torch.testing.assert_close(elbo.state_dict()["covariance"], running)
         assert loss - evaluate(ELBO(), pair, x)[0] == pytest.approx(penalty(running, lambda_od, lambda_d))
     assert not elbo.covariance.requires_grad
-    # d penalty / d Cov_batch = rate d penalty / d Cov: against the gradient with the running part held fixed
-    held = elbo.covariance.clone()
-    mu = moments(pair[1], x)[0].requires_grad_()
-    batch = (mu - mu.mean(0)).T @ (mu - mu.mean(0)) / len(mu)
-    mixed = (1 - rate) * held + rate * batch
+    # What DIP-VAE adds to the ELBO's gradient is that of the penalty with the running part held fixed.
+    held, guide = elbo.covariance.clone(), pair[1]
+    with_penalty, plain = (gradients(objective, pair, x) for objective in (elbo, ELBO()))
+    loc = guide.posterior("z", guide.trunk(x), {}).mean
+    centred = loc - loc.mean(0)
+    mixed = (1 - rate) * held + rate * centred.T @ centred / len(loc)
     diagonal = mixed.diagonal()
     by_hand = lambda_od * (mixed.square().sum() - diagonal.square().sum()) + lambda_d * (diagonal - 1).square().sum()
-    (expected,) = torch.autograd.grad(by_hand, mu)
-    q = pair[1].posterior("z", pair[1].trunk(x), {})
-    loc = q.mean
-    elbo.covariance = held
-    from zoo.elbos import covariance, dip_terms
+    expected = torch.autograd.grad(by_hand, list(guide.parameters()))
+    assert max(gradient.abs().max() for gradient in expected) > 0.1
+    for ours, elbos, penaltys in zip(with_penalty, plain, expected, strict=True):
+        torch.testing.assert_close(ours - elbos, penaltys)
 
-    terms = dip_terms((1 - rate) * elbo.covariance + rate * covariance(loc), elbo.lambda_od, elbo.lambda_d)
-    (got,) = torch.autograd.grad(-sum(terms.values()), loc)
-    torch.testing.assert_close(got, expected)
+
+def gradients(objective, pair, x):
+    """Of the loss with respect to the guide, on one seed."""
+    for module in pair:
+        module.zero_grad()
+    evaluate(objective, pair, x)
+    return [p.grad.clone() for p in pair[1].parameters()]
 
 
 def test_rate_one_is_dip_i():
@@ -357,20 +361,20 @@ def test_kl_from_the_prior_against_a_loop_over_the_same_draws(particles):
 
 def test_mmd_uses_the_samples_of_all_sites_side_by_side():
     pair, x = styled(), torch.randn(7, 5)
-    elbo = Decomposition(alpha=1.0, beta=1.0, divergence="mmd-joint")
-    seen = {}
-    terms = elbo.terms
-    elbo.terms = lambda m, g: seen.update(m=m, g=g) or terms(m, g)
-    _, report = evaluate(elbo, pair, x)
+    _, report = evaluate(Decomposition(alpha=2.0, beta=1.0, divergence="mmd-joint"), pair, x)
     pyro.set_rng_seed(1)
-    evaluate_traces = seen["g"]
-    q = torch.cat([evaluate_traces.nodes[site]["value"] for site in ("c", "z")], -1)
-    assert q.shape == (7, 5)
-    assert report.terms["-MMD(q, p)"].item() != 0
-    # A posterior that is the prior has, on average, no discrepancy: the U-statistics' expectation is near zero.
+    values = pair[1](x)
+    # The draws of the priors are the next random numbers after the traces, site by site.
+    c = dist.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(3)).expand([7]).rsample()
+    z = dist.Normal(torch.zeros(2), 1.0).to_event(1).expand([7]).rsample()
+    by_hand = mmd(torch.cat([values["c"], values["z"]], -1), torch.cat([c, z], -1), kernel="joint")
+    assert report.terms["-MMD(q, p)"].item() == pytest.approx(-2 * by_hand.item())
+
+
+def test_mmd_of_two_samples_of_one_distribution_is_near_zero_on_average():
+    # E = (2 / S) (E k(x, x') - E k): at most 2 (6 kernels) / S, from the cross part's full double sum
     draws = [torch.randn(40, 2) for _ in range(60)]
     mean = torch.stack([mmd(a, b, kernel="joint") for a, b in zip(draws[::2], draws[1::2], strict=True)]).mean()
-    # E = (2 / S) (E k(x, x') - E k): at most 2 (6 kernels) / S, from the cross part's full double sum
     assert abs(mean) < 2 * 6 / 40
 
 
