@@ -63,6 +63,7 @@ def test_a_run_leaves_everything(finished):
     assert {path.name for path in folder.iterdir()} >= {
         "settings.json",
         "terms.csv",
+        "units.csv",
         "weights.safetensors",
         "reconstructions.png",
         "traversals.png",

@@ -93,7 +93,7 @@ def _stop(cwd: Path, number: int) -> str:
 
 
 def assert_equal(folder: Path, whole: Path) -> None:
-    for name in ("terms.csv", "weights.safetensors", "kl.csv"):
+    for name in ("terms.csv", "units.csv", "weights.safetensors", "kl.csv"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
     ended = [checkpoint.load(path / run.CHECKPOINT) for path in (folder, whole)]
     assert str(ended[0]["random"]) == str(ended[1]["random"])

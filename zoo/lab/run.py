@@ -161,8 +161,8 @@ def train(
 ) -> Evaluation:
     """Trains the experiment, and leaves in `folder` what a reader wants to know of it.
 
-    settings.json, terms.csv (a row per step), checkpoint.safetensors, weights.safetensors, reconstructions.png,
-    traversals.png, samples.png, kl.png, kl.csv, summary.md.
+    settings.json, terms.csv (a row per step), units.csv (KL by unit, every hundredth), checkpoint.safetensors,
+    weights.safetensors, reconstructions.png, traversals.png, samples.png, kl.png, kl.csv, summary.md.
 
     A run that was killed goes on from its last checkpoint, or its beginning where there is none, and comes to the same
     figures, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops.
@@ -218,7 +218,7 @@ def _train(
         state = checkpoint.load(folder / CHECKPOINT)
         _check_same(state["about"], about)
         start, before = checkpoint.restore(state, model, guide, elbo, optimizer), state["seconds"]
-        cut(folder / "terms.csv", start)
+        cut(folder, start)
     if start == settings.steps:
         return before
     batches = data.train.batches(settings.batch_size, seed=settings.seed, start=start, steps=settings.steps)
@@ -226,10 +226,11 @@ def _train(
     saved, saved_at = start, began
     with (
         Stop() as stop,
-        (folder / "terms.csv").open("a" if start else "w", newline="") as file,
+        (folder / "terms.csv").open("a" if start else "w", newline="") as terms,
+        (folder / "units.csv").open("a" if start else "w", newline="") as units,
         tqdm(total=settings.steps, initial=start, disable=not progress, unit=" steps", dynamic_ncols=True) as bar,
     ):
-        curve = Curve(file, bar, header=start == 0)
+        curve = Curve(terms, units, bar, header=start == 0)
         steps = fit(
             model,
             guide,
@@ -248,7 +249,8 @@ def _train(
                 now = time.perf_counter()
                 if step == settings.steps or stop.signal or every.since(step - saved, now - saved_at):
                     curve.flush()
-                    os.fsync(file.fileno())  # the curve is never behind the checkpoint
+                    for file in (terms, units):
+                        os.fsync(file.fileno())  # the curves are never behind the checkpoint
                     state = checkpoint.capture(model, guide, elbo, optimizer, step=step)
                     checkpoint.save(folder / CHECKPOINT, {**state, "seconds": before + now - began}, about=about)
                     saved, saved_at = step, time.perf_counter()
@@ -382,6 +384,7 @@ so they compare with other figures only where those treat grey the same way.
 | traversals.png | one unit of z at a time from -3 to 3, most informative first |
 | kl.png, kl.csv | KL of every latent unit on the test set |
 | terms.csv | every term of the objective at every step |
+| units.csv | KL of every latent unit at every hundredth step, on its batch |
 | settings.json, weights.safetensors | what was run, and what came of it |
 | checkpoint.safetensors | the whole state at the last step, from which a killed run goes on |
 """
