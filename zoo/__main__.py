@@ -4,7 +4,6 @@ import inspect
 import shlex
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,10 +18,11 @@ from zoo.lab.data.catalogue import print_catalogue
 from zoo.lab.data.sheet import contact_sheet
 from zoo.lab.data.yours import yours
 from zoo.lab.decompose import decompose, table
-from zoo.lab.evaluate import Evaluation, evaluate, posteriors
+from zoo.lab.evaluate import Evaluation, evaluate
 from zoo.lab.fit import find_device
 from zoo.lab.naming import unknown
 from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
+from zoo.lab.trained import open_run, plan, rebuild, recipe
 
 app = typer.Typer(
     help="Five papers on disentangled representations as Pyro stories.",
@@ -45,8 +45,8 @@ Out = Annotated[Path, typer.Option(help="The picture's file.")]
 def list_() -> None:
     """What there is: recipes, objectives, data."""
     print("recipes")
-    for name, recipe in RECIPES.items():
-        print(f"  {name:<20} {_first_line(recipe.build)}  [{recipe.paper}; {recipe.data}]")
+    for name, known in RECIPES.items():
+        print(f"  {name:<20} {_first_line(known.build)}  [{known.paper}; {known.data}]")
     print("\nobjectives (zoo.elbos), and their weights in the letters of HFVAE's Figures 1 and 3:")
     print("1+3 reconstruction, 2 -I(x; z), 4 = A + i + ii -KL(q(z) || p(z)): A and i total correlation, ii KL per unit")
     for objective in objectives():
@@ -76,11 +76,11 @@ def story_(
     knobs: Knobs = None,
 ) -> None:
     """Shows a recipe's story and guide, as their traces have them, and the objective that trains them."""
-    recipe = _recipe(name)
-    source, options = _data(recipe, data, data_options or [])
+    chosen = recipe(name)
+    source, options = _data(chosen, data, data_options or [])
     split = load(source, folder=data_dir, download=download, **options)
-    experiment = recipe.build(split, **_parse(recipe, knobs or []))
-    print((inspect.getdoc(recipe.build) or "").split("Args:")[0])
+    experiment = chosen.build(split, **_parse(chosen, knobs or []))
+    print((inspect.getdoc(chosen.build) or "").split("Args:")[0])
     print(story.show(experiment.model, experiment.guide, split.train.batch(torch.arange(1))))
     print(f"\n{type(experiment.elbo).__name__}\n    {_first_line(type(experiment.elbo))}")
 
@@ -110,29 +110,23 @@ def train(
     if resume is not None:
         _resume(context, resume, data_dir, download, every)
         return
-    recipe = _recipe(name)
-    values = _parse(recipe, knobs or [])
-    where = find_device(device)
-    if lr is not None and not 0 < lr < float("inf"):
-        raise ValueError(f"--lr must be positive and finite, got {lr:g}")
-    source, options = _data(recipe, data, data_options or [])
-    split = load(source, folder=data_dir, download=download, **options)
-    pyro.set_rng_seed(seed)
-    experiment = recipe.build(split, **values)
-    size = batch_size or experiment.batch_size
-    settings = run.Settings(
-        recipe=name,
-        knobs=values,
+    chosen = recipe(name)
+    source, options = _data(chosen, data, data_options or [])
+    settings, split, experiment = plan(
+        name,
+        knobs=_parse(chosen, knobs or []),
         data=source,
         data_options=options,
-        steps=_steps(experiment, steps, epochs, len(split.train) // size),
-        batch_size=size,
-        lr=lr or experiment.lr,
+        steps=steps,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
         seed=seed,
-        device=str(where),
+        device=device,
         compile=compile,
+        data_dir=data_dir,
+        download=download,
     )
-    split.train.check(size)
     folder = run.new_folder(out) if out else run.free_folder(Path("runs"), _stem(name, split.train.name))
     command = shlex.join(["python", "-m", "zoo", *sys.argv[1:]])
     _run(experiment, split, settings, folder, command, every, resume=False)
@@ -145,16 +139,8 @@ def _resume(context: typer.Context, folder: Path, data_dir: Path | None, downloa
     if run.finished(folder):
         print(f"the run in {folder} is finished, and there is nothing to resume; see {folder / 'summary.md'}")
         return
-    split, experiment = _rebuild(settings, data_dir, download)
+    split, experiment = rebuild(settings, data_dir, download)
     _run(experiment, split, settings, folder, command, every, resume=True)
-
-
-def _rebuild(settings: run.Settings, data_dir: Path | None, download: bool) -> tuple[Split, Experiment]:
-    """The data and the experiment of a run, as they were when it began."""
-    find_device(settings.device)
-    split = load(settings.data, folder=data_dir, download=download, **settings.data_options)
-    pyro.set_rng_seed(settings.seed)
-    return split, _recipe(settings.recipe).build(split, **settings.knobs)
 
 
 def _check_asked(context: typer.Context, settings: run.Settings, folder: Path) -> None:
@@ -166,7 +152,7 @@ def _check_asked(context: typer.Context, settings: run.Settings, folder: Path) -
     if wrong := sorted({"epochs", "out"} & asked.keys()):
         raise ValueError(f"--{wrong[0]} does not go with --resume: the run in {folder} has its own")
     if "knobs" in asked:
-        asked["knobs"] = {**settings.knobs, **_parse(_recipe(settings.recipe), asked["knobs"])}
+        asked["knobs"] = {**settings.knobs, **_parse(recipe(settings.recipe), asked["knobs"])}
     if "data_options" in asked:
         options = _data_options(settings.data, asked["data_options"])
         asked["data_options"] = {**settings.data_options, **options}
@@ -220,23 +206,20 @@ def evaluate_(
     with_metrics: Annotated[bool, typer.Option("--metrics/--no-metrics", help="Whether to score the codes.")] = True,
 ) -> None:
     """Takes a run's ELBO on the test set apart, term by term, and scores its codes; writes metrics.json."""
-    settings, _ = run.read(folder)
-    split, experiment = _rebuild(settings, data_dir, download)
-    run.load_weights(experiment, folder)
-    model, guide = experiment.model.to(settings.device), experiment.guide.to(settings.device)
-    _print(evaluate(model, guide, split.test))
-    size: int = len(split.test)
+    trained = open_run(folder, data_dir, download)
+    settings, model, guide, data = trained.settings, trained.model, trained.guide, trained.data.test
+    _print(evaluate(model, guide, data))
+    size: int = len(data)
     how: Any = estimator  # decompose refuses what it does not know
     decomposed = decompose(
-        model, guide, split.test, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
+        model, guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )
     print(f"\n{table(decomposed)}")
-    data = split.test
     if with_metrics and (data.factors is not None or data.y is not None):
         from zoo.metrics import suite  # scikit-learn's classifiers, which nothing else here needs
 
         pyro.set_rng_seed(settings.seed)  # a head that looks at another site encodes by a draw of it
-        scored = suite(partial(posteriors, guide.eval()), data, device=settings.device, seed=settings.seed)
+        scored = suite(trained.encode, data, device=settings.device, seed=settings.seed)
         print(f"\n{scored.table()}")
         scored.write_json(folder / "metrics.json")
         print(f"\nwith their protocols in {folder / 'metrics.json'}")
@@ -317,28 +300,14 @@ def bench_(
     bench.main(find_device(device), data_dir, turns=turns, steps=steps)
 
 
-def _steps(experiment: Experiment, steps: int | None, epochs: float | None, per_epoch: int) -> int:
-    if steps and epochs:
-        raise ValueError("give --steps or --epochs, not both")
-    if epochs:
-        return max(1, round(epochs * per_epoch))
-    return steps or experiment.steps
+def _parse(chosen: Recipe, knobs: list[str]) -> dict[str, Any]:
+    return _pairs("--set", "knob", chosen.build, knobs)
 
 
-def _recipe(name: str) -> Recipe:
-    if name not in RECIPES:
-        raise LookupError(unknown("recipe", name, RECIPES))
-    return RECIPES[name]
-
-
-def _parse(recipe: Recipe, knobs: list[str]) -> dict[str, Any]:
-    return _pairs("--set", "knob", recipe.build, knobs)
-
-
-def _data(recipe: Recipe, data: str | None, options: list[str]) -> tuple[str, dict[str, Any]]:
+def _data(chosen: Recipe, data: str | None, options: list[str]) -> tuple[str, dict[str, Any]]:
     """The data set and its options: the recipe's own, unless told otherwise."""
-    source = data or recipe.data
-    own = dict(recipe.data_options) if source == recipe.data else {}
+    source = data or chosen.data
+    own = dict(chosen.data_options) if source == chosen.data else {}
     return source, {**own, **_data_options(source, options)}
 
 

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from zoo.elbos import ELBO, HFVAE, TermwiseELBO
 from zoo.lab.data import Batch, Dataset, load
 from zoo.lab.fit import adam, fit
-from zoo.lab.recipes import vae_pair
+from zoo.lab.recipes.experiment import vae_pair
 
 BATCH, LR = 64, 1e-3
 BASELINE = "hand-written PyTorch"
