@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import pyro
 import torch
@@ -223,6 +223,66 @@ def evaluate_(
         print(f"\n{scored.table()}")
         scored.write_json(folder / "metrics.json")
         print(f"\nwith their protocols in {folder / 'metrics.json'}")
+
+
+@app.command()
+def reproduce(
+    name: Annotated[str | None, typer.Argument(help="A reproduction; all are listed when not given.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many; the budget's own when not given.")] = None,
+    budget: Annotated[str, typer.Option(help="full, the paper's length, or short, what a CPU can do.")] = "full",
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at once, each on its share of the cores.")] = 1,
+    runs: Annotated[Path, typer.Option(help="Where the runs are; finished ones are not run again.")] = Path(
+        "runs/reproduce"
+    ),
+    out: Annotated[Path, typer.Option(help="Where result and card go.")] = Path("results"),
+    replace: Annotated[bool, typer.Option("--replace", help="Even where OUT holds a result of more.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Only write the README's table from OUT.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; found when not given.")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Trace and compile the step; slow to begin.")] = False,
+    data_dir: DataDir = None,
+    download: Download = False,
+) -> None:
+    """Tries for what a paper reports, over seeds, and writes down what came out beside it."""
+    from zoo.lab.card import write_readme_table
+    from zoo.lab.reproduce import collect, draw, save, trials
+    from zoo.lab.reproductions import REPRODUCTIONS
+    from zoo.lab.trial import Budget, run_trials
+
+    if table:
+        write_readme_table(Path("README.md"), out)
+        print("wrote README.md")
+        return
+    if name is None:
+        for known, reproduction in REPRODUCTIONS.items():
+            print(f"  {known:<34} {reproduction.title}  [{reproduction.paper}]")
+        return
+    if name not in REPRODUCTIONS:
+        raise LookupError(unknown("reproduction", name, REPRODUCTIONS))
+    if budget not in get_args(Budget):
+        raise ValueError(f"--budget must be full or short, got {budget!r}")
+    length: Budget = budget  # type: ignore[assignment]
+    wanted = REPRODUCTIONS[name]
+    count = seeds or wanted.seeds[length]
+    tried = trials(
+        name,
+        wanted,
+        runs,
+        seeds=count,
+        budget=length,
+        data_dir=data_dir,
+        download=download,
+        device=str(find_device(device)),
+        compile=compile,
+    )
+    failures = run_trials([(wanted.variants[v], trial) for v, of_it in tried.items() for trial in of_it], jobs=jobs)
+    command = f"python -m zoo reproduce {name} --budget {length} --seeds {count}"
+    result = collect(name, wanted, tried, command=command)
+    result["pictures"] = draw(wanted, tried, name, out)
+    written = save(result, out, replace=replace)
+    print(written.read_text())
+    print(f"wrote {written} and {written.with_suffix('.json')}")
+    if failures:
+        raise ValueError(f"{len(failures)} trials failed:\n" + "\n".join(failures))
 
 
 @app.command("metrics")

@@ -1,0 +1,124 @@
+"""Markdown of a result, of the JSON file alone: a reproduction's card, and the README's table."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.lab import checkpoint
+
+BEGIN, END = "<!-- results: python -m zoo reproduce --table -->", "<!-- end of results -->"
+
+
+def card(result: Mapping[str, Any]) -> str:
+    """The result in Markdown: the paper's values, ours over seeds, every seed, what held, and what differs."""
+    rows = []
+    for variant, figure, values in _cells(result):
+        about = result["figures"][figure]
+        paper = result["reported"].get(variant, {}).get(figure)
+        rows.append(
+            f"| {variant} | {about['what']} | {_number(paper, about)} | {_mean(values, about)} | "
+            f"{_best(values, about)} | {', '.join(_number(value, about) for value in values)} |"
+        )
+    runs = [
+        f"| {variant} | {record['seed']} | {record['steps']:,} | {record['seconds'] / 60:.1f} | {record['hardware']} |"
+        for variant, records in result["variants"].items()
+        for record in records
+    ]
+    verdict = {True: "held", False: "did not hold", None: "cannot be told"}
+    claims = [f"- **{verdict[c['held']]}**: {c['claim']} {c['evidence']}" for c in result["claims"]]
+    versions = next(iter(result["variants"].values()))[0]["versions"]
+    pictures = [f"![{caption}]({path})\n\n{caption}\n" for path, caption in result["pictures"].items()]
+    newline = "\n"
+    return f"""# {result["title"]}
+
+{result["paper"]}
+
+    {result["command"]}
+
+Budget: {result["budget"]}. Written by the command above; nothing here was typed by hand.
+
+| variant | figure | paper | ours, mean +- sd | best | every seed |
+| --- | --- | ---: | ---: | ---: | --- |
+{newline.join(rows)}
+
+## What the paper says, and whether it held
+
+{newline.join(claims) or "The paper makes no claim here beyond its figures."}
+
+## Where this differs from the paper
+
+{newline.join(f"- {text}" for text in result["deviations"]) or "Nowhere that we know of."}
+
+{newline.join(pictures)}
+## Runs
+
+| variant | seed | steps | minutes | hardware |
+| --- | ---: | ---: | ---: | --- |
+{newline.join(runs)}
+
+{", ".join(f"{name} {version}" for name, version in versions.items())}
+"""
+
+
+def readme_table(folder: Path) -> str:
+    """The README's table: the headline figures of every result in `folder`."""
+    rows = []
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text())
+        cells = {(variant, figure): values for variant, figure, values in _cells(result)}
+        for variant, figure in result["headline"]:
+            values, about = cells.get((variant, figure), []), result["figures"][figure]
+            paper = result["reported"].get(variant, {}).get(figure)
+            seeds = f"{len(values)} seed" + "s" * (len(values) != 1)
+            rows.append(
+                f"| [{result['title']}]({folder.name}/{path.stem}.md) | {variant}: {about['what']} | "
+                f"{_number(paper, about)} | {_mean(values, about)} | {_best(values, about)} | "
+                f"{seeds}, {result['budget']} |"
+            )
+    head = (
+        "| reproduction | figure | paper | ours, mean +- sd | best | budget |\n| --- | --- | ---: | ---: | ---: | --- |"
+    )
+    return "\n".join([BEGIN, head, *rows, END])
+
+
+def write_readme_table(readme: Path, folder: Path) -> None:
+    """Puts the table between the README's two marks.
+
+    Raises:
+        ValueError: the README has no marks.
+    """
+    text = readme.read_text()
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{readme} has no place for the table: it needs the lines {BEGIN} and {END}")
+    before, rest = text.split(BEGIN, 1)
+    checkpoint.write(readme, (before + readme_table(folder) + rest.split(END, 1)[1]).encode())
+
+
+def _cells(result: Mapping[str, Any]) -> list[tuple[str, str, list[float]]]:
+    """(variant, figure, value of every seed that has it), in the table's order."""
+    cells = []
+    for variant, records in result["variants"].items():
+        for figure in result["figures"]:
+            values = [record["figures"][figure] for record in records if figure in record["figures"]]
+            if values:
+                cells.append((variant, figure, values))
+    return cells
+
+
+def _number(value: float | None, about: Mapping[str, Any]) -> str:
+    return "" if value is None else f"{value:.{about['digits']}f}"
+
+
+def _mean(values: Sequence[float], about: Mapping[str, Any]) -> str:
+    if not values:
+        return ""
+    mean = _number(statistics.fmean(values), about)
+    return f"{mean} +- {_number(statistics.stdev(values), about)}" if len(values) > 1 else mean
+
+
+def _best(values: Sequence[float], about: Mapping[str, Any]) -> str:
+    if not values or not about["better"]:
+        return ""
+    return _number(max(values) if about["better"] == "high" else min(values), about)
