@@ -130,6 +130,7 @@ def test_a_collapsed_encoder_is_scored_and_not_divided_by_zero(tmp_path):
     assert float(results["mig_aggregate"]) == pytest.approx(0.0, abs=1e-12)
     assert set(results.inapplicable) == {
         "mig_unnormalised",
+        "clusters",
         "hoyer",
         "total_correlation_gaussian",
         "latent_correlations",

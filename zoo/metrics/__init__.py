@@ -8,6 +8,7 @@ A `Result` carries its value, an interval over repeats, and the protocol that it
 """
 
 from zoo.metrics.attributes import attribute_accuracy
+from zoo.metrics.clusters import Clusters, clusters
 from zoo.metrics.correlations import closest, factor_correlations, latent_correlations, neighbours
 from zoo.metrics.dci import DCI, dci
 from zoo.metrics.encoded import Encoded, Inapplicable
@@ -29,12 +30,14 @@ from zoo.metrics.total_correlation import total_correlation, total_correlation_g
 
 __all__ = [
     "DCI",
+    "Clusters",
     "Encoded",
     "Inapplicable",
     "Result",
     "Suite",
     "attribute_accuracy",
     "closest",
+    "clusters",
     "dci",
     "factor_correlations",
     "factor_vae",

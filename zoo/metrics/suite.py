@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from zoo.metrics.attributes import attribute_accuracy
+from zoo.metrics.clusters import Clusters, clusters
 from zoo.metrics.correlations import factor_correlations, latent_correlations, neighbours
 from zoo.metrics.dci import DCI, dci
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
@@ -28,7 +29,7 @@ from zoo.metrics.result import Result
 from zoo.metrics.sap import sap
 from zoo.metrics.total_correlation import total_correlation, total_correlation_gaussian
 
-METRICS: dict[str, Callable[..., Result | DCI]] = {
+METRICS: dict[str, Callable[..., Result | DCI | Clusters]] = {
     "higgins_svm": higgins_svm,
     "higgins_logistic": higgins_logistic,
     "factor_vae": factor_vae,
@@ -49,6 +50,7 @@ METRICS: dict[str, Callable[..., Result | DCI]] = {
     "latent_correlations": latent_correlations,
     "factor_correlations": factor_correlations,
     "neighbours": neighbours,
+    "clusters": clusters,
 }
 
 
@@ -134,7 +136,7 @@ def suite(
                 continue
             finally:
                 found.seconds[name] = time.perf_counter() - start
-            if isinstance(result, DCI):
+            if isinstance(result, (DCI, Clusters)):
                 found |= {f"{name}_{part}": one for part, one in result._asdict().items()}
             else:
                 found[name] = result

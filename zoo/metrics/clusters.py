@@ -1,0 +1,169 @@
+"""How well a type that no label taught agrees with the labels.
+
+Joint-VAE (Dupont 2018, https://arxiv.org/abs/1804.00104, section 4.2) reads the digit off the arg max of q(c | x); it
+does not say how types were matched with digits, so both usual ways are here. A type is the arg max of a categorical
+site, or of several together.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable, Site
+from zoo.metrics.result import HALVES, Result, generators
+
+
+class Clusters(NamedTuple):
+    """What `clusters` gives.
+
+    Attributes:
+        majority: accuracy when each type stands for the label that most of its points have.
+        hungarian: accuracy when each type stands for a label of its own, matched so that most points are right
+            (Kuhn 1955, https://doi.org/10.1002/nav.3800020109); types beyond the labels are always wrong.
+        purity: of each type, the share of its points that have its most frequent label, [K]; 0 where it has no point.
+        confusion: the share of all points by type and label, [K, L]; it sums to 1.
+    """
+
+    majority: Result
+    hungarian: Result
+    purity: Result
+    confusion: Result
+
+
+def clusters(
+    codes: Codes,
+    factors: Classes = None,
+    *,
+    sites: tuple[str, ...] = (),
+    factor: str | None = None,
+    seed: int = 0,
+    repeats: int = 10,
+) -> Clusters:
+    """Types against labels. Types and labels are matched on the points that are scored, which flatters small sets.
+
+    Where no type is used twice for a label, majority and Hungarian agree; else the majority is above. With one type per
+    point the majority would be perfect: compare it at equal numbers of types alone.
+
+    Args:
+        codes: as `Encoded.of`; or types [N] from 0; or their probabilities [N, K].
+        factors: as `Encoded.of`.
+        sites: whose arg max is the type, together where there are several; the categorical ones when not given.
+        factor: which factor the label is; needed where several vary.
+        seed: of the repeats.
+        repeats: how many.
+
+    Raises:
+        Inapplicable: there is no categorical site, no such site or factor, or several factors and none is named.
+        ValueError: as `Encoded.of`; types are no class indices.
+    """
+    metric = "clusters"
+    encoded = Encoded.of(_by_site(codes), factors).require(metric, factors=1)
+    y, label = _labels(metric, encoded, factor)
+    types, names = _types(metric, encoded, sites)
+    labels = tuple(f"{label} {value}" for value in range(int(y.max()) + 1))
+    table = confusion(types, y, len(names))
+    halves = []
+    for rng in generators(seed, repeats):
+        rows = rng.permutation(len(y))[: len(y) // 2]
+        halves.append(confusion(types[rows], y[rows], len(names), len(labels)))
+    protocol = {
+        **encoded.protocol,
+        "factor": label,
+        "majority_label": {name: labels[row.argmax()] for name, row in zip(names, table, strict=True) if row.any()},
+        "hungarian_label": {names[k]: labels[label] for k, label in zip(*assignment(table), strict=True)},
+        "unused_types": [name for name, row in zip(names, table, strict=True) if not row.any()],
+        "seed": seed,
+        "a run": HALVES,
+    }
+
+    def result(name: str, of: Any, axes: tuple[tuple[str, ...], ...] = ()) -> Result:
+        return Result.of(name, [of(half) for half in halves], protocol, value=of(table), axes=axes)
+
+    return Clusters(
+        majority=result("cluster accuracy (majority)", majority_accuracy),
+        hungarian=result("cluster accuracy (Hungarian)", hungarian_accuracy),
+        purity=result("cluster purity", purity, (names,)),
+        confusion=result("confusion", lambda table: table / table.sum(), (names, labels)),
+    )
+
+
+def confusion(types: np.ndarray, labels: np.ndarray, num_types: int = 0, num_labels: int = 0) -> np.ndarray:
+    """How many points have each type and label, [K, L]; from class indices [N], at least `num_types` x `num_labels`.
+
+    Raises:
+        ValueError: types and labels differ in length, or are no class indices.
+    """
+    types, labels = _indices("types", types), _indices("labels", labels)
+    if len(types) != len(labels) or not len(types):
+        raise ValueError(f"a confusion matrix takes a type and a label per point, got {len(types)} and {len(labels)}")
+    table = np.zeros((max(num_types, types.max() + 1), max(num_labels, labels.max() + 1)), np.int64)
+    np.add.at(table, (types, labels), 1)
+    return table
+
+
+def majority_accuracy(table: np.ndarray) -> float:
+    """The share of points whose label is the most frequent one of their type; from counts [K, L]."""
+    return float(table.max(1).sum() / table.sum())
+
+
+def hungarian_accuracy(table: np.ndarray) -> float:
+    """The largest share of points that a one-to-one match of types with labels gets right; from counts [K, L]."""
+    return float(table[assignment(table)].sum() / table.sum())
+
+
+def assignment(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The types and the labels that are matched, [min(K, L)] each."""
+    types, labels = linear_sum_assignment(table, maximize=True)
+    return types, labels
+
+
+def purity(table: np.ndarray) -> np.ndarray:
+    """Of each type the share of its most frequent label, [K]; from counts [K, L]."""
+    return np.asarray(table.max(1) / np.maximum(table.sum(1), 1))
+
+
+def _by_site(codes: Any) -> Any:
+    """Plain types or probabilities as a categorical site c; everything else as it is."""
+    if isinstance(codes, Tensor):
+        codes = codes.detach().cpu().numpy()
+    if not isinstance(codes, np.ndarray):
+        return codes
+    if codes.ndim == 1:
+        types = _indices("types", codes)
+        return {"c": Site(np.eye(int(types.max(initial=0)) + 1)[types], categorical=True)}
+    if codes.ndim == 2 and (codes >= 0).all() and np.allclose(codes.sum(1), 1, atol=1e-4):
+        return {"c": Site(codes.astype(np.float64), categorical=True)}
+    raise ValueError(
+        f"clusters takes types [N] or their probabilities [N, K], whose rows sum to 1; got numbers {codes.shape}"
+    )
+
+
+def _indices(what: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or (array.size and array.min() < 0):
+        raise ValueError(f"{what} must be class indices [N] from 0, got {array.dtype} of shape {array.shape}")
+    return array.astype(np.int64)
+
+
+def _labels(metric: str, encoded: Encoded, factor: str | None) -> tuple[np.ndarray, str]:
+    if factor is None and len(encoded.names) > 1:
+        raise Inapplicable(f"{metric}: say with factor= which of {list(encoded.names)} the label is")
+    name = factor or encoded.names[0]
+    if name not in encoded.names:
+        raise Inapplicable(f"{metric}: no factor {name!r} varies; there are {list(encoded.names)}")
+    return encoded.factors[:, encoded.names.index(name)], name
+
+
+def _types(metric: str, encoded: Encoded, sites: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Each point's type [N], several sites counted as one with the last fastest; and the names of the types."""
+    if missing := [name for name in sites if name not in encoded.sites]:
+        raise Inapplicable(f"{metric}: no site {missing[0]!r}; there are {list(encoded.sites)}")
+    chosen = sites or tuple(name for name, site in encoded.sites.items() if site.categorical)
+    if not chosen:
+        raise Inapplicable(f"{metric} needs a categorical site, and the sites are {list(encoded.sites)}")
+    shape = tuple(encoded.sites[name].mean.shape[1] for name in chosen)
+    classes = [encoded.sites[name].mean.argmax(1) for name in chosen]
+    names = tuple(" ".join(f"{s}={k}" for s, k in zip(chosen, index, strict=True)) for index in np.ndindex(*shape))
+    return np.ravel_multi_index(classes, shape), names
