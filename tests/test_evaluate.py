@@ -81,7 +81,7 @@ def test_traversal_rows_change_one_unit_and_start_from_the_posterior(tmp_path, m
     model, guide = vae_pair(head=head)
     data = dataset()
     sheets = []
-    monkeypatch.setattr(plots, "_save_sheet", lambda images, path, **labels: sheets.append((images, labels)))
+    monkeypatch.setattr(plots, "save_sheet", lambda images, path, **labels: sheets.append((images, labels)))
     evaluation = evaluate(model, guide, data)
     plots.traversals(model, guide, data, evaluation, tmp_path / "t.png")
     ((images, labels),) = sheets
