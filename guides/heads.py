@@ -1,11 +1,13 @@
 """Heads: a family of distributions for one site, as a map from raw numbers to a distribution.
 
 A head says how many numbers it needs and what they mean; where they come from is the guide's affair (a linear layer
-on a trunk's features, a table with a row per datapoint, a few steps of optimisation). All of them are reparameterised.
+on a trunk's features, a table with a row per datapoint, a few steps of optimisation). All of them but Exact, which is
+summed over, are reparameterised.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import pyro.distributions as dist
 import torch
@@ -22,7 +24,10 @@ class Head(nn.Module, ABC):
         num_raw: how many raw numbers parameterise one distribution.
         given: earlier sites that the head looks at, q(z | x, c), in the order in which they are concatenated.
         hidden: widths of ReLU layers of the head's own, between the features and the raw numbers.
+        learnt: whether raw numbers come from layers on the features; else they are the values of `given` themselves.
     """
+
+    learnt = True
 
     def __init__(self, size: int, num_raw: int, given: Sequence[str], hidden: Sequence[int]) -> None:
         super().__init__()
@@ -38,6 +43,10 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def forward(self, raw: Tensor) -> TorchDistribution:
         """Raw numbers [..., num_raw] to a distribution with batch shape [...] and event shape [size]."""
+
+    def infer(self) -> dict[str, Any]:
+        """What the head asks of whoever runs the guide: Pyro's `infer` of its site."""
+        return {}
 
 
 class MeanField(Head):
@@ -83,27 +92,155 @@ class Concrete(Head):
 
     def __init__(self, size: int, *, temperature: float, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
         super().__init__(size, size, given, hidden)
-        if size < 2:
-            raise ValueError(f"Concrete: a categorical needs at least 2 classes, got {size}")
-        if not 0 < temperature < float("inf"):
-            raise ValueError(f"Concrete: temperature must be positive and finite, got {temperature}")
-        self.register_buffer("temperature", torch.tensor(float(temperature)), persistent=False)
+        _check_classes("Concrete", size)
+        self.register_buffer("temperature", _temperature("Concrete", temperature), persistent=False)
 
     def forward(self, raw: Tensor) -> TorchDistribution:
         """Logits [..., size] to a point near a corner of the simplex."""
         return dist.RelaxedOneHotCategorical(self.temperature, logits=raw)
 
 
-class DirichletHead(Head):
-    """A Dirichlet over `size` classes, from softplus concentrations with a floor that keeps samples off the corners."""
+class StraightThrough(Head):
+    """A one-hot categorical whose draws are corners going forward and relaxed going backward (Jang 2017).
 
-    floor = 1e-3
+    Its probability is the categorical's mass at the corner, never the Concrete density, so its KL from a categorical
+    or relaxed prior is that of the categoricals. Under Pyro's own ELBOs the prior has to be a OneHotCategorical. The
+    gradient is biased, the less so the lower the temperature, and then the noisier.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, size: int, *, temperature: float, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, size, given, hidden)
+        _check_classes("StraightThrough", size)
+        self.register_buffer("temperature", _temperature("StraightThrough", temperature), persistent=False)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """Logits [..., size] to a corner of the simplex."""
+        return OneHotStraightThrough(self.temperature, logits=raw)
+
+
+class Exact(Head):
+    """A one-hot categorical that is summed over instead of drawn: exact, at K times the decoder's work.
+
+    The site says `enumerate: parallel`: the zoo's objectives and Pyro's `TraceEnum_ELBO` then run whatever comes after
+    it once per class, and weigh by q(c | x). Its KL is that of the categoricals. Several such sites multiply.
+    """
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
         super().__init__(size, size, given, hidden)
-        if size < 2:
-            raise ValueError(f"DirichletHead: a Dirichlet needs at least 2 classes, got {size}")
+        _check_classes("Exact", size)
 
     def forward(self, raw: Tensor) -> TorchDistribution:
-        """[..., size] to a Dirichlet with concentrations softplus(raw) + floor."""
-        return dist.Dirichlet(F.softplus(raw) + self.floor)
+        """Logits [..., size] to a categorical over the corners."""
+        return dist.OneHotCategorical(logits=raw)
+
+    def infer(self) -> dict[str, Any]:
+        """Asks to be enumerated."""
+        return {"enumerate": "parallel"}
+
+
+class DirichletHead(Head):
+    """A Dirichlet over `size` classes, from concentrations with a floor that keeps samples off the corners.
+
+    Args:
+        total: what the concentrations add up to, but for the floor; each is free when not given.
+    """
+
+    floor = 1e-3
+
+    def __init__(
+        self, size: int, *, total: float | None = None, given: Sequence[str] = (), hidden: Sequence[int] = ()
+    ) -> None:
+        super().__init__(size, size, given, hidden)
+        _check_classes("DirichletHead", size)
+        if total is not None and not 0 < total < float("inf"):
+            raise ValueError(f"DirichletHead: total must be positive and finite, got {total:g}")
+        self.total = total
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., size] to a Dirichlet with concentrations softplus(raw), or total softmax(raw), + floor."""
+        free = F.softplus(raw) if self.total is None else self.total * raw.softmax(-1)
+        return dist.Dirichlet(free + self.floor)
+
+
+class ConjugateDirichlet(Head):
+    """The exact posterior of a Dirichlet whose class was seen, Dirichlet(alpha 1 + y): it looks at y alone.
+
+    Args:
+        alpha: the prior's concentration.
+        given: the site of the class.
+    """
+
+    learnt = False
+
+    def __init__(self, size: int, *, alpha: float, given: Sequence[str] = ("y",)) -> None:
+        super().__init__(size, size, given, ())
+        _check_classes("ConjugateDirichlet", size)
+        if not 0 < alpha < float("inf"):
+            raise ValueError(f"ConjugateDirichlet: alpha must be positive and finite, got {alpha:g}")
+        self.alpha = alpha
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """One-hot classes [..., size] to the Dirichlet."""
+        return dist.Dirichlet(raw + self.alpha)
+
+
+class Predicted(Head):
+    """The class that the posterior of its probabilities predicts: y ~ Categorical(E_q[pi | x]), one-hot.
+
+    It is what pi ~ q(pi | x), y ~ Categorical(pi) leave of y once pi is integrated out, and has no layers of its own.
+    Objectives sum over it, as over `Exact`.
+
+    Args:
+        of: the earlier site whose mean this is.
+    """
+
+    learnt = False
+
+    def __init__(self, size: int, *, of: str) -> None:
+        super().__init__(size, size, (), ())
+        _check_classes("Predicted", size)
+        self.of = of
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """Class probabilities [..., size] to a one-hot categorical."""
+        return dist.OneHotCategorical(raw)
+
+    def infer(self) -> dict[str, Any]:
+        """Asks to be enumerated."""
+        return {"enumerate": "parallel"}
+
+
+class OneHotStraightThrough(dist.OneHotCategorical):  # type: ignore[misc]
+    """A one-hot categorical with draws that pass the gradient of relaxed ones; what `StraightThrough` gives."""
+
+    has_rsample = True
+
+    def __init__(self, temperature: Tensor, *, logits: Tensor, validate_args: bool | None = None) -> None:
+        self.temperature = temperature
+        super().__init__(logits=logits, validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "OneHotStraightThrough":
+        """The same in a larger batch."""
+        new = self._get_checked_instance(OneHotStraightThrough, _instance)
+        new.temperature = self.temperature
+        return super().expand(batch_shape, _instance=new)  # type: ignore[no-any-return]
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+        """Corners [*sample_shape, *batch, size], with the gradient of Concrete draws."""
+        relaxed = dist.RelaxedOneHotCategorical(self.temperature, logits=self.logits, validate_args=False)
+        soft: Tensor = relaxed.rsample(sample_shape)
+        corner = torch.zeros_like(soft).scatter_(-1, soft.argmax(-1, keepdim=True), 1.0)
+        return corner + (soft - soft.detach())  # the bracket is exactly 0, so the value is a corner to the last bit
+
+
+def _check_classes(head: str, size: int) -> None:
+    if size < 2:
+        raise ValueError(f"{head}: a categorical needs at least 2 classes, got {size}")
+
+
+def _temperature(head: str, temperature: float) -> Tensor:
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"{head}: temperature must be positive and finite, got {temperature}")
+    return torch.tensor(float(temperature))

@@ -1,4 +1,4 @@
-"""What makes an `nn.Module` a Pyro program here: parameters that SVI finds, and the plate over the data.
+"""What makes an `nn.Module` a Pyro program here: parameters that SVI finds, the plate over the data, and labels.
 
 Stories and guides do not import each other, so zoo/ and guides/ each hold this file; a test keeps the two the same.
 """
@@ -7,6 +7,8 @@ import itertools
 from typing import Any
 
 import pyro
+import torch
+from pyro.distributions.util import is_validation_enabled
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
@@ -62,3 +64,28 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
     if len(index) > num_data:
         raise ValueError(f"a batch of {len(index)} out of num_data = {num_data} datapoints: num_data is too small")
     return pyro.plate("data", num_data, subsample=index)
+
+
+def one_hot(y: Tensor, classes: int, like: Tensor) -> Tensor:
+    """Labels y [B], integers from 0, as rows of the identity, [B, classes], for a batch `like` of B datapoints.
+
+    Their range is looked at where Pyro's validation is on.
+
+    Raises:
+        TypeError: y holds no integers.
+        ValueError: y is not one label per datapoint, or one is out of range.
+    """
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"labels y must be integers from 0 to {classes - 1}, got {y.dtype}; for whole floats, y.long()")
+    if y.shape != like.shape[:1]:
+        raise ValueError(
+            f"labels y must hold one integer per datapoint, [{len(like)}], got shape {list(y.shape)}"
+            + ("; y.argmax(-1) makes labels of one-hot rows" if y.dim() == 2 else "")
+        )
+    if is_validation_enabled() and (wrong := (y < 0) | (y >= classes)).any():
+        at = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"labels y go from 0 to {classes - 1}, got {int(y[at])} for datapoint {at} of the batch; "
+            "number the classes anew, or build the pair for more of them; a batch without labels comes without y"
+        )
+    return torch.eye(classes, device=y.device)[y]

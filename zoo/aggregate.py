@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Independent, OneHotCategorical, RelaxedOneHotCategorical
 
 from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, log_marginals, log_weights, mmd
-from zoo.termwise import Site, family, known_sites, latent, num_data_of
+from zoo.termwise import Site, family, known_sites, latent, num_data_of, summed_out
 
 Groups = Sequence[Sequence[str]]
 
@@ -106,6 +106,8 @@ def aggregate_sites(guide_trace: Trace) -> dict[str, Site]:
         problem = None
         if site["infer"].get("is_auxiliary"):
             problem = "is an auxiliary one, which the model does not have"
+        elif summed_out(site):
+            problem = "is summed out, and q(z) needs draws: take Concrete or StraightThrough"
         elif frames.get("data") != -1:
             problem = "does not stand in the plate 'data' as its last dimension"
         elif site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):

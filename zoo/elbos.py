@@ -7,13 +7,15 @@ Every term is in nats per datapoint, signed, and maximised; the loss is minus th
 KL(q(z) || p(z)), of which A and i are the total correlation between and within groups, and ii the KL of each unit.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
+from torch.distributions import Independent
 
 from zoo.aggregate import (
     Groups,
@@ -44,6 +46,7 @@ __all__ = [
     "DIPVAEII",
     "ELBO",
     "HFVAE",
+    "NVAE",
     "AnchoredCorEx",
     "BetaTCVAE",
     "BetaVAE",
@@ -121,7 +124,8 @@ class Capacity(TermwiseELBO):
 
     Args:
         gamma: how firmly; one, or one per latent site, or per sum of sites, as in {"z": 30.0, "c1+c2": 30.0}.
-        capacity: C in nats; as gamma. A categorical holds log K at most, several their sum; a larger C counts as that.
+        capacity: C in nats; as gamma. A categorical holds log K at most, several their sum; a larger C counts as that,
+            which is said once, as a UserWarning.
 
     Raises:
         ValueError: a value is negative or not finite, or the keys do not name each latent site once.
@@ -141,8 +145,27 @@ class Capacity(TermwiseELBO):
         num_particles: int = 1,
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
+        self._ceilings: dict[str, float] = {}
+        self._said = False
         self.gamma = gamma
         self.capacity = capacity
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "capacity" and not self._said:
+            self._asked = value if isinstance(value, Mapping) else {}
+            self._say_what_is_too_much()
+
+    def _say_what_is_too_much(self) -> None:
+        for key, ceiling in self._ceilings.items():
+            asked = self._asked.get(key)
+            if isinstance(asked, (int, float)) and asked > ceiling and not self._said:
+                self._said = True
+                warnings.warn(
+                    f"Capacity: {asked:.4g} nats are asked of {key}, which holds {ceiling:.4g} at most (log K): it "
+                    "counts as that, from here on",
+                    stacklevel=3,
+                )
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """log p of each observed site, and -gamma |KL - C| of the whole, or of each site or sum of sites."""
@@ -157,8 +180,9 @@ class Capacity(TermwiseELBO):
         terms = reconstruction(model_trace)
         for key, names in zip(gamma, partition([key.split("+") for key in gamma], list(sites)), strict=True):
             kl = torch.stack([sites[name]["nats"].sum() for name in names]).sum()
-            ceiling = sum(log_classes(sites[name]) for name in names)
+            ceiling = self._ceilings[key] = sum(log_classes(sites[name]) for name in names)
             terms[f"-gamma |KL({key}) - C|"] = -gamma[key] * (kl - capacity[key].clamp(max=ceiling)).abs()
+        self._say_what_is_too_much()
         return terms
 
 
@@ -380,6 +404,8 @@ class Decomposition(TermwiseELBO):
     Args:
         alpha, beta: the weights.
         divergence: "kl", KL(p(z) || q(z)), as for the pinwheel; "mmd-marginal", as for Fashion-MNIST; or "mmd-joint".
+        log_p: "once", as the paper means it, or "per-unit", as its code has it for a prior that couples its D units: by
+            a broadcast the sampled KL becomes log q - D log p, which draws encodings to the prior's modes.
 
     Raises:
         ValueError: a prior cannot be sampled, or the posterior not be scored at a draw of it.
@@ -396,12 +422,15 @@ class Decomposition(TermwiseELBO):
         alpha: float,
         beta: float,
         divergence: Literal["kl", "mmd-marginal", "mmd-joint"],
+        log_p: Literal["once", "per-unit"] = "once",
         kl: KL = "closed",
         num_particles: int = 1,
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
         check_divergence(divergence)
-        self.alpha, self.beta, self.divergence = alpha, beta, divergence
+        if log_p not in ("once", "per-unit"):
+            raise ValueError(f"log_p must be 'once' or 'per-unit', got {log_p!r}")
+        self.alpha, self.beta, self.divergence, self.log_p = alpha, beta, divergence, log_p
 
     def messengers(self) -> Sequence[Messenger]:
         """beta on the latent sites, what draws from their priors, and what scores the draws."""
@@ -413,7 +442,10 @@ class Decomposition(TermwiseELBO):
             name, divergence = "KL(p || q)", prior_kl(model_trace, guide_trace)
         else:
             name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, mmd_kernel(self.divergence))
-        return elbo_terms(model_trace, guide_trace) | {f"-{name}": -self.alpha * divergence}
+        terms = elbo_terms(model_trace, guide_trace) | {f"-{name}": -self.alpha * divergence}
+        if self.log_p == "per-unit":
+            terms |= {f"(D - 1) log p({site})": self.beta * more for site, more in recounted(model_trace).items()}
+        return terms
 
 
 class InfoVAE(TermwiseELBO):
@@ -603,6 +635,68 @@ class FactorVAE(TermwiseELBO):
         return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * self.log_ratio(z).mean()}
 
 
+class NVAE(TermwiseELBO):
+    """N-VAE: E_q[log p(x | y, z)] - KL(q(z_s | x) || p) - beta_c KL(q(z_c | x) || p) + log q(y | x).
+
+    Equation (7) of Antorán & Miguel 2019, https://arxiv.org/abs/1901.09415; with beta_c = 1 their (6). q(y | x) is the
+    mean of the Dirichlet q(pi | x). Their (3), a bound on log p(x, y), is the plain `ELBO` of the story, since
+    p(pi) p(y | pi) = p(pi | y) p(y) by conjugacy. From it (6) takes -KL(q(pi | x) || p(pi | y)) + log p(y), which is
+    at most E_q[log pi_y] and so at most log q(y | x): (6) is never below (3), and no bound, whatever the paper says.
+    It exceeds log p(x, y) by as much as -log p(y) where q(y | x) is sure of y.
+
+    A batch without labels trains on every class, under a head for y that is summed out, with pi integrated out by
+    conjugacy: E_q(y | x)[log p(x | y, z)] - KL(z_s) - beta_c KL(z_c) - KL(q(y | x) || p(y)), where p(y) is the mean of
+    p(pi). That is a bound on log p(x) for beta_c >= 1.
+
+    Args:
+        beta_c: weight of the KL of z_c, all classes' blocks; the paper's is 2.
+        y, pi, z_c: the sites' names.
+
+    Raises:
+        ValueError: beta_c is negative or not finite, or a site is missing; or y is latent under a head that is not
+            summed out.
+    """
+
+    weights = "(1 + 3) + (2 + 4) of z_s + beta_c (2 + 4) of z_c, + log q(y | x)"
+
+    beta_c = Hyperparameter()
+
+    def __init__(
+        self,
+        *,
+        beta_c: float,
+        y: str = "y",
+        pi: str = "pi",
+        z_c: str = "z_c",
+        kl: KL = "closed",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+        self.beta_c, self.y, self.pi, self.z_c = beta_c, y, pi, z_c
+
+    def messengers(self) -> Sequence[Messenger]:
+        """beta_c on z_c, in both."""
+        return [ScaleSites({self.z_c: self.beta_c})]
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """The ELBO's, in which log q(y | x), or its KL, stands for p(y | pi) and the KL of pi."""
+        known_sites("NVAE", [self.pi, self.z_c], guide_trace)
+        terms = elbo_terms(model_trace, guide_trace)
+        del terms[f"-KL({self.pi})"]
+        if self.y in dict(latent(guide_trace)):
+            q, prior = guide_trace.nodes[self.y]["fn"].probs, model_trace.nodes[self.pi]["fn"].mean
+            del terms[f"-KL({self.y})"]
+            return terms | {f"-KL(q({self.y} | x) || p)": -(torch.xlogy(q, q) - torch.xlogy(q, prior)).sum(-1).mean()}
+        if self.y not in dict(observed(model_trace)):
+            raise ValueError(
+                f"NVAE: the story has no observed site {self.y!r}, and log q(y | x) needs the label: say which site it "
+                "is with y=, and hand batches of labels=True to fit"
+            )
+        del terms[f"log p({self.y})"]
+        mean, c_y = guide_trace.nodes[self.pi]["fn"].mean, model_trace.nodes[self.y]["value"]
+        return terms | {f"log q({self.y} | x)": (mean * c_y).sum(-1).log().mean()}
+
+
 # Terms that several objectives have.
 
 
@@ -625,6 +719,15 @@ def reconstruction(model_trace: Trace) -> dict[str, Tensor]:
 def elbo_terms(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
     """log p of each observed site and minus the KL of each latent one, each under its weight."""
     return reconstruction(model_trace) | {f"-KL({name})": -weighted(site) for name, site in latent(guide_trace)}
+
+
+def recounted(model_trace: Trace) -> dict[str, Tensor]:
+    """(D - 1) E[log p] of each latent site whose prior couples its D units; those of independent units count once."""
+    coupled = {name: s for name, s in latent(model_trace) if not isinstance(s["fn"], Independent)}
+    return {
+        name: (site["value"].shape[-1] - 1) * site["fn"].log_prob(site["value"]).mean()
+        for name, site in coupled.items()
+    }
 
 
 def dip_terms(cov: Tensor, lambda_od: Tensor, lambda_d: Tensor) -> dict[str, Tensor]:

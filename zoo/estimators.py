@@ -59,7 +59,8 @@ def sampled_kl(q: Any, p: Any, value: Tensor) -> Tensor:
     """
     if q.support.is_discrete != p.support.is_discrete:
         raise ValueError(
-            f"log q - log p would mix a mass with a density: q is {type(q).__name__}, p is {type(p).__name__}"
+            f"log q - log p would mix a mass with a density: q is {type(q).__name__}, p is {type(p).__name__}; take "
+            "kl='closed', which compares the categoricals, or a prior and a head that are both one-hot or both relaxed"
         )
     if _factorises(q) and _factorises(p):
         batch_dims = max(len(q.batch_shape), len(p.batch_shape))

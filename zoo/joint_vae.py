@@ -30,7 +30,8 @@ class JointVAE(nn.Module):
         decoder: codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters.
         z_dim: units of the style.
         c_dims: classes of each type.
-        temperature: of the relaxed types' prior.
+        temperature: of the relaxed types' prior; None for types that are one-hot, c ~ OneHotCategorical(uniform), as
+            enumeration and Pyro's own ELBOs need them with a head that is.
         likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
         num_data: how many datapoints there are in all; needed once batches come with their index.
 
@@ -41,7 +42,7 @@ class JointVAE(nn.Module):
 
     loc: Tensor
     scale: Tensor
-    temperature: Tensor
+    temperature: Tensor | None
 
     def __init__(
         self,
@@ -49,14 +50,14 @@ class JointVAE(nn.Module):
         *,
         z_dim: int,
         c_dims: Sequence[int],
-        temperature: float,
+        temperature: float | None,
         likelihood: Callable[[Tensor], TorchDistribution] = bernoulli,
         num_data: int | None = None,
     ) -> None:
         super().__init__()
         if not c_dims or min(c_dims) < 2:
             raise ValueError(f"c_dims: a type needs at least 2 classes, got {list(c_dims)}")
-        if not 0 < temperature < math.inf:
+        if temperature is not None and not 0 < temperature < math.inf:
             raise ValueError(f"temperature must be positive and finite, got {temperature:g}")
         self.decoder = decoder
         self.likelihood = likelihood
@@ -64,21 +65,27 @@ class JointVAE(nn.Module):
         self.types = {"c": c_dims[0]} if len(c_dims) == 1 else {f"c{i}": size for i, size in enumerate(c_dims, start=1)}
         self.register_buffer("loc", torch.zeros(z_dim), persistent=False)
         self.register_buffer("scale", torch.ones(z_dim), persistent=False)
-        self.register_buffer("temperature", torch.tensor(float(temperature)), persistent=False)
+        tensor = None if temperature is None else torch.tensor(float(temperature))
+        self.register_buffer("temperature", tensor, persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.Normal(self.loc, self.scale).to_event(1))
-            c = [
-                pyro.sample(name, dist.RelaxedOneHotCategorical(self.temperature, logits=self.loc.new_zeros(size)))
-                for name, size in self.types.items()
-            ]
+            c = [pyro.sample(name, self.prior_of_type(size)) for name, size in self.types.items()]
             pixels = self.likelihood(self.decoder(z, *c))
-            pixels = pixels.to_event(len(pixels.batch_shape) - (z.dim() - 1))
+            batch_dims = max(latent.dim() for latent in (z, *c)) - 1
+            pixels = pixels.to_event(len(pixels.batch_shape) - batch_dims)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)
+
+    def prior_of_type(self, size: int) -> TorchDistribution:
+        """The prior of a type of `size` classes: uniform."""
+        logits = self.loc.new_zeros(size)
+        if self.temperature is None:
+            return dist.OneHotCategorical(logits=logits)
+        return dist.RelaxedOneHotCategorical(self.temperature, logits=logits)
 
     def __getstate__(self) -> dict[str, Any]:
         return picklable_state(self)

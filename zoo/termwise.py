@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NoReturn
 
+import pyro
 import pyro.infer
 import torch
 from pyro import poutine
@@ -20,6 +21,8 @@ from torch import Tensor
 
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
+
+PLATES = 4  # that a pair may nest, particles included; sites that are summed out stand left of them
 
 Program = Callable[..., Any]
 Site = dict[str, Any]
@@ -115,7 +118,9 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     One pass runs the guide and replays the model, both under the messengers that the objective installs, reads
     reconstruction and KL off the traces, and adds up `terms`. The loss is minus their sum, in nats per datapoint:
-    it is Pyro's divided by the full size of the plate "data". Particles are one leading plate in one trace.
+    it is Pyro's divided by the full size of the plate "data". Particles are one leading plate in one trace. A site of
+    the guide that says `infer={"enumerate": "parallel"}` (the head Exact) is summed out: everything after it is run
+    once per class, and weighed by q(class | x).
 
     Works with `pyro.infer.SVI(model, guide, optim, loss=elbo)` and with `elbo(model, guide)` and a torch optimiser.
 
@@ -222,12 +227,14 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     def _guess_max_plate_nesting(self, model: Program, guide: Program, args: Any, kwargs: Any) -> None:
         # Pyro runs the pair for this; the first pass is to draw what every later one would on its seed.
-        with torch.random.fork_rng():
+        # Without validation, since it would score every site, and a corner has no Concrete density.
+        with torch.random.fork_rng(), pyro.validation_enabled(False):
             super()._guess_max_plate_nesting(model, guide, args, kwargs)
 
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
         for messenger in self.messengers():
             guide, model = messenger(guide), messenger(model)
+        guide = poutine.enum(guide, first_available_dim=-1 - PLATES)
         guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
         if is_validation_enabled():
             model = RefuseMisfits(guide_trace)(model)
@@ -235,27 +242,28 @@ class TermwiseELBO(pyro.infer.ELBO):
         guide_trace = prune_subsample_sites(guide_trace)
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
-            _check_pair(model_trace, guide_trace, self.max_plate_nesting)
+            _check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
         self._leave_nats(model_trace, guide_trace)
         return model_trace, guide_trace
 
     def _leave_nats(self, model_trace: Trace, guide_trace: Trace) -> None:
         """Writes the unweighted nats per datapoint on every site."""
         draws = num_data_of(model_trace) * self.num_particles
+        chances = _chances(guide_trace)
         for _, site in observed(model_trace):
             with _naming(site):
                 log_prob = site["fn"].log_prob(site["value"])
-            site["nats"] = _sum_to_units(log_prob.unsqueeze(-1), site).sum() / draws
+            site["nats"] = _sum_to_units(log_prob.unsqueeze(-1), site, chances).sum() / draws
         for name, site in latent(guide_trace):
-            if torch.is_grad_enabled() and not site["fn"].has_rsample:
+            if torch.is_grad_enabled() and not site["fn"].has_rsample and not summed_out(site):
                 raise ValueError(
                     f"site {name!r}: {family(site['fn'])} is not reparameterised, so no gradient would reach the "
-                    "guide; take a relaxed head such as Concrete, or observe the site"
+                    "guide; take a relaxed head such as Concrete, sum it out (Exact), or observe the site"
                 )
             prior = model_trace.nodes[name]["fn"] if name in model_trace else None
             with _naming(site):
                 kl = self._site_kl(site["fn"], prior, site["value"])
-            site["nats"] = _sum_to_units(kl, site) / draws
+            site["nats"] = _sum_to_units(kl, site, chances) / draws
 
     def _site_kl(self, q: Any, p: Any, value: Tensor) -> Tensor:
         """KL(q || p), [*batch, units]."""
@@ -310,8 +318,24 @@ def num_data_of(model_trace: Trace) -> int:
     raise ValueError("the model has no plate called 'data', so there is no datapoint to count nats by")
 
 
-def _sum_to_units(values: Tensor, site: Site) -> Tensor:
-    """Sums [*batch, units] over the batch under the site's mask and its scale without the objective's weight."""
+def summed_out(site: Site) -> bool:
+    """Whether a site of the guide has all of its values at once, instead of a draw."""
+    return site["infer"].get("_enumerate_dim") is not None
+
+
+def _chances(guide_trace: Trace) -> Tensor | None:
+    """q of every combination of the values that are summed out, [K, ..., *batch]; None where nothing is."""
+    log_q = [site["fn"].log_prob(site["value"]) for _, site in latent(guide_trace) if summed_out(site)]
+    return sum(log_q[1:], start=log_q[0]).exp() if log_q else None
+
+
+def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
+    """Sums [*batch, units] over the batch under the site's mask and its scale without the objective's weight.
+
+    What is summed out is weighed by its chances, which add up to 1 for values that do not depend on it.
+    """
+    if chances is not None:
+        values = values * chances.unsqueeze(-1)
     scale = site.get("unweighted_scale", site["scale"])
     mask = site["mask"]
     if isinstance(scale, Tensor) and scale.dim():
