@@ -158,7 +158,7 @@ def figure7(runs: Sequence[Run], path: Path, *, threshold: float = THRESHOLD, wi
 def _draw_units(axes: Axes, run: Run, threshold: float, window: int) -> None:
     found = [discovery.unit for discovery in order(run.history, threshold=threshold, window=window)]
     curves = {unit: smooth(kl, window) for unit, kl in run.history.kl.items()}
-    steps = run.history.steps[-len(next(iter(curves.values()))) :]
+    steps = smooth(run.history.steps, window)  # the middle of each window
     for unit in curves.keys() - set(found):
         axes.plot(steps, curves[unit], color=FAINT, linewidth=0.8)
     for place, unit in enumerate(found):
@@ -177,7 +177,7 @@ def _draw_sums(axes: Axes, run: Run, window: int) -> None:
         colour = INK if place == 0 else COLOURS[place]
         named = group or "+".join(dict.fromkeys(unit.split("[")[0] for unit in run.history.kl))
         kl = smooth(run.history.of(named), window)
-        axes.plot(run.history.steps[-len(kl) :], kl, color=colour, linewidth=1.4, label=f"KL of {named}")
+        axes.plot(smooth(run.history.steps, window), kl, color=colour, linewidth=1.4, label=f"KL of {named}")
         if run.capacity:
             axes.plot(run.history.steps, run.capacity[group], ":", color=colour, label=f"its capacity, C of {named}")
     axes.legend(fontsize=7, frameon=False)
