@@ -179,7 +179,7 @@ def _run(
     resume: bool,
 ) -> None:
     """Shows what is trained, trains it, and shows what came out."""
-    first = split.train.batch(torch.arange(1))
+    first = split.train.batch(torch.arange(1), labels=experiment.labels)
     print(story.show(experiment.model, experiment.guide, first))
     print(f"{type(experiment.elbo).__name__}\n    {_first_line(type(experiment.elbo))}\n")
     evaluation = run.train(experiment, split, settings, folder, command=command, every=every, resume=resume)
@@ -208,7 +208,7 @@ def evaluate_(
     """Takes a run's ELBO on the test set apart, term by term, and scores its codes; writes metrics.json."""
     trained = open_run(folder, data_dir, download)
     settings, model, guide, data = trained.settings, trained.model, trained.guide, trained.data.test
-    _print(evaluate(model, guide, data))
+    _print(evaluate(model, guide, data, kl=trained.experiment.elbo.kl))
     size: int = len(data)
     how: Any = estimator  # decompose refuses what it does not know
     decomposed = decompose(
@@ -236,6 +236,7 @@ def reproduce(
     ),
     out: Annotated[Path, typer.Option(help="Where result and card go.")] = Path("results"),
     replace: Annotated[bool, typer.Option("--replace", help="Even where OUT holds a result of more.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="A folder in which to keep the best seed's weights.")] = None,
     table: Annotated[bool, typer.Option("--table", help="Only write the README's table from OUT.")] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; found when not given.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Trace and compile the step; slow to begin.")] = False,
@@ -244,9 +245,10 @@ def reproduce(
 ) -> None:
     """Tries for what a paper reports, over seeds, and writes down what came out beside it."""
     from zoo.lab.card import write_readme_table
-    from zoo.lab.reproduce import collect, draw, save, trials
+    from zoo.lab.reproduce import best, collect, draw, save, trials
     from zoo.lab.reproductions import REPRODUCTIONS
     from zoo.lab.trial import Budget, run_trials
+    from zoo.lab.weights import keep
 
     if table:
         write_readme_table(Path("README.md"), out)
@@ -276,9 +278,14 @@ def reproduce(
     )
     failures = run_trials([(wanted.variants[v], trial) for v, of_it in tried.items() for trial in of_it], jobs=jobs)
     command = f"python -m zoo reproduce {name} --budget {length} --seeds {count}"
+    command += f" --weights {weights}" if weights else ""
     result = collect(name, wanted, tried, command=command)
     result["pictures"] = draw(wanted, tried, name, out)
     written = save(result, out, replace=replace)
+    if weights:
+        chosen = best(wanted, tried, result)
+        about = {"command": command, "seed": chosen.seed, "chosen by": wanted.best, "figures": chosen.figures()}
+        print(f"kept {keep(name, chosen.open(), weights, about)}")
     print(written.read_text())
     print(f"wrote {written} and {written.with_suffix('.json')}")
     if failures:

@@ -73,6 +73,7 @@ class Reproduction:
         figures: what the figures are, by name.
         reported: the paper's values, by variant and figure.
         headline: the rows of the README's table: variant, figure.
+        best: the variant and the figure by which a seed is best, whose weights can be kept.
         seeds: how many, by budget.
         claims: of the paper.
         deviations: every known one.
@@ -85,6 +86,7 @@ class Reproduction:
     figures: Mapping[str, Figure]
     reported: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     headline: Sequence[tuple[str, str]] = ()
+    best: tuple[str, str] | None = None
     seeds: Mapping[Budget, int] = field(default_factory=lambda: {"full": 5, "short": 3})
     claims: Sequence[Claim] = ()
     deviations: Sequence[str] = ()
@@ -144,6 +146,21 @@ def collect(
         "deviations": list(reproduction.deviations),
         "pictures": {},
     }
+
+
+def best(reproduction: Reproduction, tried: Mapping[str, Sequence[Trial]], result: Mapping[str, Any]) -> Trial:
+    """The trial of the best seed.
+
+    Raises:
+        ValueError: the reproduction does not say which is best, or the figure does not.
+    """
+    if reproduction.best is None or not reproduction.figures[reproduction.best[1]].better:
+        raise ValueError(f"{result['name']}: no figure says which seed is best, so there are no weights to keep")
+    variant, figure = reproduction.best
+    sign = 1 if reproduction.figures[figure].better == "high" else -1
+    scores = {record["seed"]: sign * record["figures"][figure] for record in result["variants"][variant]}
+    seed = max(scores, key=scores.__getitem__)
+    return next(trial for trial in tried[variant] if trial.seed == seed)
 
 
 def draw(reproduction: Reproduction, tried: Mapping[str, Sequence[Trial]], name: str, out: Path) -> dict[str, str]:

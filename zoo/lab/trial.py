@@ -96,6 +96,11 @@ class Trial:
             run.train(experiment, split, settings, where, command=command, progress=self.progress, resume=begun)
         return open_run(folder, self.data_dir, self.download)
 
+    def figures(self) -> dict[str, float]:
+        """What a finished trial measured."""
+        record: dict[str, dict[str, float]] = json.loads((self.folder / FIGURES).read_text())
+        return record["figures"]
+
     def open(self, within: str = "") -> Trained:
         """A finished run of this trial."""
         return open_run(self.folder / within, self.data_dir, self.download)

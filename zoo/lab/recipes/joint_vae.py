@@ -12,6 +12,8 @@ What the text leaves open, or its code has otherwise, for all of them:
 - The code's capacity is that of step t at step t, ours that of step t - 1.
 """
 
+from typing import Any
+
 from guides import Amortized, Concrete, Exact, Head, MeanField, StraightThrough
 from zoo import JointVAE
 from zoo.elbos import Capacity, TermwiseELBO
@@ -57,7 +59,7 @@ def joint_vae(
     trunk, decoder = networks(data.train, z_dim + sum(sizes), network)
     num_data = len(data.train)
     model = JointVAE(decoder, z_dim=z_dim, c_dims=sizes, temperature=temperature, num_data=num_data)
-    heads = {name: _type_head(head, size, temperature) for name, size in model.types.items()}
+    heads: dict[str, Any] = {name: _type_head(head, size, temperature) for name, size in model.types.items()}
     guide = Amortized(trunk, num_data=num_data, z=MeanField(z_dim), **heads)
     c = "+".join(heads)
     elbo = Capacity(gamma={"z": gamma_z, c: gamma_c}, capacity={"z": 0.0, c: 0.0})
@@ -107,7 +109,14 @@ def joint_vae_chairs(
 
 
 def joint_vae_procedural_chairs(
-    data: Split, *, z_dim: int = 10, types: str = "4", gamma: float = 100.0, c_z: float = 15.0, steps: int = 20_000
+    data: Split,
+    *,
+    z_dim: int = 10,
+    types: str = "4",
+    gamma: float = 100.0,
+    c_z: float = 15.0,
+    over: int = 6_000,
+    steps: int = 8_000,
 ) -> Experiment:
     """Joint-VAE on chairs that this project renders: no paper's settings, but Chairs' for four types and fewer steps.
 
@@ -117,7 +126,8 @@ def joint_vae_procedural_chairs(
         types: classes of each type.
         gamma: how firmly both capacities are held.
         c_z: the style's capacity in the end, nats.
-        steps: how long; the capacities grow over three quarters of it.
+        over: steps in which the capacities grow.
+        steps: how long.
     """
     return joint_vae(
         data,
@@ -126,7 +136,7 @@ def joint_vae_procedural_chairs(
         gamma_z=gamma,
         gamma_c=gamma,
         c_z=c_z,
-        over=3 * steps // 4,
+        over=over,
         lr=5e-4,
         steps=steps,
     )
@@ -142,7 +152,9 @@ def joint_vae_celeba(data: Split, *, steps: int = 254_300) -> Experiment:
     return joint_vae(data, z_dim=32, gamma_z=100.0, gamma_c=100.0, c_z=50.0, c_c=10.0, over=100_000, steps=steps)
 
 
-def joint_vae_digits(data: Split, *, c_z: float = 4.0, head: str = "concrete", steps: int = 6_000) -> Experiment:
+def joint_vae_digits(
+    data: Split, *, c_z: float = 4.0, over: int = 3_000, head: str = "concrete", steps: int = 6_000
+) -> Experiment:
     """Joint-VAE on scikit-learn's digits, in a minute: no paper's settings, but MNIST's cut to the set's size.
 
     Dense layers, since the images have 8 x 8 pixels, and capacities that grow over half the run.
@@ -150,10 +162,11 @@ def joint_vae_digits(data: Split, *, c_z: float = 4.0, head: str = "concrete", s
     Args:
         data: images.
         c_z: the style's capacity in the end, nats.
+        over: steps in which the capacities grow.
         head: of the type.
         steps: how long.
     """
-    return joint_vae(data, c_z=c_z, head=head, over=steps // 2, network="mlp", lr=1e-3, steps=steps)
+    return joint_vae(data, c_z=c_z, head=head, over=over, network="mlp", lr=1e-3, steps=steps)
 
 
 def _sizes(types: str) -> list[int]:
