@@ -115,6 +115,7 @@ def joint_vae_procedural_chairs(
     types: str = "4",
     gamma: float = 100.0,
     c_z: float = 15.0,
+    c_c: float = 1.38,
     over: int = 6_000,
     steps: int = 8_000,
 ) -> Experiment:
@@ -125,7 +126,7 @@ def joint_vae_procedural_chairs(
         z_dim: units of the style.
         types: classes of each type.
         gamma: how firmly both capacities are held.
-        c_z: the style's capacity in the end, nats.
+        c_z, c_c: the capacities in the end, nats; four types hold log 4 = 1.386.
         over: steps in which the capacities grow.
         steps: how long.
     """
@@ -136,6 +137,7 @@ def joint_vae_procedural_chairs(
         gamma_z=gamma,
         gamma_c=gamma,
         c_z=c_z,
+        c_c=c_c,
         over=over,
         lr=5e-4,
         steps=steps,
@@ -153,7 +155,7 @@ def joint_vae_celeba(data: Split, *, steps: int = 254_300) -> Experiment:
 
 
 def joint_vae_digits(
-    data: Split, *, c_z: float = 4.0, over: int = 3_000, head: str = "concrete", steps: int = 6_000
+    data: Split, *, c_z: float = 4.0, c_c: float = 2.3, over: int = 3_000, head: str = "concrete", steps: int = 6_000
 ) -> Experiment:
     """Joint-VAE on scikit-learn's digits, in a minute: no paper's settings, but MNIST's cut to the set's size.
 
@@ -161,12 +163,12 @@ def joint_vae_digits(
 
     Args:
         data: images.
-        c_z: the style's capacity in the end, nats.
+        c_z, c_c: the capacities in the end, nats; ten types hold log 10 = 2.303.
         over: steps in which the capacities grow.
         head: of the type.
         steps: how long.
     """
-    return joint_vae(data, c_z=c_z, head=head, over=over, network="mlp", lr=1e-3, steps=steps)
+    return joint_vae(data, c_z=c_z, c_c=c_c, head=head, over=over, network="mlp", lr=1e-3, steps=steps)
 
 
 def _sizes(types: str) -> list[int]:
