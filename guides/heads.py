@@ -143,20 +143,29 @@ class Exact(Head):
 class DirichletHead(Head):
     """A Dirichlet over `size` classes, from concentrations with a floor that keeps samples off the corners.
 
+    With total = 1 and the prior's concentration for a floor it holds the posterior of a prior Dirichlet(alpha 1) and
+    one class that was seen, Dirichlet(alpha 1 + y), and what lies between two classes.
+
     Args:
-        total: what the concentrations add up to, but for the floor; each is free when not given.
+        total: what the concentrations above the floor add up to; each is free when not given.
+        floor: the least concentration.
     """
 
-    floor = 1e-3
-
     def __init__(
-        self, size: int, *, total: float | None = None, given: Sequence[str] = (), hidden: Sequence[int] = ()
+        self,
+        size: int,
+        *,
+        total: float | None = None,
+        floor: float = 1e-3,
+        given: Sequence[str] = (),
+        hidden: Sequence[int] = (),
     ) -> None:
         super().__init__(size, size, given, hidden)
         _check_classes("DirichletHead", size)
-        if total is not None and not 0 < total < float("inf"):
-            raise ValueError(f"DirichletHead: total must be positive and finite, got {total:g}")
-        self.total = total
+        for what, value in (("total", total), ("floor", floor)):
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"DirichletHead: {what} must be positive and finite, got {value:g}")
+        self.total, self.floor = total, floor
 
     def forward(self, raw: Tensor) -> TorchDistribution:
         """[..., size] to a Dirichlet with concentrations softplus(raw), or total softmax(raw), + floor."""

@@ -1,0 +1,175 @@
+"""N-VAE: factors of variation of one class apart from those that all classes share; and the conditional VAE.
+
+Antorán & Miguel 2019, Disentangling and Learning Robust Representations with Natural Clustering,
+https://arxiv.org/abs/1901.09415. Sohn, Lee & Yan 2015, Learning Structured Output Representation using Deep
+Conditional Generative Models, NIPS.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from zoo.likelihoods import bernoulli, check_data
+from zoo.program import data_plate, one_hot, picklable_state, register
+
+
+class NaturalClustering(nn.Module):
+    """What varies within a class, and what all classes share (Antorán & Miguel 2019, arXiv:1901.09415).
+
+        pi ~ Dirichlet(alpha 1)               how probable each class is    [B, L]
+        y ~ OneHotCategorical(pi)             class, c_y of the paper       [B, L]
+        z_c ~ Normal(0, I)                    within each class, by class   [B, L c_dim]
+        z_s ~ Normal(0, I)                    shared                        [B, s_dim]
+        z_cy = vec(y * [1, z_c1 ... z_cL])    the class and its own z_c     [B, L (1 + c_dim)]
+        x ~ Bernoulli(decoder(z_cy, z_s))     pixels                        [B, C, H, W]
+
+    Of z_cy's L rows all but the class's are zero. Its first column is y itself, a bias of the class's own in the
+    decoder's first layer; bias=False leaves it out, as the paper's appendix B does.
+
+    With labels y is observed; without them it is latent, and the guide says which class it takes x for.
+
+    Args:
+        decoder: z_cy [..., L (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's parameters.
+        classes: L.
+        c_dim: units of each class's own.
+        s_dim: shared units.
+        alpha: the prior's concentration, alpha_p of the paper.
+        bias: whether z_cy tells the class beside the class's z_c.
+        likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
+        num_data: how many datapoints there are in all; needed once batches come with their index.
+
+    Raises:
+        TypeError, ValueError: sizes or an alpha that make no sense; and as `zoo.likelihoods.check_data`,
+            `zoo.program.one_hot` and `zoo.program.data_plate` do.
+    """
+
+    loc_c: Tensor
+    loc_s: Tensor
+    alpha: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        classes: int,
+        c_dim: int,
+        s_dim: int,
+        alpha: float = 1.0,
+        bias: bool = True,
+        likelihood: Callable[[Tensor], TorchDistribution] = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        if classes < 2 or c_dim < 1 or s_dim < 1:
+            raise ValueError(
+                f"at least 2 classes and a unit of each kind are needed, got classes = {classes}, c_dim = {c_dim}, "
+                f"s_dim = {s_dim}"
+            )
+        if not 0 < alpha < float("inf"):
+            raise ValueError(f"alpha must be positive and finite, got {alpha:g}")
+        self.decoder = decoder
+        self.classes, self.c_dim, self.s_dim, self.bias = classes, c_dim, s_dim, bias
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.register_buffer("loc_c", torch.zeros(classes * c_dim), persistent=False)
+        self.register_buffer("loc_s", torch.zeros(s_dim), persistent=False)
+        self.register_buffer("alpha", torch.full((classes,), float(alpha)), persistent=False)
+
+    def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, C, H, W] with labels y [B], or draws from the prior; gives x."""
+        register(self)
+        c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
+        with data_plate(x if x is not None else y, index, self.num_data):
+            pi = pyro.sample("pi", dist.Dirichlet(self.alpha))
+            c_y = pyro.sample("y", dist.OneHotCategorical(pi), obs=c_y)
+            z_c = pyro.sample("z_c", dist.Normal(self.loc_c, 1.0).to_event(1))
+            z_s = pyro.sample("z_s", dist.Normal(self.loc_s, 1.0).to_event(1))
+            z_cy = pyro.deterministic("z_cy", self.mask(c_y, z_c), event_dim=1)
+            z_cy, z_s = _side_by_side(z_cy, z_s)
+            pixels = self.likelihood(self.decoder(z_cy, z_s))
+            pixels = pixels.to_event(len(pixels.batch_shape) - (z_s.dim() - 1))
+            check_data(x, pixels)
+            return pyro.sample("x", pixels, obs=x)
+
+    def mask(self, y: Tensor, z_c: Tensor) -> Tensor:
+        """z_cy: one-hot y [..., L] and z_c [..., L c_dim] to vec(y * [1, z_c]), [..., L (1 + c_dim)]."""
+        rows = z_c.unflatten(-1, (self.classes, self.c_dim))
+        if self.bias:
+            rows = torch.cat([torch.ones_like(rows[..., :1]), rows], dim=-1)
+        return (y.unsqueeze(-1) * rows).flatten(-2)
+
+    def posterior(self, y: Tensor) -> dist.Dirichlet:
+        """p(pi | y) = Dirichlet(alpha 1 + y), by conjugacy, for one-hot y [..., L]; x tells nothing beyond y."""
+        return dist.Dirichlet(self.alpha + y)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
+
+
+class ConditionalVAE(nn.Module):
+    """A class and a code that knows nothing of it (Sohn et al. 2015), with z ~ Normal(0, I) whatever the class.
+
+        y ~ OneHotCategorical(1 / L)     class   [B, L]
+        z ~ Normal(0, I)                 code    [B, z_dim]
+        x ~ Bernoulli(decoder(z, y))     pixels  [B, C, H, W]
+
+    Args:
+        decoder: codes [..., z_dim] and classes [..., L], one argument each, to the likelihood's parameters.
+        classes: L.
+        z_dim: units of the code.
+        likelihood, num_data: as `NaturalClustering` takes them.
+
+    Raises:
+        TypeError, ValueError: as `NaturalClustering`.
+    """
+
+    loc: Tensor
+    uniform: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        classes: int,
+        z_dim: int,
+        likelihood: Callable[[Tensor], TorchDistribution] = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        if classes < 2 or z_dim < 1:
+            raise ValueError(
+                f"at least 2 classes and a unit of code are needed, got classes = {classes}, z_dim = {z_dim}"
+            )
+        self.decoder = decoder
+        self.classes = classes
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.register_buffer("loc", torch.zeros(z_dim), persistent=False)
+        self.register_buffer("uniform", torch.full((classes,), 1 / classes), persistent=False)
+
+    def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, C, H, W] with labels y [B], or draws from the prior; gives x."""
+        register(self)
+        c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
+        with data_plate(x if x is not None else y, index, self.num_data):
+            c_y = pyro.sample("y", dist.OneHotCategorical(self.uniform), obs=c_y)
+            z = pyro.sample("z", dist.Normal(self.loc, 1.0).to_event(1))
+            z, c_y = _side_by_side(z, c_y)
+            pixels = self.likelihood(self.decoder(z, c_y))
+            pixels = pixels.to_event(len(pixels.batch_shape) - (z.dim() - 1))
+            check_data(x, pixels)
+            return pyro.sample("x", pixels, obs=x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
+
+
+def _side_by_side(*latents: Tensor) -> list[Tensor]:
+    """The latents [..., size] with their leading dimensions, datapoints, particles, classes, expanded alike."""
+    batch = torch.broadcast_shapes(*(latent.shape[:-1] for latent in latents))
+    return [latent.expand(*batch, latent.shape[-1]) for latent in latents]
