@@ -1,7 +1,7 @@
 """What a trained pair is worth, on every datapoint of a set."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pyro
 import torch
@@ -34,13 +34,23 @@ class Evaluation:
         return sum(self.reconstruction.values()) - sum(kl.sum().item() for kl in self.kl.values())
 
 
-def evaluate(model: nn.Module, guide: nn.Module, data: Dataset, *, batch_size: int = 500, seed: int = 0) -> Evaluation:
+def evaluate(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    *,
+    labels: bool = False,
+    kl: Literal["closed", "sampled"] = "closed",
+    batch_size: int = 500,
+    seed: int = 0,
+) -> Evaluation:
     """Runs the pair once over all of `data`, in evaluation mode, with one draw per datapoint from `seed`.
 
-    The random state and the modules' modes are left as they were.
+    With `labels` the pair sees them, as (x, y). The KL is as `TermwiseELBO` takes it: "sampled" for a prior, such as a
+    mixture, from which there is none in closed form. The random state and the modules' modes are left as they were.
     """
     device = _device(model)
-    elbo = ELBO()
+    elbo = ELBO(kl=kl)
     sums: dict[str, Tensor] = {}
     modes = model.training, guide.training
     model.eval()
@@ -48,7 +58,7 @@ def evaluate(model: nn.Module, guide: nn.Module, data: Dataset, *, batch_size: i
     random_states = torch.random.fork_rng([device] if device.type == "cuda" else [])
     with random_states, torch.no_grad(), poutine.block(), OwnParameters():
         torch.manual_seed(seed)
-        for batch in data.in_order(batch_size, device=device):
+        for batch in data.in_order(batch_size, labels=labels, device=device):
             # Without its index a batch stands for itself, so that the test set may have another size.
             args, _ = arguments(batch)
             elbo.loss(model, guide, *args)
@@ -65,15 +75,16 @@ def evaluate(model: nn.Module, guide: nn.Module, data: Dataset, *, batch_size: i
     )
 
 
-def posterior_means(guide: nn.Module, x: Tensor) -> dict[str, Tensor]:
+def posterior_means(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
     """The centre of q(site | x) for each latent site: its mean, or the class probabilities of a categorical."""
-    return {name: fn.probs if "OneHot" in family(fn) else fn.mean for name, fn in posteriors(guide, x).items()}
+    return {name: fn.probs if "OneHot" in family(fn) else fn.mean for name, fn in posteriors(guide, x, y).items()}
 
 
-def posteriors(guide: nn.Module, x: Tensor) -> dict[str, Any]:
-    """q(site | x) for each latent site, as the distributions that a guide's trace holds."""
+def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Any]:
+    """q(site | x) for each latent site, or q(site | x, y), as the distributions that a guide's trace holds."""
+    args = (x,) if y is None else (x, y)
     with torch.no_grad(), poutine.block(), OwnParameters():
-        trace = poutine.trace(guide).get_trace(x)
+        trace = poutine.trace(guide).get_trace(*args)
     return {name: site["fn"] for name, site in trace.nodes.items() if site["type"] == "sample" and name != "data"}
 
 

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -193,13 +194,16 @@ def train(
         raise OSError("; ".join(filter(None, [f"the run was cut short: {error}", rest]))) from error
     _save_weights(experiment, folder / "weights.safetensors")
     model, guide = experiment.model.eval(), experiment.guide.eval()
-    evaluation = evaluate(model, guide, data.test)
-    plots.reconstructions(model, guide, data.test, folder / "reconstructions.png")
-    plots.traversals(model, guide, data.test, evaluation, folder / "traversals.png")
-    plots.samples(model, folder / "samples.png")
+    evaluation = evaluate(model, guide, data.test, labels=experiment.labels, kl=experiment.elbo.kl)
+    if experiment.pictures:
+        experiment.pictures(model, guide, data.test, evaluation, folder)
+    else:
+        plots.reconstructions(model, guide, data.test, folder / "reconstructions.png")
+        plots.traversals(model, guide, data.test, evaluation, folder / "traversals.png")
+        plots.samples(model, folder / "samples.png")
     plots.kl_bars(evaluation, folder / "kl.png")
     _write_kl(evaluation, folder / "kl.csv")
-    shown = story.show(model, guide, data.test.batch(torch.arange(1), device=settings.device))
+    shown = story.show(model, guide, data.test.batch(torch.arange(1), labels=experiment.labels, device=settings.device))
     summary = _summary(experiment, data, settings, evaluation, shown, seconds, command)
     checkpoint.write(folder / "summary.md", summary.encode())
     return evaluation
@@ -211,7 +215,8 @@ def _train(
     """The steps that are left; gives the seconds of all of them."""
     model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
     about = {"settings": asdict(settings), "data": _fingerprint(data.train), "versions": _versions()}
-    first = next(iter(data.train.batches(settings.batch_size, seed=settings.seed, steps=1)))
+    draw = partial(experiment.batches, data.train, settings.batch_size, seed=settings.seed, labels=experiment.labels)
+    first = next(iter(draw(steps=1)))
     optimizer = experiment.optimizer(prepare(model, guide, elbo, first, settings.device), lr=settings.lr)
     start, before = 0, 0.0
     if resume and (folder / CHECKPOINT).is_file():
@@ -221,7 +226,7 @@ def _train(
         cut(folder, start)
     if start == settings.steps:
         return before
-    batches = data.train.batches(settings.batch_size, seed=settings.seed, start=start, steps=settings.steps)
+    batches = draw(start=start, steps=settings.steps)
     began = time.perf_counter()
     saved, saved_at = start, began
     with (

@@ -1,6 +1,6 @@
 """What a recipe makes, and the pairs and networks that several recipes share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import nn
 from guides import Amortized, MeanField
 from zoo import VAE
 from zoo.elbos import TermwiseELBO
-from zoo.lab.data import Dataset
+from zoo.lab.data import Batch, Dataset
 from zoo.lab.fit import adam
 from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 
@@ -23,6 +23,9 @@ class Experiment:
         model, guide, elbo: as `fit` takes them.
         steps, batch_size, lr, optimizer: as `fit` and the data take them.
         schedule: called after each step with the step and the objective; changes hyperparameters.
+        labels: whether the pair is handed labels, in training and on the test set.
+        batches: what is trained on, called as the default is; `labels` is among its arguments.
+        pictures: what draws this pair, from model, guide, data, evaluation and folder, where the usual ones do not fit.
     """
 
     model: nn.Module
@@ -33,6 +36,9 @@ class Experiment:
     lr: float = 1e-3
     optimizer: Callable[..., torch.optim.Optimizer] = adam
     schedule: Callable[[int, TermwiseELBO], None] | None = None
+    labels: bool = False
+    batches: Callable[..., Iterator[Batch]] = Dataset.batches
+    pictures: Callable[..., None] | None = None
 
 
 @dataclass(frozen=True)
