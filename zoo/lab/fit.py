@@ -136,7 +136,13 @@ def prepare(
 
 
 def ramp(step: int, start: float, end: float, *, over: int) -> float:
-    """The value at `step` of a line from `start` at step 0 to `end` at step `over`, constant from there."""
+    """The value at `step` of a line from `start` at step 0 to `end` at step `over`, constant from there.
+
+    Raises:
+        ValueError: over is not positive.
+    """
+    if over < 1:
+        raise ValueError(f"ramp: over must be at least 1 step, got {over}")
     return start + (end - start) * min(step / over, 1.0)
 
 

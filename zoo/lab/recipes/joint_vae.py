@@ -62,11 +62,12 @@ def joint_vae(
     heads: dict[str, Any] = {name: _type_head(head, size, temperature) for name, size in model.types.items()}
     guide = Amortized(trunk, num_data=num_data, z=MeanField(z_dim), **heads)
     c = "+".join(heads)
-    elbo = Capacity(gamma={"z": gamma_z, c: gamma_c}, capacity={"z": 0.0, c: 0.0})
+    elbo = Capacity(gamma={"z": gamma_z, c: gamma_c}, capacity={"z": c_z, c: c_c})
 
     def schedule(step: int, elbo: TermwiseELBO) -> None:
         elbo.capacity = {"z": ramp(step, 0.0, c_z, over=over), c: ramp(step, 0.0, c_c, over=over)}
 
+    schedule(0, elbo)
     return Experiment(model, guide, elbo, steps=steps, lr=lr, schedule=schedule)
 
 
