@@ -292,6 +292,38 @@ def reproduce(
         raise ValueError(f"{len(failures)} trials failed:\n" + "\n".join(failures))
 
 
+@app.command()
+def traverse(
+    folder: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    site: Annotated[str | None, typer.Option(help="This site alone.")] = None,
+    unit: Annotated[int | None, typer.Option(help="This unit of it alone.")] = None,
+    datapoint: Annotated[int | None, typer.Option(help="Of the test set, to start from; the first one.")] = None,
+    prior: Annotated[int | None, typer.Option(help="Start from a draw of the prior, with this seed.")] = None,
+    values: Annotated[str, typer.Option(help="wide: -3 to 3; quantiles: a normal's 0.05 to 0.95.")] = "wide",
+    beside: Annotated[Path | None, typer.Option(help="Another run's folder, to be shown next to this one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to; RUN/traverse when not given.")] = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+) -> None:
+    """What a run's latents mean: sheets of images with one latent changed at a time, and a film of them."""
+    from zoo.lab.traverse import traverse as draw  # what nothing else here draws with
+
+    trained = open_run(folder, data_dir, download)
+    other = open_run(beside, data_dir, download) if beside else None
+    pictures = draw(
+        trained,
+        out or folder / "traverse",
+        site=site,
+        unit=unit,
+        datapoint=datapoint,
+        prior=prior,
+        values=values,
+        beside=other,
+    )
+    for path, what in pictures:
+        print(f"{path}  {what}")
+
+
 @app.command("metrics")
 def metrics_(
     check: Annotated[bool, typer.Option("--self-check", help="Measure codes whose scores are known.")] = False,

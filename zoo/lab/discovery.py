@@ -105,12 +105,13 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarray]:
     """The capacity that each step [R] was held at, nats, by site or sum of sites; empty if the objective has none.
 
-    A categorical holds log K at most, and a capacity beyond counts as that, as the objective has it. The objective is
-    left as it was.
+    One C for the whole KL goes by the sum of all sites. A categorical holds log K at most, and a capacity beyond counts
+    as that, as the objective has it. The objective is left as it was.
     """
     elbo, schedule = experiment.elbo, experiment.schedule
     if not hasattr(elbo, "capacity"):
         return {}
+    whole = "+".join([*Sites.of(experiment.model).units, *Sites.of(experiment.model).classes])
     classes = Sites.of(experiment.model).classes
     state, found = dict(elbo.state_dict()), []
     try:
@@ -118,7 +119,7 @@ def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarra
             if schedule:
                 schedule(step - 1, elbo)  # it is called after a step, for the next one
             now = elbo.capacity
-            found.append({k: float(v) for k, v in now.items()} if isinstance(now, Mapping) else {"": float(now)})
+            found.append({k: float(v) for k, v in now.items()} if isinstance(now, Mapping) else {whole: float(now)})
     finally:
         elbo.load_state_dict(state)
     ceilings = {key: sum(math.log(classes.get(s, math.inf)) for s in key.split("+")) for key in found[0]}
@@ -175,11 +176,10 @@ def _draw_sums(axes: Axes, run: Run, window: int) -> None:
     groups = list(run.capacity) or list(dict.fromkeys(unit.split("[")[0] for unit in run.history.kl))
     for place, group in enumerate(groups):
         colour = INK if place == 0 else COLOURS[place]
-        named = group or "+".join(dict.fromkeys(unit.split("[")[0] for unit in run.history.kl))
-        kl = smooth(run.history.of(named), window)
-        axes.plot(smooth(run.history.steps, window), kl, color=colour, linewidth=1.4, label=f"KL of {named}")
+        kl = smooth(run.history.of(group), window)
+        axes.plot(smooth(run.history.steps, window), kl, color=colour, linewidth=1.4, label=f"KL of {group}")
         if run.capacity:
-            axes.plot(run.history.steps, run.capacity[group], ":", color=colour, label=f"its capacity, C of {named}")
+            axes.plot(run.history.steps, run.capacity[group], ":", color=colour, label=f"its capacity, C of {group}")
     axes.legend(fontsize=7, frameon=False)
 
 

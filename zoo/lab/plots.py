@@ -22,6 +22,7 @@ from zoo.lab.sweep import Sites, inferred, ranked, sweep, wide
 INK = "#1b4f72"  # one dark blue, which prints as dark grey
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 FAINT = "#b0b0b0"
+CELL = 0.55  # inches of an image on a sheet
 
 
 def reconstructions(model: nn.Module, guide: nn.Module, data: Dataset, path: Path, *, num: int = 12) -> None:
@@ -86,7 +87,26 @@ def save_sheet(
     column_labels: Sequence[str] = (),
 ) -> None:
     """Images [rows, columns, C, H, W] on one sheet, dark on light as they are in the data."""
-    _sheet(_mosaic(images), images, title, row_labels, column_labels).savefig(path, bbox_inches="tight")
+    canvas = figure(*_inches(images))
+    draw_sheet(canvas.add_subplot(), images, title, row_labels, column_labels)
+    canvas.savefig(path, bbox_inches="tight")
+
+
+def save_sheets(
+    sheets: Sequence[Tensor],
+    path: Path,
+    *,
+    titles: Sequence[str],
+    row_labels: Sequence[Sequence[str]],
+    column_labels: Sequence[str] = (),
+) -> None:
+    """Several sheets of one size side by side, [rows, columns, C, H, W] each."""
+    width, height = _inches(sheets[0])
+    canvas = figure(width * len(sheets), height)
+    grid = canvas.subplots(1, len(sheets), squeeze=False)[0]
+    for axes, images, title, labels in zip(grid, sheets, titles, row_labels, strict=True):
+        draw_sheet(axes, images, title, labels, column_labels)
+    canvas.savefig(path, bbox_inches="tight")
 
 
 def save_film(
@@ -99,8 +119,9 @@ def save_film(
     milliseconds: int = 120,
 ) -> None:
     """Sheets [frames, rows, columns, C, H, W] as a GIF that runs there and back without end."""
-    canvas = _sheet(_mosaic(frames[0]), frames[0], titles[0], row_labels, column_labels)
-    axes = canvas.axes[0]
+    canvas = figure(*_inches(frames[0]))
+    axes = canvas.add_subplot()
+    draw_sheet(axes, frames[0], titles[0], row_labels, column_labels)
     pictures = []
     for images, title in zip(frames, titles, strict=True):
         axes.images[0].set_data(_mosaic(images))
@@ -129,6 +150,20 @@ def save_table(
     canvas.savefig(path, bbox_inches="tight")
 
 
+def draw_sheet(
+    axes: Axes, images: Tensor, title: str, row_labels: Sequence[str] = (), column_labels: Sequence[str] = ()
+) -> None:
+    """Images [rows, columns, C, H, W] and what they are called."""
+    rows, columns, _, height, width = images.shape
+    gap = _gap(height)
+    axes.imshow(_mosaic(images), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_yticks([r * (height + gap) + height / 2 for r in range(rows if row_labels else 0)], row_labels)
+    axes.set_xticks([c * (width + gap) + width / 2 for c in range(columns if column_labels else 0)], column_labels)
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=9, loc="left")
+
+
 def figure(width: float, height: float) -> Figure:
     """An empty one, in inches."""
     empty = Figure(figsize=(width, height), dpi=110, layout="constrained")
@@ -148,20 +183,9 @@ def device(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def _sheet(
-    mosaic: np.ndarray, images: Tensor, title: str, row_labels: Sequence[str], column_labels: Sequence[str]
-) -> Figure:
-    rows, columns, _, height, width = images.shape
-    gap, cell = _gap(height), 0.55
-    canvas = figure(columns * cell + 1.6, rows * cell + 0.7)
-    axes = canvas.add_subplot()
-    axes.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_yticks([r * (height + gap) + height / 2 for r in range(rows if row_labels else 0)], row_labels)
-    axes.set_xticks([c * (width + gap) + width / 2 for c in range(columns if column_labels else 0)], column_labels)
-    axes.tick_params(length=0, labelsize=8)
-    axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=9, loc="left")
-    return canvas
+def _inches(images: Tensor) -> tuple[float, float]:
+    rows, columns = images.shape[:2]
+    return columns * CELL + 1.6, rows * CELL + 0.7
 
 
 def _mosaic(images: Tensor) -> np.ndarray:
