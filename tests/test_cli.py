@@ -50,7 +50,7 @@ def finished(tmp_path_factory):
     """A short run of the default recipe."""
     cwd = tmp_path_factory.mktemp("cwd")
     done = zoo("train", "--steps", "150", "--seed", "3", cwd=cwd)
-    return cwd / "runs" / "vae-digits", done.stdout
+    return cwd / "runs" / "joint-vae-digits", done.stdout
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -74,7 +74,7 @@ def test_a_run_leaves_everything(finished):
     }
     settings = json.loads((folder / "settings.json").read_text())
     assert {key: settings[key] for key in ("recipe", "data", "steps", "batch_size", "seed")} == {
-        "recipe": "vae",
+        "recipe": "joint-vae/digits",
         "data": "digits",
         "steps": 150,
         "batch_size": 64,
@@ -94,7 +94,7 @@ def test_the_curve_has_every_step_and_its_terms_add_up(finished):
 
 def test_the_weights_rebuild_the_pair(finished):
     folder, _ = finished
-    experiment = RECIPES["vae"].build(load("digits"))
+    experiment = RECIPES["joint-vae/digits"].build(load("digits"))
     modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide}).float()
     before = experiment.model.decoder.layers[1].weight.clone()
     safetensors.torch.load_model(modules, str(folder / "weights.safetensors"))
@@ -104,7 +104,7 @@ def test_the_weights_rebuild_the_pair(finished):
 def test_the_summary_says_what_was_run_and_what_came_out(finished):
     folder, shown = finished
     summary = (folder / "summary.md").read_text()
-    kl = sum(float(row["kl_nats"]) for row in read(folder / "kl.csv"))
+    kl = sum(float(row["kl_nats"]) for row in read(folder / "kl.csv") if row["site"] == "z")
     assert f"| KL of z | {kl:.2f} |" in summary
     assert "python -m zoo train --steps 150 --seed 3" in summary
     assert "all 297 test datapoints" in summary
@@ -116,11 +116,11 @@ def test_the_same_seed_gives_the_same_run_and_a_used_folder_is_not_touched(finis
     folder, _ = finished
     cwd = folder.parents[1]
     zoo("train", "--steps", "150", "--seed", "3", cwd=cwd)
-    again = cwd / "runs" / "vae-digits-2"
+    again = cwd / "runs" / "joint-vae-digits-2"
     assert (again / "terms.csv").read_text() == (folder / "terms.csv").read_text()
     refused = zoo("train", "--steps", "5", "--out", str(again), cwd=cwd, code=1)
     assert re.fullmatch(
-        r"error: the folder .*vae-digits-2 is in use: name another one with --out, .*\n", refused.stderr
+        r"error: the folder .*joint-vae-digits-2 is in use: name another one with --out, .*\n", refused.stderr
     )
 
 
@@ -149,8 +149,8 @@ def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
         m[1]: float(m[2]) for m in re.finditer(r"^ *(1\+3|2|4|A|i|ELBO) .* (-?\d+\.\d{3}) ", printed, re.MULTILINE)
     }
     assert terms["ELBO"] == pytest.approx(terms["1+3"] - terms["2"] - terms["4"], abs=2e-3)
-    per_unit = [float(value) for value in re.findall(r"ii +KL\(q \|\| p\) of z\[\d\] +(-?\d+\.\d+)", printed)]
-    assert len(per_unit) == 10
+    per_unit = [float(value) for value in re.findall(r"ii +KL\(q \|\| p\) of (?:z\[\d\]|c) +(-?\d+\.\d+)", printed)]
+    assert len(per_unit) == 11
     assert terms["4"] == pytest.approx(terms["A"] + terms["i"] + sum(per_unit), abs=1e-2)
     scored = json.loads((folder / "metrics.json").read_text())
     assert "seed" in str(scored)
@@ -196,8 +196,8 @@ def test_list_and_story(run):
         (["train", "--set", "beta", "beta-vae"], r"write it as name=value"),
         (["train", "--set", "beta=high", "beta-vae"], r"beta is of type float"),
         (["train", "--set", "beta=-1", "beta-vae"], r"BetaVAE: beta must be finite and at least 0, got -1"),
-        (["train", "--set", "network=rnn"], r"network must be 'mlp' or 'conv', got 'rnn'"),
-        (["train", "--set", "network=conv"], r"no paper has a convolutional network for 8 pixels"),
+        (["train", "vae", "--set", "network=rnn"], r"network must be 'mlp' or 'conv', got 'rnn'"),
+        (["train", "vae", "--set", "network=conv"], r"no paper has a convolutional network for 8 pixels"),
         (["train", "--data-option", "size=32"], r"unknown option 'size'"),
         (["data", "--sheet", "digitz"], r"unknown data set 'digitz'; did you mean 'digits'"),
         (["evaluate", "."], r". holds no run: there is no settings.json in it"),
@@ -219,5 +219,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_curve(refused, tm
     said = refused("train", "--steps", "200", "--lr", "1e30")
     stopped = re.search(r"error: step (\d+): the loss is not finite: term .*site", said)
     assert stopped, said
-    rows = (tmp_path / "runs/vae-digits/terms.csv").read_text().splitlines()
+    rows = (tmp_path / "runs/joint-vae-digits/terms.csv").read_text().splitlines()
     assert len(rows) == 1 + int(stopped[1]) - 1
+
+
+def test_reproductions_are_listed_and_found(refused, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["zoo", "reproduce"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert not stopped.value.code
+    assert "joint-vae/mnist " in capsys.readouterr().out
+    assert "unknown reproduction 'joint-vae/mnits'; did you mean 'joint-vae/mnist'?" in refused(
+        "reproduce", "joint-vae/mnits"
+    )
+    assert "--budget must be full or short, got 'tiny'" in refused("reproduce", "joint-vae/mnist", "--budget", "tiny")
+
+
+def test_a_reproduction_says_which_data_is_missing(refused, tmp_path):
+    said = refused("reproduce", "joint-vae/mnist", "--seeds", "1", "--data-dir", str(tmp_path / "nowhere"))
+    assert re.match(r"failed: .*seed-0: data 'mnist': train-images-idx3-ubyte, .*--download", said)
+    assert "error: no trial of joint-vae/mnist is finished" in said

@@ -277,6 +277,8 @@ def reproduce(
         compile=compile,
     )
     failures = run_trials([(wanted.variants[v], trial) for v, of_it in tried.items() for trial in of_it], jobs=jobs)
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
     command = f"python -m zoo reproduce {name} --budget {length} --seeds {count}"
     command += f" --weights {weights}" if weights else ""
     result = collect(name, wanted, tried, command=command)
@@ -289,7 +291,7 @@ def reproduce(
     print(written.read_text())
     print(f"wrote {written} and {written.with_suffix('.json')}")
     if failures:
-        raise ValueError(f"{len(failures)} trials failed:\n" + "\n".join(failures))
+        raise ValueError(f"{len(failures)} trials failed, and the result is without them; run the command again")
 
 
 @app.command()

@@ -4,11 +4,17 @@ A recipe is a plain function from data and knobs to an experiment; a knob is a k
 paper leaves open is said beside it.
 """
 
-from zoo.lab.recipes import dip_vae, joint_vae, vae
+from zoo.lab.recipes import decomposition, dip_vae, joint_vae, natural_clustering, vae
 from zoo.lab.recipes.experiment import Experiment, Recipe
 
 __all__ = ["DEFAULT", "RECIPES", "Experiment", "Recipe"]
 
-RECIPES: dict[str, Recipe] = {**vae.RECIPES, **joint_vae.RECIPES, **dip_vae.RECIPES}
+RECIPES: dict[str, Recipe] = {
+    **vae.RECIPES,
+    **joint_vae.RECIPES,
+    **decomposition.RECIPES,
+    **dip_vae.RECIPES,
+    **natural_clustering.RECIPES,
+}
 
-DEFAULT = "vae"
+DEFAULT = "joint-vae/digits"
