@@ -27,7 +27,7 @@ from zoo.lab.reproductions.dip_vae_trials import (
     squared_error,
 )
 from zoo.lab.trial import FIGURES, Trial, run_trial
-from zoo.metrics import factor_correlations, latent_correlations, neighbours
+from zoo.metrics import factor_correlations, higgins_svm, latent_correlations, neighbours
 
 VAE_, BETA_4, BETA_60 = "VAE", "beta-VAE, beta = 4", "beta-VAE, beta = 60"
 
@@ -210,6 +210,8 @@ def test_a_short_run_of_it_all(tmp_path, monkeypatch):
     """The trials as the command makes them, on a few images, down to the pictures."""
     for name, value in {"SHORT": 6, "SEARCH": 3, "SEARCHED": (50.0,), "SHORT_WIDTH": 8}.items():
         monkeypatch.setattr(dip_vae_trials, name, value)
+    quick = partial(higgins_svm, num_train=200, num_eval=100)
+    monkeypatch.setattr(dip_vae_trials, "higgins_svm", quick)
     few = {"scale": [2, 5], "orientation": [0, 10], "posX": [*range(0, 32, 4)], "posY": [0, 9], "held_out": 0.5}
     small = partial(Trial.train, data_options=few, batch_size=16)
     monkeypatch.setattr(Trial, "train", lambda trial, recipe, **settings: small(trial, recipe, **settings))
