@@ -92,7 +92,7 @@ def test_the_best_of_the_search_is_trained_at_the_budgets_length(budget, grid, t
     monkeypatch.setattr(dip_vae_trials, "train", train)
     monkeypatch.setattr(dip_vae_trials, "measured", measured)
     figures = dip_vae_trials.dip_vae(Trial(0, budget, tmp_path), data="shapes")
-    length, steps = (2_000, 10_000) if budget == "short" else (300_000, 300_000)
+    length, steps = (1_500, 10_000) if budget == "short" else (300_000, 300_000)
     assert trained == [("dip-vae/shapes", length, f"lambda-{weight:g}-{length}", weight) for weight in grid] + [
         ("dip-vae/shapes", steps, f"lambda-10-{steps}", 10)
     ]

@@ -15,7 +15,7 @@ from zoo.lab.trained import Trained
 from zoo.lab.trial import FIGURES, Trial
 from zoo.metrics import Encoded, attribute_accuracy, higgins_svm, latent_correlations
 
-STEPS, SHORT, SEARCH = 300_000, 10_000, 2_000
+STEPS, SHORT, SEARCH = 300_000, 10_000, 1_500
 SHORT_LR, SHORT_WIDTH = 1e-3, 400
 SEARCHED = (2.0, 10.0, 50.0)  # of LAMBDAS, in the short budget
 DIP = "DIP-VAE, the best lambda_od"
