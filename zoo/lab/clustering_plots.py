@@ -202,7 +202,7 @@ def _at_zero(model: Story, y: int, sizes: Mapping[str, int]) -> dict[str, Tensor
 
 
 def _values() -> list[str]:
-    return [f"{value:.1f}" for value in VALUES.tolist()]
+    return [f"{value + 0.0:.1f}" for value in VALUES.round(decimals=1).tolist()]
 
 
 def _name(names: Sequence[str], y: int) -> str:
