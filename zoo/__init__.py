@@ -4,7 +4,27 @@ The stories are in this package, the objectives that train them in `zoo.elbos`, 
 the guides are the package `guides`.
 """
 
+from zoo.decomposition import (
+    AnisotropicVAE,
+    ClusteredVAE,
+    ClusterIndicatorVAE,
+    SparseIndicatorVAE,
+    SparseVAE,
+    StudentTVAE,
+)
 from zoo.joint_vae import JointVAE
+from zoo.natural_clustering import ConditionalVAE, NaturalClustering
 from zoo.vae import VAE
 
-__all__ = ["VAE", "JointVAE"]
+__all__ = [
+    "VAE",
+    "AnisotropicVAE",
+    "ClusterIndicatorVAE",
+    "ClusteredVAE",
+    "ConditionalVAE",
+    "JointVAE",
+    "NaturalClustering",
+    "SparseIndicatorVAE",
+    "SparseVAE",
+    "StudentTVAE",
+]

@@ -5,6 +5,7 @@ marginal, is q(z) = 1/N sum_n q(z | x_n). A unit is an entry of z that has a den
 or not, and a Dirichlet are one unit each.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.distributions import (
     Dirichlet,
     Independent,
+    LowRankMultivariateNormal,
+    MixtureSameFamily,
     MultivariateNormal,
     Normal,
     OneHotCategorical,
@@ -93,6 +96,18 @@ def _kl_multivariate_normal_independent(q: MultivariateNormal, p: Independent) -
     return kl
 
 
+@register_kl(LowRankMultivariateNormal, Independent)
+def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: Independent) -> Tensor:
+    """The same for a covariance of low rank: it takes the variances and, of the entropy, the log determinant."""
+    if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
+        raise NotImplementedError
+    loc, scale = p.base_dist.loc, p.base_dist.scale
+    second = (q.variance + (q.loc - loc).square()) / scale.square()
+    cross = (0.5 * second + scale.log()).sum(-1) + 0.5 * loc.shape[-1] * math.log(2 * math.pi)
+    kl: Tensor = cross - q.entropy()
+    return kl
+
+
 # The aggregate posterior.
 
 
@@ -118,9 +133,14 @@ def scores(q: Any, value: Tensor, *, concrete: Literal["mass", "density"] = "mas
     if _factorises(q):
         units = q.base_dist.log_prob(value)
         return Scores(units.sum(-1), units)
-    if isinstance(q, MultivariateNormal):
+    if isinstance(q, (MultivariateNormal, LowRankMultivariateNormal)):
         marginals = Normal(q.loc, q.variance.sqrt(), validate_args=False)
         return Scores(q.log_prob(value), marginals.log_prob(value))
+    if isinstance(q, MixtureSameFamily) and _factorises(q.component_distribution):
+        log_shares = q.mixture_distribution.logits.log_softmax(-1).unsqueeze(-1)
+        component: Any = q.component_distribution
+        units = (log_shares + component.base_dist.log_prob(value.unsqueeze(-2))).logsumexp(-2)
+        return Scores(q.log_prob(value), units)
     if isinstance(q, RelaxedOneHotCategorical) and concrete == "mass":
         log_mass = q.logits.log_softmax(-1)
         batch = torch.broadcast_shapes(log_mass.shape, value.shape)

@@ -10,6 +10,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import is_validation_enabled
 from torch import Tensor
 from torch.distributions import constraints
+from torch.nn.functional import softplus
 
 
 class Bernoulli(dist.Bernoulli):
@@ -37,6 +38,15 @@ def bernoulli(logits: Tensor) -> TorchDistribution:
 def normal(loc: Tensor, *, scale: float) -> TorchDistribution:
     """Real values around the decoder's output, with one standard deviation for all."""
     return dist.Normal(loc, scale)
+
+
+def normal_and_scale(raw: Tensor) -> TorchDistribution:
+    """Real values with a standard deviation each: the decoder gives [..., 2 n], means and then scales by softplus.
+
+    As the decomposition paper's code has the pinwheel: no floor, so a density may grow without bound.
+    """
+    loc, scale = raw.chunk(2, dim=-1)
+    return dist.Normal(loc, softplus(scale))
 
 
 def laplace(loc: Tensor, *, scale: float) -> TorchDistribution:

@@ -1,0 +1,354 @@
+"""Priors that carry the structure: a story for each, alike but for the line of z.
+
+Mathieu, Rainforth, Siddharth & Teh 2019, Disentangling Disentanglement in Variational Autoencoders,
+https://arxiv.org/abs/1812.02833, section 6. The mixtures are told twice: with the indicator summed out, which is what
+a guide for z alone trains, and with it as a site, to be read, and summed out by `pyro.infer.TraceEnum_ELBO`.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+from zoo.likelihoods import bernoulli, check_data
+from zoo.program import data_plate, picklable_state, register
+
+Likelihood = Callable[[Tensor], TorchDistribution]
+
+# What a unit that is off deviates by: the paper's text has the variance 0.05, its code the standard deviation.
+SIGMA_0 = {"paper": math.sqrt(0.05), "code": 0.05}
+
+
+class AnisotropicVAE(nn.Module):
+    """A code whose units have length scales of their own, so that no rotation leaves its prior alone (section 6.1).
+
+        z ~ Normal(0, sqrt(variances))    code    [B, z_dim]
+        x ~ Bernoulli(decoder(z))         pixels  [B, C, H, W]
+
+    Args:
+        decoder: codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
+        variances: of the units, [z_dim]; where they are learnt, at first.
+        learnt: whether they are trained. Their sum stays what it is, as in the paper's code: only shares are learnt.
+        likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
+        num_data: how many datapoints there are in all; needed once batches come with their index.
+
+    Raises:
+        TypeError, ValueError: a variance is not positive; and as `zoo.likelihoods.check_data` and
+            `zoo.program.data_plate` do.
+    """
+
+    loc: Tensor
+    total: Tensor
+    log_variances: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        variances: Sequence[float] | Tensor,
+        learnt: bool = False,
+        likelihood: Likelihood = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        first = _positive("variances", variances)
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.register_buffer("loc", torch.zeros_like(first), persistent=False)
+        self.register_buffer("total", first.sum(), persistent=False)
+        if learnt:
+            self.log_variances = nn.Parameter(first.log())
+        else:
+            self.register_buffer("log_variances", first.log(), persistent=False)
+
+    @property
+    def variances(self) -> Tensor:
+        """The prior's, [z_dim]."""
+        return self.total * self.log_variances.softmax(-1)
+
+    def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        register(self)
+        with data_plate(x, index, self.num_data):
+            z = pyro.sample("z", dist.Normal(self.loc, self.variances.sqrt()).to_event(1))
+            return _decode(self.likelihood(self.decoder(z)), z, x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
+
+
+class StudentTVAE(nn.Module):
+    """A code of independent heavy-tailed units: the axes stand out, though all units are alike (section 6.1).
+
+        z ~ StudentT(nu, 0, 1)       code    [B, z_dim]
+        x ~ Bernoulli(decoder(z))    pixels  [B, C, H, W]
+
+    Args:
+        decoder, likelihood, num_data: as `AnisotropicVAE`'s.
+        z_dim: units of the code.
+        nu: degrees of freedom; as they grow the prior tends to Normal(0, I).
+
+    Raises:
+        TypeError, ValueError: nu is not positive; and as `AnisotropicVAE`.
+    """
+
+    nu: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        z_dim: int,
+        nu: float,
+        likelihood: Likelihood = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.register_buffer("nu", _positive("nu", [nu]).expand(z_dim), persistent=False)
+
+    def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        register(self)
+        with data_plate(x, index, self.num_data):
+            z = pyro.sample("z", dist.StudentT(self.nu).to_event(1))
+            return _decode(self.likelihood(self.decoder(z)), z, x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
+
+
+class ClusteredVAE(nn.Module):
+    """A code that lies in clusters (section 6.2).
+
+        z ~ MixtureSameFamily(uniform, Normal(places, scale))    code  [B, z_dim]
+        x ~ Normal(decoder(z))                                   data  [B, ...]
+
+    Args:
+        decoder, likelihood, num_data: as `AnisotropicVAE`'s.
+        places: the clusters' centres, [K, z_dim].
+        scale: their standard deviation in each unit.
+
+    Raises:
+        TypeError, ValueError: the scale is not positive, or places are no matrix; and as `AnisotropicVAE`.
+    """
+
+    places: Tensor
+    scale: Tensor
+    log_weights: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        places: Sequence[Sequence[float]] | Tensor,
+        scale: float,
+        likelihood: Likelihood = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.register_buffer("places", _places(places), persistent=False)
+        self.register_buffer("scale", _positive("scale", [scale]).squeeze(), persistent=False)
+        self.register_buffer("log_weights", self.places.new_zeros(len(self.places)), persistent=False)
+
+    def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, ...], or draws from the prior; gives x."""
+        register(self)
+        with data_plate(x, index, self.num_data):
+            cluster = dist.Categorical(logits=self.log_weights)
+            z = pyro.sample("z", dist.MixtureSameFamily(cluster, dist.Normal(self.places, self.scale).to_event(1)))
+            return _decode(self.likelihood(self.decoder(z)), z, x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
+
+
+class ClusterIndicatorVAE(nn.Module):
+    """`ClusteredVAE` with the cluster as a site: the same density of z and x once it is summed out.
+
+        k ~ Categorical(uniform)         which cluster  [B]
+        z ~ Normal(places[k], scale)     code           [B, z_dim]
+        x ~ Normal(decoder(z))           data           [B, ...]
+
+    The site asks to be enumerated, which `TraceEnum_ELBO` does beside any guide for z.
+
+    Args:
+        decoder, places, scale, likelihood, num_data: as `ClusteredVAE`'s.
+
+    Raises:
+        TypeError, ValueError: as `ClusteredVAE`.
+    """
+
+    places: Tensor
+    scale: Tensor
+    log_weights: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        places: Sequence[Sequence[float]] | Tensor,
+        scale: float,
+        likelihood: Likelihood = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.register_buffer("places", _places(places), persistent=False)
+        self.register_buffer("scale", _positive("scale", [scale]).squeeze(), persistent=False)
+        self.register_buffer("log_weights", self.places.new_zeros(len(self.places)), persistent=False)
+
+    def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, ...], or draws from the prior; gives x."""
+        register(self)
+        with data_plate(x, index, self.num_data):
+            k = pyro.sample("k", dist.Categorical(logits=self.log_weights), infer={"enumerate": "parallel"})
+            z = pyro.sample("z", dist.Normal(self.places[k], self.scale).to_event(1))
+            return _decode(self.likelihood(self.decoder(z)), z, x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
+
+
+class SparseVAE(nn.Module):
+    """A code of which only few units are on at a time (section 6.3).
+
+        z ~ MixtureSameFamily([1 - gamma, gamma], Normal(0, [1, sigma_0]))    code    [B, z_dim]
+        x ~ Laplace(decoder(z), 0.1)                                          pixels  [B, C, H, W]
+
+    Args:
+        decoder, likelihood, num_data: as `AnisotropicVAE`'s.
+        z_dim: units of the code.
+        gamma: the share of units that are off, in [0, 1]; at 0 the prior is Normal(0, I).
+        sigma_0: the standard deviation of a unit that is off; `SIGMA_0` has the paper's and its code's.
+
+    Raises:
+        TypeError, ValueError: gamma is outside [0, 1], or sigma_0 not positive; and as `AnisotropicVAE`.
+    """
+
+    log_weights: Tensor
+    scales: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        z_dim: int,
+        gamma: float,
+        sigma_0: float,
+        likelihood: Likelihood = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.likelihood = likelihood
+        self.num_data = num_data
+        on, off = 1 - _share(gamma), _share(gamma)
+        self.register_buffer("log_weights", torch.tensor([on, off]).log().repeat(z_dim, 1), persistent=False)
+        self.register_buffer("scales", _positive("sigma_0", [1.0, sigma_0]).repeat(z_dim, 1), persistent=False)
+
+    def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        register(self)
+        with data_plate(x, index, self.num_data):
+            on_or_off = dist.Categorical(logits=self.log_weights)
+            z = pyro.sample("z", dist.MixtureSameFamily(on_or_off, dist.Normal(0.0, self.scales)).to_event(1))
+            return _decode(self.likelihood(self.decoder(z)), z, x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
+
+
+class SparseIndicatorVAE(nn.Module):
+    """`SparseVAE` with each unit's switch as a site: the same density of z and x once they are summed out.
+
+        on ~ Bernoulli(1 - gamma)               switches  [z_dim, B]
+        z ~ Normal(0, 1 if on else sigma_0)     code      [z_dim, B]
+        x ~ Laplace(decoder(z), 0.1)            pixels    [B, C, H, W]
+
+    The units are a plate of their own, around that of the data, so that `TraceEnum_ELBO` sums out 2 z_dim states and
+    not 2^z_dim. A guide for z has the same plates, as `AutoNormal(poutine.block(model, hide=["on"]))` does.
+
+    Args:
+        decoder, z_dim, gamma, sigma_0, likelihood, num_data: as `SparseVAE`'s.
+
+    Raises:
+        TypeError, ValueError: as `SparseVAE`.
+    """
+
+    share_on: Tensor
+    sigma_0: Tensor
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        *,
+        z_dim: int,
+        gamma: float,
+        sigma_0: float,
+        likelihood: Likelihood = bernoulli,
+        num_data: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.z_dim = z_dim
+        self.likelihood = likelihood
+        self.num_data = num_data
+        self.register_buffer("share_on", torch.tensor(1 - _share(gamma)), persistent=False)
+        self.register_buffer("sigma_0", _positive("sigma_0", [sigma_0]).squeeze(), persistent=False)
+
+    def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
+        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        register(self)
+        with data_plate(x, index, self.num_data):
+            with pyro.plate("units", self.z_dim):
+                on = pyro.sample("on", dist.Bernoulli(self.share_on), infer={"enumerate": "parallel"})
+                z = pyro.sample("z", dist.Normal(0.0, torch.where(on == 1, 1.0, self.sigma_0)))
+            code = z.movedim(-2, -1)  # a plate around this one finds the units' place empty
+            code = code.unsqueeze(-3) if code.dim() > 2 else code
+            return _decode(self.likelihood(self.decoder(code)), code, x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
+
+
+def _decode(data: TorchDistribution, z: Tensor, x: Tensor | None) -> Tensor:
+    """The last line of every story here: x, observed where there is one; z [..., z_dim] says what is a batch."""
+    data = data.to_event(len(data.batch_shape) - (z.dim() - 1))
+    check_data(x, data)
+    sampled: Tensor = pyro.sample("x", data, obs=x)
+    return sampled
+
+
+def _positive(what: str, values: Sequence[float] | Tensor) -> Tensor:
+    """The values as a vector, if they are positive and finite."""
+    tensor = torch.as_tensor(values, dtype=torch.get_default_dtype())
+    if tensor.dim() != 1 or not len(tensor) or not (tensor.isfinite() & (tensor > 0)).all():
+        raise ValueError(f"{what} must be positive and finite, got {tensor.tolist()}")
+    return tensor
+
+
+def _share(gamma: float) -> float:
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma, the share of units that are off, must be in [0, 1], got {gamma:g}")
+    return gamma
+
+
+def _places(places: Sequence[Sequence[float]] | Tensor) -> Tensor:
+    tensor = torch.as_tensor(places, dtype=torch.get_default_dtype())
+    if tensor.dim() != 2 or not tensor.numel() or not tensor.isfinite().all():
+        raise ValueError(f"places must be centres [K, z_dim], finite, got values of shape {list(tensor.shape)}")
+    return tensor
