@@ -1,0 +1,34 @@
+"""Heads: a family of distributions for one site, as a map from raw numbers to a distribution.
+
+A head says how many numbers it needs and what they mean; where they come from is the guide's affair (a linear layer
+on a trunk's features, a table with a row per datapoint, a few steps of optimisation). All of them but Exact and
+Predicted, which are summed over, are reparameterised.
+"""
+
+from guides.heads.categorical import Concrete, Exact, OneHotStraightThrough, Predicted, StraightThrough
+from guides.heads.dirichlet import ConjugateDirichlet, DirichletHead
+from guides.heads.flow import Flow, NormalFlow
+from guides.heads.head import Head
+from guides.heads.normal import FullRank, LowRank, MeanField, Mixture, MixtureOfNormals
+from guides.heads.real import Delta, Laplace, StudentT
+
+__all__ = [
+    "Concrete",
+    "ConjugateDirichlet",
+    "Delta",
+    "DirichletHead",
+    "Exact",
+    "Flow",
+    "FullRank",
+    "Head",
+    "Laplace",
+    "LowRank",
+    "MeanField",
+    "Mixture",
+    "MixtureOfNormals",
+    "NormalFlow",
+    "OneHotStraightThrough",
+    "Predicted",
+    "StraightThrough",
+    "StudentT",
+]

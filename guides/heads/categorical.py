@@ -1,0 +1,123 @@
+"""Heads for types: categoricals, as points of the simplex or as its corners."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+
+from guides.heads.head import Head, classes, positive
+
+
+class Concrete(Head):
+    """A relaxed one-hot categorical (Maddison 2017, arXiv:1611.00712; Jang 2017, arXiv:1611.01144), from logits.
+
+    Its density is not a mass: Pyro's own ELBOs use the density, while the zoo's closed KL is that of the underlying
+    categoricals, which is at most log K.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, size: int, *, temperature: float, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, size, given, hidden)
+        classes("Concrete", size)
+        self.register_buffer(
+            "temperature", torch.tensor(positive("Concrete", "temperature", temperature)), persistent=False
+        )
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """Logits [..., size] to a point near a corner of the simplex."""
+        return dist.RelaxedOneHotCategorical(self.temperature, logits=raw)
+
+
+class StraightThrough(Head):
+    """A one-hot categorical whose draws are corners going forward and relaxed going backward (Jang 2017).
+
+    Its probability is the categorical's mass at the corner, never the Concrete density, so its KL from a categorical
+    or relaxed prior is that of the categoricals. Under Pyro's own ELBOs the prior has to be a OneHotCategorical. The
+    gradient is biased, the less so the lower the temperature, and then the noisier.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, size: int, *, temperature: float, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, size, given, hidden)
+        classes("StraightThrough", size)
+        self.register_buffer(
+            "temperature", torch.tensor(positive("StraightThrough", "temperature", temperature)), persistent=False
+        )
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """Logits [..., size] to a corner of the simplex."""
+        return OneHotStraightThrough(self.temperature, logits=raw)
+
+
+class Exact(Head):
+    """A one-hot categorical that is summed over instead of drawn: exact, at K times the decoder's work.
+
+    The site says `enumerate: parallel`: the zoo's objectives and Pyro's `TraceEnum_ELBO` then run whatever comes after
+    it once per class, and weigh by q(c | x). Its KL is that of the categoricals. Several such sites multiply.
+    """
+
+    def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, size, given, hidden)
+        classes("Exact", size)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """Logits [..., size] to a categorical over the corners."""
+        return dist.OneHotCategorical(logits=raw)
+
+    def infer(self) -> dict[str, Any]:
+        """Asks to be enumerated."""
+        return {"enumerate": "parallel"}
+
+
+class Predicted(Head):
+    """The class that the posterior of its probabilities predicts: y ~ Categorical(E_q[pi | x]), one-hot.
+
+    It is what pi ~ q(pi | x), y ~ Categorical(pi) leave of y once pi is integrated out, and has no layers of its own.
+    Objectives sum over it, as over `Exact`.
+
+    Args:
+        of: the earlier site whose mean this is.
+    """
+
+    learnt = False
+
+    def __init__(self, size: int, *, of: str) -> None:
+        super().__init__(size, size, (), ())
+        classes("Predicted", size)
+        self.of = of
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """Class probabilities [..., size] to a one-hot categorical."""
+        return dist.OneHotCategorical(raw)
+
+    def infer(self) -> dict[str, Any]:
+        """Asks to be enumerated."""
+        return {"enumerate": "parallel"}
+
+
+class OneHotStraightThrough(dist.OneHotCategorical):
+    """A one-hot categorical with draws that pass the gradient of relaxed ones; what `StraightThrough` gives."""
+
+    has_rsample = True
+
+    def __init__(self, temperature: Tensor, *, logits: Tensor, validate_args: bool | None = None) -> None:
+        self.temperature = temperature
+        super().__init__(logits=logits, validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "OneHotStraightThrough":
+        """The same in a larger batch."""
+        new = self._get_checked_instance(OneHotStraightThrough, _instance)
+        new.temperature = self.temperature
+        return super().expand(batch_shape, _instance=new)
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Corners [*sample_shape, *batch, size], with the gradient of Concrete draws."""
+        relaxed = dist.RelaxedOneHotCategorical(self.temperature, logits=self.logits, validate_args=False)
+        soft: Tensor = relaxed.rsample(sample_shape)
+        corner = torch.zeros_like(soft).scatter_(-1, soft.argmax(-1, keepdim=True), 1.0)
+        return corner + (soft - soft.detach())  # the bracket is exactly 0, so the value is a corner to the last bit

@@ -1,0 +1,61 @@
+"""Heads for probabilities: Dirichlets."""
+
+from collections.abc import Sequence
+
+import pyro.distributions as dist
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+from torch.nn import functional as F
+
+from guides.heads.head import Head, classes, positive
+
+
+class DirichletHead(Head):
+    """A Dirichlet over `size` classes, from concentrations with a floor that keeps samples off the corners.
+
+    With total = 1 and the prior's concentration for a floor it holds the posterior of a prior Dirichlet(alpha 1) and
+    one class that was seen, Dirichlet(alpha 1 + y), and what lies between two classes.
+
+    Args:
+        total: what the concentrations above the floor add up to; each is free when not given.
+        floor: the least concentration.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        total: float | None = None,
+        floor: float = 1e-3,
+        given: Sequence[str] = (),
+        hidden: Sequence[int] = (),
+    ) -> None:
+        super().__init__(size, size, given, hidden)
+        classes("DirichletHead", size)
+        self.total = None if total is None else positive("DirichletHead", "total", total)
+        self.floor = positive("DirichletHead", "floor", floor)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., size] to a Dirichlet with concentrations softplus(raw), or total softmax(raw), + floor."""
+        free = F.softplus(raw) if self.total is None else self.total * raw.softmax(-1)
+        return dist.Dirichlet(free + self.floor)
+
+
+class ConjugateDirichlet(Head):
+    """The exact posterior of a Dirichlet whose class was seen, Dirichlet(alpha 1 + y): it looks at y alone.
+
+    Args:
+        alpha: the prior's concentration.
+        given: the site of the class.
+    """
+
+    learnt = False
+
+    def __init__(self, size: int, *, alpha: float, given: Sequence[str] = ("y",)) -> None:
+        super().__init__(size, size, given, ())
+        classes("ConjugateDirichlet", size)
+        self.alpha = positive("ConjugateDirichlet", "alpha", alpha)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """One-hot classes [..., size] to the Dirichlet."""
+        return dist.Dirichlet(raw + self.alpha)

@@ -1,0 +1,80 @@
+"""A head for codes of any shape: a normalising flow."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions import transforms
+from pyro.distributions.torch_distribution import TorchDistribution
+from pyro.nn import ConditionalAutoRegressiveNN, ConditionalDenseNN
+from torch import Tensor, nn
+
+from guides.heads.head import Head, several
+
+
+class Flow(Head):
+    """Independent normals, bent by affine transforms that look at each other's units and at the features.
+
+    "iaf" is the inverse autoregressive flow (Kingma 2016, arXiv:1606.04934): every unit is shifted and scaled by a
+    network of those before it; drawing takes one pass, scoring a value that it did not draw as many as there are units.
+    "coupling" is RealNVP's (Dinh 2017, arXiv:1605.08803): half of the units is shifted and scaled by a network of the
+    other half; both directions take one pass. The order of the units is turned around from step to step. The transforms
+    start as the identity, and so the flow as MeanField. The density is exact; the KL, the moments and the marginals
+    have no closed form, so there are no terms of q(z).
+
+    Args:
+        kind: "iaf" or "coupling".
+        steps: transforms, one after the other.
+        width: of each network's hidden layer.
+        context: how many raw numbers beside means and log variances tell the networks of the datapoint.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        kind: Literal["iaf", "coupling"] = "iaf",
+        steps: int = 2,
+        width: int = 32,
+        context: int = 8,
+        given: Sequence[str] = (),
+        hidden: Sequence[int] = (),
+    ) -> None:
+        super().__init__(several("Flow", size), 2 * size + context, given, hidden)
+        if kind not in ("iaf", "coupling"):
+            raise ValueError(f"Flow: kind must be 'iaf' or 'coupling', got {kind!r}")
+        if min(steps, context) < 1 or width < size:
+            raise ValueError(
+                f"Flow: at least one step, one number of context and a width of {size}, the units, are needed; got "
+                f"steps = {steps}, context = {context}, width = {width}"
+            )
+        backwards = torch.arange(size).flip(0)
+        self.kind, self.context = kind, context
+        self.register_buffer("backwards", backwards, persistent=False)
+        self.transforms = nn.ModuleList()
+        for step in range(steps):
+            network: Any
+            if kind == "iaf":
+                order = backwards if step % 2 else torch.arange(size)
+                network = ConditionalAutoRegressiveNN(size, context, [width], permutation=order)
+                self.transforms.append(transforms.ConditionalAffineAutoregressive(network))
+            else:
+                first = size // 2
+                network = ConditionalDenseNN(first, context, [width], [size - first, size - first])
+                self.transforms.append(transforms.ConditionalAffineCoupling(first, network))
+            nn.init.zeros_(network.layers[-1].weight)
+            nn.init.zeros_(network.layers[-1].bias)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., 2 size + context], means, log variances, context, to one density over `size` units."""
+        loc, log_var, context = raw.split([self.size, self.size, self.context], dim=-1)
+        conditional: Any = self.transforms
+        steps = [step.condition(context) for step in conditional]
+        if self.kind == "coupling":  # after each step the other half's turn
+            steps = [t for step in steps for t in (step, transforms.Permute(self.backwards))]
+        return NormalFlow(dist.Normal(loc, (0.5 * log_var).exp()).to_event(1), steps)
+
+
+class NormalFlow(dist.TransformedDistribution):
+    """What `Flow` gives; by this name errors call it."""

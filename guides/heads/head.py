@@ -1,0 +1,62 @@
+"""What a head is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor, nn
+
+
+class Head(nn.Module, ABC):
+    """A family for one site.
+
+    Attributes:
+        size: units of the site's event, [size].
+        num_raw: how many raw numbers parameterise one distribution.
+        given: earlier sites that the head looks at, q(z | x, c), in the order in which they are concatenated.
+        hidden: widths of ReLU layers of the head's own, between the features and the raw numbers.
+        learnt: whether raw numbers come from layers on the features; else they are the values of `given` themselves.
+    """
+
+    learnt = True
+
+    def __init__(self, size: int, num_raw: int, given: Sequence[str], hidden: Sequence[int]) -> None:
+        super().__init__()
+        if size < 1:
+            raise ValueError(f"{type(self).__name__}: a site needs at least one unit, got {size}")
+        if isinstance(given, str):
+            raise TypeError(f"{type(self).__name__}: given= takes a sequence of sites, as in given=({given!r},)")
+        self.size = size
+        self.num_raw = num_raw
+        self.given = tuple(given)
+        self.hidden = tuple(hidden)
+
+    @abstractmethod
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """Raw numbers [..., num_raw] to a distribution with batch shape [...] and event shape [size]."""
+
+    def infer(self) -> dict[str, Any]:
+        """What the head asks of whoever runs the guide: Pyro's `infer` of its site."""
+        return {}
+
+
+def positive(head: str, what: str, value: float) -> float:
+    """The value, if it is positive and finite."""
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{head}: {what} must be positive and finite, got {value:g}")
+    return float(value)
+
+
+def classes(head: str, size: int) -> int:
+    """The size, if it is enough for a categorical."""
+    if size < 2:
+        raise ValueError(f"{head}: a categorical needs at least 2 classes, got {size}")
+    return size
+
+
+def several(head: str, size: int) -> int:
+    """The size, if the family has anything to couple."""
+    if size < 2:
+        raise ValueError(f"{head}: on one unit there is nothing to couple, got {size}; take MeanField")
+    return size

@@ -1,0 +1,128 @@
+"""Heads for codes: normals, from independent ones to mixtures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyro.distributions as dist
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+
+from guides.heads.head import Head, several
+
+
+class MeanField(Head):
+    """Independent normals, q(z | x) = prod_d Normal(mu_d, sigma_d), from means and log variances."""
+
+    def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, 2 * size, given, hidden)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., 2 size], means then log variances, to `size` independent normals."""
+        loc, log_var = raw.chunk(2, dim=-1)
+        return dist.Normal(loc, (0.5 * log_var).exp()).to_event(1)
+
+
+class FullRank(Head):
+    """A multivariate normal, from its mean and the Cholesky factor of its covariance: log diagonal, then below it."""
+
+    rows: Tensor
+    cols: Tensor
+
+    def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, 2 * size + size * (size - 1) // 2, given, hidden)
+        rows, cols = torch.tril_indices(size, size, offset=-1)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("cols", cols, persistent=False)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., 2 size + size (size - 1) / 2] to one multivariate normal over `size` units."""
+        loc, log_diagonal, below = raw.split([self.size, self.size, self.num_raw - 2 * self.size], dim=-1)
+        scale_tril = log_diagonal.exp().diag_embed()
+        scale_tril[..., self.rows, self.cols] = below
+        return dist.MultivariateNormal(loc, scale_tril=scale_tril)
+
+
+class LowRank(Head):
+    """A multivariate normal with covariance F F^T + diag(d): what `rank` directions couple, and each unit's own.
+
+    Between MeanField (rank 0) and FullRank, with 2 size + rank size numbers instead of about size^2 / 2.
+
+    Args:
+        rank: columns of F.
+    """
+
+    def __init__(self, size: int, *, rank: int, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, (2 + rank) * size, given, hidden)
+        if not 1 <= rank <= size:
+            raise ValueError(f"LowRank: rank must be from 1 to {size}, the units, got {rank}")
+        self.rank = rank
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., (2 + rank) size], means, log d, then F row by row, to one multivariate normal over `size` units."""
+        loc, log_diagonal, factor = raw.split([self.size, self.size, self.rank * self.size], dim=-1)
+        factor = factor.unflatten(-1, (self.size, self.rank))
+        return dist.LowRankMultivariateNormal(loc, factor, log_diagonal.exp())
+
+
+class Mixture(Head):
+    """A mixture of independent normals, for posteriors with several modes.
+
+    Draws are reparameterised by pathwise derivatives (Jankowiak & Karaletsos 2018, arXiv:1806.01856), as Pyro has them.
+    Its KL has no closed form.
+
+    Args:
+        components: how many normals. They start apart, by Normal(0, 1/2) draws that are always the same.
+    """
+
+    apart: Tensor
+
+    def __init__(self, size: int, *, components: int, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(several("Mixture", size), components * (1 + 2 * size), given, hidden)
+        if components < 2:
+            raise ValueError(f"Mixture: at least 2 components are needed, got {components}; one is MeanField")
+        self.components = components
+        # Components that start as one stay one: the gradient does not tell them apart.
+        always = torch.Generator().manual_seed(0)
+        self.register_buffer("apart", torch.randn(components, size, generator=always) / 2, persistent=False)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """Logits [..., K], then means and log variances, [..., K size] each, to one mixture over `size` units."""
+        sizes = [self.components, self.components * self.size, self.components * self.size]
+        logits, loc, log_var = raw.split(sizes, dim=-1)
+        loc = loc.unflatten(-1, self.apart.shape) + self.apart
+        scale = (0.5 * log_var).exp().unflatten(-1, self.apart.shape)
+        return MixtureOfNormals(dist.Categorical(logits=logits), dist.Normal(loc, scale).to_event(1))
+
+
+class MixtureOfNormals(dist.MixtureSameFamily):
+    """A mixture of independent normals with reparameterised draws; what `Mixture` gives."""
+
+    has_rsample = True
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Draws [*sample_shape, *batch, size] with pathwise derivatives."""
+        normals = self.component_distribution.base_dist
+        batch = torch.Size(sample_shape) + self.batch_shape
+        logits = self.mixture_distribution.logits
+        mixture = dist.MixtureOfDiagNormals(
+            normals.loc.expand(batch + normals.loc.shape[-2:]),
+            normals.scale.expand(batch + normals.scale.shape[-2:]),
+            logits.expand(batch + logits.shape[-1:]),
+        )
+        draws: Tensor = mixture.rsample()
+        return draws
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draws without gradient."""
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """[*batch, size, size], by the law of total covariance: independent within a component, not between them."""
+        normals, shares = self.component_distribution.base_dist, self.mixture_distribution.probs.unsqueeze(-1)
+        centred = normals.loc - self.mean.unsqueeze(-2)
+        within = (shares * normals.variance).sum(-2).diag_embed()
+        between: Tensor = (shares * centred).mT @ centred
+        return within + between

@@ -1,0 +1,53 @@
+"""Heads for codes that are not normal: heavier tails, and a point."""
+
+from collections.abc import Sequence
+
+import pyro.distributions as dist
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+
+from guides.heads.head import Head, positive
+
+
+class Laplace(Head):
+    """Independent Laplace distributions, from means and log scales; variance 2 scale^2."""
+
+    def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, 2 * size, given, hidden)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., 2 size], means then log scales, to `size` independent Laplace distributions."""
+        loc, log_scale = raw.chunk(2, dim=-1)
+        return dist.Laplace(loc, log_scale.exp()).to_event(1)
+
+
+class StudentT(Head):
+    """Independent Student-t distributions, from means and log scales. Their KL from a normal has no closed form.
+
+    Args:
+        df: degrees of freedom; the variance is infinite up to 2, and 1 is Cauchy's.
+    """
+
+    def __init__(self, size: int, *, df: float, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, 2 * size, given, hidden)
+        self.df = positive("StudentT", "df", df)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., 2 size], means then log scales, to `size` independent Student-t distributions."""
+        loc, log_scale = raw.chunk(2, dim=-1)
+        return dist.StudentT(self.df, loc, log_scale.exp()).to_event(1)
+
+
+class Delta(Head):
+    """A point: the maximum a posteriori, for real sites.
+
+    Its KL is -log p(z) at the point, against a density of 0 nats there, and so the objective no bound. It has neither
+    spread nor terms of q(z).
+    """
+
+    def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, size, given, hidden)
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., size] to the point itself."""
+        return dist.Delta(raw, event_dim=1)
