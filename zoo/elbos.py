@@ -30,6 +30,7 @@ from zoo.aggregate import (
 from zoo.estimators import Estimator, covariance
 from zoo.handlers import DrawPriors, ScaleSites, ScorePairs
 from zoo.termwise import (
+    How,
     Hyperparameter,
     Report,
     Statistic,
@@ -59,7 +60,7 @@ __all__ = [
     "TermwiseELBO",
 ]
 
-KL = Literal["closed", "sampled"]
+KL = How | Mapping[str, How]
 Concrete = Literal["mass", "density"]
 
 

@@ -75,7 +75,8 @@ class ScorePairs(Messenger):
         except NotImplementedError:
             raise ValueError(
                 f"site {name!r}: {type(distribution).__name__} has no marginals per unit, which the terms of q(z) "
-                "need; take a family that has them (in a guide: MeanField, FullRank, Concrete, DirichletHead)"
+                "need; take a family that has them (in a guide: MeanField, FullRank, LowRank, Mixture, Laplace, "
+                "StudentT, Concrete, StraightThrough, DirichletHead)"
             ) from None
 
 

@@ -26,6 +26,7 @@ PLATES = 4  # that a pair may nest, particles included; sites that are summed ou
 
 Program = Callable[..., Any]
 Site = dict[str, Any]
+How = Literal["closed", "sampled"]
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ class TermwiseELBO(pyro.infer.ELBO):
         weights: how the objective weighs the terms of the ELBO's anatomy, for people to read; see `zoo.elbos`.
 
     Args:
-        kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw.
+        kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw; or one of them
+            for each site that is named, where an absent one is closed. The attribute may be assigned at any time.
         num_particles: draws per datapoint.
 
     Raises:
@@ -137,8 +139,9 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     weights: ClassVar[str] = ""
 
-    def __init__(self, *, kl: Literal["closed", "sampled"] = "closed", num_particles: int = 1) -> None:
-        if kl not in ("closed", "sampled"):
+    def __init__(self, *, kl: How | Mapping[str, How] = "closed", num_particles: int = 1) -> None:
+        hows = kl.values() if isinstance(kl, Mapping) else [kl]
+        if any(how not in ("closed", "sampled") for how in hows):
             raise ValueError(f"kl must be 'closed' or 'sampled', got {kl!r}")
         if num_particles < 1:
             raise ValueError(f"num_particles must be at least 1, got {num_particles}")
@@ -262,23 +265,24 @@ class TermwiseELBO(pyro.infer.ELBO):
                 )
             prior = model_trace.nodes[name]["fn"] if name in model_trace else None
             with _naming(site):
-                kl = self._site_kl(site["fn"], prior, site["value"])
+                kl = self._site_kl(name, site["fn"], prior, site["value"])
             site["nats"] = _sum_to_units(kl, site, chances) / draws
 
-    def _site_kl(self, q: Any, p: Any, value: Tensor) -> Tensor:
+    def _site_kl(self, name: str, q: Any, p: Any, value: Tensor) -> Tensor:
         """KL(q || p), [*batch, units]."""
         if p is None:  # an auxiliary site of the guide's, which the model does not have
             log_q: Tensor = q.log_prob(value)
             return log_q.unsqueeze(-1)
-        if self.kl == "sampled" or family(q) == "Delta":  # the one draw of a point mass is exact
+        how = self.kl.get(name, "closed") if isinstance(self.kl, Mapping) else self.kl
+        if how == "sampled" or family(q) == "Delta":  # the one draw of a point mass is exact
             return sampled_kl(q, p, value)
         try:
             return closed_kl(q, p)
         except NotImplementedError:
             raise ValueError(
-                f"there is no closed-form KL of {family(q)} from {family(p)}; take kl='sampled' where the objective "
-                "has it, or a head that has one (MeanField, FullRank, Concrete and DirichletHead, each from a prior of "
-                "its kind)"
+                f"there is no closed-form KL of {family(q)} from {family(p)}; take kl='sampled' (or, later, elbo.kl = "
+                "'sampled'), or a head that has one (MeanField, FullRank, LowRank, Laplace, Concrete, StraightThrough, "
+                "Exact and DirichletHead, each from a prior of its kind)"
             ) from None
 
 

@@ -1,7 +1,8 @@
 """What a trained pair is worth, on every datapoint of a set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pyro
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from zoo.elbos import ELBO
 from zoo.lab.data import Dataset
 from zoo.lab.fit import OwnParameters, arguments
-from zoo.termwise import family
+from zoo.termwise import How, family
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def evaluate(
     data: Dataset,
     *,
     labels: bool = False,
-    kl: Literal["closed", "sampled"] = "closed",
+    kl: How | Mapping[str, How] = "closed",
     batch_size: int = 500,
     seed: int = 0,
 ) -> Evaluation:
