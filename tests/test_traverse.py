@@ -119,6 +119,33 @@ class Inherits(nn.Module):
             return pyro.sample("x", dist.Bernoulli(logits=logits, validate_args=False).to_event(3), obs=x)
 
 
+def mixed(mixture):
+    """A story with this prior of z."""
+
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x=None):
+            with pyro.plate("data", 1 if x is None else len(x)):
+                pyro.sample("z", mixture())
+
+    return Mixed()
+
+
+def whole():
+    """Two clusters of vectors."""
+    normals = dist.Normal(torch.zeros(2, 2), 1.0).to_event(1)
+    return dist.MixtureSameFamily(dist.Categorical(torch.ones(2)), normals)
+
+
+def unitwise():
+    """Each unit wide or narrow."""
+    normals = dist.Normal(torch.zeros(2, 2), torch.tensor([1.0, 0.05]))
+    return dist.MixtureSameFamily(dist.Categorical(torch.ones(2, 2)), normals).to_event(1)
+
+
 def test_a_site_that_the_guide_lacks_follows_those_that_it_infers():
     model = Inherits()
     trunk = nn.Sequential(nn.Flatten(), nn.Linear(15, 4))
@@ -129,6 +156,33 @@ def test_a_site_that_the_guide_lacks_follows_those_that_it_infers():
     torch.testing.assert_close(settings["b"], 10 * settings["a"])
     # points of a simplex and switches are no vectors of real numbers
     assert Sites.of(model) == Sites({"a": 2, "b": 2}, {})
+
+
+@pytest.mark.parametrize("mixture", [whole, unitwise])
+def test_units_under_a_mixture_are_real(mixture):
+    assert Sites.of(mixed(mixture)) == Sites({"z": 2}, {})
+
+
+def test_a_type_that_the_guide_lacks_is_the_most_probable_one():
+    class Typed(nn.Module):
+        def forward(self, x=None, y=None):
+            with pyro.plate("data", 1 if x is None else len(x)):
+                z = pyro.sample("z", dist.Normal(torch.zeros(3), 1.0).to_event(1))
+                y = None if y is None else torch.eye(3)[y]
+                y = pyro.sample("y", dist.OneHotCategorical(logits=z), obs=y)
+                return pyro.sample(
+                    "x", dist.Normal(y.repeat_interleave(5, -1).unflatten(-1, SHAPE), 1.0).to_event(3), obs=x
+                )
+
+    model, x = Typed(), images(6)
+    model.scale = nn.Parameter(torch.ones(()))  # whose device is asked for
+    guide = Amortized(nn.Sequential(nn.Flatten(), nn.Linear(15, 4)), z=MeanField(3))
+    settings = inferred(model, guide, x)
+    assert torch.equal(settings["y"].argmax(1), settings["z"].argmax(1))
+    # what a label says is not inferred
+    guide.forward = lambda x, y=None: Amortized.forward(guide, x)
+    y = torch.tensor([2, 1, 0, 0, 1, 2])
+    assert torch.equal(inferred(model, guide, x, y)["y"].argmax(1), y)
 
 
 def test_units_are_ranked_by_their_kl_and_coupled_ones_come_last():

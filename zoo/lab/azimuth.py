@@ -14,7 +14,7 @@ from torch import nn
 from zoo.lab.data import Dataset
 from zoo.lab.evaluate import posterior_means
 from zoo.lab.plots import FAINT, INK, device, figure, plain
-from zoo.lab.sweep import Sites
+from zoo.lab.sweep import Sites, observed
 from zoo.metrics.circular import as_angle, circular, linear
 
 BATCH = 500
@@ -83,7 +83,7 @@ def azimuth(
     sites = Sites.of(model).units
     parts = []
     for rows in torch.from_numpy(index).split(BATCH):
-        means = posterior_means(guide, data.batch(rows, device=device(model)).x)
+        means = posterior_means(guide, *observed(guide, data, rows.tolist(), device(model)))
         parts.append(torch.cat([means[site] for site in sites if site in means], dim=1).cpu())
     codes = torch.cat(parts).double().numpy()
     units = tuple(f"{site}[{k}]" for site, size in sites.items() if site in means for k in range(size))
@@ -117,15 +117,15 @@ def figure9a(
     found = azimuth(model, guide, data, factor=factor, num_points=num_points, seed=seed)
     around = views(data, int(np.random.default_rng(seed).choice(found.index)), factor)
     angles = _degrees(data, factor)[around]
-    x = data.batch(torch.from_numpy(around), device=device(model)).x
+    seen = observed(guide, data, around.tolist(), device(model))
     site, unit = found.units[found.best].rstrip("]").split("[")
-    inferred = posterior_means(guide, x)[site][:, int(unit)].cpu().numpy()
+    inferred = posterior_means(guide, *seen)[site][:, int(unit)].cpu().numpy()
     canvas = figure(9.0, 4.2)
     strip, axes = canvas.subplots(2, 1, sharex=True, height_ratios=[1, 3])
     shown = np.unique(np.linspace(0, len(around) - 1, min(12, len(around))).round().astype(int))
     half = (np.ptp(angles) / max(len(shown) - 1, 1) or 1.0) * 0.48
     for n in shown:
-        picture = x[n].movedim(0, -1).clamp(0, 1).cpu().numpy()
+        picture = seen[0][n].movedim(0, -1).clamp(0, 1).cpu().numpy()
         extent = (angles[n] - half, angles[n] + half, 0.0, 1.0)
         strip.imshow(picture, cmap="gray", vmin=0, vmax=1, aspect="auto", extent=extent)
     strip.set_xlim(angles.min() - half, angles.max() + half)

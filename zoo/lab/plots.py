@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.lab.data import Dataset
 from zoo.lab.evaluate import Evaluation, decode, draw, posterior_means
-from zoo.lab.sweep import Sites, inferred, ranked, sweep, wide
+from zoo.lab.sweep import Sites, inferred, observed, ranked, sweep, wide
 
 INK = "#1b4f72"  # one dark blue, which prints as dark grey
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -49,7 +49,7 @@ def traversals(
     units = ranked(Sites.of(model), evaluation.kl)[:at_most]
     if not units:
         return
-    start = inferred(model, guide, data.batch(torch.arange(1), device=device(model)).x)
+    start = inferred(model, guide, *observed(guide, data, [0], device(model)))
     rows = [sweep(model, start, unit.site, unit.index, wide())[0] for unit in units]
     save_sheet(
         torch.stack(rows),

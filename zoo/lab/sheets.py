@@ -15,7 +15,20 @@ from torch import Tensor, nn
 
 from zoo.lab.data import Dataset
 from zoo.lab.plots import device, save_film, save_sheet, save_sheets, save_table
-from zoo.lab.sweep import Settings, Sites, Unit, across, changed, decoded, from_prior, inferred, repeat, sweep, types
+from zoo.lab.sweep import (
+    Settings,
+    Sites,
+    Unit,
+    across,
+    changed,
+    decoded,
+    from_prior,
+    inferred,
+    observed,
+    repeat,
+    sweep,
+    types,
+)
 
 Names = Mapping[str, str]  # what a type is called beside its own name
 
@@ -94,9 +107,9 @@ def edits(
     Raises:
         LookupError, ValueError: there is no such site or unit.
     """
-    x = data.batch(torch.tensor(list(index)), device=device(model)).x
-    sites, start = Sites.of(model), inferred(model, guide, x)
-    columns = [x, decoded(model, start), *(decoded(model, changed(sites, start, [change])) for change in changes)]
+    seen = observed(guide, data, index, device(model))
+    sites, start = Sites.of(model), inferred(model, guide, *seen)
+    columns = [seen[0], decoded(model, start), *(decoded(model, changed(sites, start, [change])) for change in changes)]
     named = [
         f"{site}={unit}" if site in sites.classes else f"{site}[{unit}]\n{value:+g}" for site, unit, value in changes
     ]
@@ -148,13 +161,16 @@ def beside(
     save_sheets(sheets, path, titles=titles, row_labels=labels, column_labels=_labels(values))
 
 
-def confusion(encoder: Any, data: Dataset, path: Path, *, seed: int = 0) -> tuple[Names, str]:
+def confusion(
+    encoder: Any, data: Dataset, path: Path, *, device: str | torch.device = "cpu", seed: int = 0
+) -> tuple[Names, str]:
     """The types inferred on a set against its labels: of each label, the per cent in each type.
 
     Args:
         encoder: x to distributions by site, as `zoo.metrics.clusters`.
         data: a set with labels.
         path: where to.
+        device: the encoder's.
         seed: of the choice of at most 10,000 datapoints.
 
     Returns:
@@ -165,7 +181,7 @@ def confusion(encoder: Any, data: Dataset, path: Path, *, seed: int = 0) -> tupl
     """
     from zoo.metrics import Encoded, clusters  # scikit-learn, which no other sheet needs
 
-    found = clusters(Encoded.of(encoder, replace(data, factors=None), seed=seed), seed=seed)
+    found = clusters(Encoded.of(encoder, replace(data, factors=None), device=device, seed=seed), seed=seed)
     table = found.confusion.value
     types_, labels = found.confusion.axes
     called = [data.classes[y] if data.classes else str(y) for y in np.unique(data.y)]  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Normal, constraints
 
+from zoo.lab.data import Dataset
 from zoo.lab.evaluate import decode, posterior_means
 from zoo.lab.fit import OwnParameters
 from zoo.lab.naming import unknown
@@ -42,7 +43,7 @@ class Sites:
         """Read off a draw from the prior, which leaves the random state as it was."""
         with torch.random.fork_rng(_cuda(model)):
             fns = {name: node["fn"] for name, node in _latents(model).items() if len(node["fn"].event_shape) == 1}
-        classes = {name: fn.event_shape[0] for name, fn in fns.items() if "OneHot" in family(fn)}
+        classes = {name: fn.event_shape[0] for name, fn in fns.items() if _is_type(fn)}
         units = {name: fn.event_shape[0] for name, fn in fns.items() if name not in classes and _is_real(fn)}
         return cls(units, classes)
 
@@ -114,19 +115,27 @@ def from_prior(model: nn.Module, num: int, *, seed: int) -> Settings:
     return _hard(model, {name: torch.cat([draw[name] for draw in draws]) for name in draws[0]})
 
 
-def inferred(model: nn.Module, guide: nn.Module, x: Tensor, *, seed: int = 0) -> Settings:
+def inferred(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None = None, *, seed: int = 0) -> Settings:
     """The posterior's centres for x [N, ...], and of a type the most probable class, as Joint-VAE's code evaluates.
 
-    A site that the guide does not infer is drawn given those that it does, from `seed`; and so are sites that a head
-    looks at. The random state is left as it was.
+    A site that the guide does not infer is drawn given those that it does, from `seed`, a type again at its most
+    probable class; with labels y [N], for a guide that needs them, the class is theirs. From `seed` are draws that a
+    head looks at, too. The random state is left as it was.
     """
     with torch.random.fork_rng(_cuda(model)):
         torch.manual_seed(seed)
-        centres = _hard(model, posterior_means(guide, x))
-        if missing := _latents(model).keys() - centres.keys():
-            drawn = _latents(model, x, given=centres)
-            centres |= {name: drawn[name]["value"] for name in missing}
-    return centres
+        centres = _hard(model, posterior_means(guide, x, y))
+        found = _latents(model, x, *([] if y is None else [y]), given=centres)
+        for name in found.keys() - centres.keys():
+            fn = found[name]["fn"]
+            centres[name] = found[name]["value"] if found[name]["is_observed"] or not _is_type(fn) else fn.probs
+    return _hard(model, centres)
+
+
+def observed(guide: nn.Module, data: Dataset, index: Sequence[int], device: torch.device) -> list[Tensor]:
+    """The datapoints at `index` as the guide takes them: x, and y where it needs labels."""
+    batch = data.batch(torch.tensor(list(index)), labels=getattr(guide, "needs_labels", False), device=device)
+    return [batch.x] if batch.y is None else [batch.x, batch.y]
 
 
 def types(sites: Sites, settings: Settings, *, at_most: int = 20) -> tuple[Settings, list[str]]:
@@ -189,13 +198,13 @@ def decoded(model: nn.Module, settings: Settings) -> Tensor:
 
 
 def _latents(model: nn.Module, *args: Any, given: Settings | None = None) -> dict[str, Any]:
-    """The latent sites of one run of the story, which nobody outside sees."""
+    """The sites of one run of the story but x, which nobody outside sees; given ones as they would be drawn."""
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(poutine.do(model, given or {})).get_trace(*args)
     return {
         name: node
         for name, node in trace.nodes.items()
-        if node["type"] == "sample" and name != "x" and not node["is_observed"] and not site_is_subsample(node)
+        if node["type"] == "sample" and name != "x" and not site_is_subsample(node)
     }
 
 
@@ -211,9 +220,13 @@ def _corners(like: Tensor, num_classes: int) -> Tensor:
     return torch.eye(num_classes, dtype=like.dtype, device=like.device)
 
 
+def _is_type(fn: Any) -> bool:
+    return "OneHot" in family(fn)
+
+
 def _is_real(fn: Any) -> bool:
     support = fn.support
-    while isinstance(support, constraints.independent):
+    while hasattr(support, "base_constraint"):  # of independent units, of a mixture's components
         support = support.base_constraint
     return support is constraints.real
 

@@ -1,9 +1,8 @@
 """`python -m zoo traverse RUN`: every picture of a run that shows what its latents mean."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -11,8 +10,9 @@ from zoo.lab import sheets
 from zoo.lab.discovery import Discovery, History, Run, capacities, figure7, order, overshoot
 from zoo.lab.judge import Judge
 from zoo.lab.plots import device
-from zoo.lab.sweep import Settings, Sites, Unit, from_prior, inferred, quantiles, ranked, types, wide
+from zoo.lab.sweep import Settings, Sites, Unit, from_prior, inferred, observed, quantiles, ranked, types, wide
 from zoo.lab.trained import Trained
+from zoo.termwise import family
 
 VALUES: dict[str, Callable[[], torch.Tensor]] = {"wide": wide, "quantiles": quantiles}
 MOST = 3  # units with a sheet of their own, unless one is named
@@ -70,12 +70,9 @@ def traverse(
         return out / name
 
     names: sheets.Names = {}
-    if sites.classes and site is None and data.y is not None:
-        try:
-            names, accuracy = sheets.confusion(trained.encode, data, file("confusion.png"))
-            yield file("confusion.png"), f"types against labels: {accuracy}"
-        except ValueError:  # Inapplicable: the story's types are not among what the guide infers
-            pass
+    if sites.classes and site is None and _infers_types(trained):
+        names, accuracy = sheets.confusion(trained.encode, data, file("confusion.png"), device=device(model))
+        yield file("confusion.png"), f"types against labels: {accuracy}"
     labels = [names.get(label, label) for label in labels]
     if chosen:
         sheets.units(model, start, chosen[:32], file("units.png"), values=swept)
@@ -139,7 +136,7 @@ def _beside(
     """Figures 1 and 10: both runs' first units from one datapoint, and whether they kept to their capacities."""
     both = (trained, other)
     titles = [_differs(trained, other), _differs(other, trained)]
-    starts = [inferred(run.model, run.guide, _x(run, [datapoint])) for run in both]
+    starts = [_inferred(run, [datapoint]) for run in both]
     chosen = [ranked(Sites.of(run.model), _kl(run))[:4] for run in both]
     models = [run.model for run in both]
     sheets.beside(models, starts, chosen, titles, file("beside.png"), values=values)
@@ -182,10 +179,7 @@ def _start(
     index = datapoint or 0
     if not 0 <= index < len(data):
         raise ValueError(f"the test set of {data.name!r} has the datapoints 0 to {len(data) - 1}, got {index}")
-    if prior is not None:
-        start = from_prior(model, 1, seed=prior)
-    else:
-        start = inferred(model, trained.guide, _x(trained, [index]))
+    start = from_prior(model, 1, seed=prior) if prior is not None else _inferred(trained, [index])
     if sites.classes:
         return start, *types(sites, start)
     rows = _several(trained, index, prior)
@@ -198,11 +192,12 @@ def _several(trained: Trained, index: int, prior: int | None) -> Settings:
     if prior is not None:
         return from_prior(trained.model, ROWS, seed=prior)
     size = len(trained.data.test)
-    return inferred(trained.model, trained.guide, _x(trained, [(index + n) % size for n in range(min(ROWS, size))]))
+    return _inferred(trained, [(index + n) % size for n in range(min(ROWS, size))])
 
 
-def _x(trained: Trained, index: Any) -> torch.Tensor:
-    return trained.data.test.batch(torch.tensor(list(index)), device=device(trained.model)).x
+def _inferred(trained: Trained, index: Sequence[int]) -> Settings:
+    seen = observed(trained.guide, trained.data.test, index, device(trained.model))
+    return inferred(trained.model, trained.guide, *seen)
 
 
 def _kl(trained: Trained) -> dict[str, torch.Tensor]:
@@ -216,6 +211,15 @@ def _kl(trained: Trained) -> dict[str, torch.Tensor]:
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {error!r}") from error
     return {site: torch.tensor(kl) for site, kl in found.items()}
+
+
+def _infers_types(trained: Trained) -> bool:
+    """Whether the guide tells a type from x alone, and the test set has labels to hold it against."""
+    data, alone = trained.data.test, not getattr(trained.guide, "needs_labels", False)
+    if data.y is None or len(set(data.y.tolist())) < 2 or not alone:
+        return False
+    first = observed(trained.guide, data, [0], device(trained.model))
+    return any("OneHot" in family(fn) for fn in trained.encode(*first).values())
 
 
 def _steady(judge: Judge | None, images: torch.Tensor) -> str:
