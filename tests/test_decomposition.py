@@ -282,6 +282,17 @@ def test_a_mixtures_marginals_integrate_the_other_units_out():
     torch.testing.assert_close(units[:, 1].exp(), whole.sum(0) * 0.01, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize(("gamma", "scale"), [(0.0, 1.0), (1.0, 0.05)])
+def test_all_on_and_all_off_are_normals_exactly_and_have_gradients(gamma, scale):
+    model = SparseVAE(decoder(), z_dim=2, gamma=gamma, sigma_0=0.05)
+    prior = poutine.trace(model).get_trace().nodes["z"]["fn"]
+    z = torch.randn(11, 2, requires_grad=True)
+    log_p = prior.log_prob(z)
+    torch.testing.assert_close(log_p, dist.Normal(0.0, scale).log_prob(z).sum(-1), rtol=1e-12, atol=1e-12)
+    (gradient,) = torch.autograd.grad(log_p.sum(), z)
+    torch.testing.assert_close(gradient, -z.detach() / scale**2)
+
+
 @pytest.mark.parametrize(("reading", "score"), [("paper", 0.42), ("code", 0.65)])
 def test_what_draws_of_the_sparse_prior_score(reading, score):
     def sparsity(gamma):
