@@ -1,7 +1,8 @@
 """Joint-VAE's figures (Dupont 2018, arXiv:1804.00104)."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from zoo.lab.discovery import History, capacities, order, overshoot
 from zoo.lab.evaluate import evaluate
 from zoo.lab.reproduce import Claim, Figure, Reproduction, Results
 from zoo.lab.trained import Trained
+from zoo.lab.traverse import traverse
 from zoo.lab.trial import Trial
 from zoo.metrics.clusters import clusters
 
@@ -67,6 +69,31 @@ def fashion_mnist(trial: Trial) -> Mapping[str, float]:
     return types(trial.train("joint-vae/fashion-mnist", steps=trial.steps(full=93_800, short=55_000)))
 
 
+def pictures(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
+    """Of the best seed: samples by type, the first unit by type, units by KL, what was found when, the confusion."""
+    best = max(tried["Joint-VAE"], key=lambda trial: trial.figures()["majority"])
+    wanted = ("samples-by-type.png", "units.png", "z-", "discovery.png", "confusion.png", "azimuth.png")
+    return _keep(traverse(best.open(), folder, values="quantiles"), wanted, f"Seed {best.seed}")
+
+
+def both_gammas(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
+    """Figures 1 and 10: the same seed under both gammas."""
+    high, low = (tried[variant][0].open() for variant in ("gamma = 30", "gamma = 3"))
+    drawn = traverse(high, folder, beside=low, values="quantiles")
+    return _keep(drawn, ("beside.png", "beside-kl.png"), f"Seed {high.settings.seed}")
+
+
+def _keep(drawn: Iterator[tuple[Path, str]], wanted: Sequence[str], whose: str) -> dict[str, str]:
+    """Captions of the pictures whose names begin as wanted; the others go."""
+    captions = {}
+    for path, caption in drawn:
+        if path.name.startswith(tuple(wanted)):
+            captions[path.name] = f"{whose}: {caption}."
+        else:
+            path.unlink()
+    return captions
+
+
 def near(variant: str, figure: str, target: float, within: float) -> Claim:
     """That a figure's mean over seeds is near a number."""
 
@@ -93,11 +120,11 @@ def type_first(results: Results) -> tuple[bool | None, str]:
 
 
 def held_at(gamma: float) -> Callable[[Trial], Mapping[str, float]]:
-    """A trial at another gamma, on the first 12,000 steps of the ramps, where the constraint breaks or does not."""
+    """A trial at another gamma, on the first 5,000 steps of the ramps, where the constraint breaks or does not."""
 
     def measure(trial: Trial) -> Mapping[str, float]:
         knobs: dict[str, Any] = {} if gamma == 30 else {"gamma_z": gamma, "gamma_c": gamma}
-        trained = trial.train("joint-vae/mnist", steps=12_000, **knobs)
+        trained = trial.train("joint-vae/mnist", steps=5_000, **knobs)
         history = History.read(trained.folder)
         held = capacities(trained.experiment, history.steps)
         over = {f"overshoot of {site}": overshoot(history.of(site), capacity) for site, capacity in held.items()}
@@ -139,6 +166,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             Claim("The first factor that is found is digit type.", type_first),
         ],
         deviations=DEVIATIONS,
+        pictures=pictures,
     ),
     "joint-vae/fashion-mnist": Reproduction(
         title="Joint-VAE on Fashion-MNIST",
@@ -149,20 +177,22 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         best=("Joint-VAE", "majority"),
         claims=[near("Joint-VAE", "KL of z", 5.0, 0.25), near("Joint-VAE", "KL of c", math.log(10), 0.08)],
         deviations=DEVIATIONS,
+        pictures=pictures,
     ),
     "joint-vae/mnist-gamma": Reproduction(
         title="Joint-VAE on MNIST with gamma too low",
         paper=f"{PAPER}, section 4.3, Figure 10",
         variants={"gamma = 30": held_at(30), "gamma = 3": held_at(3)},
         figures={
-            "overshoot of z": Figure("most nats of z above the capacity, over the first 12,000 steps"),
-            "overshoot of c": Figure("most nats of c above the capacity, over the first 12,000 steps"),
+            "overshoot of z": Figure("most nats of z above the capacity, over the first 5,000 steps"),
+            "overshoot of c": Figure("most nats of c above the capacity, over the first 5,000 steps"),
             **FIGURES,
         },
         headline=[("gamma = 30", "overshoot of z"), ("gamma = 3", "overshoot of z")],
         seeds={"full": 3, "short": 1},
         claims=[Claim("A gamma that is too low lets the model break the capacity constraint at first.", broken)],
         deviations=DEVIATIONS,
+        pictures=both_gammas,
     ),
     "joint-vae/procedural-chairs": Reproduction(
         title="Joint-VAE on rendered chairs",
@@ -183,5 +213,6 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "paper's. Capacities, gamma and the number of steps are ours.",
             *DEVIATIONS,
         ),
+        pictures=pictures,
     ),
 }
