@@ -79,6 +79,25 @@ def test_the_prior_type_is_uniform():
     assert 0 <= elbo.report().kl["c"].item() <= math.log(3)
 
 
+@pytest.mark.parametrize(("z_dim", "c_dims"), [(10, [10]), (32, [10]), (32, [2, 2, 2]), (6, [3]), (0, [2])])
+def test_the_sizes_that_the_paper_and_its_code_have(z_dim, c_dims):
+    decoder = MLPDecoder(z_dim + sum(c_dims), SHAPE, hidden=(8,))
+    model = JointVAE(decoder, z_dim=z_dim, c_dims=c_dims, temperature=0.67, num_data=NUM_DATA)
+    trace = poutine.trace(model).get_trace(images())
+    shapes = {name: tuple(site["value"].shape[1:]) for name, site in trace.nodes.items() if name in ("z", *model.types)}
+    assert shapes == {"z": (z_dim,), **{name: (size,) for name, size in model.types.items()}}
+    for name in model.types:
+        torch.testing.assert_close(trace.nodes[name]["value"].sum(-1), torch.ones(11))
+
+
+def test_a_prior_of_a_thousand_classes_at_a_low_temperature_draws_finite_images():
+    decoder = MLPDecoder(2 + 1000, SHAPE, hidden=(8,))
+    model = JointVAE(decoder, z_dim=2, c_dims=[1000], temperature=0.05, num_data=NUM_DATA)
+    trace = poutine.trace(model).get_trace(images())
+    assert trace.nodes["c"]["value"].isfinite().all()
+    assert trace.nodes["x"]["fn"].mean.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
