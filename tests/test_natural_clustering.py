@@ -1,7 +1,9 @@
 """N-VAE: its stories, the bound (3), the objectives (6) and (7) beside it, and labels, given, wrong and missing."""
 
+import copy
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pyro
@@ -17,6 +19,9 @@ from guides import Amortized, ConjugateDirichlet, DirichletHead, Exact, FullRank
 from tests.pairs import NUM_DATA, SHAPE, images
 from zoo import ConditionalVAE, NaturalClustering
 from zoo.elbos import ELBO, NVAE
+from zoo.lab import compiled
+from zoo.lab.data import Batch
+from zoo.lab.fit import fit
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.story import told, traced
 
@@ -310,6 +315,26 @@ def test_pairs_train_under_plain_svi_and_two_do_not_share(pair):
 def test_swapping_the_head_of_z_c_changes_nothing_else(head):
     model, guide = nvae_pair(z_c=head())
     assert math.isfinite(NVAE(beta_c=2.0).loss_and_grads(model, guide, *labelled()))
+
+
+@pytest.mark.parametrize(("story", "labels"), [("nvae", True), ("nvae", False), ("cvae", True)])
+def test_a_traced_step_is_the_eager_one(story, labels, monkeypatch):
+    traced = []
+    monkeypatch.setattr(compiled.torch, "compile", lambda graph, **options: traced.append(graph) or graph)
+    pair = (nvae_pair if story == "nvae" else cvae_pair)(num_data=NUM_DATA)
+    x, y = labelled(12)
+    batches = [Batch(x[index], y[index] if labels else None, index) for index in torch.arange(12).split(4)]
+    runs = []
+    for compile in (False, True):
+        model, guide = copy.deepcopy(pair)
+        pyro.set_rng_seed(7)
+        elbo = NVAE(beta_c=2.0) if story == "nvae" else ELBO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a pair that cannot be traced says so in a warning
+            losses = [report.loss for _, report in fit(model, guide, elbo, batches, lr=1e-2, compile=compile)]
+        runs.append((losses, [p.detach().clone() for p in (*model.parameters(), *guide.parameters())]))
+    assert len(traced) == 1
+    torch.testing.assert_close(runs[0], runs[1], rtol=0, atol=1e-9)
 
 
 # Missing labels are summed out.
