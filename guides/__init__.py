@@ -1,6 +1,7 @@
 """Guides: a trunk, and one head per site. Swapping a family is swapping a head."""
 
 from guides.amortized import Amortized
+from guides.automatic import Automatic
 from guides.heads import (
     Concrete,
     ConjugateDirichlet,
@@ -18,9 +19,12 @@ from guides.heads import (
     StraightThrough,
     StudentT,
 )
+from guides.per_datapoint import PerDatapoint
+from guides.semi_amortized import Refined, SemiAmortized, refine
 
 __all__ = [
     "Amortized",
+    "Automatic",
     "Concrete",
     "ConjugateDirichlet",
     "Delta",
@@ -33,7 +37,11 @@ __all__ = [
     "LowRank",
     "MeanField",
     "Mixture",
+    "PerDatapoint",
     "Predicted",
+    "Refined",
+    "SemiAmortized",
     "StraightThrough",
     "StudentT",
+    "refine",
 ]

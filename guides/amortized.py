@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import pyro
-import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from guides.heads import Head, Predicted
+from guides.heads import Head
 from guides.program import data_plate, one_hot, picklable_state, register
+from guides.sites import distribution, sample_sites, side_by_side, sizes_of
 
 
 class Amortized(nn.Module):
@@ -42,28 +41,12 @@ class Amortized(nn.Module):
         self, trunk: nn.Module, *, num_data: int | None = None, classes: int | None = None, **heads: Head
     ) -> None:
         super().__init__()
-        if not heads:
-            raise ValueError("a guide needs at least one head, as in Amortized(trunk, z=MeanField(10))")
+        sizes = sizes_of(heads, classes)
         width = _out_features(trunk)
-        if "y" in heads and classes is not None:
-            raise ValueError("give classes= or a head for y, which says how many there are, not both")
-        sizes = {name: head.size for name, head in heads.items() if isinstance(head, Head)}
-        sizes |= {} if classes is None else {"y": classes}
         layers = {}
-        for i, (site, head) in enumerate(heads.items()):
-            if not isinstance(head, Head):
-                raise TypeError(f"site {site!r}: expected a head such as MeanField(10), got {type(head).__name__}")
-            looks_at = {*head.given, *([head.of] if isinstance(head, Predicted) else [])}
-            unknown = looks_at - set(list(heads)[:i]) - ({"y"} if classes is not None else set())
-            if unknown:
-                raise ValueError(
-                    f"site {site!r} is given {sorted(unknown)}, of which no head comes before it: "
-                    f"the order is {list(heads)}"
-                    + ("; for labels, say how many classes= they have" if unknown == {"y"} else "")
-                )
+        for site, head in heads.items():
             if head.learnt:
-                widths = [width + sum(sizes[name] for name in head.given), *head.hidden, head.num_raw]
-                layers[site] = _layers(widths)
+                layers[site] = dense([width + sum(sizes[name] for name in head.given), *head.hidden, head.num_raw])
         self.trunk = trunk
         self.num_data = num_data
         self.classes = sizes.get("y")
@@ -72,20 +55,30 @@ class Amortized(nn.Module):
         self.heads = nn.ModuleDict(heads)
         self.layers = nn.ModuleDict(layers)
 
+    def raw(self, features: Tensor, offsets: Mapping[str, Tensor], site: str, given: Mapping[str, Tensor]) -> Tensor:
+        """The raw numbers of a site's head, [..., num_raw], with what is added to them."""
+        head: Any = self.heads[site]
+        raw: Tensor = self.layers[site](side_by_side([features, *(given[name] for name in head.given)]))
+        return raw + offsets[site] if site in offsets else raw
+
     def posterior(self, site: str, features: Tensor, given: Mapping[str, Tensor]) -> TorchDistribution:
         """q(site | features, given): features [..., out_features] and earlier sites' values [..., size]."""
-        head: Any = self.heads[site]
-        if isinstance(head, Predicted):
-            distribution: TorchDistribution = head(self.posterior(head.of, features, given).mean)
-            return distribution
-        known = [given[name] for name in head.given]
-        if not head.learnt:
-            return head(torch.cat(_broadcast(known), dim=-1))
-        inputs = torch.cat(_broadcast([features, *known]), dim=-1)
-        return head(self.layers[site](inputs))
+        return distribution(dict(self.heads.items()), site, given, partial(self.raw, features, {}))
 
-    def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        *,
+        index: Tensor | None = None,
+        offsets: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Samples every site for the batch x [B, ...], but for a y that is given [B]; gives the values by site.
+
+        Args:
+            x, y: the batch.
+            index: which datapoints these are, [B].
+            offsets: what is added to the raw numbers of a site, [B, num_raw]; what `guides.refine` finds.
 
         Raises:
             TypeError, ValueError: y is missing where a head needs it; or as `guides.program.one_hot`.
@@ -96,22 +89,23 @@ class Amortized(nn.Module):
                 "the guide needs labels y, which its heads are given and no head says: call guide(x, y), with batches "
                 "of labels=True"
             )
-        features = self.trunk(x)
+        raw = partial(self.raw, self.trunk(x), offsets or {})
         values: dict[str, Tensor] = {}
         if y is not None and self.classes is not None:
             values["y"] = one_hot(y, self.classes, x)
         with data_plate(x, index, self.num_data):
-            for site in self.sites:
-                if site in values:
-                    continue
-                # What an objective needs that scores one datapoint's sample under another's posterior.
-                rerun = {"rerun": partial(self.posterior, site, features)} if self.heads[site].given else {}
-                infer = {**self.heads[site].infer(), **rerun}
-                values[site] = pyro.sample(site, self.posterior(site, features, values), infer=infer)
-        return values
+            return sample_sites(dict(self.heads.items()), values, raw)
 
     def __getstate__(self) -> dict[str, Any]:
         return picklable_state(self)
+
+
+def dense(widths: list[int]) -> nn.Sequential:
+    """Linear layers of these widths with ReLU between them."""
+    modules: list[nn.Module] = []
+    for before, after in itertools.pairwise(widths):
+        modules += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
 
 
 def _out_features(trunk: nn.Module) -> int:
@@ -122,17 +116,3 @@ def _out_features(trunk: nn.Module) -> int:
             "the trunk does not say how many features it gives: set trunk.out_features to the width of its output"
         )
     return int(getattr(trunk, "out_features", widths[-1]))
-
-
-def _layers(widths: list[int]) -> nn.Sequential:
-    """Linear layers of these widths with ReLU between them."""
-    modules: list[nn.Module] = []
-    for before, after in itertools.pairwise(widths):
-        modules += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*modules[:-1])
-
-
-def _broadcast(tensors: list[Tensor]) -> list[Tensor]:
-    """Expands the batch dimensions of each tensor [..., width] to their common shape."""
-    batch = torch.broadcast_shapes(*(t.shape[:-1] for t in tensors))
-    return [t.expand(*batch, t.shape[-1]) for t in tensors]

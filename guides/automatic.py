@@ -1,0 +1,101 @@
+"""Pyro's autoguides, made to fit: a row per datapoint, a site per site, and names of their own."""
+
+import inspect
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+from pyro.infer.autoguide import AutoGuide, AutoNormal
+from pyro.nn import PyroModule
+from pyro.poutine.messenger import Messenger
+from torch import Tensor, nn
+from torch.distributions import biject_to, constraints
+
+from guides.program import data_plate, picklable_state
+
+_count = itertools.count()
+
+
+class Automatic(nn.Module):
+    """An autoguide of Pyro's on a model's local latents.
+
+        guide = Automatic(model, num_data=len(train))              # AutoNormal
+        guide = Automatic(model, AutoDelta, num_data=len(train))
+
+    Parameters are a row per datapoint, of which a batch takes those of its index, so that it knows the data that it was
+    trained on alone, as `PerDatapoint`. AutoNormal's two statements per site, a normal on the reals and the point that
+    it is mapped to, come as one, with the density of the two: objectives see the model's sites. Kinds that couple all
+    datapoints (AutoMultivariateNormal) stay as they are, and take all of the data at once.
+
+    Parameters are there after the first call, as with any autoguide; `zoo.lab.fit.fit` makes it.
+
+    Args:
+        model: the story.
+        kind: the class of the autoguide.
+        num_data: how many datapoints there are in all; needed once batches come with their index.
+        options: of the autoguide.
+    """
+
+    def __init__(
+        self, model: Any, kind: type[AutoGuide] = AutoNormal, *, num_data: int | None = None, **options: Any
+    ) -> None:
+        super().__init__()
+        if "create_plates" in inspect.signature(kind).parameters:
+            options["create_plates"] = partial(_plate, num_data)
+        # Built at the first call: an autoguide that was copied before it has lost its model.
+        self.build: list[Callable[[], Any]] = [partial(kind, model, **options)]
+        self.autoguide: Any = None
+
+    def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> Any:
+        """Samples every site for the batch x [B, ...]; gives the values by site."""
+        if self.build:
+            self.autoguide = self.build.pop()()
+            self._rename()
+        with _OneSite(self.autoguide):
+            return self.autoguide(*((x,) if y is None else (x, y)), index=index)
+
+    def _rename(self) -> None:
+        # The param store knows an autoguide's parameters by name alone: a second one would read the first one's.
+        if self.autoguide is None:
+            return
+        before, after = self.autoguide._pyro_name, f"{type(self.autoguide).__name__}-{next(_count)}"
+        for module in self.autoguide.modules():
+            if isinstance(module, PyroModule):
+                module._pyro_name = after + module._pyro_name.removeprefix(before)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._rename()
+
+
+class _OneSite(Messenger):
+    """Makes one sample statement of AutoNormal's two."""
+
+    def __init__(self, autoguide: Any) -> None:
+        super().__init__()
+        self.autoguide = autoguide
+        self.unconstrained: dict[str, Any] = {}
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        name = msg["name"]
+        if msg["infer"].get("is_auxiliary") and name.endswith("_unconstrained"):
+            self.unconstrained[name.removesuffix("_unconstrained")] = msg["fn"]
+            msg["stop"] = True
+        elif name in self.unconstrained:
+            fn = self.unconstrained.pop(name)
+            support = self.autoguide.prototype_trace.nodes[name]["fn"].support
+            real = (
+                support in (constraints.real, constraints.real_vector)
+                or getattr(support, "base_constraint", None) is constraints.real
+            )
+            msg["fn"] = fn if real else dist.TransformedDistribution(fn, [biject_to(support)])
+
+
+def _plate(num_data: int | None, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> pyro.plate:
+    return data_plate(x, index, num_data)

@@ -1,0 +1,82 @@
+"""A guide that is not one forward pass: parameters of its own for every datapoint."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from guides.amortized import dense
+from guides.heads import Head
+from guides.program import data_plate, one_hot, picklable_state, register
+from guides.sites import sample_sites, sizes_of
+
+
+class PerDatapoint(nn.Module):
+    """A row of raw numbers per datapoint and site: q(z | x_n) with parameters that no other datapoint shares.
+
+        guide = PerDatapoint(len(train), z=MeanField(10))
+
+    It is as good as its heads' families can be on the data that it was trained on, and knows no other data. The batch
+    says by its index which rows are its own; the data themselves are not looked at.
+
+    Args:
+        num_data: how many datapoints there are.
+        classes: of labels that heads are given as "y" where there is no head for it.
+        heads: the family of each site, sampled in the order given. What a head is given acts through layers that all
+            datapoints share.
+
+    Raises:
+        ValueError: there is no head, or a head looks at a site that does not come before it.
+    """
+
+    def __init__(self, num_data: int, *, classes: int | None = None, **heads: Head) -> None:
+        super().__init__()
+        if num_data < 1:
+            raise ValueError(f"PerDatapoint: num_data must be at least 1, got {num_data}")
+        sizes = sizes_of(heads, classes)
+        learnt = {site: head for site, head in heads.items() if head.learnt}
+        self.num_data = num_data
+        self.classes = sizes.get("y")
+        self.heads = nn.ModuleDict(heads)
+        # Not all zero: a factor of low rank would stay there.
+        self.tables = nn.ParameterDict({s: 0.1 * torch.randn(num_data, head.num_raw) for s, head in learnt.items()})
+        self.layers = nn.ModuleDict(
+            {
+                site: dense([sum(sizes[name] for name in head.given), *head.hidden, head.num_raw])
+                for site, head in learnt.items()
+                if head.given
+            }
+        )
+
+    def raw(self, index: Tensor, site: str, given: Mapping[str, Tensor]) -> Tensor:
+        """The raw numbers of a site's head, [..., num_raw]: a row per datapoint, moved by what the head is given."""
+        head: Any = self.heads[site]
+        row = self.tables[site][index]
+        if not head.given:
+            return row
+        moved: Tensor = row + self.layers[site](torch.cat([given[name] for name in head.given], dim=-1))
+        return moved
+
+    def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Tensor]:
+        """Samples every site for the datapoints `index` [B], but for a y that is given [B]; gives the values by site.
+
+        Raises:
+            ValueError: there is no index, and the batch is not all of the data in order.
+        """
+        register(self)
+        if index is None and len(x) != self.num_data:
+            raise ValueError(
+                f"a guide with a row per datapoint needs to know which of its {self.num_data} datapoints these "
+                f"{len(x)} are: give index=, as fit does; other data has no rows, so take Amortized for it"
+            )
+        values: dict[str, Tensor] = {}
+        if y is not None and self.classes is not None:
+            values["y"] = one_hot(y, self.classes, x)
+        rows = torch.arange(self.num_data, device=x.device) if index is None else index
+        with data_plate(x, index, self.num_data):
+            return sample_sites(dict(self.heads.items()), values, partial(self.raw, rows))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return picklable_state(self)

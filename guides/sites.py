@@ -1,0 +1,68 @@
+"""What guides with a head per site share: the order of the sites, their distributions, and the draws."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import pyro
+import torch
+from pyro.distributions.torch_distribution import TorchDistribution
+from torch import Tensor
+
+from guides.heads import Head, Predicted
+
+Raw = Callable[[str, Mapping[str, Tensor]], Tensor]
+
+
+def sizes_of(heads: Mapping[str, Head], classes: int | None) -> dict[str, int]:
+    """The size of each site that a head may look at, labels "y" of so many classes included.
+
+    Raises:
+        TypeError, ValueError: there is no head, or something else in its place; it looks at a site that does not come
+            before it; or labels come twice.
+    """
+    if not heads:
+        raise ValueError("a guide needs at least one head, as in Amortized(trunk, z=MeanField(10))")
+    if "y" in heads and classes is not None:
+        raise ValueError("give classes= or a head for y, which says how many there are, not both")
+    sizes = {} if classes is None else {"y": classes}
+    for site, head in heads.items():
+        if not isinstance(head, Head):
+            raise TypeError(f"site {site!r}: expected a head such as MeanField(10), got {type(head).__name__}")
+        looks_at = {*head.given, *([head.of] if isinstance(head, Predicted) else [])}
+        if unknown := looks_at - sizes.keys():
+            raise ValueError(
+                f"site {site!r} is given {sorted(unknown)}, of which no head comes before it: "
+                f"the order is {list(heads)}"
+                + ("; for labels, say how many classes= they have" if unknown == {"y"} else "")
+            )
+        sizes[site] = head.size
+    return sizes
+
+
+def distribution(heads: Mapping[str, Any], site: str, given: Mapping[str, Tensor], raw: Raw) -> TorchDistribution:
+    """q(site | x, given), from whatever gives the raw numbers and earlier sites' values [..., size]."""
+    head = heads[site]
+    made: TorchDistribution
+    if isinstance(head, Predicted):
+        made = head(distribution(heads, head.of, given, raw).mean)
+    else:
+        made = head(raw(site, given) if head.learnt else side_by_side([given[name] for name in head.given]))
+    return made
+
+
+def sample_sites(heads: Mapping[str, Any], values: dict[str, Tensor], raw: Raw) -> dict[str, Tensor]:
+    """Samples, in order, every site that has no value yet; gives all of them."""
+    for site, head in heads.items():
+        if site in values:
+            continue
+        # What an objective needs that scores one datapoint's sample under another's posterior.
+        rerun = {"rerun": partial(distribution, heads, site, raw=raw)} if head.given else {}
+        values[site] = pyro.sample(site, distribution(heads, site, values, raw), infer={**head.infer(), **rerun})
+    return values
+
+
+def side_by_side(tensors: list[Tensor]) -> Tensor:
+    """The tensors [..., width] with their batch dimensions expanded alike, as one."""
+    batch = torch.broadcast_shapes(*(t.shape[:-1] for t in tensors))
+    return torch.cat([t.expand(*batch, t.shape[-1]) for t in tensors], dim=-1)
