@@ -424,6 +424,17 @@ def test_missing_labels_teach_the_class():
     assert (q.argmax(-1) == y).double().mean() > 0.95
 
 
+@pytest.mark.parametrize("pair", [nvae_pair, cvae_pair])
+def test_without_data_the_story_draws_the_classes_asked_for_or_any(pair):
+    model, _ = pair()
+    asked = poutine.trace(model).get_trace(y=torch.tensor([2, 0]))
+    assert asked.nodes["y"]["value"].argmax(-1).tolist() == [2, 0]
+    assert asked.nodes["x"]["value"].shape == (2, *SHAPE)
+    with pyro.plate("draws", 3000, dim=-2):
+        classes = poutine.trace(model).get_trace().nodes["y"]["value"].squeeze(1).mean(0)
+    torch.testing.assert_close(classes, torch.full((L,), 1 / L), atol=0.05, rtol=0)  # by symmetry
+
+
 # Bad input.
 
 
