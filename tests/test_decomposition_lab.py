@@ -22,7 +22,9 @@ from zoo.lab.networks import MLPDecoder, MLPEncoder, NormedConvDecoder, NormedCo
 from zoo.lab.plane import Plane, information, log_aggregate, log_prior, match
 from zoo.lab.recipes.decomposition import PLACES, fashion_mnist, pinwheel, principal_variances, shapes
 from zoo.lab.reproduce import Results
-from zoo.lab.reproductions.decomposition import ALPHA_NAMES, REPRODUCTIONS, SPARSE
+from zoo.lab.reproductions.decomposition import REPRODUCTIONS
+from zoo.lab.reproductions.decomposition_claims import ALPHA_NAMES
+from zoo.lab.reproductions.decomposition_trials import SPARSE
 from zoo.likelihoods import normal
 
 # Section 4: what beta does.
