@@ -50,7 +50,7 @@ class Point:
 
 
 def trade_off(points: Sequence[Point], path: Path, *, error: str, metric: str) -> None:
-    """The metric against the error, a colour a family, each point with its weight (Figure 1); the error's axis is log.
+    """The metric against the error, a colour a family, each point with its weight (Figure 1).
 
     A line joins a family's means over seeds, from the least weight to the largest.
     """
@@ -67,7 +67,6 @@ def trade_off(points: Sequence[Point], path: Path, *, error: str, metric: str) -
         for of_it, x, y in zip(weights, errors, metrics, strict=True):
             text = f"{of_it[0].weight:g}"
             axes.annotate(text, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8, color=colour)
-    axes.set_xscale("log")
     axes.set_xlabel(error)
     axes.set_ylabel(metric)
     axes.legend(fontsize=8, frameon=False)

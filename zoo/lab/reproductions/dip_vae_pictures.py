@@ -40,7 +40,7 @@ def draw_shapes(tried: Mapping[str, Sequence[Trial]], path: Path) -> dict[str, s
     captions = draw_figure1(tried, path) | draw_correlations(models, codes, path, "Table 3, Figures 9 to 12")
     tables = {name: factor_correlations(codes[name], repeats=2) for name in models}
     title = "The latent most correlated with each factor, from -3 to 3"
-    names = ("scale", "orientation", "posX", "posY")
+    names = ("scale", "posX", "posY")  # a line tells nothing of an angle, nor of three shapes in no order
     plots.factor_sweeps(models, tables, path / "traversals.png", factors=names, title=title)
     return captions | {"traversals.png": f"As Table 5, on 2D Shapes. {title}; one seed"}
 
