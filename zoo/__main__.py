@@ -3,7 +3,7 @@
 import inspect
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -44,20 +44,29 @@ Out = Annotated[Path, typer.Option(help="The picture's file.")]
 @app.command("list")
 def list_() -> None:
     """What there is: recipes, objectives, data."""
-    print("recipes")
-    for name, known in RECIPES.items():
-        print(f"  {name:<20} {_first_line(known.build)}  [{known.paper}; {known.data}]")
+    from zoo.lab.reproductions import REPRODUCTIONS
+    from zoo.lab.weights import names
+
+    _section("recipes", {name: (r.build, f"[{r.paper}; {r.data}]") for name, r in RECIPES.items()})
     print("\nobjectives (zoo.elbos), and their weights in the letters of HFVAE's Figures 1 and 3:")
     print("1+3 reconstruction, 2 -I(x; z), 4 = A + i + ii -KL(q(z) || p(z)): A and i total correlation, ii KL per unit")
     for objective in objectives():
         print(f"  {objective.__name__:<20} {_first_line(objective)}")
         print(f"  {'':<20} {objective.weights}")
-    print("\nstories (zoo)")
-    for name in zoo.__all__:
-        print(f"  {name:<20} {_first_line(getattr(zoo, name))}")
-    print("\ndata")
-    for name, source in SOURCES.items():
-        print(f"  {name:<20} {_first_line(source)}")
+    _section("\nstories (zoo)", {name: (getattr(zoo, name), "") for name in zoo.__all__})
+    _section("\ndata", {name: (source, "") for name, source in SOURCES.items()})
+    print("\nreproductions")
+    for name, reproduction in REPRODUCTIONS.items():
+        print(f"  {name:<34} {reproduction.title}")
+    print("\npretrained (zoo.lab.pretrained)\n  " + "\n  ".join(names()))
+
+
+def _section(title: str, things: Mapping[str, tuple[object, str]]) -> None:
+    """Names, in one column, and what each is."""
+    print(title)
+    width = max(map(len, things))
+    for name, (thing, more) in things.items():
+        print(f"  {name:<{width}} {_first_line(thing)}{more and '  ' + more}")
 
 
 def objectives() -> list[type[zoo.elbos.TermwiseELBO]]:
