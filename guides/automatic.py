@@ -8,7 +8,7 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
-from pyro.infer.autoguide import AutoGuide, AutoNormal
+from pyro.infer.autoguide import AutoNormal
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
@@ -39,9 +39,7 @@ class Automatic(nn.Module):
         options: of the autoguide.
     """
 
-    def __init__(
-        self, model: Any, kind: type[AutoGuide] = AutoNormal, *, num_data: int | None = None, **options: Any
-    ) -> None:
+    def __init__(self, model: Any, kind: Any = AutoNormal, *, num_data: int | None = None, **options: Any) -> None:
         super().__init__()
         if "create_plates" in inspect.signature(kind).parameters:
             options["create_plates"] = partial(_plate, num_data)
@@ -52,7 +50,8 @@ class Automatic(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> Any:
         """Samples every site for the batch x [B, ...]; gives the values by site."""
         if self.build:
-            self.autoguide = self.build.pop()()
+            build: Any = self.build.pop()
+            self.autoguide = build()
             self._rename()
         with _OneSite(self.autoguide):
             return self.autoguide(*((x,) if y is None else (x, y)), index=index)

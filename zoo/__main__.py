@@ -335,6 +335,53 @@ def traverse(
         print(f"{path}  {what}")
 
 
+@app.command("compare-guides")
+def compare_guides(
+    name: RecipeName = DEFAULT,
+    guides: Annotated[str, typer.Option(help="Names with commas between them.")] = (
+        "mean-field,full-rank,flow,semi-amortised"
+    ),
+    data: DataName = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    data_options: DataOptions = None,
+    knobs: Knobs = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="How long each; the recipe's own when not given.")] = None,
+    epochs: Annotated[float | None, typer.Option(min=0, help="How long, in passes over the training set.")] = None,
+    images: Annotated[int | None, typer.Option(min=1, help="Of the test set; all, or 500 with convolutions.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Importance samples; 5000, or 1000 likewise.")] = None,
+    gap_images: Annotated[int | None, typer.Option(min=1, help="On which the gap is split; 200.")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; found when not given.")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Trace and compile the step; slow to begin.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Where to; compare/RECIPE-DATA when not given.")] = None,
+) -> None:
+    """Trains a recipe under one guide after the other, and says what each loses, where, and at what price."""
+    from zoo.lab.compare import compare, table
+
+    chosen = recipe(name)
+    source, options = _data(chosen, data, data_options or [])
+    result = compare(
+        name,
+        guides.split(","),
+        out or Path("compare") / _stem(name, source),
+        images=images,
+        samples=samples,
+        gap_images=gap_images,
+        knobs=_parse(chosen, knobs or []),
+        data=source,
+        data_options=options,
+        steps=steps,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+        compile=compile,
+        data_dir=data_dir,
+        download=download,
+    )
+    print(table(result))
+
+
 @app.command("metrics")
 def metrics_(
     check: Annotated[bool, typer.Option("--self-check", help="Measure codes whose scores are known.")] = False,
