@@ -121,6 +121,8 @@ def open_run(folder: Path, data_dir: Path | None = None, download: bool = False)
         ValueError: its settings or weights are damaged.
     """
     settings, _ = run.read(folder)
+    if not (folder / "weights.safetensors").is_file():  # before its data is loaded, which may take long
+        raise FileNotFoundError(f"the run in {folder} has not come to its end; go on with {run.how_to_resume(folder)}")
     split, experiment = rebuild(settings, data_dir, download)
     run.load_weights(experiment, folder)
     for module in (experiment.model, experiment.guide):

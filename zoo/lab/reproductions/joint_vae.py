@@ -43,7 +43,8 @@ def types(trained: Trained) -> dict[str, float]:
     """What the type learnt, and what the capacities held."""
     data = trained.data.test
     evaluation = evaluate(trained.model, trained.guide, data)
-    found = clusters(trained.encode, data)
+    among_factors = data.factors is not None and "type" in data.factors.names
+    found = clusters(trained.encode, data, factor="type" if among_factors else None)
     confusion = np.asarray(found.confusion.value)
     used = confusion.sum(1) > 0.01
     units = [discovery.unit for discovery in order(History.read(trained.folder))]
