@@ -134,8 +134,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "The figure's values of alpha and beta are in its labels alone; these are what is remembered of them.",
             "The paper's KL is the default; its code counts log p once for each of the two units, which may be what "
             "its Figure 3 shows. Both are here.",
-            "q(z) is summed over the training set exactly; the KL are sums over 600 x 600 cells on [-3, 3]^2, which do not "
-            "resolve the narrowest encodings (beta 0.01) to better than the share of q(z) that the grid holds.",
+            "q(z) is summed over the training set exactly; the KL are sums over 600 x 600 cells on [-3, 3]^2, which do "
+            "not resolve the narrowest encodings (beta 0.01) to better than the share of q(z) that the grid holds.",
             "Both budgets are the paper's 500 steps.",
         ),
         pictures=pictures.on_pinwheel,
