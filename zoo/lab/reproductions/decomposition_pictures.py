@@ -12,6 +12,7 @@ from zoo.lab.trial import Trial
 
 
 def on_shapes(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
+    """Figure 2 of the trials by variant; captions by file."""
     points: dict[str, list[tuple[str, list[float], list[float]]]] = {}
     for variant, of_it in tried.items():
         name, _, label = variant.partition(", ")
@@ -24,6 +25,7 @@ def on_shapes(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str
 
 
 def on_pinwheel(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
+    """Figures 3 and 1, of each variant's first seed."""
     first = {variant: of_it[0].open() for variant, of_it in tried.items()}
     posteriors = {variant: plots.encoded(t.guide, t.data.train) for variant, t in first.items()}
     some = next(iter(first.values()))
@@ -43,6 +45,7 @@ def on_pinwheel(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[s
 
 
 def on_garments(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
+    """Figure 4, and Figure 5 of the first seed at the largest alpha."""
     titles = {"Hoyer": "sparsity", "reconstruction": "E[log p(x)], nats", "MMD": "MMD"}
     panels: dict[str, dict[str, dict[float, list[float]]]] = {title: {} for title in titles.values()}
     for variant, of_it in tried.items():
