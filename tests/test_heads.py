@@ -3,6 +3,7 @@
 import copy
 import math
 
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
@@ -23,7 +24,7 @@ from guides import (
     StudentT,
 )
 from tests.pairs import NUM_DATA, images, vae_pair
-from zoo.elbos import DIPVAEII, ELBO, HFVAE, BetaTCVAE, BetaVAE
+from zoo.elbos import DIPVAEII, ELBO, HFVAE, BetaTCVAE, BetaVAE, FactorVAE
 from zoo.estimators import closed_kl, scores
 from zoo.lab.data import Batch
 from zoo.lab.fit import fit
@@ -274,6 +275,55 @@ def test_terms_of_q_add_up_to_the_kl(name):
         torch.manual_seed(1)
         losses.append(elbo.loss(*pair, x))
     assert losses[0] == pytest.approx(losses[1], abs=1e-9)
+
+
+def test_the_kl_is_taken_by_draws_at_the_sites_that_are_named_alone():
+    from tests.test_types import HEADS as TYPES
+    from tests.test_types import pair
+
+    model, guide = pair(TYPES["straight-through"], z=Flow(2))
+    x = images()
+    with pytest.raises(ValueError, match=r"site 'c': log q - log p would mix a mass with a density"):
+        ELBO(kl="sampled").loss(model, guide, x)
+    elbo = ELBO(kl={"z": "sampled"})
+    elbo.loss(model, guide, x)
+    probs = guide.posterior("c", guide.trunk(x), {}).probs
+    closed = (probs * (probs.log() + math.log(3))).sum(-1).mean().item()
+    assert elbo.report().kl["c"].item() == pytest.approx(closed)
+    with pytest.raises(ValueError, match="kl must be 'closed' or 'sampled'"):
+        ELBO(kl={"z": "exactly"})
+
+
+def test_what_is_summed_out_has_no_density_ratio():
+    from tests.test_types import HEADS as TYPES
+    from tests.test_types import pair
+
+    elbo = FactorVAE(gamma=1.0, log_ratio=lambda z: z.sum(-1))
+    with pytest.raises(ValueError, match=r"site 'c' is summed out, and a density ratio needs draws: take Concrete"):
+        elbo.loss(*pair(TYPES["exact"]), images())
+
+
+def test_a_point_lies_where_the_prior_does_or_is_refused():
+    from tests.test_types import HEADS as TYPES
+    from tests.test_types import pair
+
+    model, guide = pair(TYPES["concrete"])
+    x = images()
+    c = torch.rand(len(x), 3)
+
+    def point(x, index=None):
+        features = guide.trunk(x)
+        with pyro.plate("data", len(x)):
+            pyro.sample("c", dist.Delta(c, event_dim=1))
+            pyro.sample("z", guide.posterior("z", features, {}))
+
+    with pytest.raises(ValueError, match=r"site 'c': the model's values lie in Simplex"):
+        ELBO().loss(model, point, x)
+    c /= c.sum(-1, keepdim=True)
+    elbo = ELBO()
+    elbo.loss(model, point, x)
+    prior = model.prior_of_type(3)
+    assert elbo.report().kl["c"].item() == pytest.approx(-prior.log_prob(c).mean().item())
 
 
 def test_the_covariance_of_a_mixture_reaches_dip():

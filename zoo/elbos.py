@@ -38,6 +38,7 @@ from zoo.termwise import (
     known_sites,
     latent,
     observed,
+    summed_out,
     weighted,
 )
 
@@ -632,6 +633,11 @@ class FactorVAE(TermwiseELBO):
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, and the estimated total correlation."""
+        for name, site in latent(guide_trace):
+            if summed_out(site):
+                raise ValueError(
+                    f"site {name!r} is summed out, and a density ratio needs draws: take Concrete or StraightThrough"
+                )
         z = torch.cat([site["value"] for _, site in latent(guide_trace)], dim=-1)
         return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * self.log_ratio(z).mean()}
 

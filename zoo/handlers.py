@@ -117,7 +117,9 @@ class RefuseMisfits(Messenger):
                 f"site {name!r}: the guide draws values that are not finite; look at its parameters and at the data"
             )
         # A simplex is a thin slice of the reals: densities on the two do not compare, though the values would pass.
-        if _on_simplex(p) != _on_simplex(q) or not p.support.check(value).all():
+        # A point has no density to compare.
+        thin = _on_simplex(p) != _on_simplex(q) and type(q).__name__ != "Delta"
+        if thin or not p.support.check(value).all():
             raise ValueError(
                 f"site {name!r}: the model's values lie in {p.support}, the guide's in {q.support}; "
                 "take a head for the model's support"
