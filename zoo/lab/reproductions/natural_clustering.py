@@ -99,8 +99,10 @@ def yale_empty(results: Results) -> tuple[bool | None, str]:
     held = every_seed(
         results, "Yale B", lambda kl, c, s: kl < 0.1 and c < 0.1 * s, "KL of z_cy", "effect of z_c", "effect of z_s"
     )
-    said = says(results, SETS, "KL of z_cy") + says(results, ["Yale B"], "effect of z_c")
-    return held, said + says(results, ["Yale B"], "effect of z_s")
+    said = says(results, SETS, "KL of z_cy")
+    for figure in ("effect of z_c", "effect of z_s", "accuracy"):
+        said += says(results, ["Yale B"], figure)
+    return held, said + "A guide that cannot tell the faces cannot tell which block is whose either."
 
 
 def fashion_above(results: Results) -> tuple[bool | None, str]:
