@@ -16,7 +16,7 @@ from zoo.elbos import ELBO, BetaTCVAE, Capacity
 from zoo.lab.compare import Budget, compare, fitted_to, measure, table
 from zoo.lab.compare_plots import exact_log_density, log_density, plane_posteriors
 from zoo.lab.data import Dataset
-from zoo.lab.evidence import importance, log_evidence
+from zoo.lab.evidence import importance, log_evidence, resampled
 from zoo.lab.fit import prepare
 from zoo.lab.networks import ConvDecoder, MLPDecoder
 from zoo.lab.recipes import RECIPES
@@ -129,6 +129,18 @@ def test_a_refined_guide_is_refined_once_for_all_of_its_draws():
 
     importance(model, SemiAmortized(amortized, loss, steps=3, lr=0.1), images(), num_samples=50, at_once=22)
     assert len(calls) == 3
+
+
+def test_draws_chosen_by_their_weights_have_the_posteriors_moments_whatever_the_guide():
+    pca = Pca()
+    guide = off_centre(pca, MeanField(Z))  # neither the mean nor the correlation is the posterior's
+    z = resampled(pca.model, guide, pca.x[:3], num_samples=20_000, num=5_000, at_once=9_000)["z"]
+    assert z.shape == (5_000, 3, Z)
+    assert pca.cov[0, 1].abs() > 0.1  # which q takes for 0
+    sd = pca.cov.diagonal().sqrt()
+    torch.testing.assert_close(z.mean(0), pca.mean[:3], atol=0.1 * sd.max().item(), rtol=0)
+    for n in range(3):
+        torch.testing.assert_close(torch.cov(z[:, n].T), pca.cov, atol=0.035, rtol=0)
 
 
 def test_one_hot_types_weigh_by_their_mass():

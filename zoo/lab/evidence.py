@@ -1,6 +1,7 @@
 """Log evidence by importance sampling, with the guide as proposal."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,31 +56,44 @@ def importance(
     Raises:
         ValueError: K is not positive; a site is a mass in one program and a density in the other, or has no density.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    batch = (x,) if y is None else (x, y)
     total, first, second = (x.new_full((len(x),), start) for start in (0.0, -torch.inf, -torch.inf))
-    chunk = max(1, at_once // len(x))
-    random_states = torch.random.fork_rng([x.device] if x.is_cuda else [])
-    with random_states, torch.no_grad(), poutine.block(), OwnParameters():
-        torch.manual_seed(seed)
-        refined: Any = getattr(guide, "refined", None)
-        proposal: Any = refined(*batch) if refined else guide
-        for start in range(0, num_samples, chunk):
-            with pyro.plate("draws", min(chunk, num_samples - start), dim=-2):
-                proposed = poutine.trace(proposal).get_trace(*batch)
-                told = poutine.trace(poutine.replay(model, trace=proposed)).get_trace(*batch)
-            proposed, told = prune_subsample_sites(proposed), prune_subsample_sites(told)
-            if start == 0:
-                _check(dict(latent(told)), dict(latent(proposed)))
-            log_w = x.new_zeros(())
-            for sign, sites in ((1, observed(told)), (1, latent(told)), (-1, latent(proposed))):
-                for _, site in sites:
-                    log_w = log_w + sign * site["fn"].log_prob(site["value"])
-            total = total + log_w.sum(0)
-            first = torch.logaddexp(first, log_w.logsumexp(0))
-            second = torch.logaddexp(second, (2 * log_w).logsumexp(0))
+    for log_w, _ in _chunks(model, guide, x, y, num_samples, seed, at_once):
+        total = total + log_w.sum(0)
+        first = torch.logaddexp(first, log_w.logsumexp(0))
+        second = torch.logaddexp(second, (2 * log_w).logsumexp(0))
     return Importance(total / num_samples, first - math.log(num_samples), 2 * first - second)
+
+
+def resampled(
+    model: nn.Module,
+    guide: nn.Module,
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    num_samples: int,
+    num: int,
+    seed: int = 0,
+    at_once: int = 1_000,
+) -> dict[str, Tensor]:
+    """`num` of the guide's K draws, chosen by their weights: nearer to p(z | x) than q is, the more so as K grows.
+
+    Sampling importance resampling (Rubin 1988), with replacement: what a guide that is too narrow or too plain can
+    still tell of the posterior. Where few draws are effective, the same ones come again and again.
+
+    Args:
+        model, guide, x, y, num_samples, seed, at_once: as `importance` takes them.
+        num: how many for each datapoint.
+
+    Returns:
+        By latent site, [num, B, ...].
+    """
+    weights, drawn = zip(*_chunks(model, guide, x, y, num_samples, seed, at_once), strict=True)
+    log_w = torch.cat(weights)
+    with torch.random.fork_rng([x.device] if x.is_cuda else []):
+        torch.manual_seed(seed)
+        chosen = torch.distributions.Categorical(logits=log_w.mT).sample((num,))
+    every = {site: torch.cat([values[site] for values in drawn]) for site in drawn[0]}
+    return {site: values[chosen, torch.arange(len(x), device=x.device)] for site, values in every.items()}
 
 
 def log_evidence(
@@ -87,6 +101,34 @@ def log_evidence(
 ) -> Tensor:
     """log 1/K sum_k p(x, z_k) / q(z_k | x), [B]; as `importance` has it."""
     return importance(model, guide, x, num_samples=num_samples, seed=seed, at_once=at_once).log_evidence
+
+
+def _chunks(
+    model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None, num_samples: int, seed: int, at_once: int
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """log w of some draws at a time, [draws, B], and their values by site, [draws, B, ...]."""
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    batch = (x,) if y is None else (x, y)
+    chunk = max(1, at_once // len(x))
+    random_states = torch.random.fork_rng([x.device] if x.is_cuda else [])
+    with random_states, torch.no_grad(), poutine.block(), OwnParameters():
+        torch.manual_seed(seed)
+        refined: Any = getattr(guide, "refined", None)
+        proposal: Any = refined(*batch) if refined else guide
+        for start in range(0, num_samples, chunk):
+            draws = min(chunk, num_samples - start)
+            with pyro.plate("draws", draws, dim=-2):
+                proposed = poutine.trace(proposal).get_trace(*batch)
+                told = poutine.trace(poutine.replay(model, trace=proposed)).get_trace(*batch)
+            proposed, told = prune_subsample_sites(proposed), prune_subsample_sites(told)
+            if start == 0:
+                _check(dict(latent(told)), dict(latent(proposed)))
+            log_w = x.new_zeros(draws, len(x))
+            for sign, sites in ((1, observed(told)), (1, latent(told)), (-1, latent(proposed))):
+                for _, site in sites:
+                    log_w = log_w + sign * site["fn"].log_prob(site["value"])
+            yield log_w, {name: site["value"] for name, site in latent(proposed)}
 
 
 def _check(in_model: dict[str, Any], in_guide: dict[str, Any]) -> None:
