@@ -113,7 +113,8 @@ DRAWN = (
 NARROW = (
     f"Short budget: {SHORT:,} steps, hidden layers of {SHORT_WIDTH} instead of 1,200, Adam at {SHORT_LR:g} instead of "
     f"1e-4; lambda_od is chosen by the metric after {SEARCH:,} steps, in each seed anew, among "
-    f"{', '.join(f'{weight:g}' for weight in SEARCHED)}, and not in the paper's whole grid."
+    f"{', '.join(f'{weight:g}' for weight in SEARCHED)}, and not in the paper's whole grid. "
+    "Errors still fall at the end."
 )
 RATE = "The covariance is the batch's own (rate 1): at what rate the paper's estimate runs is open; at 0.1 codes swing."
 FOUND = {
