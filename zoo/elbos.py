@@ -35,6 +35,7 @@ from zoo.termwise import (
     Report,
     Statistic,
     TermwiseELBO,
+    family,
     known_sites,
     latent,
     observed,
@@ -700,7 +701,14 @@ class NVAE(TermwiseELBO):
                 "is with y=, and hand batches of labels=True to fit"
             )
         del terms[f"log p({self.y})"]
-        mean, c_y = guide_trace.nodes[self.pi]["fn"].mean, model_trace.nodes[self.y]["value"]
+        try:
+            mean = guide_trace.nodes[self.pi]["fn"].mean
+        except NotImplementedError:
+            raise ValueError(
+                f"site {self.pi!r}: {family(guide_trace.nodes[self.pi]['fn'])} has no mean in closed form, which "
+                f"q({self.y} | x) is; take a head that has one (DirichletHead)"
+            ) from None
+        c_y = model_trace.nodes[self.y]["value"]
         return terms | {f"log q({self.y} | x)": (mean * c_y).sum(-1).log().mean()}
 
 
