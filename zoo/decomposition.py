@@ -113,7 +113,7 @@ class StudentTVAE(nn.Module):
         self.decoder = decoder
         self.likelihood = likelihood
         self.num_data = num_data
-        self.register_buffer("nu", _positive("nu", [nu] * z_dim), persistent=False)
+        self.register_buffer("nu", _positive("nu", [nu]).repeat(z_dim), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
