@@ -266,6 +266,25 @@ def test_the_picture_is_there_for_one_site_of_two_units_alone(tmp_path):
     assert not plane_posteriors({"mean-field": three}, data, tmp_path / "b.png")
 
 
+@pytest.mark.parametrize(
+    ("recipe", "guides", "message"),
+    [
+        ("vae", ["mean-field", "mean-feild"], r"mean-feild.*mean-field"),
+        ("dip-vae/digits", ["mean-field", "flow"], r"site 'z': NormalFlow has no mean in closed form; take a head"),
+        ("vae", ["mean-field"], r"--images 9000: the test set has"),
+    ],
+)
+def test_nothing_is_trained_before_all_of_it_fits(recipe, guides, message, tmp_path):
+    torch.set_default_dtype(torch.float32)
+    said = []
+    with pytest.raises((ValueError, LookupError), match=message):
+        compare(
+            recipe, guides, tmp_path, images=9_000 if len(guides) == 1 else 5, steps=5, device="cpu", say=said.append
+        )
+    assert not said
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_comparison_from_a_recipes_name_to_its_table(tmp_path):
     torch.set_default_dtype(torch.float32)
     assert RECIPES["vae"].data == "digits"

@@ -9,7 +9,7 @@ import itertools
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,10 @@ from zoo.lab.compare_plots import plane_posteriors
 from zoo.lab.data import Batch, Dataset
 from zoo.lab.evaluate import evaluate
 from zoo.lab.evidence import Importance, importance
-from zoo.lab.fit import OwnParameters, fit
+from zoo.lab.fit import OwnParameters, fit, prepare
+from zoo.lab.recipes import Experiment
 from zoo.lab.recipes.swaps import fitted, swap
+from zoo.lab.run import Settings
 from zoo.lab.trained import plan
 from zoo.termwise import How
 
@@ -128,12 +130,17 @@ def compare(
     """
     pairs: dict[str, tuple[nn.Module, nn.Module]] = {}
     rows: dict[str, Compared] = {}
+    for name in guides:  # what does not fit is said before anything is trained
+        settings, split, experiment = plan(recipe, **options)
+        experiment = swap(experiment, name)
+        Budget.of(experiment.model, split.test, images, samples, gap_images)
+        first = next(iter(_batches(experiment, split.train, settings, steps=1)))
+        prepare(experiment.model, experiment.guide, experiment.elbo, first, settings.device)
     for name in guides:
         settings, split, experiment = plan(recipe, **options)
         experiment = swap(experiment, name)
         model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
-        draw = partial(experiment.batches, split.train, settings.batch_size, seed=settings.seed)
-        batches = draw(labels=experiment.labels, steps=settings.steps)
+        batches = _batches(experiment, split.train, settings, steps=settings.steps)
         taken = []
         began = time.perf_counter()
         steps = fit(
@@ -173,6 +180,10 @@ def compare(
     checkpoint.write(out / "compare.json", (json.dumps(result, indent=2) + "\n").encode())
     checkpoint.write(out / "compare.md", table(result).encode())
     return result
+
+
+def _batches(experiment: Experiment, data: Dataset, settings: Settings, *, steps: int) -> Iterator[Batch]:
+    return experiment.batches(data, settings.batch_size, seed=settings.seed, labels=experiment.labels, steps=steps)
 
 
 def measure(
