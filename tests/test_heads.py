@@ -27,6 +27,7 @@ from tests.pairs import NUM_DATA, images, vae_pair
 from zoo.elbos import DIPVAEII, ELBO, HFVAE, BetaTCVAE, BetaVAE, FactorVAE
 from zoo.estimators import closed_kl, scores
 from zoo.lab.data import Batch
+from zoo.lab.evaluate import posterior_means
 from zoo.lab.fit import fit
 
 D = 3
@@ -292,6 +293,15 @@ def test_the_kl_is_taken_by_draws_at_the_sites_that_are_named_alone():
     assert elbo.report().kl["c"].item() == pytest.approx(closed)
     with pytest.raises(ValueError, match="kl must be 'closed' or 'sampled'"):
         ELBO(kl={"z": "exactly"})
+
+
+def test_a_flow_is_encoded_by_the_mean_of_its_draws():
+    _, guide = vae_pair(z_dim=D, head=Flow(D, context=2))  # as mean field at first, whose mean is known
+    x = images()
+    mean = guide.layers["z"](guide.trunk(x))[:, :D]
+    scale = (guide.layers["z"](guide.trunk(x))[:, D : 2 * D] / 2).exp()
+    ours = posterior_means(guide, x)["z"]
+    assert ((ours - mean).abs() < 5 * scale / 16).all()
 
 
 def test_what_is_summed_out_has_no_density_ratio():

@@ -77,8 +77,11 @@ def evaluate(
 
 
 def posterior_means(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-    """The centre of q(site | x) for each latent site: its mean, or the class probabilities of a categorical."""
-    return {name: fn.probs if "OneHot" in family(fn) else fn.mean for name, fn in posteriors(guide, x, y).items()}
+    """The centre of q(site | x) for each latent site: its mean, or the class probabilities of a categorical.
+
+    A family without a mean in closed form, as a flow, gives that of 256 draws.
+    """
+    return {name: fn.probs if "OneHot" in family(fn) else _mean(fn) for name, fn in posteriors(guide, x, y).items()}
 
 
 def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Any]:
@@ -87,6 +90,14 @@ def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(guide).get_trace(*args)
     return {name: site["fn"] for name, site in trace.nodes.items() if site["type"] == "sample" and name != "data"}
+
+
+def _mean(fn: Any) -> Tensor:
+    try:
+        mean: Tensor = fn.mean
+    except NotImplementedError:
+        mean = fn.sample((256,)).mean(0)
+    return mean
 
 
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
