@@ -172,9 +172,8 @@ def joint_vae_digits(
 ) -> Experiment:
     """Joint-VAE on scikit-learn's digits, in a minute: no paper's settings, but MNIST's cut to the set's size.
 
-    Dense layers, since the images have 8 x 8 pixels, and capacities that grow over half the run. A type has
-    fewer nats to gain from so few pixels, and at MNIST's gamma of 30 the run ends with two of ten in use; at 1 with nine
-    or ten.
+    Dense layers, since the images have 8 x 8 pixels, and capacities that grow over half the run. A type has fewer nats
+    to gain from so few pixels: at MNIST's gamma of 30 the run ends with two of ten in use, at 1 with nine or ten.
 
     Args:
         data: images.
