@@ -108,7 +108,8 @@ METRIC = (
     "three times over."
 )
 DRAWN = (
-    "Errors are those of one draw of z from q(z | x) per test image, as the ELBO has them; correlations are of means."
+    "Errors are those of one draw of z from q(z | x) per test image, as the ELBO has them; correlations are of means, "
+    "of all latents alike, also of those that hardly vary. The metric's SVM is not scale invariant."
 )
 NARROW = (
     f"Short budget: {SHORT:,} steps, hidden layers of {SHORT_WIDTH} instead of 1,200, Adam at {SHORT_LR:g} instead of "
