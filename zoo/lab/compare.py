@@ -165,7 +165,17 @@ def compare(
         rows[name] = measure(model, guide, split.test, budget, labels=experiment.labels, kl=elbo.kl, taken=taken)
         pairs[name] = (model, guide)
         say(f"{name}: {_line(rows[name])}")
-    result = {
+        result = _result(recipe, settings, budget, rows)
+        _write(result, out)  # what is done is kept, whatever comes
+    if not experiment.labels and plane_posteriors(pairs, split.test, out / "posteriors.png"):
+        result["picture"] = "posteriors.png"
+        _write(result, out)
+    return result
+
+
+def _result(recipe: str, settings: Settings, budget: Budget, rows: Mapping[str, Compared]) -> dict[str, Any]:
+    """What compare.json holds."""
+    return {
         "recipe": recipe,
         "settings": asdict(settings),
         "budget": asdict(budget),
@@ -174,12 +184,12 @@ def compare(
             for name, row in rows.items()
         },
     }
+
+
+def _write(result: Mapping[str, Any], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    if not experiment.labels and plane_posteriors(pairs, split.test, out / "posteriors.png"):
-        result["picture"] = "posteriors.png"
     checkpoint.write(out / "compare.json", (json.dumps(result, indent=2) + "\n").encode())
     checkpoint.write(out / "compare.md", table(result).encode())
-    return result
 
 
 def _batches(experiment: Experiment, data: Dataset, settings: Settings, *, steps: int) -> Iterator[Batch]:
