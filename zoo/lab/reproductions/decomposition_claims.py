@@ -98,9 +98,9 @@ def along_alpha(
 
     def held(results: Results) -> tuple[bool | None, str]:
         rows = _means(figure)(results)
-        if any(value != value for values in rows.values() for value in values):
-            return None, "Not all of it was run."
         said = "; ".join(f"{name}: {_list(values, digits)}" for name, values in rows.items())
+        if any(value != value for values in rows.values() for value in values):
+            return None, f"Not all of it was run (nan). {bar}For alpha 0, 100, 1000, {said}."
         return holds(rows), f"{bar}For alpha 0, 100, 1000, {said}."
 
     return held
