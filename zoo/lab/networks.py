@@ -201,7 +201,7 @@ def _start_small(network: nn.Module) -> None:
             nn.init.normal_(module.weight, std=0.02)
 
 
-def _side_by_side(latents: Sequence[Tensor]) -> Tensor:
+def _side_by_side(latents: tuple[Tensor, ...]) -> Tensor:
     """Latents, each [..., size], as one [..., sum of sizes]; leading dimensions are broadcast, as for a type that is
     summed out.
     """
