@@ -1,6 +1,7 @@
 """N-VAE in the lab: what is measured by class, labels in runs and evaluations, missing ones, bad sets."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 
 from guides import Amortized, MeanField
 from tests.test_natural_clustering import SHAPE, C, L, S, cvae_pair, images, nvae_pair
+from zoo.__main__ import main
 from zoo.elbos import ELBO
 from zoo.lab import run
 from zoo.lab.clustering import effect, measure
@@ -261,3 +263,15 @@ def test_claims_are_judged_by_the_figures():
     alone = {m: {0: {"p = 1, sigma = 1": e}} for m, e in
              (("N-VAE, mnist", 6.0), ("CGAN, mnist", 5.0), ("CVAE, mnist", 7.0), ("AC-GAN, mnist", 9.0))}  # fmt: skip
     assert cgan_then_nvae(Results(alone))[0] is True
+
+
+def test_evaluating_a_guide_that_is_told_the_labels_gives_the_elbo_alone(tmp_path, monkeypatch, capsys):
+    settings, split, experiment = plan("conditional-vae", data="digits", steps=3, device="cpu")
+    run.train(experiment, split, settings, tmp_path, command="", progress=False)
+    monkeypatch.setattr(sys, "argv", ["zoo", "evaluate", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert not stopped.value.code
+    said = capsys.readouterr().out
+    assert "KL of z" in said
+    assert "the guide is told the labels, so it is no encoder of x alone" in said

@@ -217,7 +217,11 @@ def evaluate_(
     """Takes a run's ELBO on the test set apart, term by term, and scores its codes; writes metrics.json."""
     trained = open_run(folder, data_dir, download)
     settings, model, guide, data = trained.settings, trained.model, trained.guide, trained.data.test
-    _print(evaluate(model, guide, data, kl=trained.experiment.elbo.kl))
+    experiment = trained.experiment
+    _print(evaluate(model, guide, data, labels=experiment.labels, kl=experiment.elbo.kl))
+    if getattr(guide, "needs_labels", False):
+        print("\nthe guide is told the labels, so it is no encoder of x alone: no q(z) to take apart, no codes to score")
+        return
     size: int = len(data)
     how: Any = estimator  # decompose refuses what it does not know
     decomposed = decompose(
@@ -380,6 +384,19 @@ def compare_guides(
         download=download,
     )
     print(table(result))
+
+
+@app.command()
+def matrix(
+    table: Annotated[bool, typer.Option("--table", help="Only write the README's tables, from OUT.")] = False,
+    out: Annotated[Path, typer.Option(help="Where what came out is written.")] = Path("results/matrix.json"),
+) -> None:
+    """Tries every story under every guide and every objective, and writes down what fits; minutes."""
+    from zoo.lab import matrix as tried
+
+    written = tried.load(out) if table else tried.write(out)
+    tried.write_readme(Path("README.md"), written)
+    print("wrote README.md" if table else f"wrote {out} and README.md")
 
 
 @app.command("metrics")
