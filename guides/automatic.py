@@ -37,6 +37,9 @@ class Automatic(nn.Module):
         kind: the class of the autoguide.
         num_data: how many datapoints there are in all; needed once batches come with their index.
         options: of the autoguide.
+
+    Raises:
+        ValueError: at the first call, where the autoguide cannot map the reals to a site's support.
     """
 
     def __init__(self, model: Any, kind: Any = AutoNormal, *, num_data: int | None = None, **options: Any) -> None:
@@ -54,7 +57,14 @@ class Automatic(nn.Module):
             self.autoguide = build()
             self._rename()
         with _OneSite(self.autoguide):
-            return self.autoguide(*((x,) if y is None else (x, y)), index=index)
+            try:
+                return self.autoguide(*((x,) if y is None else (x, y)), index=index)
+            except NotImplementedError as error:  # as for the support of a mixture
+                reason = str(error).partition("\n")[0]
+                raise ValueError(
+                    f"{type(self.autoguide).__name__} does not know where a site's values lie ({reason}); take "
+                    "PerDatapoint, whose heads say it themselves"
+                ) from error
 
     def _rename(self) -> None:
         # The param store knows an autoguide's parameters by name alone: a second one would read the first one's.

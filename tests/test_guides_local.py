@@ -1,6 +1,7 @@
 """Guides that are not one forward pass: a row per datapoint, a few steps per datapoint, Pyro's autoguides."""
 
 import copy
+import math
 import pickle
 from functools import partial
 
@@ -30,7 +31,7 @@ from guides import (
 )
 from tests.pairs import NUM_DATA, images, vae_pair
 from tests.test_aggregate import StyleGivenType
-from zoo import NaturalClustering
+from zoo import ClusteredVAE, ConditionalVAE, NaturalClustering
 from zoo.elbos import DIPVAE, ELBO, HFVAE, BetaTCVAE, BetaVAE, Capacity
 from zoo.lab import compiled
 from zoo.lab.data import Batch
@@ -128,6 +129,36 @@ def test_a_per_datapoint_guide_knows_no_other_data():
     with pytest.raises(ValueError, match=r"which of its 70 datapoints these 11 are: give index=.*take Amortized"):
         ELBO().loss(model, guide, images(11))
     assert ELBO().loss(model, guide, images(NUM_DATA)) > 0  # all of it, in order
+
+
+@pytest.mark.parametrize("per_datapoint", [False, True])
+def test_a_datapoints_label_goes_with_it_where_its_posterior_is_run_again(per_datapoint):
+    # q(z_i | x_j, y_j): the label is data. All weights 1 is the ELBO; and q(z) by hand, over all of the data.
+    model = ConditionalVAE(MLPDecoder(2 + 3, (1, 3, 5), hidden=(8,)), classes=3, z_dim=2)
+    head = MeanField(2, given=("y",))
+    trunk = nn.Sequential(nn.Flatten(), nn.Linear(15, 4))
+    guide = PerDatapoint(6, classes=3, z=head) if per_datapoint else Amortized(trunk, classes=3, z=head)
+    x, y = images(6), torch.tensor([0, 1, 2, 0, 1, 2])
+    losses = []
+    for elbo in (HFVAE(alpha=1, beta=1, gamma=1, num_data=6), ELBO(kl="sampled")):
+        torch.manual_seed(1)
+        losses.append(elbo.loss(model, guide, x, y))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-9)
+    elbo = BetaTCVAE(beta=1.0, num_data=6, estimator="batch")
+    torch.manual_seed(1)
+    elbo.loss(model, guide, x, y)
+    torch.manual_seed(1)
+    node = poutine.trace(guide).get_trace(x, y).nodes["z"]
+    z, base = node["value"], node["fn"].base_dist
+    log_q = dist.Normal(base.loc, base.scale).log_prob(z.unsqueeze(1)).sum(-1)  # sample i under datapoint j
+    information = (log_q.diagonal() - (log_q.logsumexp(1) - math.log(6))).mean()
+    assert elbo.report().terms["-I(x; z)"].item() == pytest.approx(-information.item())
+
+
+def test_an_autoguide_that_cannot_map_to_a_support_says_what_to_take():
+    model = ClusteredVAE(MLPDecoder(2, (1, 3, 5), hidden=(8,)), places=[[0.0, 1.0], [1.0, 0.0]], scale=0.3)
+    with pytest.raises(ValueError, match=r"AutoNormal does not know where a site's values lie.*take PerDatapoint"):
+        ELBO().loss(model, Automatic(model), images(4))
 
 
 def test_labels_reach_a_per_datapoint_guide():
