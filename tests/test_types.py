@@ -128,7 +128,7 @@ def test_the_kl_is_the_categoricals_whatever_the_head(name):
 @pytest.mark.parametrize("name", ["straight-through", "exact"])
 def test_a_mass_is_never_mixed_with_a_density(name):
     model, guide = pair(HEADS[name])
-    with pytest.raises(ValueError, match="site 'c': log q - log p would mix a mass with a density.*kl='closed'"):
+    with pytest.raises(ValueError, match=r"site 'c': log q - log p would mix a mass with a density.*kl='closed'"):
         ELBO(kl="sampled").loss(model, guide, images())
 
 

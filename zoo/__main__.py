@@ -220,7 +220,7 @@ def evaluate_(
     experiment = trained.experiment
     _print(evaluate(model, guide, data, labels=experiment.labels, kl=experiment.elbo.kl))
     if getattr(guide, "needs_labels", False):
-        print("\nthe guide is told the labels, so it is no encoder of x alone: no q(z) to take apart, no codes to score")
+        print("\nthe guide is told labels, so it is no encoder of x alone: no q(z) to take apart, no codes to score")
         return
     size: int = len(data)
     how: Any = estimator  # decompose refuses what it does not know
