@@ -63,9 +63,9 @@ Budget: {result["budget"]}. Written by the command above; nothing here was typed
 
 
 def readme_table(folder: Path) -> str:
-    """The README's table: the headline figures of every result in `folder`."""
+    """The README's table: the headline figures of every result in `folder` that has a card."""
     rows = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(written.with_suffix(".json") for written in folder.glob("*.md")):
         result = json.loads(path.read_text())
         cells = {(variant, figure): values for variant, figure, values in _cells(result)}
         for variant, figure in result["headline"]:
