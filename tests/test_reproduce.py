@@ -150,7 +150,7 @@ def test_the_readme_table_goes_between_its_marks(tried, tmp_path):
     text = readme.read_text()
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
-    assert "| [A toy](results/a-toy.md) | ours: score, nats | 11.0 | 11.0 +- 1.0 | 12.0 | 3 seeds, short |" in text
+    assert "| [A toy](results/a-toy.md) | ours | score, nats | 11.0 | 11.0 +- 1.0 | 12.0 | 3 seeds, short |" in text
     assert "old" not in text
     (tmp_path / "bare.md").write_text("")
     with pytest.raises(ValueError, match="no place for the table"):

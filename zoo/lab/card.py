@@ -68,19 +68,20 @@ def readme_table(folder: Path) -> str:
     for path in sorted(written.with_suffix(".json") for written in folder.glob("*.md")):
         result = json.loads(path.read_text())
         cells = {(variant, figure): values for variant, figure, values in _cells(result)}
-        for variant, figure in result["headline"]:
-            values, about = cells.get((variant, figure), []), result["figures"][figure]
-            paper = result["reported"].get(variant, {}).get(figure)
+        shown = [(variant, figure) for variant, figure in result["headline"] if (variant, figure) in cells]
+        for place, (variant, figure) in enumerate(shown):
+            values, about = cells[variant, figure], result["figures"][figure]
+            title = "" if place else f"[{result['title']}]({folder.name}/{path.stem}.md)"
             seeds = f"{len(values)} seed" + "s" * (len(values) != 1)
             rows.append(
-                f"| [{result['title']}]({folder.name}/{path.stem}.md) | {variant}: {about['what']} | "
-                f"{_number(paper, about)} | {_mean(values, about)} | {_best(values, about)} | "
-                f"{seeds}, {result['budget']} |"
+                f"| {title} | {variant} | {about['what']} | "
+                f"{_number(result['reported'].get(variant, {}).get(figure), about)} | {_mean(values, about)} | "
+                f"{_best(values, about)} | {seeds}, {result['budget']} |"
             )
-    head = (
-        "| reproduction | figure | paper | ours, mean +- sd | best | budget |\n| --- | --- | ---: | ---: | ---: | --- |"
-    )
-    return "\n".join([BEGIN, head, *rows, END])
+    head = ["reproduction", "variant", "figure", "paper", "ours, mean +- sd", "best", "budget"]
+    rules = ["---"] * 3 + ["---:"] * 3 + ["---"]
+    rows = [f"| {' | '.join(head)} |", f"| {' | '.join(rules)} |", *rows]
+    return "\n".join([BEGIN, *rows, END])
 
 
 def write_readme_table(readme: Path, folder: Path) -> None:
