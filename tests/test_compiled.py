@@ -200,10 +200,11 @@ def test_a_pair_that_cannot_be_traced_trains_eagerly_and_says_why_once():
     assert len(warned) == 1
 
 
-def test_without_a_compiler_the_run_goes_on_eagerly(monkeypatch):
+def test_without_a_compiler_the_run_goes_on_eagerly():
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    monkeypatch.setattr(config, "force_disable_caches", True)
-    with pytest.warns(RuntimeWarning, match="cannot be compiled.*no-such-compiler|cannot be compiled.*[Cc]ompiler"):
+    with (
+        config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}),
+        pytest.warns(RuntimeWarning, match="cannot be compiled.*no-such-compiler|cannot be compiled.*[Cc]ompiler"),
+    ):
         assert_same(pair, lambda: ELBO(kl="sampled"))
