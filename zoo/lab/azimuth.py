@@ -132,7 +132,7 @@ def figure9a(
     strip.set_ylim(0, 1)
     strip.axis("off")
     strip.set_title(
-        f"{data.name}: a test set's thing, and the {factor} that {found.units[found.best]} infers of it",
+        f"{data.name}: a test datapoint from all around, and the {factor} that {found.units[found.best]} infers of it",
         fontsize=9,
         loc="left",
     )
