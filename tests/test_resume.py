@@ -36,6 +36,7 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
 
     from zoo.__main__ import main
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
     os.chdir(cwd)
     os.dup2(os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
     os.dup2(1, 2)
