@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from zoo.lab.data import cache
 from zoo.lab.data.cache import Stream, cached, fingerprint, read_npz, rows_of
 
+NOBODY = 65534
 ARRAYS = {"x": np.arange(30, dtype=np.uint8).reshape(5, 2, 3), "y": np.array([0.5, -1.0]), "n": np.array(7)}
 
 
@@ -152,16 +154,34 @@ def test_a_place_that_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         cached("set", {}, lambda: ARRAYS)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="this user may do anything")
-def test_no_permission(folder: Path) -> None:
+@pytest.fixture
+def bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Caches of a user whom permissions bind, who runs the test; where root does, nobody takes over."""
+    for make in (lambda: ARRAYS, never):
+        cached("set", {}, make)  # imports what is imported late, which nobody may not be able to read
+    with tempfile.TemporaryDirectory() as home:  # pytest's own folders let nobody else in
+        monkeypatch.setenv("ZOO_CACHE", f"{home}/caches")
+        root = os.geteuid() == 0
+        if root:
+            os.chown(home, NOBODY, -1)
+            os.seteuid(NOBODY)
+        try:
+            yield Path(home) / "caches"
+        finally:
+            if root:
+                os.seteuid(0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are not the same elsewhere")
+def test_no_permission(bound: Path) -> None:
     cached("set", {}, lambda: ARRAYS)
-    file(folder).chmod(0)
+    file(bound).chmod(0)
     with pytest.raises(ValueError, match=r"cannot be read.*Permission denied"):
         cached("set", {}, never)
-    folder.chmod(0o500)
+    bound.chmod(0o500)
     with pytest.raises(OSError, match=r"cannot be written.*Permission denied.*ZOO_CACHE"):
         cached("set", {"size": 1}, lambda: ARRAYS)
-    folder.chmod(0o700)
+    bound.chmod(0o700)
 
 
 def test_no_permission_as_the_system_says_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
