@@ -124,9 +124,16 @@ def open_run(folder: Path, data_dir: Path | None = None, download: bool = False)
     if not (folder / "weights.safetensors").is_file():  # before its data is loaded, which may take long
         raise FileNotFoundError(f"the run in {folder} has not come to its end; go on with {run.how_to_resume(folder)}")
     split, experiment = rebuild(settings, data_dir, download)
+    return finished_run(folder, split, experiment)
+
+
+def finished_run(folder: Path, split: Split, experiment: Experiment) -> Trained:
+    """The same for data and an experiment that stand already. What is drawn from then on is a function of the seed."""
+    settings, _ = run.read(folder)
     run.load_weights(experiment, folder)
     for module in (experiment.model, experiment.guide):
         module.to(settings.device).eval()
+    pyro.set_rng_seed(settings.seed)
     return Trained(settings, experiment, split, folder)
 
 

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from zoo.lab import checkpoint, run
-from zoo.lab.trained import Trained, open_run, plan
+from zoo.lab.trained import Trained, finished_run, open_run, plan
 
 Budget = Literal["full", "short"]
 Measure = Callable[["Trial"], Mapping[str, float]]
@@ -94,7 +94,7 @@ class Trial:
             command = f"python -m zoo train {recipe} --seed {self.seed}  # within python -m zoo reproduce"
             where = folder if begun else run.new_folder(folder)
             run.train(experiment, split, settings, where, command=command, progress=self.progress, resume=begun)
-        return open_run(folder, self.data_dir, self.download)
+        return finished_run(folder, split, experiment)
 
     def figures(self) -> dict[str, float]:
         """What a finished trial measured."""

@@ -98,10 +98,10 @@ def dip_images(
 def beta_images(
     data: Split, *, beta: float = 4.0, z_dim: int = 32, lr: float = 1e-4, steps: int = 300_000
 ) -> Experiment:
-    """beta-VAE on CelebA or chairs, which differs from `dip_images` in the objective alone; beta = 1 is the VAE.
+    """beta-VAE on CelebA or chairs, which differs from DIP-VAE's recipe in the objective alone; beta = 1 is the VAE.
 
     Args:
-        data, z_dim, lr, steps: as `dip_images`.
+        data, z_dim, lr, steps: as `dip-vae/celeba`.
         beta: weight of the KL; the paper's tables have 2, 4 and 8 for CelebA, and 4 for chairs.
     """
     pair = vae_pair(data.train, z_dim, "conv")
