@@ -190,7 +190,7 @@ def curves(
         axes.set_xlabel("sigma", fontsize=8)
         if i == 0:
             axes.set_ylabel("classification error, %, test set", fontsize=8)
-            axes.legend(fontsize=7, frameon=False)
+            plots.legend_below(canvas, axes)
     canvas.savefig(path, bbox_inches="tight")
 
 

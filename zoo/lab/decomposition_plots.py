@@ -168,8 +168,7 @@ def curves(
             axes.set_xscale("symlog", linthresh=10)
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_xlabel(label, fontsize=8)
-        if i == 0:
-            axes.legend(fontsize=7, frameon=False)
+    plots.legend_below(canvas, axes)
     canvas.savefig(path, bbox_inches="tight")
 
 

@@ -178,6 +178,12 @@ def plain(axes: Axes) -> Axes:
     return axes
 
 
+def legend_below(canvas: Figure, axes: Axes) -> None:
+    """The names of the axes' curves under all panels, where they hide nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=7, frameon=False)
+
+
 def device(module: nn.Module) -> torch.device:
     """Where a module is."""
     return next(module.parameters()).device
