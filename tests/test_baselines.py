@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from tests.test_natural_clustering import SHAPE, cvae_pair, nvae_pair
-from zoo.lab.augmentation import classification_error, generate, short_products
+from zoo.lab.augmentation import classification_error, generate
 from zoo.lab.baselines import Critic, Generator, critic_loss, generator_loss, train_gan
 from zoo.lab.data import Dataset
 from zoo.lab.evaluate import decode
+from zoo.lab.trial import short_products
 
 
 def split_set(num=600, *, shade=0.25, noise=0.05, seed=0, y=None):

@@ -208,12 +208,12 @@ def test_correlations_and_neighbours_are_drawn(tmp_path):
 
 def test_a_short_run_of_it_all(tmp_path, monkeypatch):
     """The trials as the command makes them, on a few images, down to the pictures."""
-    for name, value in {"SHORT": 6, "SEARCH": 3, "SEARCHED": (50.0,), "SHORT_WIDTH": 8}.items():
+    for name, value in {"SHORT": 6, "SEARCH": 3, "SEARCHED": (50.0,)}.items():
         monkeypatch.setattr(dip_vae_trials, name, value)
     quick = partial(higgins_svm, num_train=200, num_eval=100)
     monkeypatch.setattr(dip_vae_trials, "higgins_svm", quick)
     few = {"scale": [2, 5], "orientation": [0, 10], "posX": [*range(0, 32, 4)], "posY": [0, 9], "held_out": 0.5}
-    small = partial(Trial.train, data_options=few, batch_size=16)
+    small = partial(Trial.train, data_options=few, batch_size=16, width=8)
     monkeypatch.setattr(Trial, "train", lambda trial, recipe, **settings: small(trial, recipe, **settings))
     reproduction = REPRODUCTIONS["dip-vae/shapes"]
     tried = {}

@@ -1,7 +1,6 @@
 """Datasets augmented with generated samples: how good a classifier they make (Antorán & Miguel 2019, section IV-C)."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -102,14 +101,3 @@ def classification_error(
             assert batch.y is not None
             wrong += int((net(batch.x).argmax(-1) != batch.y).sum())
     return 100 * wrong / len(test)
-
-
-@contextmanager
-def short_products() -> Iterator[None]:
-    """Matrix products of floats with their factors in bfloat16, where the hardware is faster so; sums stay float32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

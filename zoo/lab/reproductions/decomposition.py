@@ -36,7 +36,7 @@ SHAPES_DEVIATIONS = (
     "The principal components are the largest ten, as the text says; the code reads its singular values from the wrong "
     "end, so that it has the 11th to the 20th (first_component=11 here). They are those of 10,000 images.",
     "The encoder's deviations are exp(h / 2), without the code's 1e-6 more.",
-    "Short budget: 500 steps for the paper's 230,400; 1 % of the images are held out, to be scored on; the metric "
+    "Short budget: 10,000 steps for the paper's 230,400; 1 % of the images are held out, to be scored on; the metric "
     "has 2,000 votes from 10,000 images for the paper's 20,000 from all.",
     "The figure has 100 networks per point.",
 )

@@ -32,7 +32,7 @@ def on_shapes(beta: float = 1.0, **knobs: Any) -> Measure:
     def measure(trial: Trial) -> Mapping[str, float]:
         whole = trial.budget == "full"
         options = None if whole else {"held_out": 0.01}  # the paper holds nothing out; all images take minutes to score
-        steps = trial.steps(full=230_400, short=500)
+        steps = trial.steps(full=230_400, short=10_000)
         trained = trial.train("decomposition/shapes", steps=steps, data_options=options, beta=beta, **knobs)
         data, elbo = trained.data, trained.experiment.elbo
         evaluation = evaluate(trained.model, trained.guide, data.test, kl=elbo.kl)

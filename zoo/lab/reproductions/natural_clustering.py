@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from zoo import NaturalClustering
 from zoo.lab import clustering_plots as draw
-from zoo.lab.augmentation import classification_error, generate, short_products
+from zoo.lab.augmentation import classification_error, generate
 from zoo.lab.baselines import train_gan
 from zoo.lab.clustering import Clustering, effect, measure
 from zoo.lab.data import Dataset, load
@@ -22,7 +22,7 @@ from zoo.lab.recipes.natural_clustering import count_classes
 from zoo.lab.reproduce import Claim, Figure, Reproduction, Results
 from zoo.lab.trained import Trained
 from zoo.lab.trial import FIGURES as DONE
-from zoo.lab.trial import Trial
+from zoo.lab.trial import Trial, short_products
 
 PAPER = (
     "Antorán & Miguel 2019, Disentangling and Learning Robust Representations with Natural Clustering, arXiv:1901.09415"
