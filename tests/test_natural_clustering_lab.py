@@ -25,9 +25,11 @@ from zoo.lab.recipes.natural_clustering import (
     count_classes,
     natural_clustering,
     natural_clustering_digits,
+    only_labelled,
     partly_labelled,
 )
 from zoo.lab.reproduce import Results
+from zoo.lab.reproductions.few_labels import helps
 from zoo.lab.reproductions.natural_clustering import (
     cgan_then_nvae,
     fashion_above,
@@ -226,6 +228,25 @@ def test_batches_with_and_without_labels_take_turns_and_go_on_where_they_stopped
     for start in (3, 4):
         late = list(partly_labelled(data, 20, known=known, seed=1, start=start, steps=9))
         assert [b.index.tolist() for b in late] == [b.index.tolist() for b in whole[start:]]
+
+
+def test_batches_of_the_labelled_alone_are_of_them():
+    data = small_set(60)
+    known = choose(data, 12)
+    for batch in only_labelled(data, 5, known=known, seed=1, labels=True, steps=4):
+        assert set(batch.index.tolist()) <= set(known.tolist())
+        torch.testing.assert_close(batch.x, data.batch(batch.index).x)
+        assert batch.y.tolist() == data.y[batch.index].tolist()
+
+
+def test_few_labels_are_judged_seed_by_seed():
+    def results(alone, both):
+        named = {"100 labels, alone": alone, "100 labels, and the rest": both}
+        return Results({v: {s: {"accuracy": a} for s, a in enumerate(of_it)} for v, of_it in named.items()})
+
+    assert helps(100)(results([70.0, 72.0], [80.0, 73.0])) == (True, "+5.50 points on average.")
+    assert helps(100)(results([70.0, 72.0], [80.0, 71.0])) == (False, "+4.50 points on average.")
+    assert helps(100)(results([70.0], [80.0, 71.0])) == (None, "Not run.")
 
 
 def test_a_partly_labelled_run_trains(tmp_path):
