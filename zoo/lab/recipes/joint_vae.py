@@ -58,7 +58,8 @@ def joint_vae(
     sizes = _sizes(types)
     trunk, decoder = networks(data.train, z_dim + sum(sizes), network)
     num_data = len(data.train)
-    model = JointVAE(decoder, z_dim=z_dim, c_dims=sizes, temperature=temperature, num_data=num_data)
+    relaxed = temperature if head == "concrete" else None  # types that are corners have masses, and so has their prior
+    model = JointVAE(decoder, z_dim=z_dim, c_dims=sizes, temperature=relaxed, num_data=num_data)
     heads: dict[str, Any] = {name: _type_head(head, size, temperature) for name, size in model.types.items()}
     guide = Amortized(trunk, num_data=num_data, z=MeanField(z_dim), **heads)
     c = "+".join(heads)
