@@ -180,9 +180,22 @@ def test_list_and_story(run):
     for name in ("beta-vae", "BetaVAE", "digits", "fashion-mnist", "Higgins"):
         assert name in listed
     told = run("story", "beta-vae", "--set", "z_dim=3")
-    assert re.search(r"z ~ Normal\(0, I\)\s+code\s+\[B, 3\]", told)
-    assert re.search(r"x ~ Bernoulli\(decoder\(z\)\)\s+pixels \(observed\)\s+\[B, 1, 8, 8\]", told)
-    assert "BetaVAE" in told
+    assert re.search(r"z ~ Normal\(0, 1\)\s+code\s+\[B, 3\]", told)
+    assert re.search(r"x ~ Bernoulli\(logits\(z; θ\)\)\s+pixels \(observed\)\s+\[B, 1, 8, 8\]", told)
+    assert "BetaVAE: (1 + 3) + beta (2 + 4), beta = 4" in told
+    assert "Amortized" not in told
+
+
+def test_a_story_beside_its_guide_in_latex_as_a_diagram_and_beside_another(run, tmp_path, monkeypatch):
+    assert "z ~ Normal(loc(x; φ), scale(x; φ))" in run("story", "vae", "--guide")
+    assert "z ~ MultivariateNormal(loc(x; φ), scale_tril(x; φ))" in run("story", "vae", "--swap", "full-rank")
+    latex = run("story", "vae", "--latex", "--graph", str(tmp_path / "plates.gv"))
+    assert latex == "\\begin{aligned}\np_\\theta(x, z) &= p(z)\\, p_\\theta(x \\mid z)\n\\end{aligned}\n"
+    assert "z -> x" in (tmp_path / "plates.gv").read_text()
+    changed = [line for line in run("story", "beta-vae", "--diff", "vae").splitlines() if line[0] in "+-"]
+    assert changed == ["- ELBO: (1 + 3) + 2 + 4", "+ BetaVAE: (1 + 3) + beta (2 + 4), beta = 4"]
+    assert "\x1b[34m+ BetaVAE" in run("story", "beta-vae", "--diff", "vae", "--color")
+    assert "vae does not take pinwheel; told on digits" in run("story", "decomposition/pinwheel", "--diff", "vae")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The command line: python -m zoo list | story | data | train | evaluate | bench | ..."""
 
 import inspect
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -12,7 +14,7 @@ import torch
 import typer
 
 import zoo.elbos
-from zoo.lab import run, story
+from zoo.lab import run
 from zoo.lab.data import SOURCES, Split, load
 from zoo.lab.data.catalogue import print_catalogue
 from zoo.lab.data.sheet import contact_sheet
@@ -22,6 +24,7 @@ from zoo.lab.evaluate import Evaluation, evaluate
 from zoo.lab.fit import find_device
 from zoo.lab.naming import unknown
 from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
+from zoo.lab.story import Story, story
 from zoo.lab.trained import open_run, plan, rebuild, recipe
 
 app = typer.Typer(
@@ -83,15 +86,49 @@ def story_(
     download: Download = False,
     data_options: DataOptions = None,
     knobs: Knobs = None,
+    guide: Annotated[bool, typer.Option("--guide", help="The guide beside the model.")] = False,
+    swap: Annotated[str | None, typer.Option(help="Another guide, as flow; `compare-guides` has the same.")] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Only the factorisation, in LaTeX.")] = False,
+    graph: Annotated[Path | None, typer.Option(help="Also draw the plates: FILE.svg, .png, .pdf; .gv, source.")] = None,
+    diff: Annotated[str | None, typer.Option(help="How it differs from another recipe, as vae, line by line.")] = None,
+    color: Annotated[bool | None, typer.Option(help="In colour; so in a terminal, unless NO_COLOR is set.")] = None,
 ) -> None:
-    """Shows a recipe's story and guide, as their traces have them, and the objective that trains them."""
+    """Shows a recipe's story as its trace has it, and what each site adds to the objective on one batch."""
+    from zoo.lab.recipes.swaps import swap as swapped
+
     chosen = recipe(name)
     source, options = _data(chosen, data, data_options or [])
     split = load(source, folder=data_dir, download=download, **options)
-    experiment = chosen.build(split, **_parse(chosen, knobs or []))
-    print((inspect.getdoc(chosen.build) or "").split("Args:")[0])
-    print(story.show(experiment.model, experiment.guide, split.train.batch(torch.arange(1))))
-    print(f"\n{type(experiment.elbo).__name__}\n    {_first_line(type(experiment.elbo))}")
+
+    def tell(build: Recipe, knobs: list[str], on: Split) -> Story:
+        pyro.set_rng_seed(0)
+        experiment = build.build(on, **_parse(build, knobs))
+        if swap:
+            experiment = swapped(experiment, swap)
+        some = torch.arange(min(experiment.batch_size, len(on.train)))
+        batch = on.train.batch(some, labels=experiment.labels)
+        return story(experiment.model, experiment.guide, experiment.elbo, batch)
+
+    told = tell(chosen, knobs or [], split)
+    shown = told if guide or swap or diff else replace(told, guide=None)
+    if latex:
+        print(shown.latex())
+    elif diff:
+        other = recipe(diff)
+        try:
+            plain = tell(other, [], split)
+        except (ValueError, TypeError):  # a likelihood that cannot have made these data, as of points in the plane
+            print(f"{diff} does not take {source}; told on {other.data}")
+            plain = tell(other, [], load(other.data, folder=data_dir, download=download, **other.data_options))
+        in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") if color is None else color
+        difference = shown.diff(plain)
+        print(difference.coloured() if in_colour else difference)
+    else:
+        print((inspect.getdoc(chosen.build) or "").split("Args:")[0])
+        print(f"{shown}\n\nuntrained, from seed 0")
+    if graph:
+        told.graph(graph)
+        print(f"\nwrote {graph}", file=sys.stderr)
 
 
 @app.command()
@@ -189,8 +226,8 @@ def _run(
 ) -> None:
     """Shows what is trained, trains it, and shows what came out."""
     first = split.train.batch(torch.arange(1), labels=experiment.labels)
-    print(story.show(experiment.model, experiment.guide, first))
-    print(f"{type(experiment.elbo).__name__}\n    {_first_line(type(experiment.elbo))}\n")
+    print(story(experiment.model, experiment.guide, batch=first))
+    print(f"\n{type(experiment.elbo).__name__}\n    {_first_line(type(experiment.elbo))}\n")
     evaluation = run.train(experiment, split, settings, folder, command=command, every=every, resume=resume)
     _print(evaluation)
     print(f"\nthe run is in {folder}; begin with {folder / 'summary.md'}")
@@ -527,7 +564,7 @@ def main() -> None:
     except run.Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signal)
-    except (ValueError, TypeError, LookupError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, LookupError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from typing import Literal, NamedTuple, get_args
@@ -18,8 +17,8 @@ from zoo.aggregate import Groups, aggregate_sites, dissect, partition, samples, 
 from zoo.elbos import ELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
 from zoo.handlers import ScorePairs
+from zoo.lab.aside import set_aside
 from zoo.lab.data import Batch, Dataset
-from zoo.lab.fit import OwnParameters
 from zoo.termwise import Program, observed
 
 Concrete = Literal["mass", "density"]
@@ -111,7 +110,7 @@ def decompose(
     if estimator == "exact" and num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")
     device = next(model.parameters()).device
-    with _set_aside(model, guide, seed, device):
+    with set_aside(model, guide, seed=seed, device=device):
         groups = partition(groups, _trial(model, guide, data.batch(torch.arange(min(2, len(data))), device=device).x))
         scoring = ScorePairs(concrete)
         pair = scoring(model), scoring(guide)
@@ -279,22 +278,6 @@ def _trial(model: nn.Module, guide: nn.Module, x: Tensor) -> list[str]:
         ELBO(kl="sampled").loss(model, guide, x)
         with torch.enable_grad():  # without gradients a dependence between sites would stay hidden
             return list(aggregate_sites(_trace(guide, x)))
-
-
-@contextmanager
-def _set_aside(model: nn.Module, guide: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
-    """Evaluation mode and a random state of one's own, without gradients and out of any other handler's sight."""
-    modes = model.training, guide.training
-    model.eval()
-    guide.eval()
-    try:
-        devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.no_grad(), poutine.block(), OwnParameters():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        model.train(modes[0])
-        guide.train(modes[1])
 
 
 def _estimate(rows: Tensor) -> Estimate:

@@ -10,6 +10,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from zoo.elbos import ELBO
+from zoo.lab.aside import set_aside
 from zoo.lab.data import Dataset
 from zoo.lab.fit import OwnParameters, arguments
 from zoo.termwise import How, family
@@ -53,12 +54,7 @@ def evaluate(
     device = _device(model)
     elbo = ELBO(kl=kl)
     sums: dict[str, Tensor] = {}
-    modes = model.training, guide.training
-    model.eval()
-    guide.eval()
-    random_states = torch.random.fork_rng([device] if device.type == "cuda" else [])
-    with random_states, torch.no_grad(), poutine.block(), OwnParameters():
-        torch.manual_seed(seed)
+    with set_aside(model, guide, seed=seed, device=device):
         for batch in data.in_order(batch_size, labels=labels, device=device):
             # Without its index a batch stands for itself, so that the test set may have another size.
             args, _ = arguments(batch)
@@ -66,8 +62,6 @@ def evaluate(
             report = elbo.report()
             for name, value in _flat(report.reconstruction, report.kl).items():
                 sums[name] = sums.get(name, 0) + value.double() * len(batch.x)
-    model.train(modes[0])
-    guide.train(modes[1])
     means = {name: (value / len(data)).cpu() for name, value in sums.items()}
     return Evaluation(
         num_data=len(data),

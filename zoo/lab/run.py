@@ -21,13 +21,14 @@ import safetensors.torch
 import torch
 from tqdm import tqdm
 
-from zoo.lab import checkpoint, plots, story
+from zoo.lab import checkpoint, plots
 from zoo.lab.curve import Curve, cut
 from zoo.lab.data import Dataset, Split
 from zoo.lab.evaluate import Evaluation, evaluate
 from zoo.lab.fit import fit, prepare
 from zoo.lab.recipes import Experiment
 from zoo.lab.stop import Stop
+from zoo.lab.story import story
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -203,7 +204,8 @@ def train(
         plots.samples(model, folder / "samples.png")
     plots.kl_bars(evaluation, folder / "kl.png")
     _write_kl(evaluation, folder / "kl.csv")
-    shown = story.show(model, guide, data.test.batch(torch.arange(1), labels=experiment.labels, device=settings.device))
+    first = data.test.batch(torch.arange(1), labels=experiment.labels, device=settings.device)
+    shown = str(story(model, guide, batch=first))
     summary = _summary(experiment, data, settings, evaluation, shown, seconds, command)
     checkpoint.write(folder / "summary.md", summary.encode())
     return evaluation

@@ -4,13 +4,9 @@ import inspect
 import re
 from dataclasses import dataclass
 
-import torch
-from pyro import poutine
 from pyro.poutine.trace_struct import Trace
 from torch import nn
 
-from zoo.lab.data import Batch
-from zoo.lab.fit import OwnParameters, arguments
 from zoo.termwise import family
 
 # name ~ Family(arguments)    meaning    [shape]
@@ -61,30 +57,3 @@ def traced(trace: Trace) -> list[Line]:
             )
         )
     return lines
-
-
-def show(model: nn.Module, guide: nn.Module, batch: Batch) -> str:
-    """Model and guide as `~` lines with the shapes of this batch, for a terminal."""
-    args, kwargs = arguments(batch)
-    telling = {line.name: line for line in told(model)}
-    with torch.no_grad(), poutine.block(), OwnParameters():
-        guide_lines = traced(poutine.trace(guide).get_trace(*args, **kwargs))
-        model_lines = traced(poutine.trace(model).get_trace(*args, **kwargs))
-    sections = []
-    for program, lines in ((model, model_lines), (guide, guide_lines)):
-        rows = []
-        for line in lines:
-            own = telling.get(line.name) if program is model else None
-            # The docstring's words, with the family that ran: a swapped likelihood is shown as what it is.
-            if own:
-                words = own.expression.replace(own.family, line.family, 1) if line.family else own.expression
-            else:
-                words = line.expression + ("(guide(x))" if program is guide else "(...)")
-            meaning = " ".join(filter(None, (own.meaning.strip() if own else "", line.meaning and "(observed)")))
-            rows.append((f"{line.name} {line.relation} {words}", meaning, line.shape))
-        widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-        sections.append(
-            f"{type(program).__name__}\n"
-            + "\n".join(f"    {a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows)
-        )
-    return "\n".join(sections)

@@ -1,0 +1,99 @@
+"""How a program factorises, in LaTeX and as plain text: a factor for each `~` line, given its parents."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from zoo.lab.story.program import GREEK, Program, Site
+
+_GREEK = {"alpha", "beta", "gamma", "delta", "eta", "theta", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau"}
+_LATEX = {"θ": r"\theta", "φ": r"\phi"}
+
+
+def latex(program: Program) -> str:
+    r"""As in p_\theta(x, z) = p(z)\, p_\theta(x \mid z): one datapoint's, the plate "data" being around it."""
+    factors = r"\, ".join(_grouped(program, _latex_factor, r"\prod_{{i=1}}^{{{size}}} \left[ {inner} \right]", r"\, "))
+    given = [_latex_name(name) for name in program.given]
+    joint = _latex_call(_letter(program), [_latex_name(name) for name in _joint(program)], given, _LATEX)
+    where = [rf"{_latex_name(s.name)} = f({', '.join(map(_latex_name, s.parents))})" for s in _deterministic(program)]
+    whole = joint if joint == factors else f"{joint} = {factors}"
+    return whole + "".join(rf",\quad {line}" for line in where)
+
+
+def text(program: Program) -> str:
+    """As in p_θ(x, z) = p(z) p_θ(x | z)."""
+    factors = " ".join(_grouped(program, _text_factor, "prod_i=1..{size} [{inner}]", " "))
+    where = [f"{s.name} = f({', '.join(s.parents)})" for s in _deterministic(program)]
+    joint = _call(_letter(program), _joint(program), program.given)
+    return ", ".join([joint if joint == factors else f"{joint} = {factors}", *where])
+
+
+def _grouped(program: Program, factor: Callable[[Program, Site], str], product: str, times: str) -> list[str]:
+    """The factors in order, those in a plate beside "data" under a product over it."""
+    sizes = {plate.name: plate.full_size for plate in program.plates}
+    parts = []
+    random = [site for site in program.sites if site.relation == "~"]
+    for plates, sites in groupby(random, lambda site: tuple(plate for plate in site.plates if plate != "data")):
+        inner = times.join(factor(program, site) for site in sites)
+        for plate in reversed(plates):
+            inner = product.format(size=sizes[plate], inner=inner)
+        parts.append(inner)
+    return parts
+
+
+def _joint(program: Program) -> list[str]:
+    """What it is the distribution of; of a model first the data, which no other site looks at, then other observed."""
+    random = [site for site in program.sites if site.relation == "~"]
+    looked_at = {parent for site in program.sites for parent in site.parents}
+    if program.letter == "p":
+        random.sort(key=lambda site: (site.name in looked_at, site.role != "observed"))
+    return [site.name for site in random]
+
+
+def _deterministic(program: Program) -> list[Site]:
+    return [site for site in program.sites if site.relation == "="]
+
+
+def _letter(program: Program) -> str:
+    """With the parameters, if there are any."""
+    return _lettered(program.letter, any(s.learnt for s in program.sites), any(s.per_datapoint for s in program.sites))
+
+
+def _lettered(letter: str, learnt: bool, per_datapoint: bool) -> str:
+    return f"{letter}_{GREEK[letter]}{'_n' * per_datapoint}" if learnt else letter
+
+
+def _text_factor(program: Program, site: Site) -> str:
+    return _call(_lettered(program.letter, site.learnt, site.per_datapoint), [site.name], site.parents)
+
+
+def _call(letter: str, names: Sequence[str], given: Sequence[str]) -> str:
+    return f"{letter}({', '.join(names)}{' | ' * bool(given)}{', '.join(given)})"
+
+
+def _latex_factor(program: Program, site: Site) -> str:
+    return _latex_call(
+        _lettered(program.letter, site.learnt, site.per_datapoint),
+        [_latex_name(site.name)],
+        [_latex_name(parent) for parent in site.parents],
+        _LATEX,
+    )
+
+
+def _latex_call(letter: str, names: Sequence[str], given: Sequence[str], greek: dict[str, str]) -> str:
+    head, _, subscript = letter.partition("_")
+    for sign, command in greek.items():
+        subscript = subscript.replace(sign, command)
+    if subscript:
+        head += f"_{{{subscript}}}" if "_n" in subscript else f"_{subscript}"
+    bar = r" \mid " if given else ""
+    return f"{head}({', '.join(names)}{bar}{', '.join(given)})"
+
+
+def _latex_name(name: str) -> str:
+    """z_cy as z_{cy}, c1 as c_1, pi as a Greek letter; a word of several letters stands upright."""
+    head, _, subscript = name.partition("_")
+    if not subscript and head.rstrip("0123456789"):
+        letters = head.rstrip("0123456789")
+        head, subscript = letters, head[len(letters) :]
+    head = f"\\{head}" if head in _GREEK else head if len(head) == 1 else rf"\mathrm{{{head}}}"
+    return head + (f"_{{{subscript}}}" if len(subscript) > 1 else f"_{subscript}" if subscript else "")

@@ -1,0 +1,259 @@
+"""A program's sites as its trace shows them, and what each of them looks at, as the numbers themselves tell.
+
+Every site's value, the batch and the parameters carry a mark (`pyro.ops.provenance`), which whatever is computed from
+them inherits: a site's parents are the marks on its distribution, so that they are the program's and nobody's prose.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.infer.inspect import TrackProvenance
+from pyro.ops.provenance import ProvenanceTensor, detach_provenance, get_provenance
+from pyro.poutine.replay_messenger import ReplayMessenger
+from pyro.poutine.trace_struct import Trace
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+
+from zoo.lab.data import Batch
+from zoo.lab.fit import arguments
+from zoo.lab.story.lines import told
+from zoo.termwise import family
+
+Letter = Literal["p", "q"]
+GREEK = {"p": "θ", "q": "φ"}
+
+
+@dataclass(frozen=True)
+class Input:
+    """The mark of what a batch hands in: "x", "y", or "n", the datapoint's number."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A plate, and how many of its full size the batch has."""
+
+    name: str
+    size: int
+    full_size: int
+
+    def __str__(self) -> str:
+        of = f" of {self.full_size:,}" if self.full_size != self.size else ""
+        return f"plate {self.name}: {self.size:,}{of}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """One statement of a program.
+
+    Attributes:
+        name: the site's.
+        relation: "~", or "=" for a deterministic one.
+        expression: the family, and of each of its parameters the numbers, or what it is computed from.
+        parents: the sites and inputs that its distribution is computed from, in the program's order.
+        learnt: whether parameters are among what it is computed from.
+        per_datapoint: whether these parameters are a datapoint's own.
+        role: "observed", "summed out", or nothing.
+        meaning: in the story's own words, which are prose.
+        shape: of its value, with B for the plate "data".
+        plates: in which it stands, outermost first.
+    """
+
+    name: str
+    relation: Literal["~", "="]
+    expression: str
+    parents: tuple[str, ...]
+    learnt: bool
+    per_datapoint: bool
+    role: Literal["", "observed", "summed out"]
+    meaning: str
+    shape: tuple[str, ...]
+    plates: tuple[str, ...]
+
+    @property
+    def statement(self) -> str:
+        """As in z ~ Normal(0, 1)."""
+        return f"{self.name} {self.relation} {self.expression}"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model, p, or a guide, q, as one trace shows it."""
+
+    letter: Letter
+    name: str
+    sites: tuple[Site, ...]
+    plates: tuple[Plate, ...]
+
+    @classmethod
+    def of(cls, letter: Letter, program: nn.Module, batch: Batch | None) -> "Program":
+        """Read off a trace on the batch, or without one off a draw of everything."""
+        trace = marked_trace(program, batch)
+        order = [Input("n"), Input("x"), Input("y"), *(name for name, _ in sampled(trace))]
+        rows = {name for name, node in trace.nodes.items() if node["type"] == "param" and node["cond_indep_stack"]}
+        meanings = {line.name: line.meaning.strip() for line in told(program)}
+        sites = tuple(
+            _site(name, node, _Reader(letter, order, rows), meanings.get(name, "")) for name, node in sampled(trace)
+        )
+        frames = {f.name: f for _, node in sampled(trace) for f in node["cond_indep_stack"]}
+        plates = tuple(Plate(name, int(f.size), int(f.full_size or f.size)) for name, f in frames.items())
+        return cls(letter, type(program).__name__, sites, plates)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The parents that are no sites of its own."""
+        own = {site.name for site in self.sites}
+        found = dict.fromkeys(parent for site in self.sites for parent in site.parents if parent not in own)
+        return tuple(sorted(found))
+
+
+def marked_trace(program: nn.Module, batch: Batch | None) -> Trace:
+    """A trace in which every distribution carries the marks of what it was computed from.
+
+    A first run draws the values, since not every sampler can draw from marked numbers, and makes an autoguide's
+    parameters; the second one replays them.
+    """
+    args, kwargs = ((), {}) if batch is None else arguments(batch)
+    first = poutine.trace(program).get_trace(*args, **kwargs)
+    inputs = tuple(ProvenanceTensor(arg, frozenset({Input(name)})) for arg, name in zip(args, "xy", strict=False))
+    numbers = {name: ProvenanceTensor(value, frozenset({Input("n")})) for name, value in kwargs.items()}
+    parameters: dict[str, Tensor] = {
+        name: ProvenanceTensor(parameter.detach(), frozenset({"parameters of " + type(program).__name__}))
+        for name, parameter in program.named_parameters()
+        if parameter.requires_grad
+    }
+    with (
+        pyro.validation_enabled(False),
+        TrackProvenance(include_deterministic=True),
+        poutine.trace() as tracer,
+        ReplayMessenger(trace=first),
+        _Apart(),
+    ):
+        functional_call(program, parameters, inputs, numbers)
+    trace: Trace = tracer.trace
+    return trace
+
+
+class _Apart(TorchFunctionMode):
+    """Broadcasting leaves each tensor its own marks: the scale of Normal(loc, 1) does not look at what loc looks at."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.broadcast_tensors:
+            return func(*args, **(kwargs or {}))
+        same_shape = func(*(detach_provenance(arg) for arg in args))
+        return tuple(ProvenanceTensor(t, get_provenance(arg)) for t, arg in zip(same_shape, args, strict=True))
+
+
+def sampled(trace: Trace) -> list[tuple[str, dict[str, Any]]]:
+    """The sites by name, but for the subsampling of plates."""
+    return [(n, node) for n, node in trace.nodes.items() if node["type"] == "sample" and not site_is_subsample(node)]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Marks to words."""
+
+    letter: Letter
+    order: list[Any]
+    rows: set[str]
+
+    def parents(self, marks: frozenset[Any], site: str) -> tuple[str, ...]:
+        known = [mark for mark in self.order if mark in marks and mark not in (site, Input("n"))]
+        return tuple(mark.name if isinstance(mark, Input) else mark for mark in known)
+
+    def learnt(self, marks: frozenset[Any]) -> bool:
+        return any(mark not in self.order for mark in marks)
+
+    def per_datapoint(self, marks: frozenset[Any]) -> bool:
+        return Input("n") in marks or bool(marks & self.rows)
+
+    def arguments(self, marks: frozenset[Any], site: str) -> str:
+        """As in (z, c; θ)."""
+        greek = GREEK[self.letter] + "_n" * self.per_datapoint(marks)
+        parts = [", ".join(self.parents(marks, site)), greek if self.learnt(marks) else ""]
+        return f"({'; '.join(filter(None, parts))})"
+
+
+def _site(name: str, node: dict[str, Any], reader: _Reader, meaning: str) -> Site:
+    deterministic = bool(node["infer"].get("_deterministic"))
+    fn = node["fn"].base_dist if deterministic else node["fn"]
+    with pyro.validation_enabled(False):
+        marks = get_provenance(fn.log_prob(node["value"])) - {name}
+    frames = sorted(node["cond_indep_stack"], key=lambda frame: frame.dim)
+    role: Literal["", "observed", "summed out"] = ""
+    if node["infer"].get("enumerate") == "parallel" and not node["is_observed"]:
+        role = "summed out"
+    elif node["is_observed"] and not deterministic:
+        role = "observed"
+    return Site(
+        name=name,
+        relation="=" if deterministic else "~",
+        expression=f"f{reader.arguments(marks, name)}" if deterministic else _expression(fn, name, reader, marks),
+        parents=reader.parents(marks, name),
+        learnt=reader.learnt(marks),
+        per_datapoint=reader.learnt(marks) and reader.per_datapoint(marks),
+        role=role,
+        meaning=meaning,
+        shape=tuple(
+            ["B" if frame.name == "data" else str(frame.size) for frame in frames]
+            + [str(size) for size in node["fn"].event_shape]
+        ),
+        plates=tuple(frame.name for frame in node["cond_indep_stack"]),
+    )
+
+
+def _expression(fn: Any, site: str, reader: _Reader, marks: frozenset[Any]) -> str:
+    """The family, and its parameters: numbers where they are constants, else what they are computed from."""
+    while type(fn).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):
+        fn = fn.base_dist
+    name = family(fn)
+    if name.startswith("MixtureSameFamily"):
+        mixed = (fn.mixture_distribution, fn.component_distribution)
+        parts = [_expression(part, site, reader, marks) for part in mixed]
+    elif name == "TransformedDistribution":
+        parts = [_expression(fn.base_dist, site, reader, marks), *(type(t).__name__ for t in fn.transforms)]
+    else:
+        parts = [_parameter(key, value, site, reader, "Categorical" in name) for key, value in _parameters(fn)]
+    return f"{name}({', '.join(parts)})" if parts else f"{name}{reader.arguments(marks, site)}"
+
+
+def _parameters(fn: Any) -> Iterator[tuple[str, Tensor]]:
+    """The parameters that a distribution was made of, by name."""
+    holders = [fn, getattr(fn, "_categorical", None), getattr(fn, "base_dist", None)]
+    holders.append(getattr(holders[-1], "_categorical", None))
+    if "temperature" not in fn.arg_constraints and isinstance(temperature := getattr(fn, "temperature", None), Tensor):
+        yield "temperature", temperature
+    held = {key: value for holder in holders if holder is not None for key, value in vars(holder).items()}
+    either = [key for key in held if key in ("probs", "logits")]  # the second is had from the first, on demand
+    for key in fn.arg_constraints:
+        if isinstance(held.get(key), Tensor) and key not in ("log_density", *either[1:]):
+            yield key, held[key]
+
+
+def _parameter(key: str, value: Tensor, site: str, reader: _Reader, categorical: bool) -> str:
+    if marks := get_provenance(value):
+        return f"{key}{reader.arguments(marks, site)}"
+    positional = key in ("loc", "scale", "df", "concentration", "temperature")
+    number = _unexpanded(detach_provenance(value).detach())
+    if number.numel() == 1 and categorical and key in ("logits", "probs"):
+        return "uniform"
+    if number.numel() == 1 or (number.numel() <= 4 and number.dim() == 1):
+        some = [f"{n:.3g}" for n in number.flatten().tolist()]
+        return ("" if positional else f"{key} ") + (some[0] if number.dim() == 0 else f"[{', '.join(some)}]")
+    return f"{key} [{', '.join(map(str, number.shape))}]"
+
+
+def _unexpanded(value: Tensor) -> Tensor:
+    """The number, vector or matrix that has been repeated to the shape of a batch; a constant is one number."""
+    if (value == value.flatten()[0]).all():
+        return value.flatten()[0]
+    while value.dim() > 1 and (value == value[:1]).all():
+        value = value[0]
+    return value

@@ -1,0 +1,229 @@
+"""A story to be read: as text, in a notebook, as LaTeX, as a diagram, and beside another one."""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import pyro
+from pyro import poutine
+from torch import nn
+
+from zoo.elbos import TermwiseELBO
+from zoo.lab.aside import set_aside
+from zoo.lab.data import Batch
+from zoo.lab.fit import arguments
+from zoo.lab.optional import optional
+from zoo.lab.story import factors
+from zoo.lab.story.diagram import Diagram
+from zoo.lab.story.difference import Difference, Row, difference
+from zoo.lab.story.program import Program
+from zoo.lab.story.terms import Terms, terms_of
+
+WIDTH = 120  # that two programs may take side by side
+
+
+@dataclass(frozen=True)
+class Story:
+    """A model, and with it a guide and an objective where they were given; see `story`.
+
+    `str()` gives it as text, a notebook shows it as a page.
+
+    Attributes:
+        model: p, as its trace shows it.
+        guide: q.
+        terms: what each site contributes to the objective on the batch.
+    """
+
+    model: Program
+    guide: Program | None = None
+    terms: Terms | None = None
+    _draw: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        blocks = [_block(program) for program in (self.model, self.guide) if program]
+        parts = [_side_by_side(blocks), "\n".join(factors.text(p) for p in (self.model, self.guide) if p)]
+        if self.terms:
+            parts.append(_terms_text(self.terms))
+        return "\n\n".join(parts)
+
+    def latex(self) -> str:
+        """Both factorisations, as LaTeX for an aligned display."""
+        lines = [factors.latex(p).replace(" = ", " &= ", 1) for p in (self.model, self.guide) if p]
+        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+    def graph(self, path: str | Path | None = None) -> Diagram:
+        """The model's plate diagram by `pyro.render_model`, which a notebook shows.
+
+        Args:
+            path: where to write it too: .gv or .dot for its source, else a picture, by graphviz's program dot.
+
+        Raises:
+            ModuleNotFoundError: the library graphviz is not installed.
+            OSError: the program dot is not.
+        """
+        optional("graphviz", "the plate diagram")
+        assert self._draw is not None
+        diagram = Diagram(self._draw())
+        if path is not None:
+            diagram.write(path)
+        return diagram
+
+    def diff(self, other: "Story") -> Difference:
+        """How this story differs from another, line by line: what the other has alone, and what this one has."""
+        return difference(_sections(other), _sections(self))
+
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.latex()}\n$$"
+
+    def _repr_html_(self) -> str:
+        cell = "<td style='text-align: left; vertical-align: top'><pre>{}</pre></td>"
+        blocks = [_block(program) for program in (self.model, self.guide) if program]
+        parts = [
+            "<table><tr>" + "".join(cell.format(html.escape("\n".join(block))) for block in blocks) + "</tr></table>",
+            html.escape(self._repr_latex_()),
+        ]
+        if self.terms:
+            parts.append(_terms_html(self.terms))
+        try:
+            parts.append(self.graph()._repr_html_())
+        except ModuleNotFoundError as error:
+            parts.append(f"<p>{html.escape(str(error))}</p>")
+        return "\n".join(parts)
+
+
+def story(
+    model: nn.Module, guide: nn.Module | None = None, elbo: TermwiseELBO | None = None, batch: Batch | None = None
+) -> Story:
+    """Tells the story of a model, with its guide beside it and what each site adds to an objective.
+
+        story(model, guide, elbo, batch)           # in a notebook, the last line of a cell
+        print(story(model, guide, batch=batch))
+
+    All is read off traces on the batch: families, shapes, plates and dependencies; only what a site means is the
+    docstring's. The pair is left as it was, and so are the objective's running statistics and the random state.
+
+    Args:
+        model: a story.
+        guide: its guide.
+        elbo: an objective, which needs the guide.
+        batch: some datapoints; without one the model draws one from its prior, and neither guide nor objective goes.
+
+    Raises:
+        ValueError: there is a guide without a batch, or an objective without a guide; or the pair does not fit.
+    """
+    if guide is not None and batch is None:
+        raise ValueError("a guide is told on data: give batch=, as in story(model, guide, batch=next(batches))")
+    if elbo is not None and guide is None:
+        raise ValueError("an objective looks at model and guide: give guide= too")
+    programs = [program for program in (model, guide) if program is not None]
+    device = None if batch is None else batch.x.device
+
+    def draw() -> Any:
+        args, kwargs = ((), {}) if batch is None else arguments(batch)
+        with set_aside(model, device=device):
+            first = poutine.trace(model).get_trace(*args, **kwargs)
+            return pyro.render_model(
+                poutine.replay(model, trace=first),
+                args,
+                kwargs,
+                render_distributions=True,
+                render_deterministic=True,
+            )
+
+    with set_aside(*programs, device=device):
+        p = Program.of("p", model, batch)
+        if guide is None or batch is None:
+            return Story(p, _draw=draw)
+        q = Program.of("q", guide, batch)
+    if elbo is None:
+        return Story(p, q, _draw=draw)
+    with set_aside(*programs, device=device):  # the seed anew: the draws are those of the objective's own pass
+        return Story(p, q, terms_of(model, guide, elbo, batch), draw)
+
+
+def _lines(program: Program, *, prose: bool = True) -> list[Row]:
+    """A program line by line: a plate as a line of its own, and its sites below it, further in."""
+    rows = [Row((program.name,))]
+    open_plates: tuple[str, ...] = ()
+    plates = {plate.name: plate for plate in program.plates}
+    for site in program.sites:
+        for depth, name in enumerate(site.plates):
+            if site.plates[: depth + 1] != open_plates[: depth + 1]:
+                # How many datapoints there are is the data's, and no part of a story.
+                line = str(plates[name]) if prose or name != "data" else "plate data"
+                rows.append(Row((line,), indent=depth))
+        open_plates = site.plates
+        meaning = " ".join(filter(None, (site.meaning if prose else "", f"({site.role})" if site.role else "")))
+        rows.append(Row((site.statement, meaning, f"[{', '.join(site.shape)}]"), indent=len(site.plates)))
+    return rows
+
+
+def _sections(story: Story) -> list[list[Row]]:
+    """Model, guide and objective as two stories are compared: without the numbers of a batch, and without prose."""
+    model, guide = (
+        [*_lines(program, prose=False), Row((factors.text(program),))] if program else []
+        for program in (story.model, story.guide)
+    )
+    if not story.terms:
+        return [model, guide, []]
+    terms = [Row((term.name, f"of {', '.join(term.sites)}"), indent=1) for term in story.terms.terms]
+    return [model, guide, [Row((_heading(story.terms),)), *terms]]
+
+
+def _block(program: Program) -> list[str]:
+    return aligned(_lines(program))
+
+
+def aligned(rows: Sequence[Row]) -> list[str]:
+    """The rows as text, those of three cells in columns."""
+    full = [row for row in rows if len(row.cells) > 1]
+    columns = max((len(row.cells) for row in full), default=0)
+    widths = [max((len(row.padded[i]) for row in full if i < len(row.cells)), default=0) for i in range(columns)]
+    return [row.text(widths) for row in rows]
+
+
+def _side_by_side(blocks: Sequence[Sequence[str]]) -> str:
+    """Two blocks of lines next to each other, or below where they are too wide."""
+    if len(blocks) == 2:
+        left = max(map(len, blocks[0]))
+        if left + 4 + max(map(len, blocks[1])) <= WIDTH:
+            pairs = zip_longest(*blocks, fillvalue="")
+            return "\n".join(f"{a:<{left}}    {b}".rstrip() for a, b in pairs)
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _heading(terms: Terms) -> str:
+    """As in BetaVAE: (1 + 3) + beta (2 + 4), beta = 4."""
+    numbers = [f"{name} = {value:g}" for name, value in terms.hyperparameters.items()]
+    return ", ".join([f"{terms.objective}: {terms.weights}", *numbers])
+
+
+def _table(terms: Terms) -> list[tuple[str, float, str]]:
+    """What the objective adds up, and what stands behind it, unweighted."""
+    return [
+        *((term.name, term.nats, f"of {', '.join(term.sites)}") for term in terms.terms),
+        ("sum", terms.total, "which training maximises"),
+        *((f"E[log p({site})]", nats, "unweighted") for site, nats in terms.reconstruction.items()),
+        *((f"KL({site})", nats, "unweighted") for site, nats in terms.kl.items()),
+        ("ELBO", terms.elbo, "unweighted"),
+    ]
+
+
+def _terms_text(terms: Terms) -> str:
+    rows = _table(terms)
+    width = max(len(name) for name, _, _ in rows)
+    lines = [f"    {name:<{width}} {nats:>11.3f}  {of}" for name, nats, of in rows]
+    return "\n".join([_heading(terms), "nats per datapoint, on this batch", *lines])
+
+
+def _terms_html(terms: Terms) -> str:
+    rows = "".join(
+        f"<tr><td style='text-align: left'><code>{html.escape(name)}</code></td><td>{nats:.3f}</td>"
+        f"<td style='text-align: left'>{html.escape(of)}</td></tr>"
+        for name, nats, of in _table(terms)
+    )
+    head = "<tr><th></th><th>nats per datapoint, this batch</th><th></th></tr>"
+    return f"<p><code>{html.escape(_heading(terms))}</code></p><table>{head}{rows}</table>"
