@@ -64,12 +64,20 @@ def traced(trace: Trace) -> list[Line]:
 
 
 def show(model: nn.Module, guide: nn.Module, batch: Batch) -> str:
-    """Model and guide as `~` lines with the shapes of this batch, for a terminal."""
+    """Model and guide as `~` lines with the shapes of this batch, for a terminal.
+
+    They run in evaluation mode, so that a batch norm takes one datapoint, and learns nothing of it.
+    """
     args, kwargs = arguments(batch)
     telling = {line.name: line for line in told(model)}
+    modes = model.training, guide.training
+    model.eval()
+    guide.eval()
     with torch.no_grad(), poutine.block(), OwnParameters():
         guide_lines = traced(poutine.trace(guide).get_trace(*args, **kwargs))
         model_lines = traced(poutine.trace(model).get_trace(*args, **kwargs))
+    model.train(modes[0])
+    guide.train(modes[1])
     sections = []
     for program, lines in ((model, model_lines), (guide, guide_lines)):
         rows = []
