@@ -100,8 +100,8 @@ def word_weights(model: Story) -> Tensor:
 
 
 def first_words(weights: Tensor, num: int) -> np.ndarray:
-    """The words of largest weight of each topic, [K, V] to [K, num]."""
-    return weights.topk(num).indices.cpu().numpy()
+    """The words of largest weight of each topic, [K, V] to [K, num], or all V of a small vocabulary."""
+    return weights.topk(min(num, weights.shape[1])).indices.cpu().numpy()
 
 
 def document_nats(
