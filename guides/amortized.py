@@ -1,7 +1,7 @@
 """The amortised guide: one forward pass from a datapoint to the distributions of its latents."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from guides.heads import Head
 from guides.program import data_plate, one_hot, picklable_state, register
 from guides.sites import distribution, sample_sites, side_by_side, sizes_of
+
+Layers = Callable[[list[int]], nn.Module]
 
 
 class Amortized(nn.Module):
@@ -30,6 +32,8 @@ class Amortized(nn.Module):
             `out_features`.
         num_data: how many datapoints there are in all; needed once batches come with their index.
         classes: of labels that heads are given as "y" where there is no head for it.
+        layers: makes what stands between the trunk and a head, from widths that begin with the features' and end with
+            the head's `num_raw`. For a head that is given other sites it has to keep any leading dimensions.
         heads: the family of each site, sampled in the order given.
 
     Raises:
@@ -38,22 +42,30 @@ class Amortized(nn.Module):
     """
 
     def __init__(
-        self, trunk: nn.Module, *, num_data: int | None = None, classes: int | None = None, **heads: Head
+        self,
+        trunk: nn.Module,
+        *,
+        num_data: int | None = None,
+        classes: int | None = None,
+        layers: Layers | None = None,
+        **heads: Head,
     ) -> None:
         super().__init__()
         sizes = sizes_of(heads, classes)
         width = _out_features(trunk)
-        layers = {}
+        make = layers or dense
+        made = {}
         for site, head in heads.items():
             if head.learnt:
-                layers[site] = dense([width + sum(sizes[name] for name in head.given), *head.hidden, head.num_raw])
+                made[site] = make([width + sum(sizes[name] for name in head.given), *head.hidden, head.num_raw])
         self.trunk = trunk
         self.num_data = num_data
         self.classes = sizes.get("y")
         self.needs_labels = "y" not in heads and any("y" in head.given for head in heads.values())
         self.sites = tuple(heads)
         self.heads = nn.ModuleDict(heads)
-        self.layers = nn.ModuleDict(layers)
+        self.make_layers = make
+        self.layers = nn.ModuleDict(made)
 
     def raw(self, features: Tensor, offsets: Mapping[str, Tensor], site: str, given: Mapping[str, Tensor]) -> Tensor:
         """The raw numbers of a site's head, [..., num_raw], with what is added to them."""

@@ -109,7 +109,7 @@ def test_the_summary_says_what_was_run_and_what_came_out(finished):
     assert f"| KL of z | {kl:.2f} |" in summary
     assert "python -m zoo train --steps 150 --seed 3" in summary
     assert "all 297 test datapoints" in summary
-    assert "z ~ Normal(0, I)" in summary
+    assert "z ~ Normal(0, 1)" in summary
     assert f"KL of z {kl:.2f}" in shown
 
 

@@ -56,7 +56,7 @@ def test_the_core_knows_nothing_of_the_lab():
 
 
 def test_stories_know_nothing_of_objectives_and_objectives_nothing_of_stories():
-    stories = {"zoo.vae", "zoo.decomposition", "zoo.joint_vae", "zoo.natural_clustering"}
+    stories = {"zoo.vae", "zoo.decomposition", "zoo.joint_vae", "zoo.natural_clustering", "zoo.topics"}
     for name in ("zoo/elbos.py", "zoo/termwise.py", "zoo/handlers.py", "zoo/estimators.py"):
         assert not among(FILES[name], *stories, "zoo.lab", "guides"), name
     for story in stories:

@@ -77,7 +77,7 @@ def test_a_traced_cell_is_the_eager_one(guide):
 def test_the_small_data_are_what_a_small_pair_takes():
     for story in STORIES:
         batch = data(story)
-        assert batch.x.shape == (40, 1, 3, 4)
+        assert batch.x.shape == (40, *STORIES[story].shape)
         assert ((batch.x == 0) | (batch.x == 1)).all()
         assert (batch.y is not None) == STORIES[story].labels
         model, guide = pair(story, "mean-field", matrix.OBJECTIVES["ELBO"](STORIES[story]))

@@ -10,6 +10,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
+from scipy import sparse
 from torch import nn
 
 from guides import Amortized, Concrete, MeanField
@@ -282,7 +283,7 @@ def test_what_is_missing_is_asked_for():
         story(model, elbo=ELBO())
 
 
-SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 32, 32), "pinwheel": (2,)}
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 32, 32), "pinwheel": (2,), "newsgroups": (6,)}
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -291,13 +292,15 @@ def test_every_recipe_is_told_on_data_of_its_shape(name):
     shape = SHAPES.get(RECIPES[name].data, (3 if name.endswith("celeba") else 1, 64, 64))
     x = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
     data = Dataset.from_arrays(x if len(shape) == 3 else x / 255 - 0.5, np.arange(20) % 4, x_max=255.0)
+    if RECIPES[name].data == "newsgroups":
+        data = Dataset("words", sparse.csr_array(1.0 + x, dtype=np.float32), vocabulary=tuple("abcdef"))
     experiment = RECIPES[name].build(Split(data, data))
     batch = data.batch(torch.arange(5), labels=experiment.labels)
     told = story(experiment.model, experiment.guide, experiment.elbo, batch)
     docstring = [line.name for line in lines(experiment.model)]
-    if not any(site.name.startswith("c1") for site in told.model.sites):  # several types have a site each
+    if not any(site.name in ("c1", "z1") for site in told.model.sites):  # several types, or groups, have a site each
         assert [site.name for site in told.model.sites] == docstring
-    assert {name for term in told.terms.terms for name in term.sites} <= {*docstring, "c1", "c2"}
+    assert {name for term in told.terms.terms for name in term.sites} <= {*docstring, "c1", "c2", "z1", "z2"}
     assert r"p_\theta(x" in told.latex()
     assert "x ~ " in told._repr_html_()
 

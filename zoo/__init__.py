@@ -14,9 +14,11 @@ from zoo.decomposition import (
 )
 from zoo.joint_vae import JointVAE
 from zoo.natural_clustering import ConditionalVAE, NaturalClustering
+from zoo.topics import NVDM, ProdLDA
 from zoo.vae import VAE
 
 __all__ = [
+    "NVDM",
     "VAE",
     "AnisotropicVAE",
     "ClusterIndicatorVAE",
@@ -24,6 +26,7 @@ __all__ = [
     "ConditionalVAE",
     "JointVAE",
     "NaturalClustering",
+    "ProdLDA",
     "SparseIndicatorVAE",
     "SparseVAE",
     "StudentTVAE",

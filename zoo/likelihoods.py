@@ -30,6 +30,24 @@ class Bernoulli(dist.Bernoulli):
         return log_prob + torch.where(value == value.clamp(0, 1), 0.0, -torch.inf).to(log_prob.dtype)
 
 
+class Multinomial(dist.Multinomial):
+    """Pyro's multinomial, which scores documents of any length: log p(x) = sum_w x_w log p_w for counts x of words.
+
+    It is the log mass of the words in the order in which they came, given how many they are. In how many orders they
+    could have come, the multinomial coefficient, is left out, as ProdLDA's and NVDM's codes leave it out: no parameter
+    changes it, and perplexities are without it. Over all orders of n words the mass adds up to 1.
+    """
+
+    support = constraints.independent(constraints.nonnegative_integer, 1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Nats per document, [...], for counts [..., V]."""
+        if self._validate_args:
+            self._validate_sample(value)
+        log_prob: Tensor = (self.logits * value).sum(-1)
+        return log_prob
+
+
 def bernoulli(logits: Tensor) -> TorchDistribution:
     """Binary or grey pixels in [0, 1]; the decoder gives logits."""
     return Bernoulli(logits=logits)
@@ -52,6 +70,14 @@ def normal_and_scale(raw: Tensor) -> TorchDistribution:
 def laplace(loc: Tensor, *, scale: float) -> TorchDistribution:
     """Real values around the decoder's output; the decomposition paper takes scale = 0.1 for Fashion-MNIST."""
     return dist.Laplace(loc, scale)
+
+
+def multinomial(logits: Tensor, *, num_words: int = 100) -> TorchDistribution:
+    """Counts of words, one event for all of them; the decoder gives logits [..., V].
+
+    A document that is given has as many words as it has, one that is drawn `num_words`.
+    """
+    return Multinomial(num_words, logits=logits)
 
 
 def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x") -> None:
@@ -79,7 +105,8 @@ def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x")
         )
     if is_validation_enabled() and not likelihood.support.check(x).all():
         low, high = x.min().item(), x.max().item()
+        mends = {Bernoulli: "; scale the images to [0, 1]", Multinomial: "; words are counted in whole numbers from 0"}
         raise ValueError(
             f"site {site!r}: values in [{low:g}, {high:g}] are outside the likelihood's support"
-            + ("; scale the images to [0, 1]" if isinstance(likelihood.base_dist, Bernoulli) else "")
+            + mends.get(type(getattr(likelihood, "base_dist", likelihood)), "")
         )

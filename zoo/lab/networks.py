@@ -54,6 +54,14 @@ class MLPDecoder(nn.Module):
         return out.unflatten(-1, self.shape)
 
 
+class Log1p(nn.Module):
+    """Counts x to log(1 + x), so that a document of thousands of words does not outshout the others of its batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Counts [...] to their logarithms [...]."""
+        return x.log1p()
+
+
 # Channels of the maps between 4 x 4 convolutions of stride 2, by pixels; the decoders do not mirror the encoders.
 ENCODER_CHANNELS = {28: (64, 128), 32: (32, 64, 64), 64: (32, 32, 64, 64)}
 DECODER_CHANNELS = {28: (128, 64), 32: (64, 32, 32), 64: (64, 64, 32, 32)}
@@ -167,6 +175,31 @@ class NormedConvDecoder(nn.Module):
         return images.unflatten(0, z.shape[:-1])
 
 
+class TopicDecoder(nn.Module):
+    """ProdLDA's: dropout, then a row of word weights per topic, without biases, then batch norm.
+
+    Weights begin as Glorot's uniform ones (Xavier). The batch norm learns each word's centre, which is how frequent it
+    is whatever the topic; see `batch_norm`.
+    """
+
+    def __init__(self, topics: int, vocabulary: int, *, dropout: float = 0.6, scale: bool = False) -> None:
+        super().__init__()
+        if topics < 1 or vocabulary < 1:
+            raise ValueError(
+                f"a decoder of topics needs at least one of them and a word, got {topics} and {vocabulary}"
+            )
+        self.dropout = nn.Dropout(dropout)
+        self.words = nn.Linear(topics, vocabulary, bias=False)
+        self.norm = batch_norm(vocabulary, scale=scale)
+        nn.init.xavier_uniform_(self.words.weight)
+
+    def forward(self, theta: Tensor) -> Tensor:
+        """Shares of topics [..., K] to logits [..., V]."""
+        weights: Tensor = self.words(self.dropout(theta))
+        logits: Tensor = self.norm(weights.flatten(0, -2))
+        return logits.unflatten(0, weights.shape[:-1])
+
+
 class Discriminator(nn.Module):
     """FactorVAE's: fully connected layers with leaky ReLU (slope 0.2) to one logit, [B, in_features] to [B].
 
@@ -184,6 +217,24 @@ class Discriminator(nn.Module):
         """Values [..., in_features] to logits [...]."""
         logits: Tensor = self.layers(z)
         return logits
+
+
+def batch_norm(units: int, *, scale: bool = False) -> nn.BatchNorm1d:
+    """Batch norm (Ioffe & Szegedy 2015, arXiv:1502.03167) with a learnt centre; its scale stays 1 unless asked for.
+
+    That is what tf.contrib.layers.batch_norm is unless told otherwise, and so what ProdLDA's code has; Pyro's tutorial
+    learns neither. Momentum and epsilon are PyTorch's.
+    """
+    norm = nn.BatchNorm1d(units)
+    norm.weight.requires_grad_(scale)
+    return norm
+
+
+def normed(widths: Sequence[int], *, scale: bool = False) -> nn.Sequential:
+    """Linear layers of these widths with ReLU between them, and `batch_norm` behind the last."""
+    return nn.Sequential(
+        _dense(widths[:-1], nn.ReLU), nn.Linear(widths[-2], widths[-1]), batch_norm(widths[-1], scale=scale)
+    )
 
 
 def _dense(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:

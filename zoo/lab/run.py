@@ -32,6 +32,18 @@ from zoo.lab.story import story
 
 CHECKPOINT = "checkpoint.safetensors"
 
+FILES = {
+    "reconstructions.png": "test data over the mean of p(x given the posterior mean)",
+    "samples.png": "means of p(x given z) for z from the prior",
+    "traversals.png": "one unit of z at a time from -3 to 3, most informative first",
+    "kl.png, kl.csv": "KL of every latent unit on the test set",
+    "terms.csv": "every term of the objective at every step",
+    "units.csv": "KL of every latent unit at every hundredth step, on its batch",
+    "settings.json, weights.safetensors": "what was run, and what came of it",
+    "checkpoint.safetensors": "the whole state at the last step, from which a killed run goes on",
+}
+"""What a run leaves, where there is such a file."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -196,8 +208,9 @@ def train(
     _save_weights(experiment, folder / "weights.safetensors")
     model, guide = experiment.model.eval(), experiment.guide.eval()
     evaluation = evaluate(model, guide, data.test, labels=experiment.labels, kl=experiment.elbo.kl)
+    shows: Mapping[str, str] = {}
     if experiment.pictures:
-        experiment.pictures(model, guide, data.test, evaluation, folder)
+        shows = experiment.pictures(model, guide, data.test, evaluation, folder) or {}
     else:
         plots.reconstructions(model, guide, data.test, folder / "reconstructions.png")
         plots.traversals(model, guide, data.test, evaluation, folder / "traversals.png")
@@ -206,7 +219,8 @@ def train(
     _write_kl(evaluation, folder / "kl.csv")
     first = data.test.batch(torch.arange(1), labels=experiment.labels, device=settings.device)
     shown = str(story(model, guide, batch=first))
-    summary = _summary(experiment, data, settings, evaluation, shown, seconds, command)
+    files = {name: what for name, what in {**shows, **FILES}.items() if (folder / name.split(",")[0]).is_file()}
+    summary = _summary(experiment, data, settings, evaluation, shown, files, seconds, command)
     checkpoint.write(folder / "summary.md", summary.encode())
     return evaluation
 
@@ -344,6 +358,7 @@ def _summary(
     settings: Settings,
     evaluation: Evaluation,
     shown: str,
+    files: Mapping[str, str],
     seconds: float,
     command: str,
 ) -> str:
@@ -381,17 +396,10 @@ On all {evaluation.num_data:,} test datapoints, which training never saw, in nat
 Units with more than 0.1 nats: {active or "the guide couples its units, so their KL has one number"}.
 
 Read this as one run of one seed with settings that nobody tuned on this data: another seed gives other figures, and
-says by how much. The figures use one draw of the latents per datapoint; grey pixels are scored as in `zoo.likelihoods`,
-so they compare with other figures only where those treat grey the same way.
+says by how much. The figures use one draw of the latents per datapoint; data are scored as in `zoo.likelihoods`, so
+they compare with other figures only where those treat grey pixels, or the order of words, the same way.
 
 | file | what it shows |
 | --- | --- |
-| reconstructions.png | test data over the mean of p(x given the posterior mean) |
-| samples.png | means of p(x given z) for z from the prior |
-| traversals.png | one unit of z at a time from -3 to 3, most informative first |
-| kl.png, kl.csv | KL of every latent unit on the test set |
-| terms.csv | every term of the objective at every step |
-| units.csv | KL of every latent unit at every hundredth step, on its batch |
-| settings.json, weights.safetensors | what was run, and what came of it |
-| checkpoint.safetensors | the whole state at the last step, from which a killed run goes on |
+{chr(10).join(f"| {name} | {what} |" for name, what in files.items())}
 """

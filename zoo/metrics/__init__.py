@@ -9,7 +9,8 @@ A `Result` carries its value, an interval over repeats, and the protocol that it
 
 from zoo.metrics.attributes import attribute_accuracy
 from zoo.metrics.clusters import Clusters, clusters
-from zoo.metrics.correlations import closest, factor_correlations, latent_correlations, neighbours
+from zoo.metrics.coherence import npmi
+from zoo.metrics.correlations import closest, factor_correlations, latent_correlations, neighbours, strongest
 from zoo.metrics.dci import DCI, dci
 from zoo.metrics.encoded import Encoded, Inapplicable
 from zoo.metrics.factor_vae import factor_vae
@@ -23,6 +24,7 @@ from zoo.metrics.information import (
 )
 from zoo.metrics.known_answers import self_check
 from zoo.metrics.mig import mig, mig_aggregate, mig_unnormalised
+from zoo.metrics.perplexity import perplexity
 from zoo.metrics.result import Result
 from zoo.metrics.sap import sap
 from zoo.metrics.suite import Suite, suite
@@ -53,8 +55,11 @@ __all__ = [
     "mig_aggregate",
     "mig_unnormalised",
     "neighbours",
+    "npmi",
+    "perplexity",
     "sap",
     "self_check",
+    "strongest",
     "suite",
     "total_correlation",
     "total_correlation_gaussian",

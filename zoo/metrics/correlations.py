@@ -4,6 +4,10 @@ DIP-VAE (Kumar 2017, https://arxiv.org/abs/1711.00848): Tables 3 and 4, Figure 2
 its class index, as a number.
 """
 
+from collections.abc import Collection
+from itertools import combinations
+from typing import NamedTuple
+
 import numpy as np
 
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
@@ -78,6 +82,34 @@ def closest(result: Result, attribute: str, count: int = 4) -> list[tuple[str, f
     row = result.value[names.index(attribute)]
     others = [k for k in np.argsort(-np.abs(row), kind="stable") if names[k] != attribute]
     return [(names[k], float(row[k])) for k in others[:count]]
+
+
+class Pair(NamedTuple):
+    """Two latents, and how their means are correlated."""
+
+    first: str
+    second: str
+    correlation: float
+
+
+def strongest(result: Result, count: int = 5, *, across: bool, among: Collection[str] | None = None) -> list[Pair]:
+    """The pairs of different latents of largest absolute correlation, the strongest first; of `latent_correlations`.
+
+    HFVAE, section 5.2 (https://arxiv.org/abs/1804.02086), where each site is a group.
+
+    Args:
+        result: latents are called site_unit.
+        count: how many pairs, at most.
+        across: whether of two sites, or of one.
+        among: the latents to choose from; all when not given.
+    """
+    latents = [(place, name) for place, name in enumerate(result.axes[0]) if among is None or name in among]
+    pairs = [
+        Pair(a, b, float(result.value[i, j]))
+        for (i, a), (j, b) in combinations(latents, 2)
+        if (a.rsplit("_", 1)[0] != b.rsplit("_", 1)[0]) == across
+    ]
+    return sorted(pairs, key=lambda pair: -abs(pair.correlation))[:count]
 
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import sklearn
 import torch
 from scipy.stats import t as student
 
-Unit = Literal["score", "nats", "error", "correlation"]  # a score is within 0 and 1; 0 is the best error
+Unit = Literal["score", "nats", "error", "correlation", "words"]  # a score is within 0 and 1; 0 is the best error
 
 VERSIONS = {
     "python": platform.python_version(),
@@ -37,7 +37,7 @@ class Result:
             https://doi.org/10.1214/aos/1176347263). A score's interval is cut at 0 and 1.
         high: the value plus as much.
         runs: the value in each repeat, [repeats, *value].
-        unit: "score", "nats", "error" or "correlation".
+        unit: "score", "nats", "error", "correlation" or "words".
         axes: what the entries of the value belong to: names along each axis.
         protocol: the settings, the counts, the seed, what was left out, and the versions of the libraries.
     """

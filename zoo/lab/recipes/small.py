@@ -1,4 +1,4 @@
-"""Small pairs: every story under every guide whose sites it has, on 12 pixels, for the matrix of what fits what."""
+"""Small pairs: every story under every guide whose sites it has, on 12 pixels or words, for the matrix of what fits."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from guides import (
     StraightThrough,
 )
 from zoo import (
+    NVDM,
     VAE,
     AnisotropicVAE,
     ClusteredVAE,
@@ -31,17 +32,19 @@ from zoo import (
     ConditionalVAE,
     JointVAE,
     NaturalClustering,
+    ProdLDA,
     SparseIndicatorVAE,
     SparseVAE,
     StudentTVAE,
 )
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
-from zoo.lab.networks import MLPDecoder, MLPEncoder
+from zoo.lab.networks import MLPDecoder, MLPEncoder, TopicDecoder
 from zoo.lab.recipes.swaps import REAL, fresh_loss
 from zoo.likelihoods import normal
 
 SHAPE, NUM_DATA, UNITS, CLASSES = (1, 3, 4), 40, 3, 3
+WORDS = (12,)
 TAU = 0.67
 
 Heads = dict[str, Head]
@@ -49,19 +52,21 @@ Heads = dict[str, Head]
 
 @dataclass(frozen=True)
 class Story:
-    """A story on 12 pixels.
+    """A story on 12 pixels, or on counts of 12 words.
 
     Attributes:
         build: makes the model.
         heads: from the head for a real site of so many units, and that for a type, to the guide's heads.
         labels: whether the pair sees them.
         classes: of labels that heads are given, where there is no head for them.
+        shape: of a datapoint.
     """
 
     build: Callable[[], nn.Module]
     heads: Callable[[Callable[..., Head], Callable[[int], Head]], Heads]
     labels: bool = False
     classes: int | None = None
+    shape: tuple[int, ...] = SHAPE
 
     @property
     def has_type(self) -> bool:
@@ -133,13 +138,19 @@ STORIES: Mapping[str, Story] = {
     "SparseIndicatorVAE": Story(
         lambda: SparseIndicatorVAE(_decoder(UNITS), z_dim=UNITS, gamma=0.5, sigma_0=0.2, num_data=NUM_DATA), _only_z
     ),
+    "ProdLDA": Story(
+        lambda: ProdLDA(TopicDecoder(UNITS + 2, *WORDS, dropout=0.0), groups=(UNITS, 2), num_data=NUM_DATA),
+        lambda real, type_: {"z1": real(UNITS), "z2": real(2)},
+        shape=WORDS,
+    ),
+    "NVDM": Story(lambda: NVDM(_decoder(UNITS, WORDS), groups=(UNITS,), num_data=NUM_DATA), _only_z, shape=WORDS),
 }
 
 Build = Callable[[Story, nn.Module, TermwiseELBO], nn.Module]
 
 
 def _amortized(story: Story, real: Callable[..., Head], type_: Callable[[int], Head] = CONCRETE) -> Amortized:
-    trunk = MLPEncoder(SHAPE, hidden=(8,))
+    trunk = MLPEncoder(story.shape, hidden=(8,))
     return Amortized(trunk, num_data=NUM_DATA, classes=story.classes, **story.heads(real, type_))
 
 
@@ -178,10 +189,10 @@ def pair(story: str, guide: str, elbo: TermwiseELBO) -> tuple[nn.Module, nn.Modu
 
 
 def data(story: str) -> Batch:
-    """All of the data that a small pair is trained on: images of three kinds, and their kind."""
+    """All of the data that a small pair is trained on: images, or counts of words, of three kinds; and their kind."""
     generator = torch.Generator().manual_seed(0)
     kinds = torch.rand(CLASSES, *SHAPE, generator=generator).round()
     y = torch.arange(NUM_DATA) % CLASSES
     noise = torch.rand(NUM_DATA, *SHAPE, generator=generator)
-    x: Tensor = torch.where(noise < 0.1, 1 - kinds[y], kinds[y])
+    x: Tensor = torch.where(noise < 0.1, 1 - kinds[y], kinds[y]).reshape(NUM_DATA, *STORIES[story].shape)
     return Batch(x, y if STORIES[story].labels else None, torch.arange(NUM_DATA))

@@ -75,7 +75,7 @@ def swap(experiment: Experiment, name: str) -> Experiment:
         for site, head in kept.items()
     }
     classes = None if "y" in kept else old.classes
-    amortized = Amortized(old.trunk, num_data=old.num_data, classes=classes, **heads)
+    amortized = Amortized(old.trunk, num_data=old.num_data, classes=classes, layers=old.make_layers, **heads)
     elbo = copy.copy(experiment.elbo)
     if name in NO_CLOSED_KL and elbo.kl != "sampled":
         elbo.kl = {**(elbo.kl if isinstance(elbo.kl, Mapping) else {}), **dict.fromkeys(real, "sampled")}

@@ -1,0 +1,82 @@
+"""Whether a topic's words go together: normalised pointwise mutual information.
+
+Bouma 2009, Normalized (Pointwise) Mutual Information in Collocation Extraction, GSCL, has the measure of a pair; Lau,
+Newman & Baldwin 2014, https://aclanthology.org/E14-1056, its mean over a topic's words as the topic's coherence; Röder,
+Both & Hinneburg 2015, https://doi.org/10.1145/2684822.2685324, how it compares with others.
+"""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from zoo.metrics.result import HALVES, Result, generators
+
+
+def npmi(topics: Any, documents: Any, *, seed: int = 0, repeats: int = 10) -> Result:
+    """Of each topic the mean NPMI of its pairs of words, [K]: 1 where they come only together, 0 by chance, -1 never.
+
+    NPMI(v, w) = log P(v, w) / (P(v) P(w)) / -log P(v, w), with P the shares of documents that hold a word, or both: a
+    whole document is a window. Two words that are never together count as -1, two that are in every document, of which
+    nothing can be told, as 0. Figures depend on the documents: rare words are seldom together in few of them.
+
+    Args:
+        topics: of each topic its first words, columns of `documents`, [K, n]; n = 10 in most of the literature.
+        documents: the reference corpus: counts of words [N, V], as an array or a sparse matrix.
+        seed: of the repeats.
+        repeats: how many.
+
+    Raises:
+        ValueError: topics are no table of at least two different words each, or no columns of the documents; or there
+            are fewer than two documents.
+    """
+    topics = np.asarray(topics)
+    there = sparse.csc_array(documents != 0, dtype=np.float64)
+    _check(topics, there)
+    runs = []
+    for rng in generators(seed, repeats):
+        half = rng.permutation(there.shape[0])[: there.shape[0] // 2]
+        runs.append(_of_topics(topics, there[half]))
+    protocol = {
+        "reference_documents": there.shape[0],
+        "vocabulary": there.shape[1],
+        "words": topics.shape[1],
+        "window": "a document",
+        "seed": seed,
+        "a run": HALVES.replace("points", "documents"),
+    }
+    names = tuple(f"topic {k}" for k in range(len(topics)))
+    return Result.of("NPMI", runs, protocol, unit="correlation", value=_of_topics(topics, there), axes=(names,))
+
+
+def _of_topics(topics: np.ndarray, there: Any) -> np.ndarray:
+    """The coherence of each topic, [K], from which word is in which document, [N, V]."""
+    return np.array([_of_words(there[:, words].toarray()) for words in topics])
+
+
+def _of_words(there: np.ndarray) -> float:
+    """The mean NPMI of all pairs of columns, [N, n]."""
+    together = there.T @ there / len(there)
+    alone = together.diagonal()
+    pairs = np.array(list(combinations(range(there.shape[1]), 2))).T
+    joint, chance = together[pairs[0], pairs[1]], alone[pairs[0]] * alone[pairs[1]]
+    told = (joint > 0) & (joint < 1)
+    values = np.where(joint > 0, 0.0, -1.0)
+    values[told] = np.log(joint[told] / chance[told]) / -np.log(joint[told])
+    return float(values.mean())
+
+
+def _check(topics: np.ndarray, there: Any) -> None:
+    if topics.ndim != 2 or topics.shape[1] < 2 or not np.issubdtype(topics.dtype, np.integer):
+        raise ValueError(f"topics must be columns of words, integers [K, n >= 2], got {topics.dtype} {topics.shape}")
+    if there.shape[0] < 2:
+        raise ValueError(f"a reference corpus of {there.shape[0]} documents: give at least 2")
+    if not ((topics >= 0) & (topics < there.shape[1])).all():
+        raise ValueError(
+            f"topics name the words {topics.min()} to {topics.max()}, and the documents have the columns 0 to "
+            f"{there.shape[1] - 1}: count the same vocabulary in both"
+        )
+    for k, words in enumerate(topics):
+        if len(set(words.tolist())) < len(words):
+            raise ValueError(f"topic {k} names a word twice: {words.tolist()}")
