@@ -24,7 +24,7 @@ from zoo.likelihoods import normal
 NOISE = 0.5
 W = torch.tensor([[1.0, 0.4], [0.0, 1.5], [-0.7, 0.2]], dtype=torch.float64)  # 3 numbers from 2 units
 X = torch.tensor([[0.3, -1.0, 0.2], [2.0, 0.5, -0.4], [-0.1, 0.1, 0.9], [1.0, 1.0, 1.0]], dtype=torch.float64)
-DRAWS = 1500
+DRAWS = 500
 az = optional("arviz", "the tests")
 
 
