@@ -153,6 +153,7 @@ def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
     per_unit = [float(value) for value in re.findall(r"ii +KL\(q \|\| p\) of (?:z\[\d\]|c) +(-?\d+\.\d+)", printed)]
     assert len(per_unit) == 11
     assert terms["4"] == pytest.approx(terms["A"] + terms["i"] + sum(per_unit), abs=1e-2)
+    assert (folder / "anatomy.png").read_bytes().startswith(b"\x89PNG")
     scored = json.loads((folder / "metrics.json").read_text())
     assert "seed" in str(scored)
     for metric in ("mig", "total_correlation", "information_about_data"):

@@ -153,7 +153,7 @@ def test_a_run_trains_with_labels_and_comes_back(tmp_path):
     trained = open_run(folder)
     again = evaluate(trained.model, trained.guide, trained.data.test, labels=True)
     assert again.elbo == pytest.approx(evaluation.elbo)
-    assert "y ~ OneHotCategorical(pi)" in (folder / "summary.md").read_text()
+    assert "y ~ OneHotCategorical(probs(pi))" in (folder / "summary.md").read_text()
 
 
 def test_the_conditional_vae_runs_too(tmp_path):

@@ -287,7 +287,7 @@ def test_the_command_draws_what_the_paper_shows(tmp_path, drawn):
     assert labels["column_labels"][:4] == ["x", "decoded", "z[7]\n-2", "z[7]\n+2"]
     per_cent, _ = drawn["confusion.png"]
     assert abs(per_cent.sum(0) - 100).max() <= 5  # each label's points are all in some type
-    assert {path.name for path in files} == drawn.keys()
+    assert {path.name for path in files} == drawn.keys() | {"latents.png", "aggregate.png"}  # figures, and no sheets
     assert "of a row is one label" in files[tmp_path / "out" / "z-7.png"]
 
 

@@ -251,7 +251,7 @@ def evaluate_(
     num_samples: Annotated[int, typer.Option(min=2, help="Draws of which each is scored under all posteriors.")] = 1000,
     with_metrics: Annotated[bool, typer.Option("--metrics/--no-metrics", help="Whether to score the codes.")] = True,
 ) -> None:
-    """Takes a run's ELBO on the test set apart, term by term, and scores its codes; writes metrics.json."""
+    """Takes a run's ELBO on the test set apart, term by term, and scores its codes; metrics.json, anatomy.png."""
     trained = open_run(folder, data_dir, download)
     settings, model, guide, data = trained.settings, trained.model, trained.guide, trained.data.test
     experiment = trained.experiment
@@ -259,12 +259,16 @@ def evaluate_(
     if getattr(guide, "needs_labels", False):
         print("\nthe guide is told labels, so it is no encoder of x alone: no q(z) to take apart, no codes to score")
         return
+    from zoo.lab.pictures import anatomy_bars
+
     size: int = len(data)
     how: Any = estimator  # decompose refuses what it does not know
     decomposed = decompose(
         model, guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )
     print(f"\n{table(decomposed)}")
+    anatomy_bars({settings.recipe: decomposed}, folder / "anatomy.png")
+    print(f"\ndrawn in {folder / 'anatomy.png'}")
     if with_metrics and (data.factors is not None or data.y is not None):
         from zoo.metrics import suite  # scikit-learn's classifiers, which nothing else here needs
 

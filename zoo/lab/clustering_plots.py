@@ -124,11 +124,9 @@ def latent_spaces(means: Mapping[str, Tensor], y: Tensor, path: Path, *, names: 
     canvas = plots.figure(4.2 * len(means), 4.0)
     for i, (title, mean) in enumerate(means.items()):
         axes = plots.plain(canvas.add_subplot(1, len(means), i + 1))
-        points = axes.scatter(mean[:, 0].cpu(), mean[:, 1].cpu(), s=1.5, c=y.cpu(), cmap="tab10", linewidths=0)
+        plots.scatter_by_class(axes, mean.cpu().numpy(), y.cpu().numpy(), names)
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_aspect("equal", adjustable="datalim")
-    legend = points.legend_elements(num=None)[0]  # type: ignore[arg-type]
-    axes.legend(legend, names or [str(c) for c in y.unique().tolist()], fontsize=7, loc="upper right", frameon=False)
     canvas.savefig(path, bbox_inches="tight")
 
 

@@ -1,6 +1,7 @@
 """Libraries that only teaching needs, and what to say where one is not there."""
 
 import importlib
+import warnings
 from typing import Any
 
 
@@ -11,7 +12,9 @@ def optional(name: str, what: str) -> Any:
         ModuleNotFoundError: it is not installed; says how to.
     """
     try:
-        return importlib.import_module(name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # what a library tells of its own plans, whoever imports it
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name.partition(".")[0]:  # it is there, and something that it needs is not
             raise

@@ -12,6 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from PIL import Image
 from torch import Tensor, nn
 
@@ -21,6 +22,7 @@ from zoo.lab.sweep import Sites, inferred, observed, ranked, sweep, wide
 
 INK = "#1b4f72"  # one dark blue, which prints as dark grey
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("o", "^", "s", "D")  # the colours come round: classes of one colour have another marker
 FAINT = "#b0b0b0"
 CELL = 0.55  # inches of an image on a sheet
 
@@ -130,7 +132,9 @@ def save_film(
         pixels = np.asarray(canvas.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
         pictures.append(Image.fromarray(pixels).quantize(64))
     there_and_back = pictures + pictures[-2:0:-1]
-    there_and_back[0].save(path, save_all=True, append_images=there_and_back[1:], duration=milliseconds, loop=0)
+    there_and_back[0].save(
+        path, format="GIF", save_all=True, append_images=there_and_back[1:], duration=milliseconds, loop=0
+    )
 
 
 def save_table(
@@ -162,6 +166,21 @@ def draw_sheet(
     axes.tick_params(length=0, labelsize=8)
     axes.spines[:].set_visible(False)
     axes.set_title(title, fontsize=9, loc="left")
+
+
+def scatter_by_class(axes: Axes, points: np.ndarray, y: np.ndarray | None, names: Sequence[str] = ()) -> None:
+    """Points [N, 2], a colour and a marker for each class of y [N], and each class's name at its median."""
+    if y is None:
+        axes.scatter(points[:, 0], points[:, 1], s=5, color=INK, linewidths=0)
+        return
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    for k in np.unique(y):
+        own, colour = points[y == k], COLOURS[k % len(COLOURS)]
+        marker = MARKERS[k // len(COLOURS) % len(MARKERS)]
+        axes.scatter(own[:, 0], own[:, 1], s=9, color=colour, marker=marker, linewidths=0, alpha=0.6)
+        name = names[k] if names else str(k)
+        x, up = np.median(own, 0).tolist()
+        axes.text(x, up, name, color=colour, fontsize=9, weight="bold", ha="center", path_effects=halo)
 
 
 def figure(width: float, height: float) -> Figure:

@@ -9,6 +9,7 @@ import torch
 from zoo.lab import sheets
 from zoo.lab.discovery import Discovery, History, Run, capacities, figure7, order, overshoot
 from zoo.lab.judge import Judge
+from zoo.lab.pictures import aggregate, latent_scatter
 from zoo.lab.plots import device
 from zoo.lab.sweep import Settings, Sites, Unit, from_prior, inferred, observed, quantiles, ranked, types, wide
 from zoo.lab.trained import Trained
@@ -33,10 +34,10 @@ def traverse(
 ) -> Iterator[tuple[Path, str]]:
     """Draws what the run allows; gives each file as soon as it is there, and in words what it shows.
 
-    Always: units ranked by KL, the first of them one by one and by type, a film. With types: samples by type, each type
-    on several styles, and the confusion matrix where the test set has labels. Where a guide infers the latents: edited
-    images. Where the run has its history: what was found when, discovery.csv too. Where the test set has an azimuth:
-    what is inferred of it.
+    Always: units ranked by KL, the first of them one by one and by type, a film; the first two's means by class, and
+    q(z) beside the prior. With types: samples by type, each type on several styles, and the confusion matrix where the
+    test set has labels. Where a guide infers the latents: edited images. Where the run has its history: what was found
+    when, discovery.csv too. Where the test set has an azimuth: what is inferred of it.
 
     Args:
         trained: the run.
@@ -117,6 +118,12 @@ def _whole(
         some = [(datapoint + n) % len(data) for n in range(min(6, len(data)))]
         sheets.edits(model, guide, data, some, changes, file("edits.png"))
         yield file("edits.png"), "test images with one latent changed"
+    if len(chosen) > 1:
+        latent_scatter(guide, data, chosen, file("latents.png"))
+        yield file("latents.png"), f"posterior means of {chosen[0]} and {chosen[1]}, by class"
+    if chosen:
+        aggregate(model, guide, data, chosen[:7], file("aggregate.png"))
+        yield file("aggregate.png"), "q(z) over the test set beside the prior, by unit"
     if _has_history(trained):
         run = _run(trained, trained.settings.recipe)
         figure7([run], file("discovery.png"))

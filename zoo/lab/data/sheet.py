@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from zoo.lab.data.dataset import Dataset
+from zoo.lab.plots import scatter_by_class
 
 COLUMNS = 16
 
@@ -72,7 +73,7 @@ def _rows(data: Dataset, seed: int) -> dict[str, np.ndarray]:
 def _points(data: Dataset) -> Figure:
     figure = Figure(figsize=(6, 6))
     axis = figure.subplots()
-    axis.scatter(data.x[:, 0], data.x[:, 1], c=data.y, cmap="tab10", s=12)
+    scatter_by_class(axis, np.asarray(data.x), data.y, data.classes)
     axis.set(aspect="equal", title=f"{data.name}: {len(data):,} points")
     return figure
 
