@@ -9,16 +9,17 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
 from guides import MeanField, PerDatapoint
 from tests.pairs import images, vae_pair
 from zoo import VAE
 from zoo.elbos import BetaVAE
-from zoo.lab.data import Batch, Dataset
+from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.inference_data import to_inference_data
 from zoo.lab.optional import optional
-from zoo.lab.recipes import small
+from zoo.lab.recipes import RECIPES, small
 from zoo.likelihoods import normal
 
 NOISE = 0.5
@@ -135,6 +136,16 @@ def test_classes_labels_images_and_deterministic_sites(tmp_path):
     assert set(np.unique(data["posterior_predictive"]["y"].values.sum(-1))) == {1.0}
     relaxed = small.pair("JointVAE", "mean-field", BetaVAE(beta=1.0))
     assert to_inference_data(*relaxed, small.data("JointVAE"), draws=2)["posterior"]["c"].dims[-1] == "c_class"
+
+
+def test_counts_of_words_have_the_words():
+    torch.set_default_dtype(torch.float32)
+    counts = sparse.csr_array(np.arange(1, 13, dtype=np.float32).reshape(4, 3))
+    data = Dataset("words", counts, vocabulary=("ape", "bee", "cat"))
+    experiment = RECIPES["hfvae/newsgroups"].build(Split(data, data))
+    found = to_inference_data(experiment.model, experiment.guide, data, num=4, draws=2)
+    assert found["observed_data"]["x"].sel(x_dim="bee").values.tolist() == [2, 5, 8, 11]
+    assert found["posterior_predictive"]["x"]["x_dim"].values.tolist() == ["ape", "bee", "cat"]
 
 
 def test_it_goes_through_a_file_unchanged(linear, tmp_path):

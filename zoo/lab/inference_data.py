@@ -53,8 +53,8 @@ def to_inference_data(
     - observed_data: the data.
 
     Dimensions are chain, draw and data; SITE_dim for a site's units, SITE_class for a type's classes, class for the
-    labels'; channel, height, width for images. Datapoints carry their labels, where there are any, as the coordinate
-    "label". The pair and the random state are left as they were.
+    labels'; channel, height, width for images; counts of words have the words. Datapoints carry their labels, where
+    there are any, as the coordinate "label". The pair and the random state are left as they were.
 
     Args:
         model, guide: the pair.
@@ -112,6 +112,8 @@ def to_inference_data(
     coords: dict[str, Any] = {"data": batch.index.cpu().numpy()}
     if names.classes and classes:
         coords["class"] = np.array(classes, dtype=object)
+    if isinstance(data, Dataset) and data.vocabulary:
+        coords["x_dim"] = np.array(data.vocabulary, dtype=object)
     if y is not None:
         coords["label"] = ("data", np.array([classes[k] for k in y], dtype=object) if classes else y)
     about = _about(model, guide, elbo, recipe, seed, arviz)
