@@ -207,7 +207,7 @@ def test_a_centre_is_learnt_and_a_scale_if_asked_for(scale):
         assert (norm.weight != 1).any() == scale
 
 
-def test_without_a_scale_no_topic_can_be_pruned():
+def test_without_a_scale_no_topics_kl_goes_away_in_training():
     # KL(Normal(m, s) || Normal(0, p)) >= m^2 / (2 p^2), and the mean of m^2 over the batch is 1 + centre^2, but for
     # epsilon, whatever the weights are.
     x = documents()

@@ -18,7 +18,7 @@ from zoo.lab import run, topic_plots
 from zoo.lab.data import Dataset, Split
 from zoo.lab.evaluate import evaluate
 from zoo.lab.networks import Log1p, MLPDecoder, TopicDecoder
-from zoo.lab.recipes import RECIPES
+from zoo.lab.recipes import RECIPES, Experiment
 from zoo.lab.recipes.hfvae_topics import from_unit_scales, newsgroups
 from zoo.lab.reproduce import Results, collect
 from zoo.lab.reproductions import REPRODUCTIONS
@@ -274,6 +274,29 @@ def test_the_variants_are_two_models_under_two_objectives():
         assert (knobs["model"].upper(), knobs["objective"].upper()) == tuple(variant.upper().split(", "))
         assert knobs["groups"] == ("50" if knobs["objective"] == "vae" else "25+25")
         RECIPES["hfvae/newsgroups"].build(split(), **knobs)  # each is one
+
+
+def test_the_pictures_of_the_reproduction_tell_pairs_in_words(tmp_path):
+    data = split(100)
+
+    class Done:  # a finished trial
+        def __init__(self, means):
+            self.means = means
+
+        def open(self):
+            model, guide = hand_made(self.means, log_var=-8.0)
+            with torch.no_grad():
+                guide.layers["z"][0].weight[1] = 1.0
+                guide.layers["z"][0].bias[3] = -8.0
+            return Trained(None, Experiment(model, guide, ELBO(), steps=1), data, tmp_path)
+
+    captions = REPRODUCTIONS["hfvae/topics"].pictures({"NVDM, VAE": [Done(2.0)], "NVDM, HFVAE": [Done(-2.0)]}, tmp_path)
+    assert captions["words-nvdm-vae.png"].endswith("(+1.00)")
+    assert captions["words-nvdm-hfvae.png"].endswith("(-1.00)")
+    assert "of one group: rocket orbit moon" in captions["words-nvdm-vae.png"]
+    for name in captions:
+        assert imread(tmp_path / name).std() > 0.02
+    assert "| -1.00 | rocket orbit moon" in (tmp_path / "words-nvdm-hfvae.md").read_text()
 
 
 def claims(table):

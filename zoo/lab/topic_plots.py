@@ -21,8 +21,7 @@ SCALE, MAP = Normalize(-1, 1), "RdBu_r"  # of correlations
 def pictures(model: Story, guide: nn.Module, data: Dataset, evaluation: Evaluation, folder: Path) -> Mapping[str, str]:
     """What a run of a topic model leaves; gives what each file shows."""
     topics = Topics.of(model, guide, data)
-    nats = {f"{site}_{unit}": float(kl) for site, of_it in evaluation.kl.items() for unit, kl in enumerate(of_it)}
-    (folder / "topics.md").write_text(markdown(topics, nats))
+    (folder / "topics.md").write_text(markdown(topics, evaluation))
     bars(topics, folder / "topics.png")
     correlations({"": topics}, folder / "correlations.png")
     return {
@@ -32,13 +31,9 @@ def pictures(model: Story, guide: nn.Module, data: Dataset, evaluation: Evaluati
     }
 
 
-def markdown(topics: Topics, kl: Mapping[str, float]) -> str:
-    """A table of all topics, the one that tells most first, and the most correlated of those in use.
-
-    Args:
-        topics: of a pair.
-        kl: of each topic, nats.
-    """
+def markdown(topics: Topics, evaluation: Evaluation) -> str:
+    """A table of a pair's topics, the one that tells most first, and the most correlated of those in use."""
+    kl = {f"{site}_{unit}": float(nats) for site, of_it in evaluation.kl.items() for unit, nats in enumerate(of_it)}
     order = np.argsort(-topics.information.value, kind="stable")
     rows = [
         f"| {topics.names[k]} | {topics.information.value[k]:.2f} | {kl[topics.names[k]]:.2f} | "

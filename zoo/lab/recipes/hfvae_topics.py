@@ -5,8 +5,12 @@ own codes (ProdLDA: https://github.com/akashgit/autoencoding_vi_for_topic_models
 
 - alpha = 1, which the text does not say.
 - ProdLDA's batch norm is its code's, behind each of the guide's heads and behind the decoder, with a centre that is
-  learnt and a scale that stays 1. Then each topic's posterior mean has variance 1 over the documents, its KL is about
-  0.5 nats at least, and none can be pruned, whatever the objective; `scale=True` lets the scale be learnt too.
+  learnt and a scale that stays 1. In training each topic's posterior mean then has variance 1 over a batch, and a KL of
+  about 0.5 nats at least, whatever the objective. A topic is pruned all the same where that variance is dropout's,
+  which is gone in evaluation. With scale=True, which learns the scale too, either objective ended with two or three
+  topics in use.
+- Counts enter the encoders as log(1 + x): some posts have thousands of words, scraps of binaries among them, and one of
+  those sets the variance of a whole batch. ProdLDA's own copy of the data is cleaned of them.
 - Batches of 200 (ProdLDA) and 64 (NVDM) under the ELBO, as in their codes; of 512 under HFVAE, whose estimator of q(z)
   wants 512 to 1024 (section 3.1), at a learning rate that is larger by as much, so that an epoch goes as far.
 - NVDM's decoder and guide are trained together; its code takes turns of ten epochs.
