@@ -1,5 +1,6 @@
 """TermwiseELBO: what the zoo's objectives have in common. The objectives themselves are in `zoo.elbos`."""
 
+import logging
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -231,7 +232,7 @@ class TermwiseELBO(pyro.infer.ELBO):
     def _guess_max_plate_nesting(self, model: Program, guide: Program, args: Any, kwargs: Any) -> None:
         # Pyro runs the pair for this; the first pass is to draw what every later one would on its seed.
         # Without validation, since it would score every site, and a corner has no Concrete density.
-        with torch.random.fork_rng(), pyro.validation_enabled(False):
+        with torch.random.fork_rng(), pyro.validation_enabled(False), _quiet("pyro.infer.elbo"):
             super()._guess_max_plate_nesting(model, guide, args, kwargs)
 
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
@@ -364,6 +365,18 @@ def family(fn: Any) -> str:
     while type(fn).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):
         fn = fn.base_dist
     return type(fn).__name__
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keeps a logger to warnings: Pyro tells of every guess."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:

@@ -3,10 +3,15 @@
 import json
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo.lab import checkpoint
+from zoo.lab.naming import unknown
+
+RESULTS = Path(__file__).parents[2] / "results"  # of a checkout
+VERDICTS = {True: "held", False: "did not hold", None: "cannot be told"}
 
 BEGIN, END = "<!-- results: python -m zoo reproduce --table -->", "<!-- end of results -->"
 
@@ -26,8 +31,7 @@ def card(result: Mapping[str, Any]) -> str:
         for variant, records in result["variants"].items()
         for record in records
     ]
-    verdict = {True: "held", False: "did not hold", None: "cannot be told"}
-    claims = [f"- **{verdict[c['held']]}**: {c['claim']} {c['evidence']}" for c in result["claims"]]
+    claims = [f"- **{VERDICTS[c['held']]}**: {c['claim']} {c['evidence']}" for c in result["claims"]]
     versions = next(iter(result["variants"].values()))[0]["versions"]
     pictures = [f"![{caption}]({path})\n\n{caption}\n" for path, caption in result["pictures"].items()]
     newline = "\n"
@@ -60,6 +64,52 @@ Budget: {result["budget"]}. Written by the command above; nothing here was typed
 
 {", ".join(f"{name} {version}" for name, version in versions.items())}
 """
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a paper says beside what came out, as a notebook shows it: of a result's JSON file alone."""
+
+    result: Mapping[str, Any]
+
+    def _repr_markdown_(self) -> str:
+        result = self.result
+        runs = [len(records) for records in result["variants"].values()]
+        seeds = f"{max(runs)} seed" + "s" * (max(runs) != 1)
+        parts = [f"**{result['title']}**: {seeds}, {result['budget']} budget"]
+        if result["reported"]:
+            parts += ["", "| | | the paper | ours |", "| --- | --- | ---: | ---: |"]
+            parts += [
+                f"| {variant} | {about['what']} | {_number(paper, about)} | {_mean(values, about)} |"
+                for variant, figure, values in _cells(result)
+                for about in [result["figures"][figure]]
+                if (paper := result["reported"].get(variant, {}).get(figure)) is not None
+            ]
+        if result["claims"]:
+            parts += ["", "| the paper says | here it | what came out |", "| --- | --- | --- |"]
+            rows = ([c["claim"], f"**{VERDICTS[c['held']]}**", c["evidence"]] for c in result["claims"])
+            parts += [f"| {' | '.join(cell.strip().replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+        folded = "<details><summary>What differs from the paper</summary>"
+        parts += ["", folded, "", *(f"- {text}" for text in result["deviations"]), "", "</details>"]
+        return "\n".join(parts)
+
+    def __str__(self) -> str:
+        return self._repr_markdown_()
+
+
+def claims(name: str, folder: Path = RESULTS) -> Claims:
+    """The claims of the result called `name`, as its file in results/ is.
+
+    Raises:
+        LookupError: there is no such result; says which there are, and the nearest name.
+        FileNotFoundError: there are no results, as where the zoo was installed without its repository.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not there: results come with the repository, so install it with -e")
+    there = sorted(path.with_suffix(".json").stem for path in folder.glob("*.md"))
+    if name not in there:
+        raise LookupError(unknown("result", name, there))
+    return Claims(json.loads((folder / f"{name}.json").read_text()))
 
 
 def readme_table(folder: Path) -> str:

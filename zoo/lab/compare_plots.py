@@ -28,8 +28,8 @@ def plane_posteriors(
     Returns:
         Whether there is such a picture: the one latent site has two units.
     """
-    first, _ = next(iter(pairs.values()))
-    x = data.batch(torch.arange(num), device=next(first.parameters()).device).x
+    first, guide = next(iter(pairs.values()))  # a story need not have parameters, a guide has
+    x = data.batch(torch.arange(num), device=next(guide.parameters()).device).x
     if (site := _the_site(first, x)) is None:
         return False
     canvas = Figure(figsize=(2.3 * len(pairs), 2.3 * num), layout="constrained")

@@ -165,7 +165,7 @@ def figure2(path: Path, *, steps: int = 1000, seed: int = 0) -> str:
         seed: of weights and draws.
     """
     panels = [train_without(without, steps=steps, seed=seed) for without in (None, "1", "2", "3", "4")]
-    _draw(panels, path)
+    draw(panels, path)
     return table(panels)
 
 
@@ -186,7 +186,7 @@ def table(panels: Sequence[Panel]) -> str:
 
 
 @torch.no_grad()
-def _draw(panels: Sequence[Panel], path: Path) -> None:
+def draw(panels: Sequence[Panel], path: Path) -> None:
     """A column per panel: z-space; what the encoder and the decoder make of the points; x-space."""
     figure = Figure(figsize=(15, 7.6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)

@@ -14,9 +14,11 @@ class Picture:
 
     Attributes:
         data: the file's bytes.
+        given: what the function that drew it gave back.
     """
 
     data: bytes
+    given: Any = None
 
     @property
     def kind(self) -> str:
@@ -49,7 +51,7 @@ def inline(draw: Callable[..., Any], *args: Any, **kwargs: Any) -> Picture:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"  # a film writes a GIF, whatever the ending
-        draw(*args, path=path, **kwargs)
+        given = draw(*args, path=path, **kwargs)
         if not path.is_file():
             raise ValueError(f"{getattr(draw, '__name__', draw)} drew nothing: there is nothing of the kind to show")
-        return Picture(path.read_bytes())
+        return Picture(path.read_bytes(), given)
