@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from guides.heads import Head
 from guides.program import data_plate, one_hot, picklable_state, register
-from guides.sites import distribution, sample_sites, side_by_side, sizes_of
+from guides.sites import distribution, sample_sites, sizes_of
 
 Layers = Callable[[list[int]], nn.Module]
 
@@ -70,7 +71,7 @@ class Amortized(nn.Module):
     def raw(self, features: Tensor, offsets: Mapping[str, Tensor], site: str, given: Mapping[str, Tensor]) -> Tensor:
         """The raw numbers of a site's head, [..., num_raw], with what is added to them."""
         head: Any = self.heads[site]
-        raw: Tensor = self.layers[site](side_by_side([features, *(given[name] for name in head.given)]))
+        raw = _through(self.layers[site], [features, *(given[name] for name in head.given)])
         return raw + offsets[site] if site in offsets else raw
 
     def posterior(self, site: str, features: Tensor, given: Mapping[str, Tensor]) -> TorchDistribution:
@@ -118,6 +119,25 @@ def dense(widths: list[int]) -> nn.Sequential:
     for before, after in itertools.pairwise(widths):
         modules += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*modules[:-1])
+
+
+def _through(layers: Any, inputs: list[Tensor]) -> Tensor:
+    """The layers on the inputs [..., width] side by side.
+
+    Inputs of different batches, as B features under S given values, meet after the first layer, which is linear: it
+    takes B + S products, and not B S.
+    """
+    if len({t.shape[:-1] for t in inputs}) == 1:
+        out: Tensor = layers(torch.cat(inputs, dim=-1))
+        return out
+    first, *rest = layers
+    parts = first.weight.split([t.shape[-1] for t in inputs], dim=1)
+    out = first.bias
+    for t, weight in zip(inputs, parts, strict=True):
+        out = out + t @ weight.mT
+    for layer in rest:
+        out = layer(out)
+    return out
 
 
 def _out_features(trunk: nn.Module) -> int:

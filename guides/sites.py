@@ -53,16 +53,16 @@ def distribution(heads: Mapping[str, Any], site: str, given: Mapping[str, Tensor
 
 def sample_sites(heads: Mapping[str, Any], values: dict[str, Tensor], raw: Raw) -> dict[str, Tensor]:
     """Samples, in order, every site that has no value yet; gives all of them."""
-    labels = dict(values)
 
+    # What it is not given is the datapoint's own: its label, as x is, and what was drawn for it.
     def again(site: str, given: Mapping[str, Tensor]) -> TorchDistribution:
-        return distribution(heads, site, {**labels, **given}, raw)  # a datapoint's label is its own, as x is
+        return distribution(heads, site, {**values, **given}, raw)
 
     for site, head in heads.items():
         if site in values:
             continue
         # What an objective needs that scores one datapoint's sample under another's posterior.
-        rerun = {"rerun": partial(again, site)} if head.given else {}
+        rerun = {"given": head.given, "rerun": partial(again, site)} if head.given else {}
         values[site] = pyro.sample(site, distribution(heads, site, values, raw), infer={**head.infer(), **rerun})
     return values
 

@@ -113,8 +113,8 @@ class TwoSites:
         }
         self.values = {site: q.sample().unsqueeze(-2) for site, q in self.q.items()}  # [B, 1, size]
 
-    def score(self, values):
-        return {site: scores(q, values[site]) for site, q in self.q.items()}
+    def score(self, site, values):
+        return scores(self.q[site], values[site])
 
     def log_q(self, i, j):
         """Of sample i under datapoint j: each unit of z, then c."""
@@ -147,7 +147,7 @@ def test_marginals_stay_finite_where_densities_do_not():
     # 50 dimensions at sd .05: the density at the mean is (0.05 sqrt(2 pi))^-50, about e^104, and far away e^-(huge)
     q = dist.Normal(torch.randn(3, 50).float() * 10, torch.tensor(0.05)).to_event(1)
     values = {"z": q.mean.unsqueeze(-2)}
-    marginals = log_marginals(lambda v: {"z": scores(q, v["z"])}, values, log_weights(3, 3, "batch").float(), [["z"]])
+    marginals = log_marginals(lambda _, v: scores(q, v["z"]), values, log_weights(3, 3, "batch").float(), [["z"]])
     own = -50 * math.log(0.05 * math.sqrt(2 * math.pi)) - math.log(3)
     assert marginals.joint.tolist() == pytest.approx([own] * 3, rel=1e-5)
     assert marginals.units["z"].isfinite().all()
@@ -162,7 +162,7 @@ def test_chunks_change_neither_values_nor_gradients(max_elements):
 
     def total(**options):
         values = {"z": (loc + 0.5 * noise).unsqueeze(-2)}
-        marginals = log_marginals(lambda v: {"z": scores(q, v["z"])}, values, log_w, [["z"]], **options)
+        marginals = log_marginals(lambda _, v: scores(q, v["z"]), values, log_w, [["z"]], **options)
         return marginals.joint.sum() + (marginals.units["z"] * torch.arange(3)).sum()
 
     whole, in_chunks = total(), total(max_elements=max_elements)
@@ -179,7 +179,7 @@ def test_chunks_keep_memory_for_one_of_them_alone():
         kept.clear()
         with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
             log_marginals(
-                lambda v: {"z": scores(q, v["z"])},
+                lambda _, v: scores(q, v["z"]),
                 {"z": loc.unsqueeze(-2)},
                 log_weights(64, 100, "stratified"),
                 [["z"]],
@@ -198,14 +198,15 @@ def test_chunks_keep_memory_for_one_of_them_alone():
 class StyleGivenType(nn.Module):
     """z ~ Normal(0, I), c ~ uniform Concrete, x ~ Normal."""
 
-    def __init__(self):
+    def __init__(self, z_dim=2):
         super().__init__()
-        self.decoder = nn.Linear(2 + 3, 5)
+        self.z_dim = z_dim
+        self.decoder = nn.Linear(z_dim + 3, 5)
 
     def forward(self, x):
         with pyro.plate("data", len(x)):
             c = pyro.sample("c", dist.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(3)))
-            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1).to_event(1))
+            z = pyro.sample("z", dist.Normal(torch.zeros(self.z_dim), 1).to_event(1))
             pyro.sample("x", dist.Normal(self.decoder(torch.cat([z, c], -1)), 1).to_event(1), obs=x)
 
 
@@ -250,6 +251,55 @@ def test_a_conditional_head_is_scored_at_the_samples_own_class_on_the_others_fea
     with pyro.validation_enabled(False):
         wrong = dissect(model_trace, guide_trace, num_data=N, estimator="stratified")
     assert abs(wrong.mutual_information.item() - mutual_information) > 1e-3
+
+
+def test_a_style_that_only_copies_its_type_shares_all_of_it():
+    # c is uniform over 3 whatever x is, and z a narrow normal at 10 times its class: TC between them is I(z; c) =
+    # log 3, for q(z, c) = q(c) N(z; 10 k) and q(z) the mixture of the three. N(z; 10 k) under everybody's features,
+    # the style at the sample's own class, would make q(z) of q(z | c), and the total correlation 0.
+    guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=1e-6), z=MeanField(1, given=("c",)))
+    with torch.no_grad():
+        for parameter in guide.layers.parameters():
+            parameter.zero_()
+        guide.layers["z"][0].weight[0, 6:] = torch.tensor([0.0, 10.0, 20.0])
+        guide.layers["z"][0].bias[1] = 2 * math.log(0.5)
+    B = 600
+    model_trace, guide_trace = traces(StyleGivenType(z_dim=1), guide, torch.randn(B, 5))
+    counts = torch.bincount(guide_trace.nodes["c"]["value"].argmax(-1), minlength=3)
+    shares = counts / B
+    for groups in (None, [["c"], ["z"]]):
+        ours = dissect(model_trace, guide_trace, num_data=B, groups=groups, estimator="batch")
+        # The batch's own mixture of z has the classes' shares in the batch; q(c) is uniform.
+        assert ours.between.item() == pytest.approx(-(shares * shares.log()).sum().item(), abs=1e-6)
+        assert ours.mutual_information.item() == pytest.approx(0, abs=1e-9)
+
+
+def test_a_marginal_scores_at_the_values_that_are_in_it_and_at_each_datapoints_own_otherwise():
+    guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",)))
+    with torch.no_grad():
+        guide.layers["z"][0].weight[:2, 6:] *= 20
+    x, B, N = torch.randn(5, 5), 5, 23
+    model_trace, guide_trace = traces(StyleGivenType(), guide, x)
+    z, c = (guide_trace.nodes[site]["value"] for site in ("z", "c"))
+    features = guide.trunk(x)
+    within, between, units = 0.0, 0.0, torch.zeros(2)
+    for i in range(B):
+        joint = of_c = of_z = 0.0
+        of_units = torch.zeros(2)
+        for j in range(B):
+            w = 1 / N if i == j else (N - 1) / (N * (B - 1))
+            log_c = guide.posterior("c", features[j], {}).logits.log_softmax(-1)[c[i].argmax()]
+            together = guide.posterior("z", features[j], {"c": c[i]}).base_dist.log_prob(z[i])
+            alone = guide.posterior("z", features[j], {"c": c[j]}).base_dist.log_prob(z[i])
+            joint += w * (log_c + together.sum()).exp()
+            of_c, of_z, of_units = of_c + w * log_c.exp(), of_z + w * alone.sum().exp(), of_units + w * alone.exp()
+        between += (joint.log() - of_c.log() - of_z.log()).item() / B
+        within += (of_z.log() - of_units.log().sum()).item() / B
+        units += (of_units.log() - dist.Normal(0, 1).log_prob(z[i])) / B
+    ours = dissect(model_trace, guide_trace, num_data=N, estimator="stratified")
+    assert ours.between.item() == pytest.approx(between)
+    assert ours.within.tolist() == pytest.approx([0.0, within])
+    torch.testing.assert_close(ours.units["z"], units)
 
 
 def test_a_guide_that_hides_a_dependence_is_refused():

@@ -54,7 +54,7 @@ def points(num, size, **options):
 
 
 def style_given_type():
-    """z depends on c: the conditional head must be scored at the sample's own c."""
+    """z depends on c: together they score at the sample's own c, z alone at each datapoint's."""
     guide = Amortized(nn.Linear(2, 6), c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",)))
     with torch.no_grad():
         guide.layers["z"][0].weight[:2, 6:] *= 20
@@ -76,41 +76,50 @@ def test_every_term_against_a_slow_loop(monkeypatch, groups):
         drawn.append({**{s: guide_trace.nodes[s]["value"] for s in ("c", "z")}, "x": model_trace.nodes["x"]["value"]})
         return ours(model_trace, guide_trace)
 
+    passes = []
+
+    def spy_on_sites(guide_trace, ours=module.aggregate_sites):
+        passes.append(guide_trace.nodes["c"]["value"])
+        return ours(guide_trace)
+
     monkeypatch.setattr(module, "_draws", spy)
+    monkeypatch.setattr(module, "aggregate_sites", spy_on_sites)
     # batches of 4, 4 and 3, which a running log-sum-exp has to join
     ours = decompose(model, guide, data, num_data=N, groups=groups, num_samples=25, batch_size=4)
     c, z, own_x = (torch.cat([part[s] for part in drawn]) for s in ("c", "z", "x"))
     assert len(z) == 25
+    others_c = torch.cat(passes[-3:])  # what the second pass, under which values are scored, drew for each datapoint
 
     features = guide.trunk(x)
     rows = []
     for i in range(25):
         k = c[i].argmax()
         own = next(n for n in range(N) if torch.equal(x[n], own_x[i]))
-        log_c, log_z = [], []  # log q(c_i | x_n), log q(z_id | x_n, c_i)
+        log_c, log_z, alone = [], [], []  # log q(c_i | x_n), log q(z_id | x_n, c_i), log q(z_id | x_n, c_n)
         for n in range(N):
-            q_z = guide.posterior("z", features[n], {"c": c[i]}).base_dist
             log_c.append(guide.posterior("c", features[n], {}).logits.log_softmax(-1)[k])
-            log_z.append(q_z.log_prob(z[i]))
-        log_c, log_z = torch.stack(log_c), torch.stack(log_z)
+            log_z.append(guide.posterior("z", features[n], {"c": c[i]}).base_dist.log_prob(z[i]))
+            alone.append(guide.posterior("z", features[n], {"c": others_c[n]}).base_dist.log_prob(z[i]))
+        log_c, log_z, alone = torch.stack(log_c), torch.stack(log_z), torch.stack(alone)
+        own_z = guide.posterior("z", features[own], {"c": c[i]}).base_dist.log_prob(z[i])
 
         def log_mean(log_q):
             return log_q.exp().mean(0).log()
 
-        q, q_c, q_z = log_mean(log_c + log_z.sum(-1)), log_mean(log_c), log_mean(log_z.sum(-1))
-        q_units = log_mean(log_z)
+        q, q_c, q_z = log_mean(log_c + log_z.sum(-1)), log_mean(log_c), log_mean(alone.sum(-1))
+        q_units = log_mean(alone)
         p_c, p_units = -math.log(3), dist.Normal(0, 1).log_prob(z[i])
         apart = groups is None
         rows.append(
             {
                 "reconstruction": dist.Normal(model.decoder(torch.cat([c[i], z[i]])), 1).log_prob(own_x[i]).sum(),
-                "mutual_information": log_c[own] + log_z[own].sum() - q,
+                "mutual_information": log_c[own] + own_z.sum() - q,
                 "between": q - q_c - q_z if apart else torch.zeros(()),
                 # c is one unit, which has no total correlation within
                 "within": torch.stack([q_c - q_c, q_z - q_units.sum()] if apart else [q - q_c - q_units.sum()]),
                 "c": (q_c - p_c).reshape(1),
                 "z": q_units - p_units,
-                "kl": log_c[own] + log_z[own].sum() - p_c - p_units.sum(),
+                "kl": log_c[own] + own_z.sum() - p_c - p_units.sum(),
                 "marginal_kl": q - p_c - p_units.sum(),
             }
         )

@@ -87,6 +87,17 @@ def test_a_head_that_is_given_a_site_sees_its_value():
     assert gradient[[0, 1, 3, 4, 5, 6]].abs().max() == 0
 
 
+@pytest.mark.parametrize("hidden", [(), (7,)])
+def test_features_under_given_values_of_another_batch_are_those_side_by_side(hidden):
+    guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",), hidden=hidden))
+    features, c = torch.randn(4, 6), torch.rand(9, 1, 3)
+    both = torch.cat([features.expand(9, 4, 6), c.expand(9, 4, 3)], dim=-1)
+    raw = guide.layers["z"](both)
+    q = guide.posterior("z", features, {"c": c})
+    assert q.batch_shape == (9, 4)
+    torch.testing.assert_close(torch.cat([q.base_dist.loc, 2 * q.base_dist.scale.log()], -1), raw)
+
+
 def test_given_sites_keep_their_particles():
     guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",)))
     with pyro.plate("particles", 4, dim=-2):

@@ -36,7 +36,7 @@ def dissect(
     values = {name: samples(site) for name, site in sites.items()}
     own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in sites.items()}
     weights = batch_weights(model_trace, sites, num_data, estimator)
-    marginals = log_marginals(score_pairs(sites), values, weights, groups)
+    marginals = log_marginals(score_pairs(sites), values, weights, groups, looks_at=looks_at(sites))
     prior = {name: _sample_first(model_trace.nodes[name]["score_own"]()) for name in sites}
     return anatomy(own, marginals, prior, groups)
 
@@ -68,16 +68,16 @@ def anchor_information(
         chosen = scored.units[..., list(anchors[name])]
         return Scores(chosen.sum(-1), chosen)
 
-    def score(values: Mapping[str, Tensor]) -> dict[str, Scores]:
-        return {name: restrict(name, site["score_pairs"](values)) for name, site in sites.items()}
+    def score(name: str, values: Mapping[str, Tensor]) -> Scores:
+        return restrict(name, sites[name]["score_pairs"](values))
 
-    looking = [name for name, site in sites.items() if site["infer"].get("rerun")]
+    looking = list(looks_at(sites))
     if looking and len(sites) < len(latent(guide_trace)):
         raise ValueError(f"anchors {sorted(anchors)}: {looking} look at other sites; anchor those too")
     own = torch.stack([restrict(name, _sample_first(site["score_own"]())).joint for name, site in sites.items()]).sum(0)
     weights = batch_weights(model_trace, sites, num_data, estimator)
     values = {name: samples(site) for name, site in sites.items()}
-    return (own - log_marginals(score, values, weights, [list(sites)]).joint).mean()
+    return (own - log_marginals(score, values, weights, [list(sites)], looks_at=looks_at(sites)).joint).mean()
 
 
 def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, estimator: Estimator) -> Tensor:
@@ -148,8 +148,13 @@ def samples(site: Site) -> Tensor:
 
 
 def score_pairs(sites: Mapping[str, Site]) -> Score:
-    """Values by site to their scores by site, under the posteriors of the batch."""
-    return lambda values: {name: site["score_pairs"](values) for name, site in sites.items()}
+    """A site's scores under the posteriors of the batch, as `log_marginals` takes them."""
+    return lambda name, values: sites[name]["score_pairs"](values)
+
+
+def looks_at(sites: Mapping[str, Site]) -> dict[str, Sequence[str]]:
+    """Which sites each site's posterior looks at, of those that do; labels are a datapoint's own, as x is."""
+    return {name: site["infer"]["given"] for name, site in sites.items() if site["infer"].get("rerun")}
 
 
 def prior_draws(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -178,7 +183,7 @@ def prior_kl(model_trace: Trace, guide_trace: Trace) -> Tensor:
     values = {name: samples({"value": draw}) for name, draw in draws.items()}
     batch_size = log_p.shape[-1]
     weights = log_p.new_full((batch_size,), -math.log(batch_size))
-    log_q = log_marginals(score_pairs(sites), values, weights, [list(sites)]).joint
+    log_q = log_marginals(score_pairs(sites), values, weights, [list(sites)], looks_at=looks_at(sites)).joint
     return (log_p.movedim(-1, 0) - log_q).mean()
 
 

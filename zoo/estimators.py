@@ -197,7 +197,7 @@ class Marginals(NamedTuple):
     units: dict[str, Tensor]
 
 
-Score = Callable[[Mapping[str, Tensor]], Mapping[str, Scores]]
+Score = Callable[[str, Mapping[str, Tensor]], Scores]
 
 
 def log_marginals(
@@ -206,18 +206,25 @@ def log_marginals(
     log_weights: Tensor,
     groups: Sequence[Sequence[str]],
     *,
+    looks_at: Mapping[str, Sequence[str]] | None = None,
     max_elements: int = 2**24,
 ) -> Marginals:
     """log q(z), log q(z_group) and log q(z_d) of every sample, from its scores under every datapoint's posterior.
+
+    Where q(z | x, c) looks at c, the marginal of z and c together scores z_i at (x_j, c_i), and that of z without c at
+    (x_j, c_j) with c_j the datapoint's own draw: q(z) = 1/N sum_j E_q(c | x_j)[q(z | x_j, c)], by one draw of each.
 
     Samples are scored in chunks, and a chunk is scored again in the backward pass instead of being kept, so that memory
     is O(chunk x B) with gradients too.
 
     Args:
-        score: values by site, [s, ..., 1, size], to their scores under the B posteriors, [s, ..., B].
+        score: a site, and values [s, ..., 1, size] of it and of sites that it looks at, to the scores of the site's
+            under the B posteriors, [s, ..., B]. A site that it looks at and that has no value here is as each datapoint
+            drew it.
         values: by site, [S, ..., 1, size].
         log_weights: [S, B], or [B] where no datapoint is a sample's own.
         groups: sites, group by group.
+        looks_at: the sites that a site's posterior looks at, where it does.
         max_elements: how many scores a chunk may hold.
     """
     sites = list(values)
@@ -225,17 +232,24 @@ def log_marginals(
     log_weights = log_weights.expand(num_samples, log_weights.shape[-1])
 
     def chunk(rows: Tensor) -> tuple[Tensor, ...]:
-        scored = score({site: value[rows] for site, value in values.items()})
-        log_w = log_weights[rows]
-        log_w = log_w.reshape(len(rows), *[1] * (scored[sites[0]].joint.dim() - 2), -1)
-        joint = torch.stack([scored[site].joint for site in sites]).sum(0)
+        known: dict[tuple[str, ...], Scores] = {}
+
+        def among(some: Sequence[str], site: str) -> Scores:
+            with_it = (site, *(name for name in (looks_at or {}).get(site, ()) if name in some))
+            if with_it not in known:
+                known[with_it] = score(site, {name: values[name][rows] for name in with_it})
+            return known[with_it]
+
+        def log_q(some: Sequence[str]) -> Tensor:
+            joint = torch.stack([among(some, site).joint for site in some]).sum(0)
+            return (joint + log_w).logsumexp(-1)
+
+        leading = values[sites[0]].dim() - 3
+        log_w = log_weights[rows].reshape(len(rows), *[1] * leading, -1)
         return (
-            (joint + log_w).logsumexp(-1),
-            torch.stack(
-                [(torch.stack([scored[s].joint for s in group]).sum(0) + log_w).logsumexp(-1) for group in groups],
-                dim=-1,
-            ),
-            *((scored[site].units + log_w.unsqueeze(-1)).logsumexp(-2) for site in sites),
+            log_q(sites),
+            torch.stack([log_q(group) for group in groups], dim=-1),
+            *((among([site], site).units + log_w.unsqueeze(-1)).logsumexp(-2) for site in sites),
         )
 
     per_sample = log_weights.shape[-1] * sum(value[0].numel() for value in values.values())

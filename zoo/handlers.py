@@ -41,17 +41,25 @@ class ScorePairs(Messenger):
     """Leaves on each latent site how samples score, for q(z).
 
     - `score_own`: nothing to the `Scores` of the site's own values.
-    - `score_pairs`: values by site [S, ..., 1, size] to their `Scores` under every datapoint's posterior, [S, ..., B].
+    - `score_pairs`: values by site [S, ..., 1, size] to the `Scores` of the site's under every datapoint's posterior,
+      [S, ..., B].
 
-    A site whose distribution looks at earlier ones must say how to run it again: `infer["rerun"]`, from the values of
-    earlier sites to its distribution, as `guides.Amortized` leaves it. Then sample i is scored under q(z | x_j, c_i).
+    A site whose distribution looks at earlier ones must say at which, `infer["given"]`, and how to run it again,
+    `infer["rerun"]`: from the values of some of these to its distribution, the others as its datapoint drew them, as
+    `guides.Amortized` leaves it. Then sample i is scored under q(z | x_j, c_i) where c_i is among the values, and under
+    q(z | x_j, c_j) where not.
 
     Args:
         concrete: as `zoo.estimators.scores` takes it.
+
+    Raises:
+        ValueError: it is neither.
     """
 
     def __init__(self, concrete: Literal["mass", "density"]) -> None:
         super().__init__()
+        if concrete not in ("mass", "density"):
+            raise ValueError(f"concrete must be 'mass' or 'density', got {concrete!r}")
         self.concrete = concrete
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
-from zoo.aggregate import Groups, aggregate_sites, dissect, partition, samples, score_pairs
+from zoo.aggregate import Groups, aggregate_sites, dissect, looks_at, partition, samples, score_pairs
 from zoo.elbos import ELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
 from zoo.handlers import ScorePairs
@@ -200,7 +200,7 @@ def _exact(
     def under(batch: Batch) -> Marginals:
         sites = aggregate_sites(_trace(guide, batch.x))
         log_weights = batch.x.new_full((len(batch.x),), -math.log(len(data)))
-        return log_marginals(score_pairs(sites), values, log_weights, groups)
+        return log_marginals(score_pairs(sites), values, log_weights, groups, looks_at=looks_at(sites))
 
     marginals = reduce(_added, map(under, data.in_order(batch_size, device=device)))
     # vmap takes each draw for a batch of one, so that its terms stay apart and standard errors can be had.

@@ -181,7 +181,7 @@ def _terms(means: Tensor, own: Tensor, sd: float, z: Tensor, log_weights: Tensor
     """Each sample's share in TC and I(x; z), [S, 2], with q(z) mixed of the posteriors at `means`."""
     mixed = Independent(Normal(means, sd, validate_args=False), 1)
     marginals = log_marginals(
-        lambda values: {"z": scores(mixed, values["z"])}, {"z": z.unsqueeze(-2)}, log_weights, [["z"]]
+        lambda _, values: scores(mixed, values["z"]), {"z": z.unsqueeze(-2)}, log_weights, [["z"]]
     )
     log_q = Normal(own, sd, validate_args=False).log_prob(z).sum(-1)
     correlation = marginals.joint - marginals.units["z"].sum(-1)

@@ -68,8 +68,8 @@ def _mixed(sites: Mapping[str, Site], values: dict[str, Tensor]) -> Scores:
     posteriors = {name: site.q for name, site in sites.items()}
     count = len(next(iter(sites.values())).mean)
 
-    def score(some: Mapping[str, Tensor]) -> dict[str, Scores]:
-        return {name: scores(q, some[name]) for name, q in posteriors.items()}
+    def score(name: str, some: Mapping[str, Tensor]) -> Scores:
+        return scores(posteriors[name], some[name])
 
     equal = torch.full((count,), -math.log(count), dtype=torch.float64)
     with torch.no_grad():

@@ -4,7 +4,7 @@ A recipe is a plain function from data and knobs to an experiment; a knob is a k
 paper leaves open is said beside it.
 """
 
-from zoo.lab.recipes import decomposition, dip_vae, hfvae_topics, joint_vae, natural_clustering, vae
+from zoo.lab.recipes import decomposition, dip_vae, hfvae, hfvae_topics, joint_vae, natural_clustering, vae
 from zoo.lab.recipes.experiment import Experiment, Recipe
 
 __all__ = ["DEFAULT", "RECIPES", "Experiment", "Recipe"]
@@ -14,6 +14,7 @@ RECIPES: dict[str, Recipe] = {
     **joint_vae.RECIPES,
     **decomposition.RECIPES,
     **dip_vae.RECIPES,
+    **hfvae.RECIPES,
     **hfvae_topics.RECIPES,
     **natural_clustering.RECIPES,
 }
