@@ -46,8 +46,8 @@ THICKNESS = {
 }
 
 NETWORKS = (
-    "Appendix C is missing from the text at hand: networks, temperature, optimiser and epochs are those of the authors' "
-    "library for MNIST; alpha is 1."
+    "Appendix C is missing from the text at hand: networks, temperature, optimiser and epochs are those of the "
+    "authors' library for MNIST; alpha is 1."
 )
 MASS = (
     "The relaxed type scores the categorical's mass at the arg max of its draw, as in that library. z alone scores at "
@@ -213,8 +213,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             MASS,
             f"Short budget: {SHAPES_SHORT:,} batches of {SHAPES_BATCH}, hidden layers of {SHAPES_WIDTH} for 1,200, the "
             "factors of matrix products in bfloat16 where the CPU can; three restarts for ten.",
-            "VAE, beta-VAE and beta-TCVAE have no type, as in Table 2. HFVAE's codes for the metrics are the means of z "
-            "and the probabilities of c.",
+            "VAE, beta-VAE and beta-TCVAE have no type, as in Table 2. HFVAE's codes for the metrics are the means of "
+            "z and the probabilities of c.",
             "The metrics' settings are not given: disentanglement_lib's for Kim's, the original code's for Eastwood's "
             "(10 trees), on 10,000 images that training never saw, 2 % of the set.",
         ],
