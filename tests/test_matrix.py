@@ -11,7 +11,7 @@ from zoo.lab import matrix
 from zoo.lab.recipes.small import GUIDES, STORIES, data, guides_of, pair
 
 ROOT = Path(__file__).parents[1]
-WRITTEN = matrix.load(ROOT / "results" / "matrix.json")
+WRITTEN = matrix.load(ROOT / "results" / "matrix" / "matrix.json")
 
 # Few enough for the suite: every story, guide and objective is among them, and the refusals of each kind.
 SOME = [
@@ -106,14 +106,22 @@ def test_the_tables_merge_guides_of_one_row_and_say_each_reason_once():
     assert letters == ["a", "z", "aa", "ab", "ba"]
 
 
-def test_the_readme_shows_the_matrix_that_was_written(tmp_path):
-    readme = (ROOT / "README.md").read_text()
-    if matrix.BEGIN in readme:
-        assert matrix.markdown(WRITTEN) in readme
+def test_the_summary_counts_guides():
+    fits, no = {"fits": True, "traced": "yes"}, {"fits": False, "why": "hopeless"}
+    small = {"A": {"g": {"E": fits, "F": no}, "h": {"E": fits, "F": no}}, "B": {"g": {"E": no, "F": fits}}}
+    written = matrix.summary(small)
+    assert "| story | guides | E | F |\n" in written
+    assert "| A | 2 | 2 |  |\n| B | 1 |  | 1 |\n" in written
+    assert "3 of 6 combinations fit" in written
+
+
+def test_what_is_shown_is_the_matrix_that_was_written(tmp_path):
+    assert (ROOT / "results" / "matrix" / "matrix.md").read_text() == matrix.markdown(WRITTEN)
+    assert matrix.summary(WRITTEN) in (ROOT / "README.md").read_text()
     mine = tmp_path / "README.md"
     mine.write_text(f"before\n{matrix.BEGIN}\nold\n{matrix.END}\nafter\n")
     matrix.write_readme(mine, WRITTEN)
-    assert mine.read_text() == f"before\n{matrix.markdown(WRITTEN)}\nafter\n"
+    assert mine.read_text() == f"before\n{matrix.summary(WRITTEN)}\nafter\n"
     mine.write_text("no place")
     with pytest.raises(ValueError, match="has no place for the matrix: it needs the lines"):
         matrix.write_readme(mine, WRITTEN)

@@ -3,15 +3,19 @@
 import re
 from pathlib import Path
 
+import torch
+
+import guides
 import zoo.elbos
 from zoo.__main__ import objectives
+from zoo.lab.networks import MLPEncoder
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_the_examples_run_in_order_and_train(capsys):
-    _, plain_svi, by_fit = BLOCKS
+    _, _, plain_svi, by_fit = BLOCKS
     assert len([line for line in plain_svi.splitlines() if line.strip()]) <= 16
     namespace: dict = {}
     exec(plain_svi, namespace)
@@ -27,9 +31,20 @@ def test_the_examples_run_in_order_and_train(capsys):
 
 def test_the_story_shown_is_the_story_told():
     shown = re.findall(r"^ +(\w+ ~ .*)$", BLOCKS[0], flags=re.MULTILINE)
-    assert len(shown) == 2
+    assert len(shown) == 3
     for line in shown:
-        assert line in (zoo.VAE.__doc__ or "")
+        assert line in (zoo.JointVAE.__doc__ or "")
+
+
+def test_the_swap_is_one_line():
+    trunk, guides_ = MLPEncoder((1, 8, 8), hidden=(5,)), []
+    for line in BLOCKS[1].splitlines():
+        namespace = {"trunk": trunk, **vars(guides)}
+        exec(line, namespace)
+        guides_.append(namespace["guide"])
+    before, after = (guide(torch.rand(3, 1, 8, 8)) for guide in guides_)
+    assert {site: value.shape for site, value in before.items()} == {site: v.shape for site, v in after.items()}
+    assert type(guides_[0].heads["z"]) is not type(guides_[1].heads["z"])
 
 
 def test_the_matrix_has_every_objective():

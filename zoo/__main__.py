@@ -429,8 +429,8 @@ def compare_guides(
 
 @app.command()
 def matrix(
-    table: Annotated[bool, typer.Option("--table", help="Only write the README's tables, from OUT.")] = False,
-    out: Annotated[Path, typer.Option(help="Where what came out is written.")] = Path("results/matrix.json"),
+    table: Annotated[bool, typer.Option("--table", help="Only write the README's table, from OUT.")] = False,
+    out: Annotated[Path, typer.Option(help="Where what came out is written.")] = Path("results/matrix/matrix.json"),
 ) -> None:
     """Tries every story under every guide and every objective, and writes down what fits; minutes."""
     from zoo.lab import matrix as tried

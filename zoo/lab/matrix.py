@@ -158,7 +158,7 @@ def load(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def write(path: Path, say: Callable[[str], None] = print) -> dict[str, dict[str, dict[str, Any]]]:
-    """Tries everything, and writes what came out as JSON."""
+    """Tries everything, and writes what came out as JSON, and beside it as tables."""
     matrix: dict[str, dict[str, dict[str, Any]]] = {}
     for (story, guide, objective), cell in cells():
         matrix.setdefault(story, {}).setdefault(guide, {})[objective] = cell
@@ -166,37 +166,53 @@ def write(path: Path, say: Callable[[str], None] = print) -> dict[str, dict[str,
             say(f"{story}, {guide}")
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.write(path, (json.dumps(matrix, indent=1) + "\n").encode())
+    checkpoint.write(path.with_suffix(".md"), markdown(matrix).encode())
     return matrix
 
 
 def markdown(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """The README's tables: one per story, guides with the same row in one; why something does not fit below."""
+    """The whole of it: one table per story, guides with the same row in one; why something does not fit below."""
     reasons: dict[str, str] = {}
     tables = [_table(story, rows, reasons) for story, rows in matrix.items()]
-    fits = [cell["fits"] for rows in matrix.values() for row in rows.values() for cell in row.values()]
-    said = {
-        how: [cell[how] for rows in matrix.values() for row in rows.values() for cell in row.values() if cell.get(how)]
-        for how in ("traced", "compiled")
-    }
-    alike = {how: sum(verdict == "yes" for verdict in verdicts) for how, verdicts in said.items()}
     why = "\n".join(f"- **{letter}** {reason}" for reason, letter in reasons.items())
-    return f"""{BEGIN}
-{sum(fits):,} of {len(fits):,} combinations fit: they train, lower their loss and keep their shapes.
-{len(said["traced"]):,} of these were traced with their gradients, as `fit(compile=True)` does, and {alike["traced"]:,}
-then take the eager steps; {len(said["compiled"])} went through the compiler too, and {alike["compiled"]} of them take
-the eager steps. ● the KL is in closed form, ○ by draws (`kl="sampled"`); a letter says why something does not fit.
+    return f"""# Every story under every guide and objective
+
+    python -m zoo matrix
+
+{_counted(matrix)} ● the KL is in closed form, ○ by
+draws (`kl="sampled"`); a letter says why something does not fit.
 
 {chr(10).join(tables)}
-<details><summary>Why</summary>
+## Why
 
 {why}
+"""
 
-</details>
-{END}"""
+
+def summary(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """The README's part: how many guides fit each story under each objective."""
+    objectives: Sequence[str] = list(next(iter(next(iter(matrix.values())).values())))
+    lines = [f"| story | guides | {' | '.join(objectives)} |", f"| --- | ---: |{' ---: |' * len(objectives)}"]
+    for story, rows in matrix.items():
+        fit = [sum(row[objective]["fits"] for row in rows.values()) for objective in objectives]
+        lines.append(f"| {story} | {len(rows)} | {' | '.join(str(count or '') for count in fit)} |")
+    return "\n".join([BEGIN, _counted(matrix), "", *lines, END])
+
+
+def _counted(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """What was tried, and what came out, in numbers."""
+    cells = [cell for rows in matrix.values() for row in rows.values() for cell in row.values()]
+    said = {how: [cell[how] for cell in cells if cell.get(how)] for how in ("traced", "compiled")}
+    alike = {how: sum(verdict == "yes" for verdict in verdicts) for how, verdicts in said.items()}
+    fits = sum(cell["fits"] for cell in cells)
+    return f"""{fits:,} of {len(cells):,} combinations fit: they train, lower their loss and keep their shapes.
+{len(said["traced"]):,} of these were traced with their gradients, as `fit(compile=True)` does, and {alike["traced"]:,}
+then take the eager steps; {len(said["compiled"])} went through the compiler too, and {alike["compiled"]} of them take
+the eager steps."""
 
 
 def write_readme(readme: Path, matrix: Mapping[str, Any]) -> None:
-    """Puts the tables between the README's two marks.
+    """Puts the summary between the README's two marks.
 
     Raises:
         ValueError: the README has no marks.
@@ -205,7 +221,7 @@ def write_readme(readme: Path, matrix: Mapping[str, Any]) -> None:
     if BEGIN not in text or END not in text:
         raise ValueError(f"{readme} has no place for the matrix: it needs the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN, 1)
-    checkpoint.write(readme, (before + markdown(matrix) + rest.split(END, 1)[1]).encode())
+    checkpoint.write(readme, (before + summary(matrix) + rest.split(END, 1)[1]).encode())
 
 
 def _table(story: str, rows: Mapping[str, Mapping[str, Any]], reasons: dict[str, str]) -> str:
@@ -215,7 +231,7 @@ def _table(story: str, rows: Mapping[str, Mapping[str, Any]], reasons: dict[str,
         groups.setdefault(tuple(_mark(row[objective], reasons) for objective in objectives), []).append(guide)
     lines = [f"| guide | {' | '.join(objectives)} |", f"| --- |{' :-: |' * len(objectives)}"]
     lines += [f"| {', '.join(guides)} | {' | '.join(marks)} |" for marks, guides in groups.items()]
-    return f"<details><summary>{story}</summary>\n\n" + "\n".join(lines) + "\n\n</details>\n"
+    return f"## {story}\n\n" + "\n".join(lines) + "\n"
 
 
 def _mark(cell: Mapping[str, Any], reasons: dict[str, str]) -> str:
