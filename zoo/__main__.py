@@ -4,7 +4,7 @@ import inspect
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -22,6 +22,7 @@ from zoo.lab.data.yours import yours
 from zoo.lab.decompose import decompose, table
 from zoo.lab.evaluate import Evaluation, evaluate
 from zoo.lab.fit import find_device
+from zoo.lab.knobs import grid, read
 from zoo.lab.naming import unknown
 from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
 from zoo.lab.story import Story, story
@@ -349,6 +350,59 @@ def reproduce(
 
 
 @app.command()
+def sweep(
+    name: RecipeName,
+    seeds: Annotated[int, typer.Option(min=1, help="How many restarts of each setting, from seed 0.")] = 3,
+    axes: Annotated[
+        list[str] | None, typer.Option("--grid", help="A knob and its values, as in beta=2,3,4; several multiply.")
+    ] = None,
+    data: DataName = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    data_options: DataOptions = None,
+    knobs: Knobs = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="How long; the recipe's own when not given.")] = None,
+    epochs: Annotated[float | None, typer.Option(min=0, help="How long, in passes over the training set.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at once, each on its share of the cores.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; found when not given.")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Trace and compile the step; slow to begin.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The folder; runs/sweep/RECIPE-DATA when not given.")] = None,
+    checkpoint_every: Annotated[str, typer.Option(help="Between checkpoints: steps, 500; or seconds, 60s.")] = "60s",
+) -> None:
+    """Restarts a recipe over seeds and knobs; run again after a kill, it goes on where it was. One table of results."""
+    from zoo.lab import restarts
+    from zoo.lab.trial import run_trials
+
+    chosen = recipe(name)
+    source, options = _data(chosen, data, data_options or [])
+    fixed = _parse(chosen, knobs or [])
+    settings = grid(chosen.build, axes or [], fixed)
+    every = run.Every.parse(checkpoint_every)
+    common: dict[str, Any] = {"data": source, "data_options": options, "steps": steps, "epochs": epochs}
+    common |= {"batch_size": batch_size, "lr": lr}
+    where = {"data_dir": data_dir, "download": download, "device": str(find_device(device)), "compile": compile}
+    restarts.check(name, settings, {**common, **where, "knobs": fixed})
+    folder = out or Path("runs/sweep") / _stem(name, source)
+    tried = restarts.trials(name, settings, folder, seeds=seeds, plan={**common, "knobs": fixed}, every=every, **where)
+    failures = run_trials([(measure, trial) for _, measure, trial in tried], jobs=jobs)
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    found = restarts.rows(tried)
+    text = restarts.markdown(
+        found, list(settings[0]), command=shlex.join(["python", "-m", "zoo", *sys.argv[1:]]), failures=failures
+    )
+    written = restarts.write(folder, found, list(settings[0]), text)
+    print(text)
+    print(f"wrote {' and '.join(map(str, written))}")
+    if failures:
+        raise ValueError(
+            f"{len(failures)} of {len(tried)} runs failed, and the table is without them; run the command again"
+        )
+
+
+@app.command()
 def traverse(
     folder: Annotated[Path, typer.Argument(help="A finished run's folder.")],
     site: Annotated[str | None, typer.Option(help="This site alone.")] = None,
@@ -516,7 +570,7 @@ def bench_(
 
 
 def _parse(chosen: Recipe, knobs: list[str]) -> dict[str, Any]:
-    return _pairs("--set", "knob", chosen.build, knobs)
+    return read("--set", "knob", chosen.build, knobs)
 
 
 def _data(chosen: Recipe, data: str | None, options: list[str]) -> tuple[str, dict[str, Any]]:
@@ -527,29 +581,7 @@ def _data(chosen: Recipe, data: str | None, options: list[str]) -> tuple[str, di
 
 
 def _data_options(source: str, options: list[str]) -> dict[str, Any]:
-    return _pairs("--data-option", "option", SOURCES.get(source, yours), options)
-
-
-def _pairs(flag: str, what: str, function: Callable[..., Any], pairs: list[str]) -> dict[str, Any]:
-    """name=value pairs, each read as the type of the default that the function has for it."""
-    defaults = {
-        parameter.name: parameter.default
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and isinstance(parameter.default, (bool, int, float, str))
-    }
-    values = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise ValueError(f"{flag} {pair!r}: write it as name=value")
-        if key not in defaults:
-            raise LookupError(unknown(what, key, defaults))
-        kind = type(defaults[key])
-        try:
-            values[key] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
-        except (ValueError, KeyError):
-            raise ValueError(f"{flag} {pair!r}: {key} is of type {kind.__name__}") from None
-    return values
+    return read("--data-option", "option", SOURCES.get(source, yours), options)
 
 
 def _stem(recipe: str, data: str) -> str:

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import joblib
 import pyro
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from zoo.lab import checkpoint, run
@@ -34,6 +36,7 @@ class Trial:
         data_dir, download: as `zoo.lab.data.load` takes them.
         device, compile: as `fit` takes them.
         progress: whether to show a bar.
+        every: how often a run writes a checkpoint.
     """
 
     seed: int
@@ -44,6 +47,7 @@ class Trial:
     device: str | None = None
     compile: bool = False
     progress: bool = True
+    every: run.Every = run.MINUTE
 
     def steps(self, *, full: int, short: int) -> int:
         """How many the budget allows."""
@@ -88,13 +92,22 @@ class Trial:
             data_dir=self.data_dir,
             download=self.download,
         )
-        begun = (folder / "settings.json").is_file()
+        claimed = (folder / "settings.json").is_file()
+        begun = claimed and (folder / "settings.json").stat().st_size > 0  # a kill may fall in between
         if begun:
             _check_same(run.read(folder)[0], settings, folder)
         if not run.finished(folder):
-            command = f"python -m zoo train {recipe} --seed {self.seed}  # within python -m zoo reproduce"
-            where = folder if begun else run.new_folder(folder)
-            run.train(experiment, split, settings, where, command=command, progress=self.progress, resume=begun)
+            command = f"python -m zoo train {recipe} --seed {self.seed}  # one of many"
+            run.train(
+                experiment,
+                split,
+                settings,
+                folder if claimed else run.new_folder(folder),
+                command=command,
+                progress=self.progress,
+                every=self.every,
+                resume=begun,
+            )
         return finished_run(folder, split, experiment)
 
     def figures(self) -> dict[str, float]:
@@ -118,7 +131,7 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
     began = time.perf_counter()
     try:
         figures = {name: float(value) for name, value in measure(trial).items()}
-    except (ValueError, TypeError, LookupError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, LookupError, OSError, FloatingPointError, RuntimeError) as error:
         return f"{trial.folder}: {error}"
     record = {
         "seed": trial.seed,
@@ -133,13 +146,28 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
 
 
 def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1) -> list[str]:
-    """Runs what is not finished, `jobs` at once, and gives what went wrong, trial by trial."""
+    """Runs what is not finished, `jobs` at once, and gives what went wrong, trial by trial.
+
+    Raises:
+        ChildProcessError: a process was killed from outside; what is finished stays so, and runs go on where they were.
+    """
+    left = [(measure, trial) for measure, trial in work if not (trial.folder / FIGURES).is_file()]
+    done_before, alone = len(work) - len(left), len(work) == 1
+    bar = partial(tqdm, total=len(work), initial=done_before, disable=alone, unit=" trials", dynamic_ncols=True)
     if jobs == 1:
-        return [failure for measure, trial in work if (failure := run_trial(measure, trial))]
+        return [failure for measure, trial in bar(left) if (failure := run_trial(measure, trial))]
     threads = max(1, torch.get_num_threads() // jobs)
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    done = parallel(joblib.delayed(_in_process)(measure, trial, threads) for measure, trial in work)
-    return [failure for failure in tqdm(done, total=len(work), unit=" trials", dynamic_ncols=True) if failure]
+    done = parallel(joblib.delayed(_in_process)(measure, trial, threads) for measure, trial in left)
+    try:
+        return [failure for failure in bar(done) if failure]
+    except TerminatedWorkerError:
+        finished = sum((trial.folder / FIGURES).is_file() for _, trial in work)
+        raise ChildProcessError(
+            "a process was killed from outside, perhaps for want of memory, and the others were stopped with it: "
+            f"{finished} of {len(work)} trials are finished. Run the command again, perhaps with fewer --jobs: these "
+            "are kept, and runs go on from their last checkpoint"
+        ) from None
 
 
 @contextmanager

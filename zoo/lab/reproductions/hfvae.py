@@ -7,6 +7,7 @@ from zoo.lab.reproductions import hfvae_claims as claims
 from zoo.lab.reproductions.hfvae_trials import (
     BETA,
     BETAS,
+    DIGITS_BETA,
     EPOCHS,
     EQUAL,
     GAMMA,
@@ -14,6 +15,7 @@ from zoo.lab.reproductions.hfvae_trials import (
     SHAPES_SHORT,
     SHAPES_STEPS,
     SHAPES_WIDTH,
+    SHORT_BATCH,
     SHORT_EPOCHS,
     on_digits,
     on_images,
@@ -58,15 +60,17 @@ ESTIMATES = (
     "I(y; z_d) and I(y; c) by twice 500, with q(z | x) given one draw of c."
 )
 SHORTENED = (
-    f"Short budget: {SHORT_EPOCHS} epochs of 117 batches of 512, and not {EPOCHS}, with the factors of matrix products "
-    "in bfloat16 where the CPU can; three restarts for the paper's 50."
+    f"Short budget: {SHORT_EPOCHS} epochs in batches of {SHORT_BATCH}, and not {EPOCHS} in batches of 512, with the "
+    "factors of matrix products in bfloat16 where the CPU can. A batch of 512 takes eight times as long as one of "
+    f"{SHORT_BATCH}, and the type is slow to become the label: it wants steps. But in smaller batches the estimate of "
+    "q(z, c) is lower, and so are those of the total correlations in training; the figures here do not rest on them."
 )
 
-HFVAE = f"HFVAE, beta = {BETA:g}, gamma = {GAMMA:g}"
+HFVAE = f"HFVAE, beta = {DIGITS_BETA:g}, gamma = {GAMMA:g}"
 BETA_VAE = "beta-VAE, beta = 4"
 
 MNIST: dict[str, Measure] = {
-    HFVAE: partial(on_digits, recipe="hfvae/mnist", beta=BETA, gamma=GAMMA),
+    HFVAE: partial(on_digits, recipe="hfvae/mnist", beta=DIGITS_BETA, gamma=GAMMA),
     BETA_VAE: partial(on_digits, recipe="hfvae/mnist-beta-vae", beta=4.0, c_dim=0),
 }
 
@@ -74,26 +78,31 @@ LEFT = [f"gamma = beta = {weight:g}" for weight in EQUAL]
 RIGHT = ["gamma = beta = 3" if beta == GAMMA else f"gamma = 3, beta = {beta:g}" for beta in BETAS]
 
 FIGURE_6: dict[str, Measure] = {
-    name: partial(on_images, recipe="hfvae/mnist", beta=weight, gamma=weight)
-    for name, weight in zip(LEFT, EQUAL, strict=True)
-} | {
-    name: partial(on_images, recipe="hfvae/mnist", beta=beta, gamma=GAMMA)
-    for name, beta in zip(RIGHT, BETAS, strict=True)
-    if name not in LEFT
+    **{
+        name: partial(on_images, recipe="hfvae/mnist", beta=weight, gamma=weight)
+        for name, weight in zip(LEFT, EQUAL, strict=True)
+    },
+    **{
+        name: partial(on_images, recipe="hfvae/mnist", beta=beta, gamma=GAMMA)
+        for name, beta in zip(RIGHT, BETAS, strict=True)
+        if name not in LEFT
+    },
 }
+
+TABLED = f"HFVAE, beta = {BETA:g}, gamma = {GAMMA:g}"
 
 SHAPES: dict[str, Measure] = {
     "VAE": partial(on_shapes, recipe="hfvae/shapes-beta-vae", beta=1.0, c_dim=0),
     "beta-VAE, beta = 4": partial(on_shapes, recipe="hfvae/shapes-beta-vae", beta=4.0, c_dim=0),
     "beta-TCVAE, beta = 4": partial(on_shapes, recipe="hfvae/shapes-beta-tcvae", beta=4.0, c_dim=0),
-    HFVAE: partial(on_shapes, recipe="hfvae/shapes", beta=BETA, gamma=GAMMA),
+    TABLED: partial(on_shapes, recipe="hfvae/shapes", beta=BETA, gamma=GAMMA),
 }
 
 TABLE_3 = {
     "VAE": {"Kim": 0.63, "Eastwood": 0.30},
     "beta-VAE, beta = 4": {"Kim": 0.63, "Eastwood": 0.41},
     "beta-TCVAE, beta = 4": {"Kim": 0.62, "Eastwood": 0.29},
-    HFVAE: {"Kim": 0.63, "Eastwood": 0.39},
+    TABLED: {"Kim": 0.63, "Eastwood": 0.39},
 }
 
 REPRODUCTIONS: dict[str, Reproduction] = {
@@ -125,8 +134,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             MASS,
             ESTIMATES,
             SHORTENED,
-            "Which beta and gamma are behind Figures 4 and 5 is not said: they are Table 3's. beta-VAE has no type, as "
-            "in Table 2.",
+            "Which beta and gamma are behind Figures 4 and 5 is not said: gamma is that of Figure 6, right, and beta "
+            "10, since the type knows more of the label the larger beta is. beta-VAE has no type, as in Table 2.",
             "The thickness unit is that whose mean is most correlated with the image's ink, within digits; its sweeps "
             "start from the first 50 test images, and the nearest neighbours in pixels say which digit an image is.",
         ],
@@ -134,7 +143,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "hfvae/fashion-mnist": Reproduction(
         title="HFVAE on Fashion-MNIST (Figures 4 and 8)",
         paper=PAPER.format("section 5.1"),
-        variants={HFVAE: partial(on_images, recipe="hfvae/fashion-mnist", beta=BETA, gamma=GAMMA)},
+        variants={HFVAE: partial(on_images, recipe="hfvae/fashion-mnist", beta=DIGITS_BETA, gamma=GAMMA)},
         figures=FIGURES,
         reported={HFVAE: {"pruned": 4}},
         headline=[(HFVAE, "accuracy"), (HFVAE, "MIG"), (HFVAE, "pruned")],
@@ -147,7 +156,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
                 claims.above((HFVAE, "I(y; c)"), (HFVAE, "max I(y; z_d)")),
             ),
         ],
-        deviations=[NETWORKS, MASS, ESTIMATES, SHORTENED],
+        deviations=[NETWORKS, MASS, ESTIMATES, SHORTENED, "beta and gamma are not given: those of `hfvae/mnist`."],
     ),
     "hfvae/figure-6": Reproduction(
         title="HFVAE on MNIST over beta and gamma (Figure 6)",
@@ -200,11 +209,11 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         claims=[
             Claim(
                 "By Kim's metric HFVAE performs similarly to the others.",
-                claims.parity("Kim", HFVAE, list(SHAPES)[:-1]),
+                claims.parity("Kim", TABLED, list(SHAPES)[:-1]),
             ),
             Claim(
                 "By Eastwood's metric HFVAE performs similarly to the others.",
-                claims.parity("Eastwood", HFVAE, list(SHAPES)[:-1]),
+                claims.parity("Eastwood", TABLED, list(SHAPES)[:-1]),
             ),
         ],
         deviations=[

@@ -26,12 +26,13 @@ from zoo.metrics import (
     mig_unnormalised,
 )
 
-EPOCHS, SHORT_EPOCHS = 200, 20
+EPOCHS, SHORT_EPOCHS, SHORT_BATCH = 200, 20, 128
 SHAPES_STEPS, SHAPES_SHORT, SHAPES_WIDTH, SHAPES_BATCH = 37_500, 1_500, 400, 256
 PRUNED = 0.1  # nats of I(x; z_d) below which a unit counts as pruned
 NUM_STARTS = 50  # traversals whose label is judged
 
 BETA, GAMMA = 4.0, 3.0  # Table 3's
+DIGITS_BETA = 10.0  # of Figures 4 and 5, which say none
 EQUAL = (2.0, 3.0, 4.0, 6.0)  # gamma = beta, the values that the caption of Figure 6 names
 BETAS = (1.0, 3.0, 6.0)  # beside gamma = 3; the caption names none
 
@@ -42,11 +43,11 @@ BETAS = (1.0, 3.0, 6.0)  # beside gamma = 3; the caption names none
 def train(
     trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, within: str = "", data: str | None = None, **knobs: Any
 ) -> Trained:
-    """A run of the budget's length: 200 epochs, or so many with short products."""
+    """A run of the budget's length: 200 epochs; or so many in smaller batches, with short products."""
     if trial.budget == "full":
         return trial.train(recipe, epochs=EPOCHS, within=within, data=data, **knobs)
     with short_products():
-        return trial.train(recipe, epochs=epochs, within=within, data=data, **knobs)
+        return trial.train(recipe, epochs=epochs, batch_size=SHORT_BATCH, within=within, data=data, **knobs)
 
 
 def on_images(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:
