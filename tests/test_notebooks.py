@@ -77,6 +77,18 @@ KNOBS = {
         "REPEATS = 5": "REPEATS = 2",
         "LR = 1e-3": "LR = 1e-3",
     },
+    "7-hfvae": {
+        'DATA = "digits"': 'DATA = "digits"',
+        "Z_DIM = 6": "Z_DIM = 3",
+        "BETA = 4.0": "BETA = 4.0",
+        "GAMMA = 3.0": "GAMMA = 3.0",
+        "HIDDEN = 300": "HIDDEN = 16",
+        "BATCH = 256": "BATCH = 32",
+        "STEPS = 1000": "STEPS = 10",
+        "DOCUMENTS = 2000": "DOCUMENTS = 100",
+        "TOPIC_STEPS = 500": "TOPIC_STEPS = 5",
+        "LR = 1e-3": "LR = 1e-3",
+    },
     "8-decomposition": {
         "PINWHEEL_STEPS = 500": "PINWHEEL_STEPS = 5",
         "BETAS = [0.01, 0.5, 1.0]": "BETAS = [1.0]",

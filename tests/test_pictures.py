@@ -132,6 +132,13 @@ def test_a_notebook_shows_what_a_file_would_hold(tmp_path):
     assert (tmp_path / "film.gif").read_bytes() == film.data
     with pytest.raises(ValueError, match="nothing drew nothing"):
         inline(nothing, model)
+    assert inline(telling).given == "what it says"
+
+
+def telling(path):
+    """A function that draws, and says something about it, as `sheets.confusion` does."""
+    plots.figure(1.0, 1.0).savefig(path)
+    return "what it says"
 
 
 def nothing(model, path):

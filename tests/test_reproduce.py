@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zoo.lab import run
-from zoo.lab.card import BEGIN, END, card, readme_table, write_readme_table
+from zoo.lab.card import BEGIN, END, card, claims, readme_table, write_readme_table
 from zoo.lab.reproduce import Claim, Figure, Reproduction, Results, best, collect, draw, save, trials
 from zoo.lab.reproductions import REPRODUCTIONS
 from zoo.lab.trial import run_trial, run_trials
@@ -98,6 +98,30 @@ def test_the_card_shows_mean_spread_best_and_every_seed(tried, tmp_path):
     for part in ("the command", "It is a toy.", "Budget: short", "| ours | 2 | 0 |"):
         assert part in text
     assert card(json.loads((tmp_path / "results/a-toy.json").read_text())) == text
+
+
+def test_a_notebook_has_the_claims_beside_the_papers_values(tried, tmp_path):
+    run_trials(work(tried))
+    save(collect("a/toy", reproduction(), tried, command="the command"), tmp_path)
+    shown = str(claims("a-toy", tmp_path))
+    spread = statistics.stdev([10, 11, 12])
+    reported = reproduction().reported
+    assert {(v, f) for v, of_it in reported.items() for f in of_it} == {("ours", "score")}  # the rest is left out
+    assert f"| ours | score, nats | 11.0 | 11.0 +- {spread:.1f} |" in shown
+    assert "| steps |" not in shown
+    assert "| ours is above the other. | **held** | So. |" in shown
+    assert "| nobody can tell. | **cannot be told** |" in shown
+    assert "3 seeds, short budget" in shown
+    assert "- It is a toy." in shown
+
+
+def test_claims_of_what_is_not_there_say_what_is(tried, tmp_path):
+    run_trials(work(tried))
+    save(collect("a/toy", reproduction(), tried, command="the command"), tmp_path)
+    with pytest.raises(LookupError, match="did you mean 'a-toy'"):
+        claims("a-toi", tmp_path)
+    with pytest.raises(FileNotFoundError, match="results come with the repository"):
+        claims("a-toy", tmp_path / "nowhere")
 
 
 def test_a_lesser_result_does_not_replace_a_greater(tried, tmp_path):
