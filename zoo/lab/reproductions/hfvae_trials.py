@@ -1,8 +1,7 @@
 """What HFVAE's figures and Table 3 measure, and the runs they are of (Esmaeili et al. 2019, arXiv:1804.02086)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +34,8 @@ BETA, GAMMA = 4.0, 3.0  # Table 3's
 DIGITS_BETA = 10.0  # of Figures 4 and 5, which say none
 EQUAL = (2.0, 3.0, 4.0, 6.0)  # gamma = beta, the values that the caption of Figure 6 names
 BETAS = (1.0, 3.0, 6.0)  # beside gamma = 3; the caption names none
+SENSITIVITY_EPOCHS = 5
+SENSITIVITY_GRID = [(beta, gamma) for beta in (1.0, 4.0, 10.0) for gamma in (1.0, 3.0, 6.0)]
 
 
 # What is run.
@@ -119,13 +120,12 @@ def encoded(trained: Trained) -> Encoded:
 
 
 def information(codes: Encoded) -> tuple[dict[str, float], dict[str, float]]:
-    """I(x; z_d) and I(y; z_d) of each unit, nats."""
+    """I(x; z_d) and I(y; z_d) of each unit, nats: "z[0]", ..., "c"."""
     about_x = information_about_data_by_latent(codes, repeats=2)
     about_y = information_about_factors(codes, repeats=2)
-    names = about_x.axes[0]
-    return dict(zip(names, about_x.value.tolist(), strict=True)), dict(
-        zip(names, about_y.value[0].tolist(), strict=True)
-    )
+    names = ["c" if name == "c" else name.replace("_", "[") + "]" for name in about_x.axes[0]]
+    nats_x, nats_y = about_x.value.tolist(), about_y.value[0].tolist()
+    return dict(zip(names, nats_x, strict=True)), dict(zip(names, nats_y, strict=True))
 
 
 # What a unit encodes.
@@ -145,8 +145,7 @@ def width(x: Tensor) -> Tensor:
     return (share * (across - mean).square()).sum(1).sqrt()
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """The unit of z that goes with a feature of the image: its index, and its correlation within labels."""
 
     unit: int

@@ -77,17 +77,17 @@ def pictures(tried: Mapping[str, Sequence[Trial]], folder: Path, *, by: str = "m
     """
     best = max(tried["Joint-VAE"], key=lambda trial: trial.figures()[by])
     wanted = ("samples-by-type.png", "units.png", "z-", "discovery.png", "confusion.png", "azimuth.png")
-    return _keep(traverse(best.open(), folder, values="quantiles"), wanted, f"Seed {best.seed}")
+    return keep(traverse(best.open(), folder, values="quantiles"), wanted, f"Seed {best.seed}")
 
 
 def both_gammas(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
     """Figures 1 and 10: the same seed under both gammas."""
     high, low = (tried[variant][0].open() for variant in ("gamma = 30", "gamma = 3"))
     drawn = traverse(high, folder, beside=low, values="quantiles")
-    return _keep(drawn, ("beside.png", "beside-kl.png"), f"Seed {high.settings.seed}")
+    return keep(drawn, ("beside.png", "beside-kl.png"), f"Seed {high.settings.seed}")
 
 
-def _keep(drawn: Iterator[tuple[Path, str]], wanted: Sequence[str], whose: str) -> dict[str, str]:
+def keep(drawn: Iterator[tuple[Path, str]], wanted: Sequence[str], whose: str) -> dict[str, str]:
     """Captions of the pictures whose names begin as wanted; the others go."""
     captions = {}
     for path, caption in drawn:
