@@ -85,8 +85,20 @@ def test_options(tmp_path: Path) -> None:
         assert x[2, kept.vocabulary.index("hockey")] == 2
     with pytest.raises(ValueError, match=r"remove takes headers, footers, quotes; got \['header'\]"):
         few(tmp_path, remove=("header",))
-    with pytest.raises(ValueError, match=r"vocabulary, min_df or max_df leave no words"):
+    with pytest.raises(ValueError, match=r"vocabulary, min_df, max_df or longest leave no words"):
         few(tmp_path, min_df=4)
+
+
+def test_long_posts_are_dropped_before_words_are_chosen(tmp_path: Path) -> None:
+    write(tmp_path)  # train: 3, 2, 0 and 1 words that are no stop words; test: 2, 1 and 1
+    train, test = few(tmp_path, longest=2)
+    assert train.batch(torch.arange(2)).x.tolist() == [[1, 0, 1], [0, 1, 0]]
+    assert train.y.tolist() == [0, 1]
+    assert train.left_out == {"empty": 1, "long": 1}
+    assert test.left_out == {"empty": 1, "long": 0}
+    shorter = few(tmp_path, longest=1)
+    assert shorter.train.vocabulary == ("moon",)  # hockey and rocket were in longer ones alone
+    assert [part.left_out for part in shorter] == [{"empty": 1, "long": 2}, {"empty": 1, "long": 1}]
 
 
 def test_missing_says_where(tmp_path: Path) -> None:

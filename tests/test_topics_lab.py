@@ -17,7 +17,7 @@ from zoo.elbos import ELBO, HFVAE
 from zoo.lab import run, topic_plots
 from zoo.lab.data import Dataset, Split
 from zoo.lab.evaluate import evaluate
-from zoo.lab.networks import Log1p, MLPDecoder, TopicDecoder
+from zoo.lab.networks import MLPDecoder, TopicDecoder, UnitLength
 from zoo.lab.recipes import RECIPES, Experiment
 from zoo.lab.recipes.hfvae_topics import from_unit_scales, newsgroups
 from zoo.lab.reproduce import Results, collect
@@ -67,10 +67,14 @@ def test_prodldas_settings():
     assert experiment.lr == pytest.approx(0.002 * 512 / 200)
     assert experiment.steps == 100 * (600 // 512)
     kinds = [type(m).__name__ for m in guide.trunk.modules() if not list(m.children())]
-    assert kinds == ["Log1p", "Linear", "Softplus", "Linear", "Softplus", "Dropout"]
+    assert kinds == ["UnitLength", "Linear", "Softplus", "Linear", "Softplus", "Dropout"]
     widths = [(m.in_features, m.out_features) for m in guide.trunk.modules() if isinstance(m, nn.Linear)]
     assert widths == [(7, 100), (100, 100)]
-    assert [m.p for net in (model, guide) for m in net.modules() if isinstance(m, nn.Dropout)] == [0.6, 0.6]
+    for knobs, dropout, scale in (({}, 0.0, True), ({"dropout": 0.6, "scale": False}, 0.6, False)):
+        made = newsgroups(data, **knobs)
+        layers = [m for net in (made.model, made.guide) for m in net.modules()]
+        assert [m.p for m in layers if isinstance(m, nn.Dropout)] == [dropout] * 2
+        assert [m.weight.requires_grad for m in layers if isinstance(m, nn.BatchNorm1d)] == [scale] * 3
     optimizer = experiment.optimizer(guide.parameters(), lr=experiment.lr)
     assert (type(optimizer), optimizer.defaults["betas"]) == (torch.optim.Adam, (0.99, 0.999))
 
@@ -90,15 +94,17 @@ def test_nvdms_settings():
     (linear,) = [m for m in model.modules() if isinstance(m, nn.Linear)]
     assert (linear.in_features, linear.out_features, linear.bias is not None) == (50, 7, True)
     kinds = [type(m).__name__ for m in guide.trunk.modules() if not list(m.children())]
-    assert kinds == ["Log1p", "Linear", "Tanh"]
+    assert kinds == ["UnitLength", "Linear", "Tanh"]
     q = guide.posterior("z", torch.randn(5, 500), {}).base_dist
     torch.testing.assert_close(q.scale, torch.ones(5, 50))
     assert (q.loc != 0).any()
     assert from_unit_scales([3, 4]).bias.abs().sum() == 0
 
 
-def test_counts_enter_by_their_logarithms():
-    torch.testing.assert_close(Log1p()(torch.tensor([0.0, 1.0, 12_000.0])).exp(), torch.tensor([1.0, 2.0, 12_001.0]))
+def test_documents_enter_as_vectors_of_one_length():
+    x = torch.tensor([[3.0, 4.0, 0.0, 0.0], [6.0, 8.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    by_hand = torch.tensor([[1.2, 1.6, 0.0, 0.0], [1.2, 1.6, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0]])
+    torch.testing.assert_close(UnitLength()(x), by_hand)
 
 
 def rows(x, vocabulary=VOCABULARY):
@@ -267,11 +273,14 @@ def test_a_run_leaves_its_topics_and_its_figures(tmp_path, model):
 
 def test_the_variants_are_two_models_under_two_objectives():
     reproduction = REPRODUCTIONS["hfvae/topics"]
-    assert list(reproduction.variants) == ["ProdLDA, VAE", "ProdLDA, HFVAE", "NVDM, VAE", "NVDM, HFVAE"]
+    models = ["ProdLDA with dropout", "ProdLDA", "NVDM"]
+    assert list(reproduction.variants) == [f"{model}, {how}" for model in models for how in ("VAE", "HFVAE")]
     for variant, measure in VARIANTS.items():
         assert isinstance(measure, partial)
         knobs = measure.keywords
-        assert (knobs["model"].upper(), knobs["objective"].upper()) == tuple(variant.upper().split(", "))
+        model, objective = variant.upper().split(", ")
+        assert (knobs["model"].upper(), knobs["objective"].upper()) == (model.split()[0], objective)
+        assert ("dropout" in knobs) == ("DROPOUT" in model)
         assert knobs["groups"] == ("50" if knobs["objective"] == "vae" else "25+25")
         RECIPES["hfvae/newsgroups"].build(split(), **knobs)  # each is one
 
@@ -306,19 +315,32 @@ def claims(table):
 
 def test_the_claims_as_the_paper_has_them_hold_and_others_do_not():
     as_reported = {
+        "ProdLDA with dropout, VAE": [{"in use": 50}],
         "ProdLDA, VAE": [{"in use": 50, "within": 0.1}, {"in use": 50, "within": 0.2}],
         "ProdLDA, HFVAE": [{"in use": 10, "within": 0.1, "across": 0.6}, {"in use": 12, "within": 0.1, "across": 0.7}],
     }
     held = claims(as_reported)
-    assert [verdict for verdict, _ in held.values()] == [True, True, True, True, None, True, None]
+    assert [verdict for verdict, _ in held.values()] == [True, True, True, True, None, None, True, None, None]
     assert held["HFVAE has 11 topics with a significant I(x; z_d)."][1].startswith("Ours: 11.0")
     otherwise = {
+        "ProdLDA with dropout, VAE": [{"in use": 49}],
+        "ProdLDA with dropout, HFVAE": [{"in use": 40, "within": 0.9, "across": 0.8}],
         "ProdLDA, VAE": [{"in use": 49, "within": 0.9}],
         "ProdLDA, HFVAE": [{"in use": 50, "within": 0.8, "across": 0.6}],
         "NVDM, VAE": [{"in use": 20}],
         "NVDM, HFVAE": [{"in use": 8, "within": 0.1, "across": 0.6}],
     }
-    assert [verdict for verdict, _ in claims(otherwise).values()] == [False, False, False, False, True, False, True]
+    assert [verdict for verdict, _ in claims(otherwise).values()] == [
+        False,
+        False,
+        False,
+        False,
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
     assert all(verdict is None for verdict, _ in claims({}).values())
 
 

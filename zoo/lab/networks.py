@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 Shape = tuple[int, ...]
 
@@ -54,12 +55,15 @@ class MLPDecoder(nn.Module):
         return out.unflatten(-1, self.shape)
 
 
-class Log1p(nn.Module):
-    """Counts x to log(1 + x), so that a document of thousands of words does not outshout the others of its batch."""
+class UnitLength(nn.Module):
+    """Counts x to the same length for all, sqrt V: which words there are, and not how many.
+
+    Entries are then about 1 in the mean square, as those of standardised data.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Counts [...] to their logarithms [...]."""
-        return x.log1p()
+        """Counts [..., V] to vectors [..., V]."""
+        return math.sqrt(x.shape[-1]) * normalize(x, dim=-1)
 
 
 # Channels of the maps between 4 x 4 convolutions of stride 2, by pixels; the decoders do not mirror the encoders.

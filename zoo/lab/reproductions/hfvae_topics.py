@@ -60,7 +60,10 @@ def train(trial: Trial, **knobs: Any) -> dict[str, float]:
     return measured(trial.train("hfvae/newsgroups", epochs=EPOCHS[trial.budget], **knobs))
 
 
+AS_IN_ITS_CODE: dict[str, Any] = {"dropout": 0.6, "scale": False}
 VARIANTS: dict[str, Measure] = {
+    "ProdLDA with dropout, VAE": partial(train, model="prodlda", objective="vae", groups="50", **AS_IN_ITS_CODE),
+    "ProdLDA with dropout, HFVAE": partial(train, model="prodlda", objective="hfvae", groups="25+25", **AS_IN_ITS_CODE),
     "ProdLDA, VAE": partial(train, model="prodlda", objective="vae", groups="50"),
     "ProdLDA, HFVAE": partial(train, model="prodlda", objective="hfvae", groups="25+25"),
     "NVDM, VAE": partial(train, model="nvdm", objective="vae", groups="50"),
@@ -78,9 +81,12 @@ def eleven(results: Results) -> tuple[bool | None, str]:
 
 
 def all_fifty(results: Results) -> tuple[bool | None, str]:
-    """Whether all of the VAE's are."""
-    values = results.values("ProdLDA, VAE", "in use")
-    said = f"Ours, by seed: {', '.join(f'{value:.0f}' for value in values)}."
+    """Whether all of the VAE's are, where ProdLDA is as in its code."""
+    values = results.values("ProdLDA with dropout, VAE", "in use")
+    without = results.mean("ProdLDA, VAE", "in use")
+    said = f"Ours with ProdLDA's dropout, by seed: {', '.join(f'{value:.0f}' for value in values)}."
+    if not math.isnan(without):
+        said += f" Without it {without:.1f}."
     return (min(values) == 50 if values else None), said
 
 
@@ -157,7 +163,11 @@ REPRODUCTIONS = {
         paper=PAPER,
         variants=VARIANTS,
         figures=FIGURES,
-        reported={"ProdLDA, VAE": {"in use": 50}, "ProdLDA, HFVAE": {"in use": 11}},
+        reported={
+            "ProdLDA with dropout, VAE": {"in use": 50},
+            "ProdLDA, VAE": {"in use": 50},
+            "ProdLDA, HFVAE": {"in use": 11},
+        },
         headline=[(variant, figure) for variant in VARIANTS for figure in ("in use", "npmi", "perplexity", "across")],
         seeds={"full": 5, "short": 2},
         best=("ProdLDA, HFVAE", "npmi"),
@@ -166,8 +176,10 @@ REPRODUCTIONS = {
             Claim("The VAE has a nonzero I(x; z_d) for all 50 topics.", all_fifty),
             Claim("HFVAE finds correlated topics; the VAE finds no significant correlation.", none_in_the_vae),
             pruned("ProdLDA"),
+            pruned("ProdLDA with dropout"),
             pruned("NVDM"),
             correlated("ProdLDA"),
+            correlated("ProdLDA with dropout"),
             correlated("NVDM"),
         ],
         deviations=[
@@ -175,8 +187,12 @@ REPRODUCTIONS = {
             "batches, rates nor length: alpha is 1, the others are those of ProdLDA's and NVDM's codes, but for "
             "batches of 512 under HFVAE, with learning rates in proportion.",
             "Nor does it give vocabulary or preprocessing: ours are the 2,000 most frequent words of the posts without "
-            "headers, footers, quotes and stop words. Counts enter the encoders as log(1 + x), for some posts have "
-            "thousands of words.",
+            "headers, footers, quotes and stop words. Posts of more than 1,000 words are left out: encoded binaries, "
+            "lists and the like.",
+            "ProdLDA is tried twice: as in its code, with dropout and batch norm whose scale is not learnt, and "
+            "without dropout and with scales. The former's posterior means vary by dropout in training, so that HFVAE "
+            "takes for uncorrelated what is not in evaluation. The text says of neither.",
+            "Documents enter the encoders as vectors of one length, and not as counts.",
             "Both groups of ProdLDA's topics share one softmax; the text does not say.",
             "I(x; z_d) is of the test set, with q(z_d) its exact mixture. From where on it is significant the text "
             f"does not say; {IN_USE:g} nats are ours. Correlations are of the posterior means of the topics in use.",
