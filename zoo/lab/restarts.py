@@ -203,6 +203,7 @@ def _number(value: Any) -> str:
     if value is None:
         return ""
     mean, sd = value if isinstance(value, tuple) else (value, None)
+    mean = round(mean, 3) + 0.0  # no -0.000
     return f"{mean:.3f}" if sd is None else f"{mean:.3f} +- {sd:.3f}"
 
 
