@@ -188,16 +188,17 @@ def test_topics_are_read_off_a_pair_that_is_known():
     assert topics.pairs(across=False) == []  # of topics in use there is one
 
 
-def test_words_weigh_what_a_topic_adds_to_their_logits():
-    decoder = TopicDecoder(3, 7)
+def test_words_weigh_what_a_topic_adds_to_them_before_they_are_normed():
+    decoder = TopicDecoder(3, 7, dropout=0.0)
     model = ProdLDA(decoder, groups=(1, 2))
-    with torch.no_grad():
-        decoder.norm.running_var.uniform_(0.5, 2.0)
-        decoder.norm.running_mean.uniform_()
-        decoder.norm.bias.uniform_()
-    by_hand = decoder.words.weight.mT / (decoder.norm.running_var + decoder.norm.eps).sqrt()
-    torch.testing.assert_close(word_weights(model), by_hand.detach())
-    assert model.training  # as it was
+    decoder.norm = nn.Identity()
+    torch.testing.assert_close(word_weights(model), decoder(torch.eye(3)).detach())
+    nvdm, _ = hand_made()
+    added = nvdm.decoder(torch.eye(2)) - nvdm.decoder(torch.zeros(1, 2))
+    torch.testing.assert_close(word_weights(nvdm), added.detach())
+    deep = NVDM(MLPDecoder(2, (7,), hidden=(4,)), groups=(2,))
+    with pytest.raises(ValueError, match="a decoder of one linear layer; MLPDecoder has 2"):
+        word_weights(deep)
     assert first_words(torch.tensor([[0.0, 2.0, 1.0], [-1.0, -3.0, -2.0]]), 2).tolist() == [[1, 2], [0, 2]]
 
 

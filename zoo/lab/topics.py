@@ -86,17 +86,20 @@ class Topics:
 
 
 def word_weights(model: Story) -> Tensor:
-    """What each topic adds to each word's logit, [K, V], in evaluation mode: the decoder's step from none to all of it.
+    """What each topic adds to each word, [K, V]: the rows of the decoder's one linear layer, as both models' codes do.
 
+    ProdLDA's batch norm then divides each word by its standard deviation, which would put the rarest words first.
     NVDM's topics have two ends, and this is the positive one.
+
+    Raises:
+        ValueError: the decoder has no linear layer, or several.
     """
-    mode = model.training
-    model.eval()
-    with torch.no_grad():
-        none = torch.zeros_like(model.loc).unsqueeze(0)
-        weights: Tensor = model.decoder(none + torch.eye(none.shape[1], device=none.device)) - model.decoder(none)
-    model.train(mode)
-    return weights
+    layers = [layer for layer in model.decoder.modules() if isinstance(layer, nn.Linear)]
+    if len(layers) != 1:
+        raise ValueError(
+            f"topics are read off a decoder of one linear layer; {type(model.decoder).__name__} has {len(layers)}"
+        )
+    return layers[0].weight.detach().mT
 
 
 def first_words(weights: Tensor, num: int) -> np.ndarray:
