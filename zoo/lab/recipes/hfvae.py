@@ -25,6 +25,7 @@ from torch import nn
 from guides import Amortized, Concrete, MeanField
 from zoo import VAE, JointVAE
 from zoo.elbos import HFVAE, BetaTCVAE, BetaVAE
+from zoo.handlers import ScorePairs
 from zoo.lab.data import Dataset, Split
 from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from zoo.lab.recipes.experiment import Experiment, Recipe
@@ -122,22 +123,25 @@ def hfvae_celeba(
 def hfvae_digits(
     data: Split,
     *,
-    alpha: float = 1.0,
+    alpha: float = 0.5,
     beta: float = 4.0,
-    gamma: float = 3.0,
+    gamma: float = 1.0,
     concrete: str = "mass",
     c_dim: int = 10,
     temperature: float = 0.66,
-    steps: int = 2_000,
+    steps: int = 3_000,
 ) -> Experiment:
-    """HFVAE on scikit-learn's digits, in half a minute: no paper's settings, but MNIST's in batches of 128.
+    """HFVAE on scikit-learn's digits, in under a minute: no paper's settings, but MNIST's in batches of 64.
+
+    So few pixels have few nats to tell: at alpha = 1, beta = 10, gamma = 1.5 the type is the digit in three of four
+    cases, and no unit of the style is left; here it is in one of two to two of three, and two units are.
 
     Args:
         data: images.
         alpha, beta, gamma, concrete, c_dim, temperature, steps: as `hfvae/mnist`.
     """
     pair = _small(data.train, 10, c_dim, temperature)
-    return _hfvae(data, pair, alpha, beta, gamma, concrete, lr=1e-3, steps=steps, batch_size=128)
+    return _hfvae(data, pair, alpha, beta, gamma, concrete, lr=1e-3, steps=steps, batch_size=64)
 
 
 # Beside it: the same story, guide, batches and optimiser under other objectives.
@@ -241,11 +245,13 @@ def _hfvae(
     steps: int,
     batch_size: int = BATCH,
 ) -> Experiment:
+    ScorePairs(concrete)  # refuses what it does not know before a step is taken
     elbo = HFVAE(alpha=alpha, beta=beta, gamma=gamma, num_data=len(data.train), concrete=concrete)
     return Experiment(*pair, elbo, steps=steps, batch_size=batch_size, lr=lr)
 
 
 def _beta_tcvae(data: Split, pair: Pair, beta: float, concrete: Any, *, lr: float, steps: int) -> Experiment:
+    ScorePairs(concrete)
     elbo = BetaTCVAE(beta=beta, num_data=len(data.train), concrete=concrete)
     return Experiment(*pair, elbo, steps=steps, batch_size=BATCH, lr=lr)
 

@@ -41,14 +41,18 @@ SENSITIVITY_GRID = [(beta, gamma) for beta in (1.0, 4.0, 10.0) for gamma in (1.0
 # What is run.
 
 
-def train(
-    trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, within: str = "", data: str | None = None, **knobs: Any
-) -> Trained:
-    """A run of the budget's length: 200 epochs; or so many in smaller batches, with short products."""
+def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings: Any) -> Trained:
+    """A run of the budget's length: 200 epochs; or so many in smaller batches, with short products.
+
+    Args:
+        trial, recipe: which.
+        epochs: of the short budget.
+        settings: what else `Trial.train` takes.
+    """
     if trial.budget == "full":
-        return trial.train(recipe, epochs=EPOCHS, within=within, data=data, **knobs)
+        return trial.train(recipe, epochs=EPOCHS, **settings)
     with short_products():
-        return trial.train(recipe, epochs=epochs, batch_size=SHORT_BATCH, within=within, data=data, **knobs)
+        return trial.train(recipe, epochs=epochs, batch_size=SHORT_BATCH, **settings)
 
 
 def on_images(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:

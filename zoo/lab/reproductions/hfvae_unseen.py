@@ -39,7 +39,9 @@ def on_unseen(trial: Trial) -> Mapping[str, float]:
     knobs: dict[str, Any] = {"beta": DIGITS_BETA, "gamma": GAMMA}
     whole = train(trial, "hfvae/mnist", within=WHOLE, **knobs)
     rows = chosen(whole)
-    again = train(trial, "hfvae/mnist", within=REST, data=str(write_pruned(whole, rows, trial.folder)), **knobs)
+    path = write_pruned(whole, rows, trial.folder)
+    options = {"x_max": whole.data.train.x_max}
+    again = train(trial, "hfvae/mnist", within=REST, data=str(path), data_options=options, **knobs)
     return compared(whole, again, rows)
 
 
