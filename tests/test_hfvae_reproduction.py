@@ -155,6 +155,16 @@ def test_what_is_measured_of_a_run_is_in_the_table_and_within_its_bounds(digits)
     assert 0 <= figures["pruned"] <= 10
 
 
+def test_without_labels_there_is_what_the_latents_hold(digits):
+    trained = digits["images"].open()
+    figures = hfvae_trials.held(trained, hfvae_trials.encoded(trained))
+    wanted = REPRODUCTIONS["hfvae/celeba"].figures
+    assert figures.keys() == wanted.keys()
+    nats = hfvae_trials.about_data(hfvae_trials.encoded(trained))
+    assert list(nats) == ["c", *(f"z[{unit}]" for unit in range(10))]
+    assert figures["pruned"] == sum(nats[f"z[{unit}]"] < 0.1 for unit in range(10))
+
+
 def test_what_was_pruned_is_a_third_of_the_digit_at_its_end_and_nothing_else(digits):
     trial = digits["unseen"]
     whole, again = trial.open(WHOLE), trial.open(REST)
@@ -258,7 +268,7 @@ def shown(path):
 
 def test_the_pictures_of_a_run(digits, tmp_path):
     captions = REPRODUCTIONS["hfvae/mnist"].pictures({HFVAE: [digits["images"]]}, tmp_path)
-    assert {"figure4.png", "figure5.png", "figure5-labels.png", "units.png", "confusion.png"} <= captions.keys()
+    assert {"information.png", "figure5.png", "figure5-labels.png", "units.png", "confusion.png"} <= captions.keys()
     captions |= REPRODUCTIONS["hfvae/figure-7"].pictures({HFVAE: [digits["unseen"]]}, tmp_path)
     assert all(shown(tmp_path / name) for name in captions)
     assert {path.name for path in tmp_path.glob("*.png")} == captions.keys()

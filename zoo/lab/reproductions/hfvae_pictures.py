@@ -9,7 +9,7 @@ import torch
 from zoo.lab import hfvae_plots as plots
 from zoo.lab.evaluate import decode, posterior_means
 from zoo.lab.plots import device, save_sheets
-from zoo.lab.reproductions.hfvae_trials import PRUNED, encoded, information, ink, unit_of
+from zoo.lab.reproductions.hfvae_trials import PRUNED, about_data, about_label, encoded, ink, unit_of
 from zoo.lab.reproductions.hfvae_unseen import COMBINATIONS, REST, WHOLE, chosen, feature_values
 from zoo.lab.reproductions.joint_vae import keep
 from zoo.lab.sweep import inferred, sweep, wide
@@ -26,33 +26,38 @@ def best(of_it: Sequence[Trial], figure: str = "MIG") -> Trial:
 
 
 def on_images(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
-    """Figures 4 and 8 of the first variant's best seed."""
-    variant, of_it = next(iter(tried.items()))
-    trained = best(of_it).open()
-    captions = keep(traverse(trained, folder), WANTED, f"{variant}, seed {trained.settings.seed}")
-    about_x, _ = information(encoded(trained))
-    plots.information_bars(
-        {variant: about_x}, folder / "figure4.png", label="I(x; z_d), nats, test set", threshold=PRUNED, dark=["c"]
-    )
-    return captions | {
-        "figure4.png": f"Figure 4, right: I(x; z_d) of each unit, those below {PRUNED} nats in grey, the type last; "
-        f"{variant}, seed {trained.settings.seed}."
-    }
+    """Figure 4 of the first variant's best seed."""
+    return of_a_run(best(next(iter(tried.values()))).open(), folder, "Figure 4")
+
+
+def on_faces(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
+    """Figure 8 of the first seed."""
+    return of_a_run(next(iter(tried.values()))[0].open(), folder, "Figure 8")
+
+
+def of_a_run(trained: Trained, folder: Path, name: str) -> dict[str, str]:
+    """Traversals, and how much each unit knows of x, the pruned ones in grey."""
+    whose = f"HFVAE, seed {trained.settings.seed}"
+    captions = keep(traverse(trained, folder), WANTED, whose)
+    bars = {whose: about_data(encoded(trained))}
+    file, label = "information.png", "I(x; z_d), nats, test set"
+    plots.information_bars(bars, folder / file, label=label, threshold=PRUNED, dark=["c"])
+    about = f"{name}, right: I(x; z_d) of each unit, those below {PRUNED} nats in grey, the type last; {whose}."
+    return captions | {file: about}
 
 
 def on_digits(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
     """Figures 4 and 5: the best seed of HFVAE, and the same seed of beta-VAE beside it."""
-    captions = dict(on_images(tried, folder))
     first = best(next(iter(tried.values())))
+    captions = of_a_run(first.open(), folder, "Figure 4")
     runs = {
         variant: next(trial for trial in of_it if trial.seed == first.seed).open()
         for variant, of_it in tried.items()
         if any(trial.seed == first.seed for trial in of_it)
     }
-    about = {variant: information(encoded(trained)) for variant, trained in runs.items()}
     thickness(runs, folder / "figure5.png")
     plots.information_bars(
-        {variant: about_y for variant, (_, about_y) in about.items()},
+        {variant: about_label(encoded(trained)) for variant, trained in runs.items()},
         folder / "figure5-labels.png",
         label="I(y; z_d), nats, test set",
         threshold=PRUNED,
