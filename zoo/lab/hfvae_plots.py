@@ -34,7 +34,7 @@ def information_bars(
         values = [nats[name] for name in names]
         colours = [COLOURS[1] if n in dark else FAINT if nats[n] < threshold else INK for n in names]
         bars = plain(axes).bar(range(len(names)), values, color=colours)
-        axes.bar_label(bars, fmt="%.1f", fontsize=6)
+        axes.bar_label(bars, [f"{round(value, 1) + 0.0:.1f}" for value in values], fontsize=6)  # no -0.0
         axes.set_xticks(range(len(names)), names, fontsize=7, rotation=60)
         axes.set_title(title, fontsize=8, loc="left")
     grid[0].set_ylabel(label, fontsize=8)
@@ -42,7 +42,7 @@ def information_bars(
 
 
 def trade_off(runs: Mapping[str, Sequence[tuple[float, float]]], path: Path, *, x: str, y: str) -> None:
-    """Figure 6, left: a point for every run, (TC, I), a colour for every setting; a cross at each setting's mean."""
+    """Figure 6, left: a point for every run, (I, TC), a colour for every setting; a cross at each setting's mean."""
     canvas = figure(4.6, 3.4)
     axes = plain(canvas.add_subplot())
     for colour, (name, points) in zip(COLOURS, runs.items(), strict=False):

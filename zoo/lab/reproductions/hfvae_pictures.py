@@ -39,6 +39,7 @@ def of_a_run(trained: Trained, folder: Path, name: str) -> dict[str, str]:
     """Traversals, and how much each unit knows of x, the pruned ones in grey."""
     whose = f"HFVAE, seed {trained.settings.seed}"
     captions = keep(traverse(trained, folder), WANTED, whose)
+    (folder / "discovery.csv").unlink(missing_ok=True)  # of a picture that is not kept
     bars = {whose: about_data(encoded(trained))}
     file, label = "information.png", "I(x; z_d), nats, test set"
     plots.information_bars(bars, folder / file, label=label, threshold=PRUNED, dark=["c"])
@@ -91,10 +92,10 @@ def on_figure_6(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[s
     """Both panels of Figure 6, every run a point."""
     equal = {variant: of_it for variant, of_it in tried.items() if variant.startswith("gamma = beta")}
     runs = {
-        variant: [(trial.figures()["TC"], trial.figures()["I(x; z, c)"]) for trial in of_it]
+        variant: [(trial.figures()["I(x; z, c)"], trial.figures()["TC"]) for trial in of_it]
         for variant, of_it in equal.items()
     }
-    plots.trade_off(runs, folder / "figure6-left.png", x="TC of all units, nats", y="I(x; z, c), nats")
+    plots.trade_off(runs, folder / "figure6-left.png", x="I(x; z, c), nats", y="TC of all units, nats")
     gaps = {
         float(variant.rpartition(" = ")[2]): [trial.figures()["MIG"] for trial in of_it]
         for variant, of_it in tried.items()
