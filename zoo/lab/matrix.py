@@ -193,8 +193,8 @@ def _counted(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     alike = sum(verdict == "yes" for verdict in traced)
     fits = sum(cell["fits"] for cell in cells)
     return f"""{fits:,} of {len(cells):,} combinations fit: they train, lower their loss and keep their shapes.
-{len(traced)} of these, every pair under the ELBO and the VAE under every objective, were traced with their gradients, as
-`fit(compile=True)` does, and {alike} of them take the eager steps."""
+{len(traced)} of these, every pair under the ELBO and the VAE under every objective, were traced with their gradients,
+as `fit(compile=True)` does, and {alike} of them take the eager steps."""
 
 
 def write_readme(readme: Path, matrix: Mapping[str, Any]) -> None:
