@@ -113,12 +113,13 @@ def correlated(model: str) -> Claim:
 
 
 def none_in_the_vae(results: Results) -> tuple[bool | None, str]:
-    """Whether HFVAE's correlation across groups is above any of the VAE's."""
+    """Whether HFVAE has a correlation above 0.3 across groups, and the VAE none among all its pairs."""
     hfvae, vae = results.mean("ProdLDA, HFVAE", "across"), results.mean("ProdLDA, VAE", "within")
     said = (
-        f"Largest absolute correlation {hfvae:.2f} under HFVAE, across groups; {vae:.2f} under the VAE, of all pairs."
+        f"Largest absolute correlation {hfvae:.2f} under HFVAE, across groups; {vae:.2f} under the VAE, of all pairs "
+        "(here: above 0.3 counts as one)."
     )
-    return (None if math.isnan(hfvae + vae) else hfvae > vae), said
+    return (None if math.isnan(hfvae + vae) else vae < 0.3 < hfvae), said
 
 
 # Pictures.
@@ -149,7 +150,7 @@ def pictures(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str,
 
 
 def _stem(variant: str) -> str:
-    return f"words-{variant.lower().replace(', ', '-')}"
+    return f"words-{variant.lower().replace(', ', '-').replace(' ', '-')}"
 
 
 def in_words(topics: Topics, pair: Pair) -> str:
