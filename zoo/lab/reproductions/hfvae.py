@@ -328,8 +328,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             MASS,
             f"Short budget: {SHAPES_SHORT:,} batches of {SHAPES_BATCH}, hidden layers of {SHAPES_WIDTH} for 1,200, the "
             "factors of matrix products in bfloat16 where the CPU can; three restarts for ten.",
-            f"Adam at 1e-3, but for HFVAE at {SHAPES_LR:g}: at 1e-3 the KL of z grew without bound, and the loss was not "
-            "finite, in each of three restarts, after 457, 491 and 688 steps of the short budget.",
+            f"Adam at 1e-3, but for HFVAE at {SHAPES_LR:g}: at 1e-3 the KL of z grew without bound in each of three "
+            "restarts, and the loss was not finite after 457, 491 and 688 steps of the short budget.",
             "VAE, beta-VAE and beta-TCVAE have no type, as in Table 2. HFVAE's codes for the metrics are the means of "
             "z and the probabilities of c.",
             "The metrics' settings are not given: disentanglement_lib's for Kim's, the original code's for Eastwood's "
