@@ -259,7 +259,7 @@ def fitted_to(model: nn.Module, guide: Any, batch: Batch, *, steps: int = FIT_ST
 def table(result: Mapping[str, Any]) -> str:
     """The result in Markdown."""
     budget, settings = result["budget"], result["settings"]
-    knobs = ", ".join(f"{name} = {value}" for name, value in settings["knobs"].items())
+    knobs = "".join(f", {name} = {value}" for name, value in settings["knobs"].items())
     sites = list(next(iter(result["guides"].values()))["kl"])
     head = ["guide", "ELBO", "log p(x)", "effective samples", *(f"KL {site}" for site in sites)]
     head += ["gap", "approximation", "amortisation", "ms per step", "parameters"]
@@ -275,7 +275,8 @@ def table(result: Mapping[str, Any]) -> str:
             f"# {result['recipe']} on {settings['data']}, guide by guide",
             "",
             f"Each trained for {settings['steps']:,} steps of {settings['batch_size']}, seed {settings['seed']}, "
-            f"{'compiled' if settings['compile'] else 'eager'}{knobs and f', with {knobs}'}; nats per datapoint on {budget['images']:,} test "
+            f"{'compiled' if settings['compile'] else 'eager'}{knobs}; "
+            f"nats per datapoint on {budget['images']:,} test "
             f"datapoints with {budget['samples']:,} importance samples each, the gap on {budget['gap_images']:,} of "
             "them. KL of types is that of the categoricals; bound and evidence have them as the story does, by density "
             "where they are relaxed and else by mass. Read no evidence that rests on a few effective samples.",
