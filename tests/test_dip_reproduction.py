@@ -103,7 +103,7 @@ def test_the_best_of_the_search_is_trained_at_the_budgets_length(budget, grid, t
     assert figures.keys() <= REPRODUCTIONS["dip-vae/shapes"].figures.keys()
 
 
-def test_the_short_budget_is_the_recipe_at_another_rate_and_width(tmp_path, monkeypatch):
+def test_the_short_budget_is_the_recipe_at_another_rate(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(Trial, "train", lambda trial, recipe, **settings: asked.update({recipe: settings}))
     short, full = Trial(0, "short", tmp_path), Trial(0, "full", tmp_path)
@@ -111,7 +111,7 @@ def test_the_short_budget_is_the_recipe_at_another_rate_and_width(tmp_path, monk
     dip_vae_trials.train(short, "beta-vae/celeba", 7, beta=4.0)
     dip_vae_trials.train(full, "dip-vae/shapes", 9, lambda_od=5.0)
     assert asked == {
-        "beta-vae/shapes": {"steps": 7, "lr": 1e-3, "within": "", "width": 400, "beta": 4.0},
+        "beta-vae/shapes": {"steps": 7, "lr": 1e-3, "within": "", "beta": 4.0},
         "beta-vae/celeba": {"steps": 7, "lr": 1e-3, "within": "", "beta": 4.0},
         "dip-vae/shapes": {"steps": 9, "within": "", "lambda_od": 5.0},
     }
@@ -208,12 +208,12 @@ def test_correlations_and_neighbours_are_drawn(tmp_path):
 
 def test_a_short_run_of_it_all(tmp_path, monkeypatch):
     """The trials as the command makes them, on a few images, down to the pictures."""
-    for name, value in {"SHORT": 6, "SEARCH": 3, "SEARCHED": (50.0,), "SHORT_WIDTH": 8}.items():
+    for name, value in {"SHORT": 6, "SEARCH": 3, "SEARCHED": (50.0,)}.items():
         monkeypatch.setattr(dip_vae_trials, name, value)
     quick = partial(higgins_svm, num_train=200, num_eval=100)
     monkeypatch.setattr(dip_vae_trials, "higgins_svm", quick)
     few = {"scale": [2, 5], "orientation": [0, 10], "posX": [*range(0, 32, 4)], "posY": [0, 9], "held_out": 0.5}
-    small = partial(Trial.train, data_options=few, batch_size=16)
+    small = partial(Trial.train, data_options=few, batch_size=16, width=8)
     monkeypatch.setattr(Trial, "train", lambda trial, recipe, **settings: small(trial, recipe, **settings))
     reproduction = REPRODUCTIONS["dip-vae/shapes"]
     tried = {}

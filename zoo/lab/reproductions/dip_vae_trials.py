@@ -12,11 +12,11 @@ from zoo.lab.data import Dataset
 from zoo.lab.evaluate import decode, evaluate, posteriors
 from zoo.lab.recipes.dip_vae import LAMBDAS
 from zoo.lab.trained import Trained
-from zoo.lab.trial import FIGURES, Trial
+from zoo.lab.trial import FIGURES, Trial, short_products
 from zoo.metrics import Encoded, attribute_accuracy, higgins_svm, latent_correlations
 
 STEPS, SHORT, SEARCH = 300_000, 10_000, 1_500
-SHORT_LR, SHORT_WIDTH = 1e-3, 400
+SHORT_LR = 1e-3
 SEARCHED = (2.0, 10.0, 50.0)  # of LAMBDAS, in the short budget
 DIP = "DIP-VAE, the best lambda_od"
 SHOWN = ("metric", "squared_error", "cross_entropy")  # of every run of the search
@@ -96,11 +96,11 @@ def accuracies(codes: Encoded) -> dict[str, float]:
 
 
 def train(trial: Trial, recipe: str, steps: int, *, within: str = "", **knobs: Any) -> Trained:
-    """A run as the recipe has it, or in the short budget at its rate and, on 2D Shapes, with narrow layers."""
+    """A run as the recipe has it; in the short budget at its rate, and with short products."""
     if trial.budget == "full":
         return trial.train(recipe, steps=steps, within=within, **knobs)
-    narrow: dict[str, Any] = {"width": SHORT_WIDTH} if recipe.endswith("/shapes") else {}
-    return trial.train(recipe, steps=steps, lr=SHORT_LR, within=within, **narrow, **knobs)
+    with short_products():
+        return trial.train(recipe, steps=steps, lr=SHORT_LR, within=within, **knobs)
 
 
 def beta_vae(trial: Trial, *, data: str, beta: float) -> dict[str, float]:
