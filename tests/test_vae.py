@@ -59,6 +59,20 @@ def test_binary_pixels_score_as_a_bernoulli_and_grey_ones_as_its_expectation():
     torch.testing.assert_close(ours.log_prob(grey), expected)
 
 
+@pytest.mark.parametrize(("dtype", "nats"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+def test_a_pixel_scores_and_learns_as_pyros_at_every_logit(dtype, nats):
+    """Without log1p: value and slope, as d log p / d l = x - sigmoid(l), down to where e^-|l| is nothing, and at 0."""
+    every = torch.cat([torch.linspace(-120, 120, 4001), torch.zeros(1), torch.tensor([-700.0, 700.0])])
+    logits = every.to(dtype).requires_grad_()
+    grey = torch.rand(len(every))
+    log_prob = Bernoulli(logits=logits).log_prob(grey.to(dtype))
+    bits = pyro.distributions.Bernoulli(logits=logits.detach().double())
+    expected = grey * bits.log_prob(torch.ones(())) + (1 - grey) * bits.log_prob(torch.zeros(()))
+    torch.testing.assert_close(log_prob.double(), expected, rtol=1e-6 if dtype == torch.float32 else 0, atol=nats)
+    [slope] = torch.autograd.grad(log_prob.sum(), logits)
+    torch.testing.assert_close(slope.double(), grey - logits.detach().double().sigmoid(), rtol=0, atol=nats)
+
+
 def test_a_pixel_outside_0_1_has_no_density_even_without_validation():
     with pyro.validation_enabled(False):
         log_prob = Bernoulli(logits=torch.zeros(4)).log_prob(torch.tensor([-0.01, 0.0, 1.0, 1.01]))

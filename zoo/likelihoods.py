@@ -25,7 +25,13 @@ class Bernoulli(dist.Bernoulli):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats per pixel, in the shape of `value` broadcast with the logits."""
-        log_prob: Tensor = super().log_prob(value)
+        if self._validate_args:
+            self._validate_sample(value)
+        logits: Tensor = self.logits
+        # log(1 + e^l) by exp and log: log1p is ten times as slow on a CPU, for 1e-7 nats that no pixel misses. At l = 0
+        # maximum has slope 1/2, and the rest none, as it should be.
+        tail = logits.abs().neg().exp().add(1).log()
+        log_prob = value * logits - torch.maximum(logits, logits.new_zeros(())) - tail
         # Added rather than chosen, so that no gradient has to pass it.
         return log_prob + torch.where(value == value.clamp(0, 1), 0.0, -torch.inf).to(log_prob.dtype)
 

@@ -118,7 +118,7 @@ def _chunks(
         proposal: Any = refined(*batch) if refined else guide
         for start in range(0, num_samples, chunk):
             draws = min(chunk, num_samples - start)
-            with pyro.plate("draws", draws, dim=-2):
+            with pyro.validation_enabled(start == 0), pyro.plate("draws", draws, dim=-2):
                 proposed = poutine.trace(proposal).get_trace(*batch)
                 told = poutine.trace(poutine.replay(model, trace=proposed)).get_trace(*batch)
             proposed, told = prune_subsample_sites(proposed), prune_subsample_sites(told)
