@@ -260,10 +260,12 @@ def test_the_picture_is_there_for_one_site_of_two_units_alone(tmp_path):
     data = Dataset.from_arrays(images(6).numpy())
     model, guide = vae_pair()
     pairs = {"mean-field": (model, guide), "flow": (model, vae_pair(head=Flow(2))[1])}
-    assert plane_posteriors(pairs, data, tmp_path / "a.png")
+    plane_posteriors(pairs, data, tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 10_000
     three = vae_pair(z_dim=3, head=MeanField(3))
-    assert not plane_posteriors({"mean-field": three}, data, tmp_path / "b.png")
+    with pytest.raises(ValueError, match="no plane to draw on"):
+        plane_posteriors({"mean-field": three}, data, tmp_path / "b.png")
+    assert not (tmp_path / "b.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -313,3 +315,24 @@ def test_a_comparison_from_a_recipes_name_to_its_table(tmp_path):
     written = table(result)
     assert "12 steps of 64, seed 0, eager" in written
     assert [line.split("|")[1].strip() for line in written.splitlines()[6:8]] == ["mean-field", "full-rank"]
+
+
+def test_guides_that_were_compared_are_kept_under_the_same_settings_alone(tmp_path):
+    torch.set_default_dtype(torch.float32)
+
+    def run(*guides, samples=20):
+        said = []
+        options = {"images": 6, "gap_images": 2, "steps": 3, "device": "cpu", "say": said.append}
+        return compare("vae", guides, tmp_path, samples=samples, **options), [line.split(":")[0] for line in said]
+
+    first, said = run("mean-field")
+    assert said == ["mean-field"]
+    both, said = run("full-rank", "mean-field")
+    assert said == ["full-rank", "mean-field, kept"]
+    assert both["guides"]["mean-field"] == first["guides"]["mean-field"]
+    again, said = run("full-rank")  # what is there beside it stays
+    assert said == ["full-rank, kept"]
+    assert again == both
+    other, said = run("mean-field", samples=30)
+    assert said == ["mean-field"]
+    assert list(other["guides"]) == ["mean-field"]

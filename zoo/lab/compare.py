@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from zoo.elbos import ELBO
 from zoo.lab import checkpoint
-from zoo.lab.compare_plots import plane_posteriors
+from zoo.lab.compare_plots import plane_posteriors, two_units
 from zoo.lab.data import Batch, Dataset
 from zoo.lab.evaluate import evaluate
 from zoo.lab.evidence import Importance, importance
@@ -115,7 +115,8 @@ def compare(
 ) -> dict[str, Any]:
     """Trains the recipe under each guide, for as many steps from the same seed, and measures; writes into `out`.
 
-    compare.json, compare.md, and posteriors.png where the one latent site has two units.
+    compare.json, compare.md, and posteriors.png where the one latent site has two units. Guides that are in `out`
+    already under the same settings and budget are kept, unless there is such a picture, which wants all of them afresh.
 
     Args:
         recipe, options: as `zoo.lab.trained.plan` takes them.
@@ -133,10 +134,16 @@ def compare(
     for name in guides:  # what does not fit is said before anything is trained
         settings, split, experiment = plan(recipe, **options)
         experiment = swap(experiment, name)
-        Budget.of(experiment.model, split.test, images, samples, gap_images)
+        budget = Budget.of(experiment.model, split.test, images, samples, gap_images)
         first = next(iter(_batches(experiment, split.train, settings, steps=1)))
         prepare(experiment.model, experiment.guide, experiment.elbo, first, settings.device)
+    pictured = not experiment.labels and two_units(experiment.model, split.test) is not None
+    kept = {} if pictured else _kept(out, _result(recipe, settings, budget, {}))
     for name in guides:
+        if name in kept:
+            rows[name] = kept[name]
+            say(f"{name}, kept: {_line(rows[name])}")
+            continue
         settings, split, experiment = plan(recipe, **options)
         experiment = swap(experiment, name)
         model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
@@ -161,15 +168,15 @@ def compare(
             began = now
         model.eval()
         guide.eval()
-        budget = Budget.of(model, split.test, images, samples, gap_images)
         rows[name] = measure(model, guide, split.test, budget, labels=experiment.labels, kl=elbo.kl, taken=taken)
         pairs[name] = (model, guide)
         say(f"{name}: {_line(rows[name])}")
-        result = _result(recipe, settings, budget, rows)
-        _write(result, out)  # what is done is kept, whatever comes
-    if not experiment.labels and plane_posteriors(pairs, split.test, out / "posteriors.png"):
+        _write(_result(recipe, settings, budget, kept | rows), out)  # what is done is kept, whatever comes
+    result = _result(recipe, settings, budget, kept | rows)
+    if pictured:
+        plane_posteriors(pairs, split.test, out / "posteriors.png")
         result["picture"] = "posteriors.png"
-        _write(result, out)
+    _write(result, out)
     return result
 
 
@@ -184,6 +191,15 @@ def _result(recipe: str, settings: Settings, budget: Budget, rows: Mapping[str, 
             for name, row in rows.items()
         },
     }
+
+
+def _kept(out: Path, wanted: Mapping[str, Any]) -> dict[str, Compared]:
+    """Guides that are in `out` under the same recipe, settings and budget."""
+    path = out / "compare.json"
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    alike = all(found.get(key) == json.loads(json.dumps(wanted[key])) for key in ("recipe", "settings", "budget"))
+    names = [field.name for field in fields(Compared)]
+    return {n: Compared(**{name: row[name] for name in names}) for n, row in found["guides"].items()} if alike else {}
 
 
 def _write(result: Mapping[str, Any], out: Path) -> None:
@@ -216,8 +232,7 @@ def measure(
         for rows in index.split(100):
             batch = data.batch(rows, labels=labels, device=device)
             parts.append(importance(model, guide(batch), batch.x, batch.y, num_samples=budget.samples))
-        fields = ("elbo", "log_evidence", "log_effective")
-        return Importance(*(torch.cat([getattr(part, field) for part in parts]) for field in fields))
+        return Importance(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Importance)))
 
     ours = weigh(chosen, lambda batch: guide)
     few = chosen[: budget.gap_images]

@@ -1,6 +1,7 @@
 """Posteriors of two units: each guide's over the exact one, on a grid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,18 @@ WIDE, REACH, CELLS = 5.0, 4.0, 120  # the first grid's half side; deviations tha
 
 def plane_posteriors(
     pairs: Mapping[str, tuple[nn.Module, nn.Module]], data: Dataset, path: Path, *, num: int = 4
-) -> bool:
+) -> None:
     """A column per guide, a row per datapoint: p(z | x) of the guide's own model in grey, q(z | x) as lines.
 
     Lines are where q is exp(-1/2), exp(-2) and exp(-9/2) of its highest: 1, 2 and 3 deviations of a normal.
 
-    Returns:
-        Whether there is such a picture: the one latent site has two units.
+    Raises:
+        ValueError: the story has other latent sites than one of two units.
     """
-    first, guide = next(iter(pairs.values()))  # a story need not have parameters, a guide has
-    x = data.batch(torch.arange(num), device=next(guide.parameters()).device).x
-    if (site := _the_site(first, x)) is None:
-        return False
+    x = data.batch(torch.arange(num), device=_device(*pairs.values())).x
+    site = two_units(next(iter(pairs.values()))[0], data)
+    if site is None:
+        raise ValueError("there is no plane to draw on: the story has other latent sites than one of two units")
     canvas = Figure(figsize=(2.3 * len(pairs), 2.3 * num), layout="constrained")
     FigureCanvasAgg(canvas)
     axes = canvas.subplots(num, len(pairs), squeeze=False)
@@ -55,7 +56,6 @@ def plane_posteriors(
                 axis.set_ylabel(f"test datapoint {row}", fontsize=8)
     canvas.suptitle(f"{data.name}: p({site} | x) in grey, q({site} | x) in lines", fontsize=10)
     canvas.savefig(path, dpi=110)
-    return True
 
 
 def exact_log_density(model: nn.Module, site: str, x: Tensor, points: Tensor) -> Tensor:
@@ -76,13 +76,19 @@ def log_density(guide: Any, site: str, x: Tensor, points: Tensor) -> Tensor:
     return density.squeeze(1)
 
 
-def _the_site(model: nn.Module, x: Tensor) -> str | None:
+def two_units(model: nn.Module, data: Dataset) -> str | None:
     """The one latent site, if it has two units."""
+    x = data.batch(torch.arange(2), device=_device((model,))).x
     with torch.no_grad(), poutine.block(), OwnParameters():
         nodes = poutine.trace(model).get_trace(x).nodes.items()
     latent = {n: s for n, s in nodes if s["type"] == "sample" and not s["is_observed"] and n != "data"}
     one = next(iter(latent), None)
     return one if one and len(latent) == 1 and tuple(latent[one]["fn"].event_shape) == (2,) else None
+
+
+def _device(*pairs: Iterable[nn.Module]) -> torch.device:
+    """Where they are: a story need not have parameters, its guide has."""
+    return next((p.device for module in chain(*pairs) for p in module.parameters()), torch.device("cpu"))
 
 
 def _window(model: nn.Module, site: str, x: Tensor) -> tuple[Tensor, Tensor]:
