@@ -16,7 +16,7 @@ from zoo.lab.trial import FIGURES, Trial, short_products
 from zoo.metrics import Encoded, attribute_accuracy, higgins_svm, latent_correlations
 
 STEPS, SHORT, SEARCH = 300_000, 10_000, 1_500
-SHORT_LR = 1e-3
+SHORT_LR = 3e-4
 SEARCHED = (2.0, 10.0, 50.0)  # of LAMBDAS, in the short budget
 DIP = "DIP-VAE, the best lambda_od"
 SHOWN = ("metric", "squared_error", "cross_entropy")  # of every run of the search
