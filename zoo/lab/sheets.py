@@ -68,7 +68,7 @@ def one_type(model: nn.Module, rows: Settings, site: str, path: Path, *, names: 
     """Figure 3, first part: a row for each setting [N, ...], a column for each class of a one-hot site."""
     images = across(model, rows, site)
     called = [(names or {}).get(f"{site}={k}", f"{site}={k}") for k in range(images.shape[1])]
-    columns = ["\n".join(name.split()) for name in called]  # a column is narrower than a name
+    columns = ["\n".join(name.replace("/", "/ ").split()) for name in called]  # a column is narrower than a name
     save_sheet(images, path, title=f"{site} set to each of its classes, all else as in its row", column_labels=columns)
 
 

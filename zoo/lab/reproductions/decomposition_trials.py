@@ -123,7 +123,7 @@ def on_garments(knobs: Knobs) -> Measure:
     """A pair of section 6.3 on the test set: sparsity, reconstruction, MMD from the prior, log evidence."""
 
     def measure(trial: Trial) -> Mapping[str, float]:
-        steps = trial.steps(full=9_600, short=120)
+        steps = trial.steps(full=9_600, short=360)
         trained = trial.train("decomposition/fashion-mnist", steps=steps, **knobs)
         data, device = trained.data.test, trained.settings.device
         evaluation = evaluate(trained.model, trained.guide, data, kl="sampled")
