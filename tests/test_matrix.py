@@ -61,11 +61,13 @@ def test_what_does_not_fit_says_so_in_words_and_names_a_way_out():
 
 
 def test_a_cross_went_through_the_compiler():
-    compiled = {
+    cross = [(story, "mean-field", "ELBO") for story in STORIES]
+    cross += [("VAE", "mean-field", objective) for objective in matrix.OBJECTIVES]
+    wanted = {(s, g, o) for s, g, o in cross if WRITTEN[s][g][o]["fits"]}
+    assert len(wanted) > 20
+    assert wanted == {
         (s, g, o) for s, rows in WRITTEN.items() for g, row in rows.items() for o in row if "compiled" in row[o]
     }
-    fits = {objective for objective, cell in WRITTEN["VAE"]["mean-field"].items() if cell["fits"]}
-    assert compiled == {(story, "mean-field", "ELBO") for story in STORIES} | {("VAE", "mean-field", o) for o in fits}
 
 
 @pytest.mark.parametrize(("story", "guide", "objective"), SOME, ids=lambda part: part.replace(" ", ""))
