@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyro
 import torch
@@ -26,6 +26,9 @@ STEPS, LR, LOOKS = 10, 5e-2, 2
 
 Objective = Callable[[Story], TermwiseELBO]
 Key = tuple[str, str, str]  # story, guide, objective
+How = Literal["traced", "compiled"]
+STANCE: Mapping[How, Literal["force_eager", "default"]] = {"traced": "force_eager", "compiled": "default"}
+"""The compiler's: the graph that `fit(compile=True)` makes is run as it is, or compiled."""
 
 
 def _first(story: Story) -> str:
@@ -56,21 +59,23 @@ def cells(
 ) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
     """Tries story, guide and objective, one after the other; all of them unless told which.
 
-    Each is trained eagerly. What fits is also traced with its gradients, as `fit(compile=True)` does, for every pair
-    under the ELBO and for the plain VAE's first pair under every objective, and run as traced.
+    Each is trained eagerly. What fits is also traced with its gradients, as `fit(compile=True)` does, and run as
+    traced. Compiling takes some 20 seconds, so that only a cross is: every story under its first guide and the ELBO,
+    and the plain VAE's first pair under every objective.
     """
     every = [(s, g, o) for s, story in STORIES.items() for g in guides_of(story) for o in OBJECTIVES]
     for story, guide, objective in wanted or every:
-        trace = objective == "ELBO" or (story, guide) == ("VAE", "mean-field")
-        yield (story, guide, objective), attempt(story, guide, objective, trace=trace)
+        cross = guide == "mean-field" and (story == "VAE" or objective == "ELBO")
+        how: Sequence[How] = ("traced", "compiled") if cross else ("traced",)
+        yield (story, guide, objective), attempt(story, guide, objective, how)
 
 
-def attempt(story: str, guide: str, objective: str, *, trace: bool = False) -> dict[str, Any]:
-    """One cell: {"fits": True, "kl", "loss": [before, after], "traced"}, or {"fits": False, "why"}.
+def attempt(story: str, guide: str, objective: str, how: Sequence[How] = ()) -> dict[str, Any]:
+    """One cell: {"fits": True, "kl", "loss": [before, after], "traced", "compiled"}, or {"fits": False, "why"}.
 
     It fits if it trains, its loss over `LOOKS` draws is lower afterwards, and what is drawn has the shapes that it had.
-    "kl" is "draws" where one of the sites has none in closed form; "traced" is "yes", why not, or None where it was not
-    tried.
+    "kl" is "draws" where one of the sites has none in closed form; "traced" and "compiled", where they are tried, are
+    "yes" if the first steps are the eager ones, and else why not.
     """
     try:
         for kl in ("closed", "draws"):
@@ -81,7 +86,7 @@ def attempt(story: str, guide: str, objective: str, *, trace: bool = False) -> d
             pyro.set_rng_seed(0)
             made = pair(story, guide, elbo)
             try:
-                return {"fits": True, "kl": kl, **_train(made, elbo, data(story), trace=trace)}
+                return {"fits": True, "kl": kl, **_train(made, elbo, data(story), how)}
             except ValueError as error:
                 if kl == "draws" or "no closed-form KL" not in str(error):
                     raise
@@ -92,7 +97,7 @@ def attempt(story: str, guide: str, objective: str, *, trace: bool = False) -> d
     raise AssertionError
 
 
-def _train(made: tuple[nn.Module, nn.Module], elbo: TermwiseELBO, batch: Batch, *, trace: bool) -> dict[str, Any]:
+def _train(made: tuple[nn.Module, nn.Module], elbo: TermwiseELBO, batch: Batch, how: Sequence[How]) -> dict[str, Any]:
     fresh = copy.deepcopy((*made, elbo))
     shapes, before = _looked_at(*made, elbo, batch)
     for _ in fit(*made, elbo, [batch] * STEPS, lr=LR, device="cpu"):
@@ -102,8 +107,7 @@ def _train(made: tuple[nn.Module, nn.Module], elbo: TermwiseELBO, batch: Batch, 
         raise ValueError(f"shapes changed from {shapes} to {again}")
     if not after < before:
         raise ValueError(f"the loss did not fall: {before:.3f} before, {after:.3f} after {STEPS} steps")
-    traced = _traced_alike(fresh, batch) if trace else None
-    return {"loss": [round(before, 3), round(after, 3)], "traced": traced}
+    return {"loss": [round(before, 3), round(after, 3)], **{kind: _alike(fresh, batch, kind) for kind in how}}
 
 
 def _looked_at(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) -> tuple[Any, float]:
@@ -118,13 +122,13 @@ def _looked_at(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Ba
     return shapes, sum(losses) / LOOKS
 
 
-def _traced_alike(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, steps: int = 3) -> str:
-    """Whether the first steps as traced are the eager ones: "yes", or why not."""
+def _alike(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, how: How, steps: int = 3) -> str:
+    """Whether the first steps as traced, or compiled, are the eager ones: "yes", or why not."""
     losses, weights = [], []
     for compile in (False, True):
         model, guide, elbo = copy.deepcopy(fresh)
         pyro.set_rng_seed(1)
-        with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+        with torch.compiler.set_stance(STANCE[how]), warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)  # which says that a pair cannot be traced, and why
             try:
                 run = fit(model, guide, elbo, [batch] * steps, lr=LR, device="cpu", compile=compile)
@@ -135,7 +139,7 @@ def _traced_alike(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch
     close = all(torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(*weights, strict=True))
     eager, traced = (torch.tensor(of_run) for of_run in losses)
     close = close and torch.allclose(traced, eager, rtol=1e-3)
-    return "yes" if close else f"the traced steps differ: losses {losses[1]}, eager {losses[0]}"
+    return "yes" if close else f"the {how} steps differ: losses {losses[1]}, eager {losses[0]}"
 
 
 def load(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
@@ -189,12 +193,14 @@ def summary(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
 def _counted(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """What was tried, and what came out, in numbers."""
     cells = [cell for rows in matrix.values() for row in rows.values() for cell in row.values()]
-    traced = [cell["traced"] for cell in cells if cell.get("traced")]
-    alike = sum(verdict == "yes" for verdict in traced)
     fits = sum(cell["fits"] for cell in cells)
+    verdicts = {how: [cell[how] for cell in cells if how in cell] for how in STANCE}
+    tried = {how: f"{len(those):,}" for how, those in verdicts.items()}
+    alike = {how: f"{sum(verdict == 'yes' for verdict in those):,}" for how, those in verdicts.items()}
     return f"""{fits:,} of {len(cells):,} combinations fit: they train, lower their loss and keep their shapes.
-{len(traced)} of these, every pair under the ELBO and the VAE under every objective, were traced with their gradients,
-as `fit(compile=True)` does, and {alike} of them take the eager steps."""
+{tried["traced"]} of these were traced with their gradients, as `fit(compile=True)` does, and {alike["traced"]} take the
+eager steps. {tried["compiled"]} were compiled too, every story's first pair under the ELBO and the VAE's under every
+objective, and {alike["compiled"]} take the eager steps."""
 
 
 def write_readme(readme: Path, matrix: Mapping[str, Any]) -> None:
