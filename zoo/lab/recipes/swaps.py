@@ -41,7 +41,7 @@ REAL: Mapping[str, Callable[..., Head]] = {
 
 NO_CLOSED_KL = frozenset({"flow", "coupling", "mixture", "student-t"})
 SEMI_AMORTIZED = "semi-amortised"
-STEPS, LR = 5, 0.1  # of the semi-amortised guide
+STEPS, LR = 5, 0.02  # of the semi-amortised guide; longer steps throw it back once its network is trained
 
 
 def names() -> list[str]:
