@@ -30,7 +30,7 @@ class Automatic(nn.Module):
     it is mapped to, come as one, with the density of the two: objectives see the model's sites. Kinds that couple all
     datapoints (AutoMultivariateNormal) stay as they are, and take all of the data at once.
 
-    Parameters are there after the first call, as with any autoguide; `zoo.lab.fit.fit` makes it.
+    Parameters are there after the first call, as with any autoguide; `zoo.lab.training.fit.fit` makes it.
 
     Args:
         model: the story.

@@ -16,7 +16,7 @@ def imports(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            # `from zoo.lab import plots` imports zoo.lab and zoo.lab.plots alike
+            # `from zoo.lab import plots` imports zoo.lab and zoo.lab.plots.run alike
             names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 

@@ -14,19 +14,19 @@ import torch
 import typer
 
 import zoo.elbos
-from zoo.lab import run
+from zoo.cli.overrides import grid, read
+from zoo.lab.analysis.elbo_anatomy import decompose, table
+from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.data import SOURCES, Split, load
 from zoo.lab.data.catalogue import print_catalogue
-from zoo.lab.data.sheet import contact_sheet
-from zoo.lab.data.yours import yours
-from zoo.lab.decompose import decompose, table
-from zoo.lab.evaluate import Evaluation, evaluate
-from zoo.lab.fit import find_device
-from zoo.lab.knobs import grid, read
-from zoo.lab.naming import unknown
-from zoo.lab.recipes import DEFAULT, RECIPES, Experiment, Recipe
+from zoo.lab.data.from_disk import yours
+from zoo.lab.errors import unknown
+from zoo.lab.plots.contact_sheet import contact_sheet
+from zoo.lab.runs import train as run
+from zoo.lab.runs.finished import open_run, plan, rebuild, recipe
 from zoo.lab.story import Story, story
-from zoo.lab.trained import open_run, plan, rebuild, recipe
+from zoo.lab.training.fit import find_device
+from zoo.papers.recipes import DEFAULT, RECIPES, Experiment, Recipe
 
 app = typer.Typer(
     help="Five papers on disentangled representations as Pyro stories.",
@@ -48,8 +48,8 @@ Out = Annotated[Path, typer.Option(help="The picture's file.")]
 @app.command("list")
 def list_() -> None:
     """What there is: recipes, objectives, data."""
-    from zoo.lab.reproductions import REPRODUCTIONS
-    from zoo.lab.weights import names
+    from zoo.papers.reproductions import REPRODUCTIONS
+    from zoo.papers.weights import names
 
     _section("recipes", {name: (r.build, f"[{r.paper}; {r.data}]") for name, r in RECIPES.items()})
     print("\nobjectives (zoo.elbos), and their weights in the letters of HFVAE's Figures 1 and 3:")
@@ -95,7 +95,7 @@ def story_(
     color: Annotated[bool | None, typer.Option(help="In colour; so in a terminal, unless NO_COLOR is set.")] = None,
 ) -> None:
     """Shows a recipe's story as its trace has it, and what each site adds to the objective on one batch."""
-    from zoo.lab.recipes.swaps import swap as swapped
+    from zoo.studies.guide_gap.recipes import swap as swapped
 
     chosen = recipe(name)
     source, options = _data(chosen, data, data_options or [])
@@ -260,7 +260,7 @@ def evaluate_(
     if getattr(guide, "needs_labels", False):
         print("\nthe guide is told labels, so it is no encoder of x alone: no q(z) to take apart, no codes to score")
         return
-    from zoo.lab.pictures import anatomy_bars
+    from zoo.lab.plots import anatomy_bars
 
     size: int = len(data)
     how: Any = estimator  # decompose refuses what it does not know
@@ -299,11 +299,11 @@ def reproduce(
     download: Download = False,
 ) -> None:
     """Tries for what a paper reports, over seeds, and writes down what came out beside it."""
-    from zoo.lab.card import write_readme_table
-    from zoo.lab.reproduce import best, collect, draw, save, trials
-    from zoo.lab.reproductions import REPRODUCTIONS
-    from zoo.lab.trial import Budget, run_trials
-    from zoo.lab.weights import keep
+    from zoo.lab.trials.card import write_readme_table
+    from zoo.lab.trials.reproduction import best, collect, draw, save, trials
+    from zoo.lab.trials.trial import Budget, run_trials
+    from zoo.papers.reproductions import REPRODUCTIONS
+    from zoo.papers.weights import keep
 
     if table:
         write_readme_table(Path("README.md"), out)
@@ -372,8 +372,8 @@ def sweep(
     checkpoint_every: Annotated[str, typer.Option(help="Between checkpoints: steps, 500; or seconds, 60s.")] = "60s",
 ) -> None:
     """Restarts a recipe over seeds and knobs; run again after a kill, it goes on where it was. One table of results."""
-    from zoo.lab import restarts
-    from zoo.lab.trial import run_trials
+    from zoo.lab.trials import sweep as restarts
+    from zoo.lab.trials.trial import run_trials
 
     chosen = recipe(name)
     source, options = _data(chosen, data, data_options or [])
@@ -416,7 +416,7 @@ def traverse(
     download: Download = False,
 ) -> None:
     """What a run's latents mean: sheets of images with one latent changed at a time, and a film of them."""
-    from zoo.lab.traverse import traverse as draw  # what nothing else here draws with
+    from zoo.lab.runs.traverse import traverse as draw  # what nothing else here draws with
 
     trained = open_run(folder, data_dir, download)
     other = open_run(beside, data_dir, download) if beside else None
@@ -456,7 +456,7 @@ def compare_guides(
     out: Annotated[Path | None, typer.Option(help="Where to; compare/RECIPE-DATA when not given.")] = None,
 ) -> None:
     """Trains a recipe under one guide after the other, and says what each loses, where, and at what price."""
-    from zoo.lab.compare import compare, table
+    from zoo.studies.guide_gap.measure import compare, table
 
     chosen = recipe(name)
     source, options = _data(chosen, data, data_options or [])
@@ -487,7 +487,7 @@ def matrix(
     out: Annotated[Path, typer.Option(help="Where what came out is written.")] = Path("results/matrix/matrix.json"),
 ) -> None:
     """Tries every story under every guide and every objective, and writes down what fits; minutes."""
-    from zoo.lab import matrix as tried
+    from zoo.studies.compatibility import matrix as tried
 
     written = tried.load(out) if table else tried.write(out)
     tried.write_readme(Path("README.md"), written)
@@ -520,7 +520,7 @@ def data_(
 ) -> None:
     """What data there is: present or not, where it was looked for, sizes, licences, citations."""
     if bench:
-        from zoo.lab.data.bench import bench as measure  # what only a benchmark needs
+        from zoo.studies.data_rate import bench as measure  # what only a benchmark needs
 
         measure(data_dir)
     elif sheet:
@@ -534,7 +534,7 @@ def data_(
 @app.command()
 def estimators(seeds: Annotated[int, typer.Option(min=2, help="How many batches each figure is over.")] = 20) -> None:
     """Every estimator of q(z) beside what it estimates, where that is known."""
-    from zoo.lab.toys import estimator_table
+    from zoo.studies.estimator_bias import estimator_table
 
     print(estimator_table(seeds))
 
@@ -542,7 +542,7 @@ def estimators(seeds: Annotated[int, typer.Option(min=2, help="How many batches 
 @app.command("density-ratio")
 def density_ratio() -> None:
     """FactorVAE's total correlation, as its discriminator learns, beside the exact one."""
-    from zoo.lab.toys import density_ratio_table
+    from zoo.studies.estimator_bias import density_ratio_table
 
     print(density_ratio_table())
 
@@ -550,7 +550,7 @@ def density_ratio() -> None:
 @app.command()
 def figure2(out: Out = Path("figure2.png")) -> None:
     """HFVAE's Figure 2: a toy on which each term of the ELBO is left out in turn, and what then happens."""
-    from zoo.lab.figure2 import figure2 as draw
+    from zoo.papers.hfvae.term_ablation import figure2 as draw
 
     print(draw(out))
     print(f"\nwrote {out}")
@@ -564,7 +564,7 @@ def bench_(
     data_dir: DataDir = None,
 ) -> None:
     """Measures a step next to hand-written PyTorch and to Pyro's own SVI."""
-    from zoo.lab import bench  # what only a benchmark needs
+    from zoo.studies import step_time as bench  # what only a benchmark needs
 
     bench.main(find_device(device), data_dir, turns=turns, steps=steps)
 

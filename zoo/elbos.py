@@ -611,7 +611,8 @@ class FactorVAE(TermwiseELBO):
 
     Equation (2) of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: TC = E_q(z)[log q(z) - sum_d log q(z_d)] is
     estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3), where D tells q(z) from its permuted units. D is
-    held outside and trained on its own loss by `zoo.lab.fit.fit(..., adversary=)`. A bound where TC is not negative.
+    held outside and trained on its own loss by `zoo.lab.training.fit(..., adversary=)`. A bound where TC is not
+    negative.
 
     Args:
         gamma: weight of the total correlation.

@@ -3,17 +3,17 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zoo.lab.weights import Pretrained
+    from zoo.papers.weights import Pretrained
 
 __all__ = ["pretrained"]
 
 
 def pretrained(name: str) -> "Pretrained":
-    """The pretrained pair called `name`, as its recipe is called; needs no data. See `zoo.lab.weights`.
+    """The pretrained pair called `name`, as its recipe is called; needs no data. See `zoo.papers.weights`.
 
     Raises:
         LookupError: there is none; says which there are.
     """
-    from zoo.lab import weights  # which stands on all of the lab, where importing one part of it should not
+    from zoo.papers import weights  # which stands on all of the lab, where importing one part of it should not
 
     return weights.pretrained(name)

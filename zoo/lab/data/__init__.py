@@ -17,11 +17,13 @@ from zoo.lab.data import (
     procedural_chairs,
     shapes,
     yale,
-    yours,
+)
+from zoo.lab.data import (
+    from_disk as yours,
 )
 from zoo.lab.data.dataset import Batch, Dataset, Split
 from zoo.lab.data.factors import Factors
-from zoo.lab.naming import unknown
+from zoo.lab.errors import unknown
 
 __all__ = ["SOURCES", "Batch", "Dataset", "Factors", "Split", "data_folder", "load"]
 

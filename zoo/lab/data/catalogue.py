@@ -9,7 +9,7 @@ from zoo.lab.data.cache import cache_folder
 from zoo.lab.data.celeba import ATTRIBUTES, PARTITION
 from zoo.lab.data.celeba import FOLDER as CELEBA
 from zoo.lab.data.chairs import FOLDER as CHAIRS
-from zoo.lab.data.decode import decoded_folder
+from zoo.lab.data.decoded_images import decoded_folder
 from zoo.lab.data.dsprites import FILE as DSPRITES
 from zoo.lab.data.mnist import FILES as IDX
 from zoo.lab.data.newsgroups import FILE as NEWSGROUPS

@@ -10,7 +10,7 @@ from PIL import Image
 
 from zoo.lab.data.cache import cached, fingerprint
 from zoo.lab.data.dataset import Dataset, Split, split
-from zoo.lab.data.decode import decoded
+from zoo.lab.data.decoded_images import decoded
 from zoo.lab.data.factors import Factors
 
 FOLDER = "celeba/img_align_celeba"

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.lab.data.dataset import Dataset, Split
-from zoo.lab.data.decode import decoded
+from zoo.lab.data.decoded_images import decoded
 from zoo.lab.data.factors import Factors
 
 FOLDER = "rendered_chairs"

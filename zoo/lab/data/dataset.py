@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from zoo.lab.data import bits
+from zoo.lab.data import bit_packing as bits
 from zoo.lab.data.factors import Factors
 
 

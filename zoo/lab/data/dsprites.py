@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoo.lab.data import bits
+from zoo.lab.data import bit_packing as bits
 from zoo.lab.data.cache import Stream, cached, fingerprint, rows_of
 from zoo.lab.data.dataset import Dataset, Split, split
 from zoo.lab.data.factors import Factors

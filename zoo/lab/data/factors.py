@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.lab.naming import unknown
+from zoo.lab.errors import unknown
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from zoo.lab.data.dataset import Dataset, Split, split
 from zoo.lab.data.factors import Factors
-from zoo.lab.data.solids import WHITE, Solid, draw
+from zoo.lab.data.renderer import WHITE, Solid, draw
 
 TYPES = ("dining chair", "bar stool", "armchair", "swivel chair")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.lab.data.bits import WORD
+from zoo.lab.data.bit_packing import WORD
 from zoo.lab.data.dataset import Dataset, Rows, Split, split
 from zoo.lab.data.factors import Factors
 

@@ -21,8 +21,8 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from zoo.lab.data import Batch
-from zoo.lab.fit import arguments
 from zoo.lab.story.lines import told
+from zoo.lab.training.fit import arguments
 from zoo.termwise import family
 
 Letter = Literal["p", "q"]

@@ -12,15 +12,15 @@ from pyro import poutine
 from torch import nn
 
 from zoo.elbos import TermwiseELBO
-from zoo.lab.aside import set_aside
 from zoo.lab.data import Batch
-from zoo.lab.fit import arguments
+from zoo.lab.isolation import set_aside
 from zoo.lab.optional import optional
 from zoo.lab.story import factors
 from zoo.lab.story.diagram import Diagram
 from zoo.lab.story.difference import Difference, Row, difference
 from zoo.lab.story.program import Program
 from zoo.lab.story.terms import Terms, terms_of
+from zoo.lab.training.fit import arguments
 
 WIDTH = 120  # that two programs may take side by side
 

@@ -12,7 +12,7 @@ from torch.distributions import Distribution
 
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
-from zoo.lab.fit import arguments
+from zoo.lab.training.fit import arguments
 
 
 @dataclass(frozen=True)

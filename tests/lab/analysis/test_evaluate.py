@@ -1,0 +1,99 @@
+"""Figures on a whole set, and what interventions show."""
+
+import random
+
+import numpy as np
+import pyro
+import pytest
+import torch
+from pyro import poutine
+
+from guides import Concrete, FullRank
+from tests.pairs import SHAPE, vae_pair
+from zoo.elbos import ELBO
+from zoo.lab.analysis.evaluate import decode, draw, evaluate, posterior_means
+from zoo.lab.data import Dataset
+from zoo.lab.plots import run as plots
+
+
+def dataset(num=23):
+    rng = np.random.default_rng(0)
+    return Dataset("noise", rng.integers(0, 256, (num, *SHAPE), dtype=np.uint8))
+
+
+def test_the_closed_kl_is_averaged_over_every_datapoint_whatever_the_batches():
+    model, guide = vae_pair()
+    data = dataset(23)
+    x = data.batch(torch.arange(23)).x
+    q = poutine.trace(guide).get_trace(x).nodes["z"]["fn"].base_dist
+    exact = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).mean(0)
+    for batch_size in (23, 10, 1):  # 10 leaves a last batch of 3
+        torch.testing.assert_close(evaluate(model, guide, data, batch_size=batch_size).kl["z"], exact)
+
+
+def test_the_elbo_of_one_batch_is_the_elbo():
+    model, guide = vae_pair()
+    data = dataset(23)
+    evaluation = evaluate(model, guide, data, batch_size=23, seed=7)
+    pyro.set_rng_seed(7)
+    assert -evaluation.elbo == pytest.approx(ELBO().loss(model, guide, data.batch(torch.arange(23)).x), abs=1e-10)
+    assert evaluation.num_data == 23
+
+
+def test_evaluation_leaves_mode_and_every_random_state_and_is_seen_by_nobody():
+    model, guide = vae_pair()
+    model.train(), guide.eval()
+    states = torch.get_rng_state(), random.getstate()
+    with poutine.trace() as outside:
+        evaluate(model, guide, dataset())
+    assert not outside.trace.nodes
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert (model.training, guide.training) == (True, False)
+
+
+def test_decoding_is_an_intervention_on_the_story():
+    model, _ = vae_pair()
+    z = torch.randn(5, 2)
+    torch.testing.assert_close(decode(model, {"z": z}), model.decoder(z).sigmoid().detach())
+
+
+def test_draws_come_from_the_prior_one_per_image():
+    model, _ = vae_pair()
+    pyro.set_rng_seed(2)
+    images = draw(model, 6)
+    assert images.shape == (6, *SHAPE)
+    assert images.flatten(1).std(0).min() > 0
+
+
+def test_the_centre_of_a_posterior_is_its_mean_or_its_class_probabilities():
+    _, guide = vae_pair(head=FullRank(2))
+    x = torch.rand(3, *SHAPE)
+    fn = poutine.trace(guide).get_trace(x).nodes["z"]["fn"]
+    torch.testing.assert_close(posterior_means(guide, x)["z"], fn.loc.detach())
+    _, relaxed = vae_pair(head=Concrete(3, temperature=0.5))
+    fn = poutine.trace(relaxed).get_trace(x).nodes["z"]["fn"]
+    torch.testing.assert_close(posterior_means(relaxed, x)["z"], fn.probs.detach())
+
+
+@pytest.mark.parametrize("head", [None, FullRank(2)], ids=["mean-field", "full-rank"])
+def test_traversal_rows_change_one_unit_and_start_from_the_posterior(tmp_path, monkeypatch, head):
+    model, guide = vae_pair(head=head)
+    data = dataset()
+    sheets = []
+    monkeypatch.setattr(plots, "save_sheet", lambda images, path, **labels: sheets.append((images, labels)))
+    evaluation = evaluate(model, guide, data)
+    plots.traversals(model, guide, data, evaluation, tmp_path / "t.png")
+    ((images, labels),) = sheets
+    values = [float(label) for label in labels["column_labels"]]
+    assert values[0] == -3
+    assert values[-1] == 3
+    start = posterior_means(guide, data.batch(torch.arange(1)).x)["z"]
+    for row, label in zip(images, labels["row_labels"], strict=True):
+        unit = int(label[2])
+        z = start.repeat(len(values), 1)
+        z[:, unit] = torch.tensor(values)
+        torch.testing.assert_close(row, model.decoder(z).sigmoid().detach())
+    if head is None:
+        kls = [float(label.split()[1]) for label in labels["row_labels"]]
+        assert kls == sorted(kls, reverse=True)

@@ -1,0 +1,210 @@
+"""A compiled pass is the eager one: same draws, same figures, same gradients; and eager where it cannot be."""
+
+import itertools
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import nn
+
+from guides import Amortized, Concrete, DirichletHead, FullRank, Head, MeanField
+from zoo.elbos import ELBO, BetaVAE
+from zoo.lab.data import Batch
+from zoo.lab.training.fit import fit, ramp
+from zoo.program import data_plate, register
+from zoo.termwise import Hyperparameter, Statistic, TermwiseELBO, latent, observed, weighted
+
+NUM_DATA, WIDTH, SIZE = 40, 6, 3
+
+PRIORS = {
+    "MeanField": lambda: dist.Normal(torch.zeros(SIZE), 1.0).to_event(1),
+    "FullRank": lambda: dist.MultivariateNormal(torch.zeros(SIZE), torch.eye(SIZE)),
+    "Concrete": lambda: dist.RelaxedOneHotCategorical(torch.tensor(0.7), logits=torch.zeros(SIZE)),
+    "DirichletHead": lambda: dist.Dirichlet(torch.ones(SIZE)),
+}
+HEADS = {
+    "MeanField": lambda: MeanField(SIZE),
+    "FullRank": lambda: FullRank(SIZE),
+    "Concrete": lambda: Concrete(SIZE, temperature=0.7),
+    "DirichletHead": lambda: DirichletHead(SIZE),
+}
+OBJECTIVES = {
+    "closed": lambda: ELBO(kl="closed"),
+    "sampled": lambda: ELBO(kl="sampled"),
+    "beta": lambda: BetaVAE(beta={"z": 2.0}),
+    "particles": lambda: BetaVAE(beta=2.0, kl="sampled", num_particles=3),
+}
+
+
+class Story(nn.Module):
+    """A latent of any family beside a normal one, and a real x."""
+
+    def __init__(self, prior, layers=()):
+        super().__init__()
+        self.prior = prior
+        self.decoder = nn.Sequential(nn.Linear(2 * SIZE, WIDTH), *layers)
+
+    def forward(self, x, *, index=None):
+        register(self)
+        with data_plate(x, index, NUM_DATA):
+            u = pyro.sample("u", dist.Normal(torch.zeros(SIZE), 1.0).to_event(1))
+            z = pyro.sample("z", self.prior())
+            out = self.decoder(torch.cat([u, z], -1))
+            pyro.sample("x", dist.Normal(out, 0.5).to_event(1), obs=x)
+
+
+def pair(family: str = "MeanField", *, layers: tuple[nn.Module, ...] = (), head: Head | None = None):
+    pyro.set_rng_seed(1)
+    guide = Amortized(
+        nn.Sequential(nn.Linear(WIDTH, 5), nn.Tanh(), *layers),
+        u=MeanField(SIZE),
+        z=head or HEADS[family](),
+        num_data=NUM_DATA,
+    )
+    return Story(PRIORS[family]), guide
+
+
+def batches(sizes=(8,) * 6, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(2)
+    for size in sizes:
+        index = torch.randperm(NUM_DATA, generator=generator)[:size]
+        yield Batch(torch.randn(size, WIDTH, generator=generator, dtype=dtype), None, index)
+
+
+def curve(model, guide, elbo, *, compile, data=None, schedule=None, seed=3):
+    """Figures of every step, parameters and buffers at the end."""
+    pyro.set_rng_seed(seed)
+    rows = []
+    for step, report in fit(model, guide, elbo, data or batches(), lr=1e-2, device="cpu", compile=compile):
+        rows.append(torch.stack(list(report.figures().values())))
+        if schedule:
+            schedule(step, elbo)
+    state = {f"{name}.{key}": t for name, m in (("m", model), ("g", guide)) for key, t in m.state_dict().items()}
+    return torch.stack(rows), state
+
+
+def assert_same(make_pair, make_elbo, **options):
+    """Steps, weights and random state agree; the second run draws nothing that the first one does not."""
+    eager, after_eager = curve(*make_pair(), make_elbo(), compile=False, **options)
+    rng = torch.get_rng_state()
+    compiled, after_compiled = curve(*make_pair(), make_elbo(), compile=True, **options)
+    torch.testing.assert_close(compiled, eager, rtol=1e-9, atol=1e-11)
+    # Adam divides a gradient by its size, so weights agree only if gradients do, however small.
+    torch.testing.assert_close(after_compiled, after_eager, rtol=1e-7, atol=1e-9)
+    assert torch.equal(torch.get_rng_state(), rng)
+    return compiled
+
+
+# The rest of the product compiles too; every pair costs the compiler some seconds.
+@pytest.mark.parametrize(("family", "objective"), list(itertools.product(HEADS, ["closed", "particles"])))
+def test_compiled_steps_are_the_eager_ones_on_the_same_draws(family, objective):
+    assert_same(lambda: pair(family), OBJECTIVES[objective])
+
+
+class Moving(TermwiseELBO):
+    """An ELBO under a beta that changes, plus a running mean of the loss: weights 0.9 and 0.1."""
+
+    beta = Hyperparameter()
+    mean = Statistic()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beta = 1.0
+
+    def terms(self, model_trace, guide_trace):
+        log_p = sum(weighted(site) for _, site in observed(model_trace))
+        kl = sum(weighted(site) for _, site in latent(guide_trace))
+        self.mean = log_p if self.mean is None else 0.9 * self.mean + 0.1 * log_p
+        return {"log p": log_p, "-KL": -self.beta * kl, "mean": 0.01 * self.mean * log_p}
+
+
+def test_schedules_and_running_statistics_are_live():
+    def schedule(step, elbo):
+        elbo.beta = ramp(step, 1.0, 4.0, over=5)
+
+    elbos = []
+
+    def make():
+        elbos.append(Moving())
+        return elbos[-1]
+
+    rows = assert_same(pair, make, schedule=schedule)
+    eager, compiled = (elbo.state_dict() for elbo in elbos)
+    assert compiled["beta"] == 4.0
+    torch.testing.assert_close(compiled["mean"], eager["mean"])
+    log_p, minus_kl, mean, kl_u, kl_z = rows[:, 2], rows[:, 3], rows[:, 4], rows[:, -2], rows[:, -1]
+    betas = torch.tensor([1.0, 1.6, 2.2, 2.8, 3.4, 4.0])
+    torch.testing.assert_close(-minus_kl / (kl_u + kl_z), betas)
+    running = [log_p[0]]
+    for value in log_p[1:]:
+        running.append(0.9 * running[-1] + 0.1 * value)
+    torch.testing.assert_close(mean / (0.01 * log_p), torch.stack(running))
+    torch.testing.assert_close(compiled["mean"], running[-1])
+
+
+def test_buffers_come_out_dropout_draws_and_what_is_frozen_stays():
+    def make():
+        model, guide = pair(layers=(nn.BatchNorm1d(5), nn.Dropout(0.5)))
+        guide.trunk[0].requires_grad_(False)
+        return model, guide
+
+    _, frozen = make()
+    assert_same(make, ELBO)
+    _, state = curve(*make(), ELBO(), compile=True)
+    assert state["g.trunk.2.num_batches_tracked"] == 6  # neither the trial run nor tracing counts
+    assert not torch.equal(state["g.trunk.2.running_mean"], torch.zeros(5))
+    assert torch.equal(state["g.trunk.0.weight"], frozen.trunk[0].weight)
+
+
+def test_each_step_draws_anew_and_the_seed_governs_it():
+    batch = next(batches())
+
+    def losses(seed):
+        model, guide = pair()
+        for parameter in (*model.parameters(), *guide.parameters()):
+            parameter.requires_grad_(parameter is guide.layers["u"][0].bias)
+        pyro.set_rng_seed(seed)
+        steps = fit(model, guide, ELBO(), [batch] * 4, optimizer=torch.optim.SGD, lr=0.0, device="cpu", compile=True)
+        return [report.loss.item() for _, report in steps]
+
+    first = losses(7)
+    assert len(set(first)) == 4  # nothing is learnt and the batch is the same, so only the draws move the loss
+    assert losses(7) == first
+    assert not set(losses(8)) & set(first)
+
+
+def test_pyro_runs_while_tracing_and_never_again_except_for_a_batch_of_another_size():
+    model, guide = pair()
+    calls = []
+    model.register_forward_pre_hook(lambda *_: calls.append(1))
+    seen = []
+    data = batches(sizes=(8, 8, 8, 8, 5, 8))
+    for _ in fit(model, guide, ELBO(), data, lr=1e-2, device="cpu", compile=True):
+        seen.append(len(calls))
+    assert seen[1:4] == [seen[0]] * 3
+    assert seen[4:] == [seen[0] + 1] * 2
+    assert_same(pair, ELBO, data=list(batches(sizes=(8, 5, 8))))
+
+
+class Looking(MeanField):
+    """A head that looks at its numbers, which no trace can hold."""
+
+    def forward(self, raw):
+        return super().forward(raw if raw.mean().item() > 100 else 0.5 * raw)
+
+
+def test_a_pair_that_cannot_be_traced_trains_eagerly_and_says_why_once():
+    with pytest.warns(RuntimeWarning, match=r"cannot be compiled.*goes on eagerly \(RuntimeError: .*tensor") as warned:
+        assert_same(lambda: pair(head=Looking(SIZE)), ELBO)
+    assert len(warned) == 1
+
+
+def test_without_a_compiler_the_run_goes_on_eagerly():
+    from torch._inductor import config
+
+    with (
+        config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}),
+        pytest.warns(RuntimeWarning, match="cannot be compiled.*no-such-compiler|cannot be compiled.*[Cc]ompiler"),
+    ):
+        assert_same(pair, lambda: ELBO(kl="sampled"))

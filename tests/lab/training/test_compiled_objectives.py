@@ -1,0 +1,46 @@
+"""Every objective can be traced with its gradients: the traced step gives what the eager one gives, step by step."""
+
+import copy
+import warnings
+
+import pyro
+import pytest
+import torch
+
+from guides import FullRank
+from tests.core.test_objectives import EVERY
+from tests.pairs import SHAPE, vae_pair
+from zoo.lab.data import Batch
+from zoo.lab.training import compiled
+from zoo.lab.training.fit import fit
+
+
+def batches(num=4, size=9):
+    generator = torch.Generator().manual_seed(5)
+    x = torch.rand(70, *SHAPE, generator=generator)
+    return [
+        Batch(x[index], None, index) for index in (torch.randperm(70, generator=generator)[:size] for _ in range(num))
+    ]
+
+
+@pytest.mark.parametrize("head", [None, FullRank(2)], ids=["mean-field", "full-rank"])
+@pytest.mark.parametrize("elbo", EVERY.values(), ids=EVERY)
+def test_a_traced_step_is_the_eager_one(elbo, head, monkeypatch):
+    # The graph is run as traced: what the compiler makes of it is tests/test_compiled.py's.
+    traced = []
+    monkeypatch.setattr(compiled.torch, "compile", lambda graph, **options: traced.append(graph) or graph)
+    pair = vae_pair(head=head)
+    runs = []
+    for compile in (False, True):
+        model, guide = copy.deepcopy(pair)
+        pyro.set_rng_seed(7)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # a pair that cannot be traced says so in a warning
+            steps = fit(model, guide, elbo(), batches(), lr=1e-2, compile=compile)
+            reports = [{k: v.item() for k, v in report.figures().items()} for _, report in steps]
+        runs.append((reports, [p.detach().clone() for p in (*model.parameters(), *guide.parameters())]))
+    (eager, eager_weights), (by_trace, traced_weights) = runs
+    assert len(traced) == 1
+    for ours, theirs in zip(by_trace, eager, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-9)
+    torch.testing.assert_close(traced_weights, eager_weights, rtol=0, atol=1e-9)

@@ -1,0 +1,159 @@
+"""The loop: it trains, shows its schedule, leaves the world as it was, and stops where it must."""
+
+import pyro
+import pytest
+import torch
+from pyro.infer import SVI
+from torch import nn
+
+from tests.pairs import SHAPE, vae_pair
+from zoo.elbos import ELBO, BetaVAE
+from zoo.lab.data import Batch
+from zoo.lab.training.fit import find_device, fit, ramp
+
+
+def batches(num=40, size=11, seed=5):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(70, *SHAPE, generator=generator)
+    for _ in range(num):
+        index = torch.randperm(70, generator=generator)[:size]
+        yield Batch(x[index], None, index)
+
+
+def test_fit_takes_the_steps_that_plain_svi_takes():
+    pairs = []
+    for _ in range(2):
+        pyro.set_rng_seed(3)
+        pairs.append(vae_pair())
+    pyro.set_rng_seed(4)
+    by_fit = [report.loss.item() for _, report in fit(*pairs[0], ELBO(), batches(), lr=1e-2, device="cpu")]
+    pyro.set_rng_seed(4)
+    svi = SVI(*pairs[1], pyro.optim.Adam({"lr": 1e-2}), loss=ELBO())
+    by_svi = [svi.step(batch.x, index=batch.index) for batch in batches()]
+    # The trial run of fit leaves the random state alone, so that the very same numbers are drawn.
+    assert by_fit == pytest.approx(by_svi, rel=1e-9)
+    for ours, theirs in zip(pairs[0][0].parameters(), pairs[1][0].parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_steps_are_counted_from_one_and_the_body_sets_what_the_next_step_sees():
+    elbo = BetaVAE(beta=1.0)
+    seen = []
+    for step, report in fit(*vae_pair(), elbo, batches(6), lr=1e-3):
+        weight = report.terms["-KL(z)"] / -report.kl["z"].sum()
+        seen.append((step, weight.item()))
+        elbo.beta = ramp(step, 1.0, 3.0, over=4)
+    assert [step for step, _ in seen] == [1, 2, 3, 4, 5, 6]
+    assert [weight for _, weight in seen] == pytest.approx([1.0, 1.5, 2.0, 2.5, 3.0, 3.0])
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 2.0), (1, 2.75), (2, 3.5), (4, 5.0), (5, 5.0), (1_000, 5.0)])
+def test_a_ramp_is_a_line_and_then_constant(step, expected):
+    assert ramp(step, 2.0, 5.0, over=4) == pytest.approx(expected)
+    assert ramp(step, 5.0, 2.0, over=4) == pytest.approx(7.0 - expected)  # falling ones are legal
+    assert ramp(step, 1.5, 1.5, over=4) == 1.5
+
+
+def test_two_fresh_pairs_in_a_row_both_learn_and_the_store_is_not_involved():
+    before = set(pyro.get_param_store().keys())
+    for _ in range(2):
+        losses = [report.loss.item() for _, report in fit(*vae_pair(), ELBO(), batches(60), lr=1e-2)]
+        assert sum(losses[:5]) - sum(losses[-5:]) > 5 * 0.3
+    assert set(pyro.get_param_store().keys()) == before
+
+
+def test_figures_are_detached_and_stay_as_they_were():
+    reports = [report for _, report in fit(*vae_pair(), ELBO(), batches(3), lr=1e-2)]
+    losses = [report.loss.item() for report in reports]
+    assert len(set(losses)) == 3
+    assert not any(value.requires_grad for report in reports for value in report.figures().values())
+    assert list(reports[0].figures()) == ["loss", "elbo", "term/log p(x)", "term/-KL(z)", "reconstruction/x", "kl/z"]
+
+
+def test_validation_comes_back_after_each_step():
+    for _ in fit(*vae_pair(), ELBO(), batches(2), lr=1e-2):
+        assert pyro.distributions.util.is_validation_enabled()
+        assert pyro.infer.util.is_validation_enabled()
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.full((4, *SHAPE), 3.0), r"site 'x': values in \[3, 3\]"),
+        (torch.zeros(4, 15), r"site 'x': the decoder gives events of shape \(1, 3, 5\)"),
+    ],
+)
+def test_data_that_does_not_fit_is_named_before_anything_is_trained(x, message):
+    model, guide = vae_pair()
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(ValueError, match=message):
+        next(iter(fit(model, guide, ELBO(), [Batch(x, None, torch.arange(4))], lr=1e-2)))
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_no_batch_at_all_is_an_error():
+    with pytest.raises(ValueError, match="batches is empty"):
+        next(iter(fit(*vae_pair(), ELBO(), [], lr=1e-2)))
+
+
+def test_a_loss_that_is_not_finite_names_step_term_and_site_and_takes_no_step():
+    model, guide = vae_pair()
+    good = list(batches(2))
+    bad = good[1]._replace(x=good[1].x + 2.0)  # outside [0, 1], where log p is -inf
+    steps = fit(model, guide, ELBO(), [*good, bad], lr=1e-2)
+    assert [next(steps)[0], next(steps)[0]] == [1, 2]
+    after_two = [p.clone() for p in model.parameters()]
+    with pytest.raises(FloatingPointError, match=r"step 3.*term log p\(x\) = -inf.*site x"):
+        next(steps)
+    assert all(torch.equal(a, b) for a, b in zip(after_two, model.parameters(), strict=True))
+
+
+def test_a_kl_that_is_not_finite_names_its_site():
+    model, guide = vae_pair()
+    with torch.no_grad():
+        guide.layers["z"][0].bias[2:] = 2_000.0  # log variances: exp(2000) is inf
+    with pytest.raises(ValueError, match="site 'z': the guide draws values that are not finite"):
+        list(fit(model, guide, ELBO(), batches(1), lr=1e-2))
+
+
+def test_labels_reach_the_pair_where_a_batch_has_them():
+    class Labelled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(1, 1)
+            self.seen = []
+
+        def forward(self, x, y, *, index):
+            self.seen.append(y)
+            with pyro.plate("data", 9, subsample=index):
+                pyro.sample("x", pyro.distributions.Normal(self.linear(x), 1).to_event(1), obs=x)
+
+    class Nothing(nn.Module):
+        def forward(self, x, y, *, index):
+            pass
+
+    model, y = Labelled(), torch.tensor([1, 0, 2])
+    list(fit(model, Nothing(), ELBO(), [Batch(torch.randn(3, 1), y, torch.arange(3))], lr=1e-2))
+    assert len(model.seen) > 0
+    assert all(torch.equal(seen, y) for seen in model.seen)
+
+
+def test_a_device_that_is_not_there_is_refused_with_what_there_is():
+    assert find_device("cpu") == torch.device("cpu")
+    assert find_device() in {torch.device("cpu"), torch.device("cuda")}
+    with pytest.raises(ValueError, match="no device 'gpu' here; there is cpu"):
+        find_device("gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no device 'cuda:0' here"):
+            find_device("cuda:0")
+
+
+def test_frozen_parts_stay_and_the_rest_learns():
+    model, guide = vae_pair()
+    model.decoder.requires_grad_(False)
+    before = [p.clone() for p in model.parameters()]
+    trunk = guide.trunk[1].weight.clone()
+    list(fit(model, guide, ELBO(), batches(5), lr=1e-2))
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert not torch.equal(trunk, guide.trunk[1].weight)
+    assert guide.trunk[1].weight.isfinite().all()

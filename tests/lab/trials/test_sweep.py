@@ -1,0 +1,214 @@
+"""Restarts over a grid: what is refused, what the table says, and a worker that is killed on the way."""
+
+import csv
+import itertools
+import json
+import os
+import re
+import signal
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.lab.runs.test_resume import start, zoo
+from zoo.__main__ import main
+from zoo.cli.overrides import grid
+from zoo.lab.runs import train as run
+from zoo.lab.trials import sweep as restarts
+from zoo.lab.trials.trial import FIGURES
+from zoo.papers.vae.recipes import beta_vae
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys, tmp_path):
+    def command(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["zoo", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 1
+        assert not list(tmp_path.iterdir())  # nothing was trained
+        return capsys.readouterr().err
+
+    return command
+
+
+# The grid.
+
+
+def test_axes_multiply_and_values_have_the_type_of_the_knobs_default():
+    found = grid(beta_vae, ["beta=2,3", "z_dim=4,5"], {})
+    assert found == [{"beta": b, "z_dim": z} for b, z in itertools.product((2.0, 3.0), (4, 5))]
+    assert [type(value) for value in found[0].values()] == [float, int]
+    assert grid(beta_vae, ["network=mlp, conv"], {}) == [{"network": "mlp"}, {"network": "conv"}]
+    assert grid(beta_vae, [], {}) == [{}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--grid", "betta=1,2"],
+            r"unknown knob 'betta'; did you mean 'beta'\? There are: beta, network, steps, z_dim",
+        ),
+        (["--grid", "beta=1,high"], r"--grid 'beta=1,high': beta is of type float, got 'high'"),
+        (["--grid", "z_dim=2.5"], r"--grid 'z_dim=2\.5': z_dim is of type int, got '2\.5'"),
+        (["--grid", "beta="], r"--grid 'beta=' is empty: write at least one value, as in beta=4\.0"),
+        (["--grid", "beta=1,,2"], r"beta is of type float, got ''"),
+        (["--grid", ""], r"--grid '': write it as name=value,value,\.\.\."),
+        (["--grid", "beta=1,2,1.0"], r"beta has the value 1\.0 twice"),
+        (["--grid", "beta=1", "--grid", "beta=2"], r"beta is there twice; name it once"),
+        (["--grid", "beta=1", "--set", "beta=2"], r"beta is in --set; name it once"),
+        (["--grid", "network=mlp,cnn"], r"network must be 'mlp' or 'conv', got 'cnn'"),
+        (["--grid", "beta=1,-1"], r"beta must be finite and at least 0, got -1"),
+        (["--lr", "-1"], r"--lr must be positive and finite, got -1"),
+        (["--batch-size", "5000"], r"a batch of 5000 out of 1500 datapoints"),
+        (["--checkpoint-every", "soon"], r"--checkpoint-every 'soon'"),
+        (["--data", "mnits"], r"did you mean 'mnist'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_trained(arguments, message, refused):
+    assert re.search(message, refused("sweep", "beta-vae", "--steps", "3", *arguments))
+
+
+def test_an_unknown_recipe_is_refused(refused):
+    assert "unknown recipe 'beta-vea'; did you mean 'beta-vae'?" in refused("sweep", "beta-vea")
+
+
+# The table.
+
+ROWS = [
+    {"beta": 1.0, "seed": 0, "ELBO": -10.0, "KL(z)": 3.0},
+    {"beta": 1.0, "seed": 1, "ELBO": -14.0, "KL(z)": 5.0},
+    {"beta": 4.0, "seed": 0, "ELBO": -20.0, "KL(z)": 1.0, "accuracy": 50.0},
+]
+
+
+def test_the_means_and_deviations_are_over_the_seeds_of_a_setting():
+    first, second = restarts.summary(ROWS, ["beta"])
+    assert first == {"beta": 1.0, "seeds": 2, "ELBO": (-12.0, statistics.stdev([-10, -14])), "KL(z)": (4.0, 2**0.5)}
+    assert second == {"beta": 4.0, "seeds": 1, "ELBO": (-20.0, None), "KL(z)": (1.0, None), "accuracy": (50.0, None)}
+
+
+def test_the_table_has_settings_then_runs_then_what_failed(tmp_path):
+    text = restarts.markdown(ROWS, ["beta"], command="the command", failures=["beta=9/seed-1: why"])
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert lines[0] == "| beta | seeds | ELBO | KL(z) | accuracy |"
+    assert lines[2] == "| 1 | 2 | -12.000 +- 2.828 | 4.000 +- 1.414 |  |"
+    assert lines[5:] == [
+        "| ---: | ---: | ---: | ---: | ---: |",
+        "| 1 | 0 | -10.000 | 3.000 |  |",
+        "| 1 | 1 | -14.000 | 5.000 |  |",
+        "| 4 | 0 | -20.000 | 1.000 | 50.000 |",
+    ]
+    assert "Failed, and so not in the tables:\n\n- beta=9/seed-1: why" in text
+    restarts.write(tmp_path, ROWS, ["beta"], text)
+    assert (tmp_path / "table.md").read_text() == text
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["ELBO"]) for row in rows] == [-10, -14, -20]
+    assert [row["accuracy"] for row in rows] == ["", "", "50.0"]
+
+
+# A whole one.
+
+
+def test_a_failed_run_does_not_stop_the_rest_and_is_said(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    torch.set_default_dtype(torch.float32)  # in which 1e300 is no number
+    arguments = "sweep beta-vae --grid beta=1e300,2 --grid z_dim=2 --seeds 2 --steps 4 --set network=mlp --out out"
+    monkeypatch.setattr(sys, "argv", ["zoo", *arguments.split()])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    said = capsys.readouterr()
+    assert said.err.count("failed: out/beta=1e+300,z_dim=2/seed-") == 2
+    assert "the loss is not finite" in said.err
+    assert "error: 2 of 4 runs failed" in said.err
+    with Path("out/table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["beta"], row["z_dim"], row["seed"]) for row in rows] == [("2.0", "2", "0"), ("2.0", "2", "1")]
+    figures = json.loads(Path("out/beta=2,z_dim=2/seed-1", FIGURES).read_text())["figures"]
+    assert float(rows[1]["ELBO"]) == figures["ELBO"] == pytest.approx(figures["log p(x)"] - figures["KL(z)"])
+    settings = run.read(Path("out/beta=2,z_dim=2/seed-1"))[0]
+    assert (settings.knobs, settings.seed, settings.steps) == ({"network": "mlp", "beta": 2.0, "z_dim": 2}, 1, 4)
+
+
+def test_metrics_that_apply_are_in_the_table(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["sweep", "joint-vae/digits", "--seeds", "1", "--steps", "4", "--out", "out"]
+    monkeypatch.setattr(sys, "argv", ["zoo", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert not stopped.value.code
+    head = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| seeds"))
+    assert head == "| seeds | ELBO | log p(x) | KL(z) | KL(c) | accuracy | I(y; c) | MIG, nats |"
+    assert Path("out/restarts/seed-0/summary.md").is_file()
+
+
+# Killed on the way.
+
+SWEEP = ["sweep", "beta-vae", "--grid", "beta=1,4", "--seeds", "2", "--out", "out"]
+SWEEP += ["--steps", "150", "--checkpoint-every", "10"]
+
+
+def workers(process) -> list[int]:
+    """The processes in which loky runs trials, but for the one that looks after its resources."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    named = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return [child for child, command in named.items() if b"popen_loky" in command]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are looked up in /proc")
+def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twice(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    zoo(whole, *SWEEP)
+    process = start(killed, *SWEEP, "--jobs", "2")
+    folders = [path.parent for path in sorted(whole.rglob(FIGURES))]
+    own = [killed / folder.relative_to(whole) for folder in folders]
+    assert len(own) == 4
+
+    def finished() -> list[Path]:
+        return [folder for folder in own if (folder / FIGURES).is_file()]
+
+    def on_the_way() -> list[Path]:
+        return [f for f in own if (f / run.CHECKPOINT).is_file() and not (f / "weights.safetensors").is_file()]
+
+    while not (finished() and on_the_way()):
+        assert process.is_alive(), (killed / "said").read_text()
+        time.sleep(0.001)
+    os.kill(workers(process)[0], signal.SIGKILL)
+    process.join(60)
+    said = (killed / "said").read_text()
+    assert process.exitcode == 1, said
+    before = {folder: (folder / FIGURES).stat().st_mtime_ns for folder in finished()}
+    assert 1 <= len(before) < 4
+    # Not always the last line: joblib's own process may still complain of what the killed one left behind.
+    [error] = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: a process was killed from outside, perhaps for want of memory")
+    assert f"{len(before)} of 4 trials are finished. Run the command again" in error
+
+    zoo(killed, *SWEEP)
+    assert (killed / "out/table.csv").read_bytes() == (whole / "out/table.csv").read_bytes()
+    assert {folder: (folder / FIGURES).stat().st_mtime_ns for folder in before} == before
+    for folder, undisturbed in zip(own, folders, strict=True):
+        steps = [line.split(",")[0] for line in (folder / "terms.csv").read_text().splitlines()[1:]]
+        assert steps == [str(step) for step in range(1, 151)]
+        assert (folder / "terms.csv").read_bytes() == (undisturbed / "terms.csv").read_bytes()
+
+
+def test_a_run_that_was_claimed_and_killed_before_it_wrote_a_word_begins(tmp_path):
+    zoo(tmp_path, *SWEEP, "--seeds", "1", "--steps", "3")
+    folder = tmp_path / "out/beta=1/seed-0"
+    terms = (folder / "terms.csv").read_bytes()
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "settings.json").touch()
+    zoo(tmp_path, *SWEEP, "--seeds", "1", "--steps", "3")
+    assert (folder / "terms.csv").read_bytes() == terms

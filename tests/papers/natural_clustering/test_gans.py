@@ -1,0 +1,158 @@
+"""CGAN and AC-GAN: their losses by hand, and that each learns what a class looks like; augmentation around them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.core.test_natural_clustering import SHAPE, cvae_pair, nvae_pair
+from zoo.lab.analysis.evaluate import decode
+from zoo.lab.data import Dataset
+from zoo.lab.trials.trial import short_products
+from zoo.papers.natural_clustering.augmentation import classification_error, generate
+from zoo.papers.natural_clustering.gans import Critic, Generator, critic_loss, generator_loss, train_gan
+
+
+def split_set(num=600, *, shade=0.25, noise=0.05, seed=0, y=None):
+    """Dark and light images of 3 x 5 pixels, class by class."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(num) % 2 if y is None else y
+    x = (shade + (1 - 2 * shade) * y)[:, None, None, None] + noise * rng.standard_normal((num, *SHAPE))
+    return Dataset.from_arrays(x.clip(0, 1), y)
+
+
+def test_the_losses_are_the_papers_log_likelihoods():
+    real, fake = (torch.tensor([0.3, -1.0]), torch.randn(2, 3)), (torch.tensor([2.0, 0.1]), torch.randn(2, 3))
+    y = torch.tensor([2, 0])
+    source = class_of_real = class_of_fake = seen = 0.0
+    for n in range(2):
+        d_real, d_fake = (1 / (1 + math.exp(-out[0][n])) for out in (real, fake))
+        source += (math.log(d_real) + math.log(1 - d_fake)) / 2
+        seen += math.log(d_fake) / 2
+        class_of_real += math.log(real[1].softmax(-1)[n, y[n]]) / 2
+        class_of_fake += math.log(fake[1].softmax(-1)[n, y[n]]) / 2
+    assert critic_loss(real, fake, y, auxiliary=False).item() == pytest.approx(-source)
+    assert critic_loss(real, fake, y, auxiliary=True).item() == pytest.approx(-source - class_of_real - class_of_fake)
+    assert generator_loss(fake, y, auxiliary=False).item() == pytest.approx(-seen)
+    assert generator_loss(fake, y, auxiliary=True).item() == pytest.approx(-seen - class_of_fake)
+
+
+def test_cgans_critic_is_told_the_class_and_acgans_is_not():
+    x, y = torch.rand(2, *SHAPE), torch.tensor([0, 1])
+    for sees_class in (True, False):
+        critic = Critic(classes=2, shape=SHAPE, sees_class=sees_class).eval()
+        here, there = critic(x, y)[0], critic(x, 1 - y)[0]
+        assert torch.equal(here, there) != sees_class
+
+
+@pytest.mark.parametrize("auxiliary", [False, True], ids=["cgan", "acgan"])
+def test_each_gan_learns_the_classes_means(auxiliary):
+    data = split_set()
+    torch.manual_seed(0)
+    batches = data.batches(100, seed=0, steps=400, labels=True)
+    generator = train_gan(batches, auxiliary=auxiliary, classes=2, shape=SHAPE, z_dim=4, lr=1e-3)
+    images = generate(generator, sigma=1.0)
+    for y, mean in ((0, 0.25), (1, 0.75)):
+        assert images(torch.full((500,), y)).mean().item() == pytest.approx(mean, abs=0.1)
+
+
+def test_what_a_gan_cannot_train_on_is_refused():
+    data = split_set(20)
+    wrong = split_set(20, y=np.full(20, 3))
+    for batches, error, message in (
+        (data.batches(10, seed=0, steps=1), ValueError, "draw batches with labels=True"),
+        (wrong.batches(10, seed=0, steps=1, labels=True), ValueError, "from 0 to 1, got 3 to 3"),
+        ([], ValueError, "batches is empty"),
+    ):
+        with pytest.raises(error, match=message):
+            train_gan(batches, auxiliary=True, classes=2, shape=SHAPE)
+
+
+# Samples by class, and the classifiers that they train.
+
+
+@pytest.mark.parametrize("pair", [nvae_pair, cvae_pair], ids=["nvae", "cvae"])
+def test_samples_are_means_at_draws_of_that_spread(pair):
+    model, _ = pair()
+    y = torch.tensor([0, 2, 1])
+    sizes = {"z_c": 6, "z_s": 4} if pair is nvae_pair else {"z": 4}
+    torch.manual_seed(3)
+    made = generate(model, sigma=1.5)(y)
+    torch.manual_seed(3)
+    latents = {name: 1.5 * torch.randn(3, size) for name, size in sizes.items()}
+    torch.testing.assert_close(made, decode(model, {"y": torch.eye(3)[y], **latents}))
+    at_zero = generate(model, sigma=0.0)(y)
+    torch.testing.assert_close(at_zero, generate(model, sigma=0.0)(y))
+
+
+def test_samples_of_a_generator_are_its_images():
+    generator = Generator(z_dim=3, classes=2, shape=SHAPE).eval()
+    y = torch.tensor([0, 1])
+    torch.manual_seed(1)
+    made = generate(generator, sigma=2.0)(y)
+    torch.manual_seed(1)
+    torch.testing.assert_close(made, generator(2.0 * torch.randn(2, 3), y))
+
+
+def test_a_model_without_classes_generates_nothing():
+    with pytest.raises(TypeError, match="Linear does not generate by class"):
+        generate(nn.Linear(1, 1), sigma=1.0)
+
+
+SMALL = {"classes": 2, "epochs": 30, "hidden": 8, "batch_size": 50, "lr": 1e-2}
+
+
+def test_real_data_that_tell_the_class_leave_no_error_and_wrong_ones_leave_all():
+    train, test = split_set(), split_set(100, seed=1)
+    assert classification_error(train, test, **SMALL) == 0
+
+    def swapped(y):
+        return (0.75 - 0.5 * y).reshape(-1, 1, 1, 1).expand(-1, *SHAPE).to(torch.get_default_dtype())
+
+    assert classification_error(train, test, generate=swapped, share=1.0, **SMALL) == 100
+    asked = []
+
+    def counting(y):
+        asked.append(len(y))
+        return torch.zeros(len(y), *SHAPE)
+
+    classification_error(train, test, generate=counting, share=0.4, **SMALL)
+    # 30 epochs of 600 points, each replaced with probability 0.4; 5 standard deviations
+    assert sum(asked) == pytest.approx(0.4 * 18_000, abs=5 * math.sqrt(18_000 * 0.24))
+
+
+def test_a_repeat_is_the_same_and_leaves_the_random_state():
+    train, test = split_set(noise=0.5), split_set(100, seed=1, noise=0.5)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    quick = SMALL | {"epochs": 1}
+    errors = [classification_error(train, test, **quick, seed=seed) for seed in (0, 0, 1)]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"share": 1.5}, r"share must be in \[0, 1\].*got 1.5"),
+        ({"share": 0.4}, "with something to replace by"),
+    ],
+)
+def test_a_share_that_makes_no_sense_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        classification_error(split_set(60), split_set(60), **SMALL, **options)
+
+
+def test_a_set_without_labels_is_refused():
+    unlabelled = Dataset.from_arrays(np.zeros((60, *SHAPE), dtype=np.uint8))
+    with pytest.raises(ValueError, match="has no labels, so there is nothing to classify"):
+        classification_error(unlabelled, unlabelled, **SMALL)
+
+
+def test_short_products_are_given_back():
+    before = torch.get_float32_matmul_precision()
+    with short_products():
+        assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.get_float32_matmul_precision() == before

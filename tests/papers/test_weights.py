@@ -1,0 +1,90 @@
+"""Pretrained weights: what was trained is what is read, without its data."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+import zoo.lab
+from zoo.lab.runs import train as run
+from zoo.lab.runs.finished import open_run, plan
+from zoo.papers import weights
+from zoo.papers.recipes import RECIPES
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of a few steps."""
+    folder = tmp_path_factory.mktemp("run")
+    settings, split, experiment = plan("joint-vae/digits", steps=5, seed=3, device="cpu")
+    run.train(experiment, split, settings, folder, command="", progress=False)
+    return open_run(folder)
+
+
+def test_what_was_kept_comes_back_without_its_data(trained, tmp_path, monkeypatch):
+    path = weights.keep("a/name", trained, tmp_path, {"command": "the card's"})
+    assert path.name == "a-name.safetensors"
+
+    def never(*_, **__):
+        raise AssertionError("data was read")
+
+    monkeypatch.setattr(weights, "load", never)
+    pair = weights.pretrained("a/name", folder=tmp_path)
+    x = trained.data.test.batch(torch.arange(5)).x.float()
+    pair.guide.float()
+    ours, theirs = pair.encode(x), trained.encode(x)
+    assert torch.equal(ours["z"].mean, theirs["z"].mean)
+    assert torch.equal(ours["c"].probs, theirs["c"].probs)
+    for ours, theirs in zip(pair.model.parameters(), trained.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert pair.about["command"] == "the card's"
+    assert pair.settings.seed == 3
+    assert pair.model.num_data == len(trained.data.train)
+    assert not pair.model.training
+
+
+def test_the_data_is_the_runs(trained, tmp_path):
+    weights.keep("a/name", trained, tmp_path, {})
+    split = weights.pretrained("a/name", folder=tmp_path).data()
+    assert len(split.train) == len(trained.data.train)
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are():
+    with pytest.raises(LookupError, match=r"unknown pretrained pair 'joint-vae/mnits'"):
+        zoo.lab.pretrained("joint-vae/mnits")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda content: content[:500], "is damaged"),
+        (lambda content: safetensors.torch.save({"a": torch.zeros(1)}), "holds no pretrained pair: its format is None"),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_refused(trained, tmp_path, spoil, message):
+    path = weights.keep("a/name", trained, tmp_path, {})
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(ValueError, match=message):
+        weights.pretrained("a/name", folder=tmp_path)
+
+
+def test_weights_of_another_recipe_are_refused(trained, tmp_path):
+    path = weights.keep("a/name", trained, tmp_path, {})
+    with safetensors.safe_open(str(path), "pt") as file:
+        about = json.loads(file.metadata()["about"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+    about["settings"] |= {"recipe": "vae", "knobs": {}}
+    safetensors.torch.save_file(tensors, path, metadata={"format": weights.FORMAT, "about": json.dumps(about)})
+    with pytest.raises(ValueError, match="the recipe vae has changed since"):
+        weights.pretrained("a/name", folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", weights.names())
+def test_those_that_come_with_the_zoo_are_small_and_whole(name):
+    pair = zoo.lab.pretrained(name)
+    assert pair.settings.recipe in RECIPES
+    path = weights.HERE / f"{name.replace('/', '-')}.safetensors"
+    assert path.stat().st_size < 3_000_000
+    assert pair.about["figures"]
+    assert all(tensor.isfinite().all() for tensor in pair.model.parameters())

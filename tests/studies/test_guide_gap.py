@@ -1,0 +1,338 @@
+"""Guides beside each other: weights, gaps and pictures where all of them are known."""
+
+import copy
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from guides import Amortized, Concrete, Delta, Flow, FullRank, MeanField, PerDatapoint, SemiAmortized
+from tests.core.test_exactness import NOISE, Pca, Z
+from tests.core.test_types import HEADS, pair
+from tests.pairs import SHAPE, images, vae_pair
+from zoo.elbos import ELBO, BetaTCVAE, Capacity
+from zoo.lab.analysis.importance_sampling import importance, log_evidence, resampled
+from zoo.lab.data import Dataset
+from zoo.lab.networks import ConvDecoder, MLPDecoder
+from zoo.lab.training.experiment import Experiment
+from zoo.lab.training.fit import prepare
+from zoo.papers.recipes import RECIPES
+from zoo.studies.guide_gap.measure import Budget, compare, fitted_to, measure, table
+from zoo.studies.guide_gap.posteriors import exact_log_density, log_density, plane_posteriors
+from zoo.studies.guide_gap.recipes import fresh_loss, names, swap
+
+
+def off_centre(pca, head):
+    """A guide whose means are exact but for a shift of 0.3 in every unit, and whose covariance is the family's best."""
+    guide = pca.at_the_optimum() if isinstance(head, FullRank) else pca.guide(head)
+    with torch.no_grad():
+        layer = guide.layers["z"][0]
+        if isinstance(head, MeanField):
+            layer.weight.zero_()
+            layer.weight[:Z] = pca.to_mean @ pca.marginal.scale_tril
+            layer.bias[Z:] = -pca.precision.diagonal().log()
+            layer.bias[:Z] = 0
+        layer.bias[:Z] += 0.3
+    return guide
+
+
+def missed_by_shift(pca):
+    """KL between normals of one covariance: half the squared distance of the means under the posterior's precision."""
+    shift = torch.full((Z,), 0.3)
+    return 0.5 * (shift @ pca.precision @ shift).item()
+
+
+def missed_by_independence(pca):
+    P = pca.precision
+    return 0.5 * (P.diagonal().log().sum() - torch.linalg.slogdet(P).logabsdet).item()
+
+
+@pytest.mark.parametrize("at_once", [40, 90, 100_000])
+def test_under_the_exact_posterior_every_weight_is_the_evidence_whatever_the_chunks(at_once):
+    pca = Pca()
+    weights = importance(pca.model, pca.at_the_optimum(), pca.x, num_samples=7, at_once=at_once)
+    torch.testing.assert_close(weights.elbo, pca.log_evidence)
+    torch.testing.assert_close(weights.log_evidence, pca.log_evidence)
+    torch.testing.assert_close(weights.log_effective.exp(), torch.full((40,), 7.0))
+
+
+def test_no_more_is_decoded_at_once_than_was_allowed():
+    pca, seen = Pca(), []
+    pca.model.decoder.register_forward_pre_hook(lambda module, args: seen.append(args[0][..., 0].numel()))
+    importance(pca.model, pca.at_the_optimum(), pca.x, num_samples=25, at_once=130)
+    assert max(seen) == 120  # 3 draws of 40
+    assert sum(seen) == 25 * 40
+
+
+def test_off_the_posterior_the_weights_are_those_of_a_loop():
+    pca = Pca()
+    guide = off_centre(pca, FullRank(Z))
+    weights = importance(pca.model, guide, pca.x, num_samples=6, seed=4, at_once=240)
+    torch.manual_seed(4)
+    q = guide.posterior("z", guide.trunk(pca.x), {}).expand((6, 40))
+    z = q.sample()
+    log_w = torch.zeros(6, 40)
+    for k in range(6):
+        x_given_z = torch.distributions.Normal(z[k] @ pca.W.mT + pca.bias, NOISE)
+        prior = torch.distributions.Normal(0.0, 1.0)
+        log_w[k] = x_given_z.log_prob(pca.x).sum(-1) + prior.log_prob(z[k]).sum(-1) - q.log_prob(z)[k]
+    torch.testing.assert_close(weights.elbo, log_w.mean(0))
+    torch.testing.assert_close(weights.log_evidence, log_w.exp().mean(0).log())
+    w = log_w.exp()
+    torch.testing.assert_close(weights.log_effective.exp(), w.sum(0).square() / w.square().sum(0))
+
+
+@pytest.mark.parametrize("head", [FullRank, MeanField])
+def test_the_gap_is_split_into_what_the_family_and_what_the_network_lose(head):
+    pca = Pca()
+    guide = off_centre(pca, head(Z))
+    data = Dataset.from_arrays(pca.x.numpy())
+    measured = measure(
+        pca.model.double(),
+        guide,
+        data,
+        Budget(images=40, samples=4_000, gap_images=40),
+        labels=False,
+        kl="closed",
+        taken=[0.5, *[0.25] * 20],
+    )
+    family = missed_by_independence(pca) if head is MeanField else 0.0
+    network = missed_by_shift(pca)  # the shift costs this under any covariance: E_q[log p(x, z)] is quadratic
+    assert measured.log_evidence == pytest.approx(pca.log_evidence.mean().item(), abs=0.03)
+    assert measured.approximation == pytest.approx(family, abs=0.04)
+    assert measured.amortisation == pytest.approx(network, abs=0.04)
+    assert measured.elbo == pytest.approx(measured.gap_elbo)
+    assert measured.milliseconds == 250.0
+    assert measured.kl["z"] > 0
+
+
+def test_fitting_to_a_datapoint_changes_neither_pair_nor_the_random_state():
+    pca = Pca()
+    guide = off_centre(pca, FullRank(Z))
+    before, state = copy.deepcopy(guide.state_dict()), torch.get_rng_state()
+    batch = Dataset.from_arrays(pca.x.numpy()).batch(torch.arange(5))
+    fitted_to(pca.model, guide, batch._replace(x=pca.x[:5]), steps=3)
+    assert all(torch.equal(before[name], value) for name, value in guide.state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in guide.layers.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_refined_guide_is_refined_once_for_all_of_its_draws():
+    model, amortized = vae_pair()
+    calls = []
+
+    def loss(guide, *args, **kwargs):
+        calls.append(1)
+        return ELBO().differentiable_loss(model, guide, *args, **kwargs)
+
+    importance(model, SemiAmortized(amortized, loss, steps=3, lr=0.1), images(), num_samples=50, at_once=22)
+    assert len(calls) == 3
+
+
+def test_draws_chosen_by_their_weights_have_the_posteriors_moments_whatever_the_guide():
+    pca = Pca()
+    guide = off_centre(pca, MeanField(Z))  # neither the mean nor the correlation is the posterior's
+    z = resampled(pca.model, guide, pca.x[:3], num_samples=20_000, num=5_000, at_once=9_000)["z"]
+    assert z.shape == (5_000, 3, Z)
+    assert pca.cov[0, 1].abs() > 0.1  # which q takes for 0
+    sd = pca.cov.diagonal().sqrt()
+    torch.testing.assert_close(z.mean(0), pca.mean[:3], atol=0.1 * sd.max().item(), rtol=0)
+    for n in range(3):
+        torch.testing.assert_close(torch.cov(z[:, n].T), pca.cov, atol=0.035, rtol=0)
+
+
+def test_one_hot_types_weigh_by_their_mass():
+    # c summed out by hand: log p(x) = log sum_c p(c) p(x | z, c) for z near a point, whose density is known.
+    model, guide = pair(HEADS["exact"], temperature=None)
+    x = images(4).round()
+    estimate = log_evidence(model, guide, x, num_samples=4_000, at_once=8_000)
+    torch.manual_seed(1)
+    z = torch.randn(20_000, 1, 2)
+    joint = []
+    for k in range(3):
+        logits = model.decoder(z, torch.eye(3)[k].expand(20_000, 1, 3))
+        log_p = -nn.functional.binary_cross_entropy_with_logits(
+            logits.expand(20_000, 4, *SHAPE), x.expand(20_000, 4, *SHAPE), reduction="none"
+        ).flatten(2)
+        joint.append(log_p.sum(-1) - math.log(3))
+    by_hand = torch.stack(joint).logsumexp(0).logsumexp(0) - math.log(20_000)
+    torch.testing.assert_close(estimate, by_hand, atol=0.1, rtol=0)
+
+
+def test_weights_that_mean_nothing_are_refused():
+    model, guide = pair(HEADS["straight-through"])
+    with pytest.raises(ValueError, match=r"site 'c': a weight would mix a mass with a density.*temperature=None"):
+        importance(model, guide, images(), num_samples=2)
+    with pytest.raises(ValueError, match=r"site 'z': a point has no density to weigh by"):
+        importance(*vae_pair(head=Delta(2)), images(), num_samples=2)
+    with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
+        importance(*vae_pair(), images(), num_samples=0)
+
+
+def test_the_budget_is_the_networks():
+    data = Dataset.from_arrays(torch.rand(700, 1, 28, 28).numpy())
+    dense, conv = MLPDecoder(2, (1, 28, 28), hidden=(4,)), ConvDecoder(2, (1, 28, 28), hidden=8)
+    assert Budget.of(dense, data, None, None, None) == Budget(700, 5_000, 200)
+    assert Budget.of(conv, data, None, None, None) == Budget(500, 1_000, 200)
+    assert Budget.of(conv, data, 50, 10, None) == Budget(50, 10, 50)
+    with pytest.raises(ValueError, match="--images 701: the test set has 700"):
+        Budget.of(conv, data, 701, None, None)
+
+
+# Swapping.
+
+
+def experiment(elbo=None, **heads):
+    trunk = nn.Sequential(nn.Flatten(), nn.Linear(15, 7))
+    guide = Amortized(trunk, num_data=70, **(heads or {"z": MeanField(2, hidden=(5,))}))
+    return Experiment(vae_pair()[0], guide, elbo or ELBO(), steps=3)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_swap_changes_the_real_sites_heads_and_nothing_else(name):
+    before = experiment(c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",), hidden=(5,)))
+    after = swap(before, name)
+    guide = after.guide.amortized if name == "semi-amortised" else after.guide
+    assert after.model is before.model
+    assert guide.trunk is before.guide.trunk
+    assert guide.heads["c"] is before.guide.heads["c"]
+    assert (guide.heads["z"].given, guide.heads["z"].hidden) == (("c",), (5,))
+    sampled = {"flow", "coupling", "mixture", "student-t"}
+    assert after.elbo.kl == ({"z": "sampled"} if name in sampled else "closed")
+    assert before.elbo.kl == "closed"
+
+
+def test_every_guide_trains_the_pair_of_a_recipe_by_its_own_objective():
+    x = images(70)
+    for name in names():
+        chosen = swap(experiment(Capacity(gamma=3.0, capacity=1.0)), name)
+        batch = Dataset.from_arrays(x.numpy()).batch(torch.arange(9))._replace(x=x[:9])
+        assert prepare(chosen.model, chosen.guide, chosen.elbo, batch, "cpu")
+
+
+def test_what_does_not_fit_says_so_before_the_first_step():
+    with pytest.raises(LookupError, match=r"mean-feild.*mean-field"):
+        swap(experiment(), "mean-feild")
+    with pytest.raises(TypeError, match="PerDatapoint; heads are swapped in an Amortized one"):
+        swap(Experiment(vae_pair()[0], PerDatapoint(70, z=MeanField(2)), ELBO(), steps=1), "flow")
+    with pytest.raises(ValueError, match=r"no real site to swap the head of: it has \['c'\]"):
+        swap(experiment(c=Concrete(3, temperature=0.5)), "flow")
+    chosen = swap(experiment(BetaTCVAE(beta=2.0, num_data=70)), "flow")
+    batch = Dataset.from_arrays(images(9).numpy()).batch(torch.arange(9))._replace(x=images(9))
+    with pytest.raises(ValueError, match=r"site 'z': NormalFlow has no marginals per unit.*MeanField"):
+        prepare(chosen.model, chosen.guide, chosen.elbo, batch, "cpu")
+
+
+def test_the_loss_of_the_few_steps_is_the_objectives_and_its_schedule_is_live():
+    model, guide = vae_pair()
+    elbo, x = Capacity(gamma=3.0, capacity=0.0), images()
+    losses = []
+    for capacity in (0.0, 2.0):
+        elbo.capacity = capacity
+        torch.manual_seed(0)
+        losses.append(fresh_loss(elbo, model, guide, x).item())
+        torch.manual_seed(0)
+        assert losses[-1] == pytest.approx(copy.deepcopy(elbo).loss(model, guide, x))
+    assert losses[0] != losses[1]
+    with pytest.raises(RuntimeError, match="no pass to report on"):
+        elbo.report()
+
+
+# Pictures.
+
+
+def test_the_grid_holds_the_exact_posterior():
+    pca = Pca()
+    side = torch.linspace(-6, 6, 301)
+    points = torch.cartesian_prod(side, side)
+    exact = exact_log_density(pca.model, "z", pca.x[:1], points)
+    by_hand = torch.distributions.MultivariateNormal(pca.mean[0], pca.cov).log_prob(points) + 2 * math.log(12 / 300)
+    near = by_hand > -20
+    torch.testing.assert_close(exact[near], by_hand[near], atol=1e-6, rtol=0)
+    q = log_density(pca.at_the_optimum(), "z", pca.x[:1], points) + 2 * math.log(12 / 300)
+    torch.testing.assert_close(q[near], by_hand[near], atol=1e-6, rtol=0)
+
+
+def test_the_picture_is_there_for_one_site_of_two_units_alone(tmp_path):
+    torch.set_default_dtype(torch.float32)
+    data = Dataset.from_arrays(images(6).numpy())
+    model, guide = vae_pair()
+    pairs = {"mean-field": (model, guide), "flow": (model, vae_pair(head=Flow(2))[1])}
+    plane_posteriors(pairs, data, tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    three = vae_pair(z_dim=3, head=MeanField(3))
+    with pytest.raises(ValueError, match="no plane to draw on"):
+        plane_posteriors({"mean-field": three}, data, tmp_path / "b.png")
+    assert not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "guides", "message"),
+    [
+        ("vae", ["mean-field", "mean-feild"], r"mean-feild.*mean-field"),
+        ("dip-vae/digits", ["mean-field", "flow"], r"site 'z': NormalFlow has no mean in closed form; take a head"),
+        ("vae", ["mean-field"], r"--images 9000: the test set has"),
+    ],
+)
+def test_nothing_is_trained_before_all_of_it_fits(recipe, guides, message, tmp_path):
+    torch.set_default_dtype(torch.float32)
+    said = []
+    with pytest.raises((ValueError, LookupError), match=message):
+        compare(
+            recipe, guides, tmp_path, images=9_000 if len(guides) == 1 else 5, steps=5, device="cpu", say=said.append
+        )
+    assert not said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_comparison_from_a_recipes_name_to_its_table(tmp_path):
+    torch.set_default_dtype(torch.float32)
+    assert RECIPES["vae"].data == "digits"
+    said = []
+    result = compare(
+        "vae",
+        ["mean-field", "full-rank"],
+        tmp_path / "compared",
+        images=6,
+        samples=20,
+        gap_images=4,
+        steps=12,
+        knobs={"z_dim": 2},
+        device="cpu",
+        say=said.append,
+    )
+    assert len(said) == 2
+    assert json.loads((tmp_path / "compared" / "compare.json").read_text()) == json.loads(json.dumps(result))
+    assert (tmp_path / "compared" / "posteriors.png").is_file()
+    for row in result["guides"].values():
+        assert row["approximation"] + row["amortisation"] == pytest.approx(row["gap_evidence"] - row["gap_elbo"])
+        assert row["log_evidence"] > row["elbo"]
+    # Two units more than their log variances: one correlation, from 400 features and a bias.
+    counts = [row["num_parameters"] for row in result["guides"].values()]
+    assert counts[1] - counts[0] == 401
+    written = table(result)
+    assert "12 steps of 64, seed 0, eager" in written
+    assert [line.split("|")[1].strip() for line in written.splitlines()[6:8]] == ["mean-field", "full-rank"]
+
+
+def test_guides_that_were_compared_are_kept_under_the_same_settings_alone(tmp_path):
+    torch.set_default_dtype(torch.float32)
+
+    def run(*guides, samples=20):
+        said = []
+        options = {"images": 6, "gap_images": 2, "steps": 3, "device": "cpu", "say": said.append}
+        return compare("vae", guides, tmp_path, samples=samples, **options), [line.split(":")[0] for line in said]
+
+    first, said = run("mean-field")
+    assert said == ["mean-field"]
+    both, said = run("full-rank", "mean-field")
+    assert said == ["full-rank", "mean-field, kept"]
+    assert both["guides"]["mean-field"] == first["guides"]["mean-field"]
+    again, said = run("full-rank")  # what is there beside it stays
+    assert said == ["full-rank, kept"]
+    assert again == both
+    other, said = run("mean-field", samples=30)
+    assert said == ["mean-field"]
+    assert list(other["guides"]) == ["mean-field"]

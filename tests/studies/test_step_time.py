@@ -1,0 +1,93 @@
+"""What the benchmark compares is the same training: same networks, same loss, same optimiser. Nothing is timed here."""
+
+import math
+import sys
+
+import pytest
+import torch
+
+from zoo.__main__ import main
+from zoo.studies import step_time as bench
+
+CPU = torch.device("cpu")
+
+
+def trained(make, task, monkeypatch):
+    """The weights after three steps on draws that are alike for each variant."""
+    kept = {}
+    monkeypatch.setattr(bench.Task, "pair", lambda self: kept.setdefault("pair", pair(self)))
+    step = make(task, CPU)
+    for seed, batch in enumerate(task.data().batches(bench.BATCH, seed=1, steps=3)):
+        torch.manual_seed(seed)
+        step(batch)
+    model, guide = kept["pair"]
+    return [p.detach().clone() for p in (*model.parameters(), *guide.parameters())]
+
+
+pair = bench.Task.pair
+
+
+@pytest.mark.parametrize("task", [bench.Task("small", "mlp", 5, width=7), bench.TASKS["conv"]], ids=["mlp", "conv"])
+def test_hand_written_and_fit_take_the_same_steps(task, monkeypatch):
+    by_hand = trained(bench.by_hand, task, monkeypatch)
+    by_fit = trained(bench.by_fit, task, monkeypatch)
+    untrained = [p for module in pair(task) for p in module.parameters()]
+    torch.testing.assert_close(by_fit, by_hand)
+    assert not any(torch.equal(after, before) for after, before in zip(by_hand, untrained, strict=True))
+
+
+def test_svi_trains_the_same_pair(monkeypatch):
+    # Its KL is sampled, so after a step of Adam, which is about the learning rate long, it is only near.
+    task = bench.Task("small", "mlp", 5, width=7)
+    by_hand, by_svi = (trained(make, task, monkeypatch) for make in (bench.by_hand, bench.by_svi))
+    untrained = [p for module in pair(task) for p in module.parameters()]
+    apart = max((a - b).abs().max().item() for a, b in zip(by_svi, by_hand, strict=True))
+    moved = min((a - b).abs().max().item() for a, b in zip(by_svi, untrained, strict=True))
+    assert apart <= 2 * 3 * bench.LR * 1.01
+    assert moved > 0.5 * bench.LR
+
+
+def test_the_network_is_the_one_on_the_label():
+    model, guide = bench.TASKS["mlp"].pair()
+    widths = [m.out_features for m in guide.trunk.modules() if isinstance(m, torch.nn.Linear)]
+    assert widths == [100, 100]
+    assert guide.layers["z"][0].out_features == 2 * 10
+    widths = [m.out_features for m in model.decoder.modules() if isinstance(m, torch.nn.Linear)]
+    assert widths == [100, 100, 784]
+    model, guide = bench.TASKS["conv"].pair()
+    channels = [m.out_channels for m in guide.trunk.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert channels == [32, 64, 64]
+
+
+def test_peak_memory_rises_with_what_is_held():
+    small = bench._peak(bench.TASKS["mlp"], bench.by_hand, CPU)
+    held = torch.ones(512 * 2**20, dtype=torch.uint8)
+    more = bench._peak(bench.TASKS["mlp"], bench.by_hand, CPU)
+    assert math.isnan(small) or more >= small + 100  # an earlier peak hides some of it
+    assert held[-1] == 1
+
+
+def test_a_table_has_each_figure_and_its_ratio():
+    shown = bench.table("a network", "ms per step", {"by hand": 2.0, "ours": 3.0}, baseline="by hand").splitlines()
+    assert [line.split() for line in shown[2:]] == [
+        ["ms", "per", "step", "ratio"],
+        ["by", "hand", "2.000", "1.00"],
+        ["ours", "3.000", "1.50"],
+    ]
+
+
+def test_the_command_shows_every_variant_and_says_what_is_left_out(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(bench, "TASKS", {"mlp": bench.Task("small", "mlp", 5, width=7)})
+    few = {name: bench.VARIANTS[name] for name in (bench.BASELINE, "SVI, Trace_ELBO", "fit")}
+    monkeypatch.setattr(bench, "VARIANTS", few)
+    monkeypatch.setattr(bench, "PAIRWISE_TASKS", {"few": bench.Task("pairs", "mlp", 5, width=7, z_dim=3, batch=16)})
+    eager = {name: bench.PAIRWISE[name] for name in ("ELBO", "HFVAE")}
+    monkeypatch.setattr(bench, "PAIRWISE", eager)
+    monkeypatch.setattr(bench, "megabytes", lambda task, device, variants: dict.fromkeys(variants, 2.0))
+    monkeypatch.setattr(sys, "argv", ["zoo", "bench", "--turns", "2", "--steps", "1", "--data-dir", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(said.count(f"\n{name}  ") == 2 for name in (*few, *eager))
+    assert "epochs per minute are left out: data 'mnist'" in said

@@ -1,0 +1,219 @@
+"""A trained pair for ArviZ (https://arviz.org): draws, predictions and log likelihoods with named dimensions."""
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyro
+import torch
+from pyro import poutine
+from pyro.poutine.trace_struct import Trace
+from torch import Tensor, nn
+from torch.distributions import constraints
+
+from zoo.lab.data import Batch, Dataset
+from zoo.lab.isolation import set_aside
+from zoo.lab.optional import optional
+from zoo.lab.story.program import sampled
+from zoo.lab.training.fit import arguments
+from zoo.termwise import TermwiseELBO
+
+Site = dict[str, Any]
+Group = dict[str, tuple[tuple[str, ...], np.ndarray]]  # by site, dimensions and numbers
+
+IMAGE = ("channel", "height", "width")
+
+
+def to_inference_data(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset | Batch,
+    *,
+    elbo: TermwiseELBO | None = None,
+    recipe: str = "",
+    labels: bool = False,
+    num: int = 32,
+    draws: int = 100,
+    seed: int = 0,
+) -> Any:
+    """What a pair believes of some datapoints, as ArviZ takes it: its InferenceData, or from ArviZ 1 on a DataTree.
+
+        data = to_inference_data(model, guide, test, elbo=elbo, recipe="vae")
+        az.plot_forest(data, var_names=["z"], coords={"data": [0]})
+        data.to_netcdf("vae.nc")
+
+    Groups, each of one chain:
+
+    - posterior: draws of q(latents | x), and what the model computes from them by `=`.
+    - posterior_predictive: of every observed site a new draw given those latents, labels before what looks at them.
+    - log_likelihood: log p(x | latents) of the data at those draws, in nats per datapoint.
+    - prior, prior_predictive: draws of the whole story.
+    - observed_data: the data.
+
+    Dimensions are chain, draw and data; SITE_dim for a site's units, SITE_class for a type's classes, class for the
+    labels'; channel, height, width for images; counts of words have the words. Datapoints carry their labels, where
+    there are any, as the coordinate "label". The pair and the random state are left as they were.
+
+    Args:
+        model, guide: the pair.
+        data: the first `num` datapoints of a set, each standing for itself; or a batch, with its index, which a guide
+            with a row per datapoint needs.
+        elbo: the objective that trained the pair, for the record.
+        recipe: its name, for the record.
+        labels: whether the pair is handed the labels of a set.
+        num: how many datapoints of a set.
+        draws: how many of each latent; images make [draws, num, C, H, W] numbers, three times over.
+        seed: of the draws.
+
+    Raises:
+        ModuleNotFoundError: ArviZ is not installed; says how to install it.
+        ValueError: num or draws is not positive, or larger than the set; or the pair does not fit the data.
+    """
+    arviz = optional("arviz", "to_inference_data")
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, got {draws}")
+    device = next(model.parameters()).device
+    if isinstance(data, Dataset):
+        if not 1 <= num <= len(data):
+            raise ValueError(f"num must be from 1 to {len(data):,}, the size of data {data.name!r}, got {num}")
+        batch = data.batch(torch.arange(num), labels=labels, device=device)
+        args, kwargs = arguments(batch)
+        kwargs = {}  # without its index a batch stands for itself, so that the set may have another size
+        y, classes = None if data.y is None else data.y[:num], data.classes
+    else:
+        batch = data
+        args, kwargs = arguments(batch)
+        y, classes = None if data.y is None else data.y.cpu().numpy(), ()
+    traces: dict[str, list[Trace]] = {"posterior": [], "posterior_predictive": [], "prior": []}
+    with set_aside(model, guide, seed=seed, device=device):
+        for _ in range(draws):
+            guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+            told = poutine.replay(model, trace=guide_trace)
+            traces["posterior"].append(poutine.trace(told).get_trace(*args, **kwargs))
+            new = poutine.trace(poutine.uncondition(told)).get_trace(*args, **kwargs)
+            traces["posterior_predictive"].append(new)
+            traces["prior"].append(poutine.trace(poutine.uncondition(model)).get_trace(*args, **kwargs))
+        first = dict(sampled(traces["posterior"][0]))
+        seen = [name for name, site in first.items() if site["is_observed"] and not _deterministic(site)]
+        unseen = [name for name in first if name not in seen]
+        if missing := [n for n in unseen if n not in guide_trace and not _deterministic(first[n])]:
+            raise ValueError(f"the guide has no site {missing}, so there is no posterior of it: give it a head")
+        names = _Names(len(classes) or _classes(first))
+        groups = {
+            "posterior": _values(traces["posterior"], unseen, names),
+            "posterior_predictive": _values(traces["posterior_predictive"], seen, names),
+            "log_likelihood": _log_likelihoods(traces["posterior"], seen, names),
+            "prior": _values(traces["prior"], unseen, names),
+            "prior_predictive": _values(traces["prior"], seen, names),
+            "observed_data": {name: (names.of(first[name]), _numpy(first[name]["value"])) for name in seen},
+        }
+    coords: dict[str, Any] = {"data": batch.index.cpu().numpy()}
+    if names.classes and classes:
+        coords["class"] = np.array(classes, dtype=object)
+    if isinstance(data, Dataset) and data.vocabulary:
+        coords["x_dim"] = np.array(data.vocabulary, dtype=object)
+    if y is not None:
+        coords["label"] = ("data", np.array([classes[k] for k in y], dtype=object) if classes else y)
+    about = _about(model, guide, elbo, recipe, seed, arviz)
+    return _joined(arviz, {name: _dataset(group, coords, about) for name, group in groups.items()}, about)
+
+
+class _Names:
+    """What the dimensions of a site are called; `classes` is how many labels there are, 0 for none."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def of(self, site: Site) -> tuple[str, ...]:
+        """Those of its plates, and of its event."""
+        frames = sorted(site["cond_indep_stack"], key=lambda frame: frame.dim)
+        return (*(frame.name for frame in frames), *self._event(site))
+
+    def _event(self, site: Site) -> tuple[str, ...]:
+        name, shape = site["name"], site["fn"].event_shape
+        if len(shape) == 3:
+            return IMAGE
+        if len(shape) != 1:
+            return tuple(f"{name}_dim_{i}" for i in range(len(shape)))
+        if site["fn"].support in (constraints.simplex, constraints.one_hot):
+            return ("class" if name in ("y", "pi") and shape[0] == self.classes else f"{name}_class",)
+        return (f"{name}_dim",)
+
+
+def _classes(sites: Mapping[str, Site]) -> int:
+    """How many labels a story tells of."""
+    return int(sites["y"]["fn"].event_shape[0]) if "y" in sites and sites["y"]["fn"].event_shape else 0
+
+
+def _deterministic(site: Site) -> bool:
+    return bool(site["infer"].get("_deterministic"))
+
+
+def _values(traces: Sequence[Trace], sites: Iterable[str], names: _Names) -> Group:
+    return {
+        site: _stacked([t.nodes[site] for t in traces], [t.nodes[site]["value"] for t in traces], names)
+        for site in sites
+    }
+
+
+def _stacked(nodes: Sequence[Site], values: Sequence[Tensor], names: _Names) -> tuple[tuple[str, ...], np.ndarray]:
+    """One chain of the values of a site."""
+    return ("chain", "draw", *names.of(nodes[0])), np.stack([_numpy(value) for value in values])[None]
+
+
+def _log_likelihoods(traces: Sequence[Trace], sites: Iterable[str], names: _Names) -> Group:
+    group: Group = {}
+    for site in sites:
+        nodes = [trace.nodes[site] for trace in traces]
+        plates = tuple(frame.name for frame in sorted(nodes[0]["cond_indep_stack"], key=lambda frame: frame.dim))
+        values = np.stack([_numpy(node["fn"].log_prob(node["value"])) for node in nodes])[None]
+        group[site] = ("chain", "draw", *plates), values
+    return group
+
+
+def _numpy(value: Tensor) -> np.ndarray:
+    array: np.ndarray = value.detach().cpu().numpy()
+    return array
+
+
+def _dataset(group: Group, coords: Mapping[str, Any], about: Mapping[str, Any]) -> Any:
+    """The group with the coordinates that its dimensions have; units, pixels and draws are counted from 0."""
+    sizes = {dim: size for dims, values in group.values() for dim, size in zip(dims, values.shape, strict=True)}
+    counted = {dim: np.arange(size) for dim, size in sizes.items() if dim not in coords}
+    known = {n: c for n, c in coords.items() if (c[0] if isinstance(c, tuple) else n) in sizes}
+    return optional("xarray", "to_inference_data").Dataset(group, coords={**counted, **known}, attrs=about)
+
+
+def _joined(arviz: Any, groups: Mapping[str, Any], about: Mapping[str, Any]) -> Any:
+    """The groups as the installed ArviZ has them."""
+    groups = {name: group for name, group in groups.items() if group.data_vars}
+    if int(arviz.__version__.partition(".")[0]) < 1:
+        return arviz.InferenceData(**groups, attrs=dict(about))
+    tree = optional("xarray", "to_inference_data").DataTree.from_dict(
+        {f"/{name}": group for name, group in groups.items()}
+    )
+    tree.attrs.update(about)
+    return tree
+
+
+def _about(
+    model: nn.Module, guide: nn.Module, elbo: TermwiseELBO | None, recipe: str, seed: int, arviz: Any
+) -> dict[str, Any]:
+    """What made the draws, in strings and numbers, which netCDF holds."""
+    state = {} if elbo is None else elbo.state_dict()
+    numbers = [f"{name} = {value.item():g}" for name, value in state.items() if value.dim() == 0]
+    return {
+        "recipe": recipe,
+        "model": type(model).__name__,
+        "guide": type(guide).__name__,
+        "objective": "" if elbo is None else f"{type(elbo).__name__}({', '.join(numbers)})",
+        "seed": seed,
+        "inference_library": "pyro",
+        "inference_library_version": pyro.__version__,
+        "torch_version": str(torch.__version__),  # of a class of its own, which netCDF does not know
+        "arviz_version": arviz.__version__,
+        "python_version": platform.python_version(),
+        "zoo_version": version("disentangled-zoo"),
+    }

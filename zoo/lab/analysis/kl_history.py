@@ -1,0 +1,192 @@
+"""KL of every unit over training: which factor a model finds first, and whether it keeps to its capacities.
+
+Joint-VAE (Dupont 2018, https://arxiv.org/abs/1804.00104): Figure 7, and of Figure 10 the reason, which section 4.3 puts
+into words: with gamma too low the model breaks the capacity at first, and encodes several factors entangled.
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from zoo.lab.analysis.interventions import Sites
+from zoo.lab.plots.run import COLOURS, FAINT, INK, figure, plain
+from zoo.papers.recipes import Experiment
+
+THRESHOLD = 0.1  # nats
+WINDOW = 5  # rows of units.csv, 500 steps
+
+
+@dataclass(frozen=True)
+class History:
+    """KL over training, on each step's batch.
+
+    Attributes:
+        steps: [R].
+        kl: nats by unit, [R]: "z[0]", "z[1]", ...; "c" for a site that is one unit.
+    """
+
+    steps: np.ndarray
+    kl: Mapping[str, np.ndarray]
+
+    @classmethod
+    def read(cls, folder: Path) -> "History":
+        """The run's, from its units.csv.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is damaged, or the run was too short to have a row.
+        """
+        path = folder / "units.csv"
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is not there, so nobody knows the KL of each unit over training")
+        with path.open(newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+        try:
+            table = np.array(rows, float).reshape(len(rows), len(header))
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        if not rows or header[0] != "step" or len(header) < 2:
+            raise ValueError(f"{path} has no row: the run was too short to tell what it found when")
+        return cls(table[:, 0].astype(int), dict(zip(header[1:], table[:, 1:].T, strict=True)))
+
+    def of(self, group: str) -> np.ndarray:
+        """The KL of a site, or of a sum of sites as in "c1+c2", [R]."""
+        sites = group.split("+")
+        return np.sum([kl for unit, kl in self.kl.items() if unit.split("[")[0] in sites], axis=0)
+
+
+class Discovery(NamedTuple):
+    """A unit that came to hold information.
+
+    Attributes:
+        unit: its name.
+        step: the first at which it held more than the threshold.
+        final: nats at the end, smoothed.
+    """
+
+    unit: str
+    step: int
+    final: float
+
+
+def order(history: History, *, threshold: float = THRESHOLD, window: int = WINDOW) -> list[Discovery]:
+    """The units in the order in which they were found: those with more than `threshold` nats, a window's mean.
+
+    A unit counts as found at the last step of the first such window, so that nothing is read from the future; one that
+    loses its information later stays in the list, and its `final` tells. Two found at one step are in order of KL then.
+
+    Args:
+        history: of a run.
+        threshold: nats.
+        window: rows over which to average, since a row is one batch; all of them where there are fewer.
+    """
+    found = []
+    for unit, kl in history.kl.items():
+        means = smooth(kl, window)
+        steps = history.steps[len(history.steps) - len(means) :]
+        above = np.flatnonzero(means > threshold)
+        if len(above):
+            found.append((steps[above[0]], -means[above[0]], Discovery(unit, int(steps[above[0]]), float(means[-1]))))
+    return [discovery for *_, discovery in sorted(found)]
+
+
+def smooth(values: np.ndarray, window: int) -> np.ndarray:
+    """Means of so many rows in a row, [R - window + 1]; of all rows where there are fewer."""
+    window = min(window, len(values))
+    return np.convolve(values, np.full(window, 1 / window), mode="valid")
+
+
+def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarray]:
+    """The capacity that each step [R] was held at, nats, by site or sum of sites; empty if the objective has none.
+
+    One C for the whole KL goes by the sum of all sites. A categorical holds log K at most, and a capacity beyond counts
+    as that, as the objective has it. The objective is left as it was.
+    """
+    elbo, schedule = experiment.elbo, experiment.schedule
+    if not hasattr(elbo, "capacity"):
+        return {}
+    whole = "+".join([*Sites.of(experiment.model).units, *Sites.of(experiment.model).classes])
+    classes = Sites.of(experiment.model).classes
+    state, found = dict(elbo.state_dict()), []
+    try:
+        for step in steps.tolist():
+            if schedule:
+                schedule(step - 1, elbo)  # it is called after a step, for the next one
+            now = elbo.capacity
+            found.append({k: float(v) for k, v in now.items()} if isinstance(now, Mapping) else {whole: float(now)})
+    finally:
+        elbo.load_state_dict(state)
+    ceilings = {key: sum(math.log(classes.get(s, math.inf)) for s in key.split("+")) for key in found[0]}
+    return {key: np.array([min(row[key], ceiling) for row in found]) for key, ceiling in ceilings.items()}
+
+
+def overshoot(kl: np.ndarray, capacity: np.ndarray, *, window: int = WINDOW) -> float:
+    """By how many nats KL [R] exceeded its capacity [R] at worst, a window's mean; negative if it never did."""
+    return float(smooth(kl - capacity, window).max())
+
+
+class Run(NamedTuple):
+    """What is drawn of a run: its title, its history, and its capacities, if it had any."""
+
+    title: str
+    history: History
+    capacity: Mapping[str, np.ndarray]
+
+
+def figure7(runs: Sequence[Run], path: Path, *, threshold: float = THRESHOLD, window: int = WINDOW) -> None:
+    """KL of every unit over training, above; the sites' sums beside their capacities, below. A column for each run.
+
+    Units that are found have a colour and their name, the others are grey.
+    """
+    canvas = figure(5.6 * len(runs), 5.6)
+    grid = canvas.subplots(2, len(runs), sharey="row", sharex="col", squeeze=False, height_ratios=[3, 2])
+    for run, (units, sums) in zip(runs, grid.T, strict=True):
+        _draw_units(plain(units), run, threshold, window)
+        _draw_sums(plain(sums), run, window)
+        units.set_title(run.title, fontsize=9, loc="left")
+        sums.set_xlabel("step", fontsize=8)
+    grid[0, 0].set_ylabel("KL of a unit, nats", fontsize=8)
+    grid[1, 0].set_ylabel("KL of a site, nats", fontsize=8)
+    canvas.savefig(path, bbox_inches="tight")
+
+
+def _draw_units(axes: Axes, run: Run, threshold: float, window: int) -> None:
+    found = [discovery.unit for discovery in order(run.history, threshold=threshold, window=window)]
+    curves = {unit: smooth(kl, window) for unit, kl in run.history.kl.items()}
+    steps = smooth(run.history.steps, window)  # the middle of each window
+    for unit in curves.keys() - set(found):
+        axes.plot(steps, curves[unit], color=FAINT, linewidth=0.8)
+    for place, unit in enumerate(found):
+        line = "-" if place < len(COLOURS) else "--"
+        axes.plot(steps, curves[unit], line, color=COLOURS[place % len(COLOURS)], linewidth=1.4)
+    top = max(curve.max() for curve in curves.values())
+    ends = _apart([curves[unit][-1] for unit in found], 0.045 * top)
+    for place, (unit, end) in enumerate(zip(found, ends, strict=True)):
+        label = f"  {place + 1}. {unit}"
+        axes.text(steps[-1], end, label, color=COLOURS[place % len(COLOURS)], fontsize=7, va="center")
+
+
+def _draw_sums(axes: Axes, run: Run, window: int) -> None:
+    groups = list(run.capacity) or list(dict.fromkeys(unit.split("[")[0] for unit in run.history.kl))
+    for place, group in enumerate(groups):
+        colour = INK if place == 0 else COLOURS[place]
+        kl = smooth(run.history.of(group), window)
+        axes.plot(smooth(run.history.steps, window), kl, color=colour, linewidth=1.4, label=f"KL of {group}")
+        if run.capacity:
+            axes.plot(run.history.steps, run.capacity[group], ":", color=colour, label=f"its capacity, C of {group}")
+    axes.legend(fontsize=7, frameon=False)
+
+
+def _apart(heights: Sequence[float], least: float) -> list[float]:
+    """Heights for labels near the given ones, none nearer to another than `least`."""
+    placed = list(heights)
+    last = -math.inf
+    for n in np.argsort(heights):
+        placed[n] = last = max(heights[n], last + least)
+    return placed

@@ -1,7 +1,0 @@
-"""Pictures of what a pair has learnt; `inline` shows any of the lab's in a notebook."""
-
-from zoo.lab.pictures.anatomy import anatomy_bars
-from zoo.lab.pictures.inline import Picture, inline
-from zoo.lab.pictures.latents import aggregate, latent_scatter
-
-__all__ = ["Picture", "aggregate", "anatomy_bars", "inline", "latent_scatter"]

@@ -1,0 +1,112 @@
+"""An interactive traversal in a notebook: a slider for each unit, a list for each type, and what is decoded."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo.lab.analysis.interventions import (
+    Settings,
+    Sites,
+    Unit,
+    changed,
+    decoded,
+    from_prior,
+    inferred,
+    observed,
+    ranked,
+)
+from zoo.lab.data import Dataset
+from zoo.lab.optional import optional
+from zoo.lab.plots.run import device
+
+REACH = 3.0
+SIDE = 256
+
+
+def sliders(
+    model: nn.Module,
+    guide: nn.Module | None = None,
+    data: Dataset | None = None,
+    *,
+    kl: Mapping[str, Tensor] | None = None,
+    datapoint: int = 0,
+    most: int = 10,
+    seed: int = 0,
+) -> Any:
+    """A widget: the mean of p(x | latents) under sliders for the units and lists for the types.
+
+        sliders(model, guide, test, kl=evaluate(model, guide, test).kl)
+
+    It starts from a datapoint's posterior means and most probable types, or without a guide from a draw of the prior.
+
+    Args:
+        model: a story of images.
+        guide, data: from whose code to start.
+        kl: nats by site, [units], as `evaluate` gives them: the most informative units come first.
+        datapoint: which of the data.
+        most: how many units have a slider.
+        seed: of the draw from the prior.
+
+    Returns:
+        An `ipywidgets.HBox`; its attribute `controls` has a widget by unit, as "z[3]", and by type, as "c".
+
+    Raises:
+        ModuleNotFoundError: ipywidgets is not installed; says how to install it.
+        ValueError: a guide comes without data or the other way round, there is no such datapoint, or the story has
+            nothing to move.
+    """
+    widgets = optional("ipywidgets", "sliders")
+    if (guide is None) != (data is None):
+        raise ValueError("give guide and data both, to start from a datapoint, or neither, to start from the prior")
+    sites = Sites.of(model)
+    units = ranked(sites, kl or {})[:most]
+    if not units and not sites.classes:
+        raise ValueError("the story has neither a vector of real numbers nor a type, so there is nothing to move")
+    if guide is None or data is None:
+        start = from_prior(model, 1, seed=seed)
+    elif 0 <= datapoint < len(data):
+        start = inferred(model, guide, *observed(guide, data, [datapoint], device(model)))
+    else:
+        raise ValueError(f"data {data.name!r} has the datapoints 0 to {len(data) - 1:,}, got {datapoint}")
+    controls = _controls(widgets, sites, units, start)
+    image = widgets.Image(format="png")
+
+    def show(*_: Any) -> None:
+        changes = [(unit.site, unit.index, float(controls[str(unit)].value)) for unit in units]
+        changes += [(site, int(controls[site].value), 1.0) for site in sites.classes]
+        image.value = picture(model, changed(sites, start, changes))
+
+    for control in controls.values():
+        control.observe(show, names="value")
+    show()
+    box = widgets.HBox([image, widgets.VBox(list(controls.values()))])
+    box.controls = controls
+    return box
+
+
+def picture(model: nn.Module, settings: Settings) -> bytes:
+    """The mean of p(x | settings), one image, as a PNG of about `SIDE` pixels."""
+    pixels = (decoded(model, settings)[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
+    image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+    times = max(1, SIDE // max(image.size))
+    file = BytesIO()
+    image.resize((times * image.width, times * image.height), Image.Resampling.NEAREST).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _controls(widgets: Any, sites: Sites, units: list[Unit], start: Settings) -> dict[str, Any]:
+    """A slider for each unit, as wide as its value needs, and a list for each type."""
+    controls = {}
+    for unit in units:
+        value = start[unit.site][0, unit.index].item()
+        reach = max(REACH, abs(value))
+        controls[str(unit)] = widgets.FloatSlider(
+            value=value, min=-reach, max=reach, step=0.05, description=unit.label, continuous_update=True
+        )
+    for site, classes in sites.classes.items():
+        chosen = int(start[site][0].argmax())
+        controls[site] = widgets.Dropdown(options=list(range(classes)), value=chosen, description=site)
+    return controls

@@ -1,0 +1,406 @@
+"""A run: an experiment trained into a folder that says what was done and what came out."""
+
+import csv
+import hashlib
+import inspect
+import json
+import os
+import platform
+import re
+import signal
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyro
+import safetensors.torch
+import torch
+from tqdm import tqdm
+
+from zoo.lab.analysis.evaluate import Evaluation, evaluate
+from zoo.lab.data import Dataset, Split
+from zoo.lab.plots import run as plots
+from zoo.lab.runs import checkpoint
+from zoo.lab.runs.interrupt import Stop
+from zoo.lab.runs.training_log import Curve, cut
+from zoo.lab.story import story
+from zoo.lab.training.fit import fit, prepare
+from zoo.papers.recipes import Experiment
+
+CHECKPOINT = "checkpoint.safetensors"
+
+FILES = {
+    "reconstructions.png": "test data over the mean of p(x given the posterior mean)",
+    "samples.png": "means of p(x given z) for z from the prior",
+    "traversals.png": "one unit of z at a time from -3 to 3, most informative first",
+    "kl.png, kl.csv": "KL of every latent unit on the test set",
+    "terms.csv": "every term of the objective at every step",
+    "units.csv": "KL of every latent unit at every hundredth step, on its batch",
+    "settings.json, weights.safetensors": "what was run, and what came of it",
+    "checkpoint.safetensors": "the whole state at the last step, from which a killed run goes on",
+}
+"""What a run leaves, where there is such a file."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a run depends on beside the code; settings.json."""
+
+    recipe: str
+    knobs: dict[str, Any]
+    data: str
+    data_options: dict[str, Any]
+    steps: int
+    batch_size: int
+    lr: float
+    seed: int
+    device: str
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often a checkpoint is due: every so many steps, or seconds.
+
+    Raises:
+        ValueError: from `parse`, for anything but a positive number, with an s for seconds.
+    """
+
+    amount: float
+    in_seconds: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "Every":
+        """Reads "500", which is steps, or "60s"."""
+        match = re.fullmatch(r"([1-9]\d*)(s?)", text)
+        if match is None:
+            raise ValueError(f"--checkpoint-every {text!r}: give a number of steps, as 500, or of seconds, as 60s")
+        return cls(float(match[1]), bool(match[2]))
+
+    def since(self, steps: int, seconds: float) -> bool:
+        """Whether one is due, so long after the last."""
+        return (seconds if self.in_seconds else steps) >= self.amount
+
+
+MINUTE = Every(60, in_seconds=True)
+
+
+class Stopped(Exception):
+    """A run that was asked to stop, and did so after a whole step, with everything saved.
+
+    Attributes:
+        signal: which signal asked.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number
+
+
+def new_folder(path: Path) -> Path:
+    """Makes the folder of a run, before anything is trained for it.
+
+    Raises:
+        FileExistsError: it is in use.
+        OSError: it cannot be made or written; says why.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise FileExistsError
+        (path / "settings.json").touch(exist_ok=False)  # the claim: of two runs that start at once, one fails here
+    except FileExistsError:
+        raise FileExistsError(f"the folder {path} is in use: name another one with --out, or remove it") from None
+    except OSError as error:
+        raise OSError(f"the folder {path} cannot be written ({error.strerror}): name another one with --out") from error
+    return path
+
+
+def free_folder(parent: Path, stem: str) -> Path:
+    """Makes the first of parent/stem, parent/stem-2, ... that is not in use.
+
+    Raises:
+        OSError: it cannot be made or written; says why.
+    """
+    number = 1
+    while True:
+        try:
+            return new_folder(parent / (stem if number == 1 else f"{stem}-{number}"))
+        except FileExistsError:
+            number += 1
+
+
+def read(folder: Path) -> tuple[Settings, str]:
+    """The settings of the run in `folder`, and the command that began it.
+
+    Raises:
+        FileNotFoundError: there is no run.
+        ValueError: the run was killed before it wrote its settings, or they are damaged.
+    """
+    path = folder / "settings.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no run: there is no settings.json in it")
+    if not path.read_bytes():
+        raise ValueError(f"the run in {folder} was stopped before it began: remove the folder and begin anew")
+    try:
+        written = json.loads(path.read_text())
+        return Settings(**{f.name: written[f.name] for f in fields(Settings) if f.name in written}), written["command"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def finished(folder: Path) -> bool:
+    """Whether the run in `folder` came to its end; its summary is the last thing it writes."""
+    return (folder / "summary.md").is_file()
+
+
+def how_to_resume(folder: Path) -> str:
+    """The command."""
+    return f"python -m zoo train --resume {folder}"
+
+
+def train(
+    experiment: Experiment,
+    data: Split,
+    settings: Settings,
+    folder: Path,
+    *,
+    command: str,
+    progress: bool = True,
+    every: Every = MINUTE,
+    resume: bool = False,
+) -> Evaluation:
+    """Trains the experiment, and leaves in `folder` what a reader wants to know of it.
+
+    settings.json, terms.csv (a row per step), units.csv (KL by unit, every hundredth), checkpoint.safetensors,
+    weights.safetensors, reconstructions.png, traversals.png, samples.png, kl.png, kl.csv, summary.md.
+
+    A run that was killed goes on from its last checkpoint, or its beginning where there is none, and comes to the same
+    figures, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops.
+
+    Args:
+        experiment, data: what to train, on what.
+        settings: how they were made, for the record.
+        folder: an empty folder of this run's own, from `new_folder`; with `resume`, that of the run.
+        command: how a reader repeats the run.
+        progress: whether to show a bar.
+        every: how often to write a checkpoint; one is written at the end in any case.
+        resume: whether to go on with the run in `folder`.
+
+    Raises:
+        FloatingPointError: the loss is not finite; terms.csv holds the steps up to there.
+        ValueError: the run to resume has other data, shapes or settings (says which), or its checkpoint is damaged.
+        OSError: something could not be written; the last good checkpoint is kept.
+        Stopped: on Ctrl-C and SIGTERM.
+    """
+    if not resume:
+        record = {**asdict(settings), "command": command, "versions": _versions()}
+        checkpoint.write(folder / "settings.json", (json.dumps(record, indent=2) + "\n").encode())
+    try:
+        seconds = _train(experiment, data, settings, folder, progress, every, resume)
+    except OSError as error:
+        there = (folder / CHECKPOINT).is_file()
+        rest = f"when that is mended, go on from the last checkpoint with {how_to_resume(folder)}" if there else ""
+        raise OSError("; ".join(filter(None, [f"the run was cut short: {error}", rest]))) from error
+    _save_weights(experiment, folder / "weights.safetensors")
+    model, guide = experiment.model.eval(), experiment.guide.eval()
+    evaluation = evaluate(model, guide, data.test, labels=experiment.labels, kl=experiment.elbo.kl)
+    shows: Mapping[str, str] = {}
+    if experiment.pictures:
+        shows = experiment.pictures(model, guide, data.test, evaluation, folder) or {}
+    else:
+        plots.reconstructions(model, guide, data.test, folder / "reconstructions.png")
+        plots.traversals(model, guide, data.test, evaluation, folder / "traversals.png")
+        plots.samples(model, folder / "samples.png")
+    plots.kl_bars(evaluation, folder / "kl.png")
+    _write_kl(evaluation, folder / "kl.csv")
+    first = data.test.batch(torch.arange(1), labels=experiment.labels, device=settings.device)
+    shown = str(story(model, guide, batch=first))
+    files = {name: what for name, what in {**shows, **FILES}.items() if (folder / name.split(",")[0]).is_file()}
+    summary = _summary(experiment, data, settings, evaluation, shown, files, seconds, command)
+    checkpoint.write(folder / "summary.md", summary.encode())
+    return evaluation
+
+
+def _train(
+    experiment: Experiment, data: Split, settings: Settings, folder: Path, progress: bool, every: Every, resume: bool
+) -> float:
+    """The steps that are left; gives the seconds of all of them."""
+    model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
+    about = {"settings": asdict(settings), "data": _fingerprint(data.train), "versions": _versions()}
+    draw = partial(experiment.batches, data.train, settings.batch_size, seed=settings.seed, labels=experiment.labels)
+    first = next(iter(draw(steps=1)))
+    optimizer = experiment.optimizer(prepare(model, guide, elbo, first, settings.device), lr=settings.lr)
+    start, before = 0, 0.0
+    if resume and (folder / CHECKPOINT).is_file():
+        state = checkpoint.load(folder / CHECKPOINT)
+        _check_same(state["about"], about)
+        start, before = checkpoint.restore(state, model, guide, elbo, optimizer), state["seconds"]
+        cut(folder, start)
+    if start == settings.steps:
+        return before
+    batches = draw(start=start, steps=settings.steps)
+    began = time.perf_counter()
+    saved, saved_at = start, began
+    with (
+        Stop() as stop,
+        (folder / "terms.csv").open("a" if start else "w", newline="") as terms,
+        (folder / "units.csv").open("a" if start else "w", newline="") as units,
+        tqdm(total=settings.steps, initial=start, disable=not progress, unit=" steps", dynamic_ncols=True) as bar,
+    ):
+        curve = Curve(terms, units, bar, header=start == 0)
+        steps = fit(
+            model,
+            guide,
+            elbo,
+            batches,
+            optimizer=optimizer,
+            device=settings.device,
+            compile=settings.compile,
+            start=start,
+        )
+        try:
+            for step, report in steps:
+                curve.add(step, report)
+                if experiment.schedule:
+                    experiment.schedule(step, elbo)
+                now = time.perf_counter()
+                if step == settings.steps or stop.signal or every.since(step - saved, now - saved_at):
+                    curve.flush()
+                    for file in (terms, units):
+                        os.fsync(file.fileno())  # the curves are never behind the checkpoint
+                    state = checkpoint.capture(model, guide, elbo, optimizer, step=step)
+                    checkpoint.save(folder / CHECKPOINT, {**state, "seconds": before + now - began}, about=about)
+                    saved, saved_at = step, time.perf_counter()
+                if stop.signal and step < settings.steps:
+                    name = signal.Signals(stop.signal).name
+                    raise Stopped(
+                        f"stopped by {name} after step {step:,} of {settings.steps:,}, and saved; "
+                        f"go on with {how_to_resume(folder)}",
+                        stop.signal,
+                    )
+        except FloatingPointError:
+            curve.flush()
+            raise
+    return before + time.perf_counter() - began
+
+
+def _versions() -> dict[str, Any]:
+    """What digits depend on beside the settings; the order of a sum depends on the threads."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "pyro": pyro.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _fingerprint(data: Dataset) -> dict[str, Any]:
+    """What tells a data set from another: its size, and up to 256 of its datapoints."""
+    batch = data.batch(torch.linspace(0, len(data) - 1, min(len(data), 256)).long(), labels=True)
+    digest = hashlib.sha256(batch.x.numpy().tobytes())
+    if batch.y is not None:
+        digest.update(batch.y.numpy().tobytes())
+    return {"name": data.name, "datapoints": len(data), "shape": list(data.shape), "digest": digest.hexdigest()[:16]}
+
+
+def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuses to go on with other data or settings; other versions may give other digits, which is said."""
+    for what in ("settings", "data", "versions"):
+        differ = [
+            f"{key} is {then[what].get(key)!r} in the checkpoint, {now[what].get(key)!r} here"
+            for key in then[what] | now[what]
+            if then[what].get(key) != now[what].get(key)
+        ]
+        if differ and what == "versions":
+            warnings.warn(f"the digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
+        elif differ:
+            raise ValueError(f"the run cannot go on with other {what}: {'; '.join(differ)}")
+
+
+def _save_weights(experiment: Experiment, path: Path) -> None:
+    """Both modules' state in one file, under model. and guide.; safetensors can hold no code."""
+    modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide})
+    safetensors.torch.save_model(modules, str(path))
+
+
+def load_weights(experiment: Experiment, folder: Path) -> None:
+    """Puts the weights of the run in `folder` into the experiment's pair.
+
+    Raises:
+        FileNotFoundError: the run has not come to its end.
+        ValueError: the file is damaged, or from another pair.
+    """
+    path = folder / "weights.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: the run has not come to its end")
+    modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide})
+    try:
+        safetensors.torch.load_model(modules, str(path))
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path} is damaged, or its weights are of another pair: {error}") from error
+
+
+def _write_kl(evaluation: Evaluation, path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["site", "unit", "kl_nats"])
+        for site, kl in evaluation.kl.items():
+            writer.writerows([site, unit, value] for unit, value in enumerate(kl.tolist()))
+
+
+def _summary(
+    experiment: Experiment,
+    data: Split,
+    settings: Settings,
+    evaluation: Evaluation,
+    shown: str,
+    files: Mapping[str, str],
+    seconds: float,
+    command: str,
+) -> str:
+    objective = type(experiment.elbo)
+    headline = (inspect.getdoc(objective) or objective.__name__).splitlines()[0]
+    figures = {
+        "-ELBO": -evaluation.elbo,
+        **{f"reconstruction, E[log p({site})]": value for site, value in evaluation.reconstruction.items()},
+        **{f"KL of {site}": kl.sum().item() for site, kl in evaluation.kl.items()},
+    }
+    rows = "\n".join(f"| {name} | {value:.2f} |" for name, value in figures.items())
+    active = ", ".join(
+        f"{(kl > 0.1).sum().item()} of {len(kl)} in {site}" for site, kl in evaluation.kl.items() if len(kl) > 1
+    )
+    epochs = settings.steps * settings.batch_size / len(data.train)
+    return f"""# {settings.recipe} on {settings.data}
+
+    {command}
+
+The story, and the guide:
+
+```
+{shown}
+```
+
+Trained for {settings.steps:,} steps of {settings.batch_size} ({epochs:.1f} epochs of {len(data.train):,} datapoints) at
+learning rate {settings.lr:g}, seed {settings.seed}, in {seconds:.0f} s on {settings.device}. Objective: {headline}
+
+On all {evaluation.num_data:,} test datapoints, which training never saw, in nats per datapoint, unweighted:
+
+| | nats |
+| --- | ---: |
+{rows}
+
+Units with more than 0.1 nats: {active or "the guide couples its units, so their KL has one number"}.
+
+Read this as one run of one seed with settings that nobody tuned on this data: another seed gives other figures, and
+says by how much. The figures use one draw of the latents per datapoint; data are scored as in `zoo.likelihoods`, so
+they compare with other figures only where those treat grey pixels, or the order of words, the same way.
+
+| file | what it shows |
+| --- | --- |
+{chr(10).join(f"| {name} | {what} |" for name, what in files.items())}
+"""

@@ -1,0 +1,273 @@
+"""The loop: a generator whose body is the callback. There is no trainer."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.poutine.messenger import Messenger
+from torch import Tensor, nn
+
+from zoo.lab.data import Batch
+from zoo.lab.training.adversary import Adversary, sample
+from zoo.lab.training.compiled import Compiled
+from zoo.termwise import Report, TermwiseELBO
+
+Optimizer = Callable[..., torch.optim.Optimizer]
+
+
+def adam(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimizer:
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980), all parameters in one kernel."""
+    return torch.optim.Adam(parameters, lr=lr, fused=True)
+
+
+def fit(
+    model: nn.Module,
+    guide: nn.Module,
+    elbo: TermwiseELBO,
+    batches: Iterable[Batch],
+    *,
+    lr: float | None = None,
+    optimizer: Optimizer | torch.optim.Optimizer = adam,
+    device: str | torch.device | None = None,
+    compile: bool = False,
+    start: int = 0,
+    adversary: Adversary | None = None,
+) -> Iterator[tuple[int, Report]]:
+    """Trains the pair, one step per batch, and yields after each: how many steps were taken, and that pass's figures.
+
+        for step, report in fit(model, guide, elbo, data.batches(64, seed=0, steps=10_000), lr=5e-4):
+            elbo.beta = ramp(step, 0.0, 4.0, over=5_000)     # a schedule: the next step sees it
+
+    The figures stay on the device until somebody reads them. The pair runs once on the first batch before anything is
+    trained, with Pyro's validation on; the steps run without it. Random state, buffers and running statistics are
+    left as they were by that trial.
+
+    Args:
+        model, guide: the pair, moved to the device in place.
+        elbo: the objective.
+        batches: (x, y or None, index); y goes to the pair where there is one. The run ends with them.
+        lr: the learning rate.
+        optimizer: parameters and lr to an optimiser, e.g. `functools.partial(torch.optim.Adam, amsgrad=True)`; or one
+            that is there already, without lr, for a run that goes on (see `zoo.lab.runs.checkpoint`).
+        device: where to; found when not given: a GPU if there is one.
+        compile: whether to trace and compile the step, so that Pyro costs nothing: see `zoo.lab.training.Compiled`.
+        start: how many steps were taken before.
+        adversary: what learns the density ratio that `zoo.elbos.FactorVAE` reads: the pair is trained on the first half
+            of each batch, and the adversary then takes a step of its own on the guide's samples for the second.
+
+    Raises:
+        ValueError, TypeError: from the trial run, where pair, objective and data do not fit; or a batch is too small
+            to halve.
+        FloatingPointError: the loss is not finite; names step, term and site. No step is taken from it on a CPU.
+    """
+    device = find_device(device)
+    batches = iter(batches)
+    first = next(batches, None)
+    if first is None:
+        raise ValueError("there is no batch to train on: batches is empty")
+    parameters = prepare(model, guide, elbo, first, device)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        if lr is None:
+            raise TypeError("fit needs lr=, unless optimizer= is an optimiser that has one")
+        optimizer = optimizer(parameters, lr=lr)
+    program = _Program(elbo(model, guide))
+
+    def eager(*args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Report]:
+        for parameter in parameters:
+            parameter.grad = None
+        loss = program(*args, **kwargs)
+        loss.backward()
+        return loss.detach(), elbo.report()
+
+    one_pass = Compiled(program, elbo, eager) if compile else eager
+    watch = _Watch(device)
+    for step, batch in enumerate(chain([first], batches), start=start + 1):
+        batch = _to(batch, device)
+        if adversary:
+            batch, own = _halves(batch)
+        args, kwargs = arguments(batch)
+        loss, report = one_pass(*args, **kwargs)
+        watch.look(step, loss, report)
+        optimizer.step()
+        if adversary:
+            args, kwargs = arguments(own)
+            with pyro.validation_enabled(False), OwnParameters():
+                adversary.step(sample(guide, *args, **kwargs))
+        yield step, report
+    watch.finish()
+
+
+def prepare(
+    model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch, device: str | torch.device
+) -> list[nn.Parameter]:
+    """Moves the pair to the device, into training mode, and runs it once on the batch; gives its parameters.
+
+    The model runs on its own first: it names the site where something does not fit. An autoguide has no parameters
+    before its first run, so the optimiser comes after. The run leaves no trace beside that.
+
+    Raises:
+        ValueError, TypeError: pair, objective and data do not fit.
+    """
+    model.to(device).train()
+    guide.to(device).train()
+    batch = _to(batch, torch.device(device))
+    args, kwargs = arguments(batch)
+    state = elbo.state_dict()
+    buffers = [(buffer, buffer.clone()) for buffer in chain(model.buffers(), guide.buffers())]
+    with (
+        torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []),
+        poutine.block(),
+        pyro.validation_enabled(),
+        torch.no_grad(),
+        OwnParameters(),
+    ):
+        poutine.trace(model).get_trace(*args, **kwargs).compute_log_prob()
+        with torch.enable_grad():
+            elbo.differentiable_loss(model, guide, *args, **kwargs)
+        for buffer, before in buffers:
+            buffer.copy_(before)
+    elbo.load_state_dict(state)
+    return list(elbo(model, guide).parameters())
+
+
+def ramp(step: int, start: float, end: float, *, over: int) -> float:
+    """The value at `step` of a line from `start` at step 0 to `end` at step `over`, constant from there.
+
+    Raises:
+        ValueError: over is not positive.
+    """
+    if over < 1:
+        raise ValueError(f"ramp: over must be at least 1 step, got {over}")
+    return start + (end - start) * min(step / over, 1.0)
+
+
+def find_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        ValueError: there is no such device here; says which there are.
+    """
+    here = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+    if device is None:
+        return torch.device("cuda" if "cuda" in here else "cpu")
+    try:
+        asked = torch.device(device)
+    except RuntimeError:
+        asked = None
+    if asked is None or asked.type not in here:
+        raise ValueError(f"there is no device {str(device)!r} here; there is {', '.join(here)}")
+    return asked
+
+
+def arguments(batch: Batch) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    """How a batch is handed to model and guide: (x) or (x, y), and its index."""
+    return ((batch.x,) if batch.y is None else (batch.x, batch.y)), {"index": batch.index}
+
+
+def _halves(batch: Batch) -> tuple[Batch, Batch]:
+    """The pair's half and the adversary's."""
+    half = len(batch.x) // 2
+    if half < 2:
+        raise ValueError(
+            f"an adversary needs its own half of each batch, at least 2 datapoints; got {len(batch.x)} in all"
+        )
+    first, second = slice(half), slice(half, None)
+    pair, own = (
+        Batch(batch.x[part], None if batch.y is None else batch.y[part], batch.index[part]) for part in (first, second)
+    )
+    return pair, own
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    y = None if batch.y is None else batch.y.to(device, non_blocking=True)
+    return Batch(batch.x.to(device, non_blocking=True), y, batch.index.to(device, non_blocking=True))
+
+
+class OwnParameters(Messenger):
+    """Keeps the global param store out: every `pyro.param` is answered with the module's own tensor."""
+
+    keeps_parameters = True  # `register` then has nothing to do
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store: Any = None
+
+    def __enter__(self) -> Any:
+        # What a PyroModule stores by itself goes into a store of this pass alone, so that two do not share it.
+        self.store = pyro.get_param_store().scope()
+        self.store.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> Any:
+        super().__exit__(*error)
+        return self.store.__exit__(*error)
+
+    def _pyro_param(self, msg: dict[str, Any]) -> None:
+        value = msg["args"][-1]  # the initial one, if the statement has one
+        if isinstance(value, nn.Parameter):
+            msg.update(value=value, done=True, stop=True)
+
+
+class _Program(nn.Module):
+    """The pair under its objective, batch to loss, without validation and without the param store."""
+
+    def __init__(self, pair: nn.Module) -> None:
+        super().__init__()
+        self.pair = pair
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        with pyro.validation_enabled(False), OwnParameters():
+            loss: Tensor = self.pair(*args, **kwargs)
+        return loss
+
+
+class _Watch:
+    """Looks for a loss that is not finite, without making an accelerator wait.
+
+    On a CPU at once. Elsewhere the loss is copied in the background and looked at when it has long arrived.
+    """
+
+    delay = 100
+
+    def __init__(self, device: torch.device) -> None:
+        self.background = device.type == "cuda"
+        self.pending: deque[tuple[int, Report, Tensor, torch.cuda.Event]] = deque()
+
+    def look(self, step: int, loss: Tensor, report: Report) -> None:
+        if not self.background:
+            _refuse_unless_finite(step, loss, report)
+            return
+        arrived = torch.empty(loss.shape, dtype=loss.dtype, pin_memory=True)
+        arrived.copy_(loss, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        self.pending.append((step, report, arrived, event))
+        if len(self.pending) > self.delay:
+            self._next()
+
+    def finish(self) -> None:
+        while self.pending:
+            self._next()
+
+    def _next(self) -> None:
+        step, report, arrived, event = self.pending.popleft()
+        event.synchronize()
+        _refuse_unless_finite(step, arrived, report)
+
+
+def _refuse_unless_finite(step: int, loss: Tensor, report: Report) -> None:
+    if math.isfinite(loss.item()):
+        return
+    numbers = {name: figure.item() for name, figure in report.figures().items()}
+    bad = {name: number for name, number in numbers.items() if not math.isfinite(number)}
+    terms = [f"{name.removeprefix('term/')} = {number:g}" for name, number in bad.items() if name.startswith("term/")]
+    sites = [name.split("/")[1] for name in bad if name.startswith(("reconstruction/", "kl/"))]
+    raise FloatingPointError(
+        f"step {step}: the loss is not finite: term {', '.join(terms) or 'none by itself'}; "
+        f"site {', '.join(sites) or 'none'}. Lower the learning rate, or look at the data of this batch"
+    )

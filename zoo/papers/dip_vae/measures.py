@@ -1,0 +1,141 @@
+"""What DIP-VAE's tables measure, and the runs they measure it on (Kumar et al. 2018, arXiv:1711.00848v1)."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from zoo.lab.analysis.evaluate import decode, evaluate, posteriors
+from zoo.lab.data import Dataset
+from zoo.lab.runs.finished import Trained
+from zoo.lab.trials.trial import FIGURES, Trial, short_products
+from zoo.metrics import Encoded, attribute_accuracy, higgins_svm, latent_correlations
+from zoo.papers.dip_vae.recipes import LAMBDAS
+
+STEPS, SHORT, SEARCH = 300_000, 10_000, 1_500
+SHORT_LR = 3e-4
+SEARCHED = (2.0, 10.0, 50.0)  # of LAMBDAS, in the short budget
+DIP = "DIP-VAE, the best lambda_od"
+SHOWN = ("metric", "squared_error", "cross_entropy")  # of every run of the search
+ATTRIBUTES = (  # of Table 2
+    "Arched_Eyebrows",
+    "Attractive",
+    "Bangs",
+    "Black_Hair",
+    "Blond_Hair",
+    "Heavy_Makeup",
+    "Male",
+    "Mouth_Slightly_Open",
+    "No_Beard",
+    "Wavy_Hair",
+    "Wearing_Hat",
+    "Wearing_Lipstick",
+)
+
+
+# What is measured.
+
+
+def squared_error(model: nn.Module, guide: nn.Module, data: Dataset, *, seed: int = 0) -> float:
+    """Mean of (x - mean of p(x | z))^2 over pixels and datapoints, z drawn once from q(z | x) for each datapoint."""
+    device = next(model.parameters()).device
+    total = 0.0
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for batch in data.in_order(500, device=device):
+            drawn = {name: q.sample() for name, q in posteriors(guide, batch.x).items()}
+            total += (batch.x - decode(model, drawn)).square().sum().double().item()
+    return total / (len(data) * math.prod(data.shape))
+
+
+def off_diagonal(codes: np.ndarray) -> float:
+    """sum_{i != j} Cov_ij^2 of codes [N, D], over ordered pairs: what lambda_od weighs in equation (6)."""
+    cov = np.cov(codes, rowvar=False, bias=True)
+    return float((cov**2).sum() - (np.diag(cov) ** 2).sum())
+
+
+def mean_correlation(table: np.ndarray) -> float:
+    """Mean absolute entry off the diagonal of correlations [A, A]; 0 where there is one latent."""
+    size = len(table)
+    return float((np.abs(table).sum() - np.trace(np.abs(table))) / max(1, size * (size - 1)))
+
+
+def encoded(trained: Trained) -> Encoded:
+    """Posterior means of the test set, or of 20,000 of a larger one, beside its factors."""
+    return Encoded.of(trained.encode, trained.data.test, num_points=20_000, device=trained.settings.device)
+
+
+def measured(trained: Trained) -> dict[str, float]:
+    """Table 1's two figures and what explains them, on the test set; the error in both senses it can have."""
+    test = trained.data.test
+    codes = encoded(trained)
+    evaluation = evaluate(trained.model, trained.guide, test)
+    return {
+        "metric": 100 * float(higgins_svm(codes, repeats=3)),
+        "squared_error": squared_error(trained.model, trained.guide, test),
+        "cross_entropy": -evaluation.reconstruction["x"] / math.prod(test.shape),
+        "off_diagonal": off_diagonal(codes.codes),
+        "correlation": mean_correlation(latent_correlations(codes, repeats=2).value),
+        "kl": sum(kl.sum().item() for kl in evaluation.kl.values()),
+        **accuracies(codes),
+    }
+
+
+def accuracies(codes: Encoded) -> dict[str, float]:
+    """Table 2's, in %, where the codes are of faces."""
+    if not set(ATTRIBUTES) <= set(codes.names):
+        return {}
+    told = attribute_accuracy(codes)
+    return {name: 100 * float(told.value[told.axes[0].index(name)]) for name in ATTRIBUTES}
+
+
+# What is run.
+
+
+def train(trial: Trial, recipe: str, steps: int, *, within: str = "", **knobs: Any) -> Trained:
+    """A run as the recipe has it; in the short budget at its rate, and with short products."""
+    if trial.budget == "full":
+        return trial.train(recipe, steps=steps, within=within, **knobs)
+    with short_products():
+        return trial.train(recipe, steps=steps, lr=SHORT_LR, within=within, **knobs)
+
+
+def beta_vae(trial: Trial, *, data: str, beta: float) -> dict[str, float]:
+    """beta-VAE at the budget's length; beta = 1 is the VAE."""
+    return measured(train(trial, f"beta-vae/{data}", trial.steps(full=STEPS, short=SHORT), beta=beta))
+
+
+def one_lambda(trial: Trial, *, data: str, lambda_od: float) -> dict[str, float]:
+    """DIP-VAE at the budget's length."""
+    steps = trial.steps(full=STEPS, short=SHORT)
+    return measured(train(trial, f"dip-vae/{data}", steps, lambda_od=lambda_od))
+
+
+def dip_vae(trial: Trial, *, data: str) -> dict[str, float]:
+    """Every lambda_od that the budget has, then the one with the highest metric at the budget's length."""
+    grid, length = (LAMBDAS, STEPS) if trial.budget == "full" else (SEARCHED, SEARCH)
+    search = {
+        weight: measured(train(trial, f"dip-vae/{data}", length, within=folder(weight, length), lambda_od=weight))
+        for weight in grid
+    }
+    best = max(search, key=lambda weight: search[weight]["metric"])
+    steps = trial.steps(full=STEPS, short=SHORT)
+    chosen = train(trial, f"dip-vae/{data}", steps, within=folder(best, steps), lambda_od=best)
+    found = {f"search_{figure}_{weight:g}": search[weight][figure] for weight in grid for figure in SHOWN}
+    return {**measured(chosen), "lambda_od": best, **found}
+
+
+def folder(lambda_od: float, steps: int) -> str:
+    """Of a run with this weight and length, within its trial."""
+    return f"lambda-{lambda_od:g}-{steps}"
+
+
+def opened(variant: str, trial: Trial) -> Trained:
+    """The run behind a variant's figures."""
+    if variant != DIP:
+        return trial.open()
+    best = json.loads((trial.folder / FIGURES).read_text())["figures"]["lambda_od"]
+    return trial.open(folder(best, trial.steps(full=STEPS, short=SHORT)))

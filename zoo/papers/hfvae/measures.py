@@ -1,0 +1,211 @@
+"""What HFVAE's figures and Table 3 measure, and the runs they are of (Esmaeili et al. 2019, arXiv:1804.02086)."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.lab.analysis.elbo_anatomy import decompose
+from zoo.lab.analysis.evaluate import evaluate, posterior_means
+from zoo.lab.analysis.interventions import inferred, sweep, wide
+from zoo.lab.analysis.knn_labels import Judge
+from zoo.lab.data import Dataset
+from zoo.lab.plots.run import device
+from zoo.lab.runs.finished import Trained
+from zoo.lab.trials.trial import Trial, short_products
+from zoo.metrics import (
+    Encoded,
+    clusters,
+    dci,
+    factor_vae,
+    information_about_data_by_latent,
+    information_about_factors,
+    mig_unnormalised,
+)
+
+EPOCHS, SHORT_EPOCHS, SHORT_BATCH = 200, 20, 128
+SHAPES_STEPS, SHAPES_SHORT, SHAPES_WIDTH, SHAPES_BATCH = 37_500, 1_500, 400, 256
+SHAPES_LR = 3e-4  # of HFVAE
+PRUNED = 0.1  # nats of I(x; z_d) below which a unit counts as pruned
+NUM_STARTS = 50  # traversals whose label is judged
+
+BETA, GAMMA = 4.0, 3.0  # Table 3's
+DIGITS_BETA = 10.0  # of Figures 4 and 5, which say none
+EQUAL = (2.0, 3.0, 4.0, 6.0)  # gamma = beta, the values that the caption of Figure 6 names
+BETAS = (1.0, 3.0, 6.0)  # beside gamma = 3; the caption names none
+SENSITIVITY_EPOCHS = 5
+SENSITIVITY_GRID = [(beta, gamma) for beta in (1.0, 4.0, 10.0) for gamma in (1.0, 3.0, 6.0)]
+
+
+# What is run.
+
+
+def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings: Any) -> Trained:
+    """A run of the budget's length: 200 epochs; or so many in smaller batches, with short products.
+
+    Args:
+        trial, recipe: which.
+        epochs: of the short budget.
+        settings: what else `Trial.train` takes.
+    """
+    if trial.budget == "full":
+        return trial.train(recipe, epochs=EPOCHS, **settings)
+    with short_products():
+        return trial.train(recipe, epochs=epochs, batch_size=SHORT_BATCH, **settings)
+
+
+def on_images(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:
+    """A run on MNIST or Fashion-MNIST: what its latents hold of x and of y."""
+    return measured(train(trial, recipe, **knobs))
+
+
+def on_digits(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:
+    """The same on MNIST, and how the digit stands the traversal of the unit that encodes thickness (Figure 5)."""
+    trained = train(trial, recipe, **knobs)
+    found = unit_of(trained, ink)
+    return {**measured(trained), "thickness": abs(found.correlation), "steady": 100 * steady(trained, found.unit)}
+
+
+def on_faces(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:
+    """A run on CelebA, whose length is the recipe's: what its latents hold of x."""
+    trained = trial.train(recipe, steps=trial.steps(full=31_700, short=600), **knobs)
+    return held(trained, encoded(trained))
+
+
+def on_shapes(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:
+    """A run of Table 3: both metrics, on the images held out."""
+    if trial.budget == "full":
+        trained = trial.train(recipe, steps=SHAPES_STEPS, **knobs)
+    else:
+        with short_products():
+            trained = trial.train(recipe, steps=SHAPES_SHORT, batch_size=SHAPES_BATCH, width=SHAPES_WIDTH, **knobs)
+    evaluation = evaluate(trained.model, trained.guide, trained.data.test)
+    codes = encoded(trained)
+    return {
+        "Kim": float(factor_vae(codes, repeats=3)),
+        "Eastwood": float(dci(codes, regressor="forest", repeats=3).disentanglement),
+        "reconstruction": evaluation.reconstruction["x"],
+        "KL of z": evaluation.kl["z"].sum().item(),
+        **({"KL of c": evaluation.kl["c"].sum().item()} if "c" in evaluation.kl else {}),
+    }
+
+
+# What is measured.
+
+
+def measured(trained: Trained) -> dict[str, float]:
+    """What latents hold of x, and what each unit tells about the label, on the whole test set, nats."""
+    codes = encoded(trained)
+    about_y = about_label(codes)
+    figures = held(trained, codes) | {"max I(y; z_d)": max(nats for name, nats in about_y.items() if name != "c")}
+    if "c" not in about_y:
+        return figures
+    found = clusters(codes)
+    return figures | {
+        "I(y; c)": about_y["c"],
+        "MIG": float(mig_unnormalised(codes, repeats=2).value[0]),
+        "accuracy": 100 * float(found.majority),
+        "types in use": int((np.asarray(found.confusion.value).sum(1) > 0.01).sum()),
+    }
+
+
+def held(trained: Trained, codes: Encoded) -> dict[str, float]:
+    """The ELBO's parts, I(x; z, c) and the total correlation with q(z, c) summed over the test set, and how many units
+    are pruned.
+    """
+    model, guide, data = trained.model, trained.guide, trained.data.test
+    evaluation = evaluate(model, guide, data)
+    parts = decompose(model, guide, data, num_data=len(data), num_samples=1000)
+    return {
+        "reconstruction": evaluation.reconstruction["x"],
+        **{f"KL of {site}": kl.sum().item() for site, kl in evaluation.kl.items()},
+        "I(x; z, c)": parts.mutual_information.mean.item(),
+        "TC": (parts.between.mean + parts.within.mean.sum()).item(),
+        "TC between": parts.between.mean.item(),
+        "pruned": sum(nats < PRUNED for name, nats in about_data(codes).items() if name != "c"),
+    }
+
+
+def encoded(trained: Trained) -> Encoded:
+    """q(z, c | x) of up to 10,000 test images, the style given one draw of the type."""
+    return Encoded.of(trained.encode, trained.data.test, device=trained.settings.device)
+
+
+def about_data(codes: Encoded) -> dict[str, float]:
+    """I(x; z_d) of each unit, nats: "z[0]", ..., "c"."""
+    return dict(zip(_names(codes), information_about_data_by_latent(codes, repeats=2).value.tolist(), strict=True))
+
+
+def about_label(codes: Encoded) -> dict[str, float]:
+    """I(y; z_d) of each unit, nats, with y the label."""
+    return dict(zip(_names(codes), information_about_factors(codes, repeats=2).value[0].tolist(), strict=True))
+
+
+def _names(codes: Encoded) -> list[str]:
+    return ["c" if name == "c" else name.replace("_", "[") + "]" for name in codes.units]
+
+
+# What a unit encodes.
+
+
+def ink(x: Tensor) -> Tensor:
+    """Of each image [N, C, H, W] the mean of its pixels, which tells thick strokes from thin ones of the same digit."""
+    return x.flatten(1).mean(1)
+
+
+def width(x: Tensor) -> Tensor:
+    """Of each image [N, C, H, W] the standard deviation of its ink's place across, in pixels."""
+    mass = x.sum((1, 2))
+    across = torch.arange(mass.shape[1]).to(mass)
+    share = mass / mass.sum(1, keepdim=True).clamp(min=1e-6)
+    mean = (share * across).sum(1, keepdim=True)
+    return (share * (across - mean).square()).sum(1).sqrt()
+
+
+class Found(NamedTuple):
+    """The unit of z that goes with a feature of the image: its index, and its correlation within labels."""
+
+    unit: int
+    correlation: float
+
+
+def unit_of(trained: Trained, feature: Any, *, data: Dataset | None = None, num: int = 5_000) -> Found:
+    """The unit of z whose mean is most correlated with a feature of the image, labels apart: the mean over labels of
+    Pearson's correlation within each, on the first `num` images.
+
+    Raises:
+        ValueError: the data has no labels.
+    """
+    data = data or trained.data.test
+    batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=device(trained.model))
+    if batch.y is None:
+        raise ValueError(f"data {data.name!r} has no labels to hold apart")
+    z, value = styles(trained, data)[: len(batch.x)], feature(batch.x).double().cpu()
+    y = batch.y.cpu()
+    rows = []
+    for label in y.unique():
+        among = torch.cat([z[y == label].T, value[y == label].unsqueeze(0)])
+        rows.append(torch.corrcoef(among)[-1, :-1].nan_to_num())
+    correlations = torch.stack(rows).mean(0)
+    best = int(correlations.abs().argmax())
+    return Found(best, correlations[best].item())
+
+
+def styles(trained: Trained, data: Dataset) -> Tensor:
+    """The means of q(z | x) of a whole set, [N, D], given one draw of the type."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        batches = data.in_order(1000, device=device(trained.model))
+        return torch.cat([posterior_means(trained.guide, batch.x)["z"].double().cpu() for batch in batches])
+
+
+def steady(trained: Trained, unit: int, *, num: int = NUM_STARTS) -> float:
+    """Over a sweep of a unit of z from -3 to 3 the share of images that have their row's most frequent label, to the
+    nearest neighbours: 1 where the traversal keeps the digit. A row for each of the first `num` test images.
+    """
+    data = trained.data.test
+    start = inferred(trained.model, trained.guide, data.batch(torch.arange(num), device=device(trained.model)).x)
+    images = sweep(trained.model, start, "z", unit, wide())
+    return Judge.of(trained.data.train).steady(images.cpu()).mean().item()

@@ -1,0 +1,112 @@
+"""HFVAE's Figure 7: what a model makes of combinations of factors that training never saw (section 5.5)."""
+
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.data import Dataset
+from zoo.lab.runs import checkpoint
+from zoo.lab.runs.finished import Trained
+from zoo.lab.trials.trial import Trial
+from zoo.papers.hfvae.measures import DIGITS_BETA, GAMMA, ink, styles, train, unit_of, width
+
+WHOLE, REST = "whole", "rest"  # the folders of the two runs of a trial
+SHARE = 1 / 3  # of a digit that is pruned
+
+
+class Combination(NamedTuple):
+    """A digit with a feature at one end of its range: the name, the label, the feature, and 1 or -1 for which end."""
+
+    name: str
+    label: int
+    feature: Callable[[Tensor], Tensor]
+    end: int
+
+
+COMBINATIONS = (Combination("thick 7s", 7, ink, 1), Combination("narrow 0s", 0, width, -1))
+
+
+def on_unseen(trial: Trial) -> Mapping[str, float]:
+    """Trains on all digits; prunes what the trained model's own units say is such a combination; trains anew on the
+    rest; and compares the two on what was pruned.
+    """
+    knobs: dict[str, Any] = {"beta": DIGITS_BETA, "gamma": GAMMA}
+    whole = train(trial, "hfvae/mnist", within=WHOLE, **knobs)
+    rows = chosen(whole)
+    path = write_pruned(whole, rows, trial.folder)
+    options = {"x_max": whole.data.train.x_max}
+    again = train(trial, "hfvae/mnist", within=REST, data=str(path), data_options=options, **knobs)
+    return compared(whole, again, rows)
+
+
+def compared(whole: Trained, again: Trained, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Of each combination: E[log p(x)] under both models, and how well the code of the one that never saw it tells it
+    from the same digit's datapoints that were kept, as the area under the ROC curve.
+    """
+    figures = {}
+    for combination in COMBINATIONS:
+        unseen = whole.data.train.subset(rows[combination.name])
+        for name, trained in (("seen", whole), ("unseen", again)):
+            found = evaluate(trained.model, trained.guide, unseen).reconstruction["x"]
+            figures[f"{combination.name}, {name}"] = found
+        figures[f"{combination.name}, told apart"] = told_apart(*feature_values(again, combination))
+    return figures
+
+
+def chosen(trained: Trained) -> dict[str, np.ndarray]:
+    """The training set's rows of each combination: of the digit the third that lies farthest out on the unit of z that
+    goes with the feature.
+    """
+    data = trained.data.train
+    assert data.y is not None
+    found, z = {}, styles(trained, data).numpy()
+    for combination in COMBINATIONS:
+        code = combination.end * oriented(trained, combination, data, z)
+        among = np.flatnonzero(data.y == combination.label)
+        found[combination.name] = np.sort(among[np.argsort(-code[among])[: round(SHARE * len(among))]])
+    return found
+
+
+def oriented(trained: Trained, combination: Combination, data: Dataset, z: np.ndarray) -> np.ndarray:
+    """The code [N] that goes with the feature, rising with it, from the styles [N, D]."""
+    unit, correlation = unit_of(trained, combination.feature, data=data)
+    return np.sign(correlation) * z[:, unit]
+
+
+def feature_values(again: Trained, combination: Combination) -> tuple[np.ndarray, np.ndarray]:
+    """The code that goes with the feature, towards the pruned end, in a model that was trained without it: of the
+    digit's datapoints that were kept, and of those that were pruned, which are that run's test set.
+    """
+    kept, pruned = again.data
+    assert kept.y is not None
+    assert pruned.y is not None
+    unit, correlation = unit_of(again, combination.feature, data=kept)
+    sign = combination.end * np.sign(correlation)
+    codes = [sign * styles(again, data)[:, unit].numpy() for data in (kept, pruned)]
+    return codes[0][kept.y == combination.label], codes[1][pruned.y == combination.label]
+
+
+def told_apart(kept: np.ndarray, pruned: np.ndarray) -> float:
+    """The probability that a pruned datapoint's code lies above a kept one's; 0.5 says nothing."""
+    labels = np.repeat([0, 1], [len(kept), len(pruned)])
+    return float(roc_auc_score(labels, np.concatenate([kept, pruned])))
+
+
+def write_pruned(trained: Trained, rows: Mapping[str, np.ndarray], folder: Path) -> Path:
+    """pruned.npz in `folder`: the training set without these rows, and they for a test set."""
+    path, data = folder / "pruned.npz", trained.data.train
+    if not path.is_file():  # the run that goes on sees what it saw
+        out = np.sort(np.concatenate(list(rows.values())))
+        kept = np.setdiff1d(np.arange(len(data)), out)
+        assert data.y is not None
+        file = io.BytesIO()
+        arrays = {"x": data.x[kept], "y": data.y[kept], "x_test": data.x[out], "y_test": data.y[out]}
+        np.savez_compressed(file, classes=np.array(data.classes), **arrays)
+        checkpoint.write(path, file.getvalue())
+    return path

@@ -1,0 +1,119 @@
+"""What the topics of a topic model are: their words, what they tell of a document, how they go together."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo import NVDM, ProdLDA
+from zoo.lab.analysis.evaluate import posteriors
+from zoo.lab.analysis.importance_sampling import importance
+from zoo.lab.data import Dataset
+from zoo.metrics import Encoded, Result, information_about_data_by_latent, latent_correlations, npmi, strongest
+from zoo.metrics.correlations import Pair
+
+Story = ProdLDA | NVDM
+
+IN_USE = 0.1  # nats of I(x; z_d)
+WORDS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Topics:
+    """A model's K topics, as documents have them.
+
+    Attributes:
+        words: of each its first words, columns of the documents, [K, n].
+        vocabulary: what the columns are called.
+        information: I(x; z_d), [K]; its axis has the topics' names, site_unit.
+        coherence: NPMI of the words, [K].
+        correlations: of the topics' posterior means, [K, K].
+    """
+
+    words: np.ndarray
+    vocabulary: tuple[str, ...]
+    information: Result
+    coherence: Result
+    correlations: Result
+
+    @classmethod
+    def of(
+        cls, model: Story, guide: nn.Module, data: Dataset, *, num_samples: int = 500, repeats: int = 2, seed: int = 0
+    ) -> "Topics":
+        """Reads a pair's topics off documents, in evaluation mode; q(z_d) is the mixture over all of them.
+
+        Args:
+            model, guide, data: the pair and the documents.
+            num_samples, repeats, seed: as `zoo.metrics.information_about_data_by_latent` takes them.
+
+        Raises:
+            ValueError: a head's family is not independent normals, or the data have no vocabulary.
+        """
+        if len(data.vocabulary) != data.shape[-1]:
+            raise ValueError(f"data {data.name!r} has {len(data.vocabulary)} words for {data.shape[-1]} columns")
+        words = first_words(word_weights(model), WORDS)
+        encode = partial(posteriors, guide)
+        encoded = Encoded.of(encode, data, num_points=len(data), device=model.loc.device)
+        information = information_about_data_by_latent(encoded, num_samples=num_samples, repeats=repeats, seed=seed)
+        return cls(
+            words,
+            data.vocabulary,
+            information,
+            npmi(words, data.x, repeats=repeats, seed=seed),
+            latent_correlations(encoded, repeats=repeats, seed=seed),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the topics: site_unit."""
+        return self.information.axes[0]
+
+    @property
+    def in_use(self) -> list[str]:
+        """The topics whose I(x; z_d) is above 0.1 nats, the one that tells most of a document first."""
+        order = np.argsort(-self.information.value, kind="stable")
+        return [self.names[k] for k in order if self.information.value[k] > IN_USE]
+
+    def told(self, name: str, num: int = WORDS) -> str:
+        """A topic's first words."""
+        return " ".join(self.vocabulary[word] for word in self.words[self.names.index(name)][:num])
+
+    def pairs(self, *, across: bool, count: int = 5) -> list[Pair]:
+        """The topics in use that are most correlated, of two groups or of one."""
+        return strongest(self.correlations, count, across=across, among=self.in_use)
+
+
+def word_weights(model: Story) -> Tensor:
+    """What each topic adds to each word, [K, V]: the rows of the decoder's one linear layer, as both models' codes do.
+
+    ProdLDA's batch norm then divides each word by its standard deviation, which would put the rarest words first.
+    NVDM's topics have two ends, and this is the positive one.
+
+    Raises:
+        ValueError: the decoder has no linear layer, or several.
+    """
+    layers = [layer for layer in model.decoder.modules() if isinstance(layer, nn.Linear)]
+    if len(layers) != 1:
+        raise ValueError(
+            f"topics are read off a decoder of one linear layer; {type(model.decoder).__name__} has {len(layers)}"
+        )
+    return layers[0].weight.detach().mT
+
+
+def first_words(weights: Tensor, num: int) -> np.ndarray:
+    """The words of largest weight of each topic, [K, V] to [K, num], or all V of a small vocabulary."""
+    return weights.topk(min(num, weights.shape[1])).indices.cpu().numpy()
+
+
+def document_nats(
+    model: nn.Module, guide: nn.Module, data: Dataset, *, num_samples: int = 10, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Minus the ELBO of each document, by so many draws, and how many words it has, [N] each: for a perplexity."""
+    nats, words = [], []
+    for place, batch in enumerate(data.in_order(500, device=next(model.parameters()).device)):
+        drawn = importance(model, guide, batch.x, num_samples=num_samples, seed=seed + place, at_once=2_000)
+        nats.append(-drawn.elbo)
+        words.append(batch.x.sum(-1))
+    return torch.cat(nats).cpu().numpy(), torch.cat(words).cpu().numpy()

@@ -1,0 +1,239 @@
+"""N-VAE's settings (Antorán & Miguel 2019, arXiv:1901.09415), and the conditional VAE beside it.
+
+The text leaves networks, sizes of the latents, likelihood, alpha and optimiser open, and there is no public code. Ours:
+two hidden layers of 256 ReLU units (for Yale B at 64 pixels too), 4 shared units and one of each class's own, grey
+Bernoulli pixels, alpha_p = 0.01, one draw, Adam at 1e-3 with batches of 128, 20 epochs of MNIST. How many units are
+shared matters: where there are 8 or more, none of a class's own is worth twice its nats on MNIST, and z_c stays empty.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from guides import Amortized, DirichletHead, MeanField, Predicted
+from zoo import ConditionalVAE, NaturalClustering
+from zoo.elbos import ELBO, NVAE
+from zoo.lab.data import Batch, Dataset, Split
+from zoo.lab.training.experiment import Experiment, Recipe, networks
+from zoo.papers.natural_clustering.plots import conditional_pictures, pictures
+
+
+def natural_clustering(
+    data: Split,
+    *,
+    s_dim: int = 4,
+    c_dim: int = 1,
+    beta_c: float = 2.0,
+    bias: bool = True,
+    alpha: float = 0.01,
+    labelled: int | None = None,
+    unlabelled: bool = True,
+    network: str = "mlp",
+    width: int = 256,
+    batch_size: int = 128,
+    steps: int = 9_360,
+) -> Experiment:
+    """N-VAE under its equation (7): a guide that sees x alone, trained with the labels.
+
+    Antorán & Miguel 2019, arXiv:1901.09415, section IV, where beta_c = 2. Their (4) says no more of q(pi | x) than that
+    it is a Dirichlet; ours is Dirichlet(alpha_p + softmax(...)), which holds the exact posterior, so that (3) is no
+    worse than it need be: under a free Dirichlet (6) drives the unlikely concentrations to 0, and (3) to thousands of
+    nats. With `labelled`, every second batch comes from the whole set without labels, which are then summed out; the
+    paper has no such experiment.
+
+    Args:
+        data: labelled images.
+        s_dim: shared units.
+        c_dim: units of each class's own.
+        beta_c: weight of the KL of z_c.
+        bias: whether z_cy tells the class, or as in appendix B not.
+        alpha: concentration of the Dirichlet prior.
+        labelled: how many datapoints keep their labels, alike for all classes; all when not given.
+        unlabelled: whether the others are used without theirs, or not at all.
+        network: "mlp", or "conv" for 28, 32 or 64 pixels.
+        width: of an "mlp"'s hidden layers.
+        batch_size: B.
+        steps: how long.
+    """
+    train = data.train
+    classes = count_classes(train)
+    decoded = classes * (c_dim + bias) + s_dim
+    trunk, decoder = networks(train, decoded, network, width=width)
+    num_data = len(train)
+    model = NaturalClustering(
+        decoder, classes=classes, c_dim=c_dim, s_dim=s_dim, alpha=alpha, bias=bias, num_data=num_data
+    )
+    guide = Amortized(
+        trunk,
+        pi=DirichletHead(classes, total=1.0, floor=alpha),
+        y=Predicted(classes, of="pi"),
+        z_c=MeanField(classes * c_dim),
+        z_s=MeanField(s_dim),
+        num_data=num_data,
+    )
+    batches: Callable[..., Iterator[Batch]] = Dataset.batches
+    if labelled is not None:
+        batches = partial(partly_labelled if unlabelled else only_labelled, known=choose(train, labelled))
+    return Experiment(
+        model,
+        guide,
+        NVAE(beta_c=beta_c),
+        steps=steps,
+        batch_size=batch_size,
+        labels=True,
+        batches=batches,
+        pictures=pictures,
+    )
+
+
+def conditional_vae(
+    data: Split,
+    *,
+    z_dim: int = 10,
+    network: str = "mlp",
+    width: int = 256,
+    batch_size: int = 128,
+    steps: int = 9_360,
+) -> Experiment:
+    """The conditional VAE (Sohn, Lee & Yan 2015, NIPS) under its ELBO, as N-VAE's section IV-C compares it.
+
+    q(z | x, y) has a hidden layer of its own, on the trunk's features and the label; the prior of z does not
+    look at the class. Networks and optimiser as N-VAE's; no text says what theirs were.
+
+    Args:
+        data: labelled images.
+        z_dim: units of the code.
+        network: "mlp", or "conv" for 28, 32 or 64 pixels.
+        width: of an "mlp"'s hidden layers.
+        batch_size: B.
+        steps: how long.
+    """
+    train = data.train
+    classes = count_classes(train)
+    trunk, decoder = networks(train, z_dim + classes, network, width=width)
+    num_data = len(train)
+    model = ConditionalVAE(decoder, classes=classes, z_dim=z_dim, num_data=num_data)
+    head = MeanField(z_dim, given=("y",), hidden=(width,))
+    guide = Amortized(trunk, classes=classes, z=head, num_data=num_data)
+    return Experiment(
+        model, guide, ELBO(), steps=steps, batch_size=batch_size, labels=True, pictures=conditional_pictures
+    )
+
+
+def natural_clustering_yale(data: Split, *, beta_c: float = 2.0, s_dim: int = 4, steps: int = 10_000) -> Experiment:
+    """N-VAE on Yale B's 28 faces, of which there are few: about 500 epochs in batches of 64.
+
+    So many because the class's one term in thousands of pixels' is slow to be learnt: after 100 epochs the guide tells
+    faces hardly better than chance.
+
+    Args:
+        data: labelled images.
+        beta_c: weight of the KL of z_c.
+        s_dim: shared units.
+        steps: how long.
+    """
+    return natural_clustering(data, beta_c=beta_c, s_dim=s_dim, batch_size=64, steps=steps)
+
+
+def natural_clustering_digits(
+    data: Split, *, s_dim: int = 1, beta_c: float = 1.0, labelled: int | None = None, steps: int = 4_000
+) -> Experiment:
+    """N-VAE on scikit-learn's digits, in under a minute: no paper's settings.
+
+    In 8 x 8 grey pixels little is worth its nats: with two shared units, or beta_c = 2, the classes' own stay empty.
+
+    Args:
+        data: labelled images.
+        s_dim: shared units.
+        beta_c: weight of the KL of z_c.
+        labelled: how many datapoints keep their labels.
+        steps: how long.
+    """
+    return natural_clustering(data, s_dim=s_dim, beta_c=beta_c, labelled=labelled, batch_size=64, steps=steps)
+
+
+def count_classes(data: Dataset) -> int:
+    """L: how many classes the labels have.
+
+    Raises:
+        ValueError: there are no labels, a single class, or a class of which there is no datapoint.
+    """
+    if data.y is None:
+        raise ValueError(
+            f"data {data.name!r} has no labels, and a pair with classes is trained with them: take a set that has "
+            "labels (python -m zoo data), or a folder with a sub-folder for each class"
+        )
+    counts = np.bincount(data.y, minlength=len(data.classes))
+    if len(counts) < 2:
+        raise ValueError(f"data {data.name!r} has a single class: there is nothing to tell apart")
+    if (absent := np.flatnonzero(counts == 0)).size:
+        named = [data.classes[c] if data.classes else int(c) for c in absent]
+        raise ValueError(
+            f"data {data.name!r}: class {', '.join(map(str, named))} never occurs among {len(data):,} datapoints, so "
+            "nothing of it can be learnt; leave it out, np.unique(y, return_inverse=True) numbers the rest anew"
+        )
+    return len(counts)
+
+
+def choose(data: Dataset, labelled: int) -> np.ndarray:
+    """Which datapoints keep their labels: equally many of each class, drawn with seed 0.
+
+    Raises:
+        ValueError: not a multiple of the number of classes, or more than there are of a class.
+    """
+    classes = count_classes(data)
+    assert data.y is not None
+    each, fewest = labelled // classes, int(np.bincount(data.y).min())
+    if labelled < 1 or labelled % classes or each > fewest:
+        raise ValueError(
+            f"labelled must be a multiple of the {classes} classes, up to {classes * fewest}, which takes all of the "
+            f"rarest class; got {labelled}"
+        )
+    order = np.random.default_rng(0).permutation(len(data))
+    return np.sort(np.concatenate([order[data.y[order] == c][:each] for c in range(classes)]))
+
+
+def partly_labelled(
+    data: Dataset,
+    batch_size: int,
+    *,
+    known: np.ndarray,
+    seed: int,
+    labels: bool = True,
+    steps: int | None = None,
+    start: int = 0,
+) -> Iterator[Batch]:
+    """Even steps: a batch of the datapoints `known`, with labels. Odd ones: a batch of all, without.
+
+    A function of seed and step alone, as `Dataset.batches` is, so a run can go on.
+    """
+    rows = torch.from_numpy(known)
+    some = data.subset(known)
+    seen = some.batches(min(batch_size, len(some)), seed=seed, start=(start + 1) // 2, labels=labels)
+    unseen = data.batches(batch_size, seed=seed, start=start // 2)
+    step = start
+    while steps is None or step < steps:
+        batch = next(unseen) if step % 2 else next(seen)
+        yield batch if step % 2 else batch._replace(index=rows[batch.index])
+        step += 1
+
+
+def only_labelled(data: Dataset, batch_size: int, *, known: np.ndarray, **options: Any) -> Iterator[Batch]:
+    """Batches of the datapoints `known` alone; options as `Dataset.batches` takes them."""
+    rows, some = torch.from_numpy(known), data.subset(known)
+    for batch in some.batches(min(batch_size, len(some)), **options):
+        yield batch._replace(index=rows[batch.index])
+
+
+_PAPER = "Antorán & Miguel 2019, IV"
+
+RECIPES = {
+    "natural-clustering/digits": Recipe(natural_clustering_digits, data="digits", paper="after Antorán & Miguel 2019"),
+    "natural-clustering/mnist": Recipe(natural_clustering, data="mnist", paper=_PAPER),
+    "natural-clustering/fashion-mnist": Recipe(natural_clustering, data="fashion-mnist", paper=_PAPER),
+    "natural-clustering/yale-b": Recipe(natural_clustering_yale, data="yale-b", paper=_PAPER),
+    "conditional-vae": Recipe(conditional_vae, data="mnist", paper="Sohn et al. 2015"),
+}

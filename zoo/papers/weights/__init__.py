@@ -1,0 +1,131 @@
+"""Pretrained weights: the pair of one finished run in one small file, which says how it was made.
+
+    pair = zoo.lab.pretrained("joint-vae/mnist")
+    pair.guide(x)
+    print(pair.about)
+
+`python -m zoo reproduce NAME --weights FOLDER` makes a file of the best seed's run.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+from torch import Tensor, nn
+
+from zoo.lab.analysis.evaluate import posteriors
+from zoo.lab.data import Dataset, Split, load
+from zoo.lab.errors import unknown
+from zoo.lab.runs import checkpoint
+from zoo.lab.runs import train as run
+from zoo.lab.runs.finished import Trained, recipe
+
+HERE = Path(__file__).parent
+FORMAT = "zoo weights 1"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained pair without its data.
+
+    Attributes:
+        model, guide: in evaluation mode, on the CPU.
+        settings: of the run.
+        about: how it came about: the command, and what the run scored.
+    """
+
+    model: nn.Module
+    guide: nn.Module
+    settings: run.Settings
+    about: Mapping[str, Any]
+
+    def encode(self, x: Tensor) -> dict[str, Any]:
+        """q(site | x) by latent site; what `zoo.metrics.suite` takes as an encoder."""
+        return posteriors(self.guide, x)
+
+    def data(self, folder: Path | None = None, *, download: bool = False) -> Split:
+        """The data that the run was on; as `zoo.lab.data.load`.
+
+        Raises:
+            FileNotFoundError: its files are missing.
+        """
+        return load(self.settings.data, folder=folder, download=download, **self.settings.data_options)
+
+
+def names() -> list[str]:
+    """What there is."""
+    return sorted(_about(path)["name"] for path in HERE.glob("*.safetensors"))
+
+
+def pretrained(name: str, *, folder: Path = HERE) -> Pretrained:
+    """The pretrained pair called `name`, as its recipe is called; needs no data.
+
+    Raises:
+        LookupError: there is none; says which there are, and the nearest name.
+        ValueError: the file is damaged, or the recipe has changed since.
+    """
+    path = folder / _file(name)
+    if not path.is_file():
+        raise LookupError(unknown("pretrained pair", name, names()))
+    about = _about(path)
+    settings = run.Settings(**about["settings"])
+    experiment = recipe(settings.recipe).build(_stand_in(about), **settings.knobs)
+    try:
+        safetensors.torch.load_model(nn.ModuleDict({"model": experiment.model, "guide": experiment.guide}), str(path))
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path} is damaged, or the recipe {settings.recipe} has changed since: {error}") from error
+    return Pretrained(experiment.model.eval(), experiment.guide.eval(), settings, about)
+
+
+def keep(name: str, trained: Trained, folder: Path, about: Mapping[str, Any]) -> Path:
+    """Writes the run's weights under `name` into `folder`; gives the file's path.
+
+    Args:
+        name: what `pretrained` will call it.
+        trained: the run.
+        folder: where.
+        about: what a reader should know of the run, for `Pretrained.about`.
+    """
+    train = trained.data.train
+    record = {
+        **about,
+        "name": name,
+        "settings": {**asdict(trained.settings), "device": "cpu"},
+        "shape": list(train.shape),
+        "datapoints": len(train),
+    }
+    modules = nn.ModuleDict({"model": trained.model, "guide": trained.guide})
+    tensors = {key: value.detach().cpu().contiguous() for key, value in modules.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _file(name)
+    content = safetensors.torch.save(tensors, metadata={"format": FORMAT, "about": json.dumps(record)})
+    checkpoint.write(path, content)
+    return path
+
+
+def _about(path: Path) -> dict[str, Any]:
+    try:
+        with safetensors.safe_open(str(path), "pt") as file:
+            metadata = file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path} holds no pretrained pair: its format is {metadata.get('format')!r}, not {FORMAT!r}")
+    about: dict[str, Any] = json.loads(metadata["about"])
+    return about
+
+
+def _stand_in(about: Mapping[str, Any]) -> Split:
+    """A set of the right size and shape with nothing in it, which is all that a recipe looks at."""
+    empty = np.broadcast_to(np.uint8(0), (about["datapoints"], *about["shape"]))
+    data = Dataset(about["settings"]["data"], empty)
+    return Split(data, data)
+
+
+def _file(name: str) -> str:
+    return f"{name.replace('/', '-')}.safetensors"

@@ -1,0 +1,238 @@
+"""What fits what: every story under every guide and every objective, tried on a small pair, and written down."""
+
+import copy
+import json
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pyro
+import torch
+from pyro import poutine
+from torch import nn
+
+from zoo import elbos
+from zoo.elbos import TermwiseELBO
+from zoo.lab.data import Batch
+from zoo.lab.runs import checkpoint
+from zoo.lab.training.fit import OwnParameters, arguments, fit
+from zoo.studies.compatibility.recipes import NUM_DATA, STORIES, Story, data, guides_of, pair
+from zoo.termwise import latent
+
+BEGIN, END = "<!-- matrix: python -m zoo matrix -->", "<!-- end of matrix -->"
+STEPS, LR, LOOKS = 10, 5e-2, 2
+
+Objective = Callable[[Story], TermwiseELBO]
+Key = tuple[str, str, str]  # story, guide, objective
+How = Literal["traced", "compiled"]
+STANCE: Mapping[How, Literal["force_eager", "default"]] = {"traced": "force_eager", "compiled": "default"}
+"""The compiler's: the graph that `fit(compile=True)` makes is run as it is, or compiled."""
+
+
+def _first(story: Story) -> str:
+    return story.real[0]
+
+
+OBJECTIVES: Mapping[str, Objective] = {
+    "ELBO": lambda story: elbos.ELBO(),
+    "BetaVAE": lambda story: elbos.BetaVAE(beta=2.0),
+    "Capacity": lambda story: elbos.Capacity(gamma=3.0, capacity=1.0),
+    "BetaTCVAE": lambda story: elbos.BetaTCVAE(beta=2.0, num_data=NUM_DATA),
+    "HFVAE": lambda story: elbos.HFVAE(alpha=1.0, beta=3.0, gamma=2.0, num_data=NUM_DATA),
+    "DIPVAE": lambda story: elbos.DIPVAE(lambda_od=1.0, lambda_d=2.0, rate=0.5, site=_first(story)),
+    "DIPVAEI": lambda story: elbos.DIPVAEI(lambda_od=1.0, lambda_d=2.0, site=_first(story)),
+    "DIPVAEII": lambda story: elbos.DIPVAEII(lambda_od=1.0, lambda_d=2.0, site=_first(story)),
+    "Decomposition": lambda story: elbos.Decomposition(alpha=1.0, beta=1.0, divergence="mmd-joint"),
+    "InfoVAE": lambda story: elbos.InfoVAE(alpha=0.5, lambda_=2.0, divergence="mmd-joint", num_data=NUM_DATA),
+    "AnchoredCorEx": lambda story: elbos.AnchoredCorEx(lambda_=0.5, anchors={_first(story): [0]}, num_data=NUM_DATA),
+    "InformationDropout": lambda story: elbos.InformationDropout(beta=1.0, gamma=1.0, num_data=NUM_DATA),
+    "FactorVAE": lambda story: elbos.FactorVAE(gamma=0.1, log_ratio=lambda z: z.square().sum(-1)),
+    "NVAE": lambda story: elbos.NVAE(beta_c=2.0),
+}
+"""Each with hyperparameters that a small pair can be trained with."""
+
+
+def cells(
+    wanted: Iterable[tuple[str, str, str]] | None = None,
+) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
+    """Tries story, guide and objective, one after the other; all of them unless told which.
+
+    Each is trained eagerly. What fits is also traced with its gradients, as `fit(compile=True)` does, and run as
+    traced. Compiling takes some 20 seconds, so that only a cross is: every story under its first guide and the ELBO,
+    and the plain VAE's first pair under every objective.
+    """
+    every = [(s, g, o) for s, story in STORIES.items() for g in guides_of(story) for o in OBJECTIVES]
+    for story, guide, objective in wanted or every:
+        cross = guide == "mean-field" and (story == "VAE" or objective == "ELBO")
+        how: Sequence[How] = ("traced", "compiled") if cross else ("traced",)
+        yield (story, guide, objective), attempt(story, guide, objective, how)
+
+
+def attempt(story: str, guide: str, objective: str, how: Sequence[How] = ()) -> dict[str, Any]:
+    """One cell: {"fits": True, "kl", "loss": [before, after], "traced", "compiled"}, or {"fits": False, "why"}.
+
+    It fits if it trains, its loss over `LOOKS` draws is lower afterwards, and what is drawn has the shapes that it had.
+    "kl" is "draws" where one of the sites has none in closed form; "traced" and "compiled", where they are tried, are
+    "yes" if the first steps are the eager ones, and else why not.
+    """
+    try:
+        for kl in ("closed", "draws"):
+            elbo = OBJECTIVES[objective](STORIES[story])
+            if kl == "draws":
+                # An autoguide takes every site for a real one that is mapped to where it lies.
+                elbo.kl = "sampled" if guide.startswith("Auto") else dict.fromkeys(STORIES[story].real, "sampled")
+            pyro.set_rng_seed(0)
+            made = pair(story, guide, elbo)
+            try:
+                return {"fits": True, "kl": kl, **_train(made, elbo, data(story), how)}
+            except ValueError as error:
+                if kl == "draws" or "no closed-form KL" not in str(error):
+                    raise
+    except Exception as error:  # one cell's failure is its own; what is not said clearly shows by its type
+        said, _, _ = str(error).partition("Trace Shapes:")  # which Pyro appends
+        clear = isinstance(error, (ValueError, TypeError, FloatingPointError))
+        return {"fits": False, "why": ("" if clear else f"{type(error).__name__}: ") + " ".join(said.split())}
+    raise AssertionError
+
+
+def _train(made: tuple[nn.Module, nn.Module], elbo: TermwiseELBO, batch: Batch, how: Sequence[How]) -> dict[str, Any]:
+    fresh = copy.deepcopy((*made, elbo))
+    shapes, before = _looked_at(*made, elbo, batch)
+    for _ in fit(*made, elbo, [batch] * STEPS, lr=LR, device="cpu"):
+        pass
+    again, after = _looked_at(*made, elbo, batch)
+    if again != shapes:
+        raise ValueError(f"shapes changed from {shapes} to {again}")
+    if not after < before:
+        raise ValueError(f"the loss did not fall: {before:.3f} before, {after:.3f} after {STEPS} steps")
+    return {"loss": [round(before, 3), round(after, 3)], **{kind: _alike(fresh, batch, kind) for kind in how}}
+
+
+def _looked_at(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) -> tuple[Any, float]:
+    """Shapes of the latent values by site, and the loss over several draws; by copies, which leave no trace."""
+    args, kwargs = arguments(batch)
+    with torch.random.fork_rng([]), poutine.block(), OwnParameters(), pyro.validation_enabled():
+        torch.manual_seed(0)
+        losses = [copy.copy(elbo).loss(model, guide, *args, **kwargs) for _ in range(LOOKS)]
+        with torch.no_grad():
+            trace = poutine.trace(guide).get_trace(*args, **kwargs)
+    shapes = {name: list(site["value"].shape) for name, site in latent(trace) if name != "data"}
+    return shapes, sum(losses) / LOOKS
+
+
+def _alike(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, how: How, steps: int = 3) -> str:
+    """Whether the first steps as traced, or compiled, are the eager ones: "yes", or why not."""
+    losses, weights = [], []
+    for compile in (False, True):
+        model, guide, elbo = copy.deepcopy(fresh)
+        pyro.set_rng_seed(1)
+        with torch.compiler.set_stance(STANCE[how]), warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)  # which says that a pair cannot be traced, and why
+            try:
+                run = fit(model, guide, elbo, [batch] * steps, lr=LR, device="cpu", compile=compile)
+                losses.append([report.loss.item() for _, report in run])
+            except RuntimeWarning as warning:
+                return str(warning)
+        weights.append([p.detach() for p in (*model.parameters(), *guide.parameters())])
+    close = all(torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(*weights, strict=True))
+    eager, traced = (torch.tensor(of_run) for of_run in losses)
+    close = close and torch.allclose(traced, eager, rtol=1e-3)
+    return "yes" if close else f"the {how} steps differ: losses {losses[1]}, eager {losses[0]}"
+
+
+def load(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """The matrix that was written: story, guide, objective."""
+    matrix: dict[str, dict[str, dict[str, Any]]] = json.loads(path.read_text())
+    return matrix
+
+
+def write(path: Path, say: Callable[[str], None] = print) -> dict[str, dict[str, dict[str, Any]]]:
+    """Tries everything, and writes what came out as JSON, and beside it as tables."""
+    matrix: dict[str, dict[str, dict[str, Any]]] = {}
+    for (story, guide, objective), cell in cells():
+        matrix.setdefault(story, {}).setdefault(guide, {})[objective] = cell
+        if objective == "ELBO":
+            say(f"{story}, {guide}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.write(path, (json.dumps(matrix, indent=1) + "\n").encode())
+    checkpoint.write(path.with_suffix(".md"), markdown(matrix).encode())
+    return matrix
+
+
+def markdown(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """The whole of it: one table per story, guides with the same row in one; why something does not fit below."""
+    reasons: dict[str, str] = {}
+    tables = [_table(story, rows, reasons) for story, rows in matrix.items()]
+    why = "\n".join(f"- **{letter}** {reason}" for reason, letter in reasons.items())
+    return f"""# Every story under every guide and objective
+
+    python -m zoo matrix
+
+{_counted(matrix)} ● the KL is in closed form, ○ by
+draws (`kl="sampled"`); a letter says why something does not fit.
+
+{chr(10).join(tables)}
+## Why
+
+{why}
+"""
+
+
+def summary(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """The README's part: how many guides fit each story under each objective."""
+    objectives: Sequence[str] = list(next(iter(next(iter(matrix.values())).values())))
+    lines = [f"| story | guides | {' | '.join(objectives)} |", f"| --- | ---: |{' ---: |' * len(objectives)}"]
+    for story, rows in matrix.items():
+        fit = [sum(row[objective]["fits"] for row in rows.values()) for objective in objectives]
+        lines.append(f"| {story} | {len(rows)} | {' | '.join(str(count or '') for count in fit)} |")
+    return "\n".join([BEGIN, _counted(matrix), "", *lines, END])
+
+
+def _counted(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """What was tried, and what came out, in numbers."""
+    cells = [cell for rows in matrix.values() for row in rows.values() for cell in row.values()]
+    fits = sum(cell["fits"] for cell in cells)
+    verdicts = {how: [cell[how] for cell in cells if how in cell] for how in STANCE}
+    tried = {how: f"{len(those):,}" for how, those in verdicts.items()}
+    alike = {how: f"{sum(verdict == 'yes' for verdict in those):,}" for how, those in verdicts.items()}
+    return f"""{fits:,} of {len(cells):,} combinations fit: they train, lower their loss and keep their shapes.
+{tried["traced"]} of these were traced with their gradients, as `fit(compile=True)` does, and {alike["traced"]} take the
+eager steps. {tried["compiled"]} were compiled too, every story's first pair under the ELBO and the VAE's under every
+objective, and {alike["compiled"]} take the eager steps."""
+
+
+def write_readme(readme: Path, matrix: Mapping[str, Any]) -> None:
+    """Puts the summary between the README's two marks.
+
+    Raises:
+        ValueError: the README has no marks.
+    """
+    text = readme.read_text()
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{readme} has no place for the matrix: it needs the lines {BEGIN} and {END}")
+    before, rest = text.split(BEGIN, 1)
+    checkpoint.write(readme, (before + summary(matrix) + rest.split(END, 1)[1]).encode())
+
+
+def _table(story: str, rows: Mapping[str, Mapping[str, Any]], reasons: dict[str, str]) -> str:
+    objectives: Sequence[str] = list(next(iter(rows.values())))
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for guide, row in rows.items():
+        groups.setdefault(tuple(_mark(row[objective], reasons) for objective in objectives), []).append(guide)
+    lines = [f"| guide | {' | '.join(objectives)} |", f"| --- |{' :-: |' * len(objectives)}"]
+    lines += [f"| {', '.join(guides)} | {' | '.join(marks)} |" for marks, guides in groups.items()]
+    return f"## {story}\n\n" + "\n".join(lines) + "\n"
+
+
+def _mark(cell: Mapping[str, Any], reasons: dict[str, str]) -> str:
+    if cell["fits"]:
+        return "●" if cell["kl"] == "closed" else "○"
+    # What is the same but for a name is the same reason.
+    reason = re.sub(r"'_\w+-\d+_latent'", "'_latent'", cell["why"])
+    return reasons.setdefault(reason, _letters(len(reasons)))
+
+
+def _letters(number: int) -> str:
+    return (_letters(number // 26 - 1) if number >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[number % 26]

@@ -1,0 +1,188 @@
+"""The estimators of q(z) beside what they estimate, on sets whose posteriors are given.
+
+Posteriors q(z | x_n) = Normal(mu_n, sd^2 I) with mu_n drawn from Normal(0, A): as N grows, q(z) tends to
+Normal(0, A + sd^2 I), whose total correlation and mutual information have closed forms. At N datapoints I(x; z) is at
+most log N, so where the closed form comes near that, q(z) has to be summed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, get_args
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent, Normal
+
+from zoo.estimators import Estimator, gaussian_total_correlation, log_marginals, log_weights, scores
+from zoo.lab.networks import Discriminator
+from zoo.lab.training.adversary import Adversary
+
+
+@dataclass(frozen=True, eq=False)
+class Toy:
+    """N posteriors q(z | x_n) = Normal(means[n], sd^2 I); means [N, D]."""
+
+    means: Tensor
+    sd: float
+
+
+class Terms(NamedTuple):
+    """In nats: TC(z) = KL(q(z) || prod_d q(z_d)), and I(x; z) = E[log q(z | x) - log q(z)]."""
+
+    total_correlation: float
+    mutual_information: float
+
+
+def equicorrelated(size: int, correlation: float) -> Tensor:
+    """The covariance [size, size] of unit variances with one correlation between any two."""
+    return torch.full((size, size), correlation).fill_diagonal_(1.0)
+
+
+def draw_toy(num_data: int, cov: Tensor, sd: float, *, seed: int = 0) -> Toy:
+    """N means from Normal(0, cov), [D, D]."""
+    noise = torch.randn(num_data, len(cov), generator=torch.Generator().manual_seed(seed), dtype=cov.dtype)
+    return Toy(noise @ torch.linalg.cholesky(cov).mT, sd)
+
+
+def closed_form(cov: Tensor, sd: float) -> Terms:
+    """The terms as N grows without end: q(z) = Normal(0, C) with C = cov + sd^2 I.
+
+    TC = 1/2 (sum_d log C_dd - log |C|), and I(x; z) = 1/2 log |C| - D log sd, entropy less conditional entropy.
+    """
+    mixed = cov + sd**2 * torch.eye(len(cov), dtype=cov.dtype)
+    information = 0.5 * torch.linalg.slogdet(mixed).logabsdet - len(cov) * math.log(sd)
+    return Terms(gaussian_total_correlation(mixed).item(), information.item())
+
+
+def summed(toy: Toy, num_samples: int, *, seed: int = 0) -> tuple[Terms, Terms]:
+    """The terms with q(z) summed over all N posteriors, as means over samples, and their standard errors.
+
+    Raises:
+        ValueError: there are fewer than two samples, or more than datapoints.
+    """
+    if not 2 <= num_samples <= len(toy.means):
+        raise ValueError(f"num_samples must be from 2 to the {len(toy.means)} datapoints, got {num_samples}")
+    rows, z = _draw(toy, num_samples, seed)
+    log_weights = z.new_full((len(toy.means),), -math.log(len(toy.means)))
+    per_sample = _terms(toy.means, toy.means[rows], toy.sd, z, log_weights)
+    means, errors = per_sample.mean(0), per_sample.std(0) / math.sqrt(num_samples)
+    return Terms(*means.tolist()), Terms(*errors.tolist())
+
+
+def estimate(toy: Toy, batch_size: int, estimator: Estimator, *, seed: int) -> Terms:
+    """The terms from one batch; every estimator sees the same draws under one seed.
+
+    Raises:
+        ValueError: as `zoo.estimators.log_weights` does.
+    """
+    weights = log_weights(batch_size, len(toy.means), estimator, like=toy.means)
+    rows, z = _draw(toy, batch_size, seed)
+    per_sample = _terms(toy.means[rows], toy.means[rows], toy.sd, z, weights)
+    return Terms(*per_sample.mean(0).tolist())
+
+
+def compare(toy: Toy, truth: Terms, *, batch_size: int, seeds: int) -> str:
+    """A line per estimator: mean over seeds, its bias, and the spread (standard deviation) of one batch's figure.
+
+    Raises:
+        ValueError: there are fewer than two seeds, or as `estimate` does.
+    """
+    if seeds < 2:
+        raise ValueError(f"a spread needs two seeds or more, got {seeds}")
+    lines = []
+    for estimator in get_args(Estimator):
+        over_seeds = torch.tensor([estimate(toy, batch_size, estimator, seed=seed) for seed in range(seeds)])
+        figures = [
+            f"{exact:8.2f} {mean:8.2f} {mean - exact:+8.2f} {spread:7.2f}"
+            for exact, mean, spread in zip(truth, over_seeds.mean(0).tolist(), over_seeds.std(0).tolist(), strict=True)
+        ]
+        lines.append(f"{batch_size:>5}  {estimator:<21}" + "  ".join(figures))
+    return "\n".join(lines)
+
+
+def estimator_table(seeds: int = 20) -> str:
+    """Every estimator's total correlation and mutual information beside the exact values, on two sets of 20,000.
+
+    Raises:
+        ValueError: there are fewer than two seeds.
+    """
+    sd, num_data, num_samples = 0.3, 20_000, 2_000
+    columns = f"{'exact':>8} {'mean':>8} {'bias':>8} {'spread':>7}"
+    header = f"{'':28}{'TC':<34}  I(x; z)\n{'B':>5}  {'estimator':<21}{columns}  {columns}"
+    parts = []
+    for size, correlation in ((3, 0.6), (10, 0.4)):
+        cov = equicorrelated(size, correlation)
+        toy = draw_toy(num_data, cov, sd)
+        limit, (exact, error) = closed_form(cov, sd), summed(toy, num_samples)
+        closed = size == 3
+        parts.append(
+            f"N = {num_data:,}, D = {size}, means with correlations {correlation}, encoder sd {sd}; "
+            f"log N = {math.log(num_data):.2f}\n"
+            f"  closed form for N without end: TC {limit[0]:.3f}, I(x; z) {limit[1]:.3f}\n"
+            f"  q(z) summed over all N: TC {exact[0]:.3f} (s.e. {error[0]:.3f}), I(x; z) {exact[1]:.3f} "
+            f"(s.e. {error[1]:.3f})\n"
+            f"  exact below is {'the closed form' if closed else 'the sum'}; {seeds} seeds\n{header}\n"
+            + "\n".join(compare(toy, limit if closed else exact, batch_size=B, seeds=seeds) for B in (64, 1024))
+        )
+    return "\n\n".join(parts)
+
+
+def density_ratio_table(
+    *,
+    steps: Sequence[int] = (0, 100, 300, 1000),
+    num_data: int = 20_000,
+    batch_size: int = 64,
+    hidden: Sequence[int] = (1000,) * 6,
+    lr: float = 1e-4,
+    seed: int = 0,
+) -> str:
+    """FactorVAE's total correlation, by its discriminator as it learns, beside the exact ones; D = 10.
+
+    The network, Adam and learning rate of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983, on posteriors that stand
+    still; the estimate is the mean over 5,000 fresh draws of q(z). Summed over N narrow posteriors q(z) is a heap of
+    spikes, and much of its total correlation is that. A discriminator sees draws, and smooths them: what it comes to is
+    near the closed form, of q(z) as N grows.
+    """
+    cov, sd = equicorrelated(10, 0.4), 0.3
+    toy = draw_toy(num_data, cov, sd, seed=seed)
+    (exact, _), (error, _) = summed(toy, min(2_000, num_data))
+    limit, _ = closed_form(cov, sd)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        log_ratio = Discriminator(10, hidden=hidden)
+        adversary = Adversary(log_ratio, lr=lr)
+        lines = [
+            f"N = {num_data:,}, D = 10; TC in closed form for N without end {limit:.3f}, "
+            f"with q(z) summed over all N {exact:.3f} (s.e. {error:.3f})",
+            f"{'steps':>6}  {'TC by density ratio':>20}  {'s.e.':>6}  {'cross-entropy':>14}",
+        ]
+        done, loss = 0, math.log(2)
+        for until in steps:
+            for step in range(done, until):
+                loss = adversary.step(_draw(toy, batch_size, seed=step + 1)[1]).item()
+            done = until
+            with torch.no_grad():
+                ratios = log_ratio(_draw(toy, min(5_000, num_data), seed=seed - 1)[1])
+            spread = ratios.std().item() / math.sqrt(len(ratios))
+            lines.append(f"{until:>6}  {ratios.mean().item():>20.3f}  {spread:>6.3f}  {loss:>14.3f}")
+    return "\n".join(lines)
+
+
+def _draw(toy: Toy, num: int, seed: int) -> tuple[Tensor, Tensor]:
+    """`num` datapoints without replacement, and a z [num, D] from the posterior of each."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(toy.means), generator=generator)[:num]
+    noise = torch.randn(num, toy.means.shape[1], generator=generator, dtype=toy.means.dtype)
+    return rows, toy.means[rows] + toy.sd * noise
+
+
+def _terms(means: Tensor, own: Tensor, sd: float, z: Tensor, log_weights: Tensor) -> Tensor:
+    """Each sample's share in TC and I(x; z), [S, 2], with q(z) mixed of the posteriors at `means`."""
+    mixed = Independent(Normal(means, sd, validate_args=False), 1)
+    marginals = log_marginals(
+        lambda _, values: scores(mixed, values["z"]), {"z": z.unsqueeze(-2)}, log_weights, [["z"]]
+    )
+    log_q = Normal(own, sd, validate_args=False).log_prob(z).sum(-1)
+    correlation = marginals.joint - marginals.units["z"].sum(-1)
+    return torch.stack([correlation, log_q - marginals.joint], dim=-1)

@@ -1,0 +1,100 @@
+"""Posteriors of two units: each guide's over the exact one, on a grid."""
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from pyro import plate, poutine
+from torch import Tensor, nn
+
+from zoo.lab.analysis.grid import Plane
+from zoo.lab.data import Dataset
+from zoo.lab.plots.run import INK
+from zoo.lab.training.fit import OwnParameters
+
+WIDE, REACH, CELLS = 5.0, 4.0, 120  # the first grid's half side; deviations that the second reaches; its side
+
+
+def plane_posteriors(
+    pairs: Mapping[str, tuple[nn.Module, nn.Module]], data: Dataset, path: Path, *, num: int = 4
+) -> None:
+    """A column per guide, a row per datapoint: p(z | x) of the guide's own model in grey, q(z | x) as lines.
+
+    Lines are where q is exp(-1/2), exp(-2) and exp(-9/2) of its highest: 1, 2 and 3 deviations of a normal.
+
+    Raises:
+        ValueError: the story has other latent sites than one of two units.
+    """
+    x = data.batch(torch.arange(num), device=_device(*pairs.values())).x
+    site = two_units(next(iter(pairs.values()))[0], data)
+    if site is None:
+        raise ValueError("there is no plane to draw on: the story has other latent sites than one of two units")
+    canvas = Figure(figsize=(2.3 * len(pairs), 2.3 * num), layout="constrained")
+    FigureCanvasAgg(canvas)
+    axes = canvas.subplots(num, len(pairs), squeeze=False)
+    for column, (name, (model, guide)) in enumerate(pairs.items()):
+        for row in range(num):
+            datum, axis = x[row : row + 1], axes[row, column]
+            centre, half = _window(model, site, datum)
+            points = (centre + half * Plane(1.0, CELLS).points.to(x)).cpu()
+            exact = exact_log_density(model, site, datum, points.to(x)).exp()
+            q = log_density(guide, site, datum, points.to(x)).exp()
+            low, high = (centre - half).tolist(), (centre + half).tolist()
+            square = {"extent": (low[0], high[0], low[1], high[1]), "origin": "lower", "aspect": "auto"}
+            axis.imshow(exact.reshape(CELLS, CELLS).T.cpu().numpy(), cmap="Greys", **square)
+            levels = (torch.tensor([-4.5, -2.0, -0.5]).exp() * q.max().cpu()).tolist()
+            across, up = points.reshape(CELLS, CELLS, 2).numpy().transpose(2, 0, 1)
+            axis.contour(across, up, q.reshape(CELLS, CELLS).cpu().numpy(), levels=levels, colors=INK, linewidths=0.9)
+            axis.tick_params(labelsize=6)
+            if row == 0:
+                axis.set_title(name, fontsize=9)
+            if column == 0:
+                axis.set_ylabel(f"test datapoint {row}", fontsize=8)
+    canvas.suptitle(f"{data.name}: p({site} | x) in grey, q({site} | x) in lines", fontsize=10)
+    canvas.savefig(path, dpi=110)
+
+
+def exact_log_density(model: nn.Module, site: str, x: Tensor, points: Tensor) -> Tensor:
+    """log p(site | x) at points [S, 2] for one datapoint x [1, ...], as if they were all there is: [S]."""
+    with torch.no_grad(), poutine.block(), OwnParameters(), plate("grid", len(points), dim=-2):
+        told = poutine.trace(poutine.condition(model, {site: points.unsqueeze(1)})).get_trace(x)
+    nodes = [node for node in told.nodes.values() if node["type"] == "sample" and node["is_observed"]]
+    joint: Tensor = sum(node["fn"].log_prob(node["value"]) for node in nodes if node["name"] != "data")
+    return joint.squeeze(1).log_softmax(0)
+
+
+def log_density(guide: Any, site: str, x: Tensor, points: Tensor) -> Tensor:
+    """log q(site | x) at points [S, 2] for one datapoint: [S]."""
+    with torch.no_grad(), poutine.block(), OwnParameters():
+        proposal = guide.refined(x) if hasattr(guide, "refined") else guide
+        q = poutine.trace(proposal).get_trace(x).nodes[site]["fn"]
+        density: Tensor = q.log_prob(points.unsqueeze(1))
+    return density.squeeze(1)
+
+
+def two_units(model: nn.Module, data: Dataset) -> str | None:
+    """The one latent site, if it has two units."""
+    x = data.batch(torch.arange(2), device=_device((model,))).x
+    with torch.no_grad(), poutine.block(), OwnParameters():
+        nodes = poutine.trace(model).get_trace(x).nodes.items()
+    latent = {n: s for n, s in nodes if s["type"] == "sample" and not s["is_observed"] and n != "data"}
+    one = next(iter(latent), None)
+    return one if one and len(latent) == 1 and tuple(latent[one]["fn"].event_shape) == (2,) else None
+
+
+def _device(*pairs: Iterable[nn.Module]) -> torch.device:
+    """Where they are: a story need not have parameters, its guide has."""
+    return next((p.device for module in chain(*pairs) for p in module.parameters()), torch.device("cpu"))
+
+
+def _window(model: nn.Module, site: str, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the posterior is: its mean, and so many deviations around it, [2] each."""
+    points = Plane(WIDE, 200).points.to(x)
+    mass = exact_log_density(model, site, x, points).exp().unsqueeze(-1)
+    mean = (mass * points).sum(0)
+    deviation = (mass * (points - mean).square()).sum(0).sqrt()
+    return mean, REACH * deviation.clamp_min(2 * WIDE / 200)
