@@ -20,13 +20,17 @@ from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.data import SOURCES, Split, load
 from zoo.lab.data.catalogue import print_catalogue
 from zoo.lab.data.from_disk import yours
-from zoo.lab.errors import unknown
+from zoo.lab.device import find_device
+from zoo.lab.errors import unknown_name
 from zoo.lab.plots.contact_sheet import contact_sheet
 from zoo.lab.runs import train as run
-from zoo.lab.runs.finished import open_run, plan, rebuild, recipe
+from zoo.lab.runs.finished import restore_experiment
+from zoo.lab.runs.folder import Settings, free_folder, is_finished, new_folder, read_settings
+from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.story import Story, story
-from zoo.lab.training.fit import find_device
-from zoo.papers.recipes import DEFAULT, RECIPES, Experiment, Recipe
+from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.papers import configure, open_run, recipe
+from zoo.papers.recipes import DEFAULT, RECIPES
 
 app = typer.Typer(
     help="Five papers on disentangled representations as Pyro stories.",
@@ -51,7 +55,7 @@ def list_() -> None:
     from zoo.papers.reproductions import REPRODUCTIONS
     from zoo.papers.weights import names
 
-    _section("recipes", {name: (r.build, f"[{r.paper}; {r.data}]") for name, r in RECIPES.items()})
+    _section("recipes", {name: (r.description, f"[{r.paper}; {r.data}]") for name, r in RECIPES.items()})
     print("\nobjectives (zoo.elbos), and their weights in the letters of HFVAE's Figures 1 and 3:")
     print("1+3 reconstruction, 2 -I(x; z), 4 = A + i + ii -KL(q(z) || p(z)): A and i total correlation, ii KL per unit")
     for objective in objectives():
@@ -62,7 +66,7 @@ def list_() -> None:
     print("\nreproductions")
     for name, reproduction in REPRODUCTIONS.items():
         print(f"  {name:<34} {reproduction.title}")
-    print("\npretrained (zoo.lab.pretrained)\n  " + "\n  ".join(names()))
+    print("\npretrained (zoo.papers.pretrained)\n  " + "\n  ".join(names()))
 
 
 def _section(title: str, things: Mapping[str, tuple[object, str]]) -> None:
@@ -125,7 +129,7 @@ def story_(
         difference = shown.diff(plain)
         print(difference.coloured() if in_colour else difference)
     else:
-        print((inspect.getdoc(chosen.build) or "").split("Args:")[0])
+        print(chosen.description.split("Args:")[0])
         print(f"{shown}\n\nuntrained, from seed 0")
     if graph:
         told.graph(graph)
@@ -159,9 +163,9 @@ def train(
         return
     chosen = recipe(name)
     source, options = _data(chosen, data, data_options or [])
-    settings, split, experiment = plan(
+    settings, split, experiment = configure(
         name,
-        knobs=_parse(chosen, knobs or []),
+        hyperparameters=_parse(chosen, knobs or []),
         data=source,
         data_options=options,
         steps=steps,
@@ -174,23 +178,23 @@ def train(
         data_dir=data_dir,
         download=download,
     )
-    folder = run.new_folder(out) if out else run.free_folder(Path("runs"), _stem(name, split.train.name))
+    folder = new_folder(out) if out else free_folder(Path("runs"), _stem(name, split.train.name))
     command = shlex.join(["python", "-m", "zoo", *sys.argv[1:]])
     _run(experiment, split, settings, folder, command, every, resume=False)
 
 
 def _resume(context: typer.Context, folder: Path, data_dir: Path | None, download: bool, every: run.Every) -> None:
     """Goes on with the run in `folder`, with the settings that it has."""
-    settings, command = run.read(folder)
+    settings, command = read_settings(folder)
     _check_asked(context, settings, folder)
-    if run.finished(folder):
+    if is_finished(folder):
         print(f"the run in {folder} is finished, and there is nothing to resume; see {folder / 'summary.md'}")
         return
-    split, experiment = rebuild(settings, data_dir, download)
+    split, experiment = restore_experiment(settings, RECIPES, data_dir, download)
     _run(experiment, split, settings, folder, command, every, resume=True)
 
 
-def _check_asked(context: typer.Context, settings: run.Settings, folder: Path) -> None:
+def _check_asked(context: typer.Context, settings: Settings, folder: Path) -> None:
     """Refuses options beside --resume that say something else than the run's settings."""
     source = context.get_parameter_source
     asked = {
@@ -199,7 +203,7 @@ def _check_asked(context: typer.Context, settings: run.Settings, folder: Path) -
     if wrong := sorted({"epochs", "out"} & asked.keys()):
         raise ValueError(f"--{wrong[0]} does not go with --resume: the run in {folder} has its own")
     if "knobs" in asked:
-        asked["knobs"] = {**settings.knobs, **_parse(recipe(settings.recipe), asked["knobs"])}
+        asked["hyperparameters"] = {**settings.hyperparameters, **_parse(recipe(settings.recipe), asked.pop("knobs"))}
     if "data_options" in asked:
         options = _data_options(settings.data, asked["data_options"])
         asked["data_options"] = {**settings.data_options, **options}
@@ -218,7 +222,7 @@ def _check_asked(context: typer.Context, settings: run.Settings, folder: Path) -
 def _run(
     experiment: Experiment,
     split: Split,
-    settings: run.Settings,
+    settings: Settings,
     folder: Path,
     command: str,
     every: run.Every,
@@ -314,7 +318,7 @@ def reproduce(
             print(f"  {known:<34} {reproduction.title}  [{reproduction.paper}]")
         return
     if name not in REPRODUCTIONS:
-        raise LookupError(unknown("reproduction", name, REPRODUCTIONS))
+        raise LookupError(unknown_name("reproduction", name, REPRODUCTIONS))
     if budget not in get_args(Budget):
         raise ValueError(f"--budget must be full or short, got {budget!r}")
     length: Budget = budget  # type: ignore[assignment]
@@ -326,6 +330,7 @@ def reproduce(
         runs,
         seeds=count,
         budget=length,
+        recipes=RECIPES,
         data_dir=data_dir,
         download=download,
         device=str(find_device(device)),
@@ -383,9 +388,11 @@ def sweep(
     common: dict[str, Any] = {"data": source, "data_options": options, "steps": steps, "epochs": epochs}
     common |= {"batch_size": batch_size, "lr": lr}
     where = {"data_dir": data_dir, "download": download, "device": str(find_device(device)), "compile": compile}
-    restarts.check(name, settings, {**common, **where, "knobs": fixed})
+    restarts.check(chosen, settings, {**common, **where, "knobs": fixed})
     folder = out or Path("runs/sweep") / _stem(name, source)
-    tried = restarts.trials(name, settings, folder, seeds=seeds, plan={**common, "knobs": fixed}, every=every, **where)
+    tried = restarts.trials(
+        name, settings, folder, seeds=seeds, plan={**common, "knobs": fixed}, every=every, recipes=RECIPES, **where
+    )
     failures = run_trials([(measure, trial) for _, measure, trial in tried], jobs=jobs)
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
@@ -461,13 +468,13 @@ def compare_guides(
     chosen = recipe(name)
     source, options = _data(chosen, data, data_options or [])
     result = compare(
-        name,
+        chosen,
         guides.split(","),
         out or Path("compare") / _stem(name, source),
         images=images,
         samples=samples,
         gap_images=gap_images,
-        knobs=_parse(chosen, knobs or []),
+        hyperparameters=_parse(chosen, knobs or []),
         data=source,
         data_options=options,
         steps=steps,
@@ -590,14 +597,14 @@ def _stem(recipe: str, data: str) -> str:
 
 
 def _first_line(thing: object) -> str:
-    return (inspect.getdoc(thing) or "").splitlines()[0]
+    return (thing if isinstance(thing, str) else inspect.getdoc(thing) or "").splitlines()[0]
 
 
 def main() -> None:
     """Runs the command; what a person got wrong is said in one line, without a traceback."""
     try:
         app()
-    except run.Stopped as stopped:
+    except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except (ValueError, TypeError, LookupError, OSError, FloatingPointError, ModuleNotFoundError) as error:

@@ -222,7 +222,7 @@ def test_a_trained_full_rank_guide_is_calibrated_and_a_mean_field_one_too_narrow
     found = {}
     for name, head in {"full-rank": FullRank(Z), "mean-field": MeanField(Z)}.items():
         guide = pca.guide(head)
-        # Trained on data of the story's own, as amortised inference has it.
+        # FinishedRun on data of the story's own, as amortised inference has it.
         x = pca.marginal.sample((400,))
         guide.num_data = pca.model.num_data = 400
         train(pca.model, guide, x, steps=500, particles=8)

@@ -21,12 +21,13 @@ from zoo import NVDM, ProdLDA
 from zoo.elbos import ELBO, HFVAE
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.data import Batch, Dataset
-from zoo.lab.networks import MLPDecoder, MLPEncoder, TopicDecoder, batch_norm, normed
+from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.story import story as view
 from zoo.lab.story import told, traced
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import fit, prepare
 from zoo.likelihoods import Multinomial, multinomial
+from zoo.papers.hfvae_topics.networks import TopicDecoder, batch_norm, normed
 from zoo.studies.guide_gap.recipes import swap
 
 V, N = 7, 30  # words, documents

@@ -26,7 +26,7 @@ from guides import (
 from tests.pairs import NUM_DATA, images, vae_pair
 from zoo.elbos import DIPVAEII, ELBO, HFVAE, BetaTCVAE, BetaVAE, FactorVAE
 from zoo.estimators import closed_kl, scores
-from zoo.lab.analysis.evaluate import posterior_means
+from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Batch
 from zoo.lab.training.fit import fit
 

@@ -8,8 +8,7 @@ import torch
 
 import zoo.lab
 from zoo.lab.runs import train as run
-from zoo.lab.runs.finished import open_run, plan
-from zoo.papers import weights
+from zoo.papers import configure, open_run, weights
 from zoo.papers.recipes import RECIPES
 
 
@@ -17,7 +16,7 @@ from zoo.papers.recipes import RECIPES
 def trained(tmp_path_factory):
     """A run of a few steps."""
     folder = tmp_path_factory.mktemp("run")
-    settings, split, experiment = plan("joint-vae/digits", steps=5, seed=3, device="cpu")
+    settings, split, experiment = configure("joint-vae/digits", steps=5, seed=3, device="cpu")
     run.train(experiment, split, settings, folder, command="", progress=False)
     return open_run(folder)
 
@@ -52,7 +51,7 @@ def test_the_data_is_the_runs(trained, tmp_path):
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are():
     with pytest.raises(LookupError, match=r"unknown pretrained pair 'joint-vae/mnits'"):
-        zoo.lab.pretrained("joint-vae/mnits")
+        zoo.papers.pretrained("joint-vae/mnits")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +81,7 @@ def test_weights_of_another_recipe_are_refused(trained, tmp_path):
 
 @pytest.mark.parametrize("name", weights.names())
 def test_those_that_come_with_the_zoo_are_small_and_whole(name):
-    pair = zoo.lab.pretrained(name)
+    pair = zoo.papers.pretrained(name)
     assert pair.settings.recipe in RECIPES
     path = weights.HERE / f"{name.replace('/', '-')}.safetensors"
     assert path.stat().st_size < 3_000_000

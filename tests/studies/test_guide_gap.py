@@ -281,7 +281,13 @@ def test_nothing_is_trained_before_all_of_it_fits(recipe, guides, message, tmp_p
     said = []
     with pytest.raises((ValueError, LookupError), match=message):
         compare(
-            recipe, guides, tmp_path, images=9_000 if len(guides) == 1 else 5, steps=5, device="cpu", say=said.append
+            RECIPES[recipe],
+            guides,
+            tmp_path,
+            images=9_000 if len(guides) == 1 else 5,
+            steps=5,
+            device="cpu",
+            say=said.append,
         )
     assert not said
     assert not list(tmp_path.iterdir())
@@ -292,14 +298,14 @@ def test_a_comparison_from_a_recipes_name_to_its_table(tmp_path):
     assert RECIPES["vae"].data == "digits"
     said = []
     result = compare(
-        "vae",
+        RECIPES["vae"],
         ["mean-field", "full-rank"],
         tmp_path / "compared",
         images=6,
         samples=20,
         gap_images=4,
         steps=12,
-        knobs={"z_dim": 2},
+        hyperparameters={"z_dim": 2},
         device="cpu",
         say=said.append,
     )
@@ -323,7 +329,9 @@ def test_guides_that_were_compared_are_kept_under_the_same_settings_alone(tmp_pa
     def run(*guides, samples=20):
         said = []
         options = {"images": 6, "gap_images": 2, "steps": 3, "device": "cpu", "say": said.append}
-        return compare("vae", guides, tmp_path, samples=samples, **options), [line.split(":")[0] for line in said]
+        return compare(RECIPES["vae"], guides, tmp_path, samples=samples, **options), [
+            line.split(":")[0] for line in said
+        ]
 
     first, said = run("mean-field")
     assert said == ["mean-field"]

@@ -1,6 +1,7 @@
 """What the benchmark compares is the same training: same networks, same loss, same optimiser. Nothing is timed here."""
 
 import math
+import subprocess
 import sys
 
 import pytest
@@ -60,11 +61,19 @@ def test_the_network_is_the_one_on_the_label():
 
 
 def test_peak_memory_rises_with_what_is_held():
-    small = bench._peak(bench.TASKS["mlp"], bench.by_hand, CPU)
-    held = torch.ones(512 * 2**20, dtype=torch.uint8)
-    more = bench._peak(bench.TASKS["mlp"], bench.by_hand, CPU)
-    assert math.isnan(small) or more >= small + 100  # an earlier peak hides some of it
-    assert held[-1] == 1
+    # In a process of its own: a peak is of a whole process, and other tests' would hide this one.
+    script = """
+import torch
+from zoo.studies import step_time
+device = torch.device("cpu")
+small = step_time._peak(step_time.TASKS["mlp"], step_time.by_hand, device)
+held = torch.ones(512 * 2**20, dtype=torch.uint8)
+print(small, step_time._peak(step_time.TASKS["mlp"], step_time.by_hand, device), int(held[-1]))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    small, more, held = map(float, run.stdout.split())
+    assert math.isnan(small) or more >= small + 400  # of 512 MiB; garbage of the first may have been freed since
+    assert held == 1
 
 
 def test_a_table_has_each_figure_and_its_ratio():

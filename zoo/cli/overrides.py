@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from zoo.lab.errors import unknown
+from zoo.lab.errors import unknown_name
 
 
 def read(flag: str, what: str, function: Callable[..., Any], pairs: Sequence[str]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _split(flag: str, what: str, defaults: Mapping[str, Any], pair: str, form: s
     if not equals:
         raise ValueError(f"{flag} {pair!r}: write it as {form}")
     if key not in defaults:
-        raise LookupError(unknown(what, key, defaults))
+        raise LookupError(unknown_name(what, key, defaults))
     return key, text
 
 

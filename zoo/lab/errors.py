@@ -1,15 +1,36 @@
-"""Names that people type, and what to say when there is no such thing."""
+"""Errors for names that do not exist, with the nearest match, and for optional libraries that are not installed."""
 
 import difflib
+import importlib
+import warnings
 from collections.abc import Iterable
+from typing import Any
 
 
-def unknown(what: str, name: str, there_are: Iterable[str]) -> str:
-    """The message for a name that is not there: the nearest one, and all there are."""
-    names = sorted(there_are)
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that does not exist: the nearest known name, and all of them."""
+    names = sorted(known)
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     return (
         f"unknown {what} {name!r}"
         + (f"; did you mean {nearest[0]!r}?" if nearest else ".")
         + f" There are: {', '.join(names)}"
     )
+
+
+def import_optional(name: str, what: str) -> Any:
+    """The module `name` of the extra "notebooks", which is needed for `what`.
+
+    Raises:
+        ModuleNotFoundError: it is not installed; says how to install it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # libraries announce their own plans at import
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.partition(".")[0]:  # it is installed, and something that it needs is not
+            raise
+        raise ModuleNotFoundError(
+            f'{what} needs {error.name}, which is not installed: pip install -e ".[notebooks]"', name=error.name
+        ) from None

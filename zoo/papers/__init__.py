@@ -1,0 +1,65 @@
+"""A room per paper: recipes, measures, claims, plots, figures and the reproduction; and what to import in a notebook.
+
+from zoo.papers import claims, configure, open_run, pretrained, recipe
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.lab.data import Split
+    from zoo.lab.runs.finished import FinishedRun
+    from zoo.lab.runs.folder import Settings
+    from zoo.lab.training.experiment import Experiment, Recipe
+    from zoo.papers.weights import Pretrained
+
+__all__ = ["configure", "open_run", "pretrained", "recipe"]
+
+# Imports are inside the functions: every paper's room imports this package, and only some callers need all papers.
+
+
+def recipe(name: str) -> "Recipe":
+    """The recipe called `name`.
+
+    Raises:
+        LookupError: there is none; lists those that there are, the nearest name first.
+    """
+    from zoo.lab.training.experiment import find_recipe
+    from zoo.papers.recipes import RECIPES
+
+    return find_recipe(name, RECIPES)
+
+
+def configure(name: str, **options: Any) -> "tuple[Settings, Split, Experiment]":
+    """Settings, data and experiment of the recipe called `name`; options as `zoo.lab.runs.finished.configure` takes.
+
+    Raises:
+        LookupError, TypeError, ValueError: there is no such recipe, data set, device or option.
+    """
+    from zoo.lab.runs import finished
+
+    return finished.configure(recipe(name), **options)
+
+
+def open_run(folder: Path, data_dir: Path | None = None, download: bool = False) -> "FinishedRun":
+    """The finished run in `folder`, with its data and its weights.
+
+    Raises:
+        FileNotFoundError: there is no run, it has not come to its end, or its data is missing.
+        ValueError: its settings or weights are damaged.
+    """
+    from zoo.lab.runs import finished
+    from zoo.papers.recipes import RECIPES
+
+    return finished.open_run(folder, RECIPES, data_dir, download)
+
+
+def pretrained(name: str) -> "Pretrained":
+    """The pretrained pair called `name`, as its recipe is called; needs no data.
+
+    Raises:
+        LookupError: there is none; lists those that there are.
+    """
+    from zoo.papers import weights
+
+    return weights.pretrained(name)

@@ -1,10 +1,10 @@
-"""The recipes, a file per paper: the only place outside notebooks and tests where a model meets a guide.
+"""Every paper's recipes by name.
 
-A recipe is a plain function from data and knobs to an experiment; a knob is a keyword with a default, and what the
-paper leaves open is said beside it.
+A recipe is a plain function from data and hyperparameters to an experiment. Files called recipes.py are the only place
+outside notebooks and tests where a model meets a guide.
 """
 
-from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.training.experiment import Recipe
 from zoo.papers.decomposition import recipes as decomposition
 from zoo.papers.dip_vae import recipes as dip_vae
 from zoo.papers.hfvae import recipes as hfvae
@@ -13,16 +13,7 @@ from zoo.papers.joint_vae import recipes as joint_vae
 from zoo.papers.natural_clustering import recipes as natural_clustering
 from zoo.papers.vae import recipes as vae
 
-__all__ = ["DEFAULT", "RECIPES", "Experiment", "Recipe"]
-
-RECIPES: dict[str, Recipe] = {
-    **vae.RECIPES,
-    **joint_vae.RECIPES,
-    **decomposition.RECIPES,
-    **dip_vae.RECIPES,
-    **hfvae.RECIPES,
-    **hfvae_topics.RECIPES,
-    **natural_clustering.RECIPES,
-}
+PAPERS = (vae, joint_vae, decomposition, dip_vae, hfvae, hfvae_topics, natural_clustering)
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for paper in PAPERS for recipe in paper.RECIPES}
 
 DEFAULT = "joint-vae/digits"

@@ -27,7 +27,7 @@ class Toy:
     sd: float
 
 
-class Terms(NamedTuple):
+class SmallTerms(NamedTuple):
     """In nats: TC(z) = KL(q(z) || prod_d q(z_d)), and I(x; z) = E[log q(z | x) - log q(z)]."""
 
     total_correlation: float
@@ -45,17 +45,17 @@ def draw_toy(num_data: int, cov: Tensor, sd: float, *, seed: int = 0) -> Toy:
     return Toy(noise @ torch.linalg.cholesky(cov).mT, sd)
 
 
-def closed_form(cov: Tensor, sd: float) -> Terms:
+def closed_form(cov: Tensor, sd: float) -> SmallTerms:
     """The terms as N grows without end: q(z) = Normal(0, C) with C = cov + sd^2 I.
 
     TC = 1/2 (sum_d log C_dd - log |C|), and I(x; z) = 1/2 log |C| - D log sd, entropy less conditional entropy.
     """
     mixed = cov + sd**2 * torch.eye(len(cov), dtype=cov.dtype)
     information = 0.5 * torch.linalg.slogdet(mixed).logabsdet - len(cov) * math.log(sd)
-    return Terms(gaussian_total_correlation(mixed).item(), information.item())
+    return SmallTerms(gaussian_total_correlation(mixed).item(), information.item())
 
 
-def summed(toy: Toy, num_samples: int, *, seed: int = 0) -> tuple[Terms, Terms]:
+def summed(toy: Toy, num_samples: int, *, seed: int = 0) -> tuple[SmallTerms, SmallTerms]:
     """The terms with q(z) summed over all N posteriors, as means over samples, and their standard errors.
 
     Raises:
@@ -67,10 +67,10 @@ def summed(toy: Toy, num_samples: int, *, seed: int = 0) -> tuple[Terms, Terms]:
     log_weights = z.new_full((len(toy.means),), -math.log(len(toy.means)))
     per_sample = _terms(toy.means, toy.means[rows], toy.sd, z, log_weights)
     means, errors = per_sample.mean(0), per_sample.std(0) / math.sqrt(num_samples)
-    return Terms(*means.tolist()), Terms(*errors.tolist())
+    return SmallTerms(*means.tolist()), SmallTerms(*errors.tolist())
 
 
-def estimate(toy: Toy, batch_size: int, estimator: Estimator, *, seed: int) -> Terms:
+def estimate(toy: Toy, batch_size: int, estimator: Estimator, *, seed: int) -> SmallTerms:
     """The terms from one batch; every estimator sees the same draws under one seed.
 
     Raises:
@@ -79,10 +79,10 @@ def estimate(toy: Toy, batch_size: int, estimator: Estimator, *, seed: int) -> T
     weights = log_weights(batch_size, len(toy.means), estimator, like=toy.means)
     rows, z = _draw(toy, batch_size, seed)
     per_sample = _terms(toy.means[rows], toy.means[rows], toy.sd, z, weights)
-    return Terms(*per_sample.mean(0).tolist())
+    return SmallTerms(*per_sample.mean(0).tolist())
 
 
-def compare(toy: Toy, truth: Terms, *, batch_size: int, seeds: int) -> str:
+def compare(toy: Toy, truth: SmallTerms, *, batch_size: int, seeds: int) -> str:
     """A line per estimator: mean over seeds, its bias, and the spread (standard deviation) of one batch's figure.
 
     Raises:

@@ -28,8 +28,8 @@ from torch.nn import functional as F
 
 from zoo.elbos import ELBO, HFVAE, TermwiseELBO
 from zoo.lab.data import Batch, Dataset, load
-from zoo.lab.training.experiment import vae_pair
 from zoo.lab.training.fit import adam, fit
+from zoo.papers.vae.recipes import vae_pair
 
 BATCH, LR = 64, 1e-3
 BASELINE = "hand-written PyTorch"

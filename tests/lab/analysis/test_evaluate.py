@@ -11,7 +11,8 @@ from pyro import poutine
 from guides import Concrete, FullRank
 from tests.pairs import SHAPE, vae_pair
 from zoo.elbos import ELBO
-from zoo.lab.analysis.evaluate import decode, draw, evaluate, posterior_means
+from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.posterior import decode, draw, posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.plots import run as plots
 

@@ -18,7 +18,7 @@ from zoo import VAE
 from zoo.elbos import BetaVAE
 from zoo.lab.analysis.inference_data import to_inference_data
 from zoo.lab.data import Batch, Dataset, Split
-from zoo.lab.optional import optional
+from zoo.lab.errors import import_optional
 from zoo.likelihoods import normal
 from zoo.papers.recipes import RECIPES
 from zoo.studies.compatibility import recipes as small
@@ -27,7 +27,7 @@ NOISE = 0.5
 W = torch.tensor([[1.0, 0.4], [0.0, 1.5], [-0.7, 0.2]], dtype=torch.float64)  # 3 numbers from 2 units
 X = torch.tensor([[0.3, -1.0, 0.2], [2.0, 0.5, -0.4], [-0.1, 0.1, 0.9], [1.0, 1.0, 1.0]], dtype=torch.float64)
 DRAWS = 500
-az = optional("arviz", "the tests")
+az = import_optional("arviz", "the tests")
 
 
 class Exact(nn.Module):

@@ -243,7 +243,7 @@ def test_drawn_now_or_on_demand_is_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_array_equal(data.x[5:9], data.x[np.arange(5, 9)])
     assert data.x[7].shape == (1, 64, 64)
     some = FACTORS.subset(np.arange(300))  # all 64,000 take a while
-    monkeypatch.setattr(procedural_chairs.Rendered, "shape", (300, 1, 64, 64))
+    monkeypatch.setattr(procedural_chairs.RenderedChairs, "shape", (300, 1, 64, 64))
     monkeypatch.setattr(procedural_chairs, "FACTORS", some)
     drawn = load("procedural-chairs", drawn=True, held_out=0).train
     assert isinstance(drawn.x, np.ndarray)

@@ -9,9 +9,10 @@ from torch import nn
 
 from guides import Amortized, MeanField
 from zoo import VAE
-from zoo.lab.analysis.azimuth import azimuth, figure9a, views
+from zoo.lab.analysis.azimuth import azimuth, views
 from zoo.lab.data import Dataset
 from zoo.lab.data.factors import Factors
+from zoo.lab.plots.azimuth import plot_azimuth
 from zoo.metrics.circular import as_angle, circular, linear
 
 EVEN = 2 * np.pi * np.arange(1000) / 1000
@@ -108,7 +109,7 @@ def test_the_picture_shows_one_thing_all_around_and_what_is_inferred_of_it(tmp_p
     model, guide, data = dials()
     index = views(data, 20, "azimuth")
     assert index.tolist() == list(range(16, 32))  # the second size, by azimuth
-    figure9a(model, guide, data, tmp_path / "a.png")
+    plot_azimuth(model, guide, data, tmp_path / "a.png")
     (canvas,) = pictures
     strip, axes = canvas.axes
     assert len(strip.images) == 12

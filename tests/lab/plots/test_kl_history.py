@@ -8,9 +8,10 @@ import torch
 
 from tests.core.test_joint_vae import joint_pair
 from zoo.elbos import ELBO, Capacity
-from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, figure7, order, overshoot, smooth
+from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, order, overshoot, smooth
+from zoo.lab.plots.kl_history import plot_kl_history
+from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import ramp
-from zoo.papers.recipes import Experiment
 
 STEPS = np.arange(100, 1100, 100)
 
@@ -106,7 +107,7 @@ def test_the_figure_names_what_was_found_and_draws_both_runs_on_one_scale(tmp_pa
     slow = history(z0=STEPS / 1000, z1=0 * STEPS, c=STEPS / 2000)
     fast = history(z0=2 + STEPS / 1000, z1=1 + 0 * STEPS, c=STEPS / 2000)
     capacity = {"z": STEPS / 1000, "c": np.full(10, 0.5)}
-    figure7([Run("full", slow, capacity), Run("too low", fast, capacity)], tmp_path / "f.png", window=1)
+    plot_kl_history([Run("full", slow, capacity), Run("too low", fast, capacity)], tmp_path / "f.png", window=1)
     (canvas,) = pictures
     left, right = canvas.axes[:2]
     assert [text.get_text().strip() for text in left.texts] == ["1. z[0]", "2. c"]
@@ -119,7 +120,7 @@ def test_the_figure_names_what_was_found_and_draws_both_runs_on_one_scale(tmp_pa
 
 
 def test_labels_are_moved_apart(monkeypatch):
-    from zoo.lab.analysis.kl_history import _apart
+    from zoo.lab.plots.kl_history import _apart
 
     assert _apart([1.0, 1.0, 3.0, 0.95], 0.1) == pytest.approx([1.05, 1.15, 3.0, 0.95])
     assert torch.tensor(_apart([0.0] * 5, 0.2)).sort().values.diff().min() >= 0.2 - 1e-12

@@ -15,8 +15,9 @@ from PIL import Image
 from guides import Flow, FullRank, MeanField
 from tests.pairs import images, vae_pair
 from zoo.lab.analysis.elbo_anatomy import decompose
-from zoo.lab.analysis.evaluate import evaluate, posterior_means
+from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.interventions import Sites, Unit, changed, decoded, from_prior, inferred, ranked, wide
+from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.plots import aggregate, anatomy_bars, inline, latent_scatter
 from zoo.lab.plots import run as plots
@@ -24,6 +25,7 @@ from zoo.lab.plots import traversals as sheets
 from zoo.lab.plots.anatomy import parts
 from zoo.lab.plots.latents import unit_densities
 from zoo.lab.plots.sliders import sliders
+from zoo.lab.plots.style import COLOURS, figure
 from zoo.studies.compatibility import recipes as small
 
 UNITS = [Unit("z", 0, 0.5), Unit("z", 1, 0.2)]
@@ -51,7 +53,7 @@ def test_a_scatter_has_each_class_in_its_colour_and_marker_and_its_name_at_the_m
     for k, (points, text) in enumerate(zip(axes.collections, axes.texts, strict=True)):
         np.testing.assert_allclose(np.asarray(points.get_offsets()), means[data.y == k])
         np.testing.assert_allclose(text.get_position(), np.median(means[data.y == k], 0))
-        assert (text.get_text(), text.get_color()) == ("abcdefghi"[k], plots.COLOURS[k % 7])
+        assert (text.get_text(), text.get_color()) == ("abcdefghi"[k], COLOURS[k % 7])
     # Colours come round after seven: classes 0 and 7 differ in their marker.
     vertices = [len(axes.collections[k].get_paths()[0].vertices) for k in (0, 7)]
     assert vertices[0] != vertices[1]
@@ -138,7 +140,7 @@ def test_a_notebook_shows_what_a_file_would_hold(tmp_path):
 
 def telling(path):
     """A function that draws, and says something about it, as `sheets.confusion` does."""
-    plots.figure(1.0, 1.0).savefig(path)
+    figure(1.0, 1.0).savefig(path)
     return "what it says"
 
 

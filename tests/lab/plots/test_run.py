@@ -5,7 +5,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from zoo.lab.plots import run as plots
+from zoo.lab.plots.image_grid import save_sheet, save_sheets
+from zoo.lab.plots.style import save_table
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def canvas(monkeypatch):
 def test_every_image_is_where_its_row_and_column_are(tmp_path, canvas, channels):
     images = torch.rand(2, 3, channels, 5, 4)  # sizes that no mix-up of axes survives
     images[0, 0, 0, 0, 0] = 1.5  # beyond white
-    plots.save_sheet(images, tmp_path / "s.png", title="t", row_labels=["a", "b"], column_labels=["x", "y", "z"])
+    save_sheet(images, tmp_path / "s.png", title="t", row_labels=["a", "b"], column_labels=["x", "y", "z"])
     (axes,) = canvas[0].axes
     shown = np.asarray(axes.images[0].get_array())
     assert shown.shape[:2] == (2 * 5 + 1, 3 * 4 + 2)  # a line of white between
@@ -41,7 +42,7 @@ def test_every_image_is_where_its_row_and_column_are(tmp_path, canvas, channels)
 
 def test_sheets_next_to_each_other_keep_their_own_labels(tmp_path, canvas):
     left, right = torch.zeros(2, 2, 1, 4, 4), torch.ones(2, 2, 1, 4, 4)
-    plots.save_sheets([left, right], tmp_path / "s.png", titles=["l", "r"], row_labels=[["a", "b"], ["c", "d"]])
+    save_sheets([left, right], tmp_path / "s.png", titles=["l", "r"], row_labels=[["a", "b"], ["c", "d"]])
     for axes, value, title, labels in zip(canvas[0].axes, (0, 1), "lr", (["a", "b"], ["c", "d"]), strict=True):
         assert (np.asarray(axes.images[0].get_array())[:4, :4] == value).all()
         assert axes.get_title("left") == title
@@ -51,7 +52,7 @@ def test_sheets_next_to_each_other_keep_their_own_labels(tmp_path, canvas):
 def test_a_table_has_each_number_on_its_shade_in_ink_that_can_be_read(tmp_path, canvas):
     numbers = np.array([[1, 20, 3], [90, 5, 0]])
     shade = numbers / 90
-    plots.save_table(numbers, tmp_path / "t.png", title="t", rows=["a", "b"], columns=["x", "y", "z"], shade=shade)
+    save_table(numbers, tmp_path / "t.png", title="t", rows=["a", "b"], columns=["x", "y", "z"], shade=shade)
     (axes,) = canvas[0].axes
     written = {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts}
     assert written[0, 1] == ("90", "white")

@@ -19,6 +19,7 @@ import pytest
 
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
+from zoo.lab.runs.folder import CHECKPOINT, how_to_resume
 
 KILLS = int(os.environ.get("ZOO_KILLS", "4"))
 STEPS = 150
@@ -85,7 +86,7 @@ def stopped(tmp_path_factory):
 
 def _stop(cwd: Path, number: int) -> str:
     process = start(cwd, *RUN)
-    while not (cwd / "run" / run.CHECKPOINT).is_file():
+    while not (cwd / "run" / CHECKPOINT).is_file():
         assert process.is_alive()
         time.sleep(0.001)
     os.kill(process.pid, number)
@@ -97,7 +98,7 @@ def _stop(cwd: Path, number: int) -> str:
 def assert_equal(folder: Path, whole: Path) -> None:
     for name in ("terms.csv", "units.csv", "weights.safetensors", "kl.csv"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
-    ended = [checkpoint.load(path / run.CHECKPOINT) for path in (folder, whole)]
+    ended = [checkpoint.load(path / CHECKPOINT) for path in (folder, whole)]
     assert str(ended[0]["random"]) == str(ended[1]["random"])
     assert (folder / "summary.md").is_file()
 
@@ -125,7 +126,7 @@ def test_kills_at_random_moments_leave_no_trace(whole, tmp_path):
                 arguments = RESUME
             else:  # nothing was begun, and the command says so
                 shutil.rmtree(cwd / "run", ignore_errors=True)
-            saved = cwd / "run" / run.CHECKPOINT
+            saved = cwd / "run" / CHECKPOINT
             steps.append(checkpoint.load(saved)["step"] if saved.is_file() else 0)
         else:
             zoo(cwd, *arguments)
@@ -138,12 +139,9 @@ def test_kills_at_random_moments_leave_no_trace(whole, tmp_path):
 def test_ctrl_c_and_sigterm_save_first_and_say_how_to_go_on(number, whole, tmp_path):
     said = _stop(tmp_path, number).splitlines()[-1]
     name = signal.Signals(number).name
-    step = checkpoint.load(tmp_path / "run" / run.CHECKPOINT)["step"]
+    step = checkpoint.load(tmp_path / "run" / CHECKPOINT)["step"]
     assert 10 <= step < STEPS
-    assert (
-        said
-        == f"stopped by {name} after step {step} of {STEPS}, and saved; go on with {run.how_to_resume(Path('run'))}"
-    )
+    assert said == f"stopped by {name} after step {step} of {STEPS}, and saved; go on with {how_to_resume(Path('run'))}"
     rows = (tmp_path / "run/terms.csv").read_text().splitlines()
     assert len(rows) == 1 + step
     zoo(tmp_path, *RESUME)
@@ -156,14 +154,14 @@ def test_rows_and_halves_of_rows_after_the_checkpoint_are_taken_back(whole, stop
     shutil.copytree(stopped[0], tmp_path, dirs_exist_ok=True)
     with (tmp_path / "run/terms.csv").open("a") as file:
         file.write("97,1,2,3,4,5,6\r\n98,1.2")
-    (tmp_path / "run" / (run.CHECKPOINT + ".part")).write_bytes(b"half a checkpoint")
+    (tmp_path / "run" / (CHECKPOINT + ".part")).write_bytes(b"half a checkpoint")
     zoo(tmp_path, *RESUME)
     assert_equal(tmp_path / "run", whole[0])
 
 
 def test_a_full_disk_is_reported_and_the_last_good_checkpoint_kept(whole, stopped, tmp_path):
     shutil.copytree(stopped[0], tmp_path, dirs_exist_ok=True)
-    path = tmp_path / "run" / run.CHECKPOINT
+    path = tmp_path / "run" / CHECKPOINT
     before = path.read_bytes()
     # No file may grow beyond half a checkpoint: the curve fits, the next checkpoint does not.
     said = zoo(tmp_path, *RESUME, code=1, largest=len(before) // 2).splitlines()[-1]
@@ -186,7 +184,7 @@ def _edit(folder: Path, **changes) -> None:
 
 
 def _swap_about(folder: Path, what: str, **changes) -> None:
-    path = folder / run.CHECKPOINT
+    path = folder / CHECKPOINT
     state = checkpoint.load(path)
     about = state.pop("about")
     about[what].update(changes)
@@ -198,13 +196,13 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
     [
         (None, ["--lr", "0.5"], "goes on with the settings that it has: lr is 0.001 there, 0.5 was asked for"),
         (None, ["vae"], "recipe is 'beta-vae' there, 'vae' was asked for"),
-        (None, ["--set", "beta=3"], "knobs is {} there, {'beta': 3.0} was asked for"),
+        (None, ["--set", "beta=3"], "hyperparameters is {} there, {'beta': 3.0} was asked for"),
         (None, ["--epochs", "3"], "--epochs does not go with --resume"),
         (lambda f: _edit(f, lr=0.5), [], "with other settings: lr is 0.001 in the checkpoint, 0.5 here"),
         (
-            lambda f: _edit(f, knobs={"z_dim": 3}),
+            lambda f: _edit(f, hyperparameters={"z_dim": 3}),
             [],
-            "other settings: knobs is {} in the checkpoint, {'z_dim': 3} here",
+            "other settings: hyperparameters is {} in the checkpoint, {'z_dim': 3} here",
         ),
         (
             lambda f: _swap_about(f, "data", datapoints=7),
@@ -213,12 +211,15 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
         ),
         (lambda f: _swap_about(f, "data", digest="x"), [], "with other data: digest is 'x' in the checkpoint, '"),
         (
-            lambda f: (_edit(f, knobs={"z_dim": 3}), _swap_about(f, "settings", knobs={"z_dim": 3})),
+            lambda f: (
+                _edit(f, hyperparameters={"z_dim": 3}),
+                _swap_about(f, "settings", hyperparameters={"z_dim": 3}),
+            ),
             [],
             "weight is torch.float32 [400, 10] in the checkpoint, and torch.float32 [400, 3] here",
         ),
         (
-            lambda f: (f / run.CHECKPOINT).write_bytes(b"PK\x03\x04 nonsense"),
+            lambda f: (f / CHECKPOINT).write_bytes(b"PK\x03\x04 nonsense"),
             [],
             "checkpoint.safetensors is not a checkpoint",
         ),
@@ -250,7 +251,7 @@ def test_other_versions_are_a_warning(stopped, whole, tmp_path):
 
 def test_a_run_without_a_checkpoint_begins_anew(whole, stopped, tmp_path):
     shutil.copytree(stopped[0], tmp_path, dirs_exist_ok=True)
-    (tmp_path / "run" / run.CHECKPOINT).unlink()
+    (tmp_path / "run" / CHECKPOINT).unlink()
     zoo(tmp_path, *RESUME)
     assert_equal(tmp_path / "run", whole[0])
 

@@ -18,7 +18,6 @@ from tests.core.test_joint_vae import joint_pair
 from tests.pairs import SHAPE, images, vae_pair
 from zoo.__main__ import main
 from zoo.lab.analysis import interventions as sweep
-from zoo.lab.analysis.evaluate import posterior_means, posteriors
 from zoo.lab.analysis.interventions import (
     Sites,
     Unit,
@@ -32,11 +31,13 @@ from zoo.lab.analysis.interventions import (
     wide,
 )
 from zoo.lab.analysis.knn_labels import Judge
+from zoo.lab.analysis.posterior import posterior_means, posteriors
 from zoo.lab.data import Dataset, Split
-from zoo.lab.plots import run as plots
 from zoo.lab.plots import traversals as sheets
-from zoo.lab.runs.finished import Trained, plan
+from zoo.lab.plots.image_grid import save_film
+from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.traverse import traverse
+from zoo.papers import configure
 
 
 def by_hand(model, z, *c):
@@ -238,7 +239,7 @@ def test_sites_and_units_that_are_not_there_are_named():
 
 def trained(tmp_path, recipe, **knobs):
     """A run that was not trained: what the command opens, with made-up KLs."""
-    settings, data, experiment = plan(recipe, knobs=knobs, data="digits", device="cpu")
+    settings, data, experiment = configure(recipe, hyperparameters=knobs, data="digits", device="cpu")
     folder = tmp_path / "run"
     folder.mkdir(exist_ok=True)
     for module in (experiment.model, experiment.guide):
@@ -249,7 +250,7 @@ def trained(tmp_path, recipe, **knobs):
         units = 1 if "OneHot" in type(fn).__name__ else fn.event_shape[0]
         rows += [f"{name},{k},{(7 * k % 10) / 10}" for k in range(units)]
     (folder / "kl.csv").write_text("\n".join(rows))
-    return Trained(settings, experiment, data, folder)
+    return FinishedRun(settings, experiment, data, folder)
 
 
 @pytest.fixture
@@ -382,7 +383,7 @@ def test_neighbours_judge_by_the_training_labels():
 
 def test_a_film_runs_there_and_back(tmp_path):
     frames = torch.linspace(0, 1, 4)[:, None, None, None, None, None].expand(4, 2, 3, 1, 8, 8)
-    plots.save_film(frames, tmp_path / "f.gif", titles=list("abcd"))
+    save_film(frames, tmp_path / "f.gif", titles=list("abcd"))
     brightness = []
     with Image.open(tmp_path / "f.gif") as film:
         for n in range(film.n_frames):

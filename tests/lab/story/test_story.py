@@ -17,9 +17,10 @@ from guides import Amortized, Concrete, MeanField
 from tests.pairs import NUM_DATA, images, vae_pair
 from zoo import AnisotropicVAE, JointVAE
 from zoo.elbos import DIPVAE, ELBO, HFVAE, NVAE, BetaVAE
-from zoo.lab.analysis.evaluate import draw, evaluate
+from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.posterior import draw
 from zoo.lab.data import Batch, Dataset, Split
-from zoo.lab.isolation import set_aside
+from zoo.lab.isolation import isolated
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.story import Line, story
 from zoo.lab.story import told as lines
@@ -145,7 +146,7 @@ def looks_at(program: nn.Module, batch: Batch, site: str) -> set[str]:
 @pytest.mark.parametrize("name", small.STORIES)
 def test_a_sites_parents_are_those_whose_values_move_its_distribution(name):
     model, batch = small.STORIES[name].build(), small.data(name)
-    with set_aside(model), pyro.validation_enabled(False):
+    with isolated(model), pyro.validation_enabled(False):
         for site in Program.of("p", model, batch).sites:
             assert set(site.parents) == looks_at(model, batch, site.name), site.name
 
@@ -172,7 +173,7 @@ def test_terms_sum_to_the_objective_and_name_the_sites_that_they_are_of():
     batch = small.data("JointVAE")
     elbo = HFVAE(alpha=2.0, beta=3.0, gamma=4.0, num_data=small.NUM_DATA)
     terms = story(model, guide, elbo, batch).terms
-    with set_aside(model, guide):
+    with isolated(model, guide):
         args, kwargs = arguments(batch)
         assert terms.total == pytest.approx(-elbo.loss(model, guide, *args, **kwargs))
     assert {term.name: term.sites for term in terms.terms} == {

@@ -9,7 +9,8 @@ from torch import nn
 from tests.pairs import SHAPE, vae_pair
 from zoo.elbos import ELBO, BetaVAE
 from zoo.lab.data import Batch
-from zoo.lab.training.fit import find_device, fit, ramp
+from zoo.lab.device import find_device
+from zoo.lab.training.fit import fit, ramp
 
 
 def batches(num=40, size=11, seed=5):

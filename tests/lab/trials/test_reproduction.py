@@ -198,9 +198,9 @@ def test_a_trial_trains_goes_on_or_opens(tried, monkeypatch):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(run, "train", never)
-    assert trial.train("joint-vae/digits", steps=6, over=3).settings.knobs == {"over": 3}
+    assert trial.train("joint-vae/digits", steps=6, over=3).settings.hyperparameters == {"over": 3}
     assert trial.open().settings.seed == 2
-    with pytest.raises(ValueError, match=r"other settings \(knobs is {'over': 3} there, {'over': 4} here\)"):
+    with pytest.raises(ValueError, match=r"other settings \(hyperparameters is {'over': 3} there, {'over': 4} here\)"):
         trial.train("joint-vae/digits", steps=6, over=4)
 
 

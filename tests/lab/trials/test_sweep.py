@@ -17,7 +17,7 @@ import torch
 from tests.lab.runs.test_resume import start, zoo
 from zoo.__main__ import main
 from zoo.cli.overrides import grid
-from zoo.lab.runs import train as run
+from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.trials import sweep as restarts
 from zoo.lab.trials.trial import FIGURES
 from zoo.papers.vae.recipes import beta_vae
@@ -134,8 +134,12 @@ def test_a_failed_run_does_not_stop_the_rest_and_is_said(monkeypatch, capsys, tm
     assert [(row["beta"], row["z_dim"], row["seed"]) for row in rows] == [("2.0", "2", "0"), ("2.0", "2", "1")]
     figures = json.loads(Path("out/beta=2,z_dim=2/seed-1", FIGURES).read_text())["figures"]
     assert float(rows[1]["ELBO"]) == figures["ELBO"] == pytest.approx(figures["log p(x)"] - figures["KL(z)"])
-    settings = run.read(Path("out/beta=2,z_dim=2/seed-1"))[0]
-    assert (settings.knobs, settings.seed, settings.steps) == ({"network": "mlp", "beta": 2.0, "z_dim": 2}, 1, 4)
+    settings = read_settings(Path("out/beta=2,z_dim=2/seed-1"))[0]
+    assert (settings.hyperparameters, settings.seed, settings.steps) == (
+        {"network": "mlp", "beta": 2.0, "z_dim": 2},
+        1,
+        4,
+    )
 
 
 def test_metrics_that_apply_are_in_the_table(monkeypatch, capsys, tmp_path):
@@ -178,7 +182,7 @@ def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twic
         return [folder for folder in own if (folder / FIGURES).is_file()]
 
     def on_the_way() -> list[Path]:
-        return [f for f in own if (f / run.CHECKPOINT).is_file() and not (f / "weights.safetensors").is_file()]
+        return [f for f in own if (f / CHECKPOINT).is_file() and not (f / "weights.safetensors").is_file()]
 
     while not (finished() and on_the_way()):
         assert process.is_alive(), (killed / "said").read_text()

@@ -18,12 +18,14 @@ from zoo.elbos import ELBO, BetaVAE
 from zoo.lab.analysis.grid import Plane, information, log_aggregate, log_prior, match
 from zoo.lab.analysis.importance_sampling import log_evidence
 from zoo.lab.data import Dataset, load
-from zoo.lab.networks import MLPDecoder, MLPEncoder, NormedConvDecoder, NormedConvEncoder
+from zoo.lab.networks import MLPDecoder, MLPEncoder
+from zoo.lab.plots.curves import two_errors
 from zoo.lab.trials.reproduction import Results
 from zoo.likelihoods import normal
 from zoo.papers.decomposition import plots as pictures
 from zoo.papers.decomposition.claims import ALPHA_NAMES
 from zoo.papers.decomposition.measures import SPARSE
+from zoo.papers.decomposition.networks import NormedConvDecoder, NormedConvEncoder
 from zoo.papers.decomposition.recipes import PLACES, fashion_mnist, pinwheel, principal_variances, shapes
 from zoo.papers.decomposition.reproduction import REPRODUCTIONS
 
@@ -256,8 +258,8 @@ def test_the_interpolated_unit_is_the_classes_largest_and_goes_outward(tmp_path,
 
     model = VAE(nn.Unflatten(-1, (1, 1, 3)), z_dim=3, likelihood=partial(normal, scale=0.1))
     sheets = []
-    monkeypatch.setattr(pictures.plots, "save_sheet", lambda images, *_, **__: sheets.append(images))
-    monkeypatch.setattr(pictures.plots, "device", lambda module: "cpu")
+    monkeypatch.setattr(pictures, "save_sheet", lambda images, *_, **__: sheets.append(images))
+    monkeypatch.setattr(pictures, "device_of", lambda module: "cpu")
     assert pictures.interpolations(model, guide, data, tmp_path / "x.png", classes=(0, 1), steps=3) == {"a": 0, "b": 2}
     # column 0 is the datapoint; unit 0 goes from z to z - 1 as z is negative, the other units stay
     moved = sheets[0][0, 1:, 0, 0]
@@ -297,5 +299,5 @@ def test_claims_are_told_from_the_results():
 
 
 def test_two_standard_errors_as_the_paper_shades_them():
-    assert pictures.two_errors([1.0, 2.0, 3.0, 4.0]) == pytest.approx(2 * math.sqrt(5 / 3) / 2)
-    assert pictures.two_errors([1.0]) == 0.0
+    assert two_errors([1.0, 2.0, 3.0, 4.0]) == pytest.approx(2 * math.sqrt(5 / 3) / 2)
+    assert two_errors([1.0]) == 0.0

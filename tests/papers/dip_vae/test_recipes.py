@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from zoo.elbos import DIPVAE, ELBO, BetaVAE
-from zoo.lab.analysis.evaluate import posterior_means
+from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset, Split, load
-from zoo.lab.runs.finished import plan
 from zoo.lab.training.fit import fit
+from zoo.papers import configure
 from zoo.papers.dip_vae.recipes import BETAS, LAMBDAS
 from zoo.papers.recipes import RECIPES
 
@@ -145,7 +145,7 @@ def test_the_codes_of_digits_near_the_identity_unless_the_running_estimate_lags(
 @pytest.mark.parametrize("name", ["dip-vae/celeba", "beta-vae/celeba", "dip-vae/chairs", "beta-vae/chairs"])
 def test_missing_data_is_said_by_its_loader(name, tmp_path):
     with pytest.raises(FileNotFoundError, match=rf"data '{name.split('/')[1]}': .*not found.*ZOO_DATA"):
-        plan(name, data_dir=tmp_path)
+        configure(name, data_dir=tmp_path)
 
 
 def test_an_unknown_network_is_named(data):

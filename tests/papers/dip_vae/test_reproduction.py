@@ -28,6 +28,7 @@ from zoo.papers.dip_vae.measures import (
     squared_error,
 )
 from zoo.papers.dip_vae.reproduction import TABLE_1, TABLE_2, highest, like_the_vae, rising, which_error
+from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS
 
 VAE_, BETA_4, BETA_60 = "VAE", "beta-VAE, beta = 4", "beta-VAE, beta = 60"
@@ -92,7 +93,7 @@ def test_the_best_of_the_search_is_trained_at_the_budgets_length(budget, grid, t
 
     monkeypatch.setattr(dip_vae_trials, "train", train)
     monkeypatch.setattr(dip_vae_trials, "measured", measured)
-    figures = dip_vae_trials.dip_vae(Trial(0, budget, tmp_path), data="shapes")
+    figures = dip_vae_trials.dip_vae(Trial(0, budget, tmp_path, recipes=RECIPES), data="shapes")
     length, steps = (1_500, 10_000) if budget == "short" else (300_000, 300_000)
     assert trained == [("dip-vae/shapes", length, f"lambda-{weight:g}-{length}", weight) for weight in grid] + [
         ("dip-vae/shapes", steps, f"lambda-10-{steps}", 10)
@@ -107,7 +108,7 @@ def test_the_best_of_the_search_is_trained_at_the_budgets_length(budget, grid, t
 def test_the_short_budget_is_the_recipe_at_another_rate(tmp_path, monkeypatch):
     asked = {}
     monkeypatch.setattr(Trial, "train", lambda trial, recipe, **settings: asked.update({recipe: settings}))
-    short, full = Trial(0, "short", tmp_path), Trial(0, "full", tmp_path)
+    short, full = Trial(0, "short", tmp_path, recipes=RECIPES), Trial(0, "full", tmp_path, recipes=RECIPES)
     dip_vae_trials.train(short, "beta-vae/shapes", 7, beta=4.0)
     dip_vae_trials.train(short, "beta-vae/celeba", 7, beta=4.0)
     dip_vae_trials.train(full, "dip-vae/shapes", 9, lambda_od=5.0)
@@ -219,7 +220,7 @@ def test_a_short_run_of_it_all(tmp_path, monkeypatch):
     reproduction = REPRODUCTIONS["dip-vae/shapes"]
     tried = {}
     for number, variant in enumerate((VAE_, DIP)):
-        trial = Trial(0, "short", tmp_path / str(number), device="cpu", progress=False)
+        trial = Trial(0, "short", tmp_path / str(number), device="cpu", progress=False, recipes=RECIPES)
         assert run_trial(reproduction.variants[variant], trial) is None
         tried[variant] = [trial]
     figures = json.loads((tmp_path / "1" / FIGURES).read_text())["figures"]
@@ -236,6 +237,6 @@ def test_a_short_run_of_it_all(tmp_path, monkeypatch):
 
 
 def test_missing_faces_fail_with_the_loaders_words(tmp_path):
-    trial = Trial(0, "short", tmp_path / "runs", data_dir=tmp_path, device="cpu")
+    trial = Trial(0, "short", tmp_path / "runs", data_dir=tmp_path, device="cpu", recipes=RECIPES)
     for name in ("dip-vae/celeba", "dip-vae/chairs"):
         assert "not found" in run_trial(REPRODUCTIONS[name].variants[VAE_], trial)

@@ -12,7 +12,7 @@ from guides import Concrete, MeanField
 from zoo import VAE, JointVAE
 from zoo.elbos import HFVAE, BetaTCVAE, BetaVAE
 from zoo.lab.data import Dataset, Split
-from zoo.lab.runs.finished import plan
+from zoo.papers import configure
 from zoo.papers.recipes import RECIPES
 
 
@@ -183,4 +183,4 @@ def test_groups_that_name_unknown_sites_are_refused_before_a_step():
 
 def test_missing_faces_are_said_by_their_loader(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"data 'celeba': .*not found.*ZOO_DATA"):
-        plan("hfvae/celeba", data_dir=tmp_path)
+        configure("hfvae/celeba", data_dir=tmp_path)

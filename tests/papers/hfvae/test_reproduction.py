@@ -24,6 +24,7 @@ from zoo.papers.hfvae import unseen as hfvae_unseen
 from zoo.papers.hfvae.measures import ink, unit_of, width
 from zoo.papers.hfvae.reproduction import FIGURE_6, FIGURES, HFVAE, LEFT, RIGHT, SENSITIVITY, SHAPES, TABLE_3, TABLED
 from zoo.papers.hfvae.unseen import COMBINATIONS, REST, WHOLE, told_apart
+from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS
 
 # What is measured.
@@ -117,7 +118,7 @@ def test_the_short_budget_is_the_recipe_in_smaller_batches(tmp_path, monkeypatch
     asked = []
     monkeypatch.setattr(Trial, "train", lambda trial, recipe, **settings: asked.append((recipe, settings)))
     for budget in ("short", "full"):
-        hfvae_trials.train(Trial(0, budget, tmp_path), "hfvae/mnist", beta=4.0)
+        hfvae_trials.train(Trial(0, budget, tmp_path, recipes=RECIPES), "hfvae/mnist", beta=4.0)
     common = {"beta": 4.0}
     assert asked == [
         ("hfvae/mnist", {"epochs": 20, "batch_size": 128, **common}),
@@ -135,7 +136,10 @@ def digits(tmp_path_factory):
     """A trial each of `hfvae/mnist`'s HFVAE and of `hfvae/figure-7`, small."""
     folder = tmp_path_factory.mktemp("trials")
     torch.set_default_dtype(torch.float64)  # as in the tests, which look again
-    tried = {name: Trial(0, "short", folder / name, device="cpu", progress=False) for name in ("images", "unseen")}
+    tried = {
+        name: Trial(0, "short", folder / name, device="cpu", progress=False, recipes=RECIPES)
+        for name in ("images", "unseen")
+    }
     measures = {"images": partial(hfvae_trials.on_digits, recipe="hfvae/mnist"), "unseen": hfvae_unseen.on_unseen}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hfvae_trials, "train", small)
@@ -281,7 +285,7 @@ def test_the_pictures_of_a_run(digits, tmp_path):
 def test_the_pictures_of_many_runs(name, tmp_path):
     tried = {}
     for number, variant in enumerate(REPRODUCTIONS[name].variants):
-        trial = Trial(0, "short", tmp_path / str(number))
+        trial = Trial(0, "short", tmp_path / str(number), recipes=RECIPES)
         trial.folder.mkdir()
         figures = {"TC": 5.0 - number, "I(x; z, c)": 9.0 - 0.1 * number, "MIG": 0.1 * number}
         (trial.folder / FILE).write_text(json.dumps({"figures": figures}))

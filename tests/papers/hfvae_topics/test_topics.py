@@ -16,17 +16,20 @@ from zoo import NVDM, ProdLDA
 from zoo.elbos import ELBO, HFVAE
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.data import Dataset, Split
-from zoo.lab.networks import MLPDecoder, TopicDecoder, UnitLength
+from zoo.lab.networks import MLPDecoder
 from zoo.lab.runs import train as run
-from zoo.lab.runs.finished import Trained
+from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.runs.folder import Settings, new_folder
+from zoo.lab.training.experiment import Experiment
 from zoo.lab.trials.reproduction import Results, collect
 from zoo.lab.trials.trial import Trial, run_trial
 from zoo.metrics import npmi, perplexity
 from zoo.papers.hfvae_topics import plots as topic_plots
+from zoo.papers.hfvae_topics.networks import TopicDecoder, UnitLength
 from zoo.papers.hfvae_topics.recipes import from_unit_scales, newsgroups
 from zoo.papers.hfvae_topics.reproduction import VARIANTS, measured
 from zoo.papers.hfvae_topics.topics import Topics, document_nats, first_words, word_weights
-from zoo.papers.recipes import RECIPES, Experiment
+from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS
 
 VOCABULARY = ("moon", "rocket", "orbit", "puck", "goal", "ice", "team")
@@ -253,9 +256,9 @@ def trained(tmp_path, **knobs):
     pyro.set_rng_seed(0)
     data = split()
     experiment = newsgroups(data, **knobs)
-    settings = run.Settings("hfvae/newsgroups", knobs, "posts", {}, 8, 20, experiment.lr, 0, "cpu")
-    run.train(experiment, data, settings, run.new_folder(tmp_path / "run"), command="by hand", progress=False)
-    return Trained(settings, experiment, data, tmp_path / "run")
+    settings = Settings("hfvae/newsgroups", knobs, "posts", {}, 8, 20, experiment.lr, 0, "cpu")
+    run.train(experiment, data, settings, new_folder(tmp_path / "run"), command="by hand", progress=False)
+    return FinishedRun(settings, experiment, data, tmp_path / "run")
 
 
 @pytest.mark.parametrize("model", ["prodlda", "nvdm"])
@@ -299,7 +302,7 @@ def test_the_pictures_of_the_reproduction_tell_pairs_in_words(tmp_path):
             with torch.no_grad():
                 guide.layers["z"][0].weight[1] = 1.0
                 guide.layers["z"][0].bias[3] = -8.0
-            return Trained(None, Experiment(model, guide, ELBO(), steps=1), data, tmp_path)
+            return FinishedRun(None, Experiment(model, guide, ELBO(), steps=1), data, tmp_path)
 
     captions = REPRODUCTIONS["hfvae/topics"].pictures({"NVDM, VAE": [Done(2.0)], "NVDM, HFVAE": [Done(-2.0)]}, tmp_path)
     assert captions["words-nvdm-vae.png"].endswith("(+1.00)")
@@ -347,7 +350,7 @@ def test_the_claims_as_the_paper_has_them_hold_and_others_do_not():
 
 
 def test_a_trial_that_cannot_be_run_says_why(tmp_path):
-    trial = Trial(0, "short", tmp_path / "trial", data_dir=tmp_path, progress=False, device="cpu")
+    trial = Trial(0, "short", tmp_path / "trial", data_dir=tmp_path, progress=False, device="cpu", recipes=RECIPES)
     assert "not found" in run_trial(VARIANTS["ProdLDA, VAE"], trial)
     with pytest.raises(FileNotFoundError, match="no trial of hfvae/topics is finished"):
         collect("hfvae/topics", REPRODUCTIONS["hfvae/topics"], {"ProdLDA, VAE": [trial]}, command="")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.core.test_natural_clustering import SHAPE, cvae_pair, nvae_pair
-from zoo.lab.analysis.evaluate import decode
+from zoo.lab.analysis.posterior import decode
 from zoo.lab.data import Dataset
 from zoo.lab.trials.trial import short_products
 from zoo.papers.natural_clustering.augmentation import classification_error, generate

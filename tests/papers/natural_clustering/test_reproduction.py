@@ -14,13 +14,18 @@ from guides import Amortized, MeanField
 from tests.core.test_natural_clustering import SHAPE, C, L, S, cvae_pair, images, nvae_pair
 from zoo.__main__ import main
 from zoo.elbos import ELBO
-from zoo.lab.analysis.evaluate import evaluate, posterior_means
+from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset, Split, load
 from zoo.lab.runs import train as run
-from zoo.lab.runs.finished import Trained, open_run, plan
+from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.runs.folder import new_folder
 from zoo.lab.trials.reproduction import Results
+from zoo.papers import configure, open_run
+from zoo.papers.natural_clustering.claims import cgan_then_nvae, fashion_above, keeps_falling, lowest, yale_empty
 from zoo.papers.natural_clustering.class_latents import effect, measure
 from zoo.papers.natural_clustering.few_labels import helps
+from zoo.papers.natural_clustering.measures import between_class_variance
 from zoo.papers.natural_clustering.recipes import (
     choose,
     conditional_vae,
@@ -29,14 +34,6 @@ from zoo.papers.natural_clustering.recipes import (
     natural_clustering_digits,
     only_labelled,
     partly_labelled,
-)
-from zoo.papers.natural_clustering.reproduction import (
-    cgan_then_nvae,
-    fashion_above,
-    keeps_falling,
-    lowest,
-    spread,
-    yale_empty,
 )
 from zoo.papers.recipes import RECIPES
 
@@ -104,10 +101,10 @@ def test_the_share_between_classes_of_points_on_their_class_and_of_noise():
         nn.init.eye_(guide.layers["z"][0].weight)
         x = np.broadcast_to(values.astype(float)[:, None, None, None], (2000, *SHAPE)).copy()
         data = Dataset.from_arrays(x, np.arange(2000) % 2)
-        trained = Trained.__new__(Trained)
+        trained = FinishedRun.__new__(FinishedRun)
         object.__setattr__(trained, "data", Split(data, data))
         object.__setattr__(trained, "experiment", type("E", (), {"guide": guide}))
-        assert spread(trained, "z")["between classes"] == pytest.approx(expected, abs=5e-3)
+        assert between_class_variance(trained, "z")["between classes"] == pytest.approx(expected, abs=5e-3)
 
 
 def test_labels_in_evaluation_are_observed_and_without_them_summed_out():
@@ -142,8 +139,8 @@ def test_posterior_means_of_a_guide_that_needs_labels():
 
 
 def test_a_run_trains_with_labels_and_comes_back(tmp_path):
-    settings, split, experiment = plan("natural-clustering/digits", steps=40, device="cpu")
-    folder = run.new_folder(tmp_path / "run")
+    settings, split, experiment = configure("natural-clustering/digits", steps=40, device="cpu")
+    folder = new_folder(tmp_path / "run")
     evaluation = run.train(experiment, split, settings, folder, command="", progress=False)
     assert evaluation.reconstruction.keys() == {"y", "x"}
     terms = (folder / "terms.csv").read_text().splitlines()[0]
@@ -157,8 +154,10 @@ def test_a_run_trains_with_labels_and_comes_back(tmp_path):
 
 
 def test_the_conditional_vae_runs_too(tmp_path):
-    settings, split, experiment = plan("conditional-vae", data="digits", steps=30, knobs={"width": 16}, device="cpu")
-    evaluation = run.train(experiment, split, settings, run.new_folder(tmp_path / "run"), command="", progress=False)
+    settings, split, experiment = configure(
+        "conditional-vae", data="digits", steps=30, hyperparameters={"width": 16}, device="cpu"
+    )
+    evaluation = run.train(experiment, split, settings, new_folder(tmp_path / "run"), command="", progress=False)
     assert evaluation.kl.keys() == {"z"}
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["recipe"] == "conditional-vae"
 
@@ -250,8 +249,10 @@ def test_few_labels_are_judged_seed_by_seed():
 
 
 def test_a_partly_labelled_run_trains(tmp_path):
-    settings, split, experiment = plan("natural-clustering/digits", steps=6, knobs={"labelled": 50}, device="cpu")
-    run.train(experiment, split, settings, run.new_folder(tmp_path / "run"), command="", progress=False)
+    settings, split, experiment = configure(
+        "natural-clustering/digits", steps=6, hyperparameters={"labelled": 50}, device="cpu"
+    )
+    run.train(experiment, split, settings, new_folder(tmp_path / "run"), command="", progress=False)
     assert (tmp_path / "run" / "summary.md").is_file()
 
 
@@ -287,7 +288,7 @@ def test_claims_are_judged_by_the_figures():
 
 
 def test_evaluating_a_guide_that_is_told_the_labels_gives_the_elbo_alone(tmp_path, monkeypatch, capsys):
-    settings, split, experiment = plan("conditional-vae", data="digits", steps=3, device="cpu")
+    settings, split, experiment = configure("conditional-vae", data="digits", steps=3, device="cpu")
     run.train(experiment, split, settings, tmp_path, command="", progress=False)
     monkeypatch.setattr(sys, "argv", ["zoo", "evaluate", str(tmp_path)])
     with pytest.raises(SystemExit) as stopped:

@@ -18,7 +18,8 @@ from zoo.elbos import ELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
 from zoo.handlers import ScorePairs
 from zoo.lab.data import Batch, Dataset
-from zoo.lab.isolation import set_aside
+from zoo.lab.device import device_of
+from zoo.lab.isolation import isolated
 from zoo.termwise import Program, observed
 
 Concrete = Literal["mass", "density"]
@@ -109,8 +110,8 @@ def decompose(
         )
     if estimator == "exact" and num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")
-    device = next(model.parameters()).device
-    with set_aside(model, guide, seed=seed, device=device):
+    device = device_of(model)
+    with isolated(model, guide, seed=seed):
         groups = partition(groups, _trial(model, guide, data.batch(torch.arange(min(2, len(data))), device=device).x))
         scoring = ScorePairs(concrete)
         pair = scoring(model), scoring(guide)

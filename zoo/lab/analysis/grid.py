@@ -8,7 +8,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from zoo.lab.training.fit import OwnParameters
+from zoo.lab.isolation import OwnParameters
 
 
 @dataclass(frozen=True)

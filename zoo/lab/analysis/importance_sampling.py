@@ -11,7 +11,8 @@ from pyro import poutine
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
-from zoo.lab.training.fit import OwnParameters
+from zoo.lab.device import fork_random_state
+from zoo.lab.isolation import OwnParameters
 from zoo.termwise import latent, observed
 
 
@@ -89,7 +90,7 @@ def resampled(
     """
     weights, drawn = zip(*_chunks(model, guide, x, y, num_samples, seed, at_once), strict=True)
     log_w = torch.cat(weights)
-    with torch.random.fork_rng([x.device] if x.is_cuda else []):
+    with fork_random_state(x.device):
         torch.manual_seed(seed)
         chosen = torch.distributions.Categorical(logits=log_w.mT).sample((num,))
     every = {site: torch.cat([values[site] for values in drawn]) for site in drawn[0]}
@@ -111,7 +112,7 @@ def _chunks(
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     batch = (x,) if y is None else (x, y)
     chunk = max(1, at_once // len(x))
-    random_states = torch.random.fork_rng([x.device] if x.is_cuda else [])
+    random_states = fork_random_state(x.device)
     with random_states, torch.no_grad(), poutine.block(), OwnParameters():
         torch.manual_seed(seed)
         refined: Any = getattr(guide, "refined", None)

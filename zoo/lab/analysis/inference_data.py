@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from zoo.lab.data import Batch, Dataset
-from zoo.lab.isolation import set_aside
-from zoo.lab.optional import optional
+from zoo.lab.device import device_of
+from zoo.lab.errors import import_optional
+from zoo.lab.isolation import isolated
 from zoo.lab.story.program import sampled
 from zoo.lab.training.fit import arguments
 from zoo.termwise import TermwiseELBO
@@ -71,10 +72,10 @@ def to_inference_data(
         ModuleNotFoundError: ArviZ is not installed; says how to install it.
         ValueError: num or draws is not positive, or larger than the set; or the pair does not fit the data.
     """
-    arviz = optional("arviz", "to_inference_data")
+    arviz = import_optional("arviz", "to_inference_data")
     if draws < 1:
         raise ValueError(f"draws must be at least 1, got {draws}")
-    device = next(model.parameters()).device
+    device = device_of(model)
     if isinstance(data, Dataset):
         if not 1 <= num <= len(data):
             raise ValueError(f"num must be from 1 to {len(data):,}, the size of data {data.name!r}, got {num}")
@@ -87,7 +88,7 @@ def to_inference_data(
         args, kwargs = arguments(batch)
         y, classes = None if data.y is None else data.y.cpu().numpy(), ()
     traces: dict[str, list[Trace]] = {"posterior": [], "posterior_predictive": [], "prior": []}
-    with set_aside(model, guide, seed=seed, device=device):
+    with isolated(model, guide, seed=seed):
         for _ in range(draws):
             guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
             told = poutine.replay(model, trace=guide_trace)
@@ -183,7 +184,7 @@ def _dataset(group: Group, coords: Mapping[str, Any], about: Mapping[str, Any]) 
     sizes = {dim: size for dims, values in group.values() for dim, size in zip(dims, values.shape, strict=True)}
     counted = {dim: np.arange(size) for dim, size in sizes.items() if dim not in coords}
     known = {n: c for n, c in coords.items() if (c[0] if isinstance(c, tuple) else n) in sizes}
-    return optional("xarray", "to_inference_data").Dataset(group, coords={**counted, **known}, attrs=about)
+    return import_optional("xarray", "to_inference_data").Dataset(group, coords={**counted, **known}, attrs=about)
 
 
 def _joined(arviz: Any, groups: Mapping[str, Any], about: Mapping[str, Any]) -> Any:
@@ -191,7 +192,7 @@ def _joined(arviz: Any, groups: Mapping[str, Any], about: Mapping[str, Any]) -> 
     groups = {name: group for name, group in groups.items() if group.data_vars}
     if int(arviz.__version__.partition(".")[0]) < 1:
         return arviz.InferenceData(**groups, attrs=dict(about))
-    tree = optional("xarray", "to_inference_data").DataTree.from_dict(
+    tree = import_optional("xarray", "to_inference_data").DataTree.from_dict(
         {f"/{name}": group for name, group in groups.items()}
     )
     tree.attrs.update(about)

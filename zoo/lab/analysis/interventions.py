@@ -15,10 +15,11 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Normal, constraints
 
-from zoo.lab.analysis.evaluate import decode, posterior_means
+from zoo.lab.analysis.posterior import decode, posterior_means
 from zoo.lab.data import Dataset
-from zoo.lab.errors import unknown
-from zoo.lab.training.fit import OwnParameters
+from zoo.lab.device import device_of, fork_random_state
+from zoo.lab.errors import unknown_name
+from zoo.lab.isolation import OwnParameters
 from zoo.termwise import family
 
 Settings: TypeAlias = dict[str, Tensor]  # by latent site, [N, ...]
@@ -41,7 +42,7 @@ class Sites:
     @classmethod
     def of(cls, model: nn.Module) -> "Sites":
         """Read off a draw from the prior, which leaves the random state as it was."""
-        with torch.random.fork_rng(_cuda(model)):
+        with fork_random_state(device_of(model)):
             fns = {name: node["fn"] for name, node in _latents(model).items() if len(node["fn"].event_shape) == 1}
         classes = {name: fn.event_shape[0] for name, fn in fns.items() if _is_type(fn)}
         units = {name: fn.event_shape[0] for name, fn in fns.items() if name not in classes and _is_real(fn)}
@@ -56,7 +57,7 @@ class Sites:
         """
         known = {**self.units, **self.classes}
         if site not in known:
-            raise LookupError(unknown("site", site, known))
+            raise LookupError(unknown_name("site", site, known))
         if unit is not None and not 0 <= unit < known[site]:
             what = "units" if site in self.units else "classes"
             raise ValueError(f"site {site!r} has the {what} 0 to {known[site] - 1}, got {unit}")
@@ -109,7 +110,7 @@ def from_prior(model: nn.Module, num: int, *, seed: int) -> Settings:
 
     The random state is left as it was.
     """
-    with torch.random.fork_rng(_cuda(model)):
+    with fork_random_state(device_of(model)):
         torch.manual_seed(seed)
         draws = [{name: node["value"] for name, node in _latents(model).items()} for _ in range(num)]
     return _hard(model, {name: torch.cat([draw[name] for draw in draws]) for name in draws[0]})
@@ -122,7 +123,7 @@ def inferred(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None = N
     probable class; with labels y [N], for a guide that needs them, the class is theirs. From `seed` are draws that a
     head looks at, too. The random state is left as it was.
     """
-    with torch.random.fork_rng(_cuda(model)):
+    with fork_random_state(device_of(model)):
         torch.manual_seed(seed)
         centres = _hard(model, posterior_means(guide, x, y))
         found = _latents(model, x, *([] if y is None else [y]), given=centres)
@@ -229,8 +230,3 @@ def _is_real(fn: Any) -> bool:
     while hasattr(support, "base_constraint"):  # of independent units, of a mixture's components
         support = support.base_constraint
     return support is constraints.real
-
-
-def _cuda(module: nn.Module) -> list[torch.device]:
-    device = next(module.parameters()).device
-    return [device] if device.type == "cuda" else []

@@ -23,7 +23,7 @@ from zoo.lab.data import (
 )
 from zoo.lab.data.dataset import Batch, Dataset, Split
 from zoo.lab.data.factors import Factors
-from zoo.lab.errors import unknown
+from zoo.lab.errors import unknown_name
 
 __all__ = ["SOURCES", "Batch", "Dataset", "Factors", "Split", "data_folder", "load"]
 
@@ -64,7 +64,7 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
     """
     path = Path(name).expanduser()
     if name not in SOURCES and not path.exists() and not (path.suffix or path.name != name):
-        raise LookupError(unknown("data set", name, SOURCES) + "; or give the path of your own")
+        raise LookupError(unknown_name("data set", name, SOURCES) + "; or give the path of your own")
     source = SOURCES.get(name, yours.yours)
     known = set(inspect.signature(source).parameters) - {"folder", "path", "download"}
     if wrong := set(options) - known:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.lab.errors import unknown
+from zoo.lab.errors import unknown_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ class Factors:
         fixed = fixed or {}
         for name, c in fixed.items():
             if name not in self.names:
-                raise LookupError(unknown("factor", name, self.names))
+                raise LookupError(unknown_name("factor", name, self.names))
             if not 0 <= c < (size := self.sizes[self.names.index(name)]):
                 raise ValueError(f"factor {name!r} has classes 0 to {size - 1}, got {c}")
         rng = np.random.default_rng(seed)

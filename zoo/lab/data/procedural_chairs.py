@@ -32,7 +32,7 @@ MIDDLE = 0.58  # metres above the floor, in the middle of the picture
 WOOD, CLOTH, METAL, RUBBER = 0.62, 0.88, 0.45, 0.25  # albedos
 
 
-class Rendered:
+class RenderedChairs:
     """All 64,000 images, each drawn when asked for; to whoever indexes it, an array [64000, 1, 64, 64] of bytes."""
 
     def __init__(self, *, masks: bool = False) -> None:
@@ -97,7 +97,7 @@ def procedural_chairs(
     """
     if by not in ("chair", "image"):
         raise ValueError(f"data 'procedural-chairs': by is 'chair' or 'image', got {by!r}")
-    x: Any = Rendered(masks=masks)
+    x: Any = RenderedChairs(masks=masks)
     if drawn:
         starts = tqdm(range(0, len(x), BLOCK), "drawing procedural-chairs", unit_scale=BLOCK, unit=" images")
         x = np.concatenate([x[start : start + BLOCK] for start in starts])

@@ -38,7 +38,7 @@ BEYOND = 64.0  # a crossing so far to the right that it lights nothing
 FROM = np.array([2**64 - 2**pixel for pixel in range(65)] + [0] * 64, WORD)  # words lit from a pixel on
 
 
-class Rendered:
+class RenderedShapes:
     """All 737,280 images, each drawn when asked for; to whoever indexes it, an array [737280, 1, 64, 1] of words."""
 
     shape = (len(FACTORS), 1, 64, 1)
@@ -92,7 +92,7 @@ def shapes(
         )
     ]
     factors = Factors(FACTORS.names, tuple(v[c] for v, c in zip(FACTORS.values, chosen, strict=True)))
-    x: Any = Rendered()
+    x: Any = RenderedShapes()
     if len(factors) < len(FACTORS):
         x = Rows(x, np.ravel_multi_index(np.ix_(*chosen), FACTORS.sizes).ravel())
     if packed:

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from zoo.lab.analysis.elbo_anatomy import Decomposed
-from zoo.lab.plots.run import COLOURS, figure, plain
+from zoo.lab.plots.style import COLOURS, figure, plain
 
 HATCHES = ("", "///", "...", "xx", "\\\\\\")  # in print the parts are told apart by these
 

@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from zoo.lab.data.dataset import Dataset
-from zoo.lab.plots.run import scatter_by_class
+from zoo.lab.plots.style import scatter_by_class
 
 COLUMNS = 16
 

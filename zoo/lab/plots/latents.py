@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from zoo.estimators import scores
-from zoo.lab.analysis.evaluate import posterior_means, posteriors
 from zoo.lab.analysis.grid import prior
 from zoo.lab.analysis.interventions import Unit, observed
+from zoo.lab.analysis.posterior import posterior_means, posteriors
 from zoo.lab.data import Dataset
-from zoo.lab.plots.run import COLOURS, device, figure, plain, scatter_by_class
+from zoo.lab.device import device_of
+from zoo.lab.plots.style import COLOURS, figure, plain, scatter_by_class
 
 GRID = 400  # points of a density
 MOST = 2000  # datapoints in a picture
@@ -36,7 +37,7 @@ def latent_scatter(guide: nn.Module, data: Dataset, units: Sequence[Unit], path:
     if len(units) < 2:
         raise ValueError(f"a scatter is of two units, got {[str(unit) for unit in units]}")
     rows = range(min(num, len(data)))
-    means = posterior_means(guide, *observed(guide, data, rows, device(guide)))
+    means = posterior_means(guide, *observed(guide, data, rows, device_of(guide)))
     points = torch.stack([means[unit.site][:, unit.index] for unit in units[:2]], dim=-1).cpu().numpy()
     canvas = figure(5.0, 4.6)
     axes = plain(canvas.add_subplot())
@@ -65,7 +66,7 @@ def aggregate(
     """
     if not units:
         raise ValueError("there is no unit to draw: the story has no vector of real numbers")
-    q = posteriors(guide, *observed(guide, data, range(min(num, len(data))), device(model)))
+    q = posteriors(guide, *observed(guide, data, range(min(num, len(data))), device_of(model)))
     p = {site: prior(model, site) for site in {unit.site for unit in units}}
     columns = min(4, len(units) + (len(units) > 1))
     rows = -(-(len(units) + (len(units) > 1)) // columns)
@@ -74,7 +75,7 @@ def aggregate(
     for place, unit in enumerate(units):
         axes = plain(canvas.add_subplot(rows, columns, place + 1))
         reach = 1.1 * max(3.0, *(some[:, unit.index].abs().max().item() for some in draws[unit.site]))
-        grid = torch.linspace(-reach, reach, GRID, device=device(model))
+        grid = torch.linspace(-reach, reach, GRID, device=device_of(model))
         for name, of, line, colour in (("p(z)", p, "--", COLOURS[1]), ("q(z)", q, "-", COLOURS[0])):
             try:
                 density = unit_densities(of[unit.site], grid)[:, unit.index]

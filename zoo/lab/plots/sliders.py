@@ -19,8 +19,8 @@ from zoo.lab.analysis.interventions import (
     ranked,
 )
 from zoo.lab.data import Dataset
-from zoo.lab.optional import optional
-from zoo.lab.plots.run import device
+from zoo.lab.device import device_of
+from zoo.lab.errors import import_optional
 
 REACH = 3.0
 SIDE = 256
@@ -58,7 +58,7 @@ def sliders(
         ValueError: a guide comes without data or the other way round, there is no such datapoint, or the story has
             nothing to move.
     """
-    widgets = optional("ipywidgets", "sliders")
+    widgets = import_optional("ipywidgets", "sliders")
     if (guide is None) != (data is None):
         raise ValueError("give guide and data both, to start from a datapoint, or neither, to start from the prior")
     sites = Sites.of(model)
@@ -68,7 +68,7 @@ def sliders(
     if guide is None or data is None:
         start = from_prior(model, 1, seed=seed)
     elif 0 <= datapoint < len(data):
-        start = inferred(model, guide, *observed(guide, data, [datapoint], device(model)))
+        start = inferred(model, guide, *observed(guide, data, [datapoint], device_of(model)))
     else:
         raise ValueError(f"data {data.name!r} has the datapoints 0 to {len(data) - 1:,}, got {datapoint}")
     controls = _controls(widgets, sites, units, start)

@@ -28,7 +28,9 @@ from zoo.lab.analysis.interventions import (
     types,
 )
 from zoo.lab.data import Dataset
-from zoo.lab.plots.run import device, save_film, save_sheet, save_sheets, save_table
+from zoo.lab.device import device_of
+from zoo.lab.plots.image_grid import save_film, save_sheet, save_sheets
+from zoo.lab.plots.style import save_table
 
 Names = Mapping[str, str]  # what a type is called beside its own name
 
@@ -108,7 +110,7 @@ def edits(
     Raises:
         LookupError, ValueError: there is no such site or unit.
     """
-    seen = observed(guide, data, index, device(model))
+    seen = observed(guide, data, index, device_of(model))
     sites, start = Sites.of(model), inferred(model, guide, *seen)
     columns = [seen[0], decoded(model, start), *(decoded(model, changed(sites, start, [change])) for change in changes)]
     named = [

@@ -9,7 +9,6 @@ The file is a safetensors file: numbers and JSON, which cannot hold code. A dige
 
 import hashlib
 import json
-import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from zoo.lab.files import write_file
 from zoo.termwise import TermwiseELBO
 
 FORMAT = "zoo checkpoint 1"
@@ -98,7 +98,7 @@ def save(path: str | Path, state: State, *, about: Mapping[str, Any] | None = No
     tree = json.dumps(_encode({**state, "about": dict(about or {})}, "", tensors))
     metadata = {"format": FORMAT, "tree": tree, "digest": _digest(tree, tensors)}
     try:
-        write(path, safetensors.torch.save(tensors, metadata))
+        write_file(path, safetensors.torch.save(tensors, metadata))
     except OSError as error:
         kept = "the one from before is kept" if path.exists() else "there is none from before"
         raise OSError(f"the checkpoint {path} could not be written ({error.strerror}): {kept}") from error
@@ -127,30 +127,6 @@ def load(path: str | Path) -> State:
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"the checkpoint {path} is not put together as one: {error!r}") from None
     return state
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replaces a file at once: whoever reads it, and a crash at any moment, finds the old content or the new.
-
-    Raises:
-        OSError: as `open` and `write`; the old content is kept.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new name, too, has to outlive a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

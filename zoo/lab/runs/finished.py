@@ -1,4 +1,4 @@
-"""From a recipe's name to a run, and from a run's folder back to its pair."""
+"""From a recipe to a run's settings, and from a finished run's folder back to its pair."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,15 @@ from typing import Any
 import pyro
 from torch import Tensor, nn
 
-from zoo.lab.analysis.evaluate import posteriors
+from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Split, load
-from zoo.lab.errors import unknown
-from zoo.lab.runs import train as run
-from zoo.lab.training.fit import find_device
-from zoo.papers.recipes import RECIPES, Experiment, Recipe
+from zoo.lab.device import find_device
+from zoo.lab.runs.folder import Settings, how_to_resume, load_weights, read_settings
+from zoo.lab.training.experiment import Experiment, Recipe, find_recipe
 
 
 @dataclass(frozen=True)
-class Trained:
+class FinishedRun:
     """A run that has come to its end.
 
     Attributes:
@@ -27,7 +26,7 @@ class Trained:
         folder: where its curves and pictures are.
     """
 
-    settings: run.Settings
+    settings: Settings
     experiment: Experiment
     data: Split
     folder: Path
@@ -47,21 +46,10 @@ class Trained:
         return posteriors(self.guide, x)
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe called `name`.
-
-    Raises:
-        LookupError: there is none; says which there are, and the nearest name.
-    """
-    if name not in RECIPES:
-        raise LookupError(unknown("recipe", name, RECIPES))
-    return RECIPES[name]
-
-
-def plan(
-    name: str,
+def configure(
+    recipe: Recipe,
     *,
-    knobs: Mapping[str, Any] | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
     data: str | None = None,
     data_options: Mapping[str, Any] | None = None,
     steps: int | None = None,
@@ -73,25 +61,24 @@ def plan(
     compile: bool = False,
     data_dir: Path | None = None,
     download: bool = False,
-) -> tuple[run.Settings, Split, Experiment]:
-    """What `zoo.lab.runs.train.train` takes: the recipe's own, unless told otherwise.
+) -> tuple[Settings, Split, Experiment]:
+    """What `zoo.lab.runs.train.train` takes: the recipe's own settings, except where they are given here.
 
     Raises:
-        LookupError, TypeError, ValueError: there is no such recipe, data, device or option, or a number makes no sense.
+        LookupError, TypeError, ValueError: there is no such data set, device or option, or a number is out of range.
     """
-    chosen = recipe(name)
     where = find_device(device)
     if lr is not None and not 0 < lr < float("inf"):
         raise ValueError(f"--lr must be positive and finite, got {lr:g}")
-    source = data or chosen.data
-    options = {**(chosen.data_options if source == chosen.data else {}), **(data_options or {})}
+    source = data or recipe.data
+    options = {**(recipe.data_options if source == recipe.data else {}), **(data_options or {})}
     split = load(source, folder=data_dir, download=download, **options)
     pyro.set_rng_seed(seed)
-    experiment = chosen.build(split, **(knobs or {}))
+    experiment = recipe.build(split, **(hyperparameters or {}))
     size = batch_size or experiment.batch_size
-    settings = run.Settings(
-        recipe=name,
-        knobs=dict(knobs or {}),
+    settings = Settings(
+        recipe=recipe.name,
+        hyperparameters=dict(hyperparameters or {}),
         data=source,
         data_options=options,
         steps=_steps(experiment, steps, epochs, len(split.train) // size),
@@ -105,36 +92,46 @@ def plan(
     return settings, split, experiment
 
 
-def rebuild(settings: run.Settings, data_dir: Path | None = None, download: bool = False) -> tuple[Split, Experiment]:
-    """The data and the experiment of a run, as they were when it began."""
+def restore_experiment(
+    settings: Settings, recipes: Mapping[str, Recipe], data_dir: Path | None = None, download: bool = False
+) -> tuple[Split, Experiment]:
+    """The data and the untrained experiment of a run, as they were when it began.
+
+    Raises:
+        LookupError: the run's recipe is not among `recipes`.
+    """
+    recipe = find_recipe(settings.recipe, recipes)
     find_device(settings.device)
     split = load(settings.data, folder=data_dir, download=download, **settings.data_options)
     pyro.set_rng_seed(settings.seed)
-    return split, recipe(settings.recipe).build(split, **settings.knobs)
+    return split, recipe.build(split, **settings.hyperparameters)
 
 
-def open_run(folder: Path, data_dir: Path | None = None, download: bool = False) -> Trained:
-    """The finished run in `folder`, with its data and its weights.
+def open_run(
+    folder: Path, recipes: Mapping[str, Recipe], data_dir: Path | None = None, download: bool = False
+) -> FinishedRun:
+    """The finished run in `folder`, with its data and its weights. `zoo.papers.open_run` knows every paper's recipes.
 
     Raises:
         FileNotFoundError: there is no run, it has not come to its end, or its data is missing.
+        LookupError: the run's recipe is not among `recipes`.
         ValueError: its settings or weights are damaged.
     """
-    settings, _ = run.read(folder)
+    settings, _ = read_settings(folder)
     if not (folder / "weights.safetensors").is_file():  # before its data is loaded, which may take long
-        raise FileNotFoundError(f"the run in {folder} has not come to its end; go on with {run.how_to_resume(folder)}")
-    split, experiment = rebuild(settings, data_dir, download)
+        raise FileNotFoundError(f"the run in {folder} has not come to its end; go on with {how_to_resume(folder)}")
+    split, experiment = restore_experiment(settings, recipes, data_dir, download)
     return finished_run(folder, split, experiment)
 
 
-def finished_run(folder: Path, split: Split, experiment: Experiment) -> Trained:
-    """The same for data and an experiment that stand already. What is drawn from then on is a function of the seed."""
-    settings, _ = run.read(folder)
-    run.load_weights(experiment, folder)
+def finished_run(folder: Path, split: Split, experiment: Experiment) -> FinishedRun:
+    """The same for data and an experiment that are there already. Later random draws depend on the seed alone."""
+    settings, _ = read_settings(folder)
+    load_weights(experiment, folder)
     for module in (experiment.model, experiment.guide):
         module.to(settings.device).eval()
     pyro.set_rng_seed(settings.seed)
-    return Trained(settings, experiment, split, folder)
+    return FinishedRun(settings, experiment, split, folder)
 
 
 def _steps(experiment: Experiment, steps: int | None, epochs: float | None, per_epoch: int) -> int:

@@ -30,3 +30,15 @@ class Stop:
     def _wish(self, number: int, frame: Any) -> None:
         self.signal = number
         self.__exit__()
+
+
+class Stopped(Exception):
+    """A run that was asked to stop, and did so after a whole step, with everything saved.
+
+    Attributes:
+        signal: which signal asked.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number

@@ -1,8 +1,6 @@
 """A run: an experiment trained into a folder that says what was done and what came out."""
 
-import csv
 import hashlib
-import inspect
 import json
 import os
 import platform
@@ -11,55 +9,27 @@ import signal
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyro
-import safetensors.torch
 import torch
 from tqdm import tqdm
 
 from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.data import Dataset, Split
+from zoo.lab.files import write_file
 from zoo.lab.plots import run as plots
 from zoo.lab.runs import checkpoint
-from zoo.lab.runs.interrupt import Stop
+from zoo.lab.runs.folder import CHECKPOINT, Settings, how_to_resume, save_weights
+from zoo.lab.runs.interrupt import Stop, Stopped
+from zoo.lab.runs.summary import FILES, summarise, write_kl
 from zoo.lab.runs.training_log import Curve, cut
 from zoo.lab.story import story
+from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import fit, prepare
-from zoo.papers.recipes import Experiment
-
-CHECKPOINT = "checkpoint.safetensors"
-
-FILES = {
-    "reconstructions.png": "test data over the mean of p(x given the posterior mean)",
-    "samples.png": "means of p(x given z) for z from the prior",
-    "traversals.png": "one unit of z at a time from -3 to 3, most informative first",
-    "kl.png, kl.csv": "KL of every latent unit on the test set",
-    "terms.csv": "every term of the objective at every step",
-    "units.csv": "KL of every latent unit at every hundredth step, on its batch",
-    "settings.json, weights.safetensors": "what was run, and what came of it",
-    "checkpoint.safetensors": "the whole state at the last step, from which a killed run goes on",
-}
-"""What a run leaves, where there is such a file."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that a run depends on beside the code; settings.json."""
-
-    recipe: str
-    knobs: dict[str, Any]
-    data: str
-    data_options: dict[str, Any]
-    steps: int
-    batch_size: int
-    lr: float
-    seed: int
-    device: str
-    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,80 +59,6 @@ class Every:
 MINUTE = Every(60, in_seconds=True)
 
 
-class Stopped(Exception):
-    """A run that was asked to stop, and did so after a whole step, with everything saved.
-
-    Attributes:
-        signal: which signal asked.
-    """
-
-    def __init__(self, message: str, number: int) -> None:
-        super().__init__(message)
-        self.signal = number
-
-
-def new_folder(path: Path) -> Path:
-    """Makes the folder of a run, before anything is trained for it.
-
-    Raises:
-        FileExistsError: it is in use.
-        OSError: it cannot be made or written; says why.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            raise FileExistsError
-        (path / "settings.json").touch(exist_ok=False)  # the claim: of two runs that start at once, one fails here
-    except FileExistsError:
-        raise FileExistsError(f"the folder {path} is in use: name another one with --out, or remove it") from None
-    except OSError as error:
-        raise OSError(f"the folder {path} cannot be written ({error.strerror}): name another one with --out") from error
-    return path
-
-
-def free_folder(parent: Path, stem: str) -> Path:
-    """Makes the first of parent/stem, parent/stem-2, ... that is not in use.
-
-    Raises:
-        OSError: it cannot be made or written; says why.
-    """
-    number = 1
-    while True:
-        try:
-            return new_folder(parent / (stem if number == 1 else f"{stem}-{number}"))
-        except FileExistsError:
-            number += 1
-
-
-def read(folder: Path) -> tuple[Settings, str]:
-    """The settings of the run in `folder`, and the command that began it.
-
-    Raises:
-        FileNotFoundError: there is no run.
-        ValueError: the run was killed before it wrote its settings, or they are damaged.
-    """
-    path = folder / "settings.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no run: there is no settings.json in it")
-    if not path.read_bytes():
-        raise ValueError(f"the run in {folder} was stopped before it began: remove the folder and begin anew")
-    try:
-        written = json.loads(path.read_text())
-        return Settings(**{f.name: written[f.name] for f in fields(Settings) if f.name in written}), written["command"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-
-
-def finished(folder: Path) -> bool:
-    """Whether the run in `folder` came to its end; its summary is the last thing it writes."""
-    return (folder / "summary.md").is_file()
-
-
-def how_to_resume(folder: Path) -> str:
-    """The command."""
-    return f"python -m zoo train --resume {folder}"
-
-
 def train(
     experiment: Experiment,
     data: Split,
@@ -177,7 +73,7 @@ def train(
     """Trains the experiment, and leaves in `folder` what a reader wants to know of it.
 
     settings.json, terms.csv (a row per step), units.csv (KL by unit, every hundredth), checkpoint.safetensors,
-    weights.safetensors, reconstructions.png, traversals.png, samples.png, kl.png, kl.csv, summary.md.
+    weights.safetensors, reconstructions.png, traversals.png, samples.png, kl.png, kl.csv, summarise.md.
 
     A run that was killed goes on from its last checkpoint, or its beginning where there is none, and comes to the same
     figures, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops.
@@ -188,7 +84,7 @@ def train(
         folder: an empty folder of this run's own, from `new_folder`; with `resume`, that of the run.
         command: how a reader repeats the run.
         progress: whether to show a bar.
-        every: how often to write a checkpoint; one is written at the end in any case.
+        every: how often to write_file a checkpoint; one is written at the end in any case.
         resume: whether to go on with the run in `folder`.
 
     Raises:
@@ -199,14 +95,14 @@ def train(
     """
     if not resume:
         record = {**asdict(settings), "command": command, "versions": _versions()}
-        checkpoint.write(folder / "settings.json", (json.dumps(record, indent=2) + "\n").encode())
+        write_file(folder / "settings.json", (json.dumps(record, indent=2) + "\n").encode())
     try:
         seconds = _train(experiment, data, settings, folder, progress, every, resume)
     except OSError as error:
         there = (folder / CHECKPOINT).is_file()
         rest = f"when that is mended, go on from the last checkpoint with {how_to_resume(folder)}" if there else ""
         raise OSError("; ".join(filter(None, [f"the run was cut short: {error}", rest]))) from error
-    _save_weights(experiment, folder / "weights.safetensors")
+    save_weights(experiment, folder / "weights.safetensors")
     model, guide = experiment.model.eval(), experiment.guide.eval()
     evaluation = evaluate(model, guide, data.test, labels=experiment.labels, kl=experiment.elbo.kl)
     shows: Mapping[str, str] = {}
@@ -217,12 +113,12 @@ def train(
         plots.traversals(model, guide, data.test, evaluation, folder / "traversals.png")
         plots.samples(model, folder / "samples.png")
     plots.kl_bars(evaluation, folder / "kl.png")
-    _write_kl(evaluation, folder / "kl.csv")
+    write_kl(evaluation, folder / "kl.csv")
     first = data.test.batch(torch.arange(1), labels=experiment.labels, device=settings.device)
     shown = str(story(model, guide, batch=first))
     files = {name: what for name, what in {**shows, **FILES}.items() if (folder / name.split(",")[0]).is_file()}
-    summary = _summary(experiment, data, settings, evaluation, shown, files, seconds, command)
-    checkpoint.write(folder / "summary.md", summary.encode())
+    summary = summarise(experiment, data, settings, evaluation, shown, files, seconds, command)
+    write_file(folder / "summary.md", summary.encode())
     return evaluation
 
 
@@ -238,7 +134,8 @@ def _train(
     start, before = 0, 0.0
     if resume and (folder / CHECKPOINT).is_file():
         state = checkpoint.load(folder / CHECKPOINT)
-        _check_same(state["about"], about)
+        then = {**state["about"], "settings": asdict(Settings.of(state["about"]["settings"]))}
+        _check_same(then, about)
         start, before = checkpoint.restore(state, model, guide, elbo, optimizer), state["seconds"]
         cut(folder, start)
     if start == settings.steps:
@@ -320,87 +217,3 @@ def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
             warnings.warn(f"the digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
         elif differ:
             raise ValueError(f"the run cannot go on with other {what}: {'; '.join(differ)}")
-
-
-def _save_weights(experiment: Experiment, path: Path) -> None:
-    """Both modules' state in one file, under model. and guide.; safetensors can hold no code."""
-    modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide})
-    safetensors.torch.save_model(modules, str(path))
-
-
-def load_weights(experiment: Experiment, folder: Path) -> None:
-    """Puts the weights of the run in `folder` into the experiment's pair.
-
-    Raises:
-        FileNotFoundError: the run has not come to its end.
-        ValueError: the file is damaged, or from another pair.
-    """
-    path = folder / "weights.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: the run has not come to its end")
-    modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide})
-    try:
-        safetensors.torch.load_model(modules, str(path))
-    except (safetensors.SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged, or its weights are of another pair: {error}") from error
-
-
-def _write_kl(evaluation: Evaluation, path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["site", "unit", "kl_nats"])
-        for site, kl in evaluation.kl.items():
-            writer.writerows([site, unit, value] for unit, value in enumerate(kl.tolist()))
-
-
-def _summary(
-    experiment: Experiment,
-    data: Split,
-    settings: Settings,
-    evaluation: Evaluation,
-    shown: str,
-    files: Mapping[str, str],
-    seconds: float,
-    command: str,
-) -> str:
-    objective = type(experiment.elbo)
-    headline = (inspect.getdoc(objective) or objective.__name__).splitlines()[0]
-    figures = {
-        "-ELBO": -evaluation.elbo,
-        **{f"reconstruction, E[log p({site})]": value for site, value in evaluation.reconstruction.items()},
-        **{f"KL of {site}": kl.sum().item() for site, kl in evaluation.kl.items()},
-    }
-    rows = "\n".join(f"| {name} | {value:.2f} |" for name, value in figures.items())
-    active = ", ".join(
-        f"{(kl > 0.1).sum().item()} of {len(kl)} in {site}" for site, kl in evaluation.kl.items() if len(kl) > 1
-    )
-    epochs = settings.steps * settings.batch_size / len(data.train)
-    return f"""# {settings.recipe} on {settings.data}
-
-    {command}
-
-The story, and the guide:
-
-```
-{shown}
-```
-
-Trained for {settings.steps:,} steps of {settings.batch_size} ({epochs:.1f} epochs of {len(data.train):,} datapoints) at
-learning rate {settings.lr:g}, seed {settings.seed}, in {seconds:.0f} s on {settings.device}. Objective: {headline}
-
-On all {evaluation.num_data:,} test datapoints, which training never saw, in nats per datapoint, unweighted:
-
-| | nats |
-| --- | ---: |
-{rows}
-
-Units with more than 0.1 nats: {active or "the guide couples its units, so their KL has one number"}.
-
-Read this as one run of one seed with settings that nobody tuned on this data: another seed gives other figures, and
-says by how much. The figures use one draw of the latents per datapoint; data are scored as in `zoo.likelihoods`, so
-they compare with other figures only where those treat grey pixels, or the order of words, the same way.
-
-| file | what it shows |
-| --- | --- |
-{chr(10).join(f"| {name} | {what} |" for name, what in files.items())}
-"""

@@ -18,12 +18,14 @@ from zoo.lab.analysis.interventions import (
     types,
     wide,
 )
-from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, figure7, order, overshoot
+from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, order, overshoot
 from zoo.lab.analysis.knn_labels import Judge
+from zoo.lab.device import device_of
 from zoo.lab.plots import aggregate, latent_scatter
 from zoo.lab.plots import traversals as sheets
-from zoo.lab.plots.run import device
-from zoo.lab.runs.finished import Trained
+from zoo.lab.plots.azimuth import plot_azimuth
+from zoo.lab.plots.kl_history import plot_kl_history
+from zoo.lab.runs.finished import FinishedRun
 from zoo.termwise import family
 
 VALUES: dict[str, Callable[[], torch.Tensor]] = {"wide": wide, "quantiles": quantiles}
@@ -33,7 +35,7 @@ ROWS = 8  # settings, where there is no type to make rows of
 
 
 def traverse(
-    trained: Trained,
+    trained: FinishedRun,
     out: Path,
     *,
     site: str | None = None,
@@ -41,7 +43,7 @@ def traverse(
     datapoint: int | None = None,
     prior: int | None = None,
     values: str = "wide",
-    beside: Trained | None = None,
+    beside: FinishedRun | None = None,
 ) -> Iterator[tuple[Path, str]]:
     """Draws what the run allows; gives each file as soon as it is there, and in words what it shows.
 
@@ -83,7 +85,7 @@ def traverse(
 
     names: sheets.Names = {}
     if sites.classes and site is None and _infers_types(trained):
-        names, accuracy = sheets.confusion(trained.encode, data, file("confusion.png"), device=device(model))
+        names, accuracy = sheets.confusion(trained.encode, data, file("confusion.png"), device=device_of(model))
         yield file("confusion.png"), f"types against labels: {accuracy}"
     labels = [names.get(label, label) for label in labels]
     if chosen:
@@ -112,7 +114,7 @@ def traverse(
 
 
 def _whole(
-    trained: Trained,
+    trained: FinishedRun,
     file: Callable[[str], Path],
     chosen: list[Unit],
     sites: Sites,
@@ -137,19 +139,17 @@ def _whole(
         yield file("aggregate.png"), "q(z) over the test set beside the prior, by unit"
     if _has_history(trained):
         run = _run(trained, trained.settings.recipe)
-        figure7([run], file("discovery.png"))
+        plot_kl_history([run], file("discovery.png"))
         found = order(run.history)
         with file("discovery.csv").open("w", newline="") as table:
             csv.writer(table).writerows([Discovery._fields, *found])
         yield file("discovery.png"), "found in this order: " + ", ".join(f"{d.unit} ({d.step:,})" for d in found)
     if data.factors is not None and "azimuth" in data.factors.names and sites.units:
-        from zoo.lab.analysis.azimuth import figure9a
-
-        yield file("azimuth.png"), str(figure9a(model, guide, data, file("azimuth.png")))
+        yield file("azimuth.png"), str(plot_azimuth(model, guide, data, file("azimuth.png")))
 
 
 def _beside(
-    trained: Trained, other: Trained, file: Callable[[str], Path], datapoint: int, values: torch.Tensor
+    trained: FinishedRun, other: FinishedRun, file: Callable[[str], Path], datapoint: int, values: torch.Tensor
 ) -> Iterator[tuple[Path, str]]:
     """Figures 1 and 10: both runs' first units from one datapoint, and whether they kept to their capacities."""
     both = (trained, other)
@@ -161,7 +161,7 @@ def _beside(
     yield file("beside.png"), f"left {titles[0]}, right {titles[1]}"
     if all(map(_has_history, both)):
         runs = [_run(run, title) for run, title in zip(both, titles, strict=True)]
-        figure7(runs, file("beside-kl.png"))
+        plot_kl_history(runs, file("beside-kl.png"))
         worst = [
             f"{run.title}: " + ", ".join(f"{g} {overshoot(run.history.of(g), c):+.2f}" for g, c in run.capacity.items())
             for run in runs
@@ -186,7 +186,7 @@ def _chosen(sites: Sites, units: list[Unit], site: str | None, unit: int | None)
 
 
 def _start(
-    trained: Trained, sites: Sites, datapoint: int | None, prior: int | None
+    trained: FinishedRun, sites: Sites, datapoint: int | None, prior: int | None
 ) -> tuple[Settings, Settings, list[str]]:
     """The starting point [1, ...]; the rows of a unit's own sheet, [N, ...], and what these are called."""
     if datapoint is not None and prior is not None:
@@ -205,7 +205,7 @@ def _start(
     return start, rows, [f"{what} {(index + n) % len(data)}" for n in range(len(next(iter(rows.values()))))]
 
 
-def _several(trained: Trained, index: int, prior: int | None) -> Settings:
+def _several(trained: FinishedRun, index: int, prior: int | None) -> Settings:
     """Settings to make rows of: draws from the prior, or the datapoint at `index` and those after it."""
     if prior is not None:
         return from_prior(trained.model, ROWS, seed=prior)
@@ -213,12 +213,12 @@ def _several(trained: Trained, index: int, prior: int | None) -> Settings:
     return _inferred(trained, [(index + n) % size for n in range(min(ROWS, size))])
 
 
-def _inferred(trained: Trained, index: Sequence[int]) -> Settings:
-    seen = observed(trained.guide, trained.data.test, index, device(trained.model))
+def _inferred(trained: FinishedRun, index: Sequence[int]) -> Settings:
+    seen = observed(trained.guide, trained.data.test, index, device_of(trained.model))
     return inferred(trained.model, trained.guide, *seen)
 
 
-def _kl(trained: Trained) -> dict[str, torch.Tensor]:
+def _kl(trained: FinishedRun) -> dict[str, torch.Tensor]:
     """KL by site over the test set, [units], as the run wrote it down when it ended."""
     path = trained.folder / "kl.csv"
     found: dict[str, list[float]] = {}
@@ -231,12 +231,12 @@ def _kl(trained: Trained) -> dict[str, torch.Tensor]:
     return {site: torch.tensor(kl) for site, kl in found.items()}
 
 
-def _infers_types(trained: Trained) -> bool:
+def _infers_types(trained: FinishedRun) -> bool:
     """Whether the guide tells a type from x alone, and the test set has labels to hold it against."""
     data, alone = trained.data.test, not getattr(trained.guide, "needs_labels", False)
     if data.y is None or len(set(data.y.tolist())) < 2 or not alone:
         return False
-    first = observed(trained.guide, data, [0], device(trained.model))
+    first = observed(trained.guide, data, [0], device_of(trained.model))
     return any("OneHot" in family(fn) for fn in trained.encode(*first).values())
 
 
@@ -248,20 +248,31 @@ def _steady(judge: Judge | None, images: torch.Tensor) -> str:
     return f"; to the nearest neighbours, {share.mean():.0%} of a row is one label, {share.min():.0%} in the worst"
 
 
-def _has_history(trained: Trained) -> bool:
+def _has_history(trained: FinishedRun) -> bool:
     """Whether the run was long enough to write down a row of its units' KL."""
     path = trained.folder / "units.csv"
     return path.is_file() and len(path.read_bytes().splitlines()) > 1
 
 
-def _run(trained: Trained, title: str) -> Run:
+def _run(trained: FinishedRun, title: str) -> Run:
     history = History.read(trained.folder)
     return Run(title, history, capacities(trained.experiment, history.steps))
 
 
-def _differs(trained: Trained, other: Trained) -> str:
+def _differs(trained: FinishedRun, other: FinishedRun) -> str:
     """A run's recipe and data, and which of its settings the other does not have."""
-    mine, theirs = ({**vars(run.settings), **run.settings.knobs} for run in (trained, other))
-    named = {"knobs", "recipe", "data", "data_options", "device", "compile", "lr"}
+    mine, theirs = ({**vars(run.settings), **run.settings.hyperparameters} for run in (trained, other))
+    named = {"hyperparameters", "recipe", "data", "data_options", "device", "compile", "lr"}
     differ = [f"{k} {v}" for k, v in mine.items() if k not in named and v != theirs.get(k)]
     return ", ".join([f"{trained.settings.recipe} on {trained.settings.data}", *differ])
+
+
+def keep(drawn: Iterator[tuple[Path, str]], wanted: Sequence[str], whose: str) -> dict[str, str]:
+    """Captions of the pictures whose names begin as wanted; the others go."""
+    captions = {}
+    for path, caption in drawn:
+        if path.name.startswith(tuple(wanted)):
+            captions[path.name] = f"{whose}: {caption}."
+        else:
+            path.unlink()
+    return captions

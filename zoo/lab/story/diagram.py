@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.lab.optional import optional
+from zoo.lab.errors import import_optional
 
 NO_DOT = (
     "drawing needs graphviz, the program dot, which is not on the path: install it (apt-get install graphviz, brew "
@@ -36,7 +36,7 @@ class Diagram:
             OSError: the program dot is not there, or fails; says why.
             ValueError: graphviz has no such format.
         """
-        graphviz = optional("graphviz", "the plate diagram")
+        graphviz = import_optional("graphviz", "the plate diagram")
         try:
             return bytes(self.drawn.pipe(format=kind))
         except graphviz.ExecutableNotFound:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
-from zoo.lab.story.program import GREEK, Program, Site
+from zoo.lab.story.program import GREEK, Program, TracedSite
 
 _GREEK = {"alpha", "beta", "gamma", "delta", "eta", "theta", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau"}
 _LATEX = {"θ": r"\theta", "φ": r"\phi"}
@@ -27,7 +27,7 @@ def text(program: Program) -> str:
     return ", ".join([joint if joint == factors else f"{joint} = {factors}", *where])
 
 
-def _grouped(program: Program, factor: Callable[[Program, Site], str], product: str, times: str) -> list[str]:
+def _grouped(program: Program, factor: Callable[[Program, TracedSite], str], product: str, times: str) -> list[str]:
     """The factors in order, those in a plate beside "data" under a product over it."""
     sizes = {plate.name: plate.full_size for plate in program.plates}
     parts = []
@@ -49,7 +49,7 @@ def _joint(program: Program) -> list[str]:
     return [site.name for site in random]
 
 
-def _deterministic(program: Program) -> list[Site]:
+def _deterministic(program: Program) -> list[TracedSite]:
     return [site for site in program.sites if site.relation == "="]
 
 
@@ -62,7 +62,7 @@ def _lettered(letter: str, learnt: bool, per_datapoint: bool) -> str:
     return f"{letter}_{GREEK[letter]}{'_n' * per_datapoint}" if learnt else letter
 
 
-def _text_factor(program: Program, site: Site) -> str:
+def _text_factor(program: Program, site: TracedSite) -> str:
     return _call(_lettered(program.letter, site.learnt, site.per_datapoint), [site.name], site.parents)
 
 
@@ -70,7 +70,7 @@ def _call(letter: str, names: Sequence[str], given: Sequence[str]) -> str:
     return f"{letter}({', '.join(names)}{' | ' * bool(given)}{', '.join(given)})"
 
 
-def _latex_factor(program: Program, site: Site) -> str:
+def _latex_factor(program: Program, site: TracedSite) -> str:
     return _latex_call(
         _lettered(program.letter, site.learnt, site.per_datapoint),
         [_latex_name(site.name)],

@@ -50,7 +50,7 @@ class Plate:
 
 
 @dataclass(frozen=True)
-class Site:
+class TracedSite:
     """One statement of a program.
 
     Attributes:
@@ -89,7 +89,7 @@ class Program:
 
     letter: Letter
     name: str
-    sites: tuple[Site, ...]
+    sites: tuple[TracedSite, ...]
     plates: tuple[Plate, ...]
 
     @classmethod
@@ -181,7 +181,7 @@ class _Reader:
         return f"({'; '.join(filter(None, parts))})"
 
 
-def _site(name: str, node: dict[str, Any], reader: _Reader, meaning: str) -> Site:
+def _site(name: str, node: dict[str, Any], reader: _Reader, meaning: str) -> TracedSite:
     deterministic = bool(node["infer"].get("_deterministic"))
     fn = node["fn"].base_dist if deterministic else node["fn"]
     with pyro.validation_enabled(False):
@@ -192,7 +192,7 @@ def _site(name: str, node: dict[str, Any], reader: _Reader, meaning: str) -> Sit
         role = "summed out"
     elif node["is_observed"] and not deterministic:
         role = "observed"
-    return Site(
+    return TracedSite(
         name=name,
         relation="=" if deterministic else "~",
         expression=f"f{reader.arguments(marks, name)}" if deterministic else _expression(fn, name, reader, marks),

@@ -13,8 +13,8 @@ from torch import nn
 
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
-from zoo.lab.isolation import set_aside
-from zoo.lab.optional import optional
+from zoo.lab.errors import import_optional
+from zoo.lab.isolation import isolated
 from zoo.lab.story import factors
 from zoo.lab.story.diagram import Diagram
 from zoo.lab.story.difference import Difference, Row, difference
@@ -64,7 +64,7 @@ class Story:
             ModuleNotFoundError: the library graphviz is not installed.
             OSError: the program dot is not.
         """
-        optional("graphviz", "the plate diagram")
+        import_optional("graphviz", "the plate diagram")
         assert self._draw is not None
         diagram = Diagram(self._draw())
         if path is not None:
@@ -119,11 +119,10 @@ def story(
     if elbo is not None and guide is None:
         raise ValueError("an objective looks at model and guide: give guide= too")
     programs = [program for program in (model, guide) if program is not None]
-    device = None if batch is None else batch.x.device
 
     def draw() -> Any:
         args, kwargs = ((), {}) if batch is None else arguments(batch)
-        with set_aside(model, device=device):
+        with isolated(model):
             first = poutine.trace(model).get_trace(*args, **kwargs)
             return pyro.render_model(
                 poutine.replay(model, trace=first),
@@ -133,14 +132,14 @@ def story(
                 render_deterministic=True,
             )
 
-    with set_aside(*programs, device=device):
+    with isolated(*programs):
         p = Program.of("p", model, batch)
         if guide is None or batch is None:
             return Story(p, _draw=draw)
         q = Program.of("q", guide, batch)
     if elbo is None:
         return Story(p, q, _draw=draw)
-    with set_aside(*programs, device=device):  # the seed anew: the draws are those of the objective's own pass
+    with isolated(*programs):  # the seed anew: the draws are those of the objective's own pass
         return Story(p, q, terms_of(model, guide, elbo, batch), draw)
 
 

@@ -1,5 +1,6 @@
-"""What a recipe makes, and the pairs and networks that several recipes share."""
+"""An experiment is what a run trains; a recipe makes one from data and hyperparameters."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,11 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from guides import Amortized, MeanField
-from zoo import VAE
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch, Dataset
-from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from zoo.lab.errors import unknown_name
 from zoo.lab.training.fit import adam
 
 
@@ -44,34 +43,36 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe under its name.
+    """A paper's settings under a name.
 
     Attributes:
-        build: the function.
-        data: the data set it takes unless told otherwise.
-        paper: where it comes from.
-        data_options: what the data set's function is told, beside where its files are.
+        name: what people type.
+        build: from a `Split` and hyperparameters, its keyword arguments, to an experiment.
+        data: the data set that it is for; a user may choose another.
+        paper: citation.
+        data_options: options of the data set's function, such as the size of images.
+        text: what it is; the docstring of `build` where it is left empty.
     """
 
+    name: str
     build: Callable[..., Experiment]
     data: str
     paper: str
     data_options: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+    @property
+    def description(self) -> str:
+        """What it is, in full."""
+        return self.text or inspect.getdoc(self.build) or ""
 
 
-def vae_pair(data: Dataset, z_dim: int, network: str, *, width: int = 400) -> tuple[VAE, Amortized]:
-    """The plain VAE and its mean-field guide; `width` is that of the two hidden layers of an "mlp"."""
-    trunk, decoder = networks(data, z_dim, network, width=width)
-    num_data = len(data)
-    return VAE(decoder, z_dim=z_dim, num_data=num_data), Amortized(trunk, z=MeanField(z_dim), num_data=num_data)
+def find_recipe(name: str, recipes: Mapping[str, Recipe]) -> Recipe:
+    """The recipe called `name`.
 
-
-def networks(data: Dataset, latents: int, network: str, *, width: int = 400) -> tuple[nn.Module, nn.Module]:
-    """An encoder for the data and a decoder of `latents` units: "mlp" with two hidden layers of `width`, or "conv"."""
-    shape = data.shape
-    if network == "mlp":
-        return MLPEncoder(shape, hidden=(width, width)), MLPDecoder(latents, shape, hidden=(width, width))
-    if network == "conv":
-        hidden = 1024 if shape[-1] == 28 else 256
-        return ConvEncoder(shape, hidden=hidden), ConvDecoder(latents, shape, hidden=hidden)
-    raise ValueError(f"network must be 'mlp' or 'conv', got {network!r}")
+    Raises:
+        LookupError: there is none; lists those that there are, the nearest name first.
+    """
+    if name not in recipes:
+        raise LookupError(unknown_name("recipe", name, recipes))
+    return recipes[name]

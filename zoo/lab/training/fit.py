@@ -9,10 +9,11 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
-from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
 from zoo.lab.data import Batch
+from zoo.lab.device import find_device, fork_random_state
+from zoo.lab.isolation import OwnParameters
 from zoo.lab.training.adversary import Adversary, sample
 from zoo.lab.training.compiled import Compiled
 from zoo.termwise import Report, TermwiseELBO
@@ -120,7 +121,7 @@ def prepare(
     state = elbo.state_dict()
     buffers = [(buffer, buffer.clone()) for buffer in chain(model.buffers(), guide.buffers())]
     with (
-        torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []),
+        fork_random_state(batch.x.device),
         poutine.block(),
         pyro.validation_enabled(),
         torch.no_grad(),
@@ -146,24 +147,6 @@ def ramp(step: int, start: float, end: float, *, over: int) -> float:
     return start + (end - start) * min(step / over, 1.0)
 
 
-def find_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, or the best there is.
-
-    Raises:
-        ValueError: there is no such device here; says which there are.
-    """
-    here = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
-    if device is None:
-        return torch.device("cuda" if "cuda" in here else "cpu")
-    try:
-        asked = torch.device(device)
-    except RuntimeError:
-        asked = None
-    if asked is None or asked.type not in here:
-        raise ValueError(f"there is no device {str(device)!r} here; there is {', '.join(here)}")
-    return asked
-
-
 def arguments(batch: Batch) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
     """How a batch is handed to model and guide: (x) or (x, y), and its index."""
     return ((batch.x,) if batch.y is None else (batch.x, batch.y)), {"index": batch.index}
@@ -186,31 +169,6 @@ def _halves(batch: Batch) -> tuple[Batch, Batch]:
 def _to(batch: Batch, device: torch.device) -> Batch:
     y = None if batch.y is None else batch.y.to(device, non_blocking=True)
     return Batch(batch.x.to(device, non_blocking=True), y, batch.index.to(device, non_blocking=True))
-
-
-class OwnParameters(Messenger):
-    """Keeps the global param store out: every `pyro.param` is answered with the module's own tensor."""
-
-    keeps_parameters = True  # `register` then has nothing to do
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.store: Any = None
-
-    def __enter__(self) -> Any:
-        # What a PyroModule stores by itself goes into a store of this pass alone, so that two do not share it.
-        self.store = pyro.get_param_store().scope()
-        self.store.__enter__()
-        return super().__enter__()
-
-    def __exit__(self, *error: Any) -> Any:
-        super().__exit__(*error)
-        return self.store.__exit__(*error)
-
-    def _pyro_param(self, msg: dict[str, Any]) -> None:
-        value = msg["args"][-1]  # the initial one, if the statement has one
-        if isinstance(value, nn.Parameter):
-            msg.update(value=value, done=True, stop=True)
 
 
 class _Program(nn.Module):

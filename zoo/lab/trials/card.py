@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.lab.errors import unknown
-from zoo.lab.runs import checkpoint
+from zoo.lab.errors import unknown_name
+from zoo.lab.files import write_file
 
 RESULTS = Path(__file__).parents[2] / "results"  # of a checkout
 VERDICTS = {True: "held", False: "did not hold", None: "cannot be told"}
@@ -108,7 +108,7 @@ def claims(name: str, folder: Path = RESULTS) -> Claims:
         raise FileNotFoundError(f"{folder} is not there: results come with the repository, so install it with -e")
     there = sorted(path.with_suffix(".json").stem for path in folder.glob("*.md"))
     if name not in there:
-        raise LookupError(unknown("result", name, there))
+        raise LookupError(unknown_name("result", name, there))
     return Claims(json.loads((folder / f"{name}.json").read_text()))
 
 
@@ -144,7 +144,7 @@ def write_readme_table(readme: Path, folder: Path) -> None:
     if BEGIN not in text or END not in text:
         raise ValueError(f"{readme} has no place for the table: it needs the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN, 1)
-    checkpoint.write(readme, (before + readme_table(folder) + rest.split(END, 1)[1]).encode())
+    write_file(readme, (before + readme_table(folder) + rest.split(END, 1)[1]).encode())
 
 
 def _cells(result: Mapping[str, Any]) -> list[tuple[str, str, list[float]]]:

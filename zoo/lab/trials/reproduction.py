@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.lab.runs import checkpoint
+from zoo.lab.files import write_file
 from zoo.lab.trials.card import card
 from zoo.lab.trials.trial import FIGURES, Budget, Measure, Trial
 
@@ -190,8 +190,8 @@ def save(result: Mapping[str, Any], out: Path, *, replace: bool = False) -> Path
                 "name another folder with --out, or give --replace"
             )
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint.write(path, _json(result))
-    checkpoint.write(out / f"{stem}.md", card(result).encode())
+    write_file(path, _json(result))
+    write_file(out / f"{stem}.md", card(result).encode())
     return out / f"{stem}.md"
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from zoo.lab.analysis.evaluate import evaluate
-from zoo.lab.runs import checkpoint
-from zoo.lab.runs import finished as trained
-from zoo.lab.runs.finished import Trained
+from zoo.lab.files import write_file
+from zoo.lab.runs.finished import FinishedRun, configure
+from zoo.lab.training.experiment import Recipe
 from zoo.lab.trials.trial import FIGURES, Measure, Trial
 from zoo.metrics import Encoded, Inapplicable, clusters, dci, factor_vae, information_about_factors, mig
 
@@ -49,21 +49,23 @@ def trials(
     ]
 
 
-def check(recipe: str, grid: Sequence[Settings], plan: Mapping[str, Any]) -> None:
+def check(recipe: Recipe, grid: Sequence[Settings], plan: Mapping[str, Any]) -> None:
     """Builds every setting once, so that one which makes no sense is refused before any is trained.
 
     Args:
-        recipe, grid: as `trials` takes them.
-        plan: what `zoo.lab.runs.finished.plan` takes beside them.
+        recipe: to build.
+        grid: as `trials` takes them.
+        plan: what `zoo.lab.runs.finished.configure` takes beside them.
 
     Raises:
-        LookupError, TypeError, ValueError, FileNotFoundError: as `zoo.lab.runs.finished.plan` does; names the setting.
+        LookupError, TypeError, ValueError, FileNotFoundError: as `zoo.lab.runs.finished.configure`; names the
+            setting.
     """
     common = dict(plan)
     fixed = common.pop("knobs", {})
-    _, split, _ = trained.plan(recipe, knobs={**fixed, **grid[0]}, **common)
+    _, split, _ = configure(recipe, hyperparameters={**fixed, **grid[0]}, **common)
     for setting in grid[1:]:
-        trained.recipe(recipe).build(split, **fixed, **setting)
+        recipe.build(split, **fixed, **setting)
 
 
 def measure(trial: Trial, *, recipe: str, plan: Mapping[str, Any]) -> Mapping[str, float]:
@@ -79,7 +81,7 @@ def measure(trial: Trial, *, recipe: str, plan: Mapping[str, Any]) -> Mapping[st
     }
 
 
-def scores(run: Trained) -> dict[str, float]:
+def scores(run: FinishedRun) -> dict[str, float]:
     """What metrics say of a run's codes, those that apply.
 
     A type against labels: accuracy by majority vote, %, I(y; c), and the gap to the largest I(y; z_d), nats. Several
@@ -180,7 +182,7 @@ def write(folder: Path, every: Sequence[Row], knobs: Sequence[str], text: str) -
     writer.writerows(every)
     written = {folder / "table.csv": file.getvalue(), folder / "table.md": text}
     for path, content in written.items():
-        checkpoint.write(path, content.encode())
+        write_file(path, content.encode())
     return list(written)
 
 

@@ -17,9 +17,12 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
+from zoo.lab.files import write_file
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
-from zoo.lab.runs.finished import Trained, finished_run, open_run, plan
+from zoo.lab.runs.finished import FinishedRun, configure, finished_run, open_run
+from zoo.lab.runs.folder import CHECKPOINT, Settings, is_finished, new_folder, read_settings
+from zoo.lab.training.experiment import Recipe, find_recipe
 
 Budget = Literal["full", "short"]
 Measure = Callable[["Trial"], Mapping[str, float]]
@@ -34,6 +37,7 @@ class Trial:
         seed: of weights, batches and draws.
         budget: "full" is the paper's length, "short" what a CPU can do.
         folder: this trial's own.
+        recipes: by name, those that it may train.
         data_dir, download: as `zoo.lab.data.load` takes them.
         device, compile: as `fit` takes them.
         progress: whether to show a bar.
@@ -43,6 +47,7 @@ class Trial:
     seed: int
     budget: Budget
     folder: Path
+    recipes: Mapping[str, Recipe]
     data_dir: Path | None = None
     download: bool = False
     device: str | None = None
@@ -65,22 +70,22 @@ class Trial:
         batch_size: int | None = None,
         lr: float | None = None,
         within: str = "",
-        **knobs: Any,
-    ) -> Trained:
+        **hyperparameters: Any,
+    ) -> FinishedRun:
         """The recipe's run in this trial's folder: trained, gone on with, or opened, as far as it is there already.
 
         Args:
-            recipe, steps, epochs, data, data_options, batch_size, lr: as `zoo.lab.runs.finished.plan` takes them.
+            recipe, steps, epochs, data, data_options, batch_size, lr: as `zoo.lab.runs.finished.configure` takes them.
             within: a folder of the run's own, for a trial of several runs.
-            knobs: of the recipe.
+            hyperparameters: of the recipe.
 
         Raises:
             ValueError: the folder holds a run with other settings; says which differ.
         """
         folder = self.folder / within
-        settings, split, experiment = plan(
-            recipe,
-            knobs=knobs,
+        settings, split, experiment = configure(
+            find_recipe(recipe, self.recipes),
+            hyperparameters=hyperparameters,
             data=data,
             data_options=data_options,
             steps=steps,
@@ -96,14 +101,14 @@ class Trial:
         claimed = (folder / "settings.json").is_file()
         begun = claimed and (folder / "settings.json").stat().st_size > 0  # a kill may fall in between
         if begun:
-            _check_same(run.read(folder)[0], settings, folder)
-        if not run.finished(folder):
+            _check_same(read_settings(folder)[0], settings, folder)
+        if not is_finished(folder):
             command = f"python -m zoo train {recipe} --seed {self.seed}  # one of many"
             run.train(
                 experiment,
                 split,
                 settings,
-                folder if claimed else run.new_folder(folder),
+                folder if claimed else new_folder(folder),
                 command=command,
                 progress=self.progress,
                 every=self.every,
@@ -116,9 +121,9 @@ class Trial:
         record: dict[str, dict[str, float]] = json.loads((self.folder / FIGURES).read_text())
         return record["figures"]
 
-    def open(self, within: str = "") -> Trained:
+    def open(self, within: str = "") -> FinishedRun:
         """A finished run of this trial."""
-        return open_run(self.folder / within, self.data_dir, self.download)
+        return open_run(self.folder / within, self.recipes, self.data_dir, self.download)
 
 
 def run_trial(measure: Measure, trial: Trial) -> str | None:
@@ -137,12 +142,12 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
     record = {
         "seed": trial.seed,
         "figures": figures,
-        "steps": sum(run.read(path.parent)[0].steps for path in trial.folder.rglob("settings.json")),
+        "steps": sum(read_settings(path.parent)[0].steps for path in trial.folder.rglob("settings.json")),
         "seconds": _trained_seconds(trial.folder) or time.perf_counter() - began,
         "hardware": hardware(trial.device),
         "versions": {"torch": torch.__version__, "pyro": pyro.__version__, "python": platform.python_version()},
     }
-    checkpoint.write(trial.folder / FIGURES, (json.dumps(record, indent=2) + "\n").encode())
+    write_file(trial.folder / FIGURES, (json.dumps(record, indent=2) + "\n").encode())
     return None
 
 
@@ -196,11 +201,11 @@ def _in_process(measure: Measure, trial: Trial, threads: int) -> str | None:
 
 def _trained_seconds(folder: Path) -> float:
     """Seconds of all runs in the folder, those before a kill included."""
-    states = [checkpoint.load(path) for path in folder.rglob(run.CHECKPOINT)]
+    states = [checkpoint.load(path) for path in folder.rglob(CHECKPOINT)]
     return sum(state["seconds"] for state in states)
 
 
-def _check_same(there: run.Settings, asked: run.Settings, folder: Path) -> None:
+def _check_same(there: Settings, asked: Settings, folder: Path) -> None:
     differ = [
         f"{key} is {value!r} there, {vars(asked)[key]!r} here"
         for key, value in vars(there).items()

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
-from zoo.lab.analysis.evaluate import posteriors
+from zoo.lab.analysis.posterior import posteriors
+from zoo.lab.plots.curves import curves
 from zoo.lab.trials.trial import Trial
 from zoo.papers.decomposition import plots as plots
-from zoo.papers.decomposition.measures import SPARSE
+from zoo.papers.decomposition.measures import SPARSE, encoded
 
 
 def on_shapes(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
@@ -27,7 +28,7 @@ def on_shapes(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str
 def on_pinwheel(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
     """Figures 3 and 1, of each variant's first seed."""
     first = {variant: of_it[0].open() for variant, of_it in tried.items()}
-    posteriors = {variant: plots.encoded(t.guide, t.data.train) for variant, t in first.items()}
+    posteriors = {variant: encoded(t.guide, t.data.train) for variant, t in first.items()}
     some = next(iter(first.values()))
     plots.density_grid(posteriors, some.model, folder / "figure3.png")
     chosen = {
@@ -54,7 +55,7 @@ def on_garments(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[s
             values = [trial.figures()[figure] for trial in of_it]
             panels[title].setdefault(name, {})[float(x.split()[-1])] = values
     label = next(iter(tried)).rpartition(", ")[2].split()[0]
-    plots.curves(panels, folder / "figure4.png", label=label, log=True)
+    curves(panels, folder / "figure4.png", label=label, log=True)
     captions = {"figure4.png": f"Figure 4: against {label}; bars are two standard errors over seeds."}
     for name, file in zip(SPARSE, ("paper", "code"), strict=True):
         variant = f"{name}, alpha 1000"

@@ -6,16 +6,18 @@ from typing import Any, TypeAlias
 
 import torch
 from scipy import stats
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.estimators import mmd
-from zoo.lab.analysis.evaluate import evaluate, posteriors
+from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.grid import Plane, information, log_aggregate, log_prior, match, prior
 from zoo.lab.analysis.importance_sampling import log_evidence
-from zoo.lab.runs.finished import Trained
+from zoo.lab.analysis.posterior import posteriors
+from zoo.lab.data import Dataset
+from zoo.lab.device import device_of
+from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import Encoded, factor_vae, hoyer
-from zoo.papers.decomposition import plots as plots
 
 Knobs: TypeAlias = Mapping[str, Any]  # of a recipe
 
@@ -76,7 +78,7 @@ def on_pinwheel(knobs: Knobs) -> Measure:
 
     def measure(trial: Trial) -> Mapping[str, float]:
         trained = trial.train("decomposition/pinwheel", **knobs)
-        q, plane = plots.encoded(trained.guide, trained.data.train), Plane()
+        q, plane = encoded(trained.guide, trained.data.train), Plane()
         points = plane.points.to(trained.settings.device)
         log_p, log_q = log_prior(trained.model, points), log_aggregate(q, points)
         fit = match(log_p, log_q, plane)
@@ -93,7 +95,7 @@ def on_pinwheel(knobs: Knobs) -> Measure:
     return measure
 
 
-def _nearest(trained: Trained, q: Any) -> Tensor:
+def _nearest(trained: FinishedRun, q: Any) -> Tensor:
     """Which share of encodings, by their means, is nearest to each cluster: [K]."""
     places = prior(trained.model).component_distribution.mean.reshape(-1, 2)
     which = torch.cdist(q.mean, places).argmin(1)
@@ -141,7 +143,7 @@ def on_garments(knobs: Knobs) -> Measure:
     return measure
 
 
-def _discrepancies(trained: Trained, batches: Sequence[Any]) -> list[float]:
+def _discrepancies(trained: FinishedRun, batches: Sequence[Any]) -> list[float]:
     """The marginals' MMD between a draw of q(z) and as many of the prior, batch by batch."""
     p, found = prior(trained.model), []
     with torch.random.fork_rng([]), torch.no_grad():
@@ -150,3 +152,8 @@ def _discrepancies(trained: Trained, batches: Sequence[Any]) -> list[float]:
             z = q.sample()
             found.append(mmd(z, p.sample((len(z),)).squeeze(1), kernel="marginal").item())
     return found
+
+
+def encoded(guide: nn.Module, data: Dataset, *, site: str = "z") -> Any:
+    """q(site | x) of all of a small data set."""
+    return posteriors(guide, data.batch(torch.arange(len(data)), device=device_of(guide)).x)[site]

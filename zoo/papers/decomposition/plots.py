@@ -10,10 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 from torch import Tensor, nn
 
-from zoo.lab.analysis.evaluate import Evaluation, decode, posterior_means, posteriors
+from zoo.lab.analysis.evaluate import Evaluation
 from zoo.lab.analysis.grid import Plane, log_aggregate, log_prior
+from zoo.lab.analysis.posterior import decode, posterior_means
 from zoo.lab.data import Dataset
-from zoo.lab.plots import run as plots
+from zoo.lab.device import device_of
+from zoo.lab.plots.curves import two_errors
+from zoo.lab.plots.image_grid import save_sheet
+from zoo.lab.plots.style import COLOURS, FAINT, INK, figure, plain
+from zoo.papers.decomposition.measures import encoded
 
 VIEW = Plane(reach=2.0, num=300)  # the code's
 
@@ -23,19 +28,14 @@ def plane_pictures(model: nn.Module, guide: nn.Module, data: Dataset, evaluation
     q = encoded(guide, data)
     density_grid({"q(z), test set": q}, model, folder / "aggregate.png")
     overlap({"q(z | x), test set": q}, data, model, folder / "overlap.png")
-    canvas = plots.figure(3.6, 3.4)
-    axes = plots.plain(canvas.add_subplot())
+    canvas = figure(3.6, 3.4)
+    axes = plain(canvas.add_subplot())
     x, means = data.batch(torch.arange(len(data))).x, decode(model, {"z": q.mean}).cpu()
-    axes.scatter(x[:, 0], x[:, 1], s=6, color=plots.FAINT, label="test data")
-    axes.scatter(means[:, 0], means[:, 1], s=4, color=plots.INK, label="mean of p(x | mean z)")
+    axes.scatter(x[:, 0], x[:, 1], s=6, color=FAINT, label="test data")
+    axes.scatter(means[:, 0], means[:, 1], s=4, color=INK, label="mean of p(x | mean z)")
     axes.legend(fontsize=7, frameon=False)
     axes.set_aspect("equal")
     canvas.savefig(folder / "reconstructions.png", bbox_inches="tight")
-
-
-def encoded(guide: nn.Module, data: Dataset, *, site: str = "z") -> Any:
-    """q(site | x) of all of a small data set."""
-    return posteriors(guide, data.batch(torch.arange(len(data)), device=plots.device(guide)).x)[site]
 
 
 def density_grid(panels: Mapping[str, Any], model: nn.Module, path: Path, *, columns: int = 4) -> None:
@@ -47,12 +47,12 @@ def density_grid(panels: Mapping[str, Any], model: nn.Module, path: Path, *, col
         path: of the picture.
         columns: panels a row.
     """
-    points = VIEW.points.to(plots.device(model))
+    points = VIEW.points.to(device_of(model))
     densities = {title: log_aggregate(q, points).exp() for title, q in panels.items()}
     densities["p(z)"] = log_prior(model, points).exp()
     rows = -(-len(densities) // columns)
     width = min(columns, len(densities))
-    canvas = plots.figure(1.9 * width, 2.05 * rows)
+    canvas = figure(1.9 * width, 2.05 * rows)
     for i, (title, density) in enumerate(densities.items()):
         axes = canvas.add_subplot(rows, width, i + 1)
         image = density.reshape(VIEW.num, VIEW.num).mT.cpu()  # rows of a picture are the second unit
@@ -74,16 +74,16 @@ def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, path: Pa
     """
     if data.y is None:
         raise ValueError(f"data {data.name!r} has no labels to tell encodings apart by")
-    log_p = log_prior(model, VIEW.points.to(plots.device(model))).reshape(VIEW.num, VIEW.num).mT.cpu()
+    log_p = log_prior(model, VIEW.points.to(device_of(model))).reshape(VIEW.num, VIEW.num).mT.cpu()
     axis = np.linspace(-VIEW.reach, VIEW.reach, VIEW.num)
     rows = np.linspace(0, len(data) - 1, min(num, len(data))).astype(int)
-    canvas = plots.figure(2.6 * len(panels), 2.8)
+    canvas = figure(2.6 * len(panels), 2.8)
     for i, (title, q) in enumerate(panels.items()):
         axes = canvas.add_subplot(1, len(panels), i + 1)
-        axes.contour(axis, axis, log_p.exp(), levels=4, colors=plots.FAINT, linewidths=0.6)
+        axes.contour(axis, axis, log_p.exp(), levels=4, colors=FAINT, linewidths=0.6)
         for row in rows:
             mean, spread = q.mean[row].tolist(), (4 * q.stddev[row]).tolist()
-            colour = plots.COLOURS[data.y[row] % len(plots.COLOURS)]
+            colour = COLOURS[data.y[row] % len(COLOURS)]
             axes.add_patch(Ellipse(mean, *spread, fill=True, facecolor=colour, edgecolor=colour, alpha=0.3))
         axes.set_xlim(-VIEW.reach, VIEW.reach)
         axes.set_ylim(-VIEW.reach, VIEW.reach)
@@ -100,12 +100,12 @@ def magnitudes(means: Tensor, labels: np.ndarray, classes: Sequence[str], path: 
         classes: their names.
         path: of the picture.
     """
-    canvas = plots.figure(9.0, 0.62 * len(classes) + 0.5)
+    canvas = figure(9.0, 0.62 * len(classes) + 0.5)
     averages = [means[labels == k].abs().mean(0).cpu() for k in range(len(classes))]
     top = max(average.max().item() for average in averages)
     for k, (name, average) in enumerate(zip(classes, averages, strict=True)):
-        axes = plots.plain(canvas.add_subplot(len(classes), 1, k + 1))
-        axes.bar(range(len(average)), average, color=plots.INK, width=0.8)
+        axes = plain(canvas.add_subplot(len(classes), 1, k + 1))
+        axes.bar(range(len(average)), average, color=INK, width=0.8)
         axes.set_ylim(0, top)
         axes.set_xlim(-1, len(average))
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
@@ -127,49 +127,20 @@ def interpolations(
     sheet, labels, chosen = [], [], {}
     for k in classes:
         rows = np.flatnonzero(data.y == k)[:200]
-        z = posterior_means(guide, data.batch(torch.from_numpy(rows), device=plots.device(model)).x)["z"]
+        z = posterior_means(guide, data.batch(torch.from_numpy(rows), device=device_of(model)).x)["z"]
         average = z.abs().mean(0)
         unit = int(average.argmax())
         row = int((z[:, unit].abs() >= average[unit]).nonzero()[0])
         start = z[row]
         settings = start.repeat(steps, 1)
         settings[:, unit] = start[unit] + start[unit].sign() * torch.linspace(0, 1, steps).to(start)
-        x = data.batch(torch.from_numpy(rows[row : row + 1]), device=plots.device(model)).x
+        x = data.batch(torch.from_numpy(rows[row : row + 1]), device=device_of(model)).x
         sheet.append(torch.cat([x, decode(model, {"z": settings})]))
         chosen[data.classes[k]] = unit
         labels.append(f"{data.classes[k]}, z[{unit}]")
     columns = ["x", *(f"{step:+.2f}" for step in np.linspace(0, 1, steps))]
-    plots.save_sheet(
-        torch.stack(sheet), path, title="One active unit, outward", row_labels=labels, column_labels=columns
-    )
+    save_sheet(torch.stack(sheet), path, title="One active unit, outward", row_labels=labels, column_labels=columns)
     return chosen
-
-
-def curves(
-    panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]], path: Path, *, label: str, log: bool = False
-) -> None:
-    """Figure 4: in each panel a curve per setting, with two standard errors over seeds, where there are two or more.
-
-    Args:
-        panels: by the panel's title and the curve's name, every seed's value at each number on the x axis.
-        path: of the picture.
-        label: of the x axis.
-        log: whether the x axis is (symmetrically) logarithmic.
-    """
-    canvas = plots.figure(3.1 * len(panels), 2.7)
-    for i, (title, drawn) in enumerate(panels.items()):
-        axes = plots.plain(canvas.add_subplot(1, len(panels), i + 1))
-        for colour, (name, values) in zip(plots.COLOURS, drawn.items(), strict=False):
-            xs = sorted(values)
-            middle = [float(np.mean(values[x])) for x in xs]
-            errors = [two_errors(values[x]) for x in xs]
-            axes.errorbar(xs, middle, errors, color=colour, marker="o", ms=3, lw=1, capsize=2, label=name)
-        if log:
-            axes.set_xscale("symlog", linthresh=10)
-        axes.set_title(title, fontsize=9, loc="left")
-        axes.set_xlabel(label, fontsize=8)
-    plots.legend_below(canvas, axes)
-    canvas.savefig(path, bbox_inches="tight")
 
 
 def scatter(
@@ -182,9 +153,9 @@ def scatter(
         path: of the picture.
         x, y: what the axes show.
     """
-    canvas = plots.figure(4.4, 3.2)
-    axes = plots.plain(canvas.add_subplot())
-    for colour, (name, of_it) in zip(plots.COLOURS, points.items(), strict=False):
+    canvas = figure(4.4, 3.2)
+    axes = plain(canvas.add_subplot())
+    for colour, (name, of_it) in zip(COLOURS, points.items(), strict=False):
         xs, ys = [np.mean(xs) for _, xs, _ in of_it], [np.mean(ys) for _, _, ys in of_it]
         errors = [two_errors(ys) for _, _, ys in of_it]
         axes.errorbar(xs, ys, errors, color=colour, marker="o", ms=4, lw=1, capsize=2, label=name)
@@ -195,11 +166,6 @@ def scatter(
     axes.set_ylabel(y, fontsize=8)
     axes.legend(fontsize=7, frameon=False)
     canvas.savefig(path, bbox_inches="tight")
-
-
-def two_errors(values: Sequence[float]) -> float:
-    """Two standard errors of the mean, the paper's shading; 0 for a single seed, which has none."""
-    return 2 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
 
 
 def _bare(axes: Axes, title: str) -> None:

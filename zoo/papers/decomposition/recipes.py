@@ -21,16 +21,10 @@ from zoo import AnisotropicVAE, ClusteredVAE, SparseVAE, StudentTVAE
 from zoo.decomposition import SIGMA_0
 from zoo.elbos import BetaVAE, Decomposition
 from zoo.lab.data import Dataset, Split
-from zoo.lab.networks import (
-    ConvDecoder,
-    ConvEncoder,
-    MLPDecoder,
-    MLPEncoder,
-    NormedConvDecoder,
-    NormedConvEncoder,
-)
+from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.likelihoods import laplace, normal_and_scale
+from zoo.papers.decomposition.networks import NormedConvDecoder, NormedConvEncoder
 from zoo.papers.decomposition.plots import plane_pictures
 
 PLACES = ((0.0, -1.0), (0.0, 1.0), (1.0, 0.0), (-1.0, 0.0))
@@ -213,10 +207,14 @@ def principal_variances(data: Dataset, count: int, *, first: int = 1, sample: in
     return count * squares / squares.sum()
 
 
-RECIPES = {
-    "decomposition/shapes": Recipe(shapes, data="shapes", paper="Mathieu et al. 2019, 6.1"),
-    "decomposition/pinwheel": Recipe(pinwheel, data="pinwheel", paper="Mathieu et al. 2019, 6.2"),
-    "decomposition/fashion-mnist": Recipe(
-        fashion_mnist, data="fashion-mnist", paper="Mathieu et al. 2019, 6.3", data_options={"size": 32}
+RECIPES = (
+    Recipe("decomposition/shapes", shapes, data="shapes", paper="Mathieu et al. 2019, 6.1"),
+    Recipe("decomposition/pinwheel", pinwheel, data="pinwheel", paper="Mathieu et al. 2019, 6.2"),
+    Recipe(
+        "decomposition/fashion-mnist",
+        fashion_mnist,
+        data="fashion-mnist",
+        paper="Mathieu et al. 2019, 6.3",
+        data_options={"size": 32},
     ),
-}
+)

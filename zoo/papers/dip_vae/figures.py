@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zoo.lab.analysis.evaluate import evaluate
-from zoo.lab.runs.finished import Trained
+from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import FIGURES, Trial
 from zoo.metrics import Encoded, factor_correlations, latent_correlations, neighbours
 from zoo.papers.dip_vae import plots as plots
@@ -13,13 +13,13 @@ from zoo.papers.dip_vae.measures import SEARCH, STEPS, encoded, opened
 from zoo.papers.dip_vae.recipes import LAMBDAS
 
 
-def first_runs(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Trained]:
+def first_runs(tried: Mapping[str, Sequence[Trial]]) -> dict[str, FinishedRun]:
     """The first finished seed's run, by variant."""
     return {variant: opened(variant, trials[0]) for variant, trials in tried.items() if trials}
 
 
 def draw_correlations(
-    models: Mapping[str, Trained], codes: Mapping[str, Encoded], path: Path, what: str
+    models: Mapping[str, FinishedRun], codes: Mapping[str, Encoded], path: Path, what: str
 ) -> dict[str, str]:
     """Tables 3 and 4, Figures 3 to 12, of one seed."""
     tables = {

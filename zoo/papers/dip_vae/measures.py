@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.lab.analysis.evaluate import decode, evaluate, posteriors
+from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.posterior import decode, posteriors
 from zoo.lab.data import Dataset
-from zoo.lab.runs.finished import Trained
+from zoo.lab.device import device_of, fork_random_state
+from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import FIGURES, Trial, short_products
 from zoo.metrics import Encoded, attribute_accuracy, higgins_svm, latent_correlations
 from zoo.papers.dip_vae.recipes import LAMBDAS
@@ -41,9 +43,9 @@ ATTRIBUTES = (  # of Table 2
 
 def squared_error(model: nn.Module, guide: nn.Module, data: Dataset, *, seed: int = 0) -> float:
     """Mean of (x - mean of p(x | z))^2 over pixels and datapoints, z drawn once from q(z | x) for each datapoint."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     total = 0.0
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with fork_random_state(device):
         torch.manual_seed(seed)
         for batch in data.in_order(500, device=device):
             drawn = {name: q.sample() for name, q in posteriors(guide, batch.x).items()}
@@ -63,12 +65,12 @@ def mean_correlation(table: np.ndarray) -> float:
     return float((np.abs(table).sum() - np.trace(np.abs(table))) / max(1, size * (size - 1)))
 
 
-def encoded(trained: Trained) -> Encoded:
+def encoded(trained: FinishedRun) -> Encoded:
     """Posterior means of the test set, or of 20,000 of a larger one, beside its factors."""
     return Encoded.of(trained.encode, trained.data.test, num_points=20_000, device=trained.settings.device)
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def measured(trained: FinishedRun) -> dict[str, float]:
     """Table 1's two figures and what explains them, on the test set; the error in both senses it can have."""
     test = trained.data.test
     codes = encoded(trained)
@@ -95,7 +97,7 @@ def accuracies(codes: Encoded) -> dict[str, float]:
 # What is run.
 
 
-def train(trial: Trial, recipe: str, steps: int, *, within: str = "", **knobs: Any) -> Trained:
+def train(trial: Trial, recipe: str, steps: int, *, within: str = "", **knobs: Any) -> FinishedRun:
     """A run as the recipe has it; in the short budget at its rate, and with short products."""
     if trial.budget == "full":
         return trial.train(recipe, steps=steps, within=within, **knobs)
@@ -133,7 +135,7 @@ def folder(lambda_od: float, steps: int) -> str:
     return f"lambda-{lambda_od:g}-{steps}"
 
 
-def opened(variant: str, trial: Trial) -> Trained:
+def opened(variant: str, trial: Trial) -> FinishedRun:
     """The run behind a variant's figures."""
     if variant != DIP:
         return trial.open()

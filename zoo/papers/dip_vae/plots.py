@@ -10,8 +10,10 @@ from matplotlib.axes import Axes
 
 from zoo.lab.analysis.evaluate import Evaluation
 from zoo.lab.analysis.interventions import Sites, inferred, ranked, sweep, wide
-from zoo.lab.plots.run import COLOURS, FAINT, device, figure, plain, save_sheet
-from zoo.lab.runs.finished import Trained
+from zoo.lab.device import device_of
+from zoo.lab.plots.image_grid import save_sheet
+from zoo.lab.plots.style import COLOURS, FAINT, figure, plain
+from zoo.lab.runs.finished import FinishedRun
 from zoo.metrics import Result, closest
 
 
@@ -103,7 +105,7 @@ def _bars(axes: Axes, others: Sequence[tuple[str, float]]) -> None:
 
 
 def factor_sweeps(
-    models: Mapping[str, Trained], tables: Mapping[str, Result], path: Path, *, factors: Sequence[str], title: str
+    models: Mapping[str, FinishedRun], tables: Mapping[str, Result], path: Path, *, factors: Sequence[str], title: str
 ) -> None:
     """For each factor and model the latent that is most correlated with it, swept from -3 to 3 (as Table 5).
 
@@ -127,7 +129,9 @@ def factor_sweeps(
     _save(rows, labels, path, title)
 
 
-def informative_sweeps(models: Mapping[str, tuple[Trained, Evaluation]], path: Path, *, count: int, title: str) -> None:
+def informative_sweeps(
+    models: Mapping[str, tuple[FinishedRun, Evaluation]], path: Path, *, count: int, title: str
+) -> None:
     """For each model its `count` latents of largest KL, swept from -3 to 3 (as Table 6); the others as inferred."""
     rows, labels = [], []
     for name, (trained, evaluation) in models.items():
@@ -137,8 +141,8 @@ def informative_sweeps(models: Mapping[str, tuple[Trained, Evaluation]], path: P
     _save(rows, labels, path, title)
 
 
-def _swept(trained: Trained, site: str, unit: int) -> torch.Tensor:
-    x = trained.data.test.batch(torch.arange(1), device=device(trained.model)).x
+def _swept(trained: FinishedRun, site: str, unit: int) -> torch.Tensor:
+    x = trained.data.test.batch(torch.arange(1), device=device_of(trained.model)).x
     images: torch.Tensor = sweep(trained.model, inferred(trained.model, trained.guide, x), site, unit, wide())[0]
     return images
 

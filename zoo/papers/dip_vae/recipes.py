@@ -16,7 +16,8 @@ from zoo import VAE
 from zoo.elbos import DIPVAE, BetaVAE
 from zoo.lab.data import Dataset, Split
 from zoo.lab.networks import MLPDecoder, MLPEncoder
-from zoo.lab.training.experiment import Experiment, Recipe, vae_pair
+from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.papers.vae.recipes import vae_pair
 
 LAMBDAS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # the paper's lambda_od; lambda_d is ten times as much
 BETAS = (1.0, 2.0, 4.0, 8.0, 16.0, 25.0, 32.0, 64.0, 100.0, 128.0, 200.0, 256.0)  # 1 is the VAE
@@ -147,12 +148,12 @@ _SHAPES = {"held_out": 0.02}  # the text has a test set and no split: 14,746 ima
 _CELEBA = {"held_out": 0.1}
 _CHAIRS = {"masks": True}
 
-RECIPES = {
-    "dip-vae/digits": Recipe(dip_digits, data="digits", paper="after Kumar et al. 2018"),
-    "dip-vae/shapes": Recipe(dip_shapes, data="shapes", paper="Kumar et al. 2018", data_options=_SHAPES),
-    "dip-vae/celeba": Recipe(dip_images, data="celeba", paper="Kumar et al. 2018", data_options=_CELEBA),
-    "dip-vae/chairs": Recipe(dip_images, data="chairs", paper="Kumar et al. 2018", data_options=_CHAIRS),
-    "beta-vae/shapes": Recipe(beta_shapes, data="shapes", paper="beside Kumar et al. 2018", data_options=_SHAPES),
-    "beta-vae/celeba": Recipe(beta_images, data="celeba", paper="beside Kumar et al. 2018", data_options=_CELEBA),
-    "beta-vae/chairs": Recipe(beta_images, data="chairs", paper="beside Kumar et al. 2018", data_options=_CHAIRS),
-}
+RECIPES = (
+    Recipe("dip-vae/digits", dip_digits, data="digits", paper="after Kumar et al. 2018"),
+    Recipe("dip-vae/shapes", dip_shapes, data="shapes", paper="Kumar et al. 2018", data_options=_SHAPES),
+    Recipe("dip-vae/celeba", dip_images, data="celeba", paper="Kumar et al. 2018", data_options=_CELEBA),
+    Recipe("dip-vae/chairs", dip_images, data="chairs", paper="Kumar et al. 2018", data_options=_CHAIRS),
+    Recipe("beta-vae/shapes", beta_shapes, data="shapes", paper="beside Kumar et al. 2018", data_options=_SHAPES),
+    Recipe("beta-vae/celeba", beta_images, data="celeba", paper="beside Kumar et al. 2018", data_options=_CELEBA),
+    Recipe("beta-vae/chairs", beta_images, data="chairs", paper="beside Kumar et al. 2018", data_options=_CHAIRS),
+)

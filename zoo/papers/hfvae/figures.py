@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoo.lab.analysis.evaluate import decode, posterior_means
 from zoo.lab.analysis.interventions import inferred, sweep, wide
-from zoo.lab.plots.run import device, save_sheets
-from zoo.lab.runs.finished import Trained
-from zoo.lab.runs.traverse import traverse
+from zoo.lab.analysis.posterior import decode, posterior_means
+from zoo.lab.device import device_of
+from zoo.lab.plots.image_grid import save_sheets
+from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.runs.traverse import keep, traverse
 from zoo.lab.trials.trial import Trial
 from zoo.papers.hfvae import plots as plots
 from zoo.papers.hfvae.measures import PRUNED, about_data, about_label, encoded, ink, unit_of
 from zoo.papers.hfvae.unseen import COMBINATIONS, REST, WHOLE, chosen, feature_values
-from zoo.papers.joint_vae.reproduction import keep
 
 WANTED = ("units.png", "c.png", "samples-by-type.png", "confusion.png")
 
@@ -35,7 +35,7 @@ def on_faces(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str,
     return of_a_run(next(iter(tried.values()))[0].open(), folder, "Figure 8")
 
 
-def of_a_run(trained: Trained, folder: Path, name: str) -> dict[str, str]:
+def of_a_run(trained: FinishedRun, folder: Path, name: str) -> dict[str, str]:
     """Traversals, and how much each unit knows of x, the pruned ones in grey."""
     whose = f"HFVAE, seed {trained.settings.seed}"
     captions = keep(traverse(trained, folder), WANTED, whose)
@@ -72,14 +72,16 @@ def on_digits(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str
     }
 
 
-def thickness(runs: Mapping[str, Trained], path: Path) -> None:
+def thickness(runs: Mapping[str, FinishedRun], path: Path) -> None:
     """Figure 5, left: the unit that goes with the ink, swept, for a test image of each digit."""
     sheets, titles, labels = [], [], []
     for variant, trained in runs.items():
         data = trained.data.test
         assert data.y is not None
         rows = [int(np.flatnonzero(data.y == label)[0]) for label in np.unique(data.y)]
-        start = inferred(trained.model, trained.guide, data.batch(torch.tensor(rows), device=device(trained.model)).x)
+        start = inferred(
+            trained.model, trained.guide, data.batch(torch.tensor(rows), device=device_of(trained.model)).x
+        )
         found = unit_of(trained, ink)
         values = wide() if found.correlation > 0 else -wide()  # thin on the left
         sheets.append(sweep(trained.model, start, "z", found.unit, values))
@@ -130,7 +132,7 @@ def on_unseen(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str
     for combination in COMBINATIONS:
         some = rows[combination.name]
         some = some[np.linspace(0, len(some) - 1, 12).astype(int)]
-        x = whole.data.train.batch(torch.from_numpy(some), device=device(whole.model)).x
+        x = whole.data.train.batch(torch.from_numpy(some), device=device_of(whole.model)).x
         made = [decode(trained.model, posterior_means(trained.guide, x)) for trained in (again, whole)]
         sheets[combination.name] = torch.stack([x, *made])
         values[combination.name] = feature_values(again, combination)

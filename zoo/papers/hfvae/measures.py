@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from zoo.lab.analysis.elbo_anatomy import decompose
-from zoo.lab.analysis.evaluate import evaluate, posterior_means
+from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.interventions import inferred, sweep, wide
 from zoo.lab.analysis.knn_labels import Judge
+from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
-from zoo.lab.plots.run import device
-from zoo.lab.runs.finished import Trained
+from zoo.lab.device import device_of
+from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial, short_products
 from zoo.metrics import (
     Encoded,
@@ -42,7 +43,7 @@ SENSITIVITY_GRID = [(beta, gamma) for beta in (1.0, 4.0, 10.0) for gamma in (1.0
 # What is run.
 
 
-def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings: Any) -> Trained:
+def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings: Any) -> FinishedRun:
     """A run of the budget's length: 200 epochs; or so many in smaller batches, with short products.
 
     Args:
@@ -95,7 +96,7 @@ def on_shapes(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]
 # What is measured.
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def measured(trained: FinishedRun) -> dict[str, float]:
     """What latents hold of x, and what each unit tells about the label, on the whole test set, nats."""
     codes = encoded(trained)
     about_y = about_label(codes)
@@ -111,7 +112,7 @@ def measured(trained: Trained) -> dict[str, float]:
     }
 
 
-def held(trained: Trained, codes: Encoded) -> dict[str, float]:
+def held(trained: FinishedRun, codes: Encoded) -> dict[str, float]:
     """The ELBO's parts, I(x; z, c) and the total correlation with q(z, c) summed over the test set, and how many units
     are pruned.
     """
@@ -128,7 +129,7 @@ def held(trained: Trained, codes: Encoded) -> dict[str, float]:
     }
 
 
-def encoded(trained: Trained) -> Encoded:
+def encoded(trained: FinishedRun) -> Encoded:
     """q(z, c | x) of up to 10,000 test images, the style given one draw of the type."""
     return Encoded.of(trained.encode, trained.data.test, device=trained.settings.device)
 
@@ -171,7 +172,7 @@ class Found(NamedTuple):
     correlation: float
 
 
-def unit_of(trained: Trained, feature: Any, *, data: Dataset | None = None, num: int = 5_000) -> Found:
+def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None, num: int = 5_000) -> Found:
     """The unit of z whose mean is most correlated with a feature of the image, labels apart: the mean over labels of
     Pearson's correlation within each, on the first `num` images.
 
@@ -179,7 +180,7 @@ def unit_of(trained: Trained, feature: Any, *, data: Dataset | None = None, num:
         ValueError: the data has no labels.
     """
     data = data or trained.data.test
-    batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=device(trained.model))
+    batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=device_of(trained.model))
     if batch.y is None:
         raise ValueError(f"data {data.name!r} has no labels to hold apart")
     z, value = styles(trained, data)[: len(batch.x)], feature(batch.x).double().cpu()
@@ -193,19 +194,19 @@ def unit_of(trained: Trained, feature: Any, *, data: Dataset | None = None, num:
     return Found(best, correlations[best].item())
 
 
-def styles(trained: Trained, data: Dataset) -> Tensor:
+def styles(trained: FinishedRun, data: Dataset) -> Tensor:
     """The means of q(z | x) of a whole set, [N, D], given one draw of the type."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        batches = data.in_order(1000, device=device(trained.model))
+        batches = data.in_order(1000, device=device_of(trained.model))
         return torch.cat([posterior_means(trained.guide, batch.x)["z"].double().cpu() for batch in batches])
 
 
-def steady(trained: Trained, unit: int, *, num: int = NUM_STARTS) -> float:
+def steady(trained: FinishedRun, unit: int, *, num: int = NUM_STARTS) -> float:
     """Over a sweep of a unit of z from -3 to 3 the share of images that have their row's most frequent label, to the
     nearest neighbours: 1 where the traversal keeps the digit. A row for each of the first `num` test images.
     """
     data = trained.data.test
-    start = inferred(trained.model, trained.guide, data.batch(torch.arange(num), device=device(trained.model)).x)
+    start = inferred(trained.model, trained.guide, data.batch(torch.arange(num), device=device_of(trained.model)).x)
     images = sweep(trained.model, start, "z", unit, wide())
     return Judge.of(trained.data.train).steady(images.cpu()).mean().item()

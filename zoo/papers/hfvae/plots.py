@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from zoo.lab.plots.run import COLOURS, FAINT, INK, draw_sheet, figure, legend_below, plain
-from zoo.papers.decomposition.plots import two_errors
+from zoo.lab.plots.curves import two_errors
+from zoo.lab.plots.image_grid import draw_sheet
+from zoo.lab.plots.style import COLOURS, FAINT, INK, figure, legend_below, plain
 
 
 def information_bars(

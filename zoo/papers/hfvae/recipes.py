@@ -289,14 +289,14 @@ def _pair(data: Dataset, trunk: nn.Module, decoder: nn.Module, z_dim: int, c_dim
 _SHAPES = {"held_out": 0.02}  # to be scored on: 14,746 images by chance
 _PAPER = "Esmaeili et al. 2019"
 
-RECIPES = {
-    "hfvae/digits": Recipe(hfvae_digits, data="digits", paper=f"after {_PAPER}"),
-    "hfvae/mnist": Recipe(hfvae, data="mnist", paper=_PAPER),
-    "hfvae/fashion-mnist": Recipe(hfvae, data="fashion-mnist", paper=_PAPER),
-    "hfvae/shapes": Recipe(hfvae_shapes, data="shapes", paper=_PAPER, data_options=_SHAPES),
-    "hfvae/celeba": Recipe(hfvae_celeba, data="celeba", paper=_PAPER),
-    "hfvae/mnist-beta-vae": Recipe(beta_vae, data="mnist", paper=f"beside {_PAPER}"),
-    "hfvae/mnist-beta-tcvae": Recipe(beta_tcvae, data="mnist", paper=f"beside {_PAPER}"),
-    "hfvae/shapes-beta-vae": Recipe(beta_vae_shapes, data="shapes", paper=f"beside {_PAPER}", data_options=_SHAPES),
-    "hfvae/shapes-beta-tcvae": Recipe(beta_tcvae_shapes, data="shapes", paper=f"beside {_PAPER}", data_options=_SHAPES),
-}
+RECIPES = (
+    Recipe("hfvae/digits", hfvae_digits, data="digits", paper=f"after {_PAPER}"),
+    Recipe("hfvae/mnist", hfvae, data="mnist", paper=_PAPER),
+    Recipe("hfvae/fashion-mnist", hfvae, data="fashion-mnist", paper=_PAPER),
+    Recipe("hfvae/shapes", hfvae_shapes, data="shapes", paper=_PAPER, data_options=_SHAPES),
+    Recipe("hfvae/celeba", hfvae_celeba, data="celeba", paper=_PAPER),
+    Recipe("hfvae/mnist-beta-vae", beta_vae, data="mnist", paper=f"beside {_PAPER}"),
+    Recipe("hfvae/mnist-beta-tcvae", beta_tcvae, data="mnist", paper=f"beside {_PAPER}"),
+    Recipe("hfvae/shapes-beta-vae", beta_vae_shapes, data="shapes", paper=f"beside {_PAPER}", data_options=_SHAPES),
+    Recipe("hfvae/shapes-beta-tcvae", beta_tcvae_shapes, data="shapes", paper=f"beside {_PAPER}", data_options=_SHAPES),
+)

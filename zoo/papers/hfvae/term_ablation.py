@@ -27,7 +27,7 @@ from zoo.aggregate import dissect
 from zoo.handlers import ScorePairs
 from zoo.lab.analysis.elbo_anatomy import decompose
 from zoo.lab.data import Batch, Dataset
-from zoo.lab.plots.run import INK
+from zoo.lab.plots.style import INK
 from zoo.lab.training.fit import fit
 from zoo.likelihoods import normal
 from zoo.program import data_plate, picklable_state, register

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.data import Dataset
-from zoo.lab.runs import checkpoint
-from zoo.lab.runs.finished import Trained
+from zoo.lab.files import write_file
+from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial
 from zoo.papers.hfvae.measures import DIGITS_BETA, GAMMA, ink, styles, train, unit_of, width
 
@@ -45,7 +45,7 @@ def on_unseen(trial: Trial) -> Mapping[str, float]:
     return compared(whole, again, rows)
 
 
-def compared(whole: Trained, again: Trained, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
+def compared(whole: FinishedRun, again: FinishedRun, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Of each combination: E[log p(x)] under both models, and how well the code of the one that never saw it tells it
     from the same digit's datapoints that were kept, as the area under the ROC curve.
     """
@@ -59,7 +59,7 @@ def compared(whole: Trained, again: Trained, rows: Mapping[str, np.ndarray]) -> 
     return figures
 
 
-def chosen(trained: Trained) -> dict[str, np.ndarray]:
+def chosen(trained: FinishedRun) -> dict[str, np.ndarray]:
     """The training set's rows of each combination: of the digit the third that lies farthest out on the unit of z that
     goes with the feature.
     """
@@ -73,13 +73,13 @@ def chosen(trained: Trained) -> dict[str, np.ndarray]:
     return found
 
 
-def oriented(trained: Trained, combination: Combination, data: Dataset, z: np.ndarray) -> np.ndarray:
+def oriented(trained: FinishedRun, combination: Combination, data: Dataset, z: np.ndarray) -> np.ndarray:
     """The code [N] that goes with the feature, rising with it, from the styles [N, D]."""
     unit, correlation = unit_of(trained, combination.feature, data=data)
     return np.sign(correlation) * z[:, unit]
 
 
-def feature_values(again: Trained, combination: Combination) -> tuple[np.ndarray, np.ndarray]:
+def feature_values(again: FinishedRun, combination: Combination) -> tuple[np.ndarray, np.ndarray]:
     """The code that goes with the feature, towards the pruned end, in a model that was trained without it: of the
     digit's datapoints that were kept, and of those that were pruned, which are that run's test set.
     """
@@ -98,7 +98,7 @@ def told_apart(kept: np.ndarray, pruned: np.ndarray) -> float:
     return float(roc_auc_score(labels, np.concatenate([kept, pruned])))
 
 
-def write_pruned(trained: Trained, rows: Mapping[str, np.ndarray], folder: Path) -> Path:
+def write_pruned(trained: FinishedRun, rows: Mapping[str, np.ndarray], folder: Path) -> Path:
     """pruned.npz in `folder`: the training set without these rows, and they for a test set."""
     path, data = folder / "pruned.npz", trained.data.train
     if not path.is_file():  # the run that goes on sees what it saw
@@ -108,5 +108,5 @@ def write_pruned(trained: Trained, rows: Mapping[str, np.ndarray], folder: Path)
         file = io.BytesIO()
         arrays = {"x": data.x[kept], "y": data.y[kept], "x_test": data.x[out], "y_test": data.y[out]}
         np.savez_compressed(file, classes=np.array(data.classes), **arrays)
-        checkpoint.write(path, file.getvalue())
+        write_file(path, file.getvalue())
     return path

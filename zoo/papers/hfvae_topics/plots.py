@@ -11,7 +11,7 @@ from torch import nn
 
 from zoo.lab.analysis.evaluate import Evaluation
 from zoo.lab.data import Dataset
-from zoo.lab.plots.run import COLOURS, FAINT, INK, figure, legend_below, plain
+from zoo.lab.plots.style import COLOURS, FAINT, INK, figure, legend_below, plain
 from zoo.metrics.correlations import Pair
 from zoo.papers.hfvae_topics.topics import IN_USE, Story, Topics
 

@@ -29,8 +29,9 @@ from guides import Amortized, MeanField
 from zoo import NVDM, ProdLDA
 from zoo.elbos import ELBO, HFVAE, TermwiseELBO
 from zoo.lab.data import Dataset, Split
-from zoo.lab.networks import MLPDecoder, MLPEncoder, TopicDecoder, UnitLength, normed
+from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.papers.hfvae_topics.networks import TopicDecoder, UnitLength, normed
 from zoo.papers.hfvae_topics.plots import pictures
 
 Model = Literal["prodlda", "nvdm"]
@@ -155,11 +156,12 @@ def _sizes(groups: str) -> list[int]:
         raise ValueError(f"groups: write the topics of each group as 50 or 25+25, got {groups!r}") from None
 
 
-RECIPES = {
-    "hfvae/newsgroups": Recipe(
+RECIPES = (
+    Recipe(
+        "hfvae/newsgroups",
         newsgroups,
         data="newsgroups",
         paper="Esmaeili et al. 2019, section 5.2",
         data_options={"longest": 1_000},
     ),
-}
+)

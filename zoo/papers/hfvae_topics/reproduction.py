@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo.lab.analysis.evaluate import evaluate
-from zoo.lab.runs.finished import Trained
+from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.reproduction import Claim, Figure, Reproduction, Results
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import npmi, perplexity
@@ -35,7 +35,7 @@ FIGURES = {
 }
 
 
-def measured(trained: Trained) -> dict[str, float]:
+def measured(trained: FinishedRun) -> dict[str, float]:
     """The figures of a run; a correlation where there are two topics in use to be correlated."""
     train, test = trained.data
     topics = Topics.of(trained.model, trained.guide, test)  # type: ignore[arg-type]

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from zoo import NVDM, ProdLDA
-from zoo.lab.analysis.evaluate import posteriors
 from zoo.lab.analysis.importance_sampling import importance
+from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset
+from zoo.lab.device import device_of
 from zoo.metrics import Encoded, Result, information_about_data_by_latent, latent_correlations, npmi, strongest
 from zoo.metrics.correlations import Pair
 
@@ -112,7 +113,7 @@ def document_nats(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minus the ELBO of each document, by so many draws, and how many words it has, [N] each: for a perplexity."""
     nats, words = [], []
-    for place, batch in enumerate(data.in_order(500, device=next(model.parameters()).device)):
+    for place, batch in enumerate(data.in_order(500, device=device_of(model))):
         drawn = importance(model, guide, batch.x, num_samples=num_samples, seed=seed + place, at_once=2_000)
         nats.append(-drawn.elbo)
         words.append(batch.x.sum(-1))

@@ -18,7 +18,8 @@ from guides import Amortized, Concrete, Exact, Head, MeanField, StraightThrough
 from zoo import JointVAE
 from zoo.elbos import Capacity, TermwiseELBO
 from zoo.lab.data import Split
-from zoo.lab.training.experiment import Experiment, Recipe, networks
+from zoo.lab.networks import networks
+from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.training.fit import ramp
 
 
@@ -56,7 +57,7 @@ def joint_vae(
         steps: how long.
     """
     sizes = _sizes(types)
-    trunk, decoder = networks(data.train, z_dim + sum(sizes), network)
+    trunk, decoder = networks(data.train.shape, z_dim + sum(sizes), network)
     num_data = len(data.train)
     relaxed = temperature if head == "concrete" else None  # types that are corners have masses, and so has their prior
     model = JointVAE(decoder, z_dim=z_dim, c_dims=sizes, temperature=relaxed, num_data=num_data)
@@ -215,15 +216,22 @@ def _type_head(head: str, size: int, temperature: float) -> Head:
     return family(size, temperature=temperature)
 
 
-RECIPES = {
-    "joint-vae/digits": Recipe(joint_vae_digits, data="digits", paper="after Dupont 2018"),
-    "joint-vae/mnist": Recipe(joint_vae, data="mnist", paper="Dupont 2018, C.1", data_options={"size": 32}),
-    "joint-vae/fashion-mnist": Recipe(
-        joint_vae_fashion, data="fashion-mnist", paper="Dupont 2018, C.2", data_options={"size": 32}
+RECIPES = (
+    Recipe("joint-vae/digits", joint_vae_digits, data="digits", paper="after Dupont 2018"),
+    Recipe("joint-vae/mnist", joint_vae, data="mnist", paper="Dupont 2018, C.1", data_options={"size": 32}),
+    Recipe(
+        "joint-vae/fashion-mnist",
+        joint_vae_fashion,
+        data="fashion-mnist",
+        paper="Dupont 2018, C.2",
+        data_options={"size": 32},
     ),
-    "joint-vae/chairs": Recipe(joint_vae_chairs, data="chairs", paper="Dupont 2018, C.3"),
-    "joint-vae/procedural-chairs": Recipe(
-        joint_vae_procedural_chairs, data="procedural-chairs", paper="after Dupont 2018, C.3"
+    Recipe("joint-vae/chairs", joint_vae_chairs, data="chairs", paper="Dupont 2018, C.3"),
+    Recipe(
+        "joint-vae/procedural-chairs",
+        joint_vae_procedural_chairs,
+        data="procedural-chairs",
+        paper="after Dupont 2018, C.3",
     ),
-    "joint-vae/celeba": Recipe(joint_vae_celeba, data="celeba", paper="Dupont 2018, C.4"),
-}
+    Recipe("joint-vae/celeba", joint_vae_celeba, data="celeba", paper="Dupont 2018, C.4"),
+)

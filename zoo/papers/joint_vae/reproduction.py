@@ -1,7 +1,7 @@
 """Joint-VAE's figures (Dupont 2018, arXiv:1804.00104)."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import numpy as np
 from zoo.lab.analysis.azimuth import azimuth
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.kl_history import History, capacities, order, overshoot
-from zoo.lab.runs.finished import Trained
-from zoo.lab.runs.traverse import traverse
+from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.runs.traverse import keep, traverse
 from zoo.lab.trials.reproduction import Claim, Figure, Reproduction, Results
 from zoo.lab.trials.trial import Trial
 from zoo.metrics.clusters import clusters
@@ -40,7 +40,7 @@ DEVIATIONS = (
 )
 
 
-def types(trained: Trained) -> dict[str, float]:
+def types(trained: FinishedRun) -> dict[str, float]:
     """What the type learnt, and what the capacities held."""
     data = trained.data.test
     evaluation = evaluate(trained.model, trained.guide, data)
@@ -85,17 +85,6 @@ def both_gammas(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[s
     high, low = (tried[variant][0].open() for variant in ("gamma = 30", "gamma = 3"))
     drawn = traverse(high, folder, beside=low, values="quantiles")
     return keep(drawn, ("beside.png", "beside-kl.png"), f"Seed {high.settings.seed}")
-
-
-def keep(drawn: Iterator[tuple[Path, str]], wanted: Sequence[str], whose: str) -> dict[str, str]:
-    """Captions of the pictures whose names begin as wanted; the others go."""
-    captions = {}
-    for path, caption in drawn:
-        if path.name.startswith(tuple(wanted)):
-            captions[path.name] = f"{whose}: {caption}."
-        else:
-            path.unlink()
-    return captions
 
 
 def near(variant: str, figure: str, target: float, within: float) -> Claim:

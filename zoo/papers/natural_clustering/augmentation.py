@@ -1,15 +1,19 @@
 """Datasets augmented with generated samples: how good a classifier they make (Antorán & Miguel 2019, section IV-C)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
+import pyro
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo import ConditionalVAE, NaturalClustering
-from zoo.lab.analysis.evaluate import decode
-from zoo.lab.data import Dataset
-from zoo.papers.natural_clustering.gans import Generator
+from zoo.lab.analysis.posterior import decode
+from zoo.lab.data import Dataset, load
+from zoo.lab.device import fork_random_state
+from zoo.lab.trials.trial import Trial, short_products
+from zoo.papers.natural_clustering.gans import Generator, train_gan
 
 Generate = Callable[[Tensor], Tensor]  # labels [B] to images [B, ...]
 
@@ -79,7 +83,7 @@ def classification_error(
     if not 0 <= share <= 1 or (share > 0 and generate is None):
         raise ValueError(f"share must be in [0, 1], and with something to replace by unless it is 0; got {share:g}")
     here = torch.device(device)
-    with torch.random.fork_rng([here] if here.type == "cuda" else []):
+    with fork_random_state(here):
         torch.manual_seed(seed)
         pixels = data.batch(torch.arange(1)).x.numel()
         net = nn.Sequential(nn.Flatten(), nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, classes)).to(here)
@@ -101,3 +105,59 @@ def classification_error(
             assert batch.y is not None
             wrong += int((net(batch.x).argmax(-1) != batch.y).sum())
     return 100 * wrong / len(test)
+
+
+SIGMAS = (1.0, 1.5, 2.0)
+
+
+SHARES = (0.4, 1.0)
+
+
+MODELS = ("N-VAE", "CVAE", "CGAN", "AC-GAN")
+
+
+PANELS = [(data, share) for share in SHARES for data in ("mnist", "fashion-mnist")]
+
+
+def augmented(model: str | None, data: str) -> Callable[[Trial], Mapping[str, float]]:
+    """Trains a generator on a data set, and a classifier for each share and sigma; without a model the baseline."""
+
+    def run(trial: Trial) -> Mapping[str, float]:
+        with short_products():
+            split = load(data, folder=trial.data_dir, download=trial.download)
+            error = partial(
+                classification_error,
+                split.train,
+                split.test,
+                classes=10,
+                epochs=trial.steps(full=10, short=3),
+                seed=trial.seed,
+                device=trial.device or "cpu",
+            )
+            if model is None:
+                return {"no samples": error()}
+            made = generator(model, data, trial, split.train)
+            return {
+                f"p = {share:g}, sigma = {sigma:g}": error(generate=generate(made, sigma=sigma), share=share)
+                for share in SHARES
+                for sigma in SIGMAS
+            }
+
+    return run
+
+
+def generator(model: str, data: str, trial: Trial, train: Dataset) -> nn.Module:
+    """A trained generator by class."""
+    steps = trial.steps(full=9_360, short=1_872)
+    if model == "N-VAE":
+        return trial.train(f"natural-clustering/{data}", steps=steps).model
+    if model == "CVAE":
+        return trial.train("conditional-vae", data=data, steps=steps, z_dim=5).model
+    device = trial.device or "cpu"
+    pyro.set_rng_seed(trial.seed)
+    batches = train.batches(128, seed=trial.seed, steps=steps, labels=True, device=device)
+    return train_gan(batches, auxiliary=model == "AC-GAN", classes=10, shape=train.shape, device=device)
+
+
+def key(data: str, model: str) -> str:
+    return f"{model}, {data}"

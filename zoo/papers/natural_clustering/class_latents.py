@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
 from zoo.estimators import closed_kl
-from zoo.lab.analysis.evaluate import decode, posteriors
+from zoo.lab.analysis.posterior import decode, posteriors
 from zoo.lab.data import Dataset
+from zoo.lab.device import device_of
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def measure(guide: nn.Module, data: Dataset, *, classes: int, batch_size: int = 
         raise ValueError(f"data {data.name!r} has no labels to measure classes by")
     if data.y.max() >= classes:
         raise ValueError(f"data {data.name!r} has labels up to {data.y.max()}, and the pair {classes} classes")
-    here = next(guide.parameters()).device
+    here = device_of(guide)
     counts = torch.zeros(classes, dtype=torch.double)
     right = 0
     shared: list[Tensor] = []
@@ -78,7 +79,7 @@ def effect(model: nn.Module, guide: nn.Module, data: Dataset, *, site: str, num:
 
     The site is drawn anew from its prior, all others stay at their posterior means, the class at the label.
     """
-    batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=next(model.parameters()).device)
+    batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=device_of(model))
     assert batch.y is not None
     q = posteriors(guide, batch.x)
     latents = {"y": torch.eye(q["pi"].event_shape[0], device=batch.x.device)[batch.y]}

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo import ConditionalVAE, NaturalClustering
-from zoo.lab.analysis.evaluate import Evaluation, decode, posterior_means
+from zoo.lab.analysis.evaluate import Evaluation
+from zoo.lab.analysis.posterior import decode, posterior_means
 from zoo.lab.data import Dataset
-from zoo.lab.plots import run as plots
+from zoo.lab.device import device_of
+from zoo.lab.plots.image_grid import save_sheet
+from zoo.lab.plots.style import COLOURS, FAINT, INK, figure, legend_below, plain, scatter_by_class
 from zoo.papers.natural_clustering.class_latents import Clustering
 
 Story = NaturalClustering | ConditionalVAE
@@ -47,15 +50,13 @@ def _shared_and_samples(
 
 def reconstructions(model: Story, guide: nn.Module, data: Dataset, path: Path, *, num: int = 12) -> None:
     """The first `num` datapoints over what the pair makes of posterior means and labels."""
-    batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=plots.device(model))
+    batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=device_of(model))
     assert batch.y is not None
     latents = posterior_means(guide, batch.x, batch.y)
     latents["y"] = torch.eye(model.classes, device=batch.x.device)[batch.y]
     latents.pop("pi", None)
     sheet = torch.stack([batch.x, decode(model, latents)])
-    plots.save_sheet(
-        sheet, path, row_labels=["x", "p(x | y, mean z)"], title=f"{data.name}: test data, reconstructions"
-    )
+    save_sheet(sheet, path, row_labels=["x", "p(x | y, mean z)"], title=f"{data.name}: test data, reconstructions")
 
 
 def class_traversals(
@@ -71,7 +72,7 @@ def class_traversals(
             rows.append(decode(model, latents))
             labels.append(_name(names, y) + (f" [{unit}]" if model.c_dim > 1 else ""))
     title = "Each class's own z_c from -3 to 3, z_s = 0"
-    plots.save_sheet(torch.stack(rows), path, row_labels=labels, column_labels=_values(), title=title)
+    save_sheet(torch.stack(rows), path, row_labels=labels, column_labels=_values(), title=title)
 
 
 def shared_traversals(
@@ -93,7 +94,7 @@ def shared_traversals(
             rows.append(decode(model, latents))
             labels.append(f"{site}[{unit}], {_name(names, y)}")
     title = f"Units of {site} from -3 to 3, most informative first"
-    plots.save_sheet(torch.stack(rows), path, row_labels=labels, column_labels=_values(), title=title)
+    save_sheet(torch.stack(rows), path, row_labels=labels, column_labels=_values(), title=title)
 
 
 def samples(
@@ -107,7 +108,7 @@ def samples(
     seed: int = 0,
 ) -> None:
     """Figure 11: per class means of p(x | y, z) for z ~ Normal(0, sigma I), sigma a standard deviation."""
-    here = plots.device(model)
+    here = device_of(model)
     generator = torch.Generator().manual_seed(seed)
     shown = range(min(model.classes, 10))
     rows = []
@@ -116,15 +117,15 @@ def samples(
         latents["y"] = torch.eye(model.classes, device=here)[[y] * columns]
         rows.append(decode(model, latents))
     labels = [_name(names, y) for y in shown]
-    plots.save_sheet(torch.stack(rows), path, row_labels=labels, title=f"z ~ Normal(0, {sigma:g} I)")
+    save_sheet(torch.stack(rows), path, row_labels=labels, title=f"z ~ Normal(0, {sigma:g} I)")
 
 
 def latent_spaces(means: Mapping[str, Tensor], y: Tensor, path: Path, *, names: Sequence[str] = ()) -> None:
     """Figure 3: posterior means [N, 2] side by side, coloured by label [N]."""
-    canvas = plots.figure(4.2 * len(means), 4.0)
+    canvas = figure(4.2 * len(means), 4.0)
     for i, (title, mean) in enumerate(means.items()):
-        axes = plots.plain(canvas.add_subplot(1, len(means), i + 1))
-        plots.scatter_by_class(axes, mean.cpu().numpy(), y.cpu().numpy(), names)
+        axes = plain(canvas.add_subplot(1, len(means), i + 1))
+        scatter_by_class(axes, mean.cpu().numpy(), y.cpu().numpy(), names)
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_aspect("equal", adjustable="datalim")
     canvas.savefig(path, bbox_inches="tight")
@@ -132,14 +133,14 @@ def latent_spaces(means: Mapping[str, Tensor], y: Tensor, path: Path, *, names: 
 
 def kl_by_dimension(measured: Mapping[str, Sequence[Clustering]], path: Path) -> None:
     """Figure 5: KL of each unit of z_s, largest first, and of the right class's z_c; a panel for each data set."""
-    canvas = plots.figure(3.4 * len(measured), 2.8)
+    canvas = figure(3.4 * len(measured), 2.8)
     for i, (title, seeds) in enumerate(measured.items()):
-        axes = plots.plain(canvas.add_subplot(1, len(measured), i + 1))
+        axes = plain(canvas.add_subplot(1, len(measured), i + 1))
         rows = torch.stack([torch.cat([m.shared.sort(descending=True).values, m.own, m.others]) for m in seeds])
         s, c = len(seeds[0].shared), len(seeds[0].own)
-        colours = [plots.INK] * s + [plots.COLOURS[1]] * c + [plots.FAINT] * c
-        spread = rows.std(0) if len(rows) > 1 else None
-        axes.bar(range(s + 2 * c), rows.mean(0), yerr=spread, color=colours, error_kw={"lw": 1})
+        colours = [INK] * s + [COLOURS[1]] * c + [FAINT] * c
+        between_class_variance = rows.std(0) if len(rows) > 1 else None
+        axes.bar(range(s + 2 * c), rows.mean(0), yerr=between_class_variance, color=colours, error_kw={"lw": 1})
         ticks = [f"s{u}" for u in range(1, s + 1)] + ["z_cy"] * c + ["other"] * c
         axes.set_xticks(range(s + 2 * c), ticks, fontsize=7, rotation=60)
         axes.set_title(title, fontsize=9, loc="left")
@@ -151,12 +152,12 @@ def kl_by_dimension(measured: Mapping[str, Sequence[Clustering]], path: Path) ->
 def kl_by_class(measured: Mapping[str, Clustering], path: Path) -> None:
     """Figure 10: KL of each class's block (a bar each, summed over its units) on each class's data, a row per model."""
     size = len(next(iter(measured.values())).counts)
-    canvas = plots.figure(1.05 * size + 1.2, 1.7 * len(measured))
+    canvas = figure(1.05 * size + 1.2, 1.7 * len(measured))
     top = max(m.by_class.sum(-1).nan_to_num().max().item() for m in measured.values())
     for row, (title, m) in enumerate(measured.items()):
         for y in range(size):
-            axes = plots.plain(canvas.add_subplot(len(measured), size, row * size + y + 1))
-            colours = [plots.COLOURS[1] if block == y else plots.INK for block in range(size)]
+            axes = plain(canvas.add_subplot(len(measured), size, row * size + y + 1))
+            colours = [COLOURS[1] if block == y else INK for block in range(size)]
             axes.bar(range(size), m.by_class[y].sum(-1), color=colours)
             axes.set_ylim(0, 1.05 * top)
             axes.set_xticks([])
@@ -174,10 +175,10 @@ def curves(
     path: Path,
 ) -> None:
     """Figure 9: per panel and model the error over sigma, mean and standard deviation of the repeats; dashed, none."""
-    canvas = plots.figure(3.6 * len(panels), 3.0)
+    canvas = figure(3.6 * len(panels), 3.0)
     for i, (title, models) in enumerate(panels.items()):
-        axes = plots.plain(canvas.add_subplot(1, len(panels), i + 1))
-        for colour, (name, by_sigma) in zip(plots.COLOURS, models.items(), strict=False):
+        axes = plain(canvas.add_subplot(1, len(panels), i + 1))
+        for colour, (name, by_sigma) in zip(COLOURS, models.items(), strict=False):
             values = [torch.tensor(by_sigma[sigma]) for sigma in by_sigma]
             means = [v.mean().item() for v in values]
             spreads = [v.std().item() if len(v) > 1 else 0.0 for v in values]
@@ -188,13 +189,13 @@ def curves(
         axes.set_xlabel("sigma", fontsize=8)
         if i == 0:
             axes.set_ylabel("classification error, %, test set", fontsize=8)
-            plots.legend_below(canvas, axes)
+            legend_below(canvas, axes)
     canvas.savefig(path, bbox_inches="tight")
 
 
 def _at_zero(model: Story, y: int, sizes: Mapping[str, int]) -> dict[str, Tensor]:
     """A column of the class and latents at their prior's mean, one row for each of VALUES."""
-    here = plots.device(model)
+    here = device_of(model)
     latents = {name: torch.zeros(len(VALUES), size, device=here) for name, size in sizes.items()}
     return {"y": torch.eye(model.classes, device=here)[[y] * len(VALUES)], **latents}
 

@@ -17,7 +17,8 @@ from guides import Amortized, DirichletHead, MeanField, Predicted
 from zoo import ConditionalVAE, NaturalClustering
 from zoo.elbos import ELBO, NVAE
 from zoo.lab.data import Batch, Dataset, Split
-from zoo.lab.training.experiment import Experiment, Recipe, networks
+from zoo.lab.networks import networks
+from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.papers.natural_clustering.plots import conditional_pictures, pictures
 
 
@@ -61,7 +62,7 @@ def natural_clustering(
     train = data.train
     classes = count_classes(train)
     decoded = classes * (c_dim + bias) + s_dim
-    trunk, decoder = networks(train, decoded, network, width=width)
+    trunk, decoder = networks(train.shape, decoded, network, width=width)
     num_data = len(train)
     model = NaturalClustering(
         decoder, classes=classes, c_dim=c_dim, s_dim=s_dim, alpha=alpha, bias=bias, num_data=num_data
@@ -113,7 +114,7 @@ def conditional_vae(
     """
     train = data.train
     classes = count_classes(train)
-    trunk, decoder = networks(train, z_dim + classes, network, width=width)
+    trunk, decoder = networks(train.shape, z_dim + classes, network, width=width)
     num_data = len(train)
     model = ConditionalVAE(decoder, classes=classes, z_dim=z_dim, num_data=num_data)
     head = MeanField(z_dim, given=("y",), hidden=(width,))
@@ -230,10 +231,10 @@ def only_labelled(data: Dataset, batch_size: int, *, known: np.ndarray, **option
 
 _PAPER = "Antorán & Miguel 2019, IV"
 
-RECIPES = {
-    "natural-clustering/digits": Recipe(natural_clustering_digits, data="digits", paper="after Antorán & Miguel 2019"),
-    "natural-clustering/mnist": Recipe(natural_clustering, data="mnist", paper=_PAPER),
-    "natural-clustering/fashion-mnist": Recipe(natural_clustering, data="fashion-mnist", paper=_PAPER),
-    "natural-clustering/yale-b": Recipe(natural_clustering_yale, data="yale-b", paper=_PAPER),
-    "conditional-vae": Recipe(conditional_vae, data="mnist", paper="Sohn et al. 2015"),
-}
+RECIPES = (
+    Recipe("natural-clustering/digits", natural_clustering_digits, data="digits", paper="after Antorán & Miguel 2019"),
+    Recipe("natural-clustering/mnist", natural_clustering, data="mnist", paper=_PAPER),
+    Recipe("natural-clustering/fashion-mnist", natural_clustering, data="fashion-mnist", paper=_PAPER),
+    Recipe("natural-clustering/yale-b", natural_clustering_yale, data="yale-b", paper=_PAPER),
+    Recipe("conditional-vae", conditional_vae, data="mnist", paper="Sohn et al. 2015"),
+)

@@ -1,8 +1,11 @@
 """The plain VAE and beta-VAE, beside which the papers put their own."""
 
+from guides import Amortized, MeanField
+from zoo import VAE
 from zoo.elbos import ELBO, BetaVAE
-from zoo.lab.data import Split
-from zoo.lab.training.experiment import Experiment, Recipe, vae_pair
+from zoo.lab.data import Dataset, Split
+from zoo.lab.networks import networks
+from zoo.lab.training.experiment import Experiment, Recipe
 
 
 def vae(data: Split, *, z_dim: int = 10, network: str = "mlp", steps: int = 6_000) -> Experiment:
@@ -40,7 +43,14 @@ def beta_vae(
     return Experiment(model, guide, BetaVAE(beta=beta), steps=steps)
 
 
-RECIPES = {
-    "vae": Recipe(vae, data="digits", paper="Kingma & Welling 2014"),
-    "beta-vae": Recipe(beta_vae, data="digits", paper="Higgins et al. 2017"),
-}
+RECIPES = (
+    Recipe("vae", vae, data="digits", paper="Kingma & Welling 2014"),
+    Recipe("beta-vae", beta_vae, data="digits", paper="Higgins et al. 2017"),
+)
+
+
+def vae_pair(data: Dataset, z_dim: int, network: str, *, width: int = 400) -> tuple[VAE, Amortized]:
+    """The plain VAE and its mean-field guide; `width` is that of the two hidden layers of an "mlp"."""
+    trunk, decoder = networks(data.shape, z_dim, network, width=width)
+    num_data = len(data)
+    return VAE(decoder, z_dim=z_dim, num_data=num_data), Amortized(trunk, z=MeanField(z_dim), num_data=num_data)

@@ -1,6 +1,6 @@
 """Pretrained weights: the pair of one finished run in one small file, which says how it was made.
 
-    pair = zoo.lab.pretrained("joint-vae/mnist")
+    pair = zoo.papers.pretrained("joint-vae/mnist")
     pair.guide(x)
     print(pair.about)
 
@@ -18,12 +18,13 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
-from zoo.lab.analysis.evaluate import posteriors
+from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset, Split, load
-from zoo.lab.errors import unknown
-from zoo.lab.runs import checkpoint
-from zoo.lab.runs import train as run
-from zoo.lab.runs.finished import Trained, recipe
+from zoo.lab.errors import unknown_name
+from zoo.lab.files import write_file
+from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.runs.folder import Settings
+from zoo.papers import recipe
 
 HERE = Path(__file__).parent
 FORMAT = "zoo weights 1"
@@ -41,7 +42,7 @@ class Pretrained:
 
     model: nn.Module
     guide: nn.Module
-    settings: run.Settings
+    settings: Settings
     about: Mapping[str, Any]
 
     def encode(self, x: Tensor) -> dict[str, Any]:
@@ -71,10 +72,10 @@ def pretrained(name: str, *, folder: Path = HERE) -> Pretrained:
     """
     path = folder / _file(name)
     if not path.is_file():
-        raise LookupError(unknown("pretrained pair", name, names()))
+        raise LookupError(unknown_name("pretrained pair", name, names()))
     about = _about(path)
-    settings = run.Settings(**about["settings"])
-    experiment = recipe(settings.recipe).build(_stand_in(about), **settings.knobs)
+    settings = Settings.of(about["settings"])
+    experiment = recipe(settings.recipe).build(_stand_in(about), **settings.hyperparameters)
     try:
         safetensors.torch.load_model(nn.ModuleDict({"model": experiment.model, "guide": experiment.guide}), str(path))
     except (safetensors.SafetensorError, RuntimeError) as error:
@@ -82,7 +83,7 @@ def pretrained(name: str, *, folder: Path = HERE) -> Pretrained:
     return Pretrained(experiment.model.eval(), experiment.guide.eval(), settings, about)
 
 
-def keep(name: str, trained: Trained, folder: Path, about: Mapping[str, Any]) -> Path:
+def keep(name: str, trained: FinishedRun, folder: Path, about: Mapping[str, Any]) -> Path:
     """Writes the run's weights under `name` into `folder`; gives the file's path.
 
     Args:
@@ -104,7 +105,7 @@ def keep(name: str, trained: Trained, folder: Path, about: Mapping[str, Any]) ->
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _file(name)
     content = safetensors.torch.save(tensors, metadata={"format": FORMAT, "about": json.dumps(record)})
-    checkpoint.write(path, content)
+    write_file(path, content)
     return path
 
 

@@ -16,22 +16,23 @@ from torch import nn
 from zoo import elbos
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
-from zoo.lab.runs import checkpoint
-from zoo.lab.training.fit import OwnParameters, arguments, fit
-from zoo.studies.compatibility.recipes import NUM_DATA, STORIES, Story, data, guides_of, pair
+from zoo.lab.files import write_file
+from zoo.lab.isolation import OwnParameters
+from zoo.lab.training.fit import arguments, fit
+from zoo.studies.compatibility.recipes import NUM_DATA, STORIES, SmallStory, data, guides_of, pair
 from zoo.termwise import latent
 
 BEGIN, END = "<!-- matrix: python -m zoo matrix -->", "<!-- end of matrix -->"
 STEPS, LR, LOOKS = 10, 5e-2, 2
 
-Objective = Callable[[Story], TermwiseELBO]
+Objective = Callable[[SmallStory], TermwiseELBO]
 Key = tuple[str, str, str]  # story, guide, objective
 How = Literal["traced", "compiled"]
 STANCE: Mapping[How, Literal["force_eager", "default"]] = {"traced": "force_eager", "compiled": "default"}
 """The compiler's: the graph that `fit(compile=True)` makes is run as it is, or compiled."""
 
 
-def _first(story: Story) -> str:
+def _first(story: SmallStory) -> str:
     return story.real[0]
 
 
@@ -156,8 +157,8 @@ def write(path: Path, say: Callable[[str], None] = print) -> dict[str, dict[str,
         if objective == "ELBO":
             say(f"{story}, {guide}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.write(path, (json.dumps(matrix, indent=1) + "\n").encode())
-    checkpoint.write(path.with_suffix(".md"), markdown(matrix).encode())
+    write_file(path, (json.dumps(matrix, indent=1) + "\n").encode())
+    write_file(path.with_suffix(".md"), markdown(matrix).encode())
     return matrix
 
 
@@ -213,7 +214,7 @@ def write_readme(readme: Path, matrix: Mapping[str, Any]) -> None:
     if BEGIN not in text or END not in text:
         raise ValueError(f"{readme} has no place for the matrix: it needs the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN, 1)
-    checkpoint.write(readme, (before + summary(matrix) + rest.split(END, 1)[1]).encode())
+    write_file(readme, (before + summary(matrix) + rest.split(END, 1)[1]).encode())
 
 
 def _table(story: str, rows: Mapping[str, Mapping[str, Any]], reasons: dict[str, str]) -> str:

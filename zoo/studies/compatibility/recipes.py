@@ -39,8 +39,9 @@ from zoo import (
 )
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
-from zoo.lab.networks import MLPDecoder, MLPEncoder, TopicDecoder
+from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.likelihoods import normal
+from zoo.papers.hfvae_topics.networks import TopicDecoder
 from zoo.studies.guide_gap.recipes import REAL, fresh_loss
 
 SHAPE, NUM_DATA, UNITS, CLASSES = (1, 3, 4), 40, 3, 3
@@ -51,7 +52,7 @@ Heads = dict[str, Head]
 
 
 @dataclass(frozen=True)
-class Story:
+class SmallStory:
     """A story on 12 pixels, or on counts of 12 words.
 
     Attributes:
@@ -108,53 +109,53 @@ def _n_vae() -> nn.Module:
 # The pixels are densities' where the likelihood is one: a scale that does not let them grow without bound.
 _NORMAL: dict[str, Any] = {"likelihood": partial(normal, scale=0.3), "num_data": NUM_DATA}
 
-STORIES: Mapping[str, Story] = {
-    "VAE": Story(lambda: VAE(_decoder(UNITS), z_dim=UNITS, num_data=NUM_DATA), _only_z),
-    "JointVAE": Story(
+STORIES: Mapping[str, SmallStory] = {
+    "VAE": SmallStory(lambda: VAE(_decoder(UNITS), z_dim=UNITS, num_data=NUM_DATA), _only_z),
+    "JointVAE": SmallStory(
         lambda: JointVAE(_decoder(UNITS + CLASSES), z_dim=UNITS, c_dims=(CLASSES,), temperature=TAU, num_data=NUM_DATA),
         lambda real, type_: {"z": real(UNITS), "c": type_(CLASSES)},
     ),
-    "NaturalClustering": Story(_n_vae, _natural_clustering, labels=True),
-    "NaturalClustering, no labels": Story(_n_vae, _natural_clustering),
-    "ConditionalVAE": Story(
+    "NaturalClustering": SmallStory(_n_vae, _natural_clustering, labels=True),
+    "NaturalClustering, no labels": SmallStory(_n_vae, _natural_clustering),
+    "ConditionalVAE": SmallStory(
         lambda: ConditionalVAE(_decoder(UNITS + CLASSES), classes=CLASSES, z_dim=UNITS, num_data=NUM_DATA),
         lambda real, type_: {"z": real(UNITS, given=("y",))},
         labels=True,
         classes=CLASSES,
     ),
-    "AnisotropicVAE": Story(
+    "AnisotropicVAE": SmallStory(
         lambda: AnisotropicVAE(_decoder(UNITS), variances=[2.0, 0.7, 0.3], num_data=NUM_DATA), _only_z
     ),
-    "StudentTVAE": Story(lambda: StudentTVAE(_decoder(UNITS), z_dim=UNITS, nu=5.0, num_data=NUM_DATA), _only_z),
-    "ClusteredVAE": Story(
+    "StudentTVAE": SmallStory(lambda: StudentTVAE(_decoder(UNITS), z_dim=UNITS, nu=5.0, num_data=NUM_DATA), _only_z),
+    "ClusteredVAE": SmallStory(
         lambda: ClusteredVAE(_decoder(UNITS), places=_clusters(UNITS), scale=0.4, **_NORMAL), _only_z
     ),
-    "ClusterIndicatorVAE": Story(
+    "ClusterIndicatorVAE": SmallStory(
         lambda: ClusterIndicatorVAE(_decoder(UNITS), places=_clusters(UNITS), scale=0.4, **_NORMAL), _only_z
     ),
-    "SparseVAE": Story(
+    "SparseVAE": SmallStory(
         lambda: SparseVAE(_decoder(UNITS), z_dim=UNITS, gamma=0.5, sigma_0=0.2, num_data=NUM_DATA), _only_z
     ),
-    "SparseIndicatorVAE": Story(
+    "SparseIndicatorVAE": SmallStory(
         lambda: SparseIndicatorVAE(_decoder(UNITS), z_dim=UNITS, gamma=0.5, sigma_0=0.2, num_data=NUM_DATA), _only_z
     ),
-    "ProdLDA": Story(
+    "ProdLDA": SmallStory(
         lambda: ProdLDA(TopicDecoder(UNITS + 2, *WORDS, dropout=0.0), groups=(UNITS, 2), num_data=NUM_DATA),
         lambda real, type_: {"z1": real(UNITS), "z2": real(2)},
         shape=WORDS,
     ),
-    "NVDM": Story(lambda: NVDM(_decoder(UNITS, WORDS), groups=(UNITS,), num_data=NUM_DATA), _only_z, shape=WORDS),
+    "NVDM": SmallStory(lambda: NVDM(_decoder(UNITS, WORDS), groups=(UNITS,), num_data=NUM_DATA), _only_z, shape=WORDS),
 }
 
-Build = Callable[[Story, nn.Module, TermwiseELBO], nn.Module]
+Build = Callable[[SmallStory, nn.Module, TermwiseELBO], nn.Module]
 
 
-def _amortized(story: Story, real: Callable[..., Head], type_: Callable[[int], Head] = CONCRETE) -> Amortized:
+def _amortized(story: SmallStory, real: Callable[..., Head], type_: Callable[[int], Head] = CONCRETE) -> Amortized:
     trunk = MLPEncoder(story.shape, hidden=(8,))
     return Amortized(trunk, num_data=NUM_DATA, classes=story.classes, **story.heads(real, type_))
 
 
-def _with(real: Callable[..., Head], story: Story, model: nn.Module, elbo: TermwiseELBO) -> Amortized:
+def _with(real: Callable[..., Head], story: SmallStory, model: nn.Module, elbo: TermwiseELBO) -> Amortized:
     return _amortized(story, real)
 
 
@@ -177,7 +178,7 @@ GUIDES: Mapping[str, Build] = {
 """By name, what makes the guide for a story; `straight-through` and `exact` are of types, for stories that have one."""
 
 
-def guides_of(story: Story) -> list[str]:
+def guides_of(story: SmallStory) -> list[str]:
     """The guides that there are for a story's sites."""
     return [name for name in GUIDES if story.has_type or name not in ("straight-through", "exact")]
 

@@ -22,11 +22,13 @@ from zoo.elbos import ELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.importance_sampling import Importance, importance
 from zoo.lab.data import Batch, Dataset
-from zoo.lab.runs import checkpoint
-from zoo.lab.runs.finished import plan
-from zoo.lab.runs.train import Settings
-from zoo.lab.training.fit import OwnParameters, fit, prepare
-from zoo.papers.recipes import Experiment
+from zoo.lab.device import device_of, fork_random_state
+from zoo.lab.files import write_file
+from zoo.lab.isolation import OwnParameters
+from zoo.lab.runs.finished import configure
+from zoo.lab.runs.folder import Settings
+from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.training.fit import fit, prepare
 from zoo.studies.guide_gap.posteriors import plane_posteriors, two_units
 from zoo.studies.guide_gap.recipes import fitted, swap
 from zoo.termwise import How
@@ -103,7 +105,7 @@ class Budget:
 
 
 def compare(
-    recipe: str,
+    recipe: Recipe,
     guides: Sequence[str],
     out: Path,
     *,
@@ -119,32 +121,32 @@ def compare(
     already under the same settings and budget are kept, unless there is such a picture, which wants all of them afresh.
 
     Args:
-        recipe, options: as `zoo.lab.runs.finished.plan` takes them.
+        recipe, options: as `zoo.lab.runs.finished.configure` takes them.
         guides: names, as `zoo.studies.guide_gap.recipes.names` gives them.
         out: a folder.
         images, samples, gap_images: see `Budget`.
         say: what is called with a line for each guide that is done.
 
     Raises:
-        LookupError, TypeError, ValueError: as `plan` and `swap`; or a guide does not fit the recipe's objective, which
-            is said before its first step.
+        LookupError, TypeError, ValueError: as `configure` and `swap`; or a guide does not fit the recipe's objective;
+            raised before its first step.
     """
     pairs: dict[str, tuple[nn.Module, nn.Module]] = {}
     rows: dict[str, Compared] = {}
     for name in guides:  # what does not fit is said before anything is trained
-        settings, split, experiment = plan(recipe, **options)
+        settings, split, experiment = configure(recipe, **options)
         experiment = swap(experiment, name)
         budget = Budget.of(experiment.model, split.test, images, samples, gap_images)
         first = next(iter(_batches(experiment, split.train, settings, steps=1)))
         prepare(experiment.model, experiment.guide, experiment.elbo, first, settings.device)
     pictured = not experiment.labels and two_units(experiment.model, split.test) is not None
-    kept = {} if pictured else _kept(out, _result(recipe, settings, budget, {}))
+    kept = {} if pictured else _kept(out, _result(recipe.name, settings, budget, {}))
     for name in guides:
         if name in kept:
             rows[name] = kept[name]
             say(f"{name}, kept: {_line(rows[name])}")
             continue
-        settings, split, experiment = plan(recipe, **options)
+        settings, split, experiment = configure(recipe, **options)
         experiment = swap(experiment, name)
         model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
         batches = _batches(experiment, split.train, settings, steps=settings.steps)
@@ -171,8 +173,8 @@ def compare(
         rows[name] = measure(model, guide, split.test, budget, labels=experiment.labels, kl=elbo.kl, taken=taken)
         pairs[name] = (model, guide)
         say(f"{name}: {_line(rows[name])}")
-        _write(_result(recipe, settings, budget, kept | rows), out)  # what is done is kept, whatever comes
-    result = _result(recipe, settings, budget, kept | rows)
+        _write(_result(recipe.name, settings, budget, kept | rows), out)  # what is done is kept, whatever comes
+    result = _result(recipe.name, settings, budget, kept | rows)
     if pictured:
         plane_posteriors(pairs, split.test, out / "posteriors.png")
         result["picture"] = "posteriors.png"
@@ -204,8 +206,8 @@ def _kept(out: Path, wanted: Mapping[str, Any]) -> dict[str, Compared]:
 
 def _write(result: Mapping[str, Any], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    checkpoint.write(out / "compare.json", (json.dumps(result, indent=2) + "\n").encode())
-    checkpoint.write(out / "compare.md", table(result).encode())
+    write_file(out / "compare.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_file(out / "compare.md", table(result).encode())
 
 
 def _batches(experiment: Experiment, data: Dataset, settings: Settings, *, steps: int) -> Iterator[Batch]:
@@ -223,7 +225,7 @@ def measure(
     taken: Sequence[float],
 ) -> Compared:
     """A trained pair's figures on the first images of a test set; both in evaluation mode."""
-    device = next(model.parameters()).device
+    device = device_of(model)
     chosen = torch.arange(budget.images)
 
     def weigh(index: Tensor, guide: Callable[[Batch], nn.Module]) -> Importance:
@@ -262,7 +264,7 @@ def fitted_to(model: nn.Module, guide: Any, batch: Batch, *, steps: int = FIT_ST
         parameter.requires_grad_(False)
     elbo = ELBO(kl="sampled", num_particles=FIT_DRAWS)
     try:
-        with OwnParameters(), torch.random.fork_rng([batch.x.device] if batch.x.is_cuda else []):
+        with OwnParameters(), fork_random_state(batch.x.device):
             torch.manual_seed(0)
             loss = partial(elbo.differentiable_loss, model)
             return fitted(guide, loss, batch.x, batch.y, steps=steps, lr=FIT_LR)
@@ -274,7 +276,7 @@ def fitted_to(model: nn.Module, guide: Any, batch: Batch, *, steps: int = FIT_ST
 def table(result: Mapping[str, Any]) -> str:
     """The result in Markdown."""
     budget, settings = result["budget"], result["settings"]
-    knobs = "".join(f", {name} = {value}" for name, value in settings["knobs"].items())
+    knobs = "".join(f", {name} = {value}" for name, value in settings["hyperparameters"].items())
     sites = list(next(iter(result["guides"].values()))["kl"])
     head = ["guide", "ELBO", "log p(x)", "effective samples", *(f"KL {site}" for site in sites)]
     head += ["gap", "approximation", "amortisation", "ms per step", "parameters"]

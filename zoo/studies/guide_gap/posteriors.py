@@ -1,6 +1,6 @@
 """Posteriors of two units: each guide's over the exact one, on a grid."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from zoo.lab.analysis.grid import Plane
 from zoo.lab.data import Dataset
-from zoo.lab.plots.run import INK
-from zoo.lab.training.fit import OwnParameters
+from zoo.lab.device import device_of
+from zoo.lab.isolation import OwnParameters
+from zoo.lab.plots.style import INK
 
 WIDE, REACH, CELLS = 5.0, 4.0, 120  # the first grid's half side; deviations that the second reaches; its side
 
@@ -29,7 +30,7 @@ def plane_posteriors(
     Raises:
         ValueError: the story has other latent sites than one of two units.
     """
-    x = data.batch(torch.arange(num), device=_device(*pairs.values())).x
+    x = data.batch(torch.arange(num), device=device_of(*chain.from_iterable(pairs.values()))).x
     site = two_units(next(iter(pairs.values()))[0], data)
     if site is None:
         raise ValueError("there is no plane to draw on: the story has other latent sites than one of two units")
@@ -78,17 +79,12 @@ def log_density(guide: Any, site: str, x: Tensor, points: Tensor) -> Tensor:
 
 def two_units(model: nn.Module, data: Dataset) -> str | None:
     """The one latent site, if it has two units."""
-    x = data.batch(torch.arange(2), device=_device((model,))).x
+    x = data.batch(torch.arange(2), device=device_of(model)).x
     with torch.no_grad(), poutine.block(), OwnParameters():
         nodes = poutine.trace(model).get_trace(x).nodes.items()
     latent = {n: s for n, s in nodes if s["type"] == "sample" and not s["is_observed"] and n != "data"}
     one = next(iter(latent), None)
     return one if one and len(latent) == 1 and tuple(latent[one]["fn"].event_shape) == (2,) else None
-
-
-def _device(*pairs: Iterable[nn.Module]) -> torch.device:
-    """Where they are: a story need not have parameters, its guide has."""
-    return next((p.device for module in chain(*pairs) for p in module.parameters()), torch.device("cpu"))
 
 
 def _window(model: nn.Module, site: str, x: Tensor) -> tuple[Tensor, Tensor]:

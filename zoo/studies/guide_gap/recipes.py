@@ -23,7 +23,7 @@ from guides import (
     refine,
 )
 from zoo.elbos import TermwiseELBO
-from zoo.lab.errors import unknown
+from zoo.lab.errors import unknown_name
 from zoo.lab.training.experiment import Experiment
 from zoo.papers.decomposition.recipes import SoftplusNormal
 
@@ -61,7 +61,7 @@ def swap(experiment: Experiment, name: str) -> Experiment:
         TypeError, ValueError: the recipe's guide is not amortised, or has no real site.
     """
     if name not in names():
-        raise LookupError(unknown("guide", name, names()))
+        raise LookupError(unknown_name("guide", name, names()))
     old = experiment.guide
     if not isinstance(old, Amortized):
         raise TypeError(f"the recipe's guide is {type(old).__name__}; heads are swapped in an Amortized one")

@@ -1,0 +1,40 @@
+"""The one place that says which device to use and where a module is."""
+
+from contextlib import AbstractContextManager
+from itertools import chain
+
+import torch
+from torch import nn
+
+
+def find_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or a GPU if there is one, or else the CPU.
+
+    Raises:
+        ValueError: there is no such device here; lists those that there are.
+    """
+    here = ["cpu"]
+    if torch.cuda.is_available():
+        here.append("cuda")
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    if device is None:
+        return torch.device("cuda" if "cuda" in here else "cpu")
+    try:
+        asked = torch.device(device)
+    except RuntimeError:
+        asked = None
+    if asked is None or asked.type not in here or (asked.index or 0) >= max(1, torch.cuda.device_count()):
+        raise ValueError(f"there is no device {str(device)!r} here; there is {', '.join(here)}")
+    return asked
+
+
+def device_of(*modules: nn.Module) -> torch.device:
+    """Where the modules are: the device of their first parameter or buffer; the CPU where they have neither."""
+    tensors = chain.from_iterable(chain(module.parameters(), module.buffers()) for module in modules)
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def fork_random_state(device: torch.device) -> AbstractContextManager[None]:
+    """A block after which the random state of the CPU, and of the device if it is a GPU, is what it was before."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])

@@ -1,0 +1,75 @@
+"""What is trained at each budget, and what is measured of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.posterior import posterior_means
+from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.trials.trial import Trial, short_products
+from zoo.papers.natural_clustering.class_latents import Clustering, effect, measure
+from zoo.papers.natural_clustering.recipes import count_classes
+
+
+def latent_quantities(trained: FinishedRun) -> dict[str, float]:
+    """What z_c and z_s hold on the test set, and how well y is inferred."""
+    data, model, guide = trained.data.test, trained.model, trained.guide
+    found = measure(guide, data, classes=count_classes(trained.data.train))
+    return {
+        "accuracy": 100 * found.accuracy,
+        "KL of z_s": found.shared.sum().item(),
+        "KL of a unit of z_s": found.shared.max().item(),
+        "KL of the least unit of z_s": found.shared.min().item(),
+        "KL of z_cy": found.own.mean().item(),
+        "KL of others": found.others.mean().item(),
+        "effect of z_c": effect(model, guide, data, site="z_c"),
+        "effect of z_s": effect(model, guide, data, site="z_s"),
+        "reconstruction": evaluate(model, guide, data, labels=True).reconstruction["x"],
+    }
+
+
+def trained_on(data: str, **knobs: Any) -> Callable[[Trial], Mapping[str, float]]:
+    """A trial of N-VAE on a data set."""
+
+    def run(trial: Trial) -> Mapping[str, float]:
+        short, full = (6_000, 10_000) if data == "yale-b" else (2_808, 9_360)
+        with short_products():
+            steps = trial.steps(full=full, short=short)
+            return latent_quantities(trial.train(f"natural-clustering/{data}", steps=steps, **knobs))
+
+    return run
+
+
+SETS = ("MNIST", "Fashion-MNIST", "Yale B")
+
+
+def class_latents(trained: FinishedRun) -> Clustering:
+    return measure(trained.guide, trained.data.test, classes=count_classes(trained.data.train))
+
+
+def beta_vae(trial: Trial) -> Mapping[str, float]:
+    """beta-VAE with beta = 5 and two units, as Figure 3 has it."""
+    with short_products():
+        steps = trial.steps(full=9_360, short=2_808)
+        trained = trial.train("beta-vae", data="mnist", steps=steps, batch_size=128, beta=5.0, z_dim=2)
+    return {
+        "reconstruction": evaluate(trained.model, trained.guide, trained.data.test).reconstruction["x"]
+    } | between_class_variance(trained, "z")
+
+
+def two_shared(trial: Trial) -> Mapping[str, float]:
+    """N-VAE with two shared units."""
+    return {**trained_on("mnist", s_dim=2)(trial), **between_class_variance(trial.open(), "z_s")}
+
+
+def between_class_variance(trained: FinishedRun, site: str) -> dict[str, float]:
+    """How far apart the classes lie in a latent space: the share of its means' variance that is between classes."""
+    batch = trained.data.test.batch(torch.arange(len(trained.data.test)), labels=True)
+    assert batch.y is not None
+    z = posterior_means(trained.guide, batch.x)[site]
+    member = torch.eye(int(batch.y.max()) + 1)[batch.y]
+    centres = member.T @ z / member.sum(0)[:, None]
+    between = (member.mean(0)[:, None] * (centres - z.mean(0)).square()).sum() / z.var(0, correction=0).sum()
+    return {"between classes": between.item()}
