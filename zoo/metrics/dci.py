@@ -70,8 +70,8 @@ def dci(
     takes minutes where factors have many classes.
 
     **Disentanglement and completeness mean nothing where the prediction is no better than a guess**: the importances
-    are then those of noise, and a lasso, which sets most of them to 0, passes pure noise for codes of 0.9. So read them
-    beside the informativeness; where less than a tenth of the error of a constant guess is gone, their `caveat` says so.
+    are then those of noise, and a lasso, which sets most of them to 0, can score 0.9 on pure noise. So read them beside
+    the informativeness; where less than a tenth of the error of a constant guess is gone, their `caveat` says so.
 
     With the lasso the scores do not depend on the scale of a latent; nor with trees, ties aside.
 

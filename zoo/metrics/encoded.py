@@ -81,8 +81,9 @@ class Encoded:
             raise TypeError("the first argument is a data set: give the encoder first, and the data set second")
         # Pyro's distributions can be called, and are no encoders.
         if callable(codes) and not isinstance(codes, Distribution):
-            settings = {"num_points": num_points, "batch_size": batch_size, "device": device, "seed": seed}
-            sites, factors = encode(codes, factors, **settings)
+            sites, factors = encode(
+                codes, factors, num_points=num_points, batch_size=batch_size, device=device, seed=seed
+            )
         else:
             sites = sites_of(codes)
         length = count_points(sites)

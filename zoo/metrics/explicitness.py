@@ -17,11 +17,11 @@ def explicitness(
 ) -> Result:
     """The area under the ROC curve of each class against the rest, [K]: its mean over the classes of each factor.
 
-    1 where every class is found, 0.5 by chance; `result.value.mean()` is the number that papers quote. The classifier is
-    logistic regression of each class against the rest, on codes standardised with the training set's mean and standard
-    deviation, and the area is that of the probabilities, divided by their sum over classes, on the test points. So did
-    disentanglement_lib (https://arxiv.org/abs/1811.12359) with the scikit-learn of its time, on 10,000 training and
-    5,000 test points. Classes without a test point do not count. It does not depend on the scale of latents.
+    1 where every class is found, 0.5 by chance; papers quote the mean over factors, `result.value.mean()`. The
+    classifier is logistic regression of each class against the rest, on codes standardised with the training set's mean
+    and standard deviation; the area is that of its probabilities on the test points, divided by their sum over classes.
+    So did disentanglement_lib (https://arxiv.org/abs/1811.12359) with the scikit-learn of its time, on 10,000 training
+    and 5,000 test points. Classes without a test point do not count. It does not depend on the scale of latents.
 
     Raises:
         Inapplicable: no factor varies; or training or test points have one class of a factor alone.

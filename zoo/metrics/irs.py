@@ -24,7 +24,7 @@ def irs(
     the distances among the points of class c from their own mean; and E_c is over the classes of factor k, each alike.
     1 where each latent follows one factor and nothing else moves it. Independent noise has nearly 0, more with fewer
     points to a class. A latent for several factors is robust to the smaller of them: 5 y_0 + y_1 of five classes each
-    has 5/6.
+    has 5/6. A score below 0, of a class farther from its mean than all points from theirs, counts as 0.
 
     The paper takes the largest distance given y_k = c, `quantile` = 1; its authors' code, and disentanglement_lib
     (https://arxiv.org/abs/1811.12359), 0.99. The factors are taken to be independent of each other. Scaling all latents
@@ -72,4 +72,4 @@ def _robustness(encoded: Encoded, active: np.ndarray, quantile: float) -> float:
         groups = (z[y == c] for c in range(y.max() + 1))
         deviations = [np.quantile(np.abs(group - group.mean(0)), quantile, axis=0) for group in groups]
         scores.append(1 - np.mean(deviations, axis=0) / largest)
-    return float(np.average(np.max(scores, axis=0), weights=largest))
+    return float(np.average(np.max(scores, axis=0).clip(min=0), weights=largest))

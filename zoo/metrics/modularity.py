@@ -18,8 +18,8 @@ def modularity(
     It is 1 where each latent has information about one factor, and 0 where about all factors alike; that two latents
     have the same factor does not matter. As disentanglement_lib (https://arxiv.org/abs/1811.12359): means in 20 bins of
     equal width, and a latent without information counts as 0, so that **dead latents lower it**; the protocol names
-    them. It does not depend on the scale of latents. Neither is a latent of mere noise recognised: its information, from
-    too few points for its bins, is about all factors.
+    those that never change. A latent of mere noise is scored like any other, by the information that too few points for
+    its bins seem to have. The scale of a latent does not matter.
 
     Raises:
         Inapplicable: fewer than two factors vary.

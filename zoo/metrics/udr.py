@@ -37,14 +37,13 @@ def udr(
     that are informative. It is 1 if each informative latent is one of the other model's, up to order, sign and, by
     ranks, any monotone change.
 
-    R is the absolute coefficient of a lasso from the latents of i to each of j, both standardised, with alpha = 0.1; it
-    shrinks what it finds, so that **identical independent codes have 0.9 and not 1**. Or it is Spearman's absolute
-    correlation, where they have 1. A row or column without similarity counts as 0.
+    R is the absolute coefficient of a lasso that predicts each latent of i from those of j, all standardised. A lasso
+    shrinks a coefficient of 1 by alpha = 0.1, so that **identical independent codes have 0.9 and not 1**. Or R is the
+    absolute value of Spearman's correlation, where they have 1. A row or column without similarity counts as 0.
 
-    A latent is informative if its KL from the standard normal, or from equal classes, is above the threshold on average;
-    where q(z | x) is not known, if its mean varies. The paper ranks hyperparameters by it, with the seeds of one
-    hyperparameter as models. Models that agree in a rotated code are not told from disentangled ones if the training
-    finds the same rotation again.
+    A latent is informative if its KL from the standard normal, or from equal classes, is above the threshold on
+    average; where q(z | x) is not known, if its mean varies. The paper ranks hyperparameters by it: models are seeds of
+    one hyperparameter. Codes that every seed entangles in the same way score as high as disentangled ones.
 
     Args:
         models: at least two encoders, or codes of the same datapoints in the same order, as `Encoded.of`; by name, or
@@ -91,8 +90,9 @@ def udr(
 
     def scores(rows: np.ndarray) -> np.ndarray:
         some = [table[rows] for table in tables]
-        pairs = np.array([[_pair(a, b, similarity, alpha) for b in some] for a in some])
-        return np.array([np.median(np.delete(row, i)) for i, row in enumerate(pairs)])
+        return np.array(
+            [np.median([_pair(other, own, similarity, alpha) for other in some if other is not own]) for own in some]
+        )
 
     runs = [scores(rng.permutation(N)[: N // 2]) for rng in generators(seed, repeats)]
     protocol = {
@@ -119,7 +119,7 @@ def of_similarity(R: np.ndarray) -> float:
 
 
 def _pair(a: np.ndarray, b: np.ndarray, similarity: Similarity, alpha: float) -> float:
-    """UDR of the informative latents of two models, [N, D_i] and [N, D_j]."""
+    """UDR of the informative latents of two models, [N, D_j] and [N, D_i]; the second is predicted from the first."""
     if not a.size or not b.size:
         return 0.0
     if similarity == "spearman":

@@ -17,8 +17,8 @@ def wasserstein_correlation(
     """2 tr C - 2 tr (D^1/2 C D^1/2)^1/2, with C the covariance of the means and D its diagonal.
 
     That is the squared Wasserstein distance W_2 (Dowson and Landau 1982, https://doi.org/10.1016/0047-259X(82)90077-X)
-    of N(0, C) from N(0, D), the product of its marginals: 0 where latents are uncorrelated. It has the unit of the codes
-    squared; `wasserstein_correlation_normed` has none. A categorical's probabilities add up to 1, so they are left out.
+    of N(0, C) from N(0, D), the product of its marginals: 0 where latents are uncorrelated. Its unit is that of the
+    codes squared. A categorical's probabilities add up to 1, so they are left out.
 
     Args:
         codes: as `Encoded.of`.
