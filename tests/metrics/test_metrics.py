@@ -31,11 +31,13 @@ from zoo.metrics import (
     information_about_data,
     information_about_data_by_latent,
     information_about_factors,
+    information_among_codes,
     information_of_means,
     latent_correlations,
     mig,
     mig_aggregate,
     mig_unnormalised,
+    modularity,
     neighbours,
     sap,
     self_check,
@@ -330,12 +332,16 @@ def test_hfvae_s_gap_can_be_negative():
     assert mig_unnormalised(q, y, repeats=2, num_samples=60).value.tolist() == pytest.approx([-math.log(2)])
 
 
-# Invariances. Higgins and SAP by SVM are left out of those to scale: C = 0.01 is against a regulariser of 1.
+# Invariances. Higgins and SAP by SVM are left out of those to scale: C = 0.01 is against a regulariser of 1; so are IRS
+# and the Wasserstein correlation, in which a latent of larger scale weighs more.
 
 exact = {
     "mig": lambda z, y: mig(z, y, repeats=2),
     "factor_vae": lambda z, y: factor_vae(z, y, prune=0.0, **FEW),
     "dci_lasso": lambda z, y: dci(z, y, regressor="lasso", repeats=2).disentanglement,
+    "sap": lambda z, y: sap(z, y, repeats=2),
+    "modularity": lambda z, y: modularity(z, y, repeats=2),
+    "information_among_codes": lambda z, y: information_among_codes(z, repeats=2),
     "sap_continuous": lambda z, y: sap(z, y, continuous=True, repeats=2),
     "hoyer": lambda z, y: hoyer(z, repeats=2),
     "total_correlation_gaussian": lambda z, y: total_correlation_gaussian(z, repeats=2),
@@ -389,7 +395,7 @@ def test_classifiers_of_constant_weight_depend_on_scale():
     for metric in (
         lambda z: higgins_svm(z, y, **FEW),
         lambda z: higgins_logistic(z, y, **FEW),
-        lambda z: sap(z, y, repeats=2),
+        lambda z: sap(z, y, classifier="svm", repeats=2),
     ):
         assert float(metric(z)) > float(metric(1e-3 * z)) + 0.1
 
@@ -398,10 +404,11 @@ def test_fits_that_do_not_converge_are_counted(monkeypatch):
     z, y = some_codes()
     assert higgins_svm(z, y, **FEW).protocol["unconverged_fits"] == 0
     assert higgins_svm(1e3 * z, y, **FEW).protocol["unconverged_fits"] == FEW["repeats"]
-    assert sap(z, y, repeats=2).protocol["unconverged_fits"] == 0
+    assert sap(z, y, classifier="svm", repeats=2).protocol["unconverged_fits"] == 0
     hasty = LinearSVC(max_iter=1)
-    monkeypatch.setattr(sys.modules["zoo.metrics.sap"], "_classifier", lambda C, seed: hasty)
-    assert sap(z, y, repeats=2).protocol["unconverged_fits"] == 2 * 3 * 4  # runs, factors, latents
+    monkeypatch.setattr(sys.modules["zoo.metrics.sap"], "_svm", lambda C, seed: hasty)
+    unconverged = sap(z, y, classifier="svm", repeats=2).protocol["unconverged_fits"]
+    assert unconverged == 2 * 3 * 4  # runs, factors, latents
 
 
 # Results.
@@ -534,7 +541,12 @@ NAN = np.where(np.indices(Z.shape)[0] + np.indices(Z.shape)[1] == 7, np.nan, Z)
         ({}, Y, r"the mapping has no site"),
         (Z, Y[:100], r"'factor 0' has values of shape \(100,\) for codes of 240 points"),
         (Z, {"size": Z[:, 0]}, r"'size' is not categorical: .* at point 0 is no class index; np.unique"),
-        (Z, {"size": np.full(240, "big")}, r"'size' is not categorical: expected class indices, got <U3"),
+        (
+            Z,
+            {"day": np.full(240, np.datetime64("2020-01-01"))},
+            r"'day' is not categorical: .* got datetime64",
+        ),
+        (Z, {"size": np.full(240, "big")}, r"MIG needs a factor that varies, got \[\]; 'size' has one value, 'big'"),
         (Z, {"id": np.arange(240)}, r"'id' is not categorical: 240 classes in 240 points"),
         (Z, np.zeros((240, 2, 2), int), r"factors must be class indices \[N, K\], got \(240, 2, 2\)"),
         (Z, {"colour": np.full(240, 7)}, r"MIG needs a factor that varies, got \[\]; 'colour' has one value, 7"),
@@ -576,7 +588,7 @@ def test_bad_settings_are_named():
         generators(-1, 3)
     with pytest.raises(ValueError, match="num_bins = 1"):
         mig(Z, Y, num_bins=1)
-    with pytest.raises(ValueError, match="'forest' or 'lasso', got 'boosting'"):
+    with pytest.raises(ValueError, match="'forest', 'lasso' or 'boosted', got 'boosting'"):
         dci(Z, Y, regressor="boosting")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="an encoder takes a data set beside it, got ndarray"):
         mig(lambda x: x, Y)

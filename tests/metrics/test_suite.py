@@ -109,13 +109,20 @@ def test_labels_stand_in_for_factors_and_a_discrete_site_for_hfvae_s_c():
     assert results["mig_unnormalised"].axes == (("label",),)
     assert results["information_about_data_by_latent"].axes == (("z_0", "z_1", "c"),)
     # what tells factors apart has nothing to tell, and there is no attribute of two classes
-    apart = {"higgins_svm", "higgins_logistic", "factor_vae", "dci_forest", "dci_lasso", "neighbours"}
+    apart = {"higgins_svm", "higgins_logistic", "factor_vae", "dci_forest", "dci_lasso", "neighbours", "modularity"}
     assert set(results.inapplicable) == {*apart, "attribute_accuracy"}
 
 
 def test_codes_alone_have_what_needs_no_factor():
     results = all_of(np.random.default_rng(0).standard_normal((30, 3)), None)
-    assert set(results) == {"hoyer", "total_correlation_gaussian", "latent_correlations"}
+    assert set(results) == {
+        "hoyer",
+        "total_correlation_gaussian",
+        "wasserstein_correlation",
+        "wasserstein_correlation_normed",
+        "information_among_codes",
+        "latent_correlations",
+    }
     assert set(results) | set(results.inapplicable) == set(METRICS)
 
 
@@ -124,7 +131,7 @@ def test_a_collapsed_encoder_is_scored_and_not_divided_by_zero(tmp_path):
     y = np.stack([np.arange(120) % 2, np.arange(120) // 2 % 3], axis=1)
     collapsed = Independent(Normal(torch.zeros(120, 3), 1.0), 1)
     results = all_of(collapsed, y)
-    for name in ("factor_vae", "mig", "sap", "dci_forest_disentanglement", "dci_forest_completeness"):
+    for name in ("factor_vae", "mig", "sap", "dci_forest_disentanglement", "dci_forest_completeness", "irs"):
         assert float(results[name]) == 0.0, name
     assert float(results["information_about_data"]) == pytest.approx(0.0, abs=1e-12)
     assert float(results["mig_aggregate"]) == pytest.approx(0.0, abs=1e-12)
@@ -133,6 +140,8 @@ def test_a_collapsed_encoder_is_scored_and_not_divided_by_zero(tmp_path):
         "clusters",
         "hoyer",
         "total_correlation_gaussian",
+        "wasserstein_correlation",
+        "wasserstein_correlation_normed",
         "latent_correlations",
         "factor_correlations",
         "neighbours",

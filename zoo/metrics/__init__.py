@@ -4,7 +4,8 @@
     result = mig(encoder, data)          a function from x [B, ...] to means or distributions, and a set with factors
     results = suite(encoder, data)       all of them, on one encoding
 
-A `Result` carries its value, an interval over repeats, and the protocol that it was measured with.
+A `Result` carries its value, an interval over repeats, and the protocol that it was measured with. scikit-learn, which
+takes seconds to import, is imported by the first metric that needs it.
 """
 
 from zoo.metrics.attributes import attribute_accuracy
@@ -13,6 +14,7 @@ from zoo.metrics.coherence import npmi
 from zoo.metrics.correlations import closest, factor_correlations, latent_correlations, neighbours, strongest
 from zoo.metrics.dci import DCI, dci
 from zoo.metrics.encoded import Encoded, Inapplicable
+from zoo.metrics.explicitness import explicitness
 from zoo.metrics.factor_vae import factor_vae
 from zoo.metrics.higgins import higgins_logistic, higgins_svm
 from zoo.metrics.hoyer import hoyer
@@ -20,15 +22,20 @@ from zoo.metrics.information import (
     information_about_data,
     information_about_data_by_latent,
     information_about_factors,
+    information_among_codes,
     information_of_means,
 )
+from zoo.metrics.irs import irs
 from zoo.metrics.known_answers import self_check
 from zoo.metrics.mig import mig, mig_aggregate, mig_unnormalised
+from zoo.metrics.modularity import modularity
 from zoo.metrics.perplexity import perplexity
 from zoo.metrics.result import Result
 from zoo.metrics.sap import sap
 from zoo.metrics.suite import Suite, suite
 from zoo.metrics.total_correlation import total_correlation, total_correlation_gaussian
+from zoo.metrics.udr import udr
+from zoo.metrics.wasserstein import wasserstein_correlation, wasserstein_correlation_normed
 
 __all__ = [
     "DCI",
@@ -41,6 +48,7 @@ __all__ = [
     "closest",
     "clusters",
     "dci",
+    "explicitness",
     "factor_correlations",
     "factor_vae",
     "higgins_logistic",
@@ -49,11 +57,14 @@ __all__ = [
     "information_about_data",
     "information_about_data_by_latent",
     "information_about_factors",
+    "information_among_codes",
     "information_of_means",
+    "irs",
     "latent_correlations",
     "mig",
     "mig_aggregate",
     "mig_unnormalised",
+    "modularity",
     "neighbours",
     "npmi",
     "perplexity",
@@ -63,4 +74,7 @@ __all__ = [
     "suite",
     "total_correlation",
     "total_correlation_gaussian",
+    "udr",
+    "wasserstein_correlation",
+    "wasserstein_correlation_normed",
 ]

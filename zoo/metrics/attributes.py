@@ -19,8 +19,8 @@ def attribute_accuracy(
     codes. The paper holds out 10 %.
 
     Raises:
-        Inapplicable: no factor has two classes.
-        ValueError: as `Encoded.of`; or all training points, or none, have an attribute.
+        Inapplicable: no factor has two classes; or all training points, or none, have an attribute.
+        ValueError: as `Encoded.of`.
     """
     metric = "attribute accuracy"
     encoded = Encoded.of(codes, factors).require(metric, factors=1)
@@ -37,7 +37,7 @@ def attribute_accuracy(
         accuracies = []
         for name, y in attributes.items():
             if len(np.unique(y[train])) < 2:
-                raise ValueError(f"{name!r} is the same for all {len(train)} training points: give more points")
+                raise Inapplicable(f"{name!r} is the same for all {len(train)} training points: give more points")
             z = encoded.codes
             w = z[train][y[train]].mean(0) - z[train][~y[train]].mean(0)
             bias = hinge_bias(z[train] @ w, y[train])

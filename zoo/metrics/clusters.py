@@ -11,8 +11,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable, Site
+from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
+from zoo.metrics.sites import Site
 
 
 class Clusters(NamedTuple):

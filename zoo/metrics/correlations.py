@@ -118,7 +118,7 @@ def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     def unit(table: np.ndarray) -> np.ndarray:
         centred = table - table.mean(0)
         length = np.linalg.norm(centred, axis=0)
-        varies = np.ptp(table, axis=0) > 0
+        varies = (np.ptp(table, axis=0) > 0) & (length > 0)
         return np.where(varies, centred, 0.0) / np.where(varies, length, 1.0)
 
     return unit(a).T @ unit(b)

@@ -1,6 +1,7 @@
-"""Disentanglement, completeness, informativeness: what a regressor from codes to factors finds important.
+"""Disentanglement, completeness, informativeness: which latents a predictor of each factor finds important.
 
-Eastwood and Williams 2018, https://openreview.net/forum?id=By-7dz-AZ, with the settings of their code, qedr.
+Eastwood and Williams 2018, https://openreview.net/forum?id=By-7dz-AZ, with the settings of their code, qedr; and by
+boosted trees as Locatello et al. 2019, https://arxiv.org/abs/1811.12359, whose numbers most papers compare with.
 """
 
 from collections.abc import Sequence
@@ -8,99 +9,120 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import entropy
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.linear_model import Lasso
+from scipy.special import entr
 
-from zoo.metrics.encoded import Classes, Codes, Encoded
+from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import Result, generators
+
+Regressor = Literal["forest", "lasso", "boosted"]
 
 
 class DCI(NamedTuple):
-    """The three numbers: the first two are best at 1, the error is best at 0 and 1 for a guess of the mean."""
+    """The three numbers.
+
+    Attributes:
+        disentanglement: best at 1. Its `caveat` says so where the predictors know about nothing of the factors.
+        completeness: likewise.
+        informativeness: by lasso or forest an error, best at 0, and 1 for a guess of the mean; by boosted trees the
+            accuracy, best at 1.
+    """
 
     disentanglement: Result
     completeness: Result
     informativeness: Result
 
 
+class Fit(NamedTuple):
+    """How a factor is predicted.
+
+    Attributes:
+        importances: of each latent, [D], not negative.
+        score: the error or the accuracy on the test points.
+        gain: how much of the error of a constant guess is gone: 1 where none is left, about 0 where the latents tell
+            nothing.
+    """
+
+    importances: np.ndarray
+    score: float
+    gain: float
+
+
 def dci(
     codes: Codes,
     factors: Classes = None,
     *,
-    regressor: Literal["forest", "lasso"],
+    regressor: Regressor,
     alpha: float = 0.02,
-    num_trees: int = 10,
+    num_trees: int | None = None,
     max_depths: Sequence[int] = (4, 8, 12),
     seed: int = 0,
     repeats: int = 10,
 ) -> DCI:
-    """Regresses each factor's class index, as a number, on the codes; both are standardised with the training set's.
+    """Predicts each factor from the codes; R[d, k] is how important latent d is to the prediction of factor k.
 
-    80 % of the points train; for the forest, each factor's depth is the one with the least error on 10 %; the error is
-    that on the other 10 %. R[d, k] is the importance of latent d for factor k: a lasso's absolute coefficient, a
-    forest's impurity decrease. HFVAE's "Eastwood" number is taken to be the forest's disentanglement.
+    Lasso and forest regress the factor's class index, as a number, on the codes; both are standardised with the
+    training set's. 80 % of the points train; for the forest, each factor's depth is the one with the least error on
+    10 %; the error is that on the other 10 %. R is a lasso's absolute coefficient, a forest's impurity decrease.
+    HFVAE's "Eastwood" number is taken to be the forest's disentanglement.
 
-    With the lasso the scores do not depend on the scale of a latent; nor with the forest, ties aside.
+    Boosted trees classify: scikit-learn's GradientBoostingClassifier with its defaults, R its impurity decrease, and
+    accuracy on 20 % of the points. There 10,000 points train and 5,000 test. It fits 100 trees for each class, so it
+    takes minutes where factors have many classes.
+
+    **Disentanglement and completeness mean nothing where the prediction is no better than a guess**: the importances
+    are then those of noise, and a lasso, which sets most of them to 0, can score 0.9 on pure noise. So read them beside
+    the informativeness; where less than a tenth of the error of a constant guess is gone, their `caveat` says so.
+
+    With the lasso the scores do not depend on the scale of a latent; nor with trees, ties aside.
 
     Args:
         codes: as `Encoded.of`.
         factors: as `Encoded.of`.
-        regressor: which.
+        regressor: "forest", "lasso" or "boosted".
         alpha: the lasso's penalty.
-        num_trees: of the forest.
-        max_depths: to choose from.
-        seed: of splits and forests.
+        num_trees: of the forest, or for each class of the boosted ones; when not given 10 and 100.
+        max_depths: of the forest, to choose from.
+        seed: of splits and trees.
         repeats: how many splits.
 
     Returns:
-        Disentanglement and completeness as the functions of these names have it; informativeness as the root mean
-        square error in training standard deviations, its mean over factors.
+        Disentanglement and completeness as the functions of these names compute them; informativeness as the root mean
+        square error in training standard deviations, or as the accuracy; its mean over factors.
 
     Raises:
-        Inapplicable: fewer than two factors or two latents.
+        Inapplicable: fewer than two factors or two latents; or, for boosted trees, the training points have one class.
         ValueError: as `Encoded.of`; or the regressor is unknown.
     """
-    if regressor not in ("forest", "lasso"):
-        raise ValueError(f"regressor must be 'forest' or 'lasso', got {regressor!r}")
+    if regressor not in ("forest", "lasso", "boosted"):
+        raise ValueError(f"regressor must be 'forest', 'lasso' or 'boosted', got {regressor!r}")
     encoded = Encoded.of(codes, factors).require("DCI", factors=2, latents=2)
+    trees = num_trees or (100 if regressor == "boosted" else 10)
 
-    def regressors(seed: int) -> list[Any]:
+    def fit(k: int, train: np.ndarray, rest: np.ndarray, seed: int) -> Fit:
+        if regressor == "boosted":
+            return _classify(encoded, k, train, rest, trees, seed)
         if regressor == "lasso":
-            return [Lasso(alpha=alpha)]
-        threads = torch.get_num_threads()  # they do not change a forest
-        return [
-            RandomForestRegressor(num_trees, max_depth=depth, n_jobs=threads, random_state=seed) for depth in max_depths
-        ]
+            return _regress(encoded, k, train, rest, _lasso(alpha))
+        return _regress(encoded, k, train, rest, _forests(trees, max_depths, seed))
 
-    runs = []
+    runs, gains = [], []
     for rng in generators(seed, repeats):
         train, rest = encoded.split(0.2, rng)
-        validation, test = np.array_split(rest, 2)
-        z = _standardise(encoded.codes, train)
-        y = _standardise(encoded.factors, train)
-        importances, errors = [], []
-        for k in range(len(encoded.names)):
-            fitted = [r.fit(z[train], y[train, k]) for r in regressors(int(rng.integers(2**31)))]
-            best = min(fitted, key=lambda r: _error(r, z[validation], y[validation, k]))
-            importances.append(np.abs(best.coef_) if regressor == "lasso" else best.feature_importances_)
-            errors.append(_error(best, z[test], y[test, k]))
-        R = np.stack(importances, axis=1)
-        runs.append((disentanglement(R), completeness(R), float(np.mean(errors))))
-    protocol = {
-        **encoded.protocol,
-        "regressor": f"Lasso(alpha={alpha})" if regressor == "lasso" else f"RandomForestRegressor({num_trees})",
-        "split": "80 / 10 / 10 %",
-        **({"max_depths": list(max_depths)} if regressor == "forest" else {}),
-        "targets": "class indices as numbers",
-        "seed": seed,
-        "a run": "a fresh split, and the forest's seed",
-    }
+        fits = [fit(k, train, rest, int(rng.integers(2**31))) for k in range(len(encoded.names))]
+        R = np.stack([one.importances for one in fits], axis=1)
+        runs.append((disentanglement(R), completeness(R), float(np.mean([one.score for one in fits]))))
+        gains.append(np.mean([one.gain for one in fits]))
+    protocol = {**encoded.protocol, **_settings(regressor, alpha, trees, max_depths), "seed": seed}
+    protocol["a run"] = "a fresh split, and the trees' seed"
+    gain = float(np.mean(gains))
+    caveat = {"caveat": f"means little: of the error of a constant guess {gain:.0%} is gone"} if gain < 0.1 else {}
     d, c, i = np.transpose(runs)
     return DCI(
-        Result.of(f"DCI disentanglement ({regressor})", d, protocol),
-        Result.of(f"DCI completeness ({regressor})", c, protocol),
-        Result.of(f"DCI informativeness ({regressor})", i, protocol, unit="error"),
+        Result.of(f"DCI disentanglement ({regressor})", d, protocol | caveat),
+        Result.of(f"DCI completeness ({regressor})", c, protocol | caveat),
+        Result.of(
+            f"DCI informativeness ({regressor})", i, protocol, unit="score" if regressor == "boosted" else "error"
+        ),
     )
 
 
@@ -110,26 +132,81 @@ def disentanglement(R: np.ndarray) -> float:
     H_K is the entropy in units of log K. A latent that matters for nothing has no share; where none matters it is 0.
     """
     rows = R.sum(1)
-    if not rows.any():
-        return 0.0
     matters = rows > 0
-    score = 1 - entropy(R[matters], axis=1) / np.log(R.shape[1])
+    if not matters.any():
+        return 0.0
+    score = 1 - entr(R[matters] / rows[matters, None]).sum(1) / np.log(R.shape[1])
     return float(rows[matters] @ score / rows.sum())
 
 
 def completeness(R: np.ndarray) -> float:
     """The mean over factors k of 1 - H_D(R[:, k] / sum R[:, k]); 0 for a factor that no latent matters for."""
+    columns = R.sum(0)
+    found = columns > 0
     score = np.zeros(R.shape[1])
-    found = R.sum(0) > 0
-    score[found] = 1 - entropy(R[:, found], axis=0) / np.log(R.shape[0])
+    score[found] = 1 - entr(R[:, found] / columns[found]).sum(0) / np.log(R.shape[0])
     return float(score.mean())
+
+
+def _lasso(alpha: float) -> list[Any]:
+    from sklearn.linear_model import Lasso  # here and below: scikit-learn takes seconds to import
+
+    return [Lasso(alpha=alpha)]
+
+
+def _forests(num_trees: int, max_depths: Sequence[int], seed: int) -> list[Any]:
+    from sklearn.ensemble import RandomForestRegressor
+
+    threads = torch.get_num_threads()  # they do not change a forest
+    return [
+        RandomForestRegressor(num_trees, max_depth=depth, n_jobs=threads, random_state=seed) for depth in max_depths
+    ]
+
+
+def _regress(encoded: Encoded, k: int, train: np.ndarray, rest: np.ndarray, regressors: list[Any]) -> Fit:
+    """By the regressor of least error on half of the rest; its error is on the other half."""
+    validation, test = np.array_split(rest, 2)
+    z, y = _standardise(encoded.codes, train), _standardise(encoded.factors[:, [k]], train)[:, 0]
+    fitted = [regressor.fit(z[train], y[train]) for regressor in regressors]
+    best = min(fitted, key=lambda r: _error(r, z[validation], y[validation]))
+    error = _error(best, z[test], y[test])
+    importances = np.abs(best.coef_) if hasattr(best, "coef_") else _of_trees(best)
+    return Fit(importances, error, 1 - error)
+
+
+def _classify(encoded: Encoded, k: int, train: np.ndarray, test: np.ndarray, num_trees: int, seed: int) -> Fit:
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    z, y = encoded.codes, encoded.factors[:, k]
+    if len(np.unique(y[train])) < 2:
+        raise Inapplicable(f"{encoded.names[k]!r} has one class among {len(train)} training points: give more points")
+    fitted = GradientBoostingClassifier(n_estimators=num_trees, random_state=seed).fit(z[train], y[train])
+    accuracy = float(fitted.score(z[test], y[test]))
+    most_frequent = np.bincount(y[train]).argmax()
+    wrong = float(np.mean(y[test] != most_frequent))
+    return Fit(_of_trees(fitted), accuracy, (accuracy - (1 - wrong)) / wrong if wrong else 0.0)
+
+
+def _of_trees(fitted: Any) -> np.ndarray:
+    """Impurity decreases; rounding leaves some at -1e-19, of which there is no entropy."""
+    return np.asarray(fitted.feature_importances_).clip(min=0)
+
+
+def _settings(regressor: Regressor, alpha: float, num_trees: int, max_depths: Sequence[int]) -> dict[str, Any]:
+    """What the protocol says of the predictor."""
+    numbers = {"split": "80 / 10 / 10 %", "targets": "class indices as numbers"}
+    if regressor == "lasso":
+        return {"regressor": f"Lasso(alpha={alpha})", **numbers}
+    if regressor == "forest":
+        return {"regressor": f"RandomForestRegressor({num_trees})", "max_depths": list(max_depths), **numbers}
+    return {"classifier": f"GradientBoostingClassifier(n_estimators={num_trees})", "split": "80 / 20 %"}
 
 
 def _standardise(table: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Columns with mean 0 and standard deviation 1 in the training set; one that never changes stays 0."""
     centred = table - table[train].mean(0)
     scale = table[train].std(0)
-    return centred / np.where(np.ptp(table[train], axis=0) > 0, scale, 1.0)
+    return centred / np.where((np.ptp(table[train], axis=0) > 0) & (scale > 0), scale, 1.0)
 
 
 def _error(regressor: Any, z: np.ndarray, y: np.ndarray) -> float:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from zoo.estimators import Scores, log_marginals, scores
-from zoo.metrics.encoded import Encoded, Site
+from zoo.metrics.encoded import Encoded
+from zoo.metrics.sites import Site
 
 
 class Draws(NamedTuple):
@@ -32,7 +33,13 @@ class Draws(NamedTuple):
 
 
 def draws(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Draws:
-    """Samples of datapoints drawn without replacement, as long as there are some; worked out once for `encoded`."""
+    """Samples of datapoints drawn without replacement, as long as there are some; worked out once for `encoded`.
+
+    Raises:
+        ValueError: there is no sample to draw.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples = {num_samples}: take 1 or more")
     key = ("draws", num_samples, seed, repeat)
     if key not in encoded.memo:
         rng = np.random.default_rng([seed, repeat])

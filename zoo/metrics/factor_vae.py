@@ -45,8 +45,13 @@ def factor_vae(
 
     Raises:
         Inapplicable: fewer than two factors vary.
-        ValueError: as `Encoded.of`.
+        ValueError: as `Encoded.of`; or there are no votes, or no two points to a vote.
     """
+    if num_points < 2 or num_train < 1 or num_eval < 0:
+        raise ValueError(
+            f"num_points = {num_points}, num_train = {num_train}, num_eval = {num_eval}: a variance is of at least 2 "
+            "points, a table of at least 1 vote"
+        )
     encoded = Encoded.of(codes, factors).require("FactorVAE", factors=2)
     active = encoded.active(prune)
     runs = []

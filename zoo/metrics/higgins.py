@@ -7,9 +7,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.svm import LinearSVC
 
 from zoo.metrics.encoded import Classes, Codes, Encoded
 from zoo.metrics.result import Result, generators
@@ -42,7 +39,9 @@ def higgins_svm(
     """
     settings = {"num_pairs": num_pairs, "num_train": num_train, "num_eval": num_eval, "votes": "as many per factor"}
 
-    def classifier(seed: int) -> LinearSVC:
+    def classifier(seed: int) -> Any:
+        from sklearn.svm import LinearSVC  # here and below: scikit-learn takes seconds to import
+
         return LinearSVC(loss="hinge", C=C, max_iter=10_000, random_state=seed)
 
     return _higgins("Higgins (SVM)", Encoded.of(codes, factors), classifier, settings, seed, repeats)
@@ -69,7 +68,9 @@ def higgins_logistic(
     """
     settings = {"num_pairs": num_pairs, "num_train": num_train, "num_eval": num_eval, "votes": "of a factor at random"}
 
-    def classifier(seed: int) -> LogisticRegression:
+    def classifier(seed: int) -> Any:
+        from sklearn.linear_model import LogisticRegression
+
         return LogisticRegression(max_iter=1_000, random_state=seed)
 
     return _higgins("Higgins (logistic)", Encoded.of(codes, factors), classifier, settings, seed, repeats)
@@ -78,7 +79,12 @@ def higgins_logistic(
 def _higgins(
     metric: str, encoded: Encoded, classifier: Any, settings: dict[str, Any], seed: int, repeats: int
 ) -> Result:
+    from sklearn.exceptions import ConvergenceWarning
+
     encoded.require(metric, factors=2)
+    for setting in ("num_pairs", "num_train", "num_eval"):
+        if settings[setting] < 1:
+            raise ValueError(f"{setting} = {settings[setting]}: take 1 or more")
     balanced = settings["votes"] == "as many per factor"
     runs = []
     unconverged = 0
@@ -86,7 +92,7 @@ def _higgins(
         fitted = classifier(int(rng.integers(2**31)))
         features, labels = votes(encoded, settings["num_train"], settings["num_pairs"], rng, balanced=balanced)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the protocol tells
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the protocol counts them
             fitted.fit(features, labels)
         unconverged += int(np.max(fitted.n_iter_) >= fitted.max_iter)
         features, labels = votes(encoded, settings["num_eval"], settings["num_pairs"], rng, balanced=balanced)

@@ -11,6 +11,7 @@ from torch.distributions import Independent, Normal, OneHotCategorical
 from zoo.metrics.attributes import attribute_accuracy
 from zoo.metrics.correlations import factor_correlations, latent_correlations, neighbours
 from zoo.metrics.dci import DCI, dci
+from zoo.metrics.explicitness import explicitness
 from zoo.metrics.factor_vae import factor_vae
 from zoo.metrics.higgins import higgins_logistic, higgins_svm
 from zoo.metrics.hoyer import hoyer
@@ -18,12 +19,17 @@ from zoo.metrics.information import (
     information_about_data,
     information_about_data_by_latent,
     information_about_factors,
+    information_among_codes,
     information_of_means,
 )
+from zoo.metrics.irs import irs
 from zoo.metrics.mig import mig, mig_aggregate, mig_unnormalised
+from zoo.metrics.modularity import modularity
 from zoo.metrics.result import Result
 from zoo.metrics.sap import sap
 from zoo.metrics.total_correlation import total_correlation, total_correlation_gaussian
+from zoo.metrics.udr import udr
+from zoo.metrics.wasserstein import wasserstein_correlation, wasserstein_correlation_normed
 
 
 class Known(NamedTuple):
@@ -76,9 +82,11 @@ def known_answers() -> Iterator[Known]:
     barely = np.stack([noise, a, b], axis=1)
     yield Known("identity, noise of 0.001", "FactorVAE", 1, 0, lambda: factor_vae(barely, y, **VOTES))
     yield from _rotated(np.stack([a + b, a - b], axis=1) / np.sqrt(2), y)
+    yield from _several(z)
     yield from _duplicated(np.stack([a, b, a, b], axis=1), y)
     yield from _packed(np.stack([5 * a + b, constant], axis=1), y)
     yield from _all_dead(np.ones_like(z), y)
+    yield from _places()
     yield from _binary()
     yield from _posteriors()
     yield from _moments()
@@ -97,6 +105,10 @@ def _lasso(z: np.ndarray, y: np.ndarray) -> DCI:
     return dci(z, y, regressor="lasso", repeats=2)
 
 
+def _boosted(z: np.ndarray, y: np.ndarray) -> DCI:
+    return dci(z, y, regressor="boosted", num_trees=10, repeats=2)
+
+
 def _perfect(codes: str, z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     """One latent for each factor."""
     yield Known(codes, "Higgins (SVM)", 1, 1e-3, lambda: higgins_svm(z, y, **VOTES))
@@ -109,7 +121,18 @@ def _perfect(codes: str, z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "DCI completeness (lasso)", 1, 1e-9, lambda: _lasso(z, y).completeness)
     # it shrinks a coefficient of 1 by alpha = 0.02, and that is the error
     yield Known(codes, "DCI informativeness (lasso)", 0.02, 2e-3, lambda: _lasso(z, y).informativeness)
+    yield Known(codes, "DCI disentanglement (boosted)", 1, 0.01, lambda: _boosted(z, y).disentanglement)
+    yield Known(codes, "DCI completeness (boosted)", 1, 0.01, lambda: _boosted(z, y).completeness)
+    yield Known(codes, "DCI informativeness (boosted)", 1, 0, lambda: _boosted(z, y).informativeness)
     yield Known(codes, "MIG (bins)", 1, 1e-9, lambda: mig(z, y))
+    yield Known(codes, "SAP", 1 - 1 / 5, 0.06, lambda: sap(z, y))  # 1, less chance
+    yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(z, y, continuous=True))
+    # a dead latent counts as 0
+    yield Known(codes, "Modularity", np.mean(np.ptp(z, axis=0) > 0), 1e-9, lambda: modularity(z, y))
+    yield Known(codes, "Explicitness", 1, 1e-9, lambda: explicitness(z, y, repeats=2).value.min())
+    yield Known(codes, "IRS", 1, 1e-9, lambda: irs(z, y))
+    yield Known(codes, "I(mean_d; mean_e)", 0, 1e-9, lambda: information_among_codes(z))
+    yield Known(codes, "Wasserstein correlation", 0, 1e-9, lambda: wasserstein_correlation(z))
 
 
 def _rotated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
@@ -121,6 +144,28 @@ def _rotated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y))
     yield Known(codes, "DCI disentanglement (lasso)", 0, 0.01, lambda: _lasso(z, y).disentanglement)
     yield Known(codes, "DCI completeness (lasso)", 0, 0.01, lambda: _lasso(z, y).completeness)
+    yield Known(codes, "DCI disentanglement (boosted)", 0, 0.05, lambda: _boosted(z, y).disentanglement)
+    yield Known(codes, "Modularity", 0, 1e-9, lambda: modularity(z, y))
+    # a and b go from -2 to 2, a + b from -4 to 4; with a held, b is left
+    yield Known(codes, "IRS", 1 - 2 / 4, 1e-9, lambda: irs(z, y))
+    yield Known(codes, "Explicitness", 1, 1e-9, lambda: explicitness(z, y, repeats=2).value.min())  # linear still
+    yield Known(codes, "Wasserstein correlation", 0, 1e-9, lambda: wasserstein_correlation(z))
+
+
+def _several(z: np.ndarray) -> Iterator[Known]:
+    """Two models: one has the factors, the other has them in another order and sign, or rotated, or has noise."""
+    other = z[:, ::-1] * [-1.0, 1.0]
+    rotated = z @ np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
+    codes = "two models, permuted"
+    # the lasso shrinks a coefficient of 1 by alpha = 0.1, and r^2 / r is what is left
+    yield Known(codes, "UDR (lasso)", 0.9, 1e-6, lambda: udr([z, other]).value.min())
+    yield Known(codes, "UDR (Spearman)", 1, 1e-9, lambda: udr([z, other], similarity="spearman").value.min())
+    # coefficients of 1/sqrt 2 are shrunk alike; of two of them r^2 / 2r is a half
+    yield Known("two models, rotated", "UDR (lasso)", (0.5**0.5 - 0.1) / 2, 1e-6, lambda: udr([z, rotated]).value[0])
+    half = len(z) // 2
+    noise = np.random.default_rng(1).standard_normal((half, 2))
+    noise = np.r_[noise, -noise]  # of mean 0
+    yield Known("two models, one noise", "UDR (lasso)", 0, 0, lambda: udr([z, noise]).value.max())
 
 
 def _duplicated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
@@ -134,6 +179,14 @@ def _duplicated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "DCI disentanglement (forest)", 1, 0.01, lambda: _forest(z, y).disentanglement)
     yield Known(codes, "DCI completeness (forest)", 0.5, 0.03, lambda: _forest(z, y).completeness)
     yield Known(codes, "TC (Gaussian)", np.inf, 0, lambda: total_correlation_gaussian(z))
+    yield Known(codes, "Modularity", 1, 1e-9, lambda: modularity(z, y))
+    yield Known(codes, "IRS", 1, 1e-9, lambda: irs(z, y))
+    yield Known(codes, "DCI disentanglement (boosted)", 1, 0.01, lambda: _boosted(z, y).disentanglement)
+    # two of the six pairs are one latent twice, of entropy log 5
+    yield Known(codes, "I(mean_d; mean_e)", 2 / 6 * np.log(5), 1e-9, lambda: information_among_codes(z))
+    # the correlation has the eigenvalues 2, 2, 0, 0: (2 * 4 - 2 * 2 sqrt 2) / 4
+    normed = wasserstein_correlation_normed
+    yield Known(codes, "Wasserstein (normed)", 2 - np.sqrt(2), 1e-6, lambda: normed(z))
 
 
 def _packed(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
@@ -143,6 +196,11 @@ def _packed(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "MIG (25 bins)", 1, 1e-9, lambda: mig(z, y, num_bins=25))
     yield Known(codes, "DCI disentanglement (forest)", 0, 1e-9, lambda: _forest(z, y).disentanglement)
     yield Known(codes, "DCI completeness (forest)", 1, 1e-9, lambda: _forest(z, y).completeness)
+    yield Known(codes, "DCI disentanglement (boosted)", 0, 1e-9, lambda: _boosted(z, y).disentanglement)
+    yield Known(codes, "DCI completeness (boosted)", 1, 1e-9, lambda: _boosted(z, y).completeness)
+    yield Known(codes, "Modularity (25 bins)", 0, 1e-9, lambda: modularity(z, y, num_bins=25))
+    # 5 a + b goes from -12 to 12; with a held, b is left, from -2 to 2
+    yield Known(codes, "IRS", 1 - 2 / 12, 1e-9, lambda: irs(z, y))
 
 
 def _all_dead(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
@@ -153,6 +211,23 @@ def _all_dead(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "SAP", 0, 0, lambda: sap(z, y))
     yield Known(codes, "DCI disentanglement (lasso)", 0, 0, lambda: _lasso(z, y).disentanglement)
     yield Known(codes, "DCI informativeness (lasso)", 1, 0.1, lambda: _lasso(z, y).informativeness)
+    yield Known(codes, "DCI disentanglement (forest)", 0, 0, lambda: _forest(z, y).disentanglement)
+    yield Known(codes, "DCI disentanglement (boosted)", 0, 0, lambda: _boosted(z, y).disentanglement)
+    yield Known(codes, "Modularity", 0, 0, lambda: modularity(z, y))
+    yield Known(codes, "Explicitness", 0.5, 1e-9, lambda: explicitness(z, y, repeats=2).value.max())
+    yield Known(codes, "IRS", 0, 0, lambda: irs(z, y))
+    yield Known(codes, "I(mean_d; mean_e)", 0, 0, lambda: information_among_codes(z))
+
+
+def _places() -> Iterator[Known]:
+    """Two factors of 8 classes in an order, drawn at random, as two latents."""
+    y = np.random.default_rng(0).integers(8, size=(4_000, 2))
+    z = (y - 3.5) / 2
+    codes = "identity, 8 places"
+    yield Known(codes, "SAP", 1 - 1 / 8, 0.03, lambda: sap(z, y, repeats=3))  # 1, less chance
+    # one line finds the first and the last class alone
+    yield Known(codes, "SAP (SVM)", 2 / 8 - 1 / 8, 0.03, lambda: sap(z, y, classifier="svm", repeats=3))
+    yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(z, y, continuous=True, repeats=3))
 
 
 def _binary() -> Iterator[Known]:
@@ -174,6 +249,8 @@ def _binary() -> Iterator[Known]:
     yield Known(codes, "attribute accuracy", 0.75, 0.03, lambda: attribute_accuracy(z, y).value.mean())
     yield Known(codes, "factor correlations", 0.5, 1e-9, lambda: factor_correlations(z, y).value[1, 1])
     yield Known(codes, "neighbours", 0, 1e-9, lambda: neighbours(z, y).value[0, 1])
+    # the one cut that tells the classes apart finds 3/4 of either: (1 + 3/4 - 1/4) / 2
+    yield Known(codes, "Explicitness", 0.75, 0.03, lambda: explicitness(z, y).value.mean())
 
 
 def _posteriors() -> Iterator[Known]:
@@ -230,3 +307,8 @@ def _moments() -> Iterator[Known]:
     codes = "correlated by 0.6"
     yield Known(codes, "latent correlations", 0.6, 1e-9, lambda: latent_correlations(mixed).value[0, 1])
     yield Known(codes, "TC (Gaussian)", -0.5 * np.log(0.64), 1e-9, lambda: total_correlation_gaussian(mixed))
+    # the correlation has the eigenvalues 1.6 and 0.4: (2 * 2 - 2 (sqrt 1.6 + sqrt 0.4)) / 2
+    expected = 2 - np.sqrt(1.6) - np.sqrt(0.4)
+    unit = mixed / mixed.std(0, ddof=1)
+    yield Known(codes, "Wasserstein correlation", 2 * expected, 1e-9, lambda: wasserstein_correlation(unit))
+    yield Known(codes, "Wasserstein (normed)", expected, 1e-9, lambda: wasserstein_correlation_normed(5 * unit))

@@ -4,7 +4,7 @@ Chen et al. 2018, https://arxiv.org/abs/1802.04942, section 4, in three forms th
 """
 
 import numpy as np
-from scipy.stats import entropy
+from scipy.special import entr
 
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.information import about_factors, in_bins, sampled
@@ -90,5 +90,5 @@ def mig_unnormalised(
 def _normalised(information: np.ndarray, encoded: Encoded) -> float:
     """(largest - second largest) / H(y_k), the mean over k, of [K, U]; information below 0 counts as none."""
     second, first = np.sort(information.clip(min=0), axis=1)[:, -2:].T
-    entropies = [entropy(np.bincount(column)) for column in encoded.factors.T]
+    entropies = [entr(np.bincount(column) / len(column)).sum() for column in encoded.factors.T]
     return float(np.mean((first - second) / entropies))

@@ -3,24 +3,23 @@
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import product
 from typing import Any, Literal
 
 import numpy as np
-import scipy
-import sklearn
-import torch
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
-Unit = Literal["score", "nats", "error", "correlation", "words"]  # a score is within 0 and 1; 0 is the best error
+# A score is within 0 and 1; 0 is the best error; a variance has the codes' unit squared; a ratio has none.
+Unit = Literal["score", "nats", "error", "correlation", "words", "variance", "ratio"]
 
-VERSIONS = {
-    "python": platform.python_version(),
-    "numpy": np.__version__,
-    "scipy": scipy.__version__,
-    "scikit-learn": sklearn.__version__,
-    "torch": torch.__version__,
+VERSIONS = {"python": platform.python_version()} | {
+    name: version(name) for name in ("numpy", "scipy", "scikit-learn", "torch")
 }
+
+
+class Inapplicable(ValueError):
+    """These codes or factors are sound, but not what the metric is about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,10 +33,11 @@ class Result:
         low: the value less t sd, with sd that of the runs and t Student's 97.5 % point. Where a run draws anew, single
             runs fall between low and high 95 times in a hundred. Where it takes a random half, sd is to first order
             the standard error of the value on all points (the delete-half jackknife: Shao and Wu 1989,
-            https://doi.org/10.1214/aos/1176347263). A score's interval is cut at 0 and 1.
+            https://doi.org/10.1214/aos/1176347263). A score's interval is cut at 0 and 1. Where a run is infinite there
+            is no sd, and these are the least and the largest run.
         high: the value plus as much.
         runs: the value in each repeat, [repeats, *value].
-        unit: "score", "nats", "error", "correlation" or "words".
+        unit: "score", "nats", "error", "correlation", "words", "variance" or "ratio".
         axes: what the entries of the value belong to: names along each axis.
         protocol: the settings, the counts, the seed, what was left out, and the versions of the libraries.
     """
@@ -65,15 +65,21 @@ class Result:
         """From the runs of a metric; without a `value` it is their mean."""
         every = np.asarray(runs, float)
         centre = every.mean(0) if value is None else np.asarray(value, float)
-        width = np.zeros_like(centre)
-        varies = (every != every[0]).any(0)  # infinities that agree have no spread
-        width[varies] = student.ppf(0.975, len(every) - 1) * every.std(0, ddof=1)[varies] if varies.any() else 0.0
-        low, high = centre - width, centre + width
+        finite = np.isfinite(every).all(0) & np.isfinite(centre)
+        width = stdtrit(len(every) - 1, 0.975) * np.where(finite, every, 0.0).std(0, ddof=1)
+        width = np.where((every == every[0]).all(0), 0.0, width)  # the mean of equal numbers is rounded
+        low = np.where(finite, centre - width, np.minimum(every.min(0), centre))
+        high = np.where(finite, centre + width, np.maximum(every.max(0), centre))
         if unit == "score":
             low, high = low.clip(0, 1), high.clip(0, 1)
         return cls(
             metric, centre, low, high, every, unit, axes, {**protocol, "repeats": len(every), "versions": VERSIONS}
         )
+
+    @property
+    def caveat(self) -> str:
+        """What the value must not be read without; empty where there is nothing."""
+        return str(self.protocol.get("caveat", ""))
 
     def __float__(self) -> float:
         return float(self.value)

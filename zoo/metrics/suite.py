@@ -15,6 +15,7 @@ from zoo.metrics.clusters import Clusters, clusters
 from zoo.metrics.correlations import factor_correlations, latent_correlations, neighbours
 from zoo.metrics.dci import DCI, dci
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
+from zoo.metrics.explicitness import explicitness
 from zoo.metrics.factor_vae import factor_vae
 from zoo.metrics.higgins import higgins_logistic, higgins_svm
 from zoo.metrics.hoyer import hoyer
@@ -22,19 +23,28 @@ from zoo.metrics.information import (
     information_about_data,
     information_about_data_by_latent,
     information_about_factors,
+    information_among_codes,
     information_of_means,
 )
+from zoo.metrics.irs import irs
 from zoo.metrics.mig import mig, mig_aggregate, mig_unnormalised
+from zoo.metrics.modularity import modularity
 from zoo.metrics.result import Result
 from zoo.metrics.sap import sap
 from zoo.metrics.total_correlation import total_correlation, total_correlation_gaussian
+from zoo.metrics.wasserstein import wasserstein_correlation, wasserstein_correlation_normed
 
-METRICS: dict[str, Callable[..., Result | DCI | Clusters]] = {
+Metric = Callable[..., Result | DCI | Clusters]
+
+METRICS: dict[str, Metric] = {
     "higgins_svm": higgins_svm,
     "higgins_logistic": higgins_logistic,
     "factor_vae": factor_vae,
     "dci_forest": lambda *args, **kwargs: dci(*args, regressor="forest", **kwargs),
     "dci_lasso": lambda *args, **kwargs: dci(*args, regressor="lasso", **kwargs),
+    "modularity": modularity,
+    "explicitness": explicitness,
+    "irs": irs,
     "mig": mig,
     "mig_aggregate": mig_aggregate,
     "mig_unnormalised": mig_unnormalised,
@@ -44,13 +54,20 @@ METRICS: dict[str, Callable[..., Result | DCI | Clusters]] = {
     "information_about_data_by_latent": information_about_data_by_latent,
     "information_about_factors": information_about_factors,
     "information_of_means": information_of_means,
+    "information_among_codes": information_among_codes,
     "total_correlation": total_correlation,
     "total_correlation_gaussian": total_correlation_gaussian,
+    "wasserstein_correlation": wasserstein_correlation,
+    "wasserstein_correlation_normed": wasserstein_correlation_normed,
     "attribute_accuracy": attribute_accuracy,
     "latent_correlations": latent_correlations,
     "factor_correlations": factor_correlations,
     "neighbours": neighbours,
     "clusters": clusters,
+}
+# They take from minutes to hours, and are run when asked for.
+SLOW: dict[str, Metric] = {
+    "dci_boosted": lambda *args, **kwargs: dci(*args, regressor="boosted", **kwargs),
 }
 
 
@@ -58,7 +75,8 @@ class Suite(dict[str, Result]):
     """Results by name.
 
     Attributes:
-        inapplicable: metrics that the codes or factors are not made for, and why.
+        inapplicable: metrics that the codes or factors are not made for, and why; "encode" where it is all of them, and
+            factors that have no classes.
         seconds: how long each metric took, and "encode".
     """
 
@@ -74,7 +92,7 @@ class Suite(dict[str, Result]):
             "inapplicable": self.inapplicable,
             "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
         }
-        Path(path).write_text(json.dumps(whole, indent=2, allow_nan=False, default=_json) + "\n")
+        Path(path).write_text(json.dumps(whole, indent=2, allow_nan=False, default=_json) + "\n", encoding="utf-8")
 
     def table(self) -> str:
         """Every number on a line of its own, matrices as matrices, and what was left out."""
@@ -88,7 +106,8 @@ class Suite(dict[str, Result]):
                 lines.append(f"{name} [{result.unit}]")
             for entry, value, low, high in entries:
                 label = f"  {entry}" if result.axes else f"{name} [{result.unit}]"
-                lines.append(f"{label:34}{value:9.3f}  [{low:8.3f},{high:8.3f}]")
+                caveat = f"  {result.caveat}" if result.caveat else ""
+                lines.append(f"{label:34}{value:9.3f}  [{low:8.3f},{high:8.3f}]{caveat}")
         lines += [f"left out: {why}" for why in self.inapplicable.values()]
         return "\n".join(lines)
 
@@ -99,23 +118,26 @@ def suite(
     *,
     num_points: int = 10_000,
     batch_size: int = 500,
-    device: str | torch.device = "cpu",
+    device: str | torch.device | None = None,
     seed: int = 0,
     repeats: int = 10,
+    slow: bool = False,
     progress: bool = True,
 ) -> Suite:
     """Encodes once, then runs every metric with its own defaults.
 
-    Metrics that fix factors draw from what was encoded.
+    Metrics that fix factors draw from what was encoded. A metric that these codes or factors are not made for is left
+    out, with the reason; so are all where there are fewer than 10 points, or a distribution has no mean.
 
     Args:
         codes: as `Encoded.of`: codes, distributions, or an encoder.
         data: as the factors of `Encoded.of`: classes, or a data set.
         num_points: for an encoder, how many datapoints to encode.
         batch_size: for an encoder.
-        device: for an encoder.
+        device: for an encoder, as `Encoded.of`.
         seed: of every metric, and of the choice of datapoints.
         repeats: of every metric.
+        slow: whether to run DCI by boosted trees too, which takes from minutes to hours.
         progress: whether to draw a bar.
 
     Raises:
@@ -123,9 +145,15 @@ def suite(
     """
     found = Suite()
     start = time.perf_counter()
-    encoded = Encoded.of(codes, data, num_points=num_points, batch_size=batch_size, device=device, seed=seed)
+    try:
+        encoded = Encoded.of(codes, data, num_points=num_points, batch_size=batch_size, device=device, seed=seed)
+    except Inapplicable as why:
+        found.inapplicable["encode"] = str(why)
+        return found
+    found.inapplicable |= encoded.left_out
     found.seconds["encode"] = time.perf_counter() - start
-    with tqdm(METRICS.items(), disable=not progress, leave=False) as bar:
+    metrics = METRICS | SLOW if slow else METRICS
+    with tqdm(metrics.items(), disable=not progress, leave=False) as bar:
         for name, metric in bar:
             bar.set_description(name)
             start = time.perf_counter()

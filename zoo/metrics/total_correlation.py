@@ -50,8 +50,7 @@ def total_correlation_gaussian(
         ValueError: as `Encoded.of`.
     """
     encoded = Encoded.of(codes, factors)
-    continuous = np.concatenate([np.full(site.mean.shape[1], not site.categorical) for site in encoded.sites.values()])
-    active = np.array([d for d in encoded.active(prune) if continuous[d]], np.intp)
+    active = encoded.active_continuous(prune)
     if not len(active):
         raise Inapplicable(f"TC: no continuous latent has a standard deviation above {prune:g}")
     z = encoded.codes[:, active]

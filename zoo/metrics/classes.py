@@ -1,0 +1,110 @@
+"""The classes of each factor of N datapoints, from whatever holds them."""
+
+from collections.abc import Iterator, Mapping
+from numbers import Real
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from torch import Tensor
+
+from zoo.metrics.sites import to_numpy
+
+
+class Data(Protocol):
+    """What a metric asks of a data set: batches in order, each with its x, and factors or labels."""
+
+    def __len__(self) -> int: ...
+    def in_order(self, batch_size: int, *, device: Any = ...) -> Iterator[Any]: ...
+    def subset(self, rows: np.ndarray) -> "Data": ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def y(self) -> np.ndarray | None: ...
+    @property
+    def factors(self) -> Any: ...
+
+
+Classes: TypeAlias = "np.ndarray | Tensor | Mapping[str, Any] | Data | None"
+
+
+class NotCategorical(ValueError):
+    """A factor's values are no classes."""
+
+
+def columns(factors: Any) -> dict[str, Any]:
+    """Each factor's values by name: of a data set, a mapping, a data frame, a structured array, or a table.
+
+    Raises:
+        ValueError: a table is not [N, K].
+    """
+    if factors is None:
+        return {}
+    if is_data(factors):
+        if factors.factors is not None:
+            return dict(zip(factors.factors.names, factors.factors.classes.T, strict=True))
+        return {} if factors.y is None else {"label": factors.y}
+    if isinstance(factors, Mapping):
+        return {str(name): column for name, column in factors.items()}
+    if hasattr(factors, "columns"):  # a data frame
+        return {str(name): factors[name] for name in factors.columns}
+    table = to_numpy(factors)
+    if table.dtype.names:
+        return {name: table[name] for name in table.dtype.names}
+    if table.ndim == 1:
+        table = table[:, None]
+    if table.ndim != 2:
+        raise ValueError(f"factors must be class indices [N, K], got {table.shape}")
+    return {f"factor {k}": column for k, column in enumerate(table.T)}
+
+
+def is_data(factors: Any) -> bool:
+    """Whether these are the factors of a data set."""
+    return hasattr(factors, "in_order")
+
+
+def classes_of(name: str, column: Any, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The values of a factor that occur, sorted, and each point's class among them, [N].
+
+    Raises:
+        NotCategorical: values are neither whole numbers nor names, or there are about as many as points.
+        ValueError: there is not one value per point.
+    """
+    column = to_numpy(column)
+    if column.shape != (length,):
+        raise ValueError(
+            f"{name!r} has values of shape {column.shape} for codes of {length} points: give one class per point"
+        )
+    if column.dtype.kind == "O":
+        column = _of_objects(name, column)
+    mend = "np.unique(column, return_inverse=True)[1] numbers the values it has, np.digitize cuts into ranges"
+    if column.dtype.kind not in "biufUS":
+        raise NotCategorical(
+            f"{name!r} is not categorical: expected class indices or names, got {column.dtype}; {mend}"
+        )
+    if column.dtype.kind == "f":
+        whole = np.isfinite(column) & (column == np.round(column))
+        if not whole.all():
+            n = np.flatnonzero(~whole)[0]
+            raise NotCategorical(f"{name!r} is not categorical: {column[n]} at point {n} is no class index; {mend}")
+    values, classes = np.unique(column, return_inverse=True)
+    if 2 * len(values) > length:
+        raise NotCategorical(
+            f"{name!r} is not categorical: {len(values)} classes in {length} points, fewer than two points a class; "
+            f"give more points, or {mend}"
+        )
+    return values, classes.astype(np.int64)
+
+
+def _of_objects(name: str, column: np.ndarray) -> np.ndarray:
+    """An array of names or of numbers, from one of Python objects."""
+    names = np.array([isinstance(value, str) for value in column])
+    numbers = np.array([isinstance(value, (Real, np.bool_)) for value in column])
+    if names.all():
+        return column.astype(str)
+    if numbers.all():
+        return np.array(column.tolist())
+    n = np.flatnonzero(~names)[0] if names.any() else np.flatnonzero(~numbers)[0]
+    raise NotCategorical(
+        f"{name!r} is not categorical: {column[n]!r} at point {n}, where classes are all names or all numbers; leave "
+        "points without a class out"
+    )

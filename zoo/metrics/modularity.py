@@ -1,0 +1,48 @@
+"""Modularity: whether each latent is about one factor alone.
+
+Ridgeway and Mozer 2018, https://arxiv.org/abs/1802.05312, section 3.
+"""
+
+import numpy as np
+
+from zoo.metrics.encoded import Classes, Codes, Encoded
+from zoo.metrics.information import in_bins
+from zoo.metrics.result import HALVES, Result, generators
+
+
+def modularity(
+    codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10
+) -> Result:
+    """The mean over latents d of 1 - sum_{k not k*} m_dk^2 / (m_dk*^2 (K - 1)), m_dk = I(y_k; mean_d), k* the largest.
+
+    It is 1 where each latent has information about one factor, and 0 where about all factors alike; that two latents
+    have the same factor does not matter. As disentanglement_lib (https://arxiv.org/abs/1811.12359): means in 20 bins of
+    equal width, and a latent without information counts as 0, so that **dead latents lower it**; the protocol names
+    those that never change. A latent of mere noise is scored like any other, by the information that too few points for
+    its bins seem to have. The scale of a latent does not matter.
+
+    Raises:
+        Inapplicable: fewer than two factors vary.
+        ValueError: as `Encoded.of`.
+    """
+    encoded = Encoded.of(codes, factors).require("Modularity", factors=2)
+    runs = [of_information(in_bins(encoded.half(rng), num_bins)) for rng in generators(seed, repeats)]
+    protocol = {
+        **encoded.protocol,
+        "num_bins": num_bins,
+        "dead_latents": encoded.dead(encoded.active(0.0)),
+        "seed": seed,
+        "a run": HALVES,
+    }
+    return Result.of("Modularity", runs, protocol, value=of_information(in_bins(encoded, num_bins)))
+
+
+def of_information(information: np.ndarray) -> float:
+    """The modularity of I(y_k; z_d), [K, D]; what rounding makes negative counts as 0."""
+    squared = information.clip(min=0) ** 2
+    largest = squared.max(0)
+    informed = largest > 0
+    score = np.zeros(len(largest))
+    others = squared[:, informed].sum(0) - largest[informed]
+    score[informed] = 1 - others / (largest[informed] * (len(squared) - 1))
+    return float(score.mean())

@@ -1,0 +1,263 @@
+"""The latent sites of N datapoints, from whatever an encoder returns."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    Normal,
+    OneHotCategorical,
+    RelaxedOneHotCategorical,
+)
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from zoo.metrics.result import Inapplicable
+
+MIN_POINTS = 10
+
+Latents: TypeAlias = "np.ndarray | Tensor | Distribution"
+Encoder: TypeAlias = "Callable[[Tensor], Latents | Mapping[str, Latents]]"
+
+
+class Site(NamedTuple):
+    """q(site | x_n) for all n.
+
+    Attributes:
+        mean: [N, size]; a categorical's probabilities.
+        scale: standard deviations of independent normals, [N, size]; None where q is not known, or of another family.
+        categorical: whether it is one discrete unit.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray | None = None
+    categorical: bool = False
+
+    def at(self, rows: np.ndarray) -> "Site":
+        """The site at some datapoints."""
+        return Site(self.mean[rows], None if self.scale is None else self.scale[rows], self.categorical)
+
+    @property
+    def q(self) -> Any:
+        """The distribution, batch [N]; None where it is not known."""
+        if self.categorical:
+            probs = self.mean / self.mean.sum(1, keepdims=True)  # single precision adds up to 1 only roughly
+            return OneHotCategorical(probs=torch.from_numpy(probs))
+        if self.scale is None:
+            return None
+        return Independent(Normal(torch.from_numpy(self.mean), torch.from_numpy(self.scale)), 1)
+
+    @property
+    def kind(self) -> tuple[int, bool, bool]:
+        """Its size, whether it is categorical, and whether q is known: alike in every batch."""
+        return self.mean.shape[1], self.categorical, self.scale is not None
+
+
+def sites_of(codes: Any) -> dict[str, Site]:
+    """Codes by site, each checked; a single one is called z.
+
+    Raises:
+        Inapplicable: a distribution has no mean.
+        ValueError: codes are no finite numbers [N, D], or a standard deviation is not positive and finite.
+    """
+    if isinstance(codes, Mapping):
+        if not codes:
+            raise ValueError("codes: the mapping has no site in it; give at least one, as in {'z': means}")
+        found = {str(name): _site(name, value) for name, value in codes.items()}
+    else:
+        found = {"z": _site("z", codes)}
+    for name, site in found.items():
+        _check(name, site)
+    return found
+
+
+def encode(
+    encoder: Any, data: Any, *, num_points: int, batch_size: int, device: str | torch.device | None, seed: int
+) -> tuple[dict[str, Site], Any]:
+    """The sites of some datapoints, and the data set of these.
+
+    The modules that the encoder runs are in evaluation mode meanwhile, and in their own mode afterwards.
+
+    Raises:
+        TypeError: the encoder is a class, or there is no data set.
+        ValueError: as `sites_of`, at the first batch where it is so; or batches differ in their sites.
+    """
+    if isinstance(encoder, type):
+        raise TypeError(f"the encoder is the class {encoder.__name__}: give an instance of it")
+    if not hasattr(data, "in_order"):
+        raise TypeError(
+            f"an encoder takes a data set beside it, got {type(data).__name__}; "
+            "or encode yourself, and give codes [N, D] and factors [N, K]"
+        )
+    for setting, count in (("num_points", num_points), ("batch_size", batch_size)):
+        if count < 1:
+            raise ValueError(f"{setting} = {count}: take 1 or more")
+    if num_points < len(data):
+        rows = np.random.default_rng(seed).choice(len(data), num_points, replace=False)
+        data = data.subset(np.sort(rows))
+    batches: list[dict[str, Site]] = []
+    done = 0
+    with torch.no_grad(), _evaluation_mode(encoder):
+        for batch in data.in_order(batch_size, device=device or _device(encoder)):
+            returned = encoder(batch.x)
+            try:
+                sites = sites_of(returned)
+                _check_batch(sites, len(batch.x), batches[0] if batches else sites)
+            except ValueError as error:
+                place = f"what the encoder returned for points {done} to {done + len(batch.x) - 1}"
+                raise type(error)(f"{place}: {error}") from error
+            batches.append(sites)
+            done += len(batch.x)
+    return {name: _join([batch[name] for batch in batches]) for name in batches[0]}, data
+
+
+def count_points(sites: Mapping[str, Site]) -> int:
+    """N, if all sites agree on it.
+
+    Raises:
+        Inapplicable: there are fewer than 10.
+        ValueError: they do not.
+    """
+    lengths = {name: len(site.mean) for name, site in sites.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"codes: the sites differ in their number of points, {lengths}; give one code per point each")
+    length = next(iter(lengths.values()))
+    if length < MIN_POINTS:
+        raise Inapplicable(f"codes of {length} points are too few for any metric: give at least {MIN_POINTS}")
+    return length
+
+
+def to_numpy(values: Any) -> np.ndarray:
+    """An array of anything array-like, on the CPU.
+
+    Raises:
+        ValueError: values are masked: NumPy would read what lies under the mask.
+    """
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        if values.layout != torch.strided:
+            values = values.to_dense()
+        if values.is_floating_point():
+            values = values.double()  # NumPy has no bfloat16
+        return np.asarray(values.numpy())
+    if hasattr(values, "toarray"):  # SciPy's sparse matrices
+        values = values.toarray()
+    if np.ma.is_masked(values):
+        raise ValueError(f"{np.ma.count_masked(values)} values are masked: leave these points out")
+    return np.asarray(values)
+
+
+def _site(name: str, q: Any) -> Site:
+    if isinstance(q, Site):
+        return q
+    if not isinstance(q, Distribution):
+        return Site(_numbers(name, q))
+    base = q
+    while isinstance(base, Independent):
+        base = base.base_dist
+    if isinstance(base, (Categorical, OneHotCategorical, RelaxedOneHotCategorical)):
+        return Site(_numbers(name, base.probs), categorical=True)
+    try:
+        mean = _numbers(name, q.mean)
+    except NotImplementedError:
+        raise Inapplicable(
+            f"codes of site {name!r}: {type(q).__name__} has no mean; give the mean of some samples, as in "
+            "q.sample((256,)).mean(0), or another centre"
+        ) from None
+    return Site(mean, _numbers(name, base.stddev) if isinstance(base, Normal) else None)
+
+
+def _numbers(name: str, values: Any) -> np.ndarray:
+    if isinstance(values, (tuple, list)) and any(isinstance(v, Distribution) or np.ndim(v) > 1 for v in values):
+        raise ValueError(
+            f"codes of site {name!r}: a {type(values).__name__} of {len(values)} arrays or distributions; give one of "
+            "them, as in encoder(x)[0], or a distribution, as in Independent(Normal(mean, scale), 1)"
+        )
+    try:
+        array = to_numpy(values)
+        if np.iscomplexobj(array):
+            raise TypeError("they are complex")
+        return np.asarray(array, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"codes of site {name!r}: codes must be numbers [N, D], or distributions of them, got "
+            f"{type(values).__name__}: {error}"
+        ) from error
+
+
+def _check(name: str, site: Site) -> None:
+    if site.mean.ndim != 2 or site.mean.shape[1] == 0:
+        mend = "codes[:, None] makes one latent" if site.mean.ndim < 2 else "codes.reshape(len(codes), -1) makes rows"
+        raise ValueError(f"codes of site {name!r} must be [N, D], got {site.mean.shape}; {mend}")
+    if not (finite := np.isfinite(site.mean)).all():
+        n, d = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"codes of site {name!r}: {(~finite).sum()} values are not finite, the first {site.mean[n, d]} at "
+            f"point {n}, latent {d}; leave such points out, or train an encoder that did not diverge"
+        )
+    if site.scale is not None and not (good := np.isfinite(site.scale) & (site.scale > 0)).all():
+        n, d = np.argwhere(~good)[0]
+        raise ValueError(
+            f"codes of site {name!r}: the standard deviation is {site.scale[n, d]} at point {n}, latent {d}; it "
+            "must be positive and finite, or give the means alone"
+        )
+    if site.categorical and not (good := (site.mean >= 0).all(1) & (site.mean.sum(1) > 0)).all():
+        n = np.flatnonzero(~good)[0]
+        raise ValueError(f"codes of site {name!r}: point {n} has the class probabilities {site.mean[n]}")
+
+
+def _check_batch(sites: Mapping[str, Site], size: int, first: Mapping[str, Site]) -> None:
+    for name, site in sites.items():
+        if len(site.mean) != size:
+            raise ValueError(f"codes of site {name!r} are {site.mean.shape} for {size} points: give a row for each")
+    kinds, before = ({name: site.kind for name, site in some.items()} for some in (sites, first))
+    if kinds != before:
+        raise ValueError(f"sites (size, categorical, q known) are {kinds}, and {before} in the first batch")
+
+
+def _join(batches: list[Site]) -> Site:
+    scales = [batch.scale for batch in batches if batch.scale is not None]
+    means = np.concatenate([batch.mean for batch in batches])
+    return Site(means, np.concatenate(scales) if scales else None, batches[0].categorical)
+
+
+def _module(encoder: Any) -> nn.Module | None:
+    """The module that the encoder is, or is a method of."""
+    owner = encoder if isinstance(encoder, nn.Module) else getattr(encoder, "__self__", None)
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def _device(encoder: Any) -> torch.device:
+    """Where an encoder's module has its parameters; the CPU for any other function."""
+    module = _module(encoder)
+    parameter = None if module is None else next(module.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+@contextmanager
+def _evaluation_mode(encoder: Any) -> Iterator[None]:
+    """Every module that runs in this thread is in evaluation mode, however the encoder holds it."""
+    trained: list[nn.Module] = []
+    here = threading.get_ident()
+
+    def switch(module: nn.Module, _: Any) -> None:
+        if module.training and threading.get_ident() == here:
+            module.training = False
+            trained.append(module)
+
+    if (owner := _module(encoder)) is not None:
+        for module in owner.modules():
+            switch(module, ())
+    handle = register_module_forward_pre_hook(switch)
+    try:
+        yield
+    finally:
+        handle.remove()
+        for module in trained:
+            module.training = True

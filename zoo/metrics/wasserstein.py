@@ -1,0 +1,87 @@
+"""Gaussian Wasserstein correlation: how far the latents are from independent ones, as if they were Gaussian.
+
+Locatello et al. 2019, https://arxiv.org/abs/1811.12359, among the scores that need no factors.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
+from zoo.metrics.result import HALVES, Result, Unit, generators
+
+
+def wasserstein_correlation(
+    codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
+) -> Result:
+    """2 tr C - 2 tr (D^1/2 C D^1/2)^1/2, with C the covariance of the means and D its diagonal.
+
+    That is the squared Wasserstein distance W_2 (Dowson and Landau 1982, https://doi.org/10.1016/0047-259X(82)90077-X)
+    of N(0, C) from N(0, D), the product of its marginals: 0 where latents are uncorrelated. Its unit is that of the
+    codes squared. A categorical's probabilities add up to 1, so they are left out.
+
+    Args:
+        codes: as `Encoded.of`.
+        factors: not needed.
+        prune: latents with a standard deviation up to this are left out; one that never changes is at 0 too.
+        seed: of the repeats.
+        repeats: how many.
+
+    Raises:
+        Inapplicable: no latent is left.
+        ValueError: as `Encoded.of`.
+    """
+    return _result("Wasserstein correlation", "variance", of_covariance, codes, factors, prune, seed, repeats)
+
+
+def wasserstein_correlation_normed(
+    codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
+) -> Result:
+    """`wasserstein_correlation` over tr C, the variance of all latents together; from 0, and below 2.
+
+    Scaling all latents alike does not matter; scaling one changes its weight. Arguments and errors are the same.
+    """
+
+    def normed(C: np.ndarray) -> float:
+        return of_covariance(C) / float(np.trace(C))
+
+    return _result("Wasserstein correlation (normed)", "ratio", normed, codes, factors, prune, seed, repeats)
+
+
+def of_covariance(C: np.ndarray) -> float:
+    """Of a covariance matrix [A, A]."""
+    scale = np.sqrt(C.diagonal())
+    eigenvalues = np.linalg.eigvalsh(scale[:, None] * C * scale).clip(min=0)
+    return float(max(0.0, 2 * np.trace(C) - 2 * np.sqrt(eigenvalues).sum()))  # rounding may leave -1e-16
+
+
+def _result(
+    metric: str,
+    unit: Unit,
+    of: Callable[[np.ndarray], float],
+    codes: Codes,
+    factors: Classes,
+    prune: float,
+    seed: int,
+    repeats: int,
+) -> Result:
+    encoded = Encoded.of(codes, factors)
+    active = encoded.active_continuous(prune)
+    if not len(active):
+        raise Inapplicable(f"{metric}: no continuous latent has a standard deviation above {prune:g}")
+    z = encoded.codes[:, active]
+    runs = []
+    for rng in generators(seed, repeats):
+        runs.append(of(_covariance(z[rng.permutation(len(z))[: len(z) // 2]])))
+    protocol = {
+        **encoded.protocol,
+        "prune": prune,
+        "dead_latents": encoded.dead(active),
+        "seed": seed,
+        "a run": HALVES,
+    }
+    return Result.of(metric, runs, protocol, unit=unit, value=of(_covariance(z)))
+
+
+def _covariance(z: np.ndarray) -> np.ndarray:
+    return np.cov(z, rowvar=False).reshape(z.shape[1], z.shape[1])
