@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Independent, OneHotCategorical, RelaxedOneHotCategorical
 
 from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, log_marginals, log_weights, mmd
-from zoo.termwise import Site, family, known_sites, latent, num_data_of, summed_out
+from zoo.sites import Site, family, known_sites, latent, num_data_of, summed_out
 
 Groups = Sequence[Sequence[str]]
 

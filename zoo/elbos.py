@@ -15,7 +15,6 @@ import torch
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
-from torch.distributions import Independent
 
 from zoo.aggregate import (
     Groups,
@@ -29,19 +28,10 @@ from zoo.aggregate import (
 )
 from zoo.estimators import Estimator, covariance
 from zoo.handlers import DrawPriors, ScaleSites, ScorePairs
-from zoo.termwise import (
-    How,
-    Hyperparameter,
-    Report,
-    Statistic,
-    TermwiseELBO,
-    family,
-    known_sites,
-    latent,
-    observed,
-    summed_out,
-    weighted,
-)
+from zoo.hyperparameters import Hyperparameter, Statistic
+from zoo.sites import family, known_sites, latent, observed, summed_out
+from zoo.terms import check_divergence, dip_terms, elbo_terms, mmd_kernel, reconstruction, recounted
+from zoo.termwise import How, Report, TermwiseELBO
 
 __all__ = [
     "DIPVAE",
@@ -50,6 +40,7 @@ __all__ = [
     "ELBO",
     "HFVAE",
     "NVAE",
+    "OBJECTIVES",
     "AnchoredCorEx",
     "BetaTCVAE",
     "BetaVAE",
@@ -713,43 +704,20 @@ class NVAE(TermwiseELBO):
         return terms | {f"log q({self.y} | x)": (mean * c_y).sum(-1).log().mean()}
 
 
-# Terms that several objectives have.
-
-
-def check_divergence(divergence: str) -> None:
-    """Refuses the name of a divergence that there is not."""
-    if divergence not in ("kl", "mmd-marginal", "mmd-joint"):
-        raise ValueError(f"divergence must be 'kl', 'mmd-marginal' or 'mmd-joint', got {divergence!r}")
-
-
-def mmd_kernel(divergence: str) -> Literal["marginal", "joint"]:
-    """The kernel that a divergence's name ends in."""
-    return "marginal" if divergence == "mmd-marginal" else "joint"
-
-
-def reconstruction(model_trace: Trace) -> dict[str, Tensor]:
-    """log p of each observed site, under its weight."""
-    return {f"log p({name})": weighted(site) for name, site in observed(model_trace)}
-
-
-def elbo_terms(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-    """log p of each observed site and minus the KL of each latent one, each under its weight."""
-    return reconstruction(model_trace) | {f"-KL({name})": -weighted(site) for name, site in latent(guide_trace)}
-
-
-def recounted(model_trace: Trace) -> dict[str, Tensor]:
-    """(D - 1) E[log p] of each latent site whose prior couples its D units; those of independent units count once."""
-    coupled = {name: s for name, s in latent(model_trace) if not isinstance(s["fn"], Independent)}
-    return {
-        name: (site["value"].shape[-1] - 1) * site["fn"].log_prob(site["value"]).mean()
-        for name, site in coupled.items()
-    }
-
-
-def dip_terms(cov: Tensor, lambda_od: Tensor, lambda_d: Tensor) -> dict[str, Tensor]:
-    """DIP-VAE's penalties on a covariance [D, D]: its squared entries off the diagonal, and (diagonal - 1)^2."""
-    diagonal = cov.diagonal()
-    return {
-        "-Cov_ij^2": -lambda_od * (cov.square().sum() - diagonal.square().sum()),
-        "-(Cov_ii - 1)^2": -lambda_d * (diagonal - 1).square().sum(),
-    }
+OBJECTIVES: tuple[type[TermwiseELBO], ...] = (
+    ELBO,
+    BetaVAE,
+    Capacity,
+    BetaTCVAE,
+    HFVAE,
+    DIPVAE,
+    DIPVAEI,
+    DIPVAEII,
+    Decomposition,
+    InfoVAE,
+    AnchoredCorEx,
+    InformationDropout,
+    FactorVAE,
+    NVAE,
+)
+"""All of them, in the order of this page."""

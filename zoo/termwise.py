@@ -1,12 +1,11 @@
 """TermwiseELBO: what the zoo's objectives have in common. The objectives themselves are in `zoo.elbos`."""
 
 import logging
-import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal
 
 import pyro
 import pyro.infer
@@ -17,16 +16,36 @@ from pyro.infer.util import is_validation_enabled
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import prune_subsample_sites
-from pyro.util import check_model_guide_match, warn_if_nan
+from pyro.util import warn_if_nan
 from torch import Tensor
 
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
+from zoo.hyperparameters import Hyperparameter, Statistic
+from zoo.pairing import check_pair
+from zoo.sites import Site, family, known_sites, latent, num_data_of, observed, summed_out, weighted
+
+__all__ = [
+    "PLATES",
+    "How",
+    "Hyperparameter",
+    "Program",
+    "Report",
+    "Site",
+    "Statistic",
+    "TermwiseELBO",
+    "family",
+    "known_sites",
+    "latent",
+    "num_data_of",
+    "observed",
+    "summed_out",
+    "weighted",
+]
 
 PLATES = 4  # that a pair may nest, particles included; sites that are summed out stand left of them
 
 Program = Callable[..., Any]
-Site = dict[str, Any]
 How = Literal["closed", "sampled"]
 
 
@@ -63,56 +82,6 @@ class Report:
             **{f"reconstruction/{site}": value for site, value in self.reconstruction.items()},
             **{f"kl/{site}": kl.sum() for site, kl in self.kl.items()},
         }
-
-
-class Hyperparameter:
-    """A number, or one per site, that may change over training: assigned as floats, read as 0-dim tensors.
-
-        elbo.beta = 2.0              # replaces the tensor, so a backward pass under way keeps the old one
-        elbo.beta = {"z": 4.0}       # where the objective takes one per site
-
-    A tensor is taken as it is, unchecked: that is how a compiled step hands one in.
-
-    Args:
-        low: the least value that makes sense; None where any does.
-    """
-
-    def __init__(self, *, low: float | None = 0.0) -> None:
-        self.low = low
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else instance.__dict__[self.name]
-
-    def __set__(self, instance: Any, value: float | Tensor | Mapping[str, float | Tensor]) -> None:
-        if isinstance(value, Mapping):
-            checked: Any = {site: self._check(instance, number, f"[{site!r}]") for site, number in value.items()}
-        else:
-            checked = self._check(instance, value)
-        instance.__dict__[self.name] = checked
-
-    def _check(self, instance: Any, value: float | Tensor, key: str = "") -> Tensor:
-        if isinstance(value, Tensor):
-            return value
-        if not math.isfinite(value) or (self.low is not None and value < self.low):
-            least = "" if self.low is None else f" and at least {self.low:g}"
-            raise ValueError(f"{type(instance).__name__}: {self.name}{key} must be finite{least}, got {value:g}")
-        return torch.tensor(float(value))
-
-
-class Statistic:
-    """A running statistic: a tensor that a pass reads and replaces, without gradient; None before the first pass."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else instance.__dict__.get(self.name)
-
-    def __set__(self, instance: Any, value: Tensor | None) -> None:
-        instance.__dict__[self.name] = None if value is None else value.detach()
 
 
 class TermwiseELBO(pyro.infer.ELBO):
@@ -246,7 +215,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         guide_trace = prune_subsample_sites(guide_trace)
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
-            _check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
+            check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
         self._leave_nats(model_trace, guide_trace)
         return model_trace, guide_trace
 
@@ -287,47 +256,6 @@ class TermwiseELBO(pyro.infer.ELBO):
             ) from None
 
 
-def weighted(site: Site) -> Tensor:
-    """A site's nats under the weight that `ScaleSites` gave it: 0-dim."""
-    nats: Tensor = site["nats"].sum()
-    return site.get("weight", 1.0) * nats
-
-
-def observed(trace: Trace) -> list[tuple[str, Site]]:
-    """The sites that were observed, by name; a deterministic site scores zero and is none."""
-    return [
-        (name, site)
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic")
-    ]
-
-
-def latent(trace: Trace) -> list[tuple[str, Site]]:
-    """The sites that were sampled, by name."""
-    return [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample" and not site["is_observed"]]
-
-
-def known_sites(what: str, sites: Iterable[str], guide_trace: Trace) -> None:
-    """Refuses a setting for a site that is not latent."""
-    there_are = [name for name, _ in latent(guide_trace)]
-    if wrong := sorted(set(sites) - set(there_are)):
-        raise ValueError(f"{what} names {wrong}; the guide has the latent sites {there_are}")
-
-
-def num_data_of(model_trace: Trace) -> int:
-    """The full size of the plate "data"."""
-    for site in model_trace.nodes.values():
-        for frame in site["cond_indep_stack"] if site["type"] == "sample" else ():
-            if frame.name == "data":
-                return int(frame.full_size)
-    raise ValueError("the model has no plate called 'data', so there is no datapoint to count nats by")
-
-
-def summed_out(site: Site) -> bool:
-    """Whether a site of the guide has all of its values at once, instead of a draw."""
-    return site["infer"].get("_enumerate_dim") is not None
-
-
 def _chances(guide_trace: Trace) -> Tensor | None:
     """q of every combination of the values that are summed out, [K, ..., *batch]; None where nothing is."""
     log_q = [site["fn"].log_prob(site["value"]) for _, site in latent(guide_trace) if summed_out(site)]
@@ -360,13 +288,6 @@ def _naming(site: Site) -> Iterator[None]:
         raise ValueError(f"site {site['name']!r}: {error}") from error
 
 
-def family(fn: Any) -> str:
-    """The name of a distribution's family, behind `to_event`, `mask` and `expand_by`."""
-    while type(fn).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):
-        fn = fn.base_dist
-    return type(fn).__name__
-
-
 @contextmanager
 def _quiet(name: str) -> Iterator[None]:
     """Keeps a logger to warnings: Pyro tells of every guess."""
@@ -377,31 +298,3 @@ def _quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
-    """Refuses a model and a guide whose sites do not fit, before a number is computed from them."""
-    in_model = dict(latent(model_trace))
-    in_guide = {name: site for name, site in latent(guide_trace) if not site["infer"].get("is_auxiliary")}
-
-    def refuse(what: str) -> NoReturn:
-        raise ValueError(f"{what}; the model has the latent sites {list(in_model)}, the guide {list(in_guide)}")
-
-    if missing := in_model.keys() - in_guide.keys():
-        refuse(f"the guide has no site {sorted(missing)}: give it a head, as in Amortized(trunk, z=MeanField(10))")
-    if extra := in_guide.keys() - in_model.keys():
-        refuse(f"the model has no latent site {sorted(extra)}: take the head out, or do not observe the site")
-    for name, site in in_guide.items():
-        for what in ("scale", "mask"):
-            if not _same(in_model[name][what], site[what]):
-                raise ValueError(
-                    f"site {name!r}: the {what} differs between model ({in_model[name][what]}) and guide "
-                    f"({site[what]}); a scale or mask on a latent must stand in both, and both plates need num_data"
-                )
-    check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
-
-
-def _same(a: Any, b: Any) -> bool:
-    if a is None or b is None or a is b:
-        return a is b
-    return torch.equal(*torch.broadcast_tensors(torch.as_tensor(a), torch.as_tensor(b)))

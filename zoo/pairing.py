@@ -1,0 +1,37 @@
+"""Whether a model and a guide fit each other: looked at on their traces, before a number is computed from them."""
+
+from typing import Any, NoReturn
+
+import torch
+from pyro.poutine.trace_struct import Trace
+from pyro.util import check_model_guide_match
+
+from zoo.sites import latent
+
+
+def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
+    """Refuses a model and a guide whose sites do not fit, before a number is computed from them."""
+    in_model = dict(latent(model_trace))
+    in_guide = {name: site for name, site in latent(guide_trace) if not site["infer"].get("is_auxiliary")}
+
+    def refuse(what: str) -> NoReturn:
+        raise ValueError(f"{what}; the model has the latent sites {list(in_model)}, the guide {list(in_guide)}")
+
+    if missing := in_model.keys() - in_guide.keys():
+        refuse(f"the guide has no site {sorted(missing)}: give it a head, as in Amortized(trunk, z=MeanField(10))")
+    if extra := in_guide.keys() - in_model.keys():
+        refuse(f"the model has no latent site {sorted(extra)}: take the head out, or do not observe the site")
+    for name, site in in_guide.items():
+        for what in ("scale", "mask"):
+            if not _same(in_model[name][what], site[what]):
+                raise ValueError(
+                    f"site {name!r}: the {what} differs between model ({in_model[name][what]}) and guide "
+                    f"({site[what]}); a scale or mask on a latent must stand in both, and both plates need num_data"
+                )
+    check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is None or b is None or a is b:
+        return a is b
+    return torch.equal(*torch.broadcast_tensors(torch.as_tensor(a), torch.as_tensor(b)))
