@@ -1,11 +1,10 @@
 """The aggregate posterior q(z) as objectives read it off the traces, under the messengers of `zoo.handlers`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
-from pyro.infer.util import is_validation_enabled
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 from torch.distributions import Independent, OneHotCategorical, RelaxedOneHotCategorical
@@ -32,6 +31,7 @@ def dissect(
             latent sites, or a site cannot be scored pairwise.
     """
     sites = aggregate_sites(guide_trace)
+    check_priors(model_trace, sites)
     groups = partition(groups, list(sites))
     values = {name: samples(site) for name, site in sites.items()}
     own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in sites.items()}
@@ -114,11 +114,29 @@ def aggregate_sites(guide_trace: Trace) -> dict[str, Site]:
             problem = "has a mask or a scale per datapoint, of which q(z) knows nothing"
         elif len(site["fn"].event_shape) != 1:
             problem = f"has an event of shape {tuple(site['fn'].event_shape)}, not a vector"
-        elif is_validation_enabled() and (parent := _hidden_parent(name, site, sites)):
-            problem = f"looks at {parent!r} without infer['rerun'], so that it cannot be scored pairwise"
+        elif hidden := site.get("parents", frozenset()) - set(
+            site["infer"]["given"] if "rerun" in site["infer"] else ()
+        ):
+            problem = f"looks at {sorted(hidden)} without infer['rerun'], so that it cannot be scored pairwise"
         if problem:
             raise ValueError(f"site {name!r} {problem}; take a guide such as guides.Amortized")
     return sites
+
+
+def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
+    """Refuses priors that depend on each other; looked at where Pyro's validation is on.
+
+    A trace of the model scores and draws p(z1 | z2) at the guide's z2, where the terms of q(z) need the marginal p(z1).
+
+    Raises:
+        ValueError: a site's prior looks at another latent site.
+    """
+    for name in sites:
+        if parents := sorted(model_trace.nodes[name].get("parents", ())):
+            raise ValueError(
+                f"site {name!r}: its prior looks at {', '.join(map(repr, parents))}, and the terms of q(z) need priors "
+                "that are independent of each other; take ELBO, BetaVAE or Capacity, or make the two one site"
+            )
 
 
 def partition(groups: Groups | None, sites: Sequence[str]) -> Groups:
@@ -164,7 +182,8 @@ def prior_draws(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         ValueError: a prior has no sampler.
     """
     draws = {}
-    for name in aggregate_sites(guide_trace):
+    check_priors(model_trace, sites := aggregate_sites(guide_trace))
+    for name in sites:
         try:
             draws[name] = model_trace.nodes[name]["draw_prior"]()
         except NotImplementedError:
@@ -226,15 +245,7 @@ def _sample_first(own: Scores) -> Scores:
     return Scores(own.joint.movedim(-1, 0), own.units.movedim(-2, 0))
 
 
-def _hidden_parent(name: str, site: Site, sites: Mapping[str, Site]) -> str | None:
-    """An earlier site whose value reaches this one's distribution behind the objective's back."""
-    if site["infer"].get("rerun") or not torch.is_grad_enabled():
-        return None
-    earlier = [other for other in list(sites)[: list(sites).index(name)] if sites[other]["value"].requires_grad]
-    density = site["fn"].log_prob(site["value"].detach()).sum()
-    if not earlier or not density.requires_grad:
-        return None
-    reached = torch.autograd.grad(
-        density, [sites[other]["value"] for other in earlier], allow_unused=True, retain_graph=True
-    )
-    return next((other for other, gradient in zip(earlier, reached, strict=True) if gradient is not None), None)
+def _hidden_parents(site: Site) -> str:
+    """The sites whose values reach this one's distribution though it does not say that it looks at them."""
+    said = site["infer"]["given"] if "rerun" in site["infer"] else ()
+    return ", ".join(map(repr, sorted(site.get("parents", frozenset()) - set(said))))

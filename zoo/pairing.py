@@ -1,5 +1,6 @@
 """Whether a model and a guide fit each other: looked at on their traces, before a number is computed from them."""
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import torch
@@ -29,6 +30,30 @@ def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float)
                     f"({site[what]}); a scale or mask on a latent must stand in both, and both plates need num_data"
                 )
     check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
+
+
+def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -> None:
+    """Refuses a closed form at a site whose prior looks at another one that the guide draws from the site.
+
+    KL(q(z | earlier) || p(z | parents)) is a part of the ELBO if, given what q(z) looks at, z is independent of its
+    parents in the model under q. It is so of everything that the guide does not draw from z.
+
+    Args:
+        model_trace, guide_trace: under `zoo.parents.MarkParents`.
+        closed: the latent sites whose KL is taken in closed form.
+    """
+    ancestors: dict[str, set[str]] = {}
+    for name, site in latent(guide_trace):
+        looked_at = site.get("parents", frozenset())
+        ancestors[name] = set(looked_at).union(*(ancestors.get(parent, ()) for parent in looked_at))
+    for name in closed:
+        parents = model_trace.nodes[name].get("parents", ()) if name in model_trace else ()
+        for parent in sorted(parents):
+            if name in ancestors.get(parent, ()):
+                raise ValueError(
+                    f"site {name!r}: its prior looks at {parent!r}, which the guide draws from {name!r}, so its KL has "
+                    f"no closed form; take kl={{{name!r}: 'sampled'}}, or a guide that draws {parent!r} first"
+                )
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -22,7 +22,8 @@ from torch import Tensor
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic
-from zoo.pairing import check_pair
+from zoo.pairing import check_order, check_pair
+from zoo.parents import MarkParents
 from zoo.sites import Site, family, known_sites, latent, num_data_of, observed, summed_out, weighted
 
 __all__ = [
@@ -101,6 +102,7 @@ class TermwiseELBO(pyro.infer.ELBO):
     Args:
         kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw; or one of them
             for each site that is named, where an absent one is closed. The attribute may be assigned at any time.
+            A site has no closed form where its prior looks at a site that the guide draws from it.
         num_particles: draws per datapoint.
 
     Raises:
@@ -207,15 +209,21 @@ class TermwiseELBO(pyro.infer.ELBO):
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
         for messenger in self.messengers():
             guide, model = messenger(guide), messenger(model)
+        if is_validation_enabled():
+            guide = MarkParents()(guide)
         guide = poutine.enum(guide, first_available_dim=-1 - PLATES)
         guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
         if is_validation_enabled():
             model = RefuseMisfits(guide_trace)(model)
+            if len(latent(guide_trace)) > 1:  # a single one depends on no other
+                model = MarkParents()(model)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
         guide_trace = prune_subsample_sites(guide_trace)
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
             check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
+            closed = [name for name, site in latent(guide_trace) if self._how(name, site["fn"]) == "closed"]
+            check_order(model_trace, guide_trace, closed)
         self._leave_nats(model_trace, guide_trace)
         return model_trace, guide_trace
 
@@ -238,13 +246,17 @@ class TermwiseELBO(pyro.infer.ELBO):
                 kl = self._site_kl(name, site["fn"], prior, site["value"])
             site["nats"] = _sum_to_units(kl, site, chances) / draws
 
+    def _how(self, name: str, q: Any) -> How:
+        """How a latent site's KL is estimated; the one draw of a point mass is exact."""
+        how = self.kl.get(name, "closed") if isinstance(self.kl, Mapping) else self.kl
+        return "sampled" if family(q) == "Delta" else how
+
     def _site_kl(self, name: str, q: Any, p: Any, value: Tensor) -> Tensor:
         """KL(q || p), [*batch, units]."""
         if p is None:  # an auxiliary site of the guide's, which the model does not have
             log_q: Tensor = q.log_prob(value)
             return log_q.unsqueeze(-1)
-        how = self.kl.get(name, "closed") if isinstance(self.kl, Mapping) else self.kl
-        if how == "sampled" or family(q) == "Delta":  # the one draw of a point mass is exact
+        if self._how(name, q) == "sampled":
             return sampled_kl(q, p, value)
         try:
             return closed_kl(q, p)
