@@ -43,11 +43,12 @@ def closed_kl(q: Any, p: Any) -> Tensor:
     Raises:
         NotImplementedError: there is no closed form for this pair.
     """
+    batch_dims = max(len(q.batch_shape), len(p.batch_shape))
     if isinstance(q, _CATEGORICAL) and isinstance(p, _CATEGORICAL):
         log_q, log_p = q.logits.log_softmax(-1), p.logits.log_softmax(-1)
         return (log_q.exp() * (log_q - log_p)).sum(-1, keepdim=True)
     if _factorises(q) and _factorises(p):
-        return kl_divergence(q.base_dist, p.base_dist).flatten(len(q.batch_shape))
+        return kl_divergence(q.base_dist, p.base_dist).flatten(batch_dims)
     return kl_divergence(q, p).unsqueeze(-1)
 
 
