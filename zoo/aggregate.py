@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent, OneHotCategorical, RelaxedOneHotCategorical
 
 from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, log_marginals, log_weights, mmd
-from zoo.sites import Site, family, known_sites, latent, num_data_of, summed_out
+from zoo.sites import Site, common_scale, family, known_sites, latent, num_data_of, other_plates, summed_out
 
 Groups = Sequence[Sequence[str]]
 
@@ -38,7 +38,7 @@ def dissect(
     weights = batch_weights(model_trace, sites, num_data, estimator)
     marginals = log_marginals(score_pairs(sites), values, weights, groups, looks_at=looks_at(sites))
     prior = {name: _sample_first(model_trace.nodes[name]["score_own"]()) for name in sites}
-    return anatomy(own, marginals, prior, groups)
+    return _scaled(anatomy(own, marginals, prior, groups), batch_scale(sites))
 
 
 def anchor_information(
@@ -77,7 +77,8 @@ def anchor_information(
     own = torch.stack([restrict(name, _sample_first(site["score_own"]())).joint for name, site in sites.items()]).sum(0)
     weights = batch_weights(model_trace, sites, num_data, estimator)
     values = {name: samples(site) for name, site in sites.items()}
-    return (own - log_marginals(score, values, weights, [list(sites)], looks_at=looks_at(sites)).joint).mean()
+    log_q = log_marginals(score, values, weights, [list(sites)], looks_at=looks_at(sites)).joint
+    return batch_scale(sites) * (own - log_q).mean()
 
 
 def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, estimator: Estimator) -> Tensor:
@@ -110,17 +111,35 @@ def aggregate_sites(guide_trace: Trace) -> dict[str, Site]:
             problem = "is summed out, and q(z) needs draws: take Concrete or StraightThrough"
         elif frames.get("data") != -1:
             problem = "does not stand in the plate 'data' as its last dimension"
-        elif site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
-            problem = "has a mask or a scale per datapoint, of which q(z) knows nothing"
         elif len(site["fn"].event_shape) != 1:
             problem = f"has an event of shape {tuple(site['fn'].event_shape)}, not a vector"
-        elif hidden := site.get("parents", frozenset()) - set(
-            site["infer"]["given"] if "rerun" in site["infer"] else ()
-        ):
-            problem = f"looks at {sorted(hidden)} without infer['rerun'], so that it cannot be scored pairwise"
+        elif hidden := _hidden_parents(site):
+            problem = f"looks at {hidden} without infer['rerun'], so that it cannot be scored pairwise"
         if problem:
             raise ValueError(f"site {name!r} {problem}; take a guide such as guides.Amortized")
+    batch_scale(sites)
     return sites
+
+
+def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
+    """The user's scale of these sites, which a term over the whole batch is multiplied by, as the ELBO's terms are.
+
+    Raises:
+        ValueError: datapoints have a mask or scales of their own; the sites' scales differ; or one stands in a plate
+            beside "data", over which the ELBO sums.
+    """
+    for name, site in sites.items():
+        if site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
+            raise ValueError(
+                f"site {name!r} has a mask or a scale per datapoint, and a term over the whole batch counts each "
+                "datapoint once; leave datapoints out of the batch instead, or take ELBO, BetaVAE or NVAE"
+            )
+        if plates := [frame.name for frame in other_plates(site)]:
+            raise ValueError(
+                f"site {name!r} stands in the plate {plates[0]!r} beside 'data', and a term over the whole batch knows "
+                "one batch alone; take the plate away, or ELBO, BetaVAE or NVAE"
+            )
+    return common_scale(sites)
 
 
 def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
@@ -203,7 +222,7 @@ def prior_kl(model_trace: Trace, guide_trace: Trace) -> Tensor:
     batch_size = log_p.shape[-1]
     weights = log_p.new_full((batch_size,), -math.log(batch_size))
     log_q = log_marginals(score_pairs(sites), values, weights, [list(sites)], looks_at=looks_at(sites)).joint
-    return (log_p.movedim(-1, 0) - log_q).mean()
+    return batch_scale(sites) * (log_p.movedim(-1, 0) - log_q).mean()
 
 
 def prior_mmd(model_trace: Trace, guide_trace: Trace, kernel: Literal["marginal", "joint"]) -> Tensor:
@@ -212,7 +231,7 @@ def prior_mmd(model_trace: Trace, guide_trace: Trace, kernel: Literal["marginal"
     draws = prior_draws(model_trace, guide_trace)
     q = torch.cat([site["value"] for site in sites.values()], dim=-1)
     p = torch.cat(list(draws.values()), dim=-1)
-    return mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
+    return batch_scale(sites) * mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
 
 
 def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
@@ -238,6 +257,12 @@ def log_classes(site: Site) -> float:
     """The most that a site's KL from a uniform prior can be: log K for a categorical, without end for others."""
     categorical = isinstance(site["fn"], (RelaxedOneHotCategorical, OneHotCategorical))
     return math.log(site["fn"].event_shape[-1]) if categorical else math.inf
+
+
+def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:
+    """All the parts times a scale."""
+    units = {site: scale * kl for site, kl in parts.units.items()}
+    return Anatomy(scale * parts.mutual_information, scale * parts.between, scale * parts.within, units)
 
 
 def _sample_first(own: Scores) -> Scores:

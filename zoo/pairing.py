@@ -1,13 +1,13 @@
 """Whether a model and a guide fit each other: looked at on their traces, before a number is computed from them."""
 
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
-import torch
+from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
 
-from zoo.sites import latent
+from zoo.sites import Site, latent, same, summed_out
 
 
 def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
@@ -24,12 +24,24 @@ def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float)
         refuse(f"the model has no latent site {sorted(extra)}: take the head out, or do not observe the site")
     for name, site in in_guide.items():
         for what in ("scale", "mask"):
-            if not _same(in_model[name][what], site[what]):
+            if not same(in_model[name][what], site[what]):
                 raise ValueError(
                     f"site {name!r}: the {what} differs between model ({in_model[name][what]}) and guide "
                     f"({site[what]}); a scale or mask on a latent must stand in both, and both plates need num_data"
                 )
     check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
+
+
+def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:
+    """Refuses more plates in a trace than there is room for to the right of what the guide sums out."""
+    if any(summed_out(site) for _, site in latent(guide_trace)):
+        frames = [frame for node in trace.nodes.values() for frame in _frames(node)]
+        deepest = min(frames, key=lambda frame: int(frame.dim or 0))
+        if -int(deepest.dim or 0) > room:
+            raise ValueError(
+                f"plate {deepest.name!r} stands at dimension {deepest.dim}, of {-int(deepest.dim or 0)} plates; a pair "
+                f"with a site that is summed out may nest {room}, particles included"
+            )
 
 
 def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -> None:
@@ -56,7 +68,6 @@ def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -
                 )
 
 
-def _same(a: Any, b: Any) -> bool:
-    if a is None or b is None or a is b:
-        return a is b
-    return torch.equal(*torch.broadcast_tensors(torch.as_tensor(a), torch.as_tensor(b)))
+def _frames(node: Site) -> Sequence[CondIndepStackFrame]:
+    frames: Sequence[CondIndepStackFrame] = node["cond_indep_stack"] if node["type"] == "sample" else ()
+    return frames

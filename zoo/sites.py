@@ -1,18 +1,24 @@
 """The sites of a trace: which there are, and what objectives read of them."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
+from pyro.distributions.util import scale_and_mask
+from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 Site = dict[str, Any]
 
+PARTICLES = "num_particles_vectorized"  # Pyro's name for the plate
 
-def weighted(site: Site) -> Tensor:
-    """A site's nats under the weight that `ScaleSites` gave it: 0-dim."""
+
+def total(site: Site) -> Tensor:
+    """A site's nats per datapoint, its units summed: 0-dim."""
     nats: Tensor = site["nats"].sum()
-    return site.get("weight", 1.0) * nats
+    return nats
 
 
 def observed(trace: Trace) -> list[tuple[str, Site]]:
@@ -55,3 +61,48 @@ def family(fn: Any) -> str:
     while type(fn).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):
         fn = fn.base_dist
     return type(fn).__name__
+
+
+def users_scale(site: Site) -> float | Tensor:
+    """What a user's `poutine.scale` multiplies a site by: its scale without that of the plates."""
+    plates = 1.0
+    for frame in site["cond_indep_stack"]:
+        plates = plates * (frame.full_size or frame.size) / frame.size
+    scale: float | Tensor = site["scale"]
+    return scale if plates == 1.0 else scale / plates
+
+
+def common_scale(sites: Mapping[str, Site]) -> float | Tensor:
+    """The user's scale of all these sites, for a term that they have together.
+
+    Raises:
+        ValueError: their scales differ.
+    """
+    scales = [users_scale(site) for site in sites.values()]
+    if any(
+        scale is not scales[0] and not bool(torch.equal(*map(torch.as_tensor, (scale, scales[0])))) for scale in scales
+    ):
+        raise ValueError(f"sites {sorted(sites)} have different scales, {scales}, and a term of all of them has one")
+    return scales[0]
+
+
+def mean_over_data(values: Tensor, site: Site) -> Tensor:
+    """Nats per datapoint of values [..., B] that belong to a site, under its mask and the user's scale: 0-dim.
+
+    Particles are averaged over, as the data are; other plates are summed over.
+    """
+    mean: Tensor = scale_and_mask(values, users_scale(site), site["mask"]).mean()
+    copies = math.prod(int(frame.full_size or frame.size) for frame in other_plates(site))
+    return mean if copies == 1 else copies * mean
+
+
+def other_plates(site: Site) -> list[CondIndepStackFrame]:
+    """The plates that a site stands in beside "data" and that of the particles."""
+    return [frame for frame in site["cond_indep_stack"] if frame.name not in ("data", PARTICLES)]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two scales or two masks, numbers or tensors or None, are the same."""
+    if a is None or b is None or a is b:
+        return a is b
+    return torch.equal(*torch.broadcast_tensors(torch.as_tensor(a), torch.as_tensor(b)))

@@ -22,9 +22,9 @@ from torch import Tensor
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic
-from zoo.pairing import check_order, check_pair
+from zoo.pairing import check_order, check_pair, check_room
 from zoo.parents import MarkParents
-from zoo.sites import Site, family, known_sites, latent, num_data_of, observed, summed_out, weighted
+from zoo.sites import Site, family, known_sites, latent, num_data_of, observed, summed_out, total
 
 __all__ = [
     "PLATES",
@@ -41,7 +41,7 @@ __all__ = [
     "num_data_of",
     "observed",
     "summed_out",
-    "weighted",
+    "total",
 ]
 
 PLATES = 4  # that a pair may nest, particles included; sites that are summed out stand left of them
@@ -213,11 +213,13 @@ class TermwiseELBO(pyro.infer.ELBO):
             guide = MarkParents()(guide)
         guide = poutine.enum(guide, first_available_dim=-1 - PLATES)
         guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        check_room(guide_trace, guide_trace, PLATES)
         if is_validation_enabled():
             model = RefuseMisfits(guide_trace)(model)
             if len(latent(guide_trace)) > 1:  # a single one depends on no other
                 model = MarkParents()(model)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
+        check_room(guide_trace, model_trace, PLATES)
         guide_trace = prune_subsample_sites(guide_trace)
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
@@ -275,14 +277,13 @@ def _chances(guide_trace: Trace) -> Tensor | None:
 
 
 def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
-    """Sums [*batch, units] over the batch under the site's mask and its scale without the objective's weight.
+    """Sums [*batch, units] over the batch under the site's mask and scale.
 
     What is summed out is weighed by its chances, which add up to 1 for values that do not depend on it.
     """
     if chances is not None:
         values = values * chances.unsqueeze(-1)
-    scale = site.get("unweighted_scale", site["scale"])
-    mask = site["mask"]
+    scale, mask = site["scale"], site["mask"]
     if isinstance(scale, Tensor) and scale.dim():
         scale = scale.unsqueeze(-1)
     if isinstance(mask, Tensor):
