@@ -23,6 +23,7 @@ from zoo.aggregate import (
     dissect,
     log_classes,
     partition,
+    posterior_means,
     posterior_moments,
     prior_kl,
     prior_mmd,
@@ -285,7 +286,8 @@ class DIPVAE(TermwiseELBO):
 
     Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848v1. Cov is a running estimate over minibatches,
     (1 - rate) old + rate new, with the gradient through the current batch alone; the paper does not say at what rate.
-    A bound, since the penalty is not negative.
+    A bound, since the penalty is not negative. A site that looks at a class takes its mean over the classes, which have
+    to be summed out for it (the head Exact).
 
     Args:
         lambda_od, lambda_d: the weights; the paper takes lambda_d = 10 lambda_od. Ordered pairs, so each counts twice.
@@ -293,7 +295,7 @@ class DIPVAE(TermwiseELBO):
         site: the latent site whose means these are.
 
     Raises:
-        ValueError: a value makes no sense, or the site's family has no mean.
+        ValueError: a value makes no sense; the site's family has no mean; or it looks at a site that is drawn.
     """
 
     weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: running"
@@ -319,7 +321,7 @@ class DIPVAE(TermwiseELBO):
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, and the two penalties."""
-        current = covariance(posterior_moments(guide_trace, self.site)[0])
+        current = covariance(posterior_means(guide_trace, self.site))
         scale = batch_scale({self.site: guide_trace.nodes[self.site]})
         if self.covariance is not None:
             current = (1 - self.rate) * self.covariance + self.rate * current
@@ -352,7 +354,7 @@ class DIPVAEI(TermwiseELBO):
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, and the two penalties."""
-        cov = covariance(posterior_moments(guide_trace, self.site)[0])
+        cov = covariance(posterior_means(guide_trace, self.site))
         scale = batch_scale({self.site: guide_trace.nodes[self.site]})
         return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d, scale)
 

@@ -36,8 +36,8 @@ def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:
     """Refuses more plates in a trace than there is room for to the right of what the guide sums out."""
     if any(summed_out(site) for _, site in latent(guide_trace)):
         frames = [frame for node in trace.nodes.values() for frame in _frames(node)]
-        deepest = min(frames, key=lambda frame: int(frame.dim or 0))
-        if -int(deepest.dim or 0) > room:
+        deepest = min(frames, key=lambda frame: int(frame.dim or 0), default=None)
+        if deepest is not None and -int(deepest.dim or 0) > room:
             raise ValueError(
                 f"plate {deepest.name!r} stands at dimension {deepest.dim}, of {-int(deepest.dim or 0)} plates; a pair "
                 f"with a site that is summed out may nest {room}, particles included"

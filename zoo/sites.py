@@ -63,6 +63,12 @@ def family(fn: Any) -> str:
     return type(fn).__name__
 
 
+def chances_of(guide_trace: Trace) -> Tensor | None:
+    """q of every combination of the values that are summed out, [K, ..., *batch]; None where nothing is."""
+    log_q = [site["fn"].log_prob(site["value"]) for _, site in latent(guide_trace) if summed_out(site)]
+    return sum(log_q[1:], start=log_q[0]).exp() if log_q else None
+
+
 def users_scale(site: Site) -> float | Tensor:
     """What a user's `poutine.scale` multiplies a site by: its scale without that of the plates."""
     plates = 1.0

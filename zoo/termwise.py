@@ -24,7 +24,7 @@ from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic
 from zoo.pairing import check_order, check_pair, check_room
 from zoo.parents import MarkParents
-from zoo.sites import Site, family, known_sites, latent, num_data_of, observed, summed_out, total
+from zoo.sites import Site, chances_of, family, known_sites, latent, num_data_of, observed, summed_out, total
 
 __all__ = [
     "PLATES",
@@ -232,7 +232,7 @@ class TermwiseELBO(pyro.infer.ELBO):
     def _leave_nats(self, model_trace: Trace, guide_trace: Trace) -> None:
         """Writes the unweighted nats per datapoint on every site."""
         draws = num_data_of(model_trace) * self.num_particles
-        chances = _chances(guide_trace)
+        chances = chances_of(guide_trace)
         for _, site in observed(model_trace):
             with _naming(site):
                 log_prob = site["fn"].log_prob(site["value"])
@@ -268,12 +268,6 @@ class TermwiseELBO(pyro.infer.ELBO):
                 "'sampled'), or a head that has one (MeanField, FullRank, LowRank, Laplace, Concrete, StraightThrough, "
                 "Exact and DirichletHead, each from a prior of its kind)"
             ) from None
-
-
-def _chances(guide_trace: Trace) -> Tensor | None:
-    """q of every combination of the values that are summed out, [K, ..., *batch]; None where nothing is."""
-    log_q = [site["fn"].log_prob(site["value"]) for _, site in latent(guide_trace) if summed_out(site)]
-    return sum(log_q[1:], start=log_q[0]).exp() if log_q else None
 
 
 def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
