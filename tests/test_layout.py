@@ -9,10 +9,10 @@ ROOT = Path(__file__).parents[1]
 
 # A file imports files of its own floor's packages or of lower floors, never of higher ones.
 FLOORS = [
-    {"zoo.estimators", "zoo.program", "zoo.likelihoods"},
-    {"zoo.handlers", "zoo.vae", "zoo.joint_vae", "zoo.natural_clustering", "zoo.decomposition", "zoo.topics"},
-    {"zoo.termwise", "zoo.metrics"},
-    {"zoo.aggregate"},
+    {"zoo.estimators", "zoo.program", "zoo.likelihoods", "zoo.sites", "zoo.parents", "zoo.hyperparameters"},
+    {"zoo.handlers", "zoo.pairing", "zoo.terms"}
+    | {"zoo.vae", "zoo.joint_vae", "zoo.natural_clustering", "zoo.decomposition", "zoo.topics"},
+    {"zoo.termwise", "zoo.aggregate", "zoo.metrics"},
     {"zoo.elbos"},
     {"zoo.lab.errors", "zoo.lab.device", "zoo.lab.files", "zoo.lab.isolation", "zoo.lab.networks"},
     {"zoo.lab.data"},

@@ -1,17 +1,16 @@
 """The aggregate posterior q(z) as objectives read it off the traces, under the messengers of `zoo.handlers`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
-from pyro.infer.util import is_validation_enabled
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 from torch.distributions import Independent, OneHotCategorical, RelaxedOneHotCategorical
 
-from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, log_marginals, log_weights, mmd
-from zoo.termwise import Site, family, known_sites, latent, num_data_of, summed_out
+from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, covariance_of, log_marginals, log_weights, mmd
+from zoo.sites import Site, chances_of, common_scale, family, known_sites, latent, num_data_of, other_plates, summed_out
 
 Groups = Sequence[Sequence[str]]
 
@@ -32,13 +31,14 @@ def dissect(
             latent sites, or a site cannot be scored pairwise.
     """
     sites = aggregate_sites(guide_trace)
+    check_priors(model_trace, sites)
     groups = partition(groups, list(sites))
     values = {name: samples(site) for name, site in sites.items()}
     own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in sites.items()}
     weights = batch_weights(model_trace, sites, num_data, estimator)
     marginals = log_marginals(score_pairs(sites), values, weights, groups, looks_at=looks_at(sites))
     prior = {name: _sample_first(model_trace.nodes[name]["score_own"]()) for name in sites}
-    return anatomy(own, marginals, prior, groups)
+    return _scaled(anatomy(own, marginals, prior, groups), batch_scale(sites))
 
 
 def anchor_information(
@@ -77,7 +77,8 @@ def anchor_information(
     own = torch.stack([restrict(name, _sample_first(site["score_own"]())).joint for name, site in sites.items()]).sum(0)
     weights = batch_weights(model_trace, sites, num_data, estimator)
     values = {name: samples(site) for name, site in sites.items()}
-    return (own - log_marginals(score, values, weights, [list(sites)], looks_at=looks_at(sites)).joint).mean()
+    log_q = log_marginals(score, values, weights, [list(sites)], looks_at=looks_at(sites)).joint
+    return batch_scale(sites) * (own - log_q).mean()
 
 
 def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, estimator: Estimator) -> Tensor:
@@ -110,15 +111,51 @@ def aggregate_sites(guide_trace: Trace) -> dict[str, Site]:
             problem = "is summed out, and q(z) needs draws: take Concrete or StraightThrough"
         elif frames.get("data") != -1:
             problem = "does not stand in the plate 'data' as its last dimension"
-        elif site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
-            problem = "has a mask or a scale per datapoint, of which q(z) knows nothing"
         elif len(site["fn"].event_shape) != 1:
             problem = f"has an event of shape {tuple(site['fn'].event_shape)}, not a vector"
-        elif is_validation_enabled() and (parent := _hidden_parent(name, site, sites)):
-            problem = f"looks at {parent!r} without infer['rerun'], so that it cannot be scored pairwise"
+        elif hidden := _hidden_parents(site):
+            problem = f"looks at {hidden} without infer['rerun'], so that it cannot be scored pairwise"
         if problem:
             raise ValueError(f"site {name!r} {problem}; take a guide such as guides.Amortized")
+    batch_scale(sites)
     return sites
+
+
+def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
+    """The user's scale of these sites, which a term over the whole batch is multiplied by, as the ELBO's terms are.
+
+    Raises:
+        ValueError: datapoints have a mask or scales of their own; the sites' scales differ; or one stands in a plate
+            beside "data", over which the ELBO sums.
+    """
+    for name, site in sites.items():
+        if site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
+            raise ValueError(
+                f"site {name!r} has a mask or a scale per datapoint, and a term over the whole batch counts each "
+                "datapoint once; leave datapoints out of the batch instead, or take ELBO, BetaVAE or NVAE"
+            )
+        if plates := [frame.name for frame in other_plates(site)]:
+            raise ValueError(
+                f"site {name!r} stands in the plate {plates[0]!r} beside 'data', and a term over the whole batch knows "
+                "one batch alone; take the plate away, or ELBO, BetaVAE or NVAE"
+            )
+    return common_scale(sites)
+
+
+def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
+    """Refuses priors that depend on each other; looked at where Pyro's validation is on.
+
+    A trace of the model scores and draws p(z1 | z2) at the guide's z2, where the terms of q(z) need the marginal p(z1).
+
+    Raises:
+        ValueError: a site's prior looks at another latent site.
+    """
+    for name in sites:
+        if parents := sorted(model_trace.nodes[name].get("parents", ())):
+            raise ValueError(
+                f"site {name!r}: its prior looks at {', '.join(map(repr, parents))}, and the terms of q(z) need priors "
+                "that are independent of each other; take ELBO, BetaVAE or Capacity, or make the two one site"
+            )
 
 
 def partition(groups: Groups | None, sites: Sequence[str]) -> Groups:
@@ -164,7 +201,8 @@ def prior_draws(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         ValueError: a prior has no sampler.
     """
     draws = {}
-    for name in aggregate_sites(guide_trace):
+    check_priors(model_trace, sites := aggregate_sites(guide_trace))
+    for name in sites:
         try:
             draws[name] = model_trace.nodes[name]["draw_prior"]()
         except NotImplementedError:
@@ -184,7 +222,7 @@ def prior_kl(model_trace: Trace, guide_trace: Trace) -> Tensor:
     batch_size = log_p.shape[-1]
     weights = log_p.new_full((batch_size,), -math.log(batch_size))
     log_q = log_marginals(score_pairs(sites), values, weights, [list(sites)], looks_at=looks_at(sites)).joint
-    return (log_p.movedim(-1, 0) - log_q).mean()
+    return batch_scale(sites) * (log_p.movedim(-1, 0) - log_q).mean()
 
 
 def prior_mmd(model_trace: Trace, guide_trace: Trace, kernel: Literal["marginal", "joint"]) -> Tensor:
@@ -193,11 +231,14 @@ def prior_mmd(model_trace: Trace, guide_trace: Trace, kernel: Literal["marginal"
     draws = prior_draws(model_trace, guide_trace)
     q = torch.cat([site["value"] for site in sites.values()], dim=-1)
     p = torch.cat(list(draws.values()), dim=-1)
-    return mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
+    return batch_scale(sites) * mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
 
 
 def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
-    """Means [B, D] and covariances [B, D, D] of q(site | x_j).
+    """Means [B, D] and covariances [B, D, D] of q(site | x_j), over the classes and draws that the site looks at.
+
+    By the laws of total expectation and covariance: classes that are summed out count by their chances, particles
+    alike.
 
     Raises:
         ValueError: there is no such latent site, or its family has no moments in closed form.
@@ -205,14 +246,47 @@ def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
     known_sites("site", [site], guide_trace)
     q = guide_trace.nodes[site]["fn"]
     try:
-        mean = q.mean
-        cov = q.covariance_matrix if hasattr(q, "covariance_matrix") else q.variance.diag_embed()
+        means = q.mean
     except NotImplementedError:
         raise ValueError(
             f"site {site!r}: {family(q)} has no mean in closed form; take a head that has one (MeanField, FullRank)"
         ) from None
-    # Particles share their datapoint's moments.
-    return mean.reshape(-1, *mean.shape[-2:])[0], cov.reshape(-1, *cov.shape[-3:])[0]
+    try:
+        covariances = covariance_of(q)
+    except NotImplementedError:
+        raise ValueError(
+            f"site {site!r}: the covariance of {family(q)} is not known; take a head whose is (MeanField, FullRank)"
+        ) from None
+    B, D = means.shape[-2:]
+    chances = chances_of(guide_trace)
+    chances = means.new_ones(means.shape[:-1]) if chances is None else chances
+    batch = torch.broadcast_shapes(means.shape[:-1], chances.shape)
+    weights = chances.expand(batch).reshape(-1, B)
+    weights = (weights / weights.sum(0)).unsqueeze(-1)
+    means = means.expand(*batch, D).reshape(-1, B, D)
+    mean = (weights * means).sum(0)
+    centred = means - mean
+    covariances = covariances.expand(*batch, D, D).reshape(-1, B, D, D)
+    between = centred.unsqueeze(-1) * centred.unsqueeze(-2)
+    return mean, (weights.unsqueeze(-1) * (covariances + between)).sum(0)
+
+
+def posterior_means(guide_trace: Trace, site: str) -> Tensor:
+    """Means E[site | x_j], [B, D].
+
+    Raises:
+        ValueError: as `posterior_moments`; or the site looks at one that is drawn, of which a few draws are no mean.
+    """
+    known_sites("site", [site], guide_trace)
+    node = guide_trace.nodes[site]
+    looked_at = {*node["infer"].get("given", ()), *node.get("parents", ())}
+    drawn = [name for name, other in latent(guide_trace) if name in looked_at and not summed_out(other)]
+    if drawn:
+        raise ValueError(
+            f"site {site!r} looks at {', '.join(map(repr, drawn))}, which is drawn, so its mean given x is not known; "
+            "sum it out (Exact), or take DIPVAEII, which needs the covariance of q(z) alone"
+        )
+    return posterior_moments(guide_trace, site)[0]
 
 
 def log_classes(site: Site) -> float:
@@ -221,20 +295,18 @@ def log_classes(site: Site) -> float:
     return math.log(site["fn"].event_shape[-1]) if categorical else math.inf
 
 
+def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:
+    """All the parts times a scale."""
+    units = {site: scale * kl for site, kl in parts.units.items()}
+    return Anatomy(scale * parts.mutual_information, scale * parts.between, scale * parts.within, units)
+
+
 def _sample_first(own: Scores) -> Scores:
     """[(P,) B] and [(P,) B, units] to [B, (P)] and [B, (P,) units]."""
     return Scores(own.joint.movedim(-1, 0), own.units.movedim(-2, 0))
 
 
-def _hidden_parent(name: str, site: Site, sites: Mapping[str, Site]) -> str | None:
-    """An earlier site whose value reaches this one's distribution behind the objective's back."""
-    if site["infer"].get("rerun") or not torch.is_grad_enabled():
-        return None
-    earlier = [other for other in list(sites)[: list(sites).index(name)] if sites[other]["value"].requires_grad]
-    density = site["fn"].log_prob(site["value"].detach()).sum()
-    if not earlier or not density.requires_grad:
-        return None
-    reached = torch.autograd.grad(
-        density, [sites[other]["value"] for other in earlier], allow_unused=True, retain_graph=True
-    )
-    return next((other for other, gradient in zip(earlier, reached, strict=True) if gradient is not None), None)
+def _hidden_parents(site: Site) -> str:
+    """The sites whose values reach this one's distribution though it does not say that it looks at them."""
+    said = site["infer"]["given"] if "rerun" in site["infer"] else ()
+    return ", ".join(map(repr, sorted(site.get("parents", frozenset()) - set(said))))

@@ -15,33 +15,25 @@ import torch
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
-from torch.distributions import Independent
 
 from zoo.aggregate import (
     Groups,
     anchor_information,
+    batch_scale,
     dissect,
     log_classes,
     partition,
+    posterior_means,
     posterior_moments,
     prior_kl,
     prior_mmd,
 )
 from zoo.estimators import Estimator, covariance
-from zoo.handlers import DrawPriors, ScaleSites, ScorePairs
-from zoo.termwise import (
-    How,
-    Hyperparameter,
-    Report,
-    Statistic,
-    TermwiseELBO,
-    family,
-    known_sites,
-    latent,
-    observed,
-    summed_out,
-    weighted,
-)
+from zoo.handlers import DrawPriors, ScorePairs
+from zoo.hyperparameters import Hyperparameter, Statistic
+from zoo.sites import family, known_sites, latent, mean_over_data, observed, summed_out
+from zoo.terms import check_divergence, dip_terms, elbo_terms, mmd_kernel, reconstruction, recounted
+from zoo.termwise import How, Report, TermwiseELBO
 
 __all__ = [
     "DIPVAE",
@@ -50,6 +42,7 @@ __all__ = [
     "ELBO",
     "HFVAE",
     "NVAE",
+    "OBJECTIVES",
     "AnchoredCorEx",
     "BetaTCVAE",
     "BetaVAE",
@@ -107,15 +100,11 @@ class BetaVAE(TermwiseELBO):
         super().__init__(kl=kl, num_particles=num_particles)
         self.beta = beta
 
-    def messengers(self) -> Sequence[Messenger]:
-        """The scale on the latent sites of both."""
-        return [ScaleSites(self.beta)]
-
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """As the ELBO's, under the scaled sites."""
+        """The ELBO's, with beta on the KLs."""
         if not isinstance(self.beta, Tensor):
             known_sites("beta", self.beta, guide_trace)
-        return elbo_terms(model_trace, guide_trace)
+        return elbo_terms(model_trace, guide_trace, self.beta)
 
 
 class Capacity(TermwiseELBO):
@@ -184,7 +173,8 @@ class Capacity(TermwiseELBO):
         for key, names in zip(gamma, partition([key.split("+") for key in gamma], list(sites)), strict=True):
             kl = torch.stack([sites[name]["nats"].sum() for name in names]).sum()
             ceiling = self._ceilings[key] = sum(log_classes(sites[name]) for name in names)
-            terms[f"-gamma |KL({key}) - C|"] = -gamma[key] * (kl - capacity[key].clamp(max=ceiling)).abs()
+            scale = batch_scale({name: sites[name] for name in names})
+            terms[f"-gamma |KL({key}) - C|"] = -gamma[key] * (kl - scale * capacity[key].clamp(max=ceiling)).abs()
         self._say_what_is_too_much()
         return terms
 
@@ -296,7 +286,8 @@ class DIPVAE(TermwiseELBO):
 
     Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848v1. Cov is a running estimate over minibatches,
     (1 - rate) old + rate new, with the gradient through the current batch alone; the paper does not say at what rate.
-    A bound, since the penalty is not negative.
+    A bound, since the penalty is not negative. A site that looks at a class takes its mean over the classes, which have
+    to be summed out for it (the head Exact).
 
     Args:
         lambda_od, lambda_d: the weights; the paper takes lambda_d = 10 lambda_od. Ordered pairs, so each counts twice.
@@ -304,7 +295,7 @@ class DIPVAE(TermwiseELBO):
         site: the latent site whose means these are.
 
     Raises:
-        ValueError: a value makes no sense, or the site's family has no mean.
+        ValueError: a value makes no sense; the site's family has no mean; or it looks at a site that is drawn.
     """
 
     weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: running"
@@ -330,11 +321,12 @@ class DIPVAE(TermwiseELBO):
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, and the two penalties."""
-        current = covariance(posterior_moments(guide_trace, self.site)[0])
+        current = covariance(posterior_means(guide_trace, self.site))
+        scale = batch_scale({self.site: guide_trace.nodes[self.site]})
         if self.covariance is not None:
             current = (1 - self.rate) * self.covariance + self.rate * current
         self.covariance = current
-        return elbo_terms(model_trace, guide_trace) | dip_terms(current, self.lambda_od, self.lambda_d)
+        return elbo_terms(model_trace, guide_trace) | dip_terms(current, self.lambda_od, self.lambda_d, scale)
 
 
 class DIPVAEI(TermwiseELBO):
@@ -362,8 +354,9 @@ class DIPVAEI(TermwiseELBO):
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, and the two penalties."""
-        cov = covariance(posterior_moments(guide_trace, self.site)[0])
-        return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d)
+        cov = covariance(posterior_means(guide_trace, self.site))
+        scale = batch_scale({self.site: guide_trace.nodes[self.site]})
+        return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d, scale)
 
 
 class DIPVAEII(TermwiseELBO):
@@ -394,7 +387,8 @@ class DIPVAEII(TermwiseELBO):
         """The ELBO's, and the two penalties."""
         means, covariances = posterior_moments(guide_trace, self.site)
         cov = covariances.mean(0) + covariance(means)
-        return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d)
+        scale = batch_scale({self.site: guide_trace.nodes[self.site]})
+        return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d, scale)
 
 
 class Decomposition(TermwiseELBO):
@@ -436,16 +430,16 @@ class Decomposition(TermwiseELBO):
         self.alpha, self.beta, self.divergence, self.log_p = alpha, beta, divergence, log_p
 
     def messengers(self) -> Sequence[Messenger]:
-        """beta on the latent sites, what draws from their priors, and what scores the draws."""
-        return [ScaleSites(self.beta), DrawPriors(), ScorePairs("density")]
+        """What draws from the priors, and what scores the draws."""
+        return [DrawPriors(), ScorePairs("density")]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's under the scaled sites, and the divergence."""
+        """The ELBO's, with beta on the KLs, and the divergence."""
         if self.divergence == "kl":
             name, divergence = "KL(p || q)", prior_kl(model_trace, guide_trace)
         else:
             name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, mmd_kernel(self.divergence))
-        terms = elbo_terms(model_trace, guide_trace) | {f"-{name}": -self.alpha * divergence}
+        terms = elbo_terms(model_trace, guide_trace, self.beta) | {f"-{name}": -self.alpha * divergence}
         if self.log_p == "per-unit":
             terms |= {f"(D - 1) log p({site})": self.beta * more for site, more in recounted(model_trace).items()}
         return terms
@@ -641,7 +635,8 @@ class FactorVAE(TermwiseELBO):
                     f"site {name!r} is summed out, and a density ratio needs draws: take Concrete or StraightThrough"
                 )
         z = torch.cat([site["value"] for _, site in latent(guide_trace)], dim=-1)
-        return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * self.log_ratio(z).mean()}
+        scale = batch_scale(dict(latent(guide_trace)))
+        return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * (scale * self.log_ratio(z).mean())}
 
 
 class NVAE(TermwiseELBO):
@@ -683,19 +678,16 @@ class NVAE(TermwiseELBO):
         super().__init__(kl=kl, num_particles=num_particles)
         self.beta_c, self.y, self.pi, self.z_c = beta_c, y, pi, z_c
 
-    def messengers(self) -> Sequence[Messenger]:
-        """beta_c on z_c, in both."""
-        return [ScaleSites({self.z_c: self.beta_c})]
-
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, in which log q(y | x), or its KL, stands for p(y | pi) and the KL of pi."""
         known_sites("NVAE", [self.pi, self.z_c], guide_trace)
-        terms = elbo_terms(model_trace, guide_trace)
+        terms = elbo_terms(model_trace, guide_trace, {self.z_c: self.beta_c})
         del terms[f"-KL({self.pi})"]
         if self.y in dict(latent(guide_trace)):
             q, prior = guide_trace.nodes[self.y]["fn"].probs, model_trace.nodes[self.pi]["fn"].mean
             del terms[f"-KL({self.y})"]
-            return terms | {f"-KL(q({self.y} | x) || p)": -(torch.xlogy(q, q) - torch.xlogy(q, prior)).sum(-1).mean()}
+            kl = (torch.xlogy(q, q) - torch.xlogy(q, prior)).sum(-1)
+            return terms | {f"-KL(q({self.y} | x) || p)": -mean_over_data(kl, guide_trace.nodes[self.y])}
         if self.y not in dict(observed(model_trace)):
             raise ValueError(
                 f"NVAE: the story has no observed site {self.y!r}, and log q(y | x) needs the label: say which site it "
@@ -709,47 +701,24 @@ class NVAE(TermwiseELBO):
                 f"site {self.pi!r}: {family(guide_trace.nodes[self.pi]['fn'])} has no mean in closed form, which "
                 f"q({self.y} | x) is; take a head that has one (DirichletHead)"
             ) from None
-        c_y = model_trace.nodes[self.y]["value"]
-        return terms | {f"log q({self.y} | x)": (mean * c_y).sum(-1).log().mean()}
+        y = model_trace.nodes[self.y]
+        return terms | {f"log q({self.y} | x)": mean_over_data((mean * y["value"]).sum(-1).log(), y)}
 
 
-# Terms that several objectives have.
-
-
-def check_divergence(divergence: str) -> None:
-    """Refuses the name of a divergence that there is not."""
-    if divergence not in ("kl", "mmd-marginal", "mmd-joint"):
-        raise ValueError(f"divergence must be 'kl', 'mmd-marginal' or 'mmd-joint', got {divergence!r}")
-
-
-def mmd_kernel(divergence: str) -> Literal["marginal", "joint"]:
-    """The kernel that a divergence's name ends in."""
-    return "marginal" if divergence == "mmd-marginal" else "joint"
-
-
-def reconstruction(model_trace: Trace) -> dict[str, Tensor]:
-    """log p of each observed site, under its weight."""
-    return {f"log p({name})": weighted(site) for name, site in observed(model_trace)}
-
-
-def elbo_terms(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-    """log p of each observed site and minus the KL of each latent one, each under its weight."""
-    return reconstruction(model_trace) | {f"-KL({name})": -weighted(site) for name, site in latent(guide_trace)}
-
-
-def recounted(model_trace: Trace) -> dict[str, Tensor]:
-    """(D - 1) E[log p] of each latent site whose prior couples its D units; those of independent units count once."""
-    coupled = {name: s for name, s in latent(model_trace) if not isinstance(s["fn"], Independent)}
-    return {
-        name: (site["value"].shape[-1] - 1) * site["fn"].log_prob(site["value"]).mean()
-        for name, site in coupled.items()
-    }
-
-
-def dip_terms(cov: Tensor, lambda_od: Tensor, lambda_d: Tensor) -> dict[str, Tensor]:
-    """DIP-VAE's penalties on a covariance [D, D]: its squared entries off the diagonal, and (diagonal - 1)^2."""
-    diagonal = cov.diagonal()
-    return {
-        "-Cov_ij^2": -lambda_od * (cov.square().sum() - diagonal.square().sum()),
-        "-(Cov_ii - 1)^2": -lambda_d * (diagonal - 1).square().sum(),
-    }
+OBJECTIVES: tuple[type[TermwiseELBO], ...] = (
+    ELBO,
+    BetaVAE,
+    Capacity,
+    BetaTCVAE,
+    HFVAE,
+    DIPVAE,
+    DIPVAEI,
+    DIPVAEII,
+    Decomposition,
+    InfoVAE,
+    AnchoredCorEx,
+    InformationDropout,
+    FactorVAE,
+    NVAE,
+)
+"""All of them, in the order of this page."""

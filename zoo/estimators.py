@@ -7,7 +7,7 @@ or not, and a Dirichlet are one unit each.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
@@ -43,11 +43,12 @@ def closed_kl(q: Any, p: Any) -> Tensor:
     Raises:
         NotImplementedError: there is no closed form for this pair.
     """
+    batch_dims = max(len(q.batch_shape), len(p.batch_shape))
     if isinstance(q, _CATEGORICAL) and isinstance(p, _CATEGORICAL):
         log_q, log_p = q.logits.log_softmax(-1), p.logits.log_softmax(-1)
         return (log_q.exp() * (log_q - log_p)).sum(-1, keepdim=True)
     if _factorises(q) and _factorises(p):
-        return kl_divergence(q.base_dist, p.base_dist).flatten(len(q.batch_shape))
+        return kl_divergence(q.base_dist, p.base_dist).flatten(batch_dims)
     return kl_divergence(q, p).unsqueeze(-1)
 
 
@@ -106,6 +107,23 @@ def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: Independent) -> Te
     cross = (0.5 * second + scale.log()).sum(-1) + 0.5 * loc.shape[-1] * math.log(2 * math.pi)
     kl: Tensor = cross - q.entropy()
     return kl
+
+
+def covariance_of(q: Any) -> Tensor:
+    """Covariances [*batch, D, D] of a distribution over vectors.
+
+    Raises:
+        NotImplementedError: it is not known in closed form.
+    """
+    if _factorises(q) or type(q).__name__ == "Delta":  # Pyro's point
+        return q.variance.diag_embed()
+    if isinstance(q, (OneHotCategorical, Dirichlet)):
+        mean = q.mean
+        cov = mean.diag_embed() - mean.unsqueeze(-1) * mean.unsqueeze(-2)
+        return cov if isinstance(q, OneHotCategorical) else cov / (q.concentration.sum(-1) + 1)[..., None, None]
+    if hasattr(q, "covariance_matrix"):
+        return cast("Tensor", q.covariance_matrix)
+    raise NotImplementedError
 
 
 # The aggregate posterior.

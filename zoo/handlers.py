@@ -15,28 +15,6 @@ from torch.distributions import constraints
 from zoo.estimators import Scores, scores
 
 
-class ScaleSites(Messenger):
-    """Multiplies the scale of latent sites: beta on z, in model and guide alike.
-
-    Each such site then carries `weight`, the factor, and `unweighted_scale`, the scale without it.
-
-    Args:
-        weights: one 0-dim factor for every latent site, or one for each that is named.
-    """
-
-    def __init__(self, weights: Tensor | Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self.weights = weights
-
-    def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if msg["is_observed"] or site_is_subsample(msg):
-            return
-        weight = self.weights if isinstance(self.weights, Tensor) else self.weights.get(msg["name"])
-        if weight is not None:
-            msg.update(weight=weight, unweighted_scale=msg["scale"])
-            msg["scale"] = weight * msg["scale"]
-
-
 class ScorePairs(Messenger):
     """Leaves on each latent site how samples score, for q(z).
 

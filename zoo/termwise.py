@@ -1,12 +1,11 @@
 """TermwiseELBO: what the zoo's objectives have in common. The objectives themselves are in `zoo.elbos`."""
 
 import logging
-import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, Literal
 
 import pyro
 import pyro.infer
@@ -17,16 +16,37 @@ from pyro.infer.util import is_validation_enabled
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import prune_subsample_sites
-from pyro.util import check_model_guide_match, warn_if_nan
+from pyro.util import warn_if_nan
 from torch import Tensor
 
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
+from zoo.hyperparameters import Hyperparameter, Statistic
+from zoo.pairing import check_order, check_pair, check_room
+from zoo.parents import MarkParents
+from zoo.sites import Site, chances_of, family, known_sites, latent, num_data_of, observed, summed_out, total
+
+__all__ = [
+    "PLATES",
+    "How",
+    "Hyperparameter",
+    "Program",
+    "Report",
+    "Site",
+    "Statistic",
+    "TermwiseELBO",
+    "family",
+    "known_sites",
+    "latent",
+    "num_data_of",
+    "observed",
+    "summed_out",
+    "total",
+]
 
 PLATES = 4  # that a pair may nest, particles included; sites that are summed out stand left of them
 
 Program = Callable[..., Any]
-Site = dict[str, Any]
 How = Literal["closed", "sampled"]
 
 
@@ -65,56 +85,6 @@ class Report:
         }
 
 
-class Hyperparameter:
-    """A number, or one per site, that may change over training: assigned as floats, read as 0-dim tensors.
-
-        elbo.beta = 2.0              # replaces the tensor, so a backward pass under way keeps the old one
-        elbo.beta = {"z": 4.0}       # where the objective takes one per site
-
-    A tensor is taken as it is, unchecked: that is how a compiled step hands one in.
-
-    Args:
-        low: the least value that makes sense; None where any does.
-    """
-
-    def __init__(self, *, low: float | None = 0.0) -> None:
-        self.low = low
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else instance.__dict__[self.name]
-
-    def __set__(self, instance: Any, value: float | Tensor | Mapping[str, float | Tensor]) -> None:
-        if isinstance(value, Mapping):
-            checked: Any = {site: self._check(instance, number, f"[{site!r}]") for site, number in value.items()}
-        else:
-            checked = self._check(instance, value)
-        instance.__dict__[self.name] = checked
-
-    def _check(self, instance: Any, value: float | Tensor, key: str = "") -> Tensor:
-        if isinstance(value, Tensor):
-            return value
-        if not math.isfinite(value) or (self.low is not None and value < self.low):
-            least = "" if self.low is None else f" and at least {self.low:g}"
-            raise ValueError(f"{type(instance).__name__}: {self.name}{key} must be finite{least}, got {value:g}")
-        return torch.tensor(float(value))
-
-
-class Statistic:
-    """A running statistic: a tensor that a pass reads and replaces, without gradient; None before the first pass."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else instance.__dict__.get(self.name)
-
-    def __set__(self, instance: Any, value: Tensor | None) -> None:
-        instance.__dict__[self.name] = None if value is None else value.detach()
-
-
 class TermwiseELBO(pyro.infer.ELBO):
     """An objective as named terms. Abstract: a subclass says which terms, and is final.
 
@@ -132,6 +102,7 @@ class TermwiseELBO(pyro.infer.ELBO):
     Args:
         kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw; or one of them
             for each site that is named, where an absent one is closed. The attribute may be assigned at any time.
+            A site has no closed form where its prior looks at a site that the guide draws from it.
         num_particles: draws per datapoint.
 
     Raises:
@@ -238,22 +209,30 @@ class TermwiseELBO(pyro.infer.ELBO):
     def _get_trace(self, model: Program, guide: Program, args: Any, kwargs: Any) -> tuple[Trace, Trace]:
         for messenger in self.messengers():
             guide, model = messenger(guide), messenger(model)
+        if is_validation_enabled():
+            guide = MarkParents()(guide)
         guide = poutine.enum(guide, first_available_dim=-1 - PLATES)
         guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        check_room(guide_trace, guide_trace, PLATES)
         if is_validation_enabled():
             model = RefuseMisfits(guide_trace)(model)
+            if len(latent(guide_trace)) > 1:  # a single one depends on no other
+                model = MarkParents()(model)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
+        check_room(guide_trace, model_trace, PLATES)
         guide_trace = prune_subsample_sites(guide_trace)
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
-            _check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
+            check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
+            closed = [name for name, site in latent(guide_trace) if self._how(name, site["fn"]) == "closed"]
+            check_order(model_trace, guide_trace, closed)
         self._leave_nats(model_trace, guide_trace)
         return model_trace, guide_trace
 
     def _leave_nats(self, model_trace: Trace, guide_trace: Trace) -> None:
         """Writes the unweighted nats per datapoint on every site."""
         draws = num_data_of(model_trace) * self.num_particles
-        chances = _chances(guide_trace)
+        chances = chances_of(guide_trace)
         for _, site in observed(model_trace):
             with _naming(site):
                 log_prob = site["fn"].log_prob(site["value"])
@@ -269,13 +248,17 @@ class TermwiseELBO(pyro.infer.ELBO):
                 kl = self._site_kl(name, site["fn"], prior, site["value"])
             site["nats"] = _sum_to_units(kl, site, chances) / draws
 
+    def _how(self, name: str, q: Any) -> How:
+        """How a latent site's KL is estimated; the one draw of a point mass is exact."""
+        how = self.kl.get(name, "closed") if isinstance(self.kl, Mapping) else self.kl
+        return "sampled" if family(q) == "Delta" else how
+
     def _site_kl(self, name: str, q: Any, p: Any, value: Tensor) -> Tensor:
         """KL(q || p), [*batch, units]."""
         if p is None:  # an auxiliary site of the guide's, which the model does not have
             log_q: Tensor = q.log_prob(value)
             return log_q.unsqueeze(-1)
-        how = self.kl.get(name, "closed") if isinstance(self.kl, Mapping) else self.kl
-        if how == "sampled" or family(q) == "Delta":  # the one draw of a point mass is exact
+        if self._how(name, q) == "sampled":
             return sampled_kl(q, p, value)
         try:
             return closed_kl(q, p)
@@ -287,62 +270,14 @@ class TermwiseELBO(pyro.infer.ELBO):
             ) from None
 
 
-def weighted(site: Site) -> Tensor:
-    """A site's nats under the weight that `ScaleSites` gave it: 0-dim."""
-    nats: Tensor = site["nats"].sum()
-    return site.get("weight", 1.0) * nats
-
-
-def observed(trace: Trace) -> list[tuple[str, Site]]:
-    """The sites that were observed, by name; a deterministic site scores zero and is none."""
-    return [
-        (name, site)
-        for name, site in trace.nodes.items()
-        if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic")
-    ]
-
-
-def latent(trace: Trace) -> list[tuple[str, Site]]:
-    """The sites that were sampled, by name."""
-    return [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample" and not site["is_observed"]]
-
-
-def known_sites(what: str, sites: Iterable[str], guide_trace: Trace) -> None:
-    """Refuses a setting for a site that is not latent."""
-    there_are = [name for name, _ in latent(guide_trace)]
-    if wrong := sorted(set(sites) - set(there_are)):
-        raise ValueError(f"{what} names {wrong}; the guide has the latent sites {there_are}")
-
-
-def num_data_of(model_trace: Trace) -> int:
-    """The full size of the plate "data"."""
-    for site in model_trace.nodes.values():
-        for frame in site["cond_indep_stack"] if site["type"] == "sample" else ():
-            if frame.name == "data":
-                return int(frame.full_size)
-    raise ValueError("the model has no plate called 'data', so there is no datapoint to count nats by")
-
-
-def summed_out(site: Site) -> bool:
-    """Whether a site of the guide has all of its values at once, instead of a draw."""
-    return site["infer"].get("_enumerate_dim") is not None
-
-
-def _chances(guide_trace: Trace) -> Tensor | None:
-    """q of every combination of the values that are summed out, [K, ..., *batch]; None where nothing is."""
-    log_q = [site["fn"].log_prob(site["value"]) for _, site in latent(guide_trace) if summed_out(site)]
-    return sum(log_q[1:], start=log_q[0]).exp() if log_q else None
-
-
 def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
-    """Sums [*batch, units] over the batch under the site's mask and its scale without the objective's weight.
+    """Sums [*batch, units] over the batch under the site's mask and scale.
 
     What is summed out is weighed by its chances, which add up to 1 for values that do not depend on it.
     """
     if chances is not None:
         values = values * chances.unsqueeze(-1)
-    scale = site.get("unweighted_scale", site["scale"])
-    mask = site["mask"]
+    scale, mask = site["scale"], site["mask"]
     if isinstance(scale, Tensor) and scale.dim():
         scale = scale.unsqueeze(-1)
     if isinstance(mask, Tensor):
@@ -360,13 +295,6 @@ def _naming(site: Site) -> Iterator[None]:
         raise ValueError(f"site {site['name']!r}: {error}") from error
 
 
-def family(fn: Any) -> str:
-    """The name of a distribution's family, behind `to_event`, `mask` and `expand_by`."""
-    while type(fn).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):
-        fn = fn.base_dist
-    return type(fn).__name__
-
-
 @contextmanager
 def _quiet(name: str) -> Iterator[None]:
     """Keeps a logger to warnings: Pyro tells of every guess."""
@@ -377,31 +305,3 @@ def _quiet(name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
-    """Refuses a model and a guide whose sites do not fit, before a number is computed from them."""
-    in_model = dict(latent(model_trace))
-    in_guide = {name: site for name, site in latent(guide_trace) if not site["infer"].get("is_auxiliary")}
-
-    def refuse(what: str) -> NoReturn:
-        raise ValueError(f"{what}; the model has the latent sites {list(in_model)}, the guide {list(in_guide)}")
-
-    if missing := in_model.keys() - in_guide.keys():
-        refuse(f"the guide has no site {sorted(missing)}: give it a head, as in Amortized(trunk, z=MeanField(10))")
-    if extra := in_guide.keys() - in_model.keys():
-        refuse(f"the model has no latent site {sorted(extra)}: take the head out, or do not observe the site")
-    for name, site in in_guide.items():
-        for what in ("scale", "mask"):
-            if not _same(in_model[name][what], site[what]):
-                raise ValueError(
-                    f"site {name!r}: the {what} differs between model ({in_model[name][what]}) and guide "
-                    f"({site[what]}); a scale or mask on a latent must stand in both, and both plates need num_data"
-                )
-    check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
-
-
-def _same(a: Any, b: Any) -> bool:
-    if a is None or b is None or a is b:
-        return a is b
-    return torch.equal(*torch.broadcast_tensors(torch.as_tensor(a), torch.as_tensor(b)))

@@ -214,7 +214,9 @@ def traces(model, guide, x, concrete="mass", particles=None):
     scoring = ScorePairs(concrete)
     guide, model = scoring(guide), scoring(model)
     if particles:
-        guide, model = (pyro.plate("particles", particles, dim=-2)(program) for program in (guide, model))
+        guide, model = (
+            pyro.plate("num_particles_vectorized", particles, dim=-2)(program) for program in (guide, model)
+        )
     guide_trace = poutine.trace(guide).get_trace(x)
     model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x)
     return [poutine.util.prune_subsample_sites(trace) for trace in (model_trace, guide_trace)]

@@ -82,3 +82,22 @@ def test_the_sampled_kl_is_per_unit_where_both_factorise():
 def test_what_has_no_closed_form_says_so():
     with pytest.raises(NotImplementedError):
         closed_kl(dist.StudentT(3.0), dist.Normal(0.0, 1.0))
+
+
+def test_a_prior_with_more_batch_dimensions_than_the_posterior():
+    # q is the datapoint's, p one of 3 classes': the KL of every class, unit by unit.
+    q = dist.Normal(torch.randn(5, 2), torch.rand(5, 2) + 0.1).to_event(1)
+    loc = torch.randn(3, 1, 2)
+    p = dist.Normal(loc, 1.0).to_event(1).expand([3, 5])
+    by_hand = 0.5 * (q.mean - loc).square() + 0.5 * q.variance - 0.5 - q.stddev.log()
+    torch.testing.assert_close(closed_kl(q, p), by_hand)
+    # and the other way round, a conditional posterior of a plain prior
+    assert closed_kl(p, q).shape == (3, 5, 2)
+
+
+@pytest.mark.parametrize(("q_batch", "p_batch"), [((), ()), ((5,), ()), ((), (5,)), ((4, 5), (5,)), ((5,), (4, 5))])
+def test_both_kls_have_one_shape_whatever_the_batches(q_batch, p_batch):
+    q = dist.Normal(torch.zeros(*q_batch, 2), 1.0).to_event(1)
+    p = dist.Normal(torch.zeros(*p_batch, 2), 2.0).to_event(1)
+    shape = torch.Size([*max(q_batch, p_batch, key=len), 2])
+    assert closed_kl(q, p).shape == sampled_kl(q, p, q.sample()).shape == shape

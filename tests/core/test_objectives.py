@@ -10,7 +10,7 @@ import torch
 from pyro import poutine
 from torch import nn
 
-from guides import Amortized, Concrete, FullRank, MeanField
+from guides import Amortized, Concrete, DirichletHead, Exact, FullRank, MeanField, StraightThrough
 from tests.core.test_aggregate import StyleGivenType
 from tests.pairs import NUM_DATA, images, vae_pair
 from zoo.elbos import (
@@ -329,6 +329,99 @@ def test_dip_needs_a_family_with_moments_and_a_site_that_is_there():
         DIPVAEI(lambda_od=1, lambda_d=1, site="w").loss(*vae_pair(), images())
     with pytest.raises(ValueError, match=r"rate must be in \(0, 1\], got 0"):
         DIPVAE(lambda_od=1, lambda_d=1, rate=0)
+
+
+class StyleOfAClass(nn.Module):
+    """c ~ uniform, one-hot, z ~ N(0, I), x ~ N(decoder(z, c), 1)."""
+
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.Linear(5, 4)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            c = pyro.sample("c", dist.OneHotCategorical(logits=torch.zeros(3)))
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            zc = torch.cat(
+                [z, c.expand(*z.shape[:-1], 3)] if z.dim() >= c.dim() else [z.expand(*c.shape[:-1], 2), c], -1
+            )
+            pyro.sample("x", dist.Normal(self.decoder(zc), 1.0).to_event(1), obs=x)
+
+
+def of_a_class(c):
+    guide = Amortized(nn.Linear(4, 6), c=c, z=FullRank(2, given=("c",)))
+    with torch.no_grad():
+        guide.layers["z"][0].weight[:2, 6:] *= 10  # the class moves the style
+    return StyleOfAClass(), guide
+
+
+@pytest.mark.parametrize("particles", [1, 2])
+def test_dip_takes_the_moments_of_a_style_over_the_classes_that_it_looks_at(particles):
+    # E[z | x] = sum_c q(c | x) mu_c(x), and Cov(z) over x and c by a loop over all of the mixture's components.
+    pair, x = of_a_class(Exact(3)), torch.randn(6, 4)
+    guide = pair[1]
+    features = guide.trunk(x)
+    chances = guide.posterior("c", features, {}).probs
+    q = [guide.posterior("z", features, {"c": torch.eye(3)[k].expand(6, 3)}) for k in range(3)]
+    mu = sum(chances[:, [k]] * q[k].mean for k in range(3))
+    second = torch.zeros(2, 2)
+    for b in range(6):
+        for k in range(3):
+            m = q[k].mean[b]
+            second += chances[b, k] / 6 * (q[k].covariance_matrix[b] + torch.outer(m, m))
+    whole = second - torch.outer(mu.mean(0), mu.mean(0))
+    plain, _ = evaluate(ELBO(num_particles=particles), pair, x)
+    for build, cov in ((DIPVAEI, cov_by_hand(mu)), (DIPVAEII, whole.detach())):
+        loss, _ = evaluate(build(lambda_od=2.0, lambda_d=20.0, num_particles=particles), pair, x)
+        assert loss - plain == pytest.approx(penalty(cov, 2.0, 20.0)), build.__name__
+
+
+def test_dip_refuses_means_over_a_class_that_is_drawn_and_dip_ii_takes_its_draws():
+    pair, x = of_a_class(StraightThrough(3, temperature=0.5)), torch.randn(6, 4)
+    for build in (DIPVAEI, lambda **options: DIPVAE(rate=0.5, **options)):
+        with pytest.raises(ValueError, match=r"site 'z' looks at 'c', which is drawn.*Exact.*DIPVAEII"):
+            build(lambda_od=2.0, lambda_d=20.0).loss(*pair, x)
+    elbo = DIPVAEII(lambda_od=1.0, lambda_d=0.0, num_particles=3)
+    pyro.set_rng_seed(1)
+    elbo.loss(*pair, x)
+    pyro.set_rng_seed(1)
+    around = pyro.plate("num_particles_vectorized", 3, dim=-2)
+    node = poutine.trace(around(pair[1])).get_trace(x).nodes["z"]["fn"]
+    means, covs = node.mean.reshape(18, 2), node.covariance_matrix.expand(3, 6, 2, 2).reshape(18, 2, 2)
+    whole = cov_by_hand(means) + covs.mean(0)
+    assert elbo.report().terms["-Cov_ij^2"].item() == pytest.approx(-2 * whole[0, 1].item() ** 2)
+
+
+def test_dip_ii_sees_how_the_entries_of_a_categorical_and_a_dirichlet_move_together():
+    # Cov_ij = -p_i p_j of a one-hot categorical, -a_i a_j / (a^2 (a + 1)) of a Dirichlet with concentrations that sum
+    # to a: by Monte Carlo over q(z).
+    class Shares(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                pyro.sample("pi", dist.Dirichlet(torch.ones(3)))
+                pyro.sample("c", dist.OneHotCategorical(logits=torch.zeros(3)))
+
+    guide = Amortized(nn.Linear(4, 6), pi=DirichletHead(3), c=StraightThrough(3, temperature=0.5))
+    x = torch.randn(6, 4)
+    for site in ("pi", "c"):
+        elbo = DIPVAEII(lambda_od=1.0, lambda_d=0.0, site=site)
+        elbo.loss(Shares(), guide, x)
+        draws = torch.cat([guide(x)[site].detach() for _ in range(20_000)])
+        cov = torch.cov(draws.T)
+        off = (cov.square().sum() - cov.diagonal().square().sum()).item()
+        assert elbo.report().terms["-Cov_ij^2"].item() == pytest.approx(-off, rel=0.03), site
+
+
+def test_dip_refuses_a_family_whose_covariance_is_not_known():
+    class Coupled(MeanField):
+        def forward(self, raw):
+            loc = raw[..., :2]
+            components = dist.Normal(torch.stack([loc, loc + 1], -2), 1.0).to_event(1)
+            return dist.MixtureSameFamily(dist.Categorical(logits=torch.zeros(*loc.shape[:-1], 2)), components)
+
+    model, guide = vae_pair(head=Coupled(2))
+    with pytest.raises(ValueError, match=r"site 'z': the covariance of MixtureSameFamily is not known"):
+        DIPVAEII(lambda_od=1, lambda_d=1, kl="sampled").loss(model, guide, images())
 
 
 # The decomposition paper.

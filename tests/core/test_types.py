@@ -4,6 +4,7 @@ import math
 import warnings
 
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO
@@ -230,3 +231,33 @@ def test_a_capacity_beyond_the_ceiling_is_said_once():
         elbo.capacity = {"z": 9.0, "c": 1.2}
     elbo.capacity = {"z": 9.0, "c": 1.3}  # and a warning would be an error here
     elbo.loss(model, guide, images())
+
+
+class PriorOfItsClass(torch.nn.Module):
+    """c ~ uniform, one-hot, z ~ N(c @ mu, 1), x ~ N(z, 1)."""
+
+    def __init__(self):
+        super().__init__()
+        self.mu = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 5.0]])
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            c = pyro.sample("c", dist.OneHotCategorical(logits=torch.zeros(3)))
+            z = pyro.sample("z", dist.Normal(c @ self.mu, 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+
+@pytest.mark.parametrize("num_particles", [1, 3])
+def test_a_prior_that_looks_at_a_class_that_is_summed_out(num_particles):
+    # q(z | x) does not look at c, the prior does: E_q(c)[KL(q(z | x) || N(mu_c, 1))], class by class.
+    model, x = PriorOfItsClass(), torch.randn(7, 2)
+    trunk = torch.nn.Linear(2, 4)
+    guide = Amortized(trunk, c=Exact(3), z=MeanField(2))
+    elbo = ELBO(num_particles=num_particles)
+    elbo.loss(model, guide, x)
+    features = trunk(x)
+    chances = guide.posterior("c", features, {}).probs
+    q = guide.posterior("z", features, {})
+    kl = 0.5 * ((q.mean.unsqueeze(1) - model.mu).square() + (q.variance - 1 - q.variance.log()).unsqueeze(1))
+    by_hand = (chances.unsqueeze(-1) * kl).sum(1).mean(0)
+    torch.testing.assert_close(elbo.report().kl["z"], by_hand.detach())

@@ -13,7 +13,7 @@ from zoo.elbos import ELBO, BetaVAE
 from zoo.lab.data import Batch
 from zoo.lab.training.fit import fit, ramp
 from zoo.program import data_plate, register
-from zoo.termwise import Hyperparameter, Statistic, TermwiseELBO, latent, observed, weighted
+from zoo.termwise import Hyperparameter, Statistic, TermwiseELBO, latent, observed, total
 
 NUM_DATA, WIDTH, SIZE = 40, 6, 3
 
@@ -113,8 +113,8 @@ class Moving(TermwiseELBO):
         self.beta = 1.0
 
     def terms(self, model_trace, guide_trace):
-        log_p = sum(weighted(site) for _, site in observed(model_trace))
-        kl = sum(weighted(site) for _, site in latent(guide_trace))
+        log_p = sum(total(site) for _, site in observed(model_trace))
+        kl = sum(total(site) for _, site in latent(guide_trace))
         self.mean = log_p if self.mean is None else 0.9 * self.mean + 0.1 * log_p
         return {"log p": log_p, "-KL": -self.beta * kl, "mean": 0.01 * self.mean * log_p}
 

@@ -13,13 +13,14 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
-from zoo.aggregate import Groups, aggregate_sites, dissect, looks_at, partition, samples, score_pairs
+from zoo.aggregate import Groups, aggregate_sites, check_priors, dissect, looks_at, partition, samples, score_pairs
 from zoo.elbos import ELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
 from zoo.handlers import ScorePairs
 from zoo.lab.data import Batch, Dataset
 from zoo.lab.device import device_of
 from zoo.lab.isolation import isolated
+from zoo.parents import MarkParents
 from zoo.termwise import Program, observed
 
 Concrete = Literal["mass", "density"]
@@ -277,8 +278,10 @@ def _trial(model: nn.Module, guide: nn.Module, x: Tensor) -> list[str]:
     """Refuses a pair that does not fit, or cannot be scored pairwise, before a number is computed; gives its sites."""
     with pyro.validation_enabled():
         ELBO(kl="sampled").loss(model, guide, x)
-        with torch.enable_grad():  # without gradients a dependence between sites would stay hidden
-            return list(aggregate_sites(_trace(guide, x)))
+        guide_trace = _trace(MarkParents()(guide), x)
+        sites = list(aggregate_sites(guide_trace))
+        check_priors(_trace(poutine.replay(MarkParents()(model), trace=guide_trace), x), sites)
+        return sites
 
 
 def _estimate(rows: Tensor) -> Estimate:

@@ -1,0 +1,58 @@
+"""The state of an objective: numbers that may change over training, and running statistics."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Hyperparameter:
+    """A number, or one per site, that may change over training: assigned as floats, read as 0-dim tensors.
+
+        elbo.beta = 2.0              # replaces the tensor, so a backward pass under way keeps the old one
+        elbo.beta = {"z": 4.0}       # where the objective takes one per site
+
+    A tensor is taken as it is, unchecked: that is how a compiled step hands one in.
+
+    Args:
+        low: the least value that makes sense; None where any does.
+    """
+
+    def __init__(self, *, low: float | None = 0.0) -> None:
+        self.low = low
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else instance.__dict__[self.name]
+
+    def __set__(self, instance: Any, value: float | Tensor | Mapping[str, float | Tensor]) -> None:
+        if isinstance(value, Mapping):
+            checked: Any = {site: self._check(instance, number, f"[{site!r}]") for site, number in value.items()}
+        else:
+            checked = self._check(instance, value)
+        instance.__dict__[self.name] = checked
+
+    def _check(self, instance: Any, value: float | Tensor, key: str = "") -> Tensor:
+        if isinstance(value, Tensor):
+            return value
+        if not math.isfinite(value) or (self.low is not None and value < self.low):
+            least = "" if self.low is None else f" and at least {self.low:g}"
+            raise ValueError(f"{type(instance).__name__}: {self.name}{key} must be finite{least}, got {value:g}")
+        return torch.tensor(float(value))
+
+
+class Statistic:
+    """A running statistic: a tensor that a pass reads and replaces, without gradient; None before the first pass."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        return self if instance is None else instance.__dict__.get(self.name)
+
+    def __set__(self, instance: Any, value: Tensor | None) -> None:
+        instance.__dict__[self.name] = None if value is None else value.detach()

@@ -1,0 +1,73 @@
+"""Whether a model and a guide fit each other: looked at on their traces, before a number is computed from them."""
+
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+from pyro.poutine.indep_messenger import CondIndepStackFrame
+from pyro.poutine.trace_struct import Trace
+from pyro.util import check_model_guide_match
+
+from zoo.sites import Site, latent, same, summed_out
+
+
+def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
+    """Refuses a model and a guide whose sites do not fit, before a number is computed from them."""
+    in_model = dict(latent(model_trace))
+    in_guide = {name: site for name, site in latent(guide_trace) if not site["infer"].get("is_auxiliary")}
+
+    def refuse(what: str) -> NoReturn:
+        raise ValueError(f"{what}; the model has the latent sites {list(in_model)}, the guide {list(in_guide)}")
+
+    if missing := in_model.keys() - in_guide.keys():
+        refuse(f"the guide has no site {sorted(missing)}: give it a head, as in Amortized(trunk, z=MeanField(10))")
+    if extra := in_guide.keys() - in_model.keys():
+        refuse(f"the model has no latent site {sorted(extra)}: take the head out, or do not observe the site")
+    for name, site in in_guide.items():
+        for what in ("scale", "mask"):
+            if not same(in_model[name][what], site[what]):
+                raise ValueError(
+                    f"site {name!r}: the {what} differs between model ({in_model[name][what]}) and guide "
+                    f"({site[what]}); a scale or mask on a latent must stand in both, and both plates need num_data"
+                )
+    check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
+
+
+def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:
+    """Refuses more plates in a trace than there is room for to the right of what the guide sums out."""
+    if any(summed_out(site) for _, site in latent(guide_trace)):
+        frames = [frame for node in trace.nodes.values() for frame in _frames(node)]
+        deepest = min(frames, key=lambda frame: int(frame.dim or 0), default=None)
+        if deepest is not None and -int(deepest.dim or 0) > room:
+            raise ValueError(
+                f"plate {deepest.name!r} stands at dimension {deepest.dim}, of {-int(deepest.dim or 0)} plates; a pair "
+                f"with a site that is summed out may nest {room}, particles included"
+            )
+
+
+def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -> None:
+    """Refuses a closed form at a site whose prior looks at another one that the guide draws from the site.
+
+    KL(q(z | earlier) || p(z | parents)) is a part of the ELBO if, given what q(z) looks at, z is independent of its
+    parents in the model under q. It is so of everything that the guide does not draw from z.
+
+    Args:
+        model_trace, guide_trace: under `zoo.parents.MarkParents`.
+        closed: the latent sites whose KL is taken in closed form.
+    """
+    ancestors: dict[str, set[str]] = {}
+    for name, site in latent(guide_trace):
+        looked_at = site.get("parents", frozenset())
+        ancestors[name] = set(looked_at).union(*(ancestors.get(parent, ()) for parent in looked_at))
+    for name in closed:
+        parents = model_trace.nodes[name].get("parents", ()) if name in model_trace else ()
+        for parent in sorted(parents):
+            if name in ancestors.get(parent, ()):
+                raise ValueError(
+                    f"site {name!r}: its prior looks at {parent!r}, which the guide draws from {name!r}, so its KL has "
+                    f"no closed form; take kl={{{name!r}: 'sampled'}}, or a guide that draws {parent!r} first"
+                )
+
+
+def _frames(node: Site) -> Sequence[CondIndepStackFrame]:
+    frames: Sequence[CondIndepStackFrame] = node["cond_indep_stack"] if node["type"] == "sample" else ()
+    return frames

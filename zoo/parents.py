@@ -1,0 +1,82 @@
+"""Which sites a site's distribution was computed from, as a pass itself shows it, without a second run."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+from torch.distributions import Distribution, Transform
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+Names = frozenset[str]
+
+
+class MarkParents(Messenger):
+    """Leaves on each sample site `parents`, the names of the latent sites that its distribution was computed from.
+
+    A latent site's value carries the site's name, and so does whatever PyTorch computes from it, as far as the next
+    latent site. What leaves PyTorch in between (`.item()`, NumPy, a custom `torch.autograd.Function`) is not followed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mode = _Marks()
+
+    def __enter__(self) -> Any:
+        self.mode = _Marks()
+        self.mode.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, *raised: Any) -> Any:
+        self.mode.__exit__(*raised)
+        return super().__exit__(*raised)
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        if not site_is_subsample(msg):
+            msg["parents"] = self.mode.of(msg["fn"])
+
+    def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
+        if not msg["is_observed"] and not site_is_subsample(msg):
+            self.mode.marks[msg["value"]] = frozenset({msg["name"]})
+
+
+class _Marks(TorchFunctionMode):
+    """The names that each tensor carries, and how they are handed on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.marks: Any = WeakTensorKeyDictionary()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if len(self.marks) and (names := self.of((args, kwargs))):
+            # An assignment to a part of a tensor returns nothing.
+            for tensor in _tensors(args[:1] if result is None else result):
+                self.marks[tensor] = self.marks.get(tensor, frozenset()) | names
+        return result
+
+    def of(self, thing: Any) -> Names:
+        """The names on all tensors of a distribution, or of any other nested thing."""
+        found: Names = frozenset()
+        if len(self.marks):
+            for tensor in _tensors(thing):
+                found |= self.marks.get(tensor, frozenset())
+        return found
+
+
+def _tensors(thing: Any) -> Iterator[Tensor]:
+    """Every tensor in nested containers, and in what distributions and their transforms are made of."""
+    if isinstance(thing, Tensor):
+        yield thing
+    elif isinstance(thing, (tuple, list)):
+        for part in thing:
+            yield from _tensors(part)
+    elif isinstance(thing, Mapping):
+        yield from _tensors(list(thing.values()))
+    elif isinstance(thing, functools.partial):
+        yield from _tensors((thing.func, thing.args, thing.keywords))
+    elif isinstance(thing, (Distribution, Transform, nn.Module)):
+        yield from _tensors(list(vars(thing).values()))

@@ -1,0 +1,114 @@
+"""The sites of a trace: which there are, and what objectives read of them."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from pyro.distributions.util import scale_and_mask
+from pyro.poutine.indep_messenger import CondIndepStackFrame
+from pyro.poutine.trace_struct import Trace
+from torch import Tensor
+
+Site = dict[str, Any]
+
+PARTICLES = "num_particles_vectorized"  # Pyro's name for the plate
+
+
+def total(site: Site) -> Tensor:
+    """A site's nats per datapoint, its units summed: 0-dim."""
+    nats: Tensor = site["nats"].sum()
+    return nats
+
+
+def observed(trace: Trace) -> list[tuple[str, Site]]:
+    """The sites that were observed, by name; a deterministic site scores zero and is none."""
+    return [
+        (name, site)
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic")
+    ]
+
+
+def latent(trace: Trace) -> list[tuple[str, Site]]:
+    """The sites that were sampled, by name."""
+    return [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample" and not site["is_observed"]]
+
+
+def known_sites(what: str, sites: Iterable[str], guide_trace: Trace) -> None:
+    """Refuses a setting for a site that is not latent."""
+    there_are = [name for name, _ in latent(guide_trace)]
+    if wrong := sorted(set(sites) - set(there_are)):
+        raise ValueError(f"{what} names {wrong}; the guide has the latent sites {there_are}")
+
+
+def num_data_of(model_trace: Trace) -> int:
+    """The full size of the plate "data"."""
+    for site in model_trace.nodes.values():
+        for frame in site["cond_indep_stack"] if site["type"] == "sample" else ():
+            if frame.name == "data":
+                return int(frame.full_size)
+    raise ValueError("the model has no plate called 'data', so there is no datapoint to count nats by")
+
+
+def summed_out(site: Site) -> bool:
+    """Whether a site of the guide has all of its values at once, instead of a draw."""
+    return site["infer"].get("_enumerate_dim") is not None
+
+
+def family(fn: Any) -> str:
+    """The name of a distribution's family, behind `to_event`, `mask` and `expand_by`."""
+    while type(fn).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):
+        fn = fn.base_dist
+    return type(fn).__name__
+
+
+def chances_of(guide_trace: Trace) -> Tensor | None:
+    """q of every combination of the values that are summed out, [K, ..., *batch]; None where nothing is."""
+    log_q = [site["fn"].log_prob(site["value"]) for _, site in latent(guide_trace) if summed_out(site)]
+    return sum(log_q[1:], start=log_q[0]).exp() if log_q else None
+
+
+def users_scale(site: Site) -> float | Tensor:
+    """What a user's `poutine.scale` multiplies a site by: its scale without that of the plates."""
+    plates = 1.0
+    for frame in site["cond_indep_stack"]:
+        plates = plates * (frame.full_size or frame.size) / frame.size
+    scale: float | Tensor = site["scale"]
+    return scale if plates == 1.0 else scale / plates
+
+
+def common_scale(sites: Mapping[str, Site]) -> float | Tensor:
+    """The user's scale of all these sites, for a term that they have together.
+
+    Raises:
+        ValueError: their scales differ.
+    """
+    scales = [users_scale(site) for site in sites.values()]
+    if any(
+        scale is not scales[0] and not bool(torch.equal(*map(torch.as_tensor, (scale, scales[0])))) for scale in scales
+    ):
+        raise ValueError(f"sites {sorted(sites)} have different scales, {scales}, and a term of all of them has one")
+    return scales[0]
+
+
+def mean_over_data(values: Tensor, site: Site) -> Tensor:
+    """Nats per datapoint of values [..., B] that belong to a site, under its mask and the user's scale: 0-dim.
+
+    Particles are averaged over, as the data are; other plates are summed over.
+    """
+    mean: Tensor = scale_and_mask(values, users_scale(site), site["mask"]).mean()
+    copies = math.prod(int(frame.full_size or frame.size) for frame in other_plates(site))
+    return mean if copies == 1 else copies * mean
+
+
+def other_plates(site: Site) -> list[CondIndepStackFrame]:
+    """The plates that a site stands in beside "data" and that of the particles."""
+    return [frame for frame in site["cond_indep_stack"] if frame.name not in ("data", PARTICLES)]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two scales or two masks, numbers or tensors or None, are the same."""
+    if a is None or b is None or a is b:
+        return a is b
+    return torch.equal(*torch.broadcast_tensors(torch.as_tensor(a), torch.as_tensor(b)))

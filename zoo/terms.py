@@ -1,0 +1,71 @@
+"""Terms that several objectives have."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pyro.poutine.trace_struct import Trace
+from torch import Tensor
+from torch.distributions import Independent
+
+from zoo.sites import known_sites, latent, mean_over_data, observed, total
+
+
+def check_divergence(divergence: str) -> None:
+    """Refuses the name of a divergence that there is not."""
+    if divergence not in ("kl", "mmd-marginal", "mmd-joint"):
+        raise ValueError(f"divergence must be 'kl', 'mmd-marginal' or 'mmd-joint', got {divergence!r}")
+
+
+def mmd_kernel(divergence: str) -> Literal["marginal", "joint"]:
+    """The kernel that a divergence's name ends in."""
+    return "marginal" if divergence == "mmd-marginal" else "joint"
+
+
+def reconstruction(model_trace: Trace) -> dict[str, Tensor]:
+    """log p of each observed site."""
+    return {f"log p({name})": total(site) for name, site in observed(model_trace)}
+
+
+def elbo_terms(
+    model_trace: Trace, guide_trace: Trace, weights: Tensor | Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """log p of each observed site and minus the KL of each latent one.
+
+    Args:
+        model_trace, guide_trace: of the batch.
+        weights: of the KLs, one for all or by site, where an absent one is 1.
+
+    Raises:
+        ValueError: a weight's site is not latent.
+    """
+    if isinstance(weights, Mapping):
+        known_sites("a weight", weights, guide_trace)
+    kls = {name: total(site) for name, site in latent(guide_trace)}
+    for name in kls:
+        weight = weights.get(name) if isinstance(weights, Mapping) else weights
+        kls[name] = kls[name] if weight is None else weight * kls[name]
+    return reconstruction(model_trace) | {f"-KL({name})": -kl for name, kl in kls.items()}
+
+
+def recounted(model_trace: Trace) -> dict[str, Tensor]:
+    """(D - 1) E[log p] of each latent site whose prior couples its D units; those of independent units count once."""
+    coupled = {name: s for name, s in latent(model_trace) if not isinstance(s["fn"], Independent)}
+    return {
+        name: (site["value"].shape[-1] - 1) * mean_over_data(site["fn"].log_prob(site["value"]), site)
+        for name, site in coupled.items()
+    }
+
+
+def dip_terms(cov: Tensor, lambda_od: Tensor, lambda_d: Tensor, scale: float | Tensor = 1.0) -> dict[str, Tensor]:
+    """DIP-VAE's penalties on a covariance [D, D]: its squared entries off the diagonal, and (diagonal - 1)^2.
+
+    Args:
+        cov: the covariance.
+        lambda_od, lambda_d: their weights.
+        scale: the user's, of the site that the covariance is of.
+    """
+    diagonal = cov.diagonal()
+    return {
+        "-Cov_ij^2": -lambda_od * (scale * (cov.square().sum() - diagonal.square().sum())),
+        "-(Cov_ii - 1)^2": -lambda_d * (scale * (diagonal - 1).square().sum()),
+    }
