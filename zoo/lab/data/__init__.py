@@ -21,7 +21,8 @@ from zoo.lab.data import (
 from zoo.lab.data import (
     from_disk as yours,
 )
-from zoo.lab.data.dataset import Batch, Dataset, Split
+from zoo.lab.data.batch import Batch
+from zoo.lab.data.dataset import Dataset, Split
 from zoo.lab.data.factors import Factors
 from zoo.lab.errors import unknown
 
