@@ -1,11 +1,13 @@
 """Image files as a viewer shows them: turned as they say, on a background where they are transparent."""
 
+import contextlib
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: EPS, for one, would start an interpreter
 DAMAGE = (
@@ -74,7 +76,7 @@ def read(file: Path, *, grey: bool, size: tuple[int, int], background: str) -> n
     """
     with _opened(file) as image:
         try:
-            image.load()  # turns a TIFF, which is not to be turned again
+            image.load()  # turns a TIFF, which must not be turned twice
             shown = ImageOps.exif_transpose(image)
             if shown.has_transparency_data:
                 shown = _on(background, shown)
@@ -84,11 +86,19 @@ def read(file: Path, *, grey: bool, size: tuple[int, int], background: str) -> n
     return pixels.reshape(size[1], size[0], -1).transpose(2, 0, 1)
 
 
-def _opened(file: Path) -> Image.Image:
-    try:
-        return Image.open(file, formats=FORMATS)
-    except DAMAGE as error:
-        raise ValueError(f"{file} cannot be read as an image: {error}; mend or remove it") from error
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Image.Image]:
+    with contextlib.ExitStack() as stack:
+        try:  # not by its name: Pillow would map an uncompressed TIFF into memory, and then turn it wrongly
+            content = stack.enter_context(file.open("rb"))
+            image = Image.open(content, formats=FORMATS)
+        except UnidentifiedImageError:
+            raise ValueError(
+                f"{file} cannot be read as an image: it holds no {', '.join(FORMATS)}; mend or remove it"
+            ) from None
+        except DAMAGE as error:
+            raise ValueError(f"{file} cannot be read as an image: {error}; mend or remove it") from error
+        yield image
 
 
 def _is_grey(image: Image.Image) -> bool:
