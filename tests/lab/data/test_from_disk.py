@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import TensorDataset
 
 from zoo.lab.data import load
 from zoo.lab.data.dataset import Rows
@@ -308,6 +309,83 @@ class TestFile:
             data = load(str(tmp_path / f"{name}.pt"), held_out=0).train
             assert torch.equal(data.batch(torch.arange(6)).x, x)
             assert (data.y is None) == (name == "x")
+
+    @pytest.mark.parametrize("kind", [list, tuple])
+    def test_two_tensors_are_images_and_labels(self, tmp_path: Path, kind: Any) -> None:
+        x, y = torch.rand(6, 1, 8, 8), torch.arange(6) % 2
+        torch.save(kind((x, y)), tmp_path / "pair.pt")
+        torch.save(kind((x,)), tmp_path / "one.pt")
+        data = load(str(tmp_path / "pair.pt"), held_out=0).train
+        assert torch.equal(data.batch(torch.arange(6)).x, x)
+        np.testing.assert_array_equal(data.y, y)
+        assert load(str(tmp_path / "one.pt"), held_out=0).train.y is None
+
+    def test_tensors_as_training_leaves_them(self, tmp_path: Path) -> None:
+        x = torch.tensor([[0.5, 1.0], [2.0, -1.0]])
+        torch.save({"x": x.bfloat16().requires_grad_(), "factors": x.bfloat16()}, tmp_path / "half.pt")
+        data = load(str(tmp_path / "half.pt"), held_out=0).train
+        assert torch.equal(data.batch(torch.arange(2)).x, x.double())
+        assert data.factors is not None
+        assert data.factors.names == ("0", "1")
+
+    @pytest.mark.parametrize(
+        ("saved", "message"),
+        [
+            (
+                {"x": np.zeros((3, 2))},
+                r"holds more than tensors \(as NumPy's arrays or objects\); save a dictionary of",
+            ),
+            (TensorDataset(torch.eye(3)), r"holds more than tensors .*save a dictionary of tensors, torch.save"),
+            ((torch.eye(3), torch.eye(3), torch.eye(3)), r"holds a tuple; save a dictionary of tensors"),
+            ("text", r"holds a str; save a dictionary of tensors"),
+            (torch.nn.Linear(2, 2).state_dict(), r"holds \['bias', 'weight'\]; it must have x"),
+            ({f"layer{n}": torch.zeros(1) for n in range(50)}, r"'layer17', '...'\]; it must have x"),
+            ({0: torch.eye(3)}, r"holds \['0'\]; it must have x"),
+            ({"x": torch.eye(3), "x_train": torch.eye(3)}, r"holds \['x', 'x_train'\]; it must have x"),
+            ({"x": torch.eye(3).to_sparse()}, r"x cannot be taken as an array: it is a sparse tensor; .to_dense\(\)"),
+            ({"x": torch.tensor(3.0)}, r"x must be \[N, ...\], got \(\)"),
+            ({"x": "text"}, r"x cannot be taken as an array: it is a str"),
+            ({"x": torch.eye(3), "y_test": torch.arange(3)}, r"has y_test, but no x_test"),
+            ({"x": torch.eye(3), "x_test": torch.eye(2)}, r"datapoints of x are \(3,\) and of x_test \(2,\)"),
+            ({"x": torch.eye(3), "y": [0, 1, None]}, r"y has 1 missing values"),
+        ],
+    )
+    def test_other_things_in_a_pt(self, tmp_path: Path, saved: Any, message: str) -> None:
+        torch.save(saved, tmp_path / "mine.pt")
+        with pytest.raises((ValueError, TypeError), match=message) as caught:
+            load(str(tmp_path / "mine.pt"))
+        assert "mine" in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
+
+    def test_objects_in_an_npz(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "mine.npz", x=np.eye(4), y=np.array(["cat", "dog"] * 2, dtype=object))
+        with pytest.raises(
+            ValueError, match=r"mine.npz cannot be read: array 'y': it holds Python objects; save it wit"
+        ):
+            load(str(tmp_path / "mine.npz"))
+        np.savez(tmp_path / "mine.npz", x=np.eye(4), y=np.array([b"cat", b"dog"] * 2))
+        assert load(str(tmp_path / "mine.npz"), held_out=0).train.classes == ("cat", "dog")
+
+    def test_names_that_others_give_the_parts(self, tmp_path: Path) -> None:
+        x, y = np.eye(4, dtype=np.float32), np.arange(4)
+        np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x[:2], y_test=y[:2])
+        train, test = load(str(tmp_path / "mine.npz"))
+        assert (len(train), len(test)) == (4, 2)
+        np.testing.assert_array_equal(test.y, [0, 1])
+
+    def test_factors_with_names_of_their_own(self, tmp_path: Path) -> None:
+        table = np.array([(0.5, "u"), (1.5, "v"), (0.5, "v")], [("angle", "f8"), ("who", "U1")])
+        np.savez(tmp_path / "mine.npz", x=np.eye(3), factors=table)
+        factors = load(str(tmp_path / "mine.npz"), held_out=0).train.factors
+        assert factors is not None
+        assert factors.names == ("angle", "who")
+        np.testing.assert_array_equal(factors.classes, [[0, 0], [1, 1], [0, 1]])
+
+    def test_names_of_arrays_are_looked_at_before_the_arrays(self, tmp_path: Path) -> None:
+        # dSprites' own layout: imgs, and metadata that would have to be unpickled
+        np.savez(tmp_path / "d.npz", imgs=np.eye(3), metadata=np.array({"a": 1}, dtype=object))
+        with pytest.raises(ValueError, match=r"holds \['imgs', 'metadata'\]; it must have x"):
+            load(str(tmp_path / "d.npz"))
 
     @pytest.mark.parametrize(
         ("arrays", "message"),

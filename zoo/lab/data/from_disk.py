@@ -1,5 +1,6 @@
 """Your own data from disk: a folder of images, an .npz, or a .pt of tensors. From memory, `Dataset.from_arrays`."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,10 @@ def yours(
         raise ValueError(f"data {str(path)!r}: size and background are for a folder of images; this is a file")
     arrays = _npz(path) if path.suffix == ".npz" else _named(path, _tensors(path))
     parts = ("", "_test") if "x_test" in arrays else ("",)
+    for part in parts:
+        arrays[f"x{part}"] = as_array(path.stem, f"x{part}", arrays[f"x{part}"])
+        if not arrays[f"x{part}"].ndim:
+            raise ValueError(f"data {path.stem!r}: x{part} must be [N, ...], got ()")
     y, factors = _joined(path, arrays, "y", parts), _joined(path, arrays, "factors", parts)
     classes = tuple(str(name) for name in np.atleast_1d(np.asarray(arrays.get("classes", []))).tolist())
     if y is not None:
@@ -159,7 +164,9 @@ def _factors(path: Path, factors: np.ndarray, names: Any) -> Factors:
 
 def _tensors(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of its own checks
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the unpickler does
         what = "more than tensors" if "Unsupported" in str(error) else "no tensors that can be read"
         why = str(error).strip().splitlines()[0][:160] if what.startswith("no") else "as NumPy's arrays or objects"
