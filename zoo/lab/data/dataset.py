@@ -133,16 +133,18 @@ class Dataset:
         return int(self.x.shape[0])
 
     def __iter__(self) -> NoReturn:
-        raise TypeError(
-            f"data {self.name!r} is a set, not batches of it: take data.batches(64, seed=0, steps=1_000) to train on, "
-            "data.in_order(64) to see each datapoint once"
-        )
+        raise TypeError(f"data {self.name!r} is a set, not batches of it: take data.batches(64, seed=0, steps=1_000)")
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one datapoint."""
         shape = tuple(self.x.shape[1:])
         return (*shape[:-1], 64 * shape[-1]) if self.x.dtype == bits.WORD else shape
+
+    @property
+    def are_images(self) -> bool:
+        """Whether a datapoint can be shown: grey [1, H, W] or in colours [3, H, W]."""
+        return len(self.shape) == 3 and self.shape[0] in (1, 3)
 
     def batch(self, index: Tensor, *, labels: bool = False, device: str | torch.device = "cpu", seed: Any = 0) -> Batch:
         """The datapoints at `index` [B], as floats on `device`; bytes and bits travel as they are.
