@@ -17,7 +17,7 @@ import zoo.elbos
 from zoo.cli.overrides import grid, read
 from zoo.lab.analysis.elbo_anatomy import decompose, table
 from zoo.lab.analysis.evaluate import Evaluation, evaluate
-from zoo.lab.data import SOURCES, Split, load
+from zoo.lab.data import SOURCES, Split, absolute, load
 from zoo.lab.data.catalogue import print_catalogue
 from zoo.lab.data.from_disk import yours
 from zoo.lab.device import find_device
@@ -582,7 +582,7 @@ def _parse(chosen: Recipe, knobs: list[str]) -> dict[str, Any]:
 
 def _data(chosen: Recipe, data: str | None, options: list[str]) -> tuple[str, dict[str, Any]]:
     """The data set and its options: the recipe's own, unless told otherwise."""
-    source = data or chosen.data
+    source = absolute(data) if data else chosen.data
     own = dict(chosen.data_options) if source == chosen.data else {}
     return source, {**own, **_data_options(source, options)}
 

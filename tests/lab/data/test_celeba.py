@@ -194,7 +194,7 @@ def test_decoded_in_the_data_folder_unless_said_otherwise(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     load("celeba", folder=tmp_path)
     (file,) = (tmp_path / "decoded").iterdir()
-    assert file.stat().st_size == 10 * 3 * 64 * 64 + 16  # the images, and one block's mark
+    assert file.stat().st_size == 10 * 3 * 64 * 64 + 64  # the images, and one block's mark
 
 
 def test_the_decoder_reads_what_pillow_reads(tmp_path: Path) -> None:

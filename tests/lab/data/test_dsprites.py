@@ -1,5 +1,8 @@
 """dSprites as published: read from its own layout, checked against the grid, and the same as what we render."""
 
+import hashlib
+import io
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.lab.data import Dataset, Factors, data_folder, load
-from zoo.lab.data.dsprites import FILE, read
+from zoo.lab.data import Dataset, Factors, data_folder, dsprites, load
+from zoo.lab.data.dsprites import FILE
 from zoo.lab.data.shapes import FACTORS, render
 
 FEW = Factors(FACTORS.names, tuple(v[:n] for v, n in zip(FACTORS.values, (3, 2, 1, 3, 2), strict=True)))  # 36 images
@@ -36,15 +39,24 @@ def published(path: Path, **changed: Any) -> Path:
     return path
 
 
+def digest(file: Path) -> str:
+    return "md5:" + hashlib.md5(file.read_bytes()).hexdigest()
+
+
+def read(file: Path, published: str | None = None) -> Dataset:
+    """A file that is taken for the published one, of 36 images."""
+    return dsprites.read(file, FEW, published or digest(file))
+
+
 def test_read_as_published(tmp_path: Path) -> None:
-    data = read(published(tmp_path / "few.npz"), FEW)
+    data = read(published(tmp_path / "few.npz"))
     assert isinstance(data, Dataset)
     assert data.shape == (1, 64, 64)
     np.testing.assert_array_equal(data.y, np.repeat([0, 1, 2], 12))
     np.testing.assert_array_equal(data.x.reshape(36, 64), render(FACTORS.index(FEW.classes)))
     with np.load(tmp_path / "few.npz") as file:
         assert torch.equal(data.batch(torch.arange(36)).x[:, 0], torch.from_numpy(file["imgs"]).double())
-    again = read(tmp_path / "few.npz", FEW)  # from the cache
+    again = read(tmp_path / "few.npz")  # from the cache
     np.testing.assert_array_equal(again.x, data.x)
 
 
@@ -70,17 +82,19 @@ def test_other_arrays_are_refused(tmp_path: Path, caches: Path, name: str, chang
     with np.load(published(tmp_path / "few.npz"), allow_pickle=True) as file:
         array = file[name]
     with pytest.raises(ValueError, match=f"data 'dsprites': {message}"):
-        read(published(tmp_path / "few.npz", **{name: change(array)}), FEW)
+        read(published(tmp_path / "few.npz", **{name: change(array)}))
     assert not caches.exists() or not list(caches.iterdir())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_truncated_file_is_named(tmp_path: Path, caches: Path, share: float) -> None:
     file = published(tmp_path / "few.npz")
-    whole = file.read_bytes()
+    whole, known = file.read_bytes(), digest(file)
     file.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ValueError, match=f"{file} cannot be read"):
-        read(file, FEW)
+    with pytest.raises(ValueError, match=f"{file} is not the published file: its md5 is .*Remove it"):
+        read(file, known)
+    with pytest.raises(ValueError, match=f"{file} cannot be read"):  # nor would it be read if it were
+        read(file)
     assert not caches.exists() or not list(caches.iterdir())
 
 
@@ -89,25 +103,23 @@ def test_missing_says_where_and_how(tmp_path: Path) -> None:
         load("dsprites", folder=tmp_path)
 
 
-def test_download_goes_to_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetched: list[str] = []
+def test_a_download_must_be_the_published_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
 
-    def fetch(url: str, to: str, **_: object) -> None:
-        fetched.append(url)
-        published(Path(to))
+    def answer(_: object, url: str, timeout: float) -> object:
+        asked.append(url)
+        return io.BytesIO(published(tmp_path / "served.npz").read_bytes())
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", answer)
+    place = tmp_path / "new" / FILE
+    with pytest.raises(OSError, match=rf"{FILE} cannot be fetched to {place}: .*its md5 is .*not 7da33b31b13a06f4b0"):
+        load("dsprites", folder=tmp_path / "new", download=True)
+    assert asked == [f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{FILE}"]
+    assert not list((tmp_path / "new").iterdir())
+    monkeypatch.setattr(dsprites, "DIGEST", digest(tmp_path / "served.npz"))
     with pytest.raises(ValueError, match=r"must be \(737280, 6\), got \(36, 6\)"):  # ours has but 36 images
         load("dsprites", folder=tmp_path / "new", download=True)
-    assert fetched == [f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{FILE}"]
-    assert (tmp_path / "new" / FILE).is_file()
-
-
-def test_a_failed_download_says_from_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo.lab.data.dsprites.URL", (tmp_path / "nowhere.npz").as_uri())
-    with pytest.raises(OSError, match=rf"{tmp_path}/nowhere.npz cannot be fetched to {tmp_path}/new/{FILE}"):
-        load("dsprites", folder=tmp_path / "new", download=True)
-    assert not list((tmp_path / "new").iterdir())
+    assert [file.name for file in (tmp_path / "new").iterdir()] == [FILE]
 
 
 @pytest.mark.skipif(not (data_folder() / FILE).is_file(), reason=f"ZOO_DATA has no {FILE}")

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import TensorDataset
 
 from zoo.lab.data import load
+from zoo.lab.data.dataset import Rows
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +81,9 @@ class TestFolder:
         with pytest.raises(ValueError, match=r"factors.csv has no line for 1.png, one of 2 such images"):
             load(str(tmp_path))
         (tmp_path / "factors.csv").write_text("file,angle,who\n0.png,1,a\n1.png,2\n2.png,3,a\n")
-        with pytest.raises(ValueError, match=r"factors.csv: the line for 1.png has not as many values"):
+        with pytest.raises(
+            ValueError, match=r"factors.csv: line 3, for 1.png, has 2 values and the first line 3 names"
+        ):
             load(str(tmp_path))
 
     def test_sizes_must_agree_or_be_given(self, tmp_path: Path) -> None:
@@ -102,9 +106,9 @@ class TestFolder:
         (tmp_path / "pets" / "notes.txt").rename(tmp_path / "pets" / "notes.png")
         with pytest.raises(ValueError, match=r"notes.png cannot be read as an image"):
             load(str(tmp_path / "pets"))
-        assert len(list(caches.iterdir())) == 1  # the first one
+        assert len(list(caches.glob("*.images"))) == 1  # the first one
 
-    def test_a_truncated_image_is_named(self, tmp_path: Path, caches: Path) -> None:
+    def test_a_truncated_image_is_named(self, tmp_path: Path) -> None:
         for n in range(3):
             noise = np.random.default_rng(n).integers(256, size=(40, 40), dtype=np.uint8)
             Image.fromarray(noise).save(tmp_path / f"{n}.png")
@@ -117,7 +121,126 @@ class TestFolder:
         broken.write_bytes(whole.replace(b"IDAT", b"IDOT", 1))
         with pytest.raises(ValueError, match=rf"{broken} cannot be read"):
             load(str(tmp_path))
-        assert not list(caches.iterdir())
+        broken.write_bytes(whole)  # mended, it is taken
+        np.testing.assert_array_equal(load(str(tmp_path), held_out=0).train.x[1, 0], np.asarray(Image.open(broken)))
+
+    @pytest.mark.parametrize("name", [".ipynb_checkpoints", ".thumbnails", "__MACOSX", ".git"])
+    def test_what_systems_hide_is_no_class(self, tmp_path: Path, name: str) -> None:
+        for place in ("a", "b", name, f"a/{name}"):
+            picture(tmp_path / place / "1.png")
+        for file in ("Thumbs.db", "desktop.ini", ".DS_Store", "a/Thumbs.db"):
+            (tmp_path / file).write_bytes(b"of the system")
+        data = load(str(tmp_path), held_out=0).train
+        assert data.classes == ("a", "b")
+        assert len(data) == 2
+
+    def test_a_hidden_folder_of_ones_own_is_read(self, tmp_path: Path) -> None:
+        picture(tmp_path / ".cache" / "pets" / "1.png", 7)
+        assert load(str(tmp_path / ".cache" / "pets"), held_out=0).train.x.max() == 7
+
+    @pytest.mark.parametrize(
+        ("parts", "tested", "left_out"),
+        [
+            (("train", "val", "test"), "test", {"val": 2}),
+            (("Train", "Test"), "Test", {}),
+            (("training", "validation"), "validation", {}),
+            (("train", "valid"), "valid", {}),
+            (("train", "dev", "testing"), "testing", {"val": 2}),
+        ],
+    )
+    def test_parts_are_no_classes(
+        self, tmp_path: Path, parts: tuple[str, ...], tested: str, left_out: dict[str, int]
+    ) -> None:
+        for level, part in enumerate(parts):
+            for label in "ab":
+                picture(tmp_path / part / label / "1.png", 10 * level + (label == "b"))
+        train, test = load(str(tmp_path))
+        assert train.classes == test.classes == ("a", "b")
+        assert train.x[:, 0, 0, 0].tolist() == [0, 1]
+        first = 10 * parts.index(tested)
+        assert test.x[:, 0, 0, 0].tolist() == [first, first + 1]
+        assert train.left_out == test.left_out == left_out
+
+    def test_parts_without_classes(self, tmp_path: Path) -> None:
+        for part in ("train", "test"):
+            picture(tmp_path / part / "1.png")
+        train, test = load(str(tmp_path))
+        assert train.y is test.y is None
+        assert (len(train), len(test)) == (1, 1)
+
+    def test_a_single_part_is_no_class_either(self, tmp_path: Path) -> None:
+        for n, label in enumerate("aabb"):
+            picture(tmp_path / "train" / label / f"{n}.png")
+        train, test = load(str(tmp_path), held_out=0.25)
+        assert train.classes == ("a", "b")
+        assert (len(train), len(test)) == (3, 1)
+
+    def test_vehicles_may_be_trains(self, tmp_path: Path) -> None:
+        for label in ("bus", "car", "train"):
+            picture(tmp_path / label / "1.png")
+        assert load(str(tmp_path), held_out=0).train.classes == ("bus", "car", "train")
+
+    @pytest.mark.parametrize(
+        ("places", "message"),
+        [
+            (("train/a", "test/a", "extra/a"), r"extra/a/1.png lies beside the folders test, train, which divide"),
+            (("train/a", "test/a", "."), r"1.png lies beside the folders test, train, which divide the set; move it"),
+            (("val/a", "test/a"), r"has the folders test, val, and none to train on"),
+            (("a", "b", "."), r"1.png lies beside the folders of the classes, one of 1 such images; move it into"),
+            (("train/a", "train", "test/a"), r"train/1.png lies beside the folders of the classes"),
+        ],
+    )
+    def test_what_lies_between_is_named(self, tmp_path: Path, places: tuple[str, ...], message: str) -> None:
+        for place in places:
+            picture(tmp_path / place / "1.png")
+        with pytest.raises(ValueError, match=message):
+            load(str(tmp_path))
+
+    @pytest.mark.skipif(os.name != "posix", reason="links and pipes are not the same elsewhere")
+    def test_links_that_lead_back_and_files_that_are_none(self, tmp_path: Path) -> None:
+        picture(tmp_path / "pets" / "a" / "1.png")
+        (tmp_path / "pets" / "a" / "all").symlink_to(tmp_path / "pets")
+        with pytest.raises(ValueError, match=r"pets/a/all leads back to a folder that it lies in; remove this link"):
+            load(str(tmp_path / "pets"))
+        (tmp_path / "pets" / "a" / "all").unlink()
+        for make in (lambda place: place.symlink_to(tmp_path / "gone.png"), os.mkfifo):
+            make(strange := tmp_path / "pets" / "a" / "2.png")  # a pipe, if opened, would never answer
+            with pytest.raises(ValueError, match=r"pets/a/2.png is no image, one of 1 such files"):
+                load(str(tmp_path / "pets"))
+            strange.unlink()
+        picture(tmp_path / "elsewhere" / "2.png", 9)
+        (tmp_path / "pets" / "b").symlink_to(tmp_path / "elsewhere")  # a class kept elsewhere is one
+        assert load(str(tmp_path / "pets"), held_out=0).train.classes == ("a", "b")
+
+    def test_folders_of_one_name_have_images_of_their_own(self, tmp_path: Path) -> None:
+        for level, parent in ((3, "here"), (5, "there")):
+            os.utime(picture(tmp_path / parent / "pets" / "1.png", level), ns=(0, 0))
+            assert load(str(tmp_path / parent / "pets"), held_out=0).train.x.max() == level
+
+    def test_many_images_are_mapped(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("zoo.lab.data.image_folder.MAPPED", 100)
+        for n in range(6):
+            picture(tmp_path / ("a" if n % 2 else "b") / f"{n}.png", n)
+        train, test = load(str(tmp_path), held_out=0.5)
+        assert isinstance(train.x, Rows)
+        for part in (train, test):
+            x = part.batch(torch.arange(3)).x
+            levels = (x[:, 0, 0, 0] * 255).round().int()
+            assert torch.equal(x, x[:, :, :1, :1].expand_as(x))
+            np.testing.assert_array_equal(part.y, 1 - levels % 2)
+
+    def test_options_that_mean_nothing_here_are_refused(self, tmp_path: Path) -> None:
+        picture(tmp_path / "pets" / "1.png")
+        np.savez(tmp_path / "mine.npz", x=np.eye(3))
+        for path, options, message in (
+            ("pets", {"x_max": 3.0}, r"x_max is for an .npz or a .pt"),
+            ("pets", {"size": 0}, r"size must be at least 1 pixel, got 0"),
+            ("pets", {"background": "wite"}, r"background must be a colour"),
+            ("mine.npz", {"size": 8}, r"size and background are for a folder"),
+            ("mine.npz", {"background": "black"}, r"size and background are for a folder"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                load(str(tmp_path / path), **options)
 
     def test_deep_images_are_refused(self, tmp_path: Path) -> None:
         Image.fromarray(np.full((5, 5), 40_000, np.uint16)).save(tmp_path / "deep.png")
@@ -187,6 +310,83 @@ class TestFile:
             assert torch.equal(data.batch(torch.arange(6)).x, x)
             assert (data.y is None) == (name == "x")
 
+    @pytest.mark.parametrize("kind", [list, tuple])
+    def test_two_tensors_are_images_and_labels(self, tmp_path: Path, kind: Any) -> None:
+        x, y = torch.rand(6, 1, 8, 8), torch.arange(6) % 2
+        torch.save(kind((x, y)), tmp_path / "pair.pt")
+        torch.save(kind((x,)), tmp_path / "one.pt")
+        data = load(str(tmp_path / "pair.pt"), held_out=0).train
+        assert torch.equal(data.batch(torch.arange(6)).x, x)
+        np.testing.assert_array_equal(data.y, y)
+        assert load(str(tmp_path / "one.pt"), held_out=0).train.y is None
+
+    def test_tensors_as_training_leaves_them(self, tmp_path: Path) -> None:
+        x = torch.tensor([[0.5, 1.0], [2.0, -1.0]])
+        torch.save({"x": x.bfloat16().requires_grad_(), "factors": x.bfloat16()}, tmp_path / "half.pt")
+        data = load(str(tmp_path / "half.pt"), held_out=0).train
+        assert torch.equal(data.batch(torch.arange(2)).x, x.double())
+        assert data.factors is not None
+        assert data.factors.names == ("0", "1")
+
+    @pytest.mark.parametrize(
+        ("saved", "message"),
+        [
+            (
+                {"x": np.zeros((3, 2))},
+                r"holds more than tensors \(as NumPy's arrays or objects\); save a dictionary of",
+            ),
+            (TensorDataset(torch.eye(3)), r"holds more than tensors .*save a dictionary of tensors, torch.save"),
+            ((torch.eye(3), torch.eye(3), torch.eye(3)), r"holds a tuple; save a dictionary of tensors"),
+            ("text", r"holds a str; save a dictionary of tensors"),
+            (torch.nn.Linear(2, 2).state_dict(), r"holds \['bias', 'weight'\]; it must have x"),
+            ({f"layer{n}": torch.zeros(1) for n in range(50)}, r"'layer17', '...'\]; it must have x"),
+            ({0: torch.eye(3)}, r"holds \['0'\]; it must have x"),
+            ({"x": torch.eye(3), "x_train": torch.eye(3)}, r"holds \['x', 'x_train'\]; it must have x"),
+            ({"x": torch.eye(3).to_sparse()}, r"x cannot be taken as an array: it is a sparse tensor; .to_dense\(\)"),
+            ({"x": torch.tensor(3.0)}, r"x must be \[N, ...\], got \(\)"),
+            ({"x": "text"}, r"x cannot be taken as an array: it is a str"),
+            ({"x": torch.eye(3), "y_test": torch.arange(3)}, r"has y_test, but no x_test"),
+            ({"x": torch.eye(3), "x_test": torch.eye(2)}, r"datapoints of x are \(3,\) and of x_test \(2,\)"),
+            ({"x": torch.eye(3), "y": [0, 1, None]}, r"y has 1 missing values"),
+        ],
+    )
+    def test_other_things_in_a_pt(self, tmp_path: Path, saved: Any, message: str) -> None:
+        torch.save(saved, tmp_path / "mine.pt")
+        with pytest.raises((ValueError, TypeError), match=message) as caught:
+            load(str(tmp_path / "mine.pt"))
+        assert "mine" in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
+
+    def test_objects_in_an_npz(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "mine.npz", x=np.eye(4), y=np.array(["cat", "dog"] * 2, dtype=object))
+        with pytest.raises(
+            ValueError, match=r"mine.npz cannot be read: array 'y': it holds Python objects; save it wit"
+        ):
+            load(str(tmp_path / "mine.npz"))
+        np.savez(tmp_path / "mine.npz", x=np.eye(4), y=np.array([b"cat", b"dog"] * 2))
+        assert load(str(tmp_path / "mine.npz"), held_out=0).train.classes == ("cat", "dog")
+
+    def test_names_that_others_give_the_parts(self, tmp_path: Path) -> None:
+        x, y = np.eye(4, dtype=np.float32), np.arange(4)
+        np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x[:2], y_test=y[:2])
+        train, test = load(str(tmp_path / "mine.npz"))
+        assert (len(train), len(test)) == (4, 2)
+        np.testing.assert_array_equal(test.y, [0, 1])
+
+    def test_factors_with_names_of_their_own(self, tmp_path: Path) -> None:
+        table = np.array([(0.5, "u"), (1.5, "v"), (0.5, "v")], [("angle", "f8"), ("who", "U1")])
+        np.savez(tmp_path / "mine.npz", x=np.eye(3), factors=table)
+        factors = load(str(tmp_path / "mine.npz"), held_out=0).train.factors
+        assert factors is not None
+        assert factors.names == ("angle", "who")
+        np.testing.assert_array_equal(factors.classes, [[0, 0], [1, 1], [0, 1]])
+
+    def test_names_of_arrays_are_looked_at_before_the_arrays(self, tmp_path: Path) -> None:
+        # dSprites' own layout: imgs, and metadata that would have to be unpickled
+        np.savez(tmp_path / "d.npz", imgs=np.eye(3), metadata=np.array({"a": 1}, dtype=object))
+        with pytest.raises(ValueError, match=r"holds \['imgs', 'metadata'\]; it must have x"):
+            load(str(tmp_path / "d.npz"))
+
     @pytest.mark.parametrize(
         ("arrays", "message"),
         [
@@ -224,6 +424,6 @@ class TestFile:
         with pytest.raises(ValueError, match=r"mine.csv': expected a folder of images, an .npz or a .pt"):
             load(str(tmp_path / "mine.csv"))
         with pytest.raises(
-            TypeError, match=r"has no option \['sise'\]; it has \['held_out', 'seed', 'size', 'x_max'\]"
+            TypeError, match=r"has no option \['sise'\]; it has \['background', 'held_out', 'seed', 'size', 'x_max'\]"
         ):
             load(str(tmp_path / "mine.csv"), sise=3)

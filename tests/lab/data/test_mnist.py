@@ -1,6 +1,10 @@
 """MNIST and Fashion-MNIST: from small files in their own format, and from the real ones where they are."""
 
+import gzip
+import hashlib
+import io
 import struct
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +12,7 @@ import pytest
 import torch
 
 from zoo.lab.data import data_folder, load
-from zoo.lab.data.mnist import FILES
+from zoo.lab.data.mnist import FILES, SHA256
 
 IMAGES = np.random.default_rng(0).integers(256, size=(7, 28, 28), dtype=np.uint8)
 LABELS = np.arange(7, dtype=np.uint8)
@@ -25,11 +29,22 @@ def write(folder: Path, name: str = "MNIST") -> Path:
     return raw
 
 
+def digests(folder: Path, name: str = "MNIST") -> tuple[str, ...]:
+    """Of the files there."""
+    return tuple(hashlib.sha256((folder / name / "raw" / file).read_bytes()).hexdigest() for file in FILES)
+
+
 @pytest.fixture(autouse=True)
-def _few(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """The files are as large as those that the test writes."""
+def _few(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The published files are those that the test writes."""
     if "real" not in request.node.name:
         monkeypatch.setattr("zoo.lab.data.mnist.COUNTS", (5, 2))
+        published = tmp_path_factory.mktemp("published")
+        for name in ("MNIST", "FashionMNIST"):
+            write(published, name)
+            monkeypatch.setitem(SHA256, name, digests(published, name))
 
 
 @pytest.mark.parametrize(("name", "source"), [("MNIST", "mnist"), ("FashionMNIST", "fashion-mnist")])
@@ -43,12 +58,13 @@ def test_read_as_distributed(tmp_path: Path, name: str, source: str) -> None:
     assert train.classes[0] == ("0" if name == "MNIST" else "T-shirt/top")
 
 
-def test_32_pixels_are_bilinear(tmp_path: Path) -> None:
+def test_32_pixels_are_bilinear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A grey level is kept, and so is a ramp of 4 a pixel: pixel i of 32 lies at (i + 1/2) 28 / 32 - 1/2 of 28.
     raw = write(tmp_path)
     ramp = np.broadcast_to(4 * np.arange(28, dtype=np.uint8), (5, 28, 28)).copy()
     ramp[0] = 77
     (raw / FILES[0]).write_bytes(struct.pack(">4i", 0x803, 5, 28, 28) + ramp.tobytes())
+    monkeypatch.setitem(SHA256, "MNIST", digests(tmp_path))
     x = load("mnist", folder=tmp_path, size=32).train.x
     assert x.shape == (5, 1, 32, 32)
     assert (x[0] == 77).all()
@@ -78,18 +94,38 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_truncated_files_are_named(tmp_path: Path, file: str) -> None:
+@pytest.mark.parametrize("how", ["truncated", "changed", "others"])
+def test_other_files_are_named(tmp_path: Path, file: str, how: str) -> None:
     path = write(tmp_path) / file
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=rf"'mnist': .*{file}.* in {path.parent} cannot be read: .*fetch them anew"):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= how == "changed"
+    path.write_bytes(content[:-1] if how == "truncated" else bytes(len(content)) if how == "others" else content)
+    with pytest.raises(ValueError, match=rf"'mnist': {path} is not the published file: its sha256 is .*fetch it again"):
         load("mnist", folder=tmp_path)
 
 
-def test_wrong_counts_are_told(tmp_path: Path) -> None:
-    raw = write(tmp_path)
-    (raw / FILES[1]).write_bytes(struct.pack(">2i", 0x801, 4) + bytes(4))
-    with pytest.raises(ValueError, match=rf"training files in {raw} hold 5 images and 4 labels, not 5"):
-        load("mnist", folder=tmp_path)
+def test_what_is_missing_is_fetched_and_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    served, asked = write(tmp_path_factory.mktemp("served"), "FashionMNIST"), []
+
+    def answer(_: object, url: str, timeout: float) -> object:
+        asked.append(url)
+        return io.BytesIO(gzip.compress((served / url.rsplit("/")[-1].removesuffix(".gz")).read_bytes()))
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", answer)
+    train, _ = load("fashion-mnist", folder=tmp_path, download=True)
+    np.testing.assert_array_equal(train.x[:, 0], IMAGES[:5])
+    assert all(url.startswith("https://github.com/zalandoresearch/fashion-mnist/") for url in asked)
+    raw = tmp_path / "FashionMNIST" / "raw"
+    assert {file.name for file in raw.iterdir()} == set(FILES)
+    (raw / FILES[1]).unlink()
+    (served / FILES[1]).write_bytes(b"something else")
+    with pytest.raises(
+        OSError, match=rf"{FILES[1]}.gz cannot be fetched to {raw / FILES[1]}: .*not the published file"
+    ):
+        load("fashion-mnist", folder=tmp_path, download=True)
+    assert {file.name for file in raw.iterdir()} == set(FILES) - {FILES[1]}
 
 
 def test_wrong_options_are_told(tmp_path: Path) -> None:

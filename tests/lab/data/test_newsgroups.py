@@ -1,7 +1,12 @@
 """20 Newsgroups: bags of words by hand from a small file in scikit-learn's own format, and the real posts."""
 
 import codecs
+import hashlib
+import io
 import pickle
+import tarfile
+import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +14,12 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from sklearn.datasets import load_files
 from sklearn.utils import Bunch
 
 from zoo.lab.data import data_folder, load
-from zoo.lab.data.newsgroups import FILE
+from zoo.lab.data.newsgroups import ARCHIVE, FILE
+from zoo.lab.data.posts import read_archive
 
 POSTS = {
     "train": [
@@ -114,7 +121,7 @@ def test_a_truncated_file_is_named(
     file = write(tmp_path)
     whole = file.read_bytes()
     file.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ValueError, match=rf"'newsgroups': {file} cannot be read: Cache loading failed.* fetch it anew"):
+    with pytest.raises(ValueError, match=rf"'newsgroups': {file} cannot be read: it is damaged, .*fetch it again"):
         few(tmp_path)
     assert capsys.readouterr().out == ""
     assert not caches.exists()
@@ -125,6 +132,153 @@ def test_wrong_counts_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("zoo.lab.data.newsgroups.POSTS", (4, 5))
     with pytest.raises(ValueError, match=rf"{file} has 3 posts to test with, not 5; remove it"):
         few(tmp_path)
+
+
+class Evil:
+    """What runs when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self.target, "code ran")
+
+
+@pytest.mark.parametrize("place", ["top", "text", "labels", "state"])
+def test_nothing_in_the_pickle_is_run(tmp_path: Path, place: str) -> None:
+    file, target = write(tmp_path), tmp_path / "ran"
+    bunches = pickle.loads(zlib.decompress(file.read_bytes()))
+    evil: Any = Evil(target)
+    if place == "top":
+        bunches = evil
+    elif place == "text":
+        bunches["train"]["data"] = [evil] * 4
+    elif place == "labels":
+        bunches["train"]["target"] = evil
+    else:
+        bunches["train"].__dict__["more"] = evil
+    file.write_bytes(zlib.compress(pickle.dumps(bunches)))
+    with pytest.raises(ValueError, match=rf"{file} cannot be read: .*it asks for pathlib.*, which no posts need"):
+        few(tmp_path)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "asked", [b"cos\nsystem\n", b"cbuiltins\neval\n", b"cnumpy\nload\n", b"csklearn.utils\nshuffle\n"]
+)
+def test_no_function_is_found(tmp_path: Path, asked: bytes) -> None:
+    file = write(tmp_path)
+    file.write_bytes(zlib.compress(asked + b"(S'touch /tmp/never'\ntR."))
+    with pytest.raises(ValueError, match=r"it asks for .*, which no posts need"):
+        few(tmp_path)
+
+
+@pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))  # Python 3 never wrote 2 by itself
+def test_every_protocol_of_pickle(tmp_path: Path, protocol: int) -> None:
+    file = write(tmp_path)
+    bunches = pickle.loads(zlib.decompress(file.read_bytes()))
+    for part in bunches.values():
+        part["target"] = part["target"].astype(">i4" if protocol % 2 else "<i8")
+    file.write_bytes(zlib.compress(pickle.dumps(bunches, protocol)))
+    assert few(tmp_path).train.y.tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"target": np.array([0.0, 1.0, 1.0, 0.0])}, "its labels are no integers"),
+        ({"target": np.array([0, 1, 2, 0])}, "labels that have no name"),
+        ({"target": np.array([0, 1])}, "does not hold texts with a label each"),
+        ({"data": [1, 2, 3, 4]}, "does not hold texts with a label each"),
+        ({"target": np.array([None] * 4)}, "its labels are no integers"),
+    ],
+)
+def test_other_contents_are_told(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    file = write(tmp_path)
+    bunches = pickle.loads(zlib.decompress(file.read_bytes()))
+    bunches["train"].update(changed)
+    file.write_bytes(zlib.compress(pickle.dumps(bunches)))
+    with pytest.raises(ValueError, match=rf"{file} cannot be read: .*{message}"):
+        few(tmp_path)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.lab.data.posts.MOST", 10_000)
+    file = write(tmp_path)
+    file.write_bytes(zlib.compress(bytes(10**7)))
+    with pytest.raises(ValueError, match=r"it is truncated, or too long"):
+        few(tmp_path)
+
+
+def archive(path: Path, **more: str) -> Path:
+    """The published archive with our posts: a folder per part and group, a file per post."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    groups = ("rec.sport.hockey", "sci.space")
+    with tarfile.open(path, "w:gz") as file:
+        for part, posts in POSTS.items():
+            names = [f"20news-bydate-{part}/{groups[c]}/{100 + n}" for n, c in enumerate(TARGETS[part])]
+            for name, text in [*zip(names, posts, strict=True), *more.items()]:
+                member = tarfile.TarInfo(name)
+                member.size = len(text.encode("latin-1"))
+                file.addfile(member, io.BytesIO(text.encode("latin-1")))
+    return path
+
+
+def known(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    monkeypatch.setattr("zoo.lab.data.newsgroups.DIGEST", "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest())
+
+
+def test_the_archive_is_read_as_scikit_learn_reads_it(tmp_path: Path) -> None:
+    with tarfile.open(archive(tmp_path / "a.tar.gz")) as file:
+        file.extractall(tmp_path / "unpacked", filter="data")
+    posts = read_archive(tmp_path / "a.tar.gz")
+    for part in POSTS:
+        theirs = load_files(tmp_path / "unpacked" / f"20news-bydate-{part}", encoding="latin1")
+        assert posts[part].texts == theirs.data
+        assert posts[part].labels.tolist() == theirs.target.tolist()
+        assert posts[part].names == theirs.target_names
+
+
+def test_the_archive_comes_first_and_must_be_the_published_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = archive(tmp_path / ARCHIVE)
+    with pytest.raises(ValueError, match=rf"{file} cannot be read: .* is not the published file: its sha256 is"):
+        few(tmp_path)
+    known(monkeypatch, file)
+    (tmp_path / FILE).write_bytes(b"no pickle, and not looked at")
+    train = few(tmp_path).train
+    assert train.vocabulary == ("hockey", "moon", "rocket")
+    assert sorted(train.batch(torch.arange(3)).x.tolist()) == [[0, 1, 0], [0, 2, 1], [1, 0, 1]]
+
+
+@pytest.mark.parametrize("name", ["../outside", "20news-bydate-train/sci.space/1/2", "elsewhere/sci.space/1"])
+def test_other_archives_are_told_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    known(monkeypatch, file := archive(tmp_path / ARCHIVE, **{name: "text"}))
+    with pytest.raises(ValueError, match=rf"{file} cannot be read: it is damaged, or another archive"):
+        few(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scikit_learn_data"]
+
+
+def test_the_archive_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    served = archive(tmp_path_factory.mktemp("served") / "a.tar.gz")
+    asked = []
+
+    def answer(_: object, url: str, timeout: float) -> object:
+        asked.append(url)
+        return io.BytesIO(served.read_bytes())
+
+    monkeypatch.setattr(urllib.request.OpenerDirector, "open", answer)
+    with pytest.raises(
+        OSError, match=r"not the published file.*not 8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15"
+    ):
+        few(tmp_path, download=True)
+    known(monkeypatch, served)
+    assert few(tmp_path, download=True).train.vocabulary == ("hockey", "moon", "rocket")
+    assert asked == ["https://ndownloader.figshare.com/files/5975967"] * 2
+    assert [file.name for file in (tmp_path / "scikit_learn_data").iterdir()] == ["20news-bydate.tar.gz"]
 
 
 @pytest.mark.skipif(not (data_folder() / FILE).is_file(), reason="ZOO_DATA has no scikit_learn_data")

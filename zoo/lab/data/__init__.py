@@ -21,11 +21,12 @@ from zoo.lab.data import (
 from zoo.lab.data import (
     from_disk as yours,
 )
-from zoo.lab.data.dataset import Batch, Dataset, Split
+from zoo.lab.data.batch import Batch
+from zoo.lab.data.dataset import Dataset, Split
 from zoo.lab.data.factors import Factors
 from zoo.lab.errors import unknown_name
 
-__all__ = ["SOURCES", "Batch", "Dataset", "Factors", "Split", "data_folder", "load"]
+__all__ = ["SOURCES", "Batch", "Dataset", "Factors", "Split", "absolute", "data_folder", "load"]
 
 SOURCES: dict[str, Callable[..., Split]] = {
     "celeba": celeba.celeba,
@@ -45,6 +46,15 @@ SOURCES: dict[str, Callable[..., Split]] = {
 def data_folder(folder: str | Path | None = None) -> Path:
     """Where the files are: `folder`, else the environment's ZOO_DATA, else ./data."""
     return Path(folder or os.environ.get("ZOO_DATA") or "data").expanduser()
+
+
+def absolute(name: str) -> str:
+    """What `load` takes for `name` from whatever folder: a name of `SOURCES` as it is, a path in full.
+
+    A run writes this down, so that it can be opened from elsewhere.
+    """
+    path = Path(name).expanduser()
+    return str(path.resolve()) if name not in SOURCES and path.exists() else name
 
 
 def load(name: str, *, folder: str | Path | None = None, download: bool = False, **options: Any) -> Split:

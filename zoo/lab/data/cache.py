@@ -1,22 +1,31 @@
-"""Decoded data kept on disk, so that it is decoded once: one .npz per set and settings, whole or not there."""
+"""Decoded data kept on disk, so that it is decoded once: a folder of .npy files per set and settings.
 
-import contextlib
+The folder is there as a whole or not at all. Beside the arrays lies header.json: the settings, and the SHA-256 of each
+array, which is checked whenever it is read. A cache that is damaged is made again.
+"""
+
 import hashlib
+import io
 import json
 import math
 import os
-import struct
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import platformdirs
 
-VERSION = 1  # of what the sources put into a cache; one more whenever that changes
+from zoo.lab.data.npy import read_array, read_header
+
+VERSION = 2  # of what the sources put into a cache; one more whenever that changes
 MAPPED = 256 * 2**20  # bytes from which an array is mapped into memory instead of read
-DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError)
+HEADER = "header.json"
+DAY = 24 * 3600.0
 
 
 class Stream(NamedTuple):
@@ -28,143 +37,139 @@ class Stream(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Where caches are: the environment's ZOO_CACHE, else its XDG_CACHE_HOME or ~/.cache, there disentangled-zoo."""
+    """Where caches are: the environment's ZOO_CACHE, else disentangled-zoo in the user's folder for caches."""
     if here := os.environ.get("ZOO_CACHE"):
         return Path(here).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "disentangled-zoo"
+    return platformdirs.user_cache_path("disentangled-zoo", appauthor=False)
 
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:
-    """Names under `root`, sizes and times of files as one short text; another one as soon as any of them changes."""
-    digest = hashlib.sha256()
+    """One short text for `root` and the files below it; another one as soon as one of them moves or is written.
+
+    It covers the resolved path of `root` and the files' names, sizes, and times of change (also the one that `touch`
+    and `rsync --times` cannot set), so that no content has to be read.
+    """
+    digest = hashlib.sha256(f"{root.resolve()}\n".encode(errors="surrogateescape"))
     for file in files:
         stat = file.stat()
-        digest.update(f"{file.relative_to(root).as_posix()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+        line = f"{file.relative_to(root).as_posix()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def cached(
     name: str, settings: Mapping[str, Any], make: Callable[[], Mapping[str, np.ndarray | Stream]]
 ) -> dict[str, np.ndarray]:
-    """What `make` makes, from disk where it was made before by this version and with these settings.
+    """What `make` returns, from disk where this version made it before with these settings.
 
     Args:
-        name: of the data set; the file is called after it, the version and the settings.
-        settings: everything that the arrays depend on, as JSON takes it; goes into the file too.
-        make: returns the arrays by name; large ones come back mapped into memory.
+        name: of the data set; the folder is called after it, the version and the settings.
+        settings: everything that the arrays depend on, as JSON takes it.
+        make: returns the arrays by name; those of `MAPPED` bytes or more come back as memory maps.
 
     Raises:
-        OSError: the cache cannot be written (no permission, no room); nothing is left of it.
-        ValueError: it cannot be read, or is one of another version or of other settings.
+        OSError: the cache cannot be written (no permission, no room), and then nothing is left of it; or not be read.
     """
-    header = json.dumps({"data": name, "version": VERSION, **settings}, sort_keys=True)
-    digest = hashlib.sha256(header.encode()).hexdigest()[:12]
-    path = cache_folder() / f"{name}-v{VERSION}-{digest}.npz"
-    if not path.exists():
-        _write(name, path, {"header": np.array(header), **make()})
+    header = json.loads(json.dumps({"data": name, "version": VERSION, **settings}))
+    key = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache_folder() / f"{name[:80]}-v{VERSION}-{key}"
     try:
-        arrays = read_npz(path)
-    except ValueError as error:
-        raise ValueError(f"data {name!r}: {error}. It is a cache: remove it, and it is made anew") from error
-    found = str(arrays.pop("header", "no header at all"))
-    if found != header:
-        raise ValueError(
-            f"data {name!r}: the cache {path} is one of another version or of other settings ({found}); remove it, "
-            "and it is made anew"
-        )
-    return arrays
+        return _read(folder, header)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # not there, or damaged
+        pass
+    except OSError as error:
+        raise OSError(f"data {name!r}: the cache {folder} cannot be read: {error}") from error
+    _write(name, folder, header, make())
+    return _read(folder, header)
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz; uncompressed ones beyond `MAPPED` bytes as memory maps, all others read and checked.
+def _read(folder: Path, header: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    found = json.loads((folder / HEADER).read_text(encoding="utf-8"))
+    if not isinstance(found, dict) or found.get("header") != header or not isinstance(found.get("sha256"), dict):
+        raise ValueError(f"{folder} is damaged, or holds other settings")
+    return {name: _read_array(folder / f"{name}.npy", digest) for name, digest in found["sha256"].items()}
 
-    Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it must not be read, is truncated or damaged, is no .npz, or holds Python objects.
-    """
+
+def _read_array(path: Path, expected: str) -> np.ndarray:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while part := file.read(2**20):
+            digest.update(part)
+        if digest.hexdigest() != expected:
+            raise ValueError(f"{path} is damaged")
+        file.seek(0)
+        if size < MAPPED:
+            return read_array(file, size)
+        shape, dtype, order, _ = read_header(file, size)
+        return np.memmap(file, dtype, "r", file.tell(), shape, order)
+
+
+def _write(name: str, folder: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray | Stream]) -> None:
+    """Writes into a folder of its own, which is then moved to the place, so that what is there is whole."""
+    host, unique = socket.gethostname().replace(".", "-"), uuid.uuid4().hex[:8]
+    part = folder.with_name(f".{folder.name}.{host}.{os.getpid()}.{unique}")
     try:
-        with zipfile.ZipFile(path) as archive:
-            return {i.filename.removesuffix(".npy"): _read(path, archive, i) for i in archive.infolist()}
-    except FileNotFoundError:
-        raise
-    except DAMAGE as error:
-        raise ValueError(f"{path} cannot be read; it is truncated, damaged, or no .npz: {error}") from error
-
-
-def rows_of(path: Path, name: str, rows: int) -> Stream:
-    """One array of an .npz, compressed or not, some `rows` at a time.
-
-    Raises:
-        ValueError: there is none of this name, it is not in C order, or (while its parts are read) it is damaged.
-    """
-    member = f"{name}.npy"
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-            shape, fortran_order, dtype = _read_header(file)
-    except (*DAMAGE, KeyError) as error:
-        raise ValueError(f"{path} cannot be read, is damaged, or has no array {name!r}: {error}") from error
-    if fortran_order or dtype.hasobject:
-        raise ValueError(f"{path}: the array {name!r} must hold plain numbers in C order")
-
-    def parts() -> Iterator[np.ndarray]:
-        size = math.prod(shape[1:]) * dtype.itemsize
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_orphans(folder.parent, host)
+        part.mkdir()
         try:
-            with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-                _read_header(file)
-                for start in range(0, shape[0], rows):
-                    count = min(rows, shape[0] - start)
-                    yield np.frombuffer(file.read(count * size), dtype).reshape(count, *shape[1:])
-        except DAMAGE as error:
-            raise ValueError(f"{path} is truncated or damaged: {error}") from error
-
-    return Stream(shape, dtype, parts())
-
-
-def _write(name: str, path: Path, arrays: Mapping[str, np.ndarray | Stream]) -> None:
-    """Writes beside the place and then moves there, so that what is there is whole."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            for key, array in arrays.items():
-                with archive.open(f"{key}.npy", "w", force_zip64=True) as member:
-                    _write_array(member, array)
-        part.replace(path)
+            digests = {key: _write_array(part / f"{key}.npy", array) for key, array in arrays.items()}
+            (part / HEADER).write_text(json.dumps({"header": header, "sha256": digests}, indent=1), encoding="utf-8")
+            shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been read
+            try:
+                part.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # another process may have been quicker
+                    raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise OSError(
-            f"data {name!r}: the cache {path} cannot be written: {error}. Make room, or name a folder for caches that "
-            "can be written with ZOO_CACHE"
+            f"data {name!r}: the cache {folder} cannot be written: {error}. Make room, or name another folder for "
+            "caches with ZOO_CACHE"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):  # where it could not be made it cannot be removed
-            part.unlink()
 
 
-def _write_array(file: Any, array: np.ndarray | Stream) -> None:
+def _write_array(path: Path, array: np.ndarray | Stream) -> str:
+    """Writes an .npy and returns its SHA-256. Not through a memory map: there, a full disk ends the process."""
     if isinstance(array, np.ndarray):
         array = Stream(array.shape, array.dtype, [array])
-    descr = np.lib.format.dtype_to_descr(array.dtype)
-    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": array.shape})
+    if array.dtype.hasobject:
+        raise ValueError(f"a cache cannot hold Python objects, as in {path.stem!r}")
+    digest = hashlib.sha256()
     expected, written = math.prod(array.shape) * array.dtype.itemsize, 0
-    for part in array.parts:
-        written += file.write(np.ascontiguousarray(part, array.dtype).tobytes())
+    descr = np.lib.format.dtype_to_descr(array.dtype)
+    start = io.BytesIO()
+    np.lib.format.write_array_header_1_0(start, {"descr": descr, "fortran_order": False, "shape": array.shape})
+    digest.update(start.getvalue())
+    with path.open("xb") as file:
+        file.write(start.getvalue())
+        for part in array.parts:
+            content = np.ascontiguousarray(part, array.dtype).tobytes()
+            digest.update(content)
+            written += file.write(content)
     if written != expected:
         raise ValueError(f"the parts of an array {array.shape} hold {written} bytes of {expected}")
+    return digest.hexdigest()
 
 
-def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(info) as member:
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size < MAPPED:
-            return np.lib.format.read_array(member, allow_pickle=False)
-        shape, fortran_order, dtype = _read_header(member)
-        with path.open("rb") as file:  # a member's bytes follow its local header, whose last two lengths vary
-            file.seek(info.header_offset)
-            start = info.header_offset + 30 + sum(struct.unpack("<26x2H", file.read(30)))
-        return np.memmap(path, dtype, "r", start + member.tell(), shape, "F" if fortran_order else "C")
+def _remove_orphans(folder: Path, host: str) -> None:
+    """Removes what killed processes of this host left unfinished."""
+    for part in folder.glob(".*.*.*.*"):
+        *_, owner, pid, _ = part.name.rsplit(".", 3)
+        if owner == host and pid.isdigit() and not _is_running(int(pid), part):
+            part.unlink() if part.is_symlink() else shutil.rmtree(part, ignore_errors=True)
 
 
-def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
+def _is_running(pid: int, part: Path) -> bool:
+    """Whether the process that writes `part` still runs; where that cannot be asked, whether `part` is of today."""
+    if os.name != "posix":
+        return time.time() - part.stat().st_mtime < DAY
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -12,6 +12,7 @@ from zoo.lab.data.chairs import FOLDER as CHAIRS
 from zoo.lab.data.decoded_images import decoded_folder
 from zoo.lab.data.dsprites import FILE as DSPRITES
 from zoo.lab.data.mnist import FILES as IDX
+from zoo.lab.data.newsgroups import ARCHIVE
 from zoo.lab.data.newsgroups import FILE as NEWSGROUPS
 from zoo.lab.data.yale import SUBJECTS
 
@@ -24,12 +25,14 @@ class About(NamedTuple):
         licence: its name, or what is known of it.
         citation: the paper, and where the data come from.
         files: what has to be in the data folder, as seen from it; nothing where the set is made or bundled.
+        instead: a file that will do in place of those.
     """
 
     holds: str
     licence: str
     citation: str
     files: tuple[str, ...] = ()
+    instead: str = ""
 
 
 class Entry(NamedTuple):
@@ -97,6 +100,7 @@ ABOUT = {
         "none stated; the posts are their authors'",
         "Lang, NewsWeeder: learning to filter netnews, ICML 1995; http://qwone.com/~jason/20Newsgroups",
         (NEWSGROUPS,),
+        ARCHIVE,
     ),
     "pinwheel": About(
         "400 + 400 points in the plane, 4 labels",
@@ -133,7 +137,8 @@ def catalogue(folder: str | Path | None = None) -> list[Entry]:
     entries = []
     for name in sorted(SOURCES):
         about = ABOUT[name]
-        places = [root / file for file in about.files]
+        instead = about.instead and (root / about.instead).exists()
+        places = [root / file for file in ((about.instead,) if instead else about.files)]
         files = [f for place in places for f in (place.rglob("*") if place.is_dir() else [place]) if f.is_file()]
         present = all(place.exists() for place in places)
         where = tuple(dict.fromkeys(place if len(places) == 1 else place.parent for place in places))
@@ -152,10 +157,12 @@ def print_catalogue(folder: str | Path | None = None) -> None:
         print(entry.name)
         for line in (entry.about.holds, state, f"licence: {entry.about.licence}", f"cite: {entry.about.citation}"):
             print(textwrap.fill(line, 110, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False))
-    caches = [*cache_folder().glob("*.npz"), *decoded_folder(data_folder(folder)).glob("*.images")]
+    folders = dict.fromkeys([cache_folder(), decoded_folder(data_folder(folder))])
+    caches = [cache for where in folders if where.is_dir() for cache in where.iterdir()]
+    files = [file for cache in caches for file in (cache.iterdir() if cache.is_dir() else [cache])]
     print(f"\ndata folder: {data_folder(folder).resolve()} (--data-dir, else ZOO_DATA, else ./data)")
     print(
-        f"caches: {sum(cache.stat().st_size for cache in caches) / 1e6:,.1f} MB in {len(caches)} files in "
+        f"caches: {sum(file.stat().st_size for file in files) / 1e6:,.1f} MB in {len(files)} files in "
         f"{cache_folder()} (ZOO_CACHE) and {decoded_folder(data_folder(folder))}"
     )
     print("your own: --data PATH of a folder of images, an .npz or a .pt; in a notebook Dataset.from_arrays")

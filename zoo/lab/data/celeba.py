@@ -157,7 +157,7 @@ def read_face(file: Path, crop: int, size: int) -> np.ndarray:
     """Bytes [3, size, size] of the square of `crop` pixels in the middle."""
     left, top = (WIDTH - crop) // 2, (HEIGHT - crop) // 2
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=("JPEG", "PNG")) as image:
             if image.size != (WIDTH, HEIGHT) or image.mode != "RGB":
                 raise ValueError(f"{image.mode} of {image.size} pixels, not RGB of {(WIDTH, HEIGHT)}")
             square = image.crop((left, top, left + crop, top + crop))

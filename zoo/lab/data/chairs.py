@@ -97,7 +97,7 @@ def _models(root: Path, expected: int | None) -> tuple[list[str], dict[str, int]
     there = sorted(place.name for place in root.iterdir() if place.is_dir() and not place.name.startswith("."))
     names = there
     if (root / CHOSEN).is_file():
-        names = (root / CHOSEN).read_text().split()
+        names = (root / CHOSEN).read_text(encoding="utf-8").split()
         if strange := sorted(set(names) - set(there)):
             raise FileNotFoundError(
                 f"data 'chairs': {root} has no folder {strange[0]}, one of {len(strange)} that {root / CHOSEN} names"
@@ -151,7 +151,7 @@ def _square(file: Path, crop: int) -> Image.Image:
     """The square of `crop` pixels in the middle, in colour; what is transparent is white."""
     at = (SIDE - crop) // 2
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=("PNG",)) as image:
             if image.size != (SIDE, SIDE):
                 raise ValueError(f"it has {image.size} pixels, not {(SIDE, SIDE)}")
             square = image.crop((at, at, at + crop, at + crop)).convert("RGBA")

@@ -1,8 +1,9 @@
 """The seam of the data: a set decoded once into an array, and batches drawn from it by index."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -10,21 +11,9 @@ from scipy import sparse
 from torch import Tensor
 
 from zoo.lab.data import bit_packing as bits
+from zoo.lab.data.batch import Batch, floats, light
+from zoo.lab.data.conversion import UNLABELLED, as_features, as_labels, from_items, is_torch_dataset
 from zoo.lab.data.factors import Factors
-
-
-class Batch(NamedTuple):
-    """Some datapoints.
-
-    Attributes:
-        x: floats [B, ...]; images [B, C, H, W] in [0, 1].
-        y: labels [B], or None where the set has none or nobody asked.
-        index: which datapoints of the set these are, [B].
-    """
-
-    x: Tensor
-    y: Tensor | None
-    index: Tensor  # type: ignore[assignment]  # instead of a tuple's method of this name
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +52,10 @@ class Dataset:
         if len(self) == 0:
             raise ValueError(f"data {self.name!r}: x is empty, so there is nothing to train on")
         floats = np.issubdtype(self.x.dtype, np.floating)
-        if self.x.dtype not in (np.uint8, bits.WORD) and not floats:
+        if self.x.dtype not in (np.uint8, bits.WORD) and not (floats and self.x.dtype.itemsize <= 8):
             raise ValueError(f"data {self.name!r}: x must hold bytes or floats, got {self.x.dtype}")
+        if not 0 < self.x_max < math.inf:
+            raise ValueError(f"data {self.name!r}: x_max must be above 0, got {self.x_max:g}")
         if floats:
             _check_finite(self.name, self.x)
         if self.dynamic and self.x.dtype != np.uint8:
@@ -78,13 +69,18 @@ class Dataset:
         if y.shape != (len(self),) or not np.issubdtype(y.dtype, np.integer):
             raise ValueError(
                 f"data {self.name!r}: y must hold one integer per datapoint ({len(self)}), "
-                f"got {y.dtype} of shape {y.shape}"
+                f"got {y.dtype} of shape {y.shape}" + ("; one-hot labels: y.argmax(1)" if y.ndim == 2 else "")
+            )
+        if y.min() == -1:
+            raise ValueError(
+                f"data {self.name!r}: y has {(y == -1).sum()} labels of -1, as scikit-learn marks what is without a "
+                f"label; {UNLABELLED}"
             )
         if y.min() < 0 or (self.classes and y.max() >= len(self.classes)):
             above = f" to {len(self.classes) - 1}" if self.classes else ""
             raise ValueError(
                 f"data {self.name!r}: labels go from 0{above}, got {y.min()} to {y.max()}; "
-                "np.unique(y, return_inverse=True) numbers them anew"
+                "np.unique(y, return_inverse=True) numbers them from 0"
             )
 
     @classmethod
@@ -95,62 +91,60 @@ class Dataset:
         *,
         name: str = "yours",
         x_max: float | None = None,
-        classes: tuple[str, ...] = (),
-        factors: Factors | Mapping[str, Any] | None = None,
+        classes: Sequence[str] = (),
+        factors: Any = None,
     ) -> "Dataset":
-        """Your own set from arrays, tensors or lists.
+        """Your own set from arrays, tensors, lists, data frames or a torch Dataset.
 
         Args:
-            x: bytes, floats or truth values [N, ...], or a sparse matrix [N, V]. [N, H, W] and [N, H, W, 3] are taken
-                for images and become [N, C, H, W].
+            x: bytes, floats or truth values [N, ...], or a sparse matrix [N, V]. [N, H, W], [N, H, W, 1] and
+                [N, H, W, 3] are taken for images and become [N, C, H, W]. Or a torch Dataset, whose items are
+                datapoints or pairs of a datapoint and its label; each item is read once.
             y: labels [N]: integers from 0, or names.
             name: what pictures and messages call it.
             x_max: the byte that counts as 1; when not given 255, or 1 where no byte is larger.
-            classes: the names of integer labels.
-            factors: each factor's values [N], by name.
+            classes: the names of integer labels, or the order of those that are names.
+            factors: `Factors`; or each factor's values [N], as a mapping by name, a data frame, or a table [N, F].
 
         Raises:
-            ValueError: as the class; or a byte is above x_max.
+            TypeError: x, y or factors are nothing that an array can be made of.
+            ValueError: as the class; a byte is above x_max; a label or value is missing.
         """
-        if sparse.issparse(x):
-            x = sparse.csr_array(x, dtype=np.float32)
-        else:
-            x = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asanyarray(x)
-        if x.ndim < 2:
-            raise ValueError(f"data {name!r}: x must be [N, ...], got {x.shape}; x[:, None] makes one column")
-        if x.dtype == np.bool_:
-            x = x.view(np.uint8)
-        elif np.issubdtype(x.dtype, np.integer) and x.dtype not in (np.uint8, bits.WORD):
-            raise ValueError(
-                f"data {name!r}: x holds {x.dtype}; .astype(np.uint8) makes bytes of it, .astype(np.float32) floats"
-            )
-        if x.ndim == 4 and x.shape[3] == 3 and x.shape[1] not in (1, 3):
-            x = np.ascontiguousarray(x.transpose(0, 3, 1, 2))
-        elif x.ndim == 3:
-            x = x[:, None]
-        if x.dtype == np.uint8 and x.size and (x_max is None or x_max < 255):
-            largest = int(x.max())
+        if is_torch_dataset(x):
+            x, found = from_items(name, x)
+            if y is None:
+                y = found
+            elif found is not None:
+                raise ValueError(f"data {name!r}: the items of x have labels of their own, and y has others; drop one")
+        x = as_features(name, x)
+        if x.dtype == np.uint8 and 0 not in x.shape and (x_max is None or x_max < 255):
+            largest = max(int(x[start : start + 4096].max()) for start in range(0, len(x), 4096))
             if x_max is None:
                 x_max = 1.0 if largest <= 1 else 255.0
             elif largest > x_max:
                 raise ValueError(f"data {name!r}: x has bytes up to {largest}, above x_max = {x_max:g}")
         if y is not None:
-            y = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
-            if y.dtype.kind in "US":
-                names, y = np.unique(y, return_inverse=True)
-                classes = tuple(str(n) for n in names)
+            y, classes = as_labels(name, y, classes)
         if factors is not None and not isinstance(factors, Factors):
             factors = Factors.of(factors)
-        return cls(name, x, y, 255.0 if x_max is None else x_max, classes, factors)
+        return cls(name, x, y, 255.0 if x_max is None else x_max, tuple(classes), factors)
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(f"data {self.name!r} is a set, not batches of it: take data.batches(64, seed=0, steps=1_000)")
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one datapoint."""
         shape = tuple(self.x.shape[1:])
         return (*shape[:-1], 64 * shape[-1]) if self.x.dtype == bits.WORD else shape
+
+    @property
+    def are_images(self) -> bool:
+        """Whether a datapoint can be shown: grey [1, H, W] or in colours [3, H, W]."""
+        return len(self.shape) == 3 and self.shape[0] in (1, 3)
 
     def batch(self, index: Tensor, *, labels: bool = False, device: str | torch.device = "cpu", seed: Any = 0) -> Batch:
         """The datapoints at `index` [B], as floats on `device`; bytes and bits travel as they are.
@@ -160,9 +154,9 @@ class Dataset:
         rows = index.cpu().numpy()
         x, x_max = self.x[rows], self.x_max
         if self.dynamic:
-            x, x_max = _light(x, x_max, np.random.default_rng(seed)), 1.0
-        y = torch.from_numpy(self.y[rows]).to(device, torch.int64) if labels and self.y is not None else None
-        return Batch(_floats(x, x_max, device), y, index.to(device))
+            x, x_max = light(x, x_max, np.random.default_rng(seed)), 1.0
+        y = torch.from_numpy(self.y[rows].astype(np.int64)).to(device) if labels and self.y is not None else None
+        return Batch(floats(x, x_max, device), y, index.to(device))
 
     def batches(
         self,
@@ -273,8 +267,32 @@ class Dataset:
         x = np.empty(self.x.shape, np.uint8)
         rng = np.random.default_rng(seed)
         for start in range(0, len(self), 4096):
-            x[start : start + 4096] = _light(self.x[start : start + 4096], self.x_max, rng)
+            x[start : start + 4096] = light(self.x[start : start + 4096], self.x_max, rng)
         return replace(self, x=x, x_max=1.0)
+
+    def count_classes(self) -> int:
+        """L: how many classes the labels have.
+
+        Raises:
+            ValueError: there are no labels, a single class, or a class of which there is no datapoint.
+        """
+        if self.y is None:
+            raise ValueError(
+                f"data {self.name!r} has no labels, and a pair with classes is trained with them: take a set that has "
+                "labels (python -m zoo data), or a folder with a sub-folder for each class"
+            )
+        found = np.unique(self.y)
+        count = max(len(self.classes), int(found[-1]) + 1)
+        if count < 2:
+            raise ValueError(f"data {self.name!r} has a single class: there is nothing to tell apart")
+        if len(found) < count:
+            first = next(c for c in range(count) if c >= len(found) or found[c] != c)
+            raise ValueError(
+                f"data {self.name!r}: class {self.classes[first] if self.classes else first} never occurs among "
+                f"{len(self):,} datapoints, one of {count - len(found):,} such classes, so nothing of it can be "
+                "learnt; leave it out, np.unique(y, return_inverse=True) numbers the rest from 0"
+            )
+        return count
 
     def check(self, batch_size: int) -> None:
         """Whether batches can be of this size.
@@ -315,7 +333,7 @@ def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
     """
     if held_out == 0:
         return Split(data, data)
-    count = round(held_out * len(data))
+    count = round(held_out * len(data)) if 0 < held_out < 1 else 0
     if not 0 < count < len(data):
         raise ValueError(
             f"data {data.name!r}: held_out = {held_out:g} of {len(data)} datapoints leaves nothing to train on or to "
@@ -323,23 +341,6 @@ def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
         )
     order = np.random.default_rng(seed).permutation(len(data))
     return Split(data.subset(np.sort(order[count:])), data.subset(np.sort(order[:count])))
-
-
-def _light(x: np.ndarray, x_max: float, rng: np.random.Generator) -> np.ndarray:
-    """Lights each pixel with probability x / x_max; the stream is used alike however x is cut."""
-    return (rng.random(x.shape, np.float32) * np.float32(x_max) < x).view(np.uint8)
-
-
-def _floats(x: Any, x_max: float, device: str | torch.device) -> Tensor:
-    """Rows as they lie in the set to floats on the device."""
-    dtype = torch.get_default_dtype()
-    if sparse.issparse(x):
-        return torch.from_numpy(x.toarray()).to(device, dtype)
-    if x.dtype == bits.WORD:
-        return bits.unpack(torch.from_numpy(x.view(np.int64)).to(device))
-    if x.dtype == np.uint8:
-        return torch.from_numpy(x).to(device).to(dtype).div_(x_max)
-    return torch.from_numpy(x).to(device, dtype)
 
 
 def _check_finite(name: str, x: Any) -> None:

@@ -1,9 +1,10 @@
 """Many image files decoded once, on all cores, into one file of bytes that is then mapped into memory.
 
-The file holds the images, and after them a mark per block of images: the fingerprint of the files that the block was
-decoded from, written once its images are on the disk. A block whose mark is not that of the files is decoded, so a
-decoding that was killed goes on where it was, and a picture that is replaced costs no more than its block. All blocks
-are written to places of their own, so two processes that decode at once write the same bytes twice.
+The file holds the images, and after them a mark per block of images: a digest of the settings and of the files that the
+block was decoded from, and one of its pixels, written once the images are on the disk. A block whose mark does not fit
+is decoded again, so a decoding that was killed goes on where it was, a picture that is replaced or a byte that is
+damaged costs no more than its block, and nothing has to be cleaned up. Each block has a place of its own, so two
+processes that decode at once write the same bytes twice.
 """
 
 import hashlib
@@ -22,7 +23,8 @@ from tqdm import tqdm
 from zoo.lab.data.cache import VERSION, cache_folder, fingerprint
 
 BLOCK = 256  # images that are decoded and marked at once
-MARK = 16  # bytes of a fingerprint
+MARK = 64  # bytes of two digests, of what a block was made from and of its pixels
+SILENT = 2_048  # as many images are decoded without a bar
 RESIDENT = 64 * 2**20  # bytes of a mapped file that may stay in memory
 AROUND = 2 * 2**20  # bytes that the system may map around an image that is asked for: a large page
 
@@ -71,48 +73,64 @@ def decoded(
     decode: Callable[[Path], np.ndarray],
     settings: Mapping[str, Any],
     *,
+    into: Path | None = None,
     workers: int | None = None,
 ) -> Mapped:
     """The images of `files` [N, *shape], decoded where they were not before.
 
     Args:
-        name: of the data set; the file in `decoded_folder` is called after it and the settings.
+        name: of the data set; the file in `into` is called after it and the settings.
         folder: the data folder, which the files lie in.
         files: one per image.
         shape: of an image, C, H, W.
         decode: makes bytes [C, H, W] of a file; called from several threads at once.
         settings: everything else that the images depend on, as JSON takes it.
+        into: where the decoded images are kept; `decoded_folder(folder)` when not given.
         workers: how many threads; as many as this process may use cores when not given.
 
     Raises:
         OSError: the decoded images cannot be written.
-        ValueError: they were truncated; or what `decode` raises, and then the blocks that are there remain.
+        ValueError: what `decode` raises, and then the blocks that are there remain.
     """
-    header = json.dumps({"version": VERSION, "images": len(files), "shape": shape, **settings}, sort_keys=True)
-    digest = hashlib.sha256(header.encode()).hexdigest()[:12]
-    path = decoded_folder(folder) / f"{name}-v{VERSION}-{digest}.images"
-    size = math.prod(shape)
-    marks = [fingerprint(folder, files[at : at + BLOCK]).encode() for at in range(0, len(files), BLOCK)]
+    settings = {"version": VERSION, "folder": str(folder.resolve()), "images": len(files), "shape": shape, **settings}
+    header = json.dumps(settings, sort_keys=True)
+    key = hashlib.sha256(header.encode()).hexdigest()[:16]
+    path = (into or decoded_folder(folder)) / f"{name[:80]}-v{VERSION}-{key}.images"
+    size, starts = math.prod(shape), range(0, len(files), BLOCK)
+    end = len(files) * size  # where the marks begin
+    sources = [_digest(header, fingerprint(folder, files[at : at + BLOCK])) for at in starts]
+
+    def is_there(block: int) -> bool:
+        with path.open("rb") as file:
+            file.seek(end + block * MARK)
+            source, pixels = file.read(MARK // 2), file.read(MARK // 2)
+            if source != sources[block]:
+                return False
+            file.seek(starts[block] * size)
+            return hashlib.sha256(file.read(min(BLOCK * size, end - starts[block] * size))).digest() == pixels
 
     def fill(block: int) -> int:
-        part = files[block * BLOCK : (block + 1) * BLOCK]
-        images = np.stack([decode(file) for file in part])
+        part = files[starts[block] : starts[block] + BLOCK]
+        images = np.stack([decode(file) for file in part]).tobytes()
         with path.open("r+b", buffering=0) as file:
-            _write(file, len(files) * size + block * MARK, bytes(MARK))
-            _write(file, block * BLOCK * size, images.tobytes())
+            _write(file, end + block * MARK, bytes(MARK))
+            _write(file, starts[block] * size, images)
             os.fsync(file.fileno())  # the mark must not be there before the images
-            _write(file, len(files) * size + block * MARK, marks[block])
+            _write(file, end + block * MARK, sources[block] + hashlib.sha256(images).digest())
         return len(part)
 
     try:
-        found = _marks(path, len(files) * size, len(marks))
-        todo = [block for block, mark in enumerate(marks) if found[block] != mark]
-        if todo:
-            left = sum(len(files[block * BLOCK : (block + 1) * BLOCK]) for block in todo)
-            with (
-                tqdm(total=len(files), initial=len(files) - left, desc=f"decoding {name}", unit=" images") as bar,
-                ThreadPoolExecutor(workers or _cores()) as pool,  # Pillow decodes without the interpreter's lock
-            ):
+        _make(path, end + len(starts) * MARK)
+        with ThreadPoolExecutor(workers or _cores()) as pool:  # Pillow and hashlib work without the interpreter's lock
+            todo = [block for block, there in enumerate(pool.map(is_there, range(len(starts)))) if not there]
+            left = sum(len(files[starts[block] : starts[block] + BLOCK]) for block in todo)
+            with tqdm(
+                total=len(files),
+                initial=len(files) - left,
+                desc=f"decoding {name}",
+                unit=" images",
+                disable=len(todo) * BLOCK <= SILENT,
+            ) as bar:
                 try:
                     for done in as_completed([pool.submit(fill, block) for block in todo]):
                         bar.update(done.result())
@@ -122,24 +140,20 @@ def decoded(
     except OSError as error:
         raise OSError(
             f"data {name!r}: the decoded images {path} cannot be written or read: {error}. Make room and go on where "
-            "it was, or name a folder for caches that can be written with ZOO_CACHE"
+            "it was, or name another folder for caches with ZOO_CACHE"
         ) from error
 
 
-def _marks(path: Path, start: int, count: int) -> list[bytes]:
-    """The marks of all blocks, which begin at byte `start` of the file; makes the file where there is none."""
+def _digest(*texts: str) -> bytes:
+    return hashlib.sha256("\n".join(texts).encode()).digest()
+
+
+def _make(path: Path, size: int) -> None:
+    """Makes the file, of zeros, which are no block's mark; or gives a damaged one its size back."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        if file.tell() == 0:
-            file.truncate(start + count * MARK)  # zeros, which are no block's mark
-        elif file.tell() != start + count * MARK:
-            raise ValueError(
-                f"{path} has {file.tell()} bytes, not {start + count * MARK}; it is a cache: remove it, and it is made "
-                "anew"
-            )
-    with path.open("rb") as file:
-        file.seek(start)
-        return [file.read(MARK) for _ in range(count)]
+        if file.tell() != size:
+            file.truncate(size)
 
 
 def _write(file: Any, at: int, content: bytes) -> None:

@@ -3,16 +3,18 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from zoo.lab.data import bit_packing as bits
-from zoo.lab.data.cache import Stream, cached, fingerprint, rows_of
+from zoo.lab.data.cache import Stream, cached, fingerprint
 from zoo.lab.data.dataset import Dataset, Split, split
+from zoo.lab.data.download import check_digest, fetch
 from zoo.lab.data.factors import Factors
+from zoo.lab.data.npz import rows_of
 from zoo.lab.data.shapes import FACTORS, SHAPES
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 URL = f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{FILE}"
+DIGEST = "md5:7da33b31b13a06f4b04a70402ce90c2e"  # nobody publishes a longer one
 
 
 def dsprites(folder: Path, *, download: bool = False, held_out: float = 0.0, seed: int = 0) -> Split:
@@ -32,7 +34,7 @@ def dsprites(folder: Path, *, download: bool = False, held_out: float = 0.0, see
     Raises:
         FileNotFoundError: the file is not in `folder`.
         OSError: it cannot be fetched.
-        ValueError: it is truncated or damaged, or its arrays are not those of dSprites.
+        ValueError: it is not the published file, or its arrays are not those of dSprites.
     """
     file = folder / FILE
     if not file.is_file():
@@ -41,17 +43,18 @@ def dsprites(folder: Path, *, download: bool = False, held_out: float = 0.0, see
                 f"data 'dsprites': {file} not found. Put it there, name another folder with --data-dir or ZOO_DATA, or "
                 "fetch it with --download; --data shapes renders the same set"
             )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(URL, str(file), progress=False)  # leaves no part of a file
-        except OSError as error:
-            raise OSError(f"data 'dsprites': {URL} cannot be fetched to {file}: {error}") from error
-    return split(read(file, FACTORS), held_out, seed=seed)
+        fetch("dsprites", URL, file, DIGEST, most=2**25)
+    return split(read(file, FACTORS, DIGEST), held_out, seed=seed)
 
 
-def read(file: Path, factors: Factors) -> Dataset:
-    """The images of a file in dSprites' layout, checked against the grid of factors that it should hold."""
-    x = cached("dsprites", {"files": fingerprint(file.parent, [file])}, lambda: {"x": _checked(file, factors)})["x"]
+def read(file: Path, factors: Factors, digest: str) -> Dataset:
+    """The images of a file in dSprites' layout, checked against its digest and the grid that it should hold."""
+
+    def make() -> dict[str, Stream]:
+        check_digest("dsprites", file, digest)
+        return {"x": _checked(file, factors)}
+
+    x = cached("dsprites", {"files": fingerprint(file.parent, [file])}, make)["x"]
     y = factors.at(np.arange(len(factors)))[:, 0]
     return Dataset("dsprites", x, y, classes=SHAPES, factors=factors)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.lab.data.conversion import as_columns
 from zoo.lab.errors import unknown_name
 
 
@@ -46,16 +47,21 @@ class Factors:
         return cls(tuple(values), tuple(np.asarray(v) for v in values.values()))
 
     @classmethod
-    def of(cls, columns: Mapping[str, Any]) -> "Factors":
+    def of(cls, factors: Any) -> "Factors":
         """From each factor's value at every datapoint, [N]; its classes are the values that occur, sorted.
 
+        Args:
+            factors: a mapping by name, a data frame, or a table [N, F], whose factors are called 0, 1, ...
+
         Raises:
-            ValueError: the columns differ in length.
+            TypeError: it is none of these.
+            ValueError: the columns differ in length, two have one name, or a value is missing.
         """
+        columns = as_columns(factors)
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"factors need one value per datapoint each, got {lengths}")
-        pairs = [np.unique(np.asarray(column), return_inverse=True) for column in columns.values()]
+        pairs = [np.unique(column, return_inverse=True) for column in columns.values()]
         return cls(tuple(columns), tuple(v for v, _ in pairs), np.stack([c for _, c in pairs], axis=1))
 
     def __len__(self) -> int:

@@ -1,21 +1,32 @@
 """20 Newsgroups as bags of words, through scikit-learn."""
 
-import contextlib
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
-from sklearn.datasets import fetch_20newsgroups
+from sklearn.datasets._twenty_newsgroups import (
+    strip_newsgroup_footer,
+    strip_newsgroup_header,
+    strip_newsgroup_quoting,
+)
 from sklearn.feature_extraction.text import CountVectorizer
 
 from zoo.lab.data.cache import cached, fingerprint
 from zoo.lab.data.dataset import Dataset, Split
+from zoo.lab.data.download import check_digest, fetch
+from zoo.lab.data.posts import Posts, read_archive, read_pickled
 
 POSTS = (11_314, 7_532)
-REMOVABLE = ("headers", "footers", "quotes")
-FILE = "scikit_learn_data/20news-bydate_py3.pkz"
+REMOVABLE: dict[str, Callable[[str], str]] = {
+    "headers": strip_newsgroup_header,
+    "footers": strip_newsgroup_footer,
+    "quotes": strip_newsgroup_quoting,
+}
+FILE = "scikit_learn_data/20news-bydate_py3.pkz"  # as scikit-learn keeps them
+ARCHIVE = "scikit_learn_data/20news-bydate.tar.gz"  # as they are published
+URL = "https://ndownloader.figshare.com/files/5975967"
+DIGEST = "sha256:8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610"  # scikit-learn's too
 
 
 def newsgroups(
@@ -23,7 +34,7 @@ def newsgroups(
     *,
     download: bool = False,
     vocabulary: int = 2_000,
-    remove: Sequence[str] = REMOVABLE,
+    remove: Sequence[str] = tuple(REMOVABLE),
     stop_words: bool = True,
     min_df: int | float = 20,
     max_df: int | float = 0.5,
@@ -38,8 +49,9 @@ def newsgroups(
     and document frequencies those of Pyro's ProdLDA tutorial. Some scraps of encoded binaries remain.
 
     Args:
-        folder: has scikit_learn_data, scikit-learn's own cache.
-        download: whether scikit-learn may fetch the posts (14 MB).
+        folder: has scikit_learn_data with 20news-bydate.tar.gz, as published; or else with scikit-learn's own cache
+            20news-bydate_py3.pkz, of which only texts, labels and names are read: nothing in it is run.
+        download: whether to fetch the archive (14 MB), if neither is there.
         vocabulary: how many words, V.
         remove: which parts of a post go: headers, footers (signatures) and quotes, as scikit-learn tells them.
         stop_words: whether scikit-learn's list of English stop words goes too.
@@ -50,18 +62,20 @@ def newsgroups(
 
     Raises:
         FileNotFoundError: the posts are not in `folder`.
-        ValueError: the file is damaged or holds other counts; an option is wrong; or no words are left.
+        ValueError: the file is damaged or another one, or holds other counts; an option is wrong; or no words are left.
+        OSError: the archive cannot be fetched.
     """
     if wrong := set(remove) - set(REMOVABLE):
         raise ValueError(f"data 'newsgroups': remove takes {', '.join(REMOVABLE)}; got {sorted(wrong)}")
-    file = folder / FILE
-    if not file.is_file():
+    archive, pickled = folder / ARCHIVE, folder / FILE
+    if not archive.is_file() and not pickled.is_file():
         if not download:
             raise FileNotFoundError(
-                f"data 'newsgroups': {file} not found. Name another folder with --data-dir or ZOO_DATA, or fetch it "
-                "with --download"
+                f"data 'newsgroups': {pickled} not found, nor {archive.name} there. Name another folder with "
+                "--data-dir or ZOO_DATA, or fetch it with --download"
             )
-        _fetch(file, "train", [], True)
+        fetch("newsgroups", URL, archive, DIGEST, most=2**25)
+    file = archive if archive.is_file() else pickled
     settings = {
         "files": fingerprint(file.parent, [file]),
         "vocabulary": vocabulary,
@@ -104,16 +118,21 @@ def _count(
         dtype=np.float32,
     )
     arrays: dict[str, np.ndarray] = {}
-    for part, posts in zip(("train", "test"), POSTS, strict=True):
-        bunch = _fetch(file, part, remove, False)
-        if not len(bunch.data) == len(bunch.target) == posts:
+    both = _read(file)
+    for part, count in zip(("train", "test"), POSTS, strict=True):
+        posts = both[part]
+        if not len(posts.texts) == len(posts.labels) == count:
             raise ValueError(
-                f"data 'newsgroups': {file} has {len(bunch.data):,} posts to {part} with, not {posts:,}; remove it and "
-                "fetch it anew"
+                f"data 'newsgroups': {file} has {len(posts.texts):,} posts to {part} with, not {count:,}; remove it "
+                "and fetch it again"
             )
+        texts = posts.texts
+        for what, strip in REMOVABLE.items():
+            if what in remove:
+                texts = [strip(text) for text in texts]
         words_of = vectorizer.build_analyzer()
-        short = [n for n, post in enumerate(bunch.data) if not longest or len(words_of(post)) <= longest]
-        posts_left, y = [bunch.data[n] for n in short], bunch.target[short]
+        short = [n for n, post in enumerate(texts) if not longest or len(words_of(post)) <= longest]
+        posts_left, y = [texts[n] for n in short], posts.labels[short]
         try:
             x = vectorizer.fit_transform(posts_left) if part == "train" else vectorizer.transform(posts_left)
         except ValueError as error:
@@ -129,23 +148,19 @@ def _count(
             f"{part}_indptr": kept.indptr.astype(np.int32),
             f"{part}_y": y[there].astype(np.int64),
             f"{part}_empty": np.array(x.shape[0] - len(there)),
-            f"{part}_long": np.array(len(bunch.data) - len(short)),
+            f"{part}_long": np.array(len(texts) - len(short)),
         }
     arrays["words"] = vectorizer.get_feature_names_out().astype(np.str_)
-    arrays["classes"] = np.array(bunch.target_names)
+    arrays["classes"] = np.array(both["train"].names)
     return arrays
 
 
-def _fetch(file: Path, part: str, remove: Sequence[str], download: bool):  # type: ignore[no-untyped-def]
-    said = io.StringIO()  # scikit-learn prints why it could not read the file, and raises that it found none
+def _read(file: Path) -> dict[str, Posts]:
     try:
-        with contextlib.redirect_stdout(said):
-            return fetch_20newsgroups(
-                data_home=file.parent, subset=part, remove=tuple(remove), shuffle=False, download_if_missing=download
-            )
-    except (OSError, ValueError) as error:
-        why = said.getvalue().strip("_\n").replace("\n", " ") or error
-        raise ValueError(
-            f"data 'newsgroups': {file} cannot be {'fetched' if download else 'read'}: {why}. "
-            "Remove it and fetch it anew"
-        ) from error
+        if file.name == Path(ARCHIVE).name:
+            check_digest("newsgroups", file, DIGEST)
+            return read_archive(file)
+        return read_pickled(file)
+    except ValueError as error:
+        why = str(error).removeprefix("data 'newsgroups': ")
+        raise ValueError(f"data 'newsgroups': {file} cannot be read: {why}. Remove it and fetch it again") from error

@@ -103,7 +103,7 @@ def _light(file: Path) -> tuple[int, int]:
 def _decode(file: Path, size: int) -> np.ndarray:
     """Bytes [size, size]."""
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=("PPM",)) as image:
             if image.size != (WIDTH, HEIGHT) or image.mode != "L":
                 raise ValueError(f"{image.mode} of {image.size} pixels, not grey of {(WIDTH, HEIGHT)}")
             return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

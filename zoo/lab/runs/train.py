@@ -108,7 +108,7 @@ def train(
     shows: Mapping[str, str] = {}
     if experiment.pictures:
         shows = experiment.pictures(model, guide, data.test, evaluation, folder) or {}
-    else:
+    elif data.test.are_images:
         plots.reconstructions(model, guide, data.test, folder / "reconstructions.png")
         plots.traversals(model, guide, data.test, evaluation, folder / "traversals.png")
         plots.samples(model, folder / "samples.png")

@@ -1,0 +1,293 @@
+"""What people have at hand as data: taken for what it is, or refused in a line that says what to do."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from scipy import sparse
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from zoo.lab.data import Dataset, Factors
+from zoo.lab.data.conversion import as_array, as_labels
+
+GREY = np.arange(6 * 20, dtype=np.uint8).reshape(6, 5, 4)
+Items = torch.utils.data.Dataset
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        GREY,
+        GREY.tolist(),
+        list(GREY),
+        torch.from_numpy(GREY),
+        list(torch.from_numpy(GREY)),
+        [Image.fromarray(image) for image in GREY],
+        GREY.copy(order="F"),
+        GREY[::-1][::-1],
+        np.ma.masked_array(GREY),
+    ],
+)
+def test_one_set_in_many_guises(x: Any) -> None:
+    x = np.array(x, np.uint8) if isinstance(x, list) and isinstance(x[0], list) else x
+    data = Dataset.from_arrays(x)
+    assert data.shape == (1, 5, 4)
+    assert torch.equal(data.batch(torch.arange(6)).x[:, 0], torch.from_numpy(GREY) / 255)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_tensors_of_every_precision(dtype: torch.dtype) -> None:
+    x = torch.tensor([[0.5, -2.0], [0.25, 3.0]], dtype=dtype, requires_grad=True)
+    assert torch.equal(Dataset.from_arrays(x).batch(torch.arange(2)).x, x.detach().double())
+
+
+@pytest.mark.parametrize("order", "<>=")
+def test_every_byte_order(order: str, tmp_path: Path) -> None:
+    x, y = np.array([[0.5, -2.0], [0.25, 3.0]], f"{order}f4"), np.array([1, 0], f"{order}i4")
+    np.save(tmp_path / "x.npy", x)
+    for features in (x, np.load(tmp_path / "x.npy", mmap_mode="r")):
+        for data in (Dataset.from_arrays(features, y), Dataset("direct", features, y)):
+            batch = data.batch(torch.tensor([1, 0]), labels=True)
+            assert batch.x.tolist() == [[0.25, 3.0], [0.5, -2.0]]
+            assert batch.y is not None
+            assert batch.y.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", ">u2", "<u4", "i8", "u8", "?", "f8", ">f4"])
+def test_labels_of_every_kind_of_number(kind: str) -> None:
+    data = Dataset.from_arrays(np.eye(3), np.array([0, 1, 1]).astype(kind))
+    batch = data.batch(torch.arange(3), labels=True)
+    assert batch.y is not None
+    assert batch.y.dtype == torch.int64
+    assert batch.y.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        ["cat", "ape", "cat"],
+        np.array(["cat", "ape", "cat"], dtype=object),
+        np.array([b"cat", b"ape", b"cat"]),
+        pd.Series(["cat", "ape", "cat"]),
+        pd.Series(["cat", "ape", "cat"], dtype="category"),
+        pd.Series(["cat", "ape", "cat"], index=[7, 8, 9], dtype=object),
+    ],
+)
+def test_names_of_classes(y: Any) -> None:
+    data = Dataset.from_arrays(np.eye(3), y)
+    assert data.classes == ("ape", "cat")
+    np.testing.assert_array_equal(data.y, [1, 0, 1])
+    turned = Dataset.from_arrays(np.eye(3), y, classes=["cat", "ape", "dog"])
+    assert turned.classes == ("cat", "ape", "dog")
+    np.testing.assert_array_equal(turned.y, [0, 1, 0])
+
+
+def test_objects_that_are_numbers() -> None:
+    np.testing.assert_array_equal(as_labels("d", np.array([2, 0, 1], dtype=object))[0], [2, 0, 1])
+    frame = pd.DataFrame({"a": [0.5, 1.5], "b": [1, 0], "c": [True, False]})
+    np.testing.assert_array_equal(Dataset.from_arrays(frame).x, [[0.5, 1.0, 1.0], [1.5, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((6, 16, 16, 1), (1, 16, 16)),
+        ((6, 16, 12, 3), (3, 16, 12)),
+        ((6, 1, 16, 16), (1, 16, 16)),
+        ((6, 3, 16, 3), (3, 16, 3)),
+        ((6, 4, 16, 16), (4, 16, 16)),
+        ((6, 64, 4, 4), (64, 4, 4)),  # a network's features
+        ((6, 512, 1, 1), (512, 1, 1)),
+        ((6, 64, 3, 3), (64, 3, 3)),
+        ((6, 1, 4, 4, 4), (1, 4, 4, 4)),  # volumes
+        ((6, 8, 8, 8, 1), (8, 8, 8, 1)),
+        ((6, 28, 28), (1, 28, 28)),
+        ((6, 7), (7,)),
+    ],
+)
+def test_where_the_channels_are(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).random(shape)
+    data = Dataset.from_arrays(x)
+    assert data.shape == expected
+    if len(shape) == 4 and shape[1:] != expected:
+        np.testing.assert_array_equal(data.x[2, 0], x[2, :, :, 0])
+
+
+class Pairs(Items):  # type: ignore[type-arg]
+    """A torch Dataset of images and labels, as most write it: no end but its length."""
+
+    def __init__(self, item: Callable[[int], Any], count: int = 6) -> None:
+        self.item, self.count, self.asked = item, count, list[int]()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, i: int) -> Any:
+        self.asked.append(i)
+        return self.item(i)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        lambda i: (torch.from_numpy(GREY[i])[None], i % 2),
+        lambda i: (Image.fromarray(GREY[i]), i % 2),
+        lambda i: [GREY[i], torch.tensor(i % 2)],
+        lambda i: (GREY[i][..., None], np.int64(i % 2)),
+    ],
+)
+def test_torch_datasets_of_pairs(item: Callable[[int], Any]) -> None:
+    items = Pairs(item)
+    data = Dataset.from_arrays(items)
+    assert items.asked == list(range(6))  # each once, and no further
+    np.testing.assert_array_equal(data.x.reshape(6, 5, 4), GREY)
+    np.testing.assert_array_equal(data.y, [0, 1] * 3)
+
+
+def test_other_torch_datasets() -> None:
+    x = torch.rand(6, 1, 8, 8)
+    assert torch.equal(Dataset.from_arrays(Pairs(lambda i: x[i])).batch(torch.arange(6)).x, x)
+    assert Dataset.from_arrays(Pairs(lambda i: x[i])).y is None
+    data = Dataset.from_arrays(TensorDataset(x, torch.arange(6)))
+    np.testing.assert_array_equal(data.y, range(6))
+    named = Dataset.from_arrays(Pairs(lambda i: (x[i], "ab"[i % 2])))
+    assert named.classes == ("a", "b")
+    np.testing.assert_array_equal(Dataset.from_arrays(TensorDataset(x), y=[1, 0] * 3).y, [1, 0] * 3)
+
+
+class Endless(IterableDataset):  # type: ignore[type-arg]
+    """One without a length."""
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        while True:
+            yield torch.zeros(3)
+
+
+class HasItems:
+    """Something with a length and items, as data sets of other libraries are; asked for the items it has no end."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, i: int) -> dict[str, int]:
+        return {"image": i}
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (Endless(), r"a Endless has no length and items; give an array, a tensor, a list, a data frame or a torch"),
+        (DataLoader(TensorDataset(torch.zeros(6, 2))), r"a DataLoader has no length and items; give"),
+        (Pairs(lambda i: {"image": i}), r"the items of a Pairs must be a datapoint, or a datapoint and its label"),
+        (Pairs(lambda i: (i, i, i)), r"the items of a Pairs must be"),
+        (Pairs(lambda _: None, 0), r"the items of a Pairs must be .* got nothing"),
+        (HasItems(), r"x cannot be taken as an array: it is a HasItems; give"),
+        ((row for row in GREY), r"it is a generator; give"),
+        ("pictures/", r"it is a str; give"),
+        (7, r"it is a int; give"),
+        (None, r"it is a NoneType; give"),
+        ({"x": GREY}, r"it is a dict; give"),
+        ({1, 2}, r"it is a set; give"),
+    ],
+)
+def test_what_is_no_array_is_named(x: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message) as caught:
+        Dataset.from_arrays(x)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+TABLE = np.eye(4)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Dataset.from_arrays(np.zeros((6, 16, 16, 4), np.uint8)), r"4 channels last; x\[..., :-1\] leaves tr"),
+        (lambda: Dataset.from_arrays(np.zeros((6, 16, 16, 2))), r"2 channels last; .*x.transpose\(0, 3, 1, 2\) keeps"),
+        (lambda: Dataset.from_arrays(np.zeros((64, 64, 3))), r"\(64, 64, 3\) looks like one image; x\[None\]"),
+        (lambda: Dataset.from_arrays([np.zeros(3), np.zeros(2)]), r"x cannot be taken as an array: all input arrays"),
+        (lambda: Dataset.from_arrays([[1.0], [1.0, 2.0]]), r"x cannot be taken as an array: .*inhomogeneous"),
+        (lambda: Dataset.from_arrays(torch.eye(3).to_sparse()), r"it is a sparse tensor; .to_dense\(\)"),
+        (lambda: Dataset.from_arrays(np.array([[1, "a"]], dtype=object)), r"x holds Python objects \(int, str\)"),
+        (lambda: Dataset.from_arrays(np.array([[1.0, None]], dtype=object)), r"x has 1 missing values, .*datapoint 1"),
+        (lambda: Dataset.from_arrays(np.ma.masked_equal(TABLE, 0)), r"x has masked values; fill them in"),
+        (lambda: Dataset.from_arrays(TABLE.astype(complex)), r"bytes or floats, got complex128"),
+        (lambda: Dataset.from_arrays(TABLE, sparse.eye(4)), r"y cannot .* it is a sparse matrix; .toarray\(\)"),
+        (lambda: Dataset.from_arrays(TABLE, [0, 1, -1, -1]), r"2 labels of -1, .* without a label; leave the unlabell"),
+        (lambda: Dataset.from_arrays(TABLE, [0, 1, np.nan, 0]), r"1 missing labels \(NaN\); leave the unlabelled"),
+        (lambda: Dataset.from_arrays(TABLE, np.array(["a", None] * 2)), r"y has 2 missing values, the first in datap"),
+        (lambda: Dataset.from_arrays(TABLE, pd.Series(["a", None] * 2)), r"y has 2 missing values, the first in dat"),
+        (lambda: Dataset.from_arrays(TABLE, [0.5, 1, 1, 0]), r"y holds float64; labels are integers or names, a meas"),
+        (lambda: Dataset.from_arrays(TABLE, np.eye(4, dtype=int)), r"shape \(4, 4\); one-hot labels: y.argmax\(1\)"),
+        (lambda: Dataset.from_arrays(TABLE, list("abca"), classes=["a", "b"]), r"label 'c', which is none of classes"),
+        (lambda: Dataset.from_arrays(TABLE, x_max=0.0), r"x_max must be above 0, got 0"),
+        (lambda: Dataset.from_arrays(TABLE, x_max=float("nan")), r"x_max must be above 0, got nan"),
+        (
+            lambda: Dataset.from_arrays(TensorDataset(torch.eye(4), torch.arange(4)), [0, 1, 0, 1]),
+            r"labels of their own, and y has others",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_in_a_line(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert len(str(caught.value).splitlines()) == 1
+
+
+SHAPES, ANGLES = np.arange(12) % 3, np.arange(12) % 4 * 0.5
+
+
+@pytest.mark.parametrize(
+    "factors",
+    [
+        {"shape": SHAPES, "angle": ANGLES},
+        {"shape": SHAPES.tolist(), "angle": torch.from_numpy(ANGLES)},
+        pd.DataFrame({"shape": SHAPES, "angle": ANGLES}),
+        pd.DataFrame({"shape": SHAPES, "angle": ANGLES}, index=range(100, 112)),
+        pd.DataFrame({"shape": SHAPES, "angle": ANGLES}).to_records(index=False),
+        {"shape": SHAPES.astype(object), "angle": ANGLES.astype(">f4")},
+    ],
+)
+def test_factors_keep_their_names(factors: Any) -> None:
+    found = Dataset.from_arrays(np.eye(12), factors=factors).factors
+    assert found is not None
+    assert found.names == ("shape", "angle")
+    assert found.sizes == (3, 4)
+    np.testing.assert_array_equal(found.classes, np.stack([SHAPES, np.arange(12) % 4], axis=1))
+    np.testing.assert_array_equal(found.values[1], [0.0, 0.5, 1.0, 1.5])
+
+
+def test_factors_without_names() -> None:
+    for table in (np.stack([SHAPES, ANGLES], axis=1), torch.from_numpy(np.stack([SHAPES, ANGLES], axis=1))):
+        found = Factors.of(table)
+        assert found.names == ("0", "1")
+        assert found.sizes == (3, 4)
+    assert Factors.of(pd.DataFrame({0: SHAPES, 7: ANGLES})).names == ("0", "7")
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"a": [1, 2, 3], "b": [1, 2]}, r"one value per datapoint each, got {'a': 3, 'b': 2}"),
+        ({}, r"one value per datapoint each, got {}"),
+        ({"a": np.eye(3)}, r"factor 'a' needs one value per datapoint, got \(3, 3\)"),
+        ({"a": [1.0, np.nan]}, r"factor 'a' has values that are not finite, the first in datapoint 1; fill them in"),
+        ({"a": np.array([1, None])}, r"'a' has 1 missing values, the first in datapoint 1"),
+        ({"a": pd.Series(["u", None])}, r"'a' has 1 missing values, the first in datapoint 1"),
+        (np.arange(3), r"factors must be a mapping, a data frame or a table \[N, F\], got \(3,\)"),
+        (pd.DataFrame(np.eye(2), columns=["a", "a"]), r"one name each, got columns \['a', 'a'\]"),
+    ],
+)
+def test_factors_that_are_none(factors: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Factors.of(factors)
+
+
+def test_a_memory_map_is_not_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((6, 2)))
+    assert isinstance(as_array("d", "x", np.load(tmp_path / "x.npy", mmap_mode="r")), np.memmap)

@@ -1,0 +1,215 @@
+"""What people have as data (tensors, lists, data frames, torch data sets) turned into arrays, or refused in a line."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy import sparse
+from torch import Tensor
+
+TAKEN = "an array, a tensor, a list, a data frame or a torch Dataset of images (and labels)"
+
+
+def as_array(name: str, what: str, value: Any) -> np.ndarray:
+    """Any array-like as an array in the machine's own byte order; a memory map stays one.
+
+    Args:
+        name: of the data set, for messages.
+        what: which of its arrays this is, for messages.
+        value: the array-like.
+
+    Raises:
+        TypeError: it is nothing of the kind.
+        ValueError: it is ragged, masked, sparse, or holds other objects than names or numbers.
+    """
+    try:
+        array = _array(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise type(error)(f"data {name!r}: {what} cannot be taken as an array: {_first_line(error)}") from error
+    if array.dtype.hasobject:
+        array = _without_objects(name, what, array)
+    if np.ma.is_masked(array):
+        raise ValueError(f"data {name!r}: {what} has masked values; fill them in or leave their datapoints out")
+    if isinstance(array, np.memmap):
+        return array
+    array = np.asarray(array)
+    return array if array.dtype.names else array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def as_features(name: str, x: Any) -> Any:
+    """x [N, ...] with images as [N, C, H, W]; see `Dataset.from_arrays`.
+
+    Raises:
+        TypeError, ValueError: as `as_array`; x has no axis beside N; or its channels are last and not 1 or 3.
+    """
+    if sparse.issparse(x):
+        return sparse.csr_array(x, dtype=np.float32)
+    if hasattr(x, "shape") and hasattr(x, "dtype") and not hasattr(x, "__array__"):
+        return x  # makes its rows when indexed
+    x = as_array(name, "x", x)
+    if x.ndim < 2:
+        raise ValueError(f"data {name!r}: x must be [N, ...], got {x.shape}; x[:, None] makes one column")
+    if x.dtype == np.bool_:
+        x = x.view(np.uint8)
+    elif x.dtype.kind in "iu" and x.dtype not in (np.uint8, np.uint64):
+        raise ValueError(
+            f"data {name!r}: x holds {x.dtype}; .astype(np.uint8) makes bytes of it, .astype(np.float32) floats"
+        )
+    elif x.dtype == np.longdouble:
+        x = x.astype(np.float64)
+    if x.ndim == 3:
+        if x.shape[0] == x.shape[1] > 4 and x.shape[2] in (3, 4):
+            raise ValueError(f"data {name!r}: x of shape {x.shape} looks like one image; x[None] makes a set of it")
+        return x[:, None]
+    if x.ndim == 4 and x.shape[1] > 4 and x.shape[2] > x.shape[3]:  # channels last, as few as they are
+        if x.shape[3] in (2, 4):
+            raise ValueError(
+                f"data {name!r}: x of shape {x.shape} looks like images with {x.shape[3]} channels last; "
+                "x[..., :-1] leaves transparency out, x.transpose(0, 3, 1, 2) keeps all channels"
+            )
+        if x.shape[3] in (1, 3):
+            return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+    return x
+
+
+def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Labels as int64 from 0, and the names of the classes: those given, else those that the labels are.
+
+    Raises:
+        TypeError, ValueError: as `as_array`; a label is missing or a real number; a name is none of `classes`.
+    """
+    y, classes = as_array(name, "y", y), tuple(map(str, classes))
+    if y.dtype.kind == "S":
+        y = np.char.decode(y, "utf-8", "replace")
+    if y.dtype.kind in "U":
+        names, y = np.unique(y, return_inverse=True)
+        found = tuple(map(str, names))
+        if not classes:
+            return y, found
+        if strange := sorted(set(found) - set(classes)):
+            raise ValueError(f"data {name!r}: y has the label {strange[0]!r}, which is none of classes {classes}")
+        return np.array([classes.index(label) for label in found])[y], classes
+    if y.dtype.kind == "f":
+        if np.isnan(y).any():
+            raise ValueError(f"data {name!r}: y has {np.isnan(y).sum()} missing labels (NaN); {UNLABELLED}")
+        if (y != np.round(y)).any():
+            raise ValueError(
+                f"data {name!r}: y holds {y.dtype}; labels are integers or names, a measured quantity is a factor: "
+                "factors={'quantity': y}"
+            )
+    return (y.astype(np.int64) if y.dtype.kind in "biuf" else y), classes
+
+
+UNLABELLED = "leave the unlabelled datapoints out, x[known], y[known], or leave y out"
+
+
+def as_columns(factors: Any) -> dict[str, np.ndarray]:
+    """Values of factors by name, [N] each: of a mapping, a data frame, or a table [N, F] (named 0, 1, ...).
+
+    Raises:
+        TypeError, ValueError: as `as_array`; two have one name, or a value is missing.
+    """
+    if isinstance(factors, Mapping):
+        pairs = list(factors.items())
+    elif hasattr(factors, "columns") and hasattr(factors, "__getitem__"):
+        if len(set(map(str, factors.columns))) < len(factors.columns):
+            raise ValueError(f"factors need one name each, got columns {list(map(str, factors.columns))}")
+        pairs = [(name, factors[name]) for name in factors.columns]
+    else:
+        table = as_array("factors", "the table", factors)
+        if table.dtype.names:
+            pairs = [(name, table[name]) for name in table.dtype.names]
+        elif table.ndim == 2:
+            pairs = list(enumerate(table.T))
+        else:
+            raise ValueError(f"factors must be a mapping, a data frame or a table [N, F], got {table.shape}")
+    columns = {str(name): as_array("factors", repr(str(name)), column) for name, column in pairs}
+    for name, column in columns.items():
+        if column.ndim != 1:
+            raise ValueError(f"factor {name!r} needs one value per datapoint, got {column.shape}")
+        if column.dtype.kind in "fc" and not np.isfinite(column).all():
+            raise ValueError(
+                f"factor {name!r} has values that are not finite, the first in datapoint "
+                f"{np.flatnonzero(~np.isfinite(column))[0]}; fill them in or leave their datapoints out"
+            )
+    return columns
+
+
+def from_items(name: str, data: Any) -> tuple[Any, Any]:
+    """x and y (or None) of a torch Dataset, whose items are datapoints or pairs of a datapoint and a label.
+
+    Raises:
+        TypeError: it has no length, or its items are something else.
+    """
+    if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+        raise TypeError(f"data {name!r}: a {type(data).__name__} has no length and items; give {TAKEN}")
+    items = [data[i] for i in range(len(data))]
+    pairs = [tuple(item) if isinstance(item, (tuple, list)) else (item,) for item in items]
+    if not items or isinstance(items[0], (Mapping, str)) or {len(pair) for pair in pairs} not in ({1}, {2}):
+        kind = type(items[0]).__name__ if items else "nothing"
+        raise TypeError(
+            f"data {name!r}: the items of a {type(data).__name__} must be a datapoint, or a datapoint and its label; "
+            f"got {kind}"
+        )
+    x, *labels = zip(*pairs, strict=True)
+    y = (
+        [label.item() if isinstance(label, Tensor) and label.ndim == 0 else label for label in labels[0]]
+        if labels
+        else None
+    )
+    return list(x), y
+
+
+def is_torch_dataset(x: Any) -> bool:
+    """Whether x is what a DataLoader takes, or a DataLoader."""
+    return isinstance(x, (torch.utils.data.Dataset, torch.utils.data.DataLoader))
+
+
+def _array(value: Any) -> np.ndarray:
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        if value.layout != torch.strided:
+            raise ValueError("it is a sparse tensor; .to_dense() makes an array of it")
+        if value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64):
+            value = value.float()  # NumPy has no bfloat16
+        return value.resolve_conj().resolve_neg().numpy()
+    if sparse.issparse(value):
+        raise ValueError("it is a sparse matrix; .toarray() makes an array of it")
+    if isinstance(value, (list, tuple)):
+        if value and isinstance(value[0], (Tensor, Image.Image, np.ndarray)):
+            return np.stack([_array(item) for item in value])
+        return np.asarray(value)
+    if isinstance(value, np.ndarray):
+        return value
+    if isinstance(value, (str, bytes, int, float)) or not (hasattr(value, "__array__") or _has_interface(value)):
+        raise TypeError(f"it is a {type(value).__name__}; give {TAKEN}")
+    return np.asarray(value)
+
+
+def _has_interface(value: Any) -> bool:
+    return hasattr(value, "__array_interface__") or hasattr(value, "__dlpack__") or isinstance(value, memoryview)
+
+
+def _without_objects(name: str, what: str, array: np.ndarray) -> np.ndarray:
+    """An array of Python objects as names or numbers."""
+    values: Iterable[Any] = array.ravel().tolist()
+    if missing := [n for n, v in enumerate(values) if v is None or v != v or type(v).__name__ in ("NAType", "NaTType")]:
+        raise ValueError(
+            f"data {name!r}: {what} has {len(missing)} missing values, the first in datapoint {missing[0]}; "
+            "fill them in or leave their datapoints out"
+        )
+    if all(isinstance(value, str) for value in values):
+        return array.astype(str)
+    if all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in values):
+        return np.array(list(values)).reshape(array.shape)
+    kinds = sorted({type(value).__name__ for value in values})
+    raise ValueError(
+        f"data {name!r}: {what} holds Python objects ({', '.join(kinds)}); .astype(str) makes names of them, "
+        ".astype(float) numbers"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

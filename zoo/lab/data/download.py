@@ -1,0 +1,96 @@
+"""Files fetched over https alone, and kept only if their digest is the known one."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+TIMEOUT = 60.0  # seconds without an answer
+
+
+def check_digest(what: str, path: Path, digest: str) -> None:
+    """Whether a file is the one whose digest is known.
+
+    Args:
+        what: of which data set, for the message.
+        path: of the file.
+        digest: its hash function and value, as in "sha256:1a2b...".
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is another file.
+    """
+    kind, _, expected = digest.partition(":")
+    try:
+        with path.open("rb") as file:
+            found = hashlib.new(kind, usedforsecurity=False)
+            while part := file.read(2**20):
+                found.update(part)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"data {what!r}: {path} cannot be read: {error}") from error
+    if found.hexdigest() != expected:
+        raise ValueError(
+            f"data {what!r}: {path} is not the published file: its {kind} is {found.hexdigest()}, not {expected}. "
+            "Remove it, and fetch it again"
+        )
+
+
+def fetch(
+    what: str, url: str, path: Path, digest: str, *, most: int, unpack: Callable[[bytes], bytes] | None = None
+) -> None:
+    """Fetches a file to `path`, which is whole and the known one, or is not there.
+
+    It is written under a name of its own, which no link can stand in for, and moved to its place.
+
+    Args:
+        what: for which data set, for messages.
+        url: begins with https:.
+        path: where to.
+        digest: as `check_digest`; of what is kept.
+        most: bytes; a longer file is refused.
+        unpack: from what is fetched to what is kept, where they differ.
+
+    Raises:
+        ValueError: the address is not https, or leads to one that is not.
+        OSError: it cannot be fetched or written; or something else came.
+    """
+    if not url.startswith("https:"):
+        raise ValueError(f"data {what!r}: {url} is not fetched, for it is not https")
+    part = None
+    try:
+        with urllib.request.build_opener(_Https).open(url, timeout=TIMEOUT) as answer:
+            content = answer.read(most + 1)
+        if len(content) > most:
+            raise OSError(f"it has more than {most:,} bytes")
+        content = content if unpack is None else unpack(content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        part = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        check_digest(what, part, digest)
+        part.chmod(0o644)
+        part.replace(path)
+    except (OSError, ValueError, EOFError, zlib.error) as error:
+        raise OSError(f"data {what!r}: {url} cannot be fetched to {path}: {error}") from error
+    finally:
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+class _Https(urllib.request.HTTPRedirectHandler):
+    """Follows to https alone."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.startswith("https:"):
+            raise urllib.error.URLError(f"it leads to {newurl}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)

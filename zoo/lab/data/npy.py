@@ -1,0 +1,54 @@
+"""NumPy's .npy format, read without trusting its header: sizes are compared before anything is allocated."""
+
+import math
+from typing import IO, Literal, NamedTuple
+
+import numpy as np
+
+
+class Header(NamedTuple):
+    """What the header of an .npy says.
+
+    Attributes:
+        shape: of the array.
+        dtype: of its values, never Python objects.
+        order: "C" or "F".
+        nbytes: of the values, which follow the header.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    order: Literal["C", "F"]
+    nbytes: int
+
+
+def read_header(file: IO[bytes], size: int) -> Header:
+    """The header of the .npy in `file`, whose header and values together have `size` bytes; leaves it at the values.
+
+    Raises:
+        ValueError: there is no header, it does not fit `size`, or the array holds Python objects.
+    """
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f"version {version} of the .npy format is not known")
+    try:
+        shape, fortran_order, dtype = readers[version](file)
+    except Exception as error:  # the header is parsed as Python, and its parser raises many things
+        why, *_ = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(f"its header cannot be read: {why}") from error
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects; save it with .astype(str), or .astype(float) where they are numbers")
+    left = size - file.tell()
+    if min(shape, default=0) < 0 or dtype.itemsize == 0 or (nbytes := math.prod(shape) * dtype.itemsize) != left:
+        raise ValueError(f"its header says {dtype} of shape {shape}, and {left:,} bytes follow")
+    return Header(tuple(map(int, shape)), dtype, "F" if fortran_order else "C", nbytes)
+
+
+def read_array(file: IO[bytes], size: int) -> np.ndarray:
+    """The array of the .npy in `file`, in memory; as `read_header`."""
+    shape, dtype, order, nbytes = read_header(file, size)
+    content = bytearray(file.read(nbytes))
+    if len(content) != nbytes:
+        raise ValueError(f"it ends after {len(content):,} of {nbytes:,} bytes")
+    return np.ndarray(shape, dtype, content, order=order)

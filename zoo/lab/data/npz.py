@@ -1,0 +1,123 @@
+"""Reading an .npz that somebody else wrote, without trusting what it says of itself."""
+
+import lzma
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from zoo.lab.data.cache import MAPPED, Stream, cache_folder, cached, fingerprint
+from zoo.lab.data.npy import read_array, read_header
+
+DEFLATE = 1032  # the most bytes that one compressed byte can stand for: https://www.zlib.net/zlib_tech.html
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
+
+
+def names_in(path: Path) -> list[str]:
+    """The names of the arrays in an .npz, sorted.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it must not be read, is truncated or damaged, or is no .npz.
+    """
+    return sorted(_members(path))
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz by name; of a large one (from `MAPPED` bytes on) they are unpacked into the cache first.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it must not be read, is truncated or damaged, is no .npz, or holds Python objects.
+        OSError: there is no room in the cache to unpack it.
+    """
+    members = _members(path)
+    if sum(info.file_size for info in members.values()) < MAPPED:
+        return {name: _read(path, name, info) for name, info in members.items()}
+    total, free = sum(info.file_size for info in members.values()), _free()
+    if total > free:
+        raise OSError(
+            f"{path} has {total / 1e9:,.1f} GB of arrays, and there is room for {free / 1e9:,.1f} GB in "
+            f"{cache_folder()}, where they are unpacked; make room, or name another folder for caches with ZOO_CACHE"
+        )
+    settings = {"file": path.name, "files": fingerprint(path.parent, [path])}
+    return cached(path.stem, settings, lambda: {name: rows_of(path, name) for name in members})
+
+
+def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
+    """One array of an .npz, compressed or not, some `rows` at a time (about 16 MB of them when not given).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has no array of this name, or one of Python objects or not in C order, or (while its parts are
+            read) it is damaged.
+    """
+    info = _members(path).get(name)
+    if info is None:
+        raise ValueError(f"{path} has no array {name!r}; it has {', '.join(names_in(path))}")
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(info) as file:
+            shape, dtype, order, nbytes = read_header(file, info.file_size)
+    except DAMAGE as error:
+        raise ValueError(f"{path} cannot be read: array {name!r}: {error}") from error
+    if order != "C":
+        raise ValueError(f"{path}: array {name!r} is in Fortran's order; save it with np.ascontiguousarray")
+    if not shape:
+        return Stream(shape, dtype, [_read(path, name, info)])
+    size = nbytes // max(shape[0], 1)
+    step = rows or max(1, 2**24 // max(size, 1))
+
+    def parts() -> Iterator[np.ndarray]:
+        try:
+            with zipfile.ZipFile(path) as archive, archive.open(info) as file:
+                read_header(file, info.file_size)
+                for start in range(0, shape[0], step):
+                    count = min(step, shape[0] - start)
+                    yield np.frombuffer(file.read(count * size), dtype).reshape(count, *shape[1:])
+        except DAMAGE as error:
+            raise ValueError(f"{path} is truncated or damaged: array {name!r}: {error}") from error
+
+    return Stream(shape, dtype, parts())
+
+
+def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
+    """The members of the archive by the names of their arrays; the sizes they claim are possible."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = archive.infolist()
+    except FileNotFoundError:
+        raise
+    except (*DAMAGE, NotImplementedError) as error:
+        raise ValueError(f"{path} cannot be read; it is truncated, damaged, or no .npz: {error}") from error
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        name = info.filename.removesuffix(".npy")
+        if name in members:
+            raise ValueError(f"{path} cannot be read: it has two arrays {name!r}")
+        most = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else DEFLATE)
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{path} cannot be read: array {name!r} is compressed in a way that np.savez does not use")
+        if info.compress_size > path.stat().st_size or info.file_size > most:
+            raise ValueError(
+                f"{path} cannot be read; it is damaged: array {name!r} claims {info.file_size:,} bytes out of "
+                f"{info.compress_size:,} in a file of {path.stat().st_size:,}"
+            )
+        members[name] = info
+    return members
+
+
+def _free() -> int:
+    """Bytes that are free where caches are, or will be."""
+    place = cache_folder().absolute()
+    return shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
+
+
+def _read(path: Path, name: str, info: zipfile.ZipInfo) -> np.ndarray:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(info) as file:
+            return read_array(file, info.file_size)
+    except DAMAGE as error:
+        raise ValueError(f"{path} cannot be read: array {name!r}: {error}") from error

@@ -1,0 +1,145 @@
+"""The posts of 20 Newsgroups, from the archive as published or from scikit-learn's cache, and nothing run on the way.
+
+scikit-learn's cache is a pickle. Unpickling runs what the file says; here it is answered with four stand-ins that only
+remember what they were given, and whatever else the file asks for is refused.
+"""
+
+import io
+import pickle
+import tarfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+PARTS = {"train": "20news-bydate-train", "test": "20news-bydate-test"}
+MOST = 2**27  # bytes that the posts can have unpacked; they have 36 million
+
+
+class Posts(NamedTuple):
+    """Texts, the number of the group of each [N], and the names of the groups."""
+
+    texts: list[str]
+    labels: np.ndarray
+    names: list[str]
+
+
+def read_archive(file: Path) -> dict[str, Posts]:
+    """Both parts of 20news-bydate.tar.gz, in the order that scikit-learn gives them.
+
+    Raises:
+        ValueError: it is damaged, or holds something else.
+    """
+    found: dict[str, dict[str, list[tuple[str, str]]]] = {part: {} for part in PARTS}
+    try:
+        with tarfile.open(file, "r:gz") as archive:
+            for member in archive:
+                if not member.isfile():
+                    continue
+                top, *rest = PurePosixPath(member.name).parts
+                part = next((part for part, folder in PARTS.items() if folder == top), "")
+                if not part or len(rest) != 2 or member.size > MOST or (content := archive.extractfile(member)) is None:
+                    raise ValueError(f"{member.name} is no post")
+                group, name = rest
+                found[part].setdefault(group, []).append((name, content.read().decode("latin-1")))
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"it is damaged, or another archive: {error}") from error
+    return {part: _in_order(groups) for part, groups in found.items()}
+
+
+def _in_order(groups: dict[str, list[tuple[str, str]]]) -> Posts:
+    """Sorted by group and name, then shuffled as `sklearn.datasets.load_files` does."""
+    names = sorted(groups)
+    texts = [text for group in names for _, text in sorted(groups[group])]
+    labels = np.repeat(np.arange(len(names)), [len(groups[group]) for group in names])
+    order = np.arange(len(texts))
+    np.random.RandomState(0).shuffle(order)
+    return Posts([texts[n] for n in order], labels[order], names)
+
+
+def read_pickled(file: Path) -> dict[str, Posts]:
+    """Both parts of 20news-bydate_py3.pkz.
+
+    Raises:
+        ValueError: it is damaged, or asks for more than lists, texts and arrays of numbers.
+    """
+    try:
+        unzip = zlib.decompressobj()
+        content = unzip.decompress(file.read_bytes(), MOST)
+        if unzip.unconsumed_tail or not unzip.eof:
+            raise ValueError("it is truncated, or too long")
+        bunches = _Inert(io.BytesIO(content)).load()
+        return {part: _posts(bunches[part]) for part in PARTS}
+    except Exception as error:  # a damaged pickle raises anything
+        raise ValueError(f"it is damaged, or is not scikit-learn's cache: {error}") from error
+
+
+def _posts(bunch: Any) -> Posts:
+    texts, names = bunch["data"], bunch["target_names"]
+    labels = _integers(bunch["target"])
+    if not all(isinstance(text, str) for text in [*texts, *names]) or labels.shape != (len(texts),):
+        raise ValueError("it does not hold texts with a label each")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+        raise ValueError("it holds labels that have no name")
+    return Posts(list(texts), labels, list(names))
+
+
+class _Bunch(dict):
+    """Stands for scikit-learn's dictionary."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Remembers nothing: what is read is in the dictionary."""
+
+
+class _Array:
+    """Stands for a NumPy array, and remembers what it should become."""
+
+    def __init__(self, *_: Any) -> None:
+        self.state: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Dtype:
+    """Stands for a NumPy dtype."""
+
+    def __init__(self, code: str, *_: Any) -> None:
+        self.code, self.order = code, "<"
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = state[1]
+
+
+def _integers(array: Any) -> np.ndarray:
+    """The integers [N] that a stand-in remembers."""
+    _, shape, dtype, _, content = array.state
+    if dtype.code not in ("i4", "i8") or dtype.order not in "<>|" or not isinstance(content, bytes):
+        raise ValueError("its labels are no integers")
+    return np.frombuffer(content, np.dtype(dtype.order + dtype.code)).astype(np.int64).reshape(shape)
+
+
+def _buffer(content: Any, dtype: _Dtype, shape: tuple[int, ...], _order: str) -> _Array:
+    """Stands for how newer pickles make an array."""
+    array = _Array()
+    array.state = (1, shape, dtype, False, bytes(content))
+    return array
+
+
+class _Inert(pickle.Unpickler):
+    """An unpickler that imports nothing."""
+
+    stand_ins = {  # noqa: RUF012
+        ("sklearn", "Bunch"): _Bunch,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "_reconstruct"): _Array,
+        ("numpy", "dtype"): _Dtype,
+        ("numpy", "_frombuffer"): _buffer,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        stand_in = self.stand_ins.get((module.split(".")[0], name))
+        if stand_in is None:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no posts need")
+        return stand_in
