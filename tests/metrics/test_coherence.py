@@ -133,3 +133,14 @@ def test_the_most_correlated_latents_of_one_group_and_of_two():
     assert within[0].correlation == across[1].correlation
     assert strongest(table, 1, across=True, among=["z1_0", "z1_1", "z2_1"])[0].second == "z2_1"
     assert strongest(table, across=True, among=["z1_0", "z1_1"]) == []
+
+
+def test_two_words_in_every_document_say_nothing():
+    # log P / -log P is 0 / 0 for P = 1: Bouma's limit is 1, but such words are no evidence of a topic, and count as 0
+    documents = np.column_stack([np.ones((6, 2)), np.arange(6) % 2])
+    assert npmi([[0, 1]], documents).value.tolist() == [0.0]
+    # beside a third word, which is in half of them: of its two pairs each has log(1/2 / 1/2) = 0
+    assert npmi([[0, 1, 2]], documents).value.tolist() == [0.0]
+    # a pair of -1 beside one of 0: a word of no document
+    documents = np.column_stack([documents, np.zeros(6)])
+    assert npmi([[0, 1, 3]], documents).value.tolist() == pytest.approx([(0 - 1 - 1) / 3])

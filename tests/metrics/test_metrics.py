@@ -109,6 +109,25 @@ def test_mig_by_hand():
     assert float(mig(z, y)) == pytest.approx((1 + (math.log(3) - told) / math.log(3)) / 2, abs=1e-12)
 
 
+def test_information_below_0_counts_as_none_in_a_gap():
+    # the estimate of a latent that tells nothing is below 0 in some runs; the best latent does not lead by more for it
+    y = np.arange(60) % 2
+    noise = np.random.default_rng(4).standard_normal(60)
+    q = posteriors(np.stack([2.0 * y, noise], axis=1), 0.3)
+    settings = {"num_samples": 20, "repeats": 8, "seed": 0}
+    information = information_about_factors(q, y, **settings).runs[:, 0]
+    assert (information[:, 1] < 0).any()
+    assert (information[:, 0] > 0).all()
+    gaps = mig_aggregate(q, y, **settings).runs
+    np.testing.assert_allclose(gaps, (information[:, 0] - information[:, 1].clip(min=0)) / math.log(2))
+    # where no latent tells anything there is no gap, whichever is farther below 0
+    nothing = posteriors(np.random.default_rng(4).standard_normal((60, 2)), 0.3)
+    information = information_about_factors(nothing, y, **settings).runs[:, 0]
+    neither = (information < 0).all(1)
+    assert neither.any()
+    assert (mig_aggregate(nothing, y, **settings).runs[neither] == 0).all()
+
+
 def test_information_of_means_by_a_loop_over_cells():
     z, y = some_codes()
     result = information_of_means(z, y, num_bins=7)

@@ -71,7 +71,7 @@ def dci(
 
     **Disentanglement and completeness mean nothing where the prediction is no better than a guess**: the importances
     are then those of noise, and a lasso, which sets most of them to 0, can score 0.9 on pure noise. So read them beside
-    the informativeness; where less than a tenth of the error of a constant guess is gone, their `caveat` says so.
+    the informativeness: where less than a tenth of the error of a constant guess is gone, their `caveat` says so.
 
     With the lasso the scores do not depend on the scale of a latent; nor with trees, ties aside.
 
@@ -114,8 +114,8 @@ def dci(
         gains.append(np.mean([one.gain for one in fits]))
     protocol = {**encoded.protocol, **_settings(regressor, alpha, trees, max_depths), "seed": seed}
     protocol["a run"] = "a fresh split, and the trees' seed"
-    gain = float(np.mean(gains))
-    caveat = {"caveat": f"means little: of the error of a constant guess {gain:.0%} is gone"} if gain < 0.1 else {}
+    gain = max(0.0, float(np.mean(gains)))
+    caveat = {"caveat": f"means nothing: {gain:.0%} better than a constant guess"} if gain < 0.1 else {}
     d, c, i = np.transpose(runs)
     return DCI(
         Result.of(f"DCI disentanglement ({regressor})", d, protocol | caveat),

@@ -215,9 +215,7 @@ class Encoded:
         order = rng.permutation(len(self))
         count = round(share * len(self))
         if not 0 < count < len(self):
-            raise ValueError(
-                f"a test share of {share:g} of {len(self)} points leaves none to train on, or none to test"
-            )
+            raise ValueError(f"a test share of {share:g} of {len(self)} points leaves none to train or none to test")
         return order[count:], order[:count]
 
     def draw(self, k: int, classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -90,7 +90,10 @@ def scores(run: FinishedRun) -> dict[str, float]:
     test = run.data.test
     if getattr(run.guide, "needs_labels", False) or (test.y is None and test.factors is None):
         return {}
-    codes = Encoded.of(run.encode, test, device=run.settings.device)
+    try:
+        codes = Encoded.of(run.encode, test, device=run.settings.device)
+    except Inapplicable:  # few points, or a family without a mean
+        return {}
     metrics: list[Callable[[Encoded], Mapping[str, float]]] = [_of_types, _about_labels, _of_factors]
     found: dict[str, float] = {}
     for metric in metrics:
