@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
-from torch.distributions import Independent, OneHotCategorical, RelaxedOneHotCategorical
+from torch.distributions import Independent
 
 from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, covariance_of, log_marginals, log_weights, mmd
 from zoo.sites import Site, chances_of, common_scale, family, known_sites, latent, num_data_of, other_plates, summed_out
@@ -287,12 +287,6 @@ def posterior_means(guide_trace: Trace, site: str) -> Tensor:
             "sum it out (Exact), or take DIPVAEII, which needs the covariance of q(z) alone"
         )
     return posterior_moments(guide_trace, site)[0]
-
-
-def log_classes(site: Site) -> float:
-    """The most that a site's KL from a uniform prior can be: log K for a categorical, without end for others."""
-    categorical = isinstance(site["fn"], (RelaxedOneHotCategorical, OneHotCategorical))
-    return math.log(site["fn"].event_shape[-1]) if categorical else math.inf
 
 
 def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:

@@ -1,5 +1,6 @@
 """TermwiseELBO: what the zoo's objectives have in common. The objectives themselves are in `zoo.elbos`."""
 
+import copy
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,15 +112,45 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     weights: ClassVar[str] = ""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__bases__ != (TermwiseELBO,):
+            bases = ", ".join(base.__name__ for base in cls.__bases__)
+            raise TypeError(
+                f"{cls.__name__} inherits from {bases}: an objective is final and inherits from TermwiseELBO alone; "
+                "write terms() of its own, with the functions of zoo.terms, such as elbo_terms, and of zoo.aggregate"
+            )
+
     def __init__(self, *, kl: How | Mapping[str, How] = "closed", num_particles: int = 1) -> None:
-        hows = kl.values() if isinstance(kl, Mapping) else [kl]
-        if any(how not in ("closed", "sampled") for how in hows):
-            raise ValueError(f"kl must be 'closed' or 'sampled', got {kl!r}")
-        if num_particles < 1:
-            raise ValueError(f"num_particles must be at least 1, got {num_particles}")
+        self.num_particles = num_particles
         super().__init__(num_particles=num_particles, vectorize_particles=num_particles > 1)
         self.kl = kl
         self._report: Report | None = None
+
+    @property
+    def kl(self) -> How | Mapping[str, How]:
+        """How the KL of the latent sites is estimated: "closed" or "sampled", for all or by site."""
+        return self._kl
+
+    @kl.setter
+    def kl(self, kl: How | Mapping[str, How]) -> None:
+        hows = kl.values() if isinstance(kl, Mapping) else [kl]
+        if any(how not in ("closed", "sampled") for how in hows):
+            raise ValueError(f"kl must be 'closed' or 'sampled', got {kl!r}")
+        self._kl = kl
+
+    @property
+    def num_particles(self) -> int:
+        """Draws per datapoint."""
+        return self._num_particles
+
+    @num_particles.setter
+    def num_particles(self, num_particles: int) -> None:
+        if isinstance(num_particles, bool) or not isinstance(num_particles, int) or num_particles < 1:
+            raise ValueError(f"num_particles must be a whole number of at least 1, got {num_particles!r}")
+        if num_particles != vars(self).get("_num_particles"):
+            self.max_plate_nesting = float("inf")  # counts the plate of the particles: to be found again
+        self._num_particles, self.vectorize_particles = num_particles, num_particles > 1
 
     @abstractmethod
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -138,6 +169,20 @@ class TermwiseELBO(pyro.infer.ELBO):
         if self._report is None:
             raise RuntimeError("there is no pass to report on yet: evaluate the loss first")
         return self._report
+
+    def assigned(self, name: str) -> None:
+        """Called when numbers were assigned to the hyperparameter `name`. An objective may refuse them here.
+
+        Raises:
+            ValueError: they contradict another hyperparameter.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """What the objective is beside its state: a compiled step holds for these alone."""
+        state = {*self._state_names(), "max_plate_nesting"}
+        rest = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in state}
+        settings = {"kl": self.kl, "num_particles": self.num_particles, **rest}
+        return {name: copy.copy(v) if isinstance(v, (Mapping, list)) else v for name, v in settings.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The hyperparameters and running statistics as they stand; one per site is called name.site."""
@@ -233,6 +278,8 @@ class TermwiseELBO(pyro.infer.ELBO):
         """Writes the unweighted nats per datapoint on every site."""
         draws = num_data_of(model_trace) * self.num_particles
         chances = chances_of(guide_trace)
+        if isinstance(self.kl, Mapping):
+            known_sites("kl", self.kl, guide_trace)
         for _, site in observed(model_trace):
             with _naming(site):
                 log_prob = site["fn"].log_prob(site["value"])
