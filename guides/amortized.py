@@ -10,7 +10,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from guides.heads import Head
-from guides.program import data_plate, one_hot, picklable_state, register
+from guides.program import Misfit, data_plate, one_hot, picklable_state, register
 from guides.sites import distribution, sample_sites, sizes_of
 
 Layers = Callable[[list[int]], nn.Module]
@@ -98,7 +98,7 @@ class Amortized(nn.Module):
         """
         register(self)
         if y is None and self.needs_labels:
-            raise ValueError(
+            raise Misfit(
                 "the guide needs labels y, which its heads are given and no head says: call guide(x, y), with batches "
                 "of labels=True"
             )

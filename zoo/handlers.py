@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from zoo.estimators import Scores, scores
+from zoo.program import Misfit
 
 
 class ScorePairs(Messenger):
@@ -94,19 +95,19 @@ class RefuseMisfits(Messenger):
             return
         q, value = self.guide_trace.nodes[name]["fn"], self.guide_trace.nodes[name]["value"]
         if p.event_shape != q.event_shape:
-            raise ValueError(
+            raise Misfit(
                 f"site {name!r}: the model's event has shape {tuple(p.event_shape)}, the guide's "
                 f"{tuple(q.event_shape)}; give the head the model's size"
             )
         if not value.isfinite().all():
-            raise ValueError(
+            raise Misfit(
                 f"site {name!r}: the guide draws values that are not finite; look at its parameters and at the data"
             )
         # A simplex is a thin slice of the reals: densities on the two do not compare, though the values would pass.
         # A point has no density to compare.
         thin = _on_simplex(p) != _on_simplex(q) and type(q).__name__ != "Delta"
         if thin or not p.support.check(value).all():
-            raise ValueError(
+            raise Misfit(
                 f"site {name!r}: the model's values lie in {p.support}, the guide's in {q.support}; "
                 "take a head for the model's support"
             )
