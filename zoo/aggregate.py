@@ -32,6 +32,7 @@ def dissect(
     """
     sites = aggregate_sites(guide_trace)
     check_priors(model_trace, sites)
+    _check_measures(model_trace, sites)
     groups = partition(groups, list(sites))
     values = {name: samples(site) for name, site in sites.items()}
     own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in sites.items()}
@@ -216,6 +217,7 @@ def prior_draws(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
 def prior_kl(model_trace: Trace, guide_trace: Trace) -> Tensor:
     """KL(p(z) || q(z)) by draws of the prior, with the batch standing for the data in q(z); under both messengers."""
     sites = aggregate_sites(guide_trace)
+    _check_measures(model_trace, sites)
     draws = prior_draws(model_trace, guide_trace)
     log_p = torch.stack([model_trace.nodes[name]["fn"].log_prob(draw) for name, draw in draws.items()]).sum(0)
     values = {name: samples({"value": draw}) for name, draw in draws.items()}
@@ -287,6 +289,18 @@ def posterior_means(guide_trace: Trace, site: str) -> Tensor:
             "sum it out (Exact), or take DIPVAEII, which needs the covariance of q(z) alone"
         )
     return posterior_moments(guide_trace, site)[0]
+
+
+def _check_measures(model_trace: Trace, sites: Mapping[str, Site]) -> None:
+    """Refuses the log mass of a corner beside the log density of a relaxed prior, which has none there."""
+    for name, site in sites.items():
+        q, p = site["fn"], model_trace.nodes[name]["fn"]
+        if site["concrete"] == "density" and q.support.is_discrete != p.support.is_discrete:
+            raise ValueError(
+                f"site {name!r}: log q - log p would mix a mass with a density: q is {family(q)}, p is {family(p)}; "
+                "take concrete='mass' where the objective has it, or a prior and a head that are both one-hot or both "
+                "relaxed"
+            )
 
 
 def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:

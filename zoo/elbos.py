@@ -207,6 +207,7 @@ class BetaTCVAE(TermwiseELBO):
     """
 
     weights = "(1 + 3) + 2 + beta (A + i) + ii"
+    needs_kl = False
 
     beta = Hyperparameter()
 
@@ -255,6 +256,7 @@ class HFVAE(TermwiseELBO):
     """
 
     weights = "(1 + 3) + alpha 2 + beta A + gamma i + ii"
+    needs_kl = False
 
     alpha = Hyperparameter()
     beta = Hyperparameter()
@@ -488,10 +490,12 @@ class InfoVAE(TermwiseELBO):
         num_data: int,
         estimator: Estimator = "stratified",
         concrete: Concrete = "mass",
+        kl: KL = "closed",
         num_particles: int = 1,
     ) -> None:
-        super().__init__(num_particles=num_particles)
+        super().__init__(kl=kl, num_particles=num_particles)
         check_divergence(divergence)
+        self.needs_kl = divergence != "kl"
         self.alpha, self.lambda_, self.divergence = alpha, lambda_, divergence
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
@@ -551,9 +555,10 @@ class AnchoredCorEx(TermwiseELBO):
         num_data: int,
         estimator: Estimator = "stratified",
         concrete: Concrete = "mass",
+        kl: KL = "closed",
         num_particles: int = 1,
     ) -> None:
-        super().__init__(num_particles=num_particles)
+        super().__init__(kl=kl, num_particles=num_particles)
         if not anchors or not all(len(units) for units in anchors.values()):
             raise ValueError(f"AnchoredCorEx: anchors must name at least one unit of each site, got {dict(anchors)}")
         for site, units in anchors.items():
@@ -592,6 +597,7 @@ class InformationDropout(TermwiseELBO):
     """
 
     weights = "(1 + 3) + beta 2 + gamma (A + i)"
+    needs_kl = False
 
     beta = Hyperparameter()
     gamma = Hyperparameter()

@@ -99,6 +99,8 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     Attributes:
         weights: how the objective weighs the terms of the ELBO's anatomy, for people to read; see `zoo.elbos`.
+        needs_kl: whether `terms` reads the KL of the latent sites. Where it does not, the report has the KL by the draw
+            for a site that has no closed form.
 
     Args:
         kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw; or one of them
@@ -111,6 +113,7 @@ class TermwiseELBO(pyro.infer.ELBO):
     """
 
     weights: ClassVar[str] = ""
+    needs_kl: bool = True
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -269,8 +272,9 @@ class TermwiseELBO(pyro.infer.ELBO):
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
             check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
-            closed = [name for name, site in latent(guide_trace) if self._how(name, site["fn"]) == "closed"]
-            check_order(model_trace, guide_trace, closed)
+            if self.needs_kl:
+                closed = [name for name, site in latent(guide_trace) if self._how(name, site["fn"]) == "closed"]
+                check_order(model_trace, guide_trace, closed)
         self._leave_nats(model_trace, guide_trace)
         return model_trace, guide_trace
 
@@ -310,6 +314,8 @@ class TermwiseELBO(pyro.infer.ELBO):
         try:
             return closed_kl(q, p)
         except NotImplementedError:
+            if not self.needs_kl:
+                return sampled_kl(q, p, value)
             raise ValueError(
                 f"there is no closed-form KL of {family(q)} from {family(p)}; take kl='sampled' (or, later, elbo.kl = "
                 "'sampled'), or a head that has one (MeanField, FullRank, LowRank, Laplace, Concrete, StraightThrough, "
