@@ -409,13 +409,15 @@ class Decomposition(TermwiseELBO):
 
     Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far encodings overlap, alpha
     how closely q(z) follows the prior. D is estimated from one prior draw per datapoint, with the batch standing for
-    the data in q(z), as in the paper's code; it takes in all latent sites together. A bound for beta >= 1 where D >= 0.
+    the data in q(z), as in the paper's code; it takes all latent sites together, or those that `sites` names.
+    A bound for beta >= 1 where D >= 0.
 
     Args:
         alpha, beta: the weights.
         divergence: "kl", KL(p(z) || q(z)), as for the pinwheel; "mmd-marginal", as for Fashion-MNIST; or "mmd-joint".
         log_p: "once", as the paper means it, or "per-unit", as its code has it for a prior that couples its D units: by
             a broadcast the sampled KL becomes log q - D log p, which draws encodings to the prior's modes.
+        sites: the latent sites that D is of; all of them when not given.
 
     Raises:
         ValueError: a prior cannot be sampled, or the posterior not be scored at a draw of it.
@@ -433,6 +435,7 @@ class Decomposition(TermwiseELBO):
         beta: float,
         divergence: Literal["kl", "mmd-marginal", "mmd-joint"],
         log_p: Literal["once", "per-unit"] = "once",
+        sites: Sequence[str] | None = None,
         kl: KL = "closed",
         num_particles: int = 1,
     ) -> None:
@@ -440,7 +443,8 @@ class Decomposition(TermwiseELBO):
         check_divergence(divergence)
         if log_p not in ("once", "per-unit"):
             raise ValueError(f"log_p must be 'once' or 'per-unit', got {log_p!r}")
-        self.alpha, self.beta, self.divergence, self.log_p = alpha, beta, divergence, log_p
+        self.alpha, self.beta = alpha, beta
+        self.divergence, self.log_p, self.sites = divergence, log_p, sites
 
     def messengers(self) -> Sequence[Messenger]:
         """What draws from the priors, and what scores the draws."""
@@ -449,9 +453,10 @@ class Decomposition(TermwiseELBO):
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, with beta on the KLs, and the divergence."""
         if self.divergence == "kl":
-            name, divergence = "KL(p || q)", prior_kl(model_trace, guide_trace)
+            name, divergence = "KL(p || q)", prior_kl(model_trace, guide_trace, sites=self.sites)
         else:
-            name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, mmd_kernel(self.divergence))
+            kernel = mmd_kernel(self.divergence)
+            name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, kernel, sites=self.sites)
         terms = elbo_terms(model_trace, guide_trace, self.beta) | {f"-{name}": -self.alpha * divergence}
         if self.log_p == "per-unit":
             terms |= {f"(D - 1) log p({site})": self.beta * more for site, more in recounted(model_trace).items()}

@@ -160,7 +160,9 @@ class TermwiseELBO(pyro.infer.ELBO):
         """Named 0-dim terms, signed, in nats per datapoint, to be maximised.
 
         The traces' sites carry `nats`, unweighted: the reconstruction on the observed sites of the model (0-dim), the
-        KL on the latent sites of the guide ([units]).
+        KL on the latent sites of the guide ([units]). What reads them needs no messenger: `zoo.terms.elbo_terms`,
+        `zoo.aggregate.posterior_moments`. Of terms of q(z), `dissect` and `anchor_information` need `ScorePairs` from
+        `messengers`, `prior_mmd` needs `DrawPriors`, and `prior_kl` both; they are in `zoo.aggregate`.
         """
 
     def messengers(self) -> Sequence[Messenger]:
