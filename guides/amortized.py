@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from guides.heads import Head
-from guides.program import data_plate, one_hot, picklable_state, register
-from guides.sites import distribution, sample_sites, sizes_of
+from guides.program import Misfit, data_plate, one_hot, picklable_state, register
+from guides.sites import distribution, sample_sites, side_by_side, sizes_of
 
 Layers = Callable[[list[int]], nn.Module]
 
@@ -71,7 +70,7 @@ class Amortized(nn.Module):
     def raw(self, features: Tensor, offsets: Mapping[str, Tensor], site: str, given: Mapping[str, Tensor]) -> Tensor:
         """The raw numbers of a site's head, [..., num_raw], with what is added to them."""
         head: Any = self.heads[site]
-        raw = _through(self.layers[site], [features, *(given[name] for name in head.given)])
+        raw = through(self.layers[site], [features, *(given[name] for name in head.given)])
         return raw + offsets[site] if site in offsets else raw
 
     def posterior(self, site: str, features: Tensor, given: Mapping[str, Tensor]) -> TorchDistribution:
@@ -98,7 +97,7 @@ class Amortized(nn.Module):
         """
         register(self)
         if y is None and self.needs_labels:
-            raise ValueError(
+            raise Misfit(
                 "the guide needs labels y, which its heads are given and no head says: call guide(x, y), with batches "
                 "of labels=True"
             )
@@ -121,18 +120,19 @@ def dense(widths: list[int]) -> nn.Sequential:
     return nn.Sequential(*modules[:-1])
 
 
-def _through(layers: Any, inputs: list[Tensor]) -> Tensor:
+def through(layers: Any, inputs: list[Tensor]) -> Tensor:
     """The layers on the inputs [..., width] side by side.
 
-    Inputs of different batches, as B features under S given values, meet after the first layer, which is linear: it
+    Inputs of different batches, as B features under S given values, meet after the first layer where that is linear: it
     takes B + S products, and not B S.
     """
-    if len({t.shape[:-1] for t in inputs}) == 1:
-        out: Tensor = layers(torch.cat(inputs, dim=-1))
+    first, *rest = layers if isinstance(layers, nn.Sequential) else [layers]
+    alike = len({t.shape[:-1] for t in inputs}) == 1
+    if alike or type(first) is not nn.Linear:
+        out: Tensor = layers(side_by_side(inputs))
         return out
-    first, *rest = layers
     parts = first.weight.split([t.shape[-1] for t in inputs], dim=1)
-    out = first.bias
+    out = first.bias if first.bias is not None else first.weight.new_zeros(())
     for t, weight in zip(inputs, parts, strict=True):
         out = out + t @ weight.mT
     for layer in rest:

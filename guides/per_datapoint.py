@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from guides.amortized import dense
+from guides.amortized import dense, through
 from guides.heads import Head
-from guides.program import data_plate, one_hot, picklable_state, register
+from guides.program import Misfit, data_plate, one_hot, picklable_state, register
 from guides.sites import sample_sites, sizes_of
 
 
@@ -56,7 +56,7 @@ class PerDatapoint(nn.Module):
         row = self.tables[site][index]
         if not head.given:
             return row
-        moved: Tensor = row + self.layers[site](torch.cat([given[name] for name in head.given], dim=-1))
+        moved: Tensor = row + through(self.layers[site], [given[name] for name in head.given])
         return moved
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Tensor]:
@@ -67,7 +67,7 @@ class PerDatapoint(nn.Module):
         """
         register(self)
         if index is None and len(x) != self.num_data:
-            raise ValueError(
+            raise Misfit(
                 f"a guide with a row per datapoint needs to know which of its {self.num_data} datapoints these "
                 f"{len(x)} are: give index=, as fit does; other data has no rows, so take Amortized for it"
             )

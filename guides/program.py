@@ -1,26 +1,47 @@
 """What makes an `nn.Module` a Pyro program here: parameters that SVI finds, the plate over the data, and labels.
 
-Stories and guides do not import each other, so zoo/ and guides/ each hold this file; a test keeps the two the same.
+Stories use it too, as `zoo.program`.
 """
 
 import itertools
+import re
 from typing import Any
+from weakref import WeakValueDictionary
 
 import pyro
 import torch
 from pyro.distributions.util import is_validation_enabled
+from pyro.poutine.condition_messenger import ConditionMessenger
 from pyro.poutine.runtime import _PYRO_STACK
+from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn
 
 _count = itertools.count()
+_registered: "WeakValueDictionary[str, nn.Parameter]" = WeakValueDictionary()
+
+
+class Misfit(ValueError):
+    """A ValueError that is one line: what does not fit, where, and what to do.
+
+    Pyro makes a new error of each that leaves a traced program, with a table "Trace Shapes:" below it. Here the message
+    says it all.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(re.split(r"\n\s*Trace Shapes:", message)[0])
 
 
 def register(module: nn.Module) -> None:
-    """Offers the trainable parameters of `module` to SVI, as `pyro.module` does, under names of their own.
+    """Offers the trainable parameters of `module` to `pyro.infer.SVI`, under names that no other module has.
 
-    The param store knows a tensor by identity, so neither a second instance nor a deep copy nor an unpickled one reads
-    another's values, and a network that two programs share is one. Under a messenger with `keeps_parameters`, which
-    is how a loop says that it holds the parameters itself, there is nobody to offer them to.
+    `pyro.module(name, module)` would do so under the name that it is given, and a second instance with the same name
+    would be handed the first one's values, in silence, and never train. The param store knows a tensor by identity, so
+    here neither a second instance nor a deep copy nor an unpickled one reads another's values, and a network that two
+    programs share is registered once. Under a messenger with `keeps_parameters`, which is how a loop says that it holds
+    the parameters itself, there is nobody to offer them to.
+
+    Raises:
+        ValueError: a parameter is not contiguous, or a loaded param store holds another tensor under its name.
     """
     if any(getattr(messenger, "keeps_parameters", False) for messenger in _PYRO_STACK):
         return
@@ -29,12 +50,34 @@ def register(module: nn.Module) -> None:
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
+        if not parameter.is_contiguous():
+            raise Misfit(f"parameter {name!r} is not contiguous, so Pyro would train a copy: make it contiguous")
         full_name = store.param_name(parameter)
         if full_name is None:
+            _refuse_loaded(type(module).__name__)
             prefix = prefix or f"{type(module).__name__}-{next(_count)}"
             full_name = f"{prefix}$$${name}"  # the divider that Pyro's optimisers expect
-        if pyro.param(full_name, parameter) is not parameter:
-            raise ValueError(f"parameter {name!r} is not contiguous, so Pyro would train a copy: make it contiguous")
+            _registered[full_name] = parameter
+        pyro.param(full_name, parameter)
+        if full_name in store and store[full_name] is not parameter:
+            _refuse(full_name)
+
+
+def _refuse_loaded(kind: str) -> None:
+    """Refuses a store with parameters of this kind of module that no module here has registered."""
+    store = pyro.get_param_store()
+    for full_name in store.keys():  # noqa: SIM118
+        prefix, divider, _ = full_name.partition("$$$")
+        if divider and prefix.rpartition("-")[0] == kind and store[full_name] is not _registered.get(full_name):
+            _refuse(full_name)
+
+
+def _refuse(full_name: str) -> None:
+    raise Misfit(
+        f"the param store holds another tensor under {full_name!r} than the module that goes by this name, as after "
+        "pyro.get_param_store().load(): SVI would train that one, and the module stay as it is; call "
+        "pyro.clear_param_store(), and keep weights by module.state_dict() and load_state_dict()"
+    )
 
 
 def picklable_state(module: nn.Module) -> dict[str, Any]:
@@ -44,25 +87,46 @@ def picklable_state(module: nn.Module) -> dict[str, Any]:
     return module.__dict__
 
 
+def conditioned_on(site: str) -> Tensor | None:
+    """The value that `poutine.condition` around the program has for a site, if there is one."""
+    for messenger in reversed(_PYRO_STACK):
+        if isinstance(messenger, ConditionMessenger) and site in messenger.data:
+            data: Any = messenger.data
+            value: Tensor | None = data.nodes[site]["value"] if isinstance(data, Trace) else data[site]
+            return value
+    return None
+
+
 def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> pyro.plate:
     """The plate "data" [B]: of the full size when `index` says which B of `num_data` datapoints these are.
 
-    Without `index` the batch stands for itself, and without data one datapoint is drawn.
+    Without `index` the batch stands for itself. Without data one datapoint is drawn, or as many as "x" or "y" is
+    conditioned on by `poutine.condition`.
 
     Raises:
-        ValueError: `index` comes without `num_data`, or is not one integer per datapoint.
+        ValueError: `index` comes without `num_data`, or is not one integer per datapoint, or (looked at where Pyro's
+            validation is on) an integer is not from 0 to num_data - 1.
     """
+    for site in ("x", "y"):
+        x = conditioned_on(site) if x is None else x
     if index is None:
         return pyro.plate("data", 1 if x is None else len(x))
     if num_data is None:
-        raise ValueError("index says which datapoints these are, but not of how many: give num_data= when building")
+        raise Misfit("index says which datapoints these are, but not of how many: give num_data= when building")
     if index.dim() != 1 or (x is not None and len(index) != len(x)):
-        raise ValueError(
+        raise Misfit(
             f"index must hold one integer per datapoint, got shape {tuple(index.shape)}"
             + ("" if x is None else f" for {len(x)} datapoints")
         )
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise Misfit(f"index must hold integers, got {index.dtype}")
     if len(index) > num_data:
-        raise ValueError(f"a batch of {len(index)} out of num_data = {num_data} datapoints: num_data is too small")
+        raise Misfit(f"a batch of {len(index)} out of num_data = {num_data} datapoints: num_data is too small")
+    if is_validation_enabled() and (wrong := (index < 0) | (index >= num_data)).any():
+        raise Misfit(
+            f"index goes from 0 to num_data - 1 = {num_data - 1}, got {int(index[wrong][0])}: num_data counts the "
+            "whole training set"
+        )
     return pyro.plate("data", num_data, subsample=index)
 
 
@@ -78,14 +142,25 @@ def one_hot(y: Tensor, classes: int, like: Tensor) -> Tensor:
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"labels y must be integers from 0 to {classes - 1}, got {y.dtype}; for whole floats, y.long()")
     if y.shape != like.shape[:1]:
-        raise ValueError(
+        raise Misfit(
             f"labels y must hold one integer per datapoint, [{len(like)}], got shape {list(y.shape)}"
             + ("; y.argmax(-1) makes labels of one-hot rows" if y.dim() == 2 else "")
         )
     if is_validation_enabled() and (wrong := (y < 0) | (y >= classes)).any():
         at = int(wrong.nonzero()[0])
-        raise ValueError(
+        raise Misfit(
             f"labels y go from 0 to {classes - 1}, got {int(y[at])} for datapoint {at} of the batch; "
-            "number the classes anew, or build the pair for more of them; a batch without labels comes without y"
+            "renumber the classes from 0, or build the pair for more of them; a batch without labels comes without y"
         )
     return torch.eye(classes, device=y.device)[y]
+
+
+def whole(what: str, value: int, *, least: int = 1) -> int:
+    """The value, if it is a whole number of at least so much.
+
+    Raises:
+        ValueError: it is less, or no int.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{what} must be a whole number of at least {least}, got {value!r}")
+    return value

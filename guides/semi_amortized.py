@@ -1,10 +1,12 @@
 """Semi-amortised inference: from where the network starts, a few steps of optimisation for each datapoint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from pyro import poutine
+from pyro.poutine.runtime import _DIM_ALLOCATOR
 from torch import Tensor, nn
 
 from guides.amortized import Amortized
@@ -76,6 +78,17 @@ class Refined(nn.Module):
         return values
 
 
+@contextmanager
+def _as_if_alone() -> Iterator[None]:
+    """Runs programs as if nothing were around them: no handler sees their sites, and no plate holds a dimension."""
+    held, _DIM_ALLOCATOR._stack = _DIM_ALLOCATOR._stack, []
+    try:
+        with poutine.block():
+            yield
+    finally:
+        _DIM_ALLOCATOR._stack = held
+
+
 def refine(
     amortized: Amortized,
     loss: Loss,
@@ -97,7 +110,7 @@ def refine(
     # Labels that are given leave a head for them without work.
     heads: dict[str, Any] = {s: head for s, head in amortized.heads.items() if s in amortized.layers}
     heads = {site: head for site, head in heads.items() if not (site == "y" and y is not None)}
-    with torch.enable_grad(), poutine.block():  # nobody outside is to see these passes
+    with torch.enable_grad(), _as_if_alone():
         offsets = {site: x.new_zeros(len(x), head.num_raw).requires_grad_() for site, head in heads.items()}
         means = {site: torch.zeros_like(offset) for site, offset in offsets.items()}
         squares = dict(means)

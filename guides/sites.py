@@ -47,7 +47,9 @@ def distribution(heads: Mapping[str, Any], site: str, given: Mapping[str, Tensor
     if isinstance(head, Predicted):
         made = head(distribution(heads, head.of, given, raw).mean)
     else:
-        made = head(raw(site, given) if head.learnt else side_by_side([given[name] for name in head.given]))
+        numbers = raw(site, given) if head.learnt else side_by_side([given[name] for name in head.given])
+        # Under autocast the layers give half precision, in which the entries of a simplex do not add up to 1.
+        made = head(numbers.float() if numbers.dtype in (torch.float16, torch.bfloat16) else numbers)
     return made
 
 

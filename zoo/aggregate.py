@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
-from torch.distributions import Independent, OneHotCategorical, RelaxedOneHotCategorical
+from torch.distributions import Independent
 
 from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, covariance_of, log_marginals, log_weights, mmd
 from zoo.sites import Site, chances_of, common_scale, family, known_sites, latent, num_data_of, other_plates, summed_out
@@ -16,7 +16,13 @@ Groups = Sequence[Sequence[str]]
 
 
 def dissect(
-    model_trace: Trace, guide_trace: Trace, *, num_data: int, groups: Groups | None = None, estimator: Estimator
+    model_trace: Trace,
+    guide_trace: Trace,
+    *,
+    num_data: int,
+    groups: Groups | None = None,
+    estimator: Estimator,
+    sites: Sequence[str] | None = None,
 ) -> Anatomy:
     """The anatomy of the KL from one batch, whose posteriors stand for all `num_data`; under `ScorePairs`.
 
@@ -25,20 +31,26 @@ def dissect(
         num_data: N, how many datapoints q(z) mixes.
         groups: the latent sites in groups; each site by itself when not given.
         estimator: as `zoo.estimators.log_weights` has them.
+        sites: the latent sites that z is; all of them when not given.
 
     Raises:
         ValueError: num_data contradicts the plate or the batch, the batch is of one, the groups are no partition of the
-            latent sites, or a site cannot be scored pairwise.
+            sites, a site cannot be scored pairwise, or one looks at a latent site that is not among them.
     """
-    sites = aggregate_sites(guide_trace)
-    check_priors(model_trace, sites)
-    groups = partition(groups, list(sites))
-    values = {name: samples(site) for name, site in sites.items()}
-    own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in sites.items()}
-    weights = batch_weights(model_trace, sites, num_data, estimator)
-    marginals = log_marginals(score_pairs(sites), values, weights, groups, looks_at=looks_at(sites))
-    prior = {name: _sample_first(model_trace.nodes[name]["score_own"]()) for name in sites}
-    return _scaled(anatomy(own, marginals, prior, groups), batch_scale(sites))
+    chosen = aggregate_sites(guide_trace, sites)
+    check_priors(model_trace, chosen)
+    _check_scored([model_trace, guide_trace], chosen)
+    _check_measures(model_trace, chosen)
+    for name, looked_at in looks_at(chosen).items():
+        if outside := [other for other, _ in latent(guide_trace) if other in looked_at and other not in chosen]:
+            raise ValueError(f"site {name!r} looks at {outside[0]!r}, which is not among the sites: name it too")
+    groups = partition(groups, list(chosen))
+    values = {name: samples(site) for name, site in chosen.items()}
+    own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in chosen.items()}
+    weights = batch_weights(model_trace, chosen, num_data, estimator)
+    marginals = log_marginals(score_pairs(chosen), values, weights, groups, looks_at=looks_at(chosen))
+    prior = {name: _sample_first(model_trace.nodes[name]["score_own"]()) for name in chosen}
+    return _scaled(anatomy(own, marginals, prior, groups), batch_scale(chosen))
 
 
 def anchor_information(
@@ -55,7 +67,8 @@ def anchor_information(
         ValueError: as `dissect`; or an anchor is no unit of a latent site, or one of several that their site couples.
     """
     known_sites("anchors", anchors, guide_trace)
-    sites = {name: site for name, site in aggregate_sites(guide_trace).items() if name in anchors}
+    sites = aggregate_sites(guide_trace, list(anchors))
+    _check_scored([guide_trace], sites)
 
     def restrict(name: str, scored: Scores) -> Scores:
         units = scored.units.shape[-1]
@@ -94,21 +107,27 @@ def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, 
     return log_weights(batch_size, num_data, estimator, like=value)
 
 
-def aggregate_sites(guide_trace: Trace) -> dict[str, Site]:
-    """The latent sites, if each can be scored pairwise.
+def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> dict[str, Site]:
+    """The latent sites, or those that are named, if each can be scored pairwise.
 
     Raises:
         ValueError: a site has a mask, a scale per datapoint, or no vector for an event; it stands outside the plate
             "data"; it is auxiliary; or it looks at an earlier one without saying how to run it again.
     """
-    sites = dict(latent(guide_trace))
+    every = dict(latent(guide_trace))
+    known_sites("sites", only or (), guide_trace)
+    sites = {name: site for name, site in every.items() if only is None or name in only}
     for name, site in sites.items():
+        looked_at = {*site["infer"].get("given", ()), *site.get("parents", ())}
+        summed = [other for other in every if other in looked_at and summed_out(every[other])]
         frames = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
         problem = None
         if site["infer"].get("is_auxiliary"):
             problem = "is an auxiliary one, which the model does not have"
         elif summed_out(site):
             problem = "is summed out, and q(z) needs draws: take Concrete or StraightThrough"
+        elif summed:
+            problem = f"looks at {summed[0]!r}, which is summed out, and q(z) needs draws of both"
         elif frames.get("data") != -1:
             problem = "does not stand in the plate 'data' as its last dimension"
         elif len(site["fn"].event_shape) != 1:
@@ -194,15 +213,16 @@ def looks_at(sites: Mapping[str, Site]) -> dict[str, Sequence[str]]:
     return {name: site["infer"]["given"] for name, site in sites.items() if site["infer"].get("rerun")}
 
 
-def prior_draws(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-    """One draw of the prior per datapoint (and particle), by latent site, in the shape of the site's value.
+def prior_draws(model_trace: Trace, sites: Iterable[str]) -> dict[str, Tensor]:
+    """One draw of the prior per datapoint (and particle), by site, in the shape of its value; under `DrawPriors`.
 
     Raises:
-        ValueError: a prior has no sampler.
+        ValueError: a prior has no sampler, or looks at another site.
     """
     draws = {}
-    check_priors(model_trace, sites := aggregate_sites(guide_trace))
+    check_priors(model_trace, sites)
     for name in sites:
+        _check_left(model_trace, name, "draw_prior", "DrawPriors()")
         try:
             draws[name] = model_trace.nodes[name]["draw_prior"]()
         except NotImplementedError:
@@ -213,25 +233,51 @@ def prior_draws(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
     return draws
 
 
-def prior_kl(model_trace: Trace, guide_trace: Trace) -> Tensor:
-    """KL(p(z) || q(z)) by draws of the prior, with the batch standing for the data in q(z); under both messengers."""
-    sites = aggregate_sites(guide_trace)
-    draws = prior_draws(model_trace, guide_trace)
+def prior_kl(model_trace: Trace, guide_trace: Trace, *, sites: Sequence[str] | None = None) -> Tensor:
+    """KL(p(z) || q(z)) by draws of the prior, with the batch standing for the data in q(z).
+
+    Args:
+        model_trace, guide_trace: of the batch, under `DrawPriors` and `ScorePairs`.
+        sites: the latent sites that z is; all of them when not given. One that is left out, and that a site's posterior
+            looks at, is as each datapoint drew it.
+
+    Raises:
+        ValueError: a prior cannot be drawn from, or a posterior not be scored at its draws.
+    """
+    chosen = aggregate_sites(guide_trace, sites)
+    draws = prior_draws(model_trace, chosen)
+    _check_scored([guide_trace], chosen)
+    _check_measures(model_trace, chosen)
     log_p = torch.stack([model_trace.nodes[name]["fn"].log_prob(draw) for name, draw in draws.items()]).sum(0)
     values = {name: samples({"value": draw}) for name, draw in draws.items()}
     batch_size = log_p.shape[-1]
     weights = log_p.new_full((batch_size,), -math.log(batch_size))
-    log_q = log_marginals(score_pairs(sites), values, weights, [list(sites)], looks_at=looks_at(sites)).joint
-    return batch_scale(sites) * (log_p.movedim(-1, 0) - log_q).mean()
+    log_q = log_marginals(score_pairs(chosen), values, weights, [list(chosen)], looks_at=looks_at(chosen)).joint
+    return batch_scale(chosen) * (log_p.movedim(-1, 0) - log_q).mean()
 
 
-def prior_mmd(model_trace: Trace, guide_trace: Trace, kernel: Literal["marginal", "joint"]) -> Tensor:
-    """Squared MMD between the batch's samples of q(z) and draws of the prior, all latent sites side by side."""
-    sites = aggregate_sites(guide_trace)
-    draws = prior_draws(model_trace, guide_trace)
-    q = torch.cat([site["value"] for site in sites.values()], dim=-1)
+def prior_mmd(
+    model_trace: Trace,
+    guide_trace: Trace,
+    kernel: Literal["marginal", "joint"],
+    *,
+    sites: Sequence[str] | None = None,
+) -> Tensor:
+    """Squared MMD between the batch's samples of q(z) and draws of the prior, the sites side by side.
+
+    Args:
+        model_trace, guide_trace: of the batch, the model's under `DrawPriors`.
+        kernel: as `zoo.estimators.mmd` takes it.
+        sites: the latent sites that z is; all of them when not given.
+
+    Raises:
+        ValueError: a prior cannot be drawn from, or a site is no vector per datapoint.
+    """
+    chosen = aggregate_sites(guide_trace, sites)
+    draws = prior_draws(model_trace, chosen)
+    q = torch.cat([site["value"] for site in chosen.values()], dim=-1)
     p = torch.cat(list(draws.values()), dim=-1)
-    return batch_scale(sites) * mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
+    return batch_scale(chosen) * mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
 
 
 def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
@@ -289,10 +335,28 @@ def posterior_means(guide_trace: Trace, site: str) -> Tensor:
     return posterior_moments(guide_trace, site)[0]
 
 
-def log_classes(site: Site) -> float:
-    """The most that a site's KL from a uniform prior can be: log K for a categorical, without end for others."""
-    categorical = isinstance(site["fn"], (RelaxedOneHotCategorical, OneHotCategorical))
-    return math.log(site["fn"].event_shape[-1]) if categorical else math.inf
+def _check_scored(traces: Iterable[Trace], sites: Iterable[str]) -> None:
+    for trace in traces:
+        for name in sites:
+            _check_left(trace, name, "score_own", "ScorePairs(...)")
+
+
+def _check_left(trace: Trace, name: str, what: str, messenger: str) -> None:
+    """Refuses a site on which an objective's messenger did not leave what a term needs."""
+    if what not in trace.nodes[name]:
+        raise ValueError(f"site {name!r} lacks {what!r}, which this term needs: return {messenger} from messengers()")
+
+
+def _check_measures(model_trace: Trace, sites: Mapping[str, Site]) -> None:
+    """Refuses the log mass of a corner beside the log density of a relaxed prior, which has none there."""
+    for name, site in sites.items():
+        q, p = site["fn"], model_trace.nodes[name]["fn"]
+        if site["concrete"] == "density" and q.support.is_discrete != p.support.is_discrete:
+            raise ValueError(
+                f"site {name!r}: log q - log p would mix a mass with a density: q is {family(q)}, p is {family(p)}; "
+                "take concrete='mass' where the objective has it, or a prior and a head that are both one-hot or both "
+                "relaxed"
+            )
 
 
 def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:

@@ -9,9 +9,10 @@ KL(q(z) || p(z)), of which A and i are the total correlation between and within 
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+from pyro.infer.util import is_validation_enabled
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
@@ -21,17 +22,16 @@ from zoo.aggregate import (
     anchor_information,
     batch_scale,
     dissect,
-    log_classes,
     partition,
     posterior_means,
     posterior_moments,
     prior_kl,
     prior_mmd,
 )
-from zoo.estimators import Estimator, covariance
+from zoo.estimators import Estimator, covariance, largest_kl
 from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
-from zoo.sites import family, known_sites, latent, mean_over_data, observed, summed_out
+from zoo.sites import family, known_sites, latent, mean_over_data, observed, summed_out, total
 from zoo.terms import check_divergence, dip_terms, elbo_terms, mmd_kernel, reconstruction, recounted
 from zoo.termwise import How, Report, TermwiseELBO
 
@@ -116,8 +116,9 @@ class Capacity(TermwiseELBO):
 
     Args:
         gamma: how firmly; one, or one per latent site, or per sum of sites, as in {"z": 30.0, "c1+c2": 30.0}.
-        capacity: C in nats; as gamma. A categorical holds log K at most, several their sum; a larger C counts as that,
-            which is said once, as a UserWarning.
+        capacity: C in nats; as gamma. A categorical holds log K at most under a uniform prior, and minus the log
+            probability of the rarest class under another one; several hold their sum. A larger C counts as that, which
+            is said once, as a UserWarning.
 
     Raises:
         ValueError: a value is negative or not finite, or the keys do not name each latent site once.
@@ -137,26 +138,25 @@ class Capacity(TermwiseELBO):
         num_particles: int = 1,
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
-        self._ceilings: dict[str, float] = {}
+        self._holds: dict[str, float] = {}
         self._said = False
         self.gamma = gamma
         self.capacity = capacity
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "capacity" and not self._said:
-            self._asked = value if isinstance(value, Mapping) else {}
+    def assigned(self, name: str) -> None:
+        """Says where more is asked for than there can be."""
+        if name == "capacity":
             self._say_what_is_too_much()
 
     def _say_what_is_too_much(self) -> None:
-        for key, ceiling in self._ceilings.items():
-            asked = self._asked.get(key)
-            if isinstance(asked, (int, float)) and asked > ceiling and not self._said:
+        asked = self.capacity if isinstance(self.capacity, Mapping) else {}
+        for key, most in self._holds.items():
+            if not self._said and key in asked and asked[key].item() > most * (1 + 1e-6):
                 self._said = True
                 warnings.warn(
-                    f"Capacity: {asked:.4g} nats are asked of {key}, which holds {ceiling:.4g} at most (log K): it "
-                    "counts as that, from here on",
-                    stacklevel=3,
+                    f"Capacity: {asked[key].item():.4g} nats are asked of {key}, which holds {most:.4g} at most (log K "
+                    "under a uniform prior): it counts as that, from here on",
+                    stacklevel=4,
                 )
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -171,12 +171,22 @@ class Capacity(TermwiseELBO):
             )
         terms = reconstruction(model_trace)
         for key, names in zip(gamma, partition([key.split("+") for key in gamma], list(sites)), strict=True):
-            kl = torch.stack([sites[name]["nats"].sum() for name in names]).sum()
-            ceiling = self._ceilings[key] = sum(log_classes(sites[name]) for name in names)
+            kl = torch.stack([total(sites[name]) for name in names]).sum()
+            C = self._at_most(capacity[key], key, [largest_kl(model_trace.nodes[name]["fn"]) for name in names])
             scale = batch_scale({name: sites[name] for name in names})
-            terms[f"-gamma |KL({key}) - C|"] = -gamma[key] * (kl - scale * capacity[key].clamp(max=ceiling)).abs()
-        self._say_what_is_too_much()
+            terms[f"-gamma |KL({key}) - C|"] = -gamma[key] * (kl - scale * C).abs()
         return terms
+
+    def _at_most(self, capacity: Tensor, key: str, largest: Sequence[Tensor | None]) -> Tensor:
+        """The capacity, or what the sites can hold if that is less."""
+        known = [most for most in largest if most is not None]
+        if len(known) < len(largest):
+            return capacity
+        most = torch.stack(known).sum().to(capacity.dtype)
+        if is_validation_enabled():
+            self._holds[key] = most.item()
+            self._say_what_is_too_much()
+        return torch.minimum(capacity.to(most.device), most)
 
 
 class BetaTCVAE(TermwiseELBO):
@@ -197,6 +207,7 @@ class BetaTCVAE(TermwiseELBO):
     """
 
     weights = "(1 + 3) + 2 + beta (A + i) + ii"
+    needs_kl = False
 
     beta = Hyperparameter()
 
@@ -245,6 +256,7 @@ class HFVAE(TermwiseELBO):
     """
 
     weights = "(1 + 3) + alpha 2 + beta A + gamma i + ii"
+    needs_kl = False
 
     alpha = Hyperparameter()
     beta = Hyperparameter()
@@ -325,7 +337,8 @@ class DIPVAE(TermwiseELBO):
         scale = batch_scale({self.site: guide_trace.nodes[self.site]})
         if self.covariance is not None:
             current = (1 - self.rate) * self.covariance + self.rate * current
-        self.covariance = current
+        if torch.is_grad_enabled():  # an evaluation is no step of training
+            self.covariance = current
         return elbo_terms(model_trace, guide_trace) | dip_terms(current, self.lambda_od, self.lambda_d, scale)
 
 
@@ -396,13 +409,15 @@ class Decomposition(TermwiseELBO):
 
     Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far encodings overlap, alpha
     how closely q(z) follows the prior. D is estimated from one prior draw per datapoint, with the batch standing for
-    the data in q(z), as in the paper's code; it takes in all latent sites together. A bound for beta >= 1 where D >= 0.
+    the data in q(z), as in the paper's code; it takes all latent sites together, or those that `sites` names.
+    A bound for beta >= 1 where D >= 0.
 
     Args:
         alpha, beta: the weights.
         divergence: "kl", KL(p(z) || q(z)), as for the pinwheel; "mmd-marginal", as for Fashion-MNIST; or "mmd-joint".
         log_p: "once", as the paper means it, or "per-unit", as its code has it for a prior that couples its D units: by
             a broadcast the sampled KL becomes log q - D log p, which draws encodings to the prior's modes.
+        sites: the latent sites that D is of; all of them when not given.
 
     Raises:
         ValueError: a prior cannot be sampled, or the posterior not be scored at a draw of it.
@@ -420,6 +435,7 @@ class Decomposition(TermwiseELBO):
         beta: float,
         divergence: Literal["kl", "mmd-marginal", "mmd-joint"],
         log_p: Literal["once", "per-unit"] = "once",
+        sites: Sequence[str] | None = None,
         kl: KL = "closed",
         num_particles: int = 1,
     ) -> None:
@@ -427,7 +443,8 @@ class Decomposition(TermwiseELBO):
         check_divergence(divergence)
         if log_p not in ("once", "per-unit"):
             raise ValueError(f"log_p must be 'once' or 'per-unit', got {log_p!r}")
-        self.alpha, self.beta, self.divergence, self.log_p = alpha, beta, divergence, log_p
+        self.alpha, self.beta = alpha, beta
+        self.divergence, self.log_p, self.sites = divergence, log_p, sites
 
     def messengers(self) -> Sequence[Messenger]:
         """What draws from the priors, and what scores the draws."""
@@ -436,9 +453,10 @@ class Decomposition(TermwiseELBO):
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, with beta on the KLs, and the divergence."""
         if self.divergence == "kl":
-            name, divergence = "KL(p || q)", prior_kl(model_trace, guide_trace)
+            name, divergence = "KL(p || q)", prior_kl(model_trace, guide_trace, sites=self.sites)
         else:
-            name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, mmd_kernel(self.divergence))
+            kernel = mmd_kernel(self.divergence)
+            name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, kernel, sites=self.sites)
         terms = elbo_terms(model_trace, guide_trace, self.beta) | {f"-{name}": -self.alpha * divergence}
         if self.log_p == "per-unit":
             terms |= {f"(D - 1) log p({site})": self.beta * more for site, more in recounted(model_trace).items()}
@@ -477,14 +495,23 @@ class InfoVAE(TermwiseELBO):
         num_data: int,
         estimator: Estimator = "stratified",
         concrete: Concrete = "mass",
+        kl: KL = "closed",
         num_particles: int = 1,
     ) -> None:
-        super().__init__(num_particles=num_particles)
+        super().__init__(kl=kl, num_particles=num_particles)
         check_divergence(divergence)
-        if alpha + lambda_ < 1:
-            raise ValueError(f"InfoVAE: alpha + lambda_ must be at least 1, got {alpha:g} + {lambda_:g}")
+        self.needs_kl = divergence != "kl"
         self.alpha, self.lambda_, self.divergence = alpha, lambda_, divergence
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
+
+    def assigned(self, name: str) -> None:
+        """Refuses a weight of the divergence below 0, with which it would be sought."""
+        alpha, lambda_ = (vars(self).get(weight) for weight in ("alpha", "lambda_"))
+        if alpha is not None and lambda_ is not None and (alpha + lambda_).item() < 1 - 1e-6:
+            raise ValueError(
+                f"InfoVAE: alpha + lambda_ must be at least 1, got {alpha.item():g} + {lambda_.item():g}; to change "
+                "both, assign the one that rises first"
+            )
 
     def messengers(self) -> Sequence[Messenger]:
         """What scores samples pairwise, and what draws from the priors."""
@@ -533,11 +560,17 @@ class AnchoredCorEx(TermwiseELBO):
         num_data: int,
         estimator: Estimator = "stratified",
         concrete: Concrete = "mass",
+        kl: KL = "closed",
         num_particles: int = 1,
     ) -> None:
-        super().__init__(num_particles=num_particles)
+        super().__init__(kl=kl, num_particles=num_particles)
         if not anchors or not all(len(units) for units in anchors.values()):
             raise ValueError(f"AnchoredCorEx: anchors must name at least one unit of each site, got {dict(anchors)}")
+        for site, units in anchors.items():
+            if twice := [unit for unit in units if list(units).count(unit) > 1]:
+                raise ValueError(
+                    f"AnchoredCorEx: anchors of site {site!r} name unit {twice[0]} more than once: {list(units)}"
+                )
         self.lambda_, self.anchors = lambda_, anchors
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
@@ -569,6 +602,7 @@ class InformationDropout(TermwiseELBO):
     """
 
     weights = "(1 + 3) + beta 2 + gamma (A + i)"
+    needs_kl = False
 
     beta = Hyperparameter()
     gamma = Hyperparameter()
@@ -694,6 +728,11 @@ class NVAE(TermwiseELBO):
                 "is with y=, and hand batches of labels=True to fit"
             )
         del terms[f"log p({self.y})"]
+        if self.y in guide_trace.nodes[self.pi]["infer"].get("given", ()):
+            raise ValueError(
+                f"NVAE: the head of {self.pi!r} looks at {self.y!r}, so its mean is no q({self.y} | x); take a head "
+                "that looks at x alone (DirichletHead)"
+            )
         try:
             mean = guide_trace.nodes[self.pi]["fn"].mean
         except NotImplementedError:

@@ -109,6 +109,15 @@ def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: Independent) -> Te
     return kl
 
 
+def largest_kl(p: Any) -> Tensor | None:
+    """The most that KL(q || p) can be: -log of the rarest class's probability for a categorical p, else None."""
+    if not isinstance(p, _CATEGORICAL):
+        return None
+    # Wide, so that log K of a uniform p is that of the reals, to the last bit of the capacity's type.
+    logits = p.logits if p.logits.device.type == "mps" else p.logits.double()
+    return -logits.log_softmax(-1).amin()
+
+
 def covariance_of(q: Any) -> Tensor:
     """Covariances [*batch, D, D] of a distribution over vectors.
 

@@ -4,6 +4,7 @@ A messenger changes what is written on a site, never the site's distribution or 
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from pyro.poutine.messenger import Messenger
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from zoo.estimators import Scores, scores
+from zoo.program import Misfit
 
 
 class ScorePairs(Messenger):
@@ -41,19 +43,25 @@ class ScorePairs(Messenger):
         self.concrete = concrete
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if msg["is_observed"] or site_is_subsample(msg):
-            return
-        name = msg["name"]
+        if not msg["is_observed"] and not site_is_subsample(msg):
+            drawn = _Drawn(msg["name"])
+            msg.update(
+                concrete=self.concrete,
+                drawn=drawn,
+                score_own=partial(self._own, drawn),
+                score_pairs=partial(self._pairs, drawn),
+            )
 
-        # Both look into the message when they are called: plates and values come to it after this.
-        def score_own() -> Scores:
-            return self._score(name, msg["fn"], msg["value"])
+    def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
+        if "drawn" in msg:
+            msg["drawn"].fill(msg)
 
-        def score_pairs(values: Mapping[str, Tensor]) -> Scores:
-            rerun = msg["infer"].get("rerun")
-            return self._score(name, rerun(values) if rerun else msg["fn"], values[name])
+    def _own(self, drawn: "_Drawn") -> Scores:
+        return self._score(drawn.name, drawn.fn, drawn.value)
 
-        msg.update(score_own=score_own, score_pairs=score_pairs)
+    def _pairs(self, drawn: "_Drawn", values: Mapping[str, Tensor]) -> Scores:
+        rerun = drawn.infer.get("rerun")
+        return self._score(drawn.name, rerun(values) if rerun else drawn.fn, values[drawn.name])
 
     def _score(self, name: str, distribution: Any, value: Tensor) -> Scores:
         try:
@@ -74,7 +82,34 @@ class DrawPriors(Messenger):
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         if not msg["is_observed"] and not site_is_subsample(msg):
-            msg["draw_prior"] = lambda: msg["fn"].rsample() if msg["fn"].has_rsample else msg["fn"].sample()
+            prior = _Drawn(msg["name"])
+            msg.update(prior=prior, draw_prior=prior.draw)
+
+    def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
+        if "prior" in msg:
+            msg["prior"].fill(msg)
+
+
+class _Drawn:
+    """What a site has once it was drawn: plates and values come to its message late.
+
+    The functions on a message hold this, not the message that holds them, so that no cycle keeps a pass's tensors.
+    """
+
+    fn: Any
+    value: Tensor
+    infer: dict[str, Any]
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def fill(self, msg: dict[str, Any]) -> None:
+        self.fn, self.value, self.infer = msg["fn"], msg["value"], msg["infer"]
+
+    def draw(self) -> Tensor:
+        """A new draw, with gradients where there are any."""
+        new: Tensor = self.fn.rsample() if self.fn.has_rsample else self.fn.sample()
+        return new
 
 
 class RefuseMisfits(Messenger):
@@ -94,19 +129,19 @@ class RefuseMisfits(Messenger):
             return
         q, value = self.guide_trace.nodes[name]["fn"], self.guide_trace.nodes[name]["value"]
         if p.event_shape != q.event_shape:
-            raise ValueError(
+            raise Misfit(
                 f"site {name!r}: the model's event has shape {tuple(p.event_shape)}, the guide's "
                 f"{tuple(q.event_shape)}; give the head the model's size"
             )
         if not value.isfinite().all():
-            raise ValueError(
+            raise Misfit(
                 f"site {name!r}: the guide draws values that are not finite; look at its parameters and at the data"
             )
         # A simplex is a thin slice of the reals: densities on the two do not compare, though the values would pass.
         # A point has no density to compare.
         thin = _on_simplex(p) != _on_simplex(q) and type(q).__name__ != "Delta"
         if thin or not p.support.check(value).all():
-            raise ValueError(
+            raise Misfit(
                 f"site {name!r}: the model's values lie in {p.support}, the guide's in {q.support}; "
                 "take a head for the model's support"
             )

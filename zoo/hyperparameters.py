@@ -14,7 +14,8 @@ class Hyperparameter:
         elbo.beta = 2.0              # replaces the tensor, so a backward pass under way keeps the old one
         elbo.beta = {"z": 4.0}       # where the objective takes one per site
 
-    A tensor is taken as it is, unchecked: that is how a compiled step hands one in.
+    Once the numbers are set, the objective's `assigned` is called with the name; where it raises, the old ones stay. A
+    tensor is taken as it is, unchecked: that is how a compiled step hands one in.
 
     Args:
         low: the least value that makes sense; None where any does.
@@ -34,7 +35,15 @@ class Hyperparameter:
             checked: Any = {site: self._check(instance, number, f"[{site!r}]") for site, number in value.items()}
         else:
             checked = self._check(instance, value)
+        before = instance.__dict__.get(self.name)
         instance.__dict__[self.name] = checked
+        if any(isinstance(number, Tensor) for number in (value.values() if isinstance(value, Mapping) else [value])):
+            return
+        try:
+            instance.assigned(self.name)
+        except ValueError:
+            instance.__dict__[self.name] = before
+            raise
 
     def _check(self, instance: Any, value: float | Tensor, key: str = "") -> Tensor:
         if isinstance(value, Tensor):

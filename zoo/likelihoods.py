@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import softplus
 
+from zoo.program import Misfit, conditioned_on
+
 
 class Bernoulli(dist.Bernoulli):
     """Pyro's Bernoulli, which also scores grey values: log p(x) = x log p + (1 - x) log(1 - p) for x in [0, 1].
@@ -90,7 +92,7 @@ def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x")
     """Refuses data that the likelihood cannot have made, before a broadcast or a cast hides it.
 
     Args:
-        x: the data [B, *event].
+        x: the data [B, *event]; where it is None, what `poutine.condition` has for the site.
         likelihood: its distribution, one event per datapoint.
         site: its name, for the message.
 
@@ -99,20 +101,21 @@ def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x")
         ValueError: x has another event shape than the decoder gives, or values outside the support (looked at where
             Pyro's validation is on).
     """
+    x = conditioned_on(site) if x is None else x
     if x is None:
         return
     event_shape = tuple(likelihood.event_shape)
     if not x.is_floating_point():
         raise TypeError(f"site {site!r}: expected floats, got {x.dtype}; for bytes, x.float() / 255")
     if x.shape[1:] != event_shape:
-        raise ValueError(
+        raise Misfit(
             f"site {site!r}: the decoder gives events of shape {event_shape}, got data of shape {tuple(x.shape)}; "
             f"expected (B, {', '.join(map(str, event_shape))})"
         )
     if is_validation_enabled() and not likelihood.support.check(x).all():
         low, high = x.min().item(), x.max().item()
         mends = {Bernoulli: "; scale the images to [0, 1]", Multinomial: "; words are counted in whole numbers from 0"}
-        raise ValueError(
+        raise Misfit(
             f"site {site!r}: values in [{low:g}, {high:g}] are outside the likelihood's support"
             + mends.get(type(getattr(likelihood, "base_dist", likelihood)), "")
         )

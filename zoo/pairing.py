@@ -7,7 +7,7 @@ from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
 
-from zoo.sites import Site, latent, same, summed_out
+from zoo.sites import Site, latent, observed, same, summed_out
 
 
 def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
@@ -18,6 +18,11 @@ def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float)
     def refuse(what: str) -> NoReturn:
         raise ValueError(f"{what}; the model has the latent sites {list(in_model)}, the guide {list(in_guide)}")
 
+    if watched := [name for name, _ in observed(guide_trace)]:
+        raise ValueError(
+            f"the guide observes site {watched[0]!r}, as pyro.factor does: its log density is no part of the "
+            "objective; put it into the model"
+        )
     if missing := in_model.keys() - in_guide.keys():
         refuse(f"the guide has no site {sorted(missing)}: give it a head, as in Amortized(trunk, z=MeanField(10))")
     if extra := in_guide.keys() - in_model.keys():

@@ -1,5 +1,6 @@
 """TermwiseELBO: what the zoo's objectives have in common. The objectives themselves are in `zoo.elbos`."""
 
+import copy
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,6 +99,8 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     Attributes:
         weights: how the objective weighs the terms of the ELBO's anatomy, for people to read; see `zoo.elbos`.
+        needs_kl: whether `terms` reads the KL of the latent sites. Where it does not, the report has the KL by the draw
+            for a site that has no closed form.
 
     Args:
         kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw; or one of them
@@ -110,23 +113,56 @@ class TermwiseELBO(pyro.infer.ELBO):
     """
 
     weights: ClassVar[str] = ""
+    needs_kl: bool = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__bases__ != (TermwiseELBO,):
+            bases = ", ".join(base.__name__ for base in cls.__bases__)
+            raise TypeError(
+                f"{cls.__name__} inherits from {bases}: an objective is final and inherits from TermwiseELBO alone; "
+                "write terms() of its own, with the functions of zoo.terms, such as elbo_terms, and of zoo.aggregate"
+            )
 
     def __init__(self, *, kl: How | Mapping[str, How] = "closed", num_particles: int = 1) -> None:
-        hows = kl.values() if isinstance(kl, Mapping) else [kl]
-        if any(how not in ("closed", "sampled") for how in hows):
-            raise ValueError(f"kl must be 'closed' or 'sampled', got {kl!r}")
-        if num_particles < 1:
-            raise ValueError(f"num_particles must be at least 1, got {num_particles}")
+        self.num_particles = num_particles
         super().__init__(num_particles=num_particles, vectorize_particles=num_particles > 1)
         self.kl = kl
         self._report: Report | None = None
+
+    @property
+    def kl(self) -> How | Mapping[str, How]:
+        """How the KL of the latent sites is estimated: "closed" or "sampled", for all or by site."""
+        return self._kl
+
+    @kl.setter
+    def kl(self, kl: How | Mapping[str, How]) -> None:
+        hows = kl.values() if isinstance(kl, Mapping) else [kl]
+        if any(how not in ("closed", "sampled") for how in hows):
+            raise ValueError(f"kl must be 'closed' or 'sampled', got {kl!r}")
+        self._kl = kl
+
+    @property
+    def num_particles(self) -> int:
+        """Draws per datapoint."""
+        return self._num_particles
+
+    @num_particles.setter
+    def num_particles(self, num_particles: int) -> None:
+        if isinstance(num_particles, bool) or not isinstance(num_particles, int) or num_particles < 1:
+            raise ValueError(f"num_particles must be a whole number of at least 1, got {num_particles!r}")
+        if num_particles != vars(self).get("_num_particles"):
+            self.max_plate_nesting = float("inf")  # counts the plate of the particles: to be found again
+        self._num_particles, self.vectorize_particles = num_particles, num_particles > 1
 
     @abstractmethod
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """Named 0-dim terms, signed, in nats per datapoint, to be maximised.
 
         The traces' sites carry `nats`, unweighted: the reconstruction on the observed sites of the model (0-dim), the
-        KL on the latent sites of the guide ([units]).
+        KL on the latent sites of the guide ([units]). What reads them needs no messenger: `zoo.terms.elbo_terms`,
+        `zoo.aggregate.posterior_moments`. Of terms of q(z), `dissect` and `anchor_information` need `ScorePairs` from
+        `messengers`, `prior_mmd` needs `DrawPriors`, and `prior_kl` both; they are in `zoo.aggregate`.
         """
 
     def messengers(self) -> Sequence[Messenger]:
@@ -138,6 +174,20 @@ class TermwiseELBO(pyro.infer.ELBO):
         if self._report is None:
             raise RuntimeError("there is no pass to report on yet: evaluate the loss first")
         return self._report
+
+    def assigned(self, name: str) -> None:
+        """Called when numbers were assigned to the hyperparameter `name`. An objective may refuse them here.
+
+        Raises:
+            ValueError: they contradict another hyperparameter.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """What the objective is beside its state: a compiled step holds for these alone."""
+        state = {*self._state_names(), "max_plate_nesting"}
+        rest = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in state}
+        settings = {"kl": self.kl, "num_particles": self.num_particles, **rest}
+        return {name: copy.copy(v) if isinstance(v, (Mapping, list)) else v for name, v in settings.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The hyperparameters and running statistics as they stand; one per site is called name.site."""
@@ -224,8 +274,9 @@ class TermwiseELBO(pyro.infer.ELBO):
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
             check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
-            closed = [name for name, site in latent(guide_trace) if self._how(name, site["fn"]) == "closed"]
-            check_order(model_trace, guide_trace, closed)
+            if self.needs_kl:
+                closed = [name for name, site in latent(guide_trace) if self._how(name, site["fn"]) == "closed"]
+                check_order(model_trace, guide_trace, closed)
         self._leave_nats(model_trace, guide_trace)
         return model_trace, guide_trace
 
@@ -233,6 +284,8 @@ class TermwiseELBO(pyro.infer.ELBO):
         """Writes the unweighted nats per datapoint on every site."""
         draws = num_data_of(model_trace) * self.num_particles
         chances = chances_of(guide_trace)
+        if isinstance(self.kl, Mapping):
+            known_sites("kl", self.kl, guide_trace)
         for _, site in observed(model_trace):
             with _naming(site):
                 log_prob = site["fn"].log_prob(site["value"])
@@ -263,6 +316,8 @@ class TermwiseELBO(pyro.infer.ELBO):
         try:
             return closed_kl(q, p)
         except NotImplementedError:
+            if not self.needs_kl:
+                return sampled_kl(q, p, value)
             raise ValueError(
                 f"there is no closed-form KL of {family(q)} from {family(p)}; take kl='sampled' (or, later, elbo.kl = "
                 "'sampled'), or a head that has one (MeanField, FullRank, LowRank, Laplace, Concrete, StraightThrough, "

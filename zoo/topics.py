@@ -17,7 +17,7 @@ from pyro.distributions.util import is_validation_enabled
 from torch import Tensor, nn
 
 from zoo.likelihoods import check_data, multinomial
-from zoo.program import data_plate, picklable_state, register
+from zoo.program import Misfit, data_plate, picklable_state, register
 
 Likelihood = Callable[[Tensor], TorchDistribution]
 
@@ -154,7 +154,7 @@ def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None
     if len(empty):
         at = int(empty[0])
         of_all = "" if index is None else f", number {int(index[at])} of all,"
-        raise ValueError(
+        raise Misfit(
             f"site 'x': document {at} of the batch{of_all} has no words ({len(empty)} of {len(x)} have none): leave "
             "such documents out, x[x.sum(1) > 0], or count more words"
         )

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import pyro
 import pyro.distributions as dist
@@ -10,10 +11,12 @@ import torch
 from pyro import poutine
 from torch import nn
 
-from guides import Amortized, Concrete, DirichletHead, FullRank, MeanField
+from guides import Amortized, Concrete, DirichletHead, Exact, FullRank, MeanField
+from tests.core.test_types import pair as type_pair
 from tests.pairs import NUM_DATA, images, vae_pair
-from zoo.aggregate import dissect, partition
-from zoo.elbos import HFVAE
+from zoo import AnisotropicVAE
+from zoo.aggregate import dissect, partition, prior_kl, prior_mmd
+from zoo.elbos import HFVAE, Decomposition, TermwiseELBO
 from zoo.estimators import (
     covariance,
     gaussian_total_correlation,
@@ -22,7 +25,8 @@ from zoo.estimators import (
     mmd,
     scores,
 )
-from zoo.handlers import ScorePairs
+from zoo.handlers import DrawPriors, ScorePairs
+from zoo.terms import elbo_terms
 
 # Weights of the minibatch estimators.
 
@@ -190,6 +194,35 @@ def test_chunks_keep_memory_for_one_of_them_alone():
     one_matrix = 64 * 64 * 5 * 8
     assert bytes_kept() > one_matrix
     assert bytes_kept(max_elements=64 * 5 * 4) < one_matrix / 8  # 16 chunks
+
+
+@pytest.mark.parametrize("max_elements", [1, 60, 10**6])
+def test_chunks_of_a_conditional_head_score_each_sample_at_its_own_values(max_elements):
+    # q(z | x_j, c_i): in a chunk, the samples' own c, and not those of the first rows.
+    B = 7
+    c, move = torch.randn(B, 1, 1), torch.randn(B, 2)
+    z = torch.randn(B, 1, 2).requires_grad_()
+
+    def score(site, values):
+        if site == "c":
+            return scores(dist.Normal(torch.zeros(B, 1), 1.0).to_event(1), values["c"])
+        at = values.get("c", c.squeeze(1).unsqueeze(0))  # where it is not among the values, each datapoint's own
+        return scores(dist.Normal(at * move, 1.0).to_event(1), values["z"])
+
+    log_w = log_weights(B, 30, "stratified")
+    ours = log_marginals(
+        score, {"c": c, "z": z}, log_w, [["c", "z"]], looks_at={"z": ("c",)}, max_elements=max_elements
+    )
+    for i in range(B):
+        together = [
+            log_w[i, j] + dist.Normal(0, 1).log_prob(c[i]).sum() + dist.Normal(c[i] * move[j], 1).log_prob(z[i]).sum()
+            for j in range(B)
+        ]
+        alone = [log_w[i, j] + dist.Normal(c[j] * move[j], 1).log_prob(z[i]).squeeze(0) for j in range(B)]
+        torch.testing.assert_close(ours.joint[i], torch.stack(together).logsumexp(0))
+        torch.testing.assert_close(ours.units["z"][i], torch.stack(alone).logsumexp(0))
+    (slope,) = torch.autograd.grad(ours.joint.sum(), z)
+    assert slope.isfinite().all()
 
 
 # The whole way from a guide.
@@ -364,6 +397,127 @@ def test_a_prior_that_is_not_factorised_takes_its_total_correlation_out():
     assert ours.units["z"].tolist() == pytest.approx([0, 0], abs=1e-12)
 
 
+# A penalty on some of the sites.
+
+
+class Penalised(TermwiseELBO):
+    """A user's objective: the ELBO, and a divergence of q(z) from p(z) for z alone."""
+
+    def __init__(self, divergence, scoring=True):
+        super().__init__()
+        self.divergence, self.scoring = divergence, scoring
+
+    def messengers(self):
+        return [DrawPriors(), ScorePairs("mass")] if self.scoring else []
+
+    def terms(self, model_trace, guide_trace):
+        return elbo_terms(model_trace, guide_trace) | {"-D": -self.divergence(model_trace, guide_trace)}
+
+
+DIVERGENCES = {
+    "kl": lambda m, g: prior_kl(m, g, sites=["z"]),
+    "mmd": lambda m, g: prior_mmd(m, g, "joint", sites=["z"]),
+    "tc": lambda m, g: dissect(m, g, num_data=20, estimator="batch", sites=["z"]).within.sum(),
+}
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES.values(), ids=DIVERGENCES)
+@pytest.mark.parametrize("num_particles", [1, 3])
+def test_one_sites_q_is_penalised_beside_a_class_that_is_summed_out(divergence, num_particles):
+    # z has the same draws whatever is done about c, since a class that is summed out takes no random numbers.
+    x = images(20)
+    joint, plain = type_pair(Exact), vae_pair()
+    plain[1].trunk, plain[1].layers["z"] = joint[1].trunk, joint[1].layers["z"]
+    values = []
+    for pair in (joint, plain):
+        elbo = Penalised(divergence)
+        elbo.num_particles = num_particles
+        pyro.set_rng_seed(1)
+        elbo.loss_and_grads(*pair, x)
+        values.append(elbo.report().terms["-D"].item())
+    assert values[0] == pytest.approx(values[1])
+    assert values[0] != 0
+
+
+def test_decomposition_takes_the_sites_of_its_divergence():
+    pair, x = type_pair(Exact), images(20)
+    with pytest.raises(ValueError, match="site 'c' is summed out"):
+        Decomposition(alpha=1.0, beta=1.0, divergence="kl").loss(*pair, x)
+    for divergence in ("kl", "mmd-marginal"):
+        elbo = Decomposition(alpha=2.0, beta=1.0, divergence=divergence, sites=["z"])
+        pyro.set_rng_seed(1)
+        elbo.loss(*pair, x)
+        alone = Penalised(lambda m, g: prior_kl(m, g, sites=["z"]))
+        if divergence == "mmd-marginal":
+            alone = Penalised(lambda m, g: prior_mmd(m, g, "marginal", sites=["z"]))
+        pyro.set_rng_seed(1)
+        alone.loss(*pair, x)
+        ours = [value.item() for name, value in elbo.report().terms.items() if name in ("-KL(p || q)", "-MMD(q, p)")]
+        assert ours == pytest.approx([2 * alone.report().terms["-D"].item()])
+
+
+@pytest.mark.parametrize(
+    ("divergence", "head", "message"),
+    [
+        (lambda m, g: prior_mmd(m, g, "joint", sites=["w"]), Concrete, r"sites names \['w'\]"),
+        (lambda m, g: prior_mmd(m, g, "joint", sites=["z"]), Exact, "site 'z' looks at 'c', which is summed out"),
+        (
+            lambda m, g: dissect(m, g, num_data=20, estimator="batch", sites=["z"]),
+            Concrete,
+            "site 'z' looks at 'c', which is not among the sites",
+        ),
+    ],
+)
+def test_sites_that_do_not_stand_by_themselves_are_refused(divergence, head, message):
+    options = {"temperature": 0.67} if head is Concrete else {}
+    pair = type_pair(partial(head, **options), z=MeanField(2, given=("c",)))
+    with pytest.raises(ValueError, match=message):
+        Penalised(divergence).loss(*pair, images(20))
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES.values(), ids=DIVERGENCES)
+def test_a_term_says_which_messenger_it_needs(divergence):
+    with pytest.raises(ValueError, match=r"site 'z' .*return (ScorePairs|DrawPriors)\(.*from messengers\(\)"):
+        Penalised(divergence, scoring=False).loss(*vae_pair(), images(20))
+
+
+def test_mmd_is_over_all_particles():
+    # Particle 0 alone was a mutant that survived: by hand over both, with the draws of the prior as they come.
+    pair, x = vae_pair(), images(8)
+    elbo = Penalised(lambda m, g: prior_mmd(m, g, "joint"))
+    elbo.num_particles = 2
+    seen = {}
+    terms = elbo.terms
+    elbo.terms = lambda m, g: seen.update(g=g, state=torch.get_rng_state()) or terms(m, g)
+    pyro.set_rng_seed(1)
+    elbo.loss(*pair, x)
+    z = seen["g"].nodes["z"]["value"].detach().reshape(16, 2)
+    torch.set_rng_state(seen["state"])
+    p = dist.Normal(torch.zeros(2, 8, 2), 1.0).sample().reshape(16, 2)
+    assert elbo.report().terms["-D"].item() == pytest.approx(-mmd(z, p, kernel="joint").item())
+
+
+@pytest.mark.parametrize("divergence", ["kl", "mmd-joint"])
+def test_a_learnt_prior_gets_a_gradient_from_its_draws(divergence):
+    # Of the whole loss, by central differences on the same draws: a draw without gradient would lack a part.
+    model, guide, x = AnisotropicVAE(vae_pair()[0].decoder, variances=[2.0, 0.5], learnt=True), vae_pair()[1], images(8)
+    elbo = Decomposition(alpha=3.0, beta=1.0, divergence=divergence)
+
+    def loss():
+        pyro.set_rng_seed(1)
+        return elbo.differentiable_loss(model, guide, x)
+
+    (ours,) = torch.autograd.grad(loss(), model.log_variances)
+    start, h = model.log_variances.detach().clone(), 1e-5
+    for d in range(2):
+        with torch.no_grad():
+            around = []
+            for sign in (1, -1):
+                model.log_variances.copy_(start + sign * h * torch.eye(2)[d])
+                around.append(loss().item())
+        assert ours[d].item() == pytest.approx((around[0] - around[1]) / (2 * h), abs=1e-6)
+
+
 # Divergences from samples.
 
 
@@ -472,3 +626,30 @@ def test_dirichlet_heads_score_pairwise():
     ]
     ours = dissect(model_trace, guide_trace, num_data=5, estimator="stratified")
     torch.testing.assert_close(ours.mutual_information, torch.stack(by_hand).mean())
+
+
+class Placed(nn.Module):
+    """z ~ N(0, I) of some event shape, in the plate "data" at some dimension."""
+
+    def __init__(self, shape=(2,), dim=-1, plate="data"):
+        super().__init__()
+        self.shape, self.dim, self.plate = shape, dim, plate
+
+    def forward(self, x):
+        with pyro.plate(self.plate, len(x), dim=self.dim):
+            batch = (len(x), *[1] * (-self.dim - 1))
+            pyro.sample("z", dist.Normal(torch.zeros(*batch, *self.shape), 1.0).to_event(len(self.shape)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dim": -2}, "does not stand in the plate 'data' as its last dimension"),
+        ({"shape": (2, 3)}, r"has an event of shape \(2, 3\), not a vector"),
+        ({"shape": ()}, r"has an event of shape \(\), not a vector"),
+    ],
+)
+def test_sites_that_are_no_vectors_of_datapoints_are_refused(options, message):
+    program = Placed(**options)
+    with pytest.raises(ValueError, match="site 'z' " + message):
+        HFVAE(alpha=1, beta=1, gamma=1, num_data=4).loss(program, program, torch.zeros(4, 1))

@@ -431,7 +431,7 @@ def test_a_beta_that_makes_no_sense_is_refused(beta):
 def test_arguments_of_the_base_are_checked():
     with pytest.raises(ValueError, match="'closed' or 'sampled', got 'exact'"):
         ELBO(kl="exact")
-    with pytest.raises(ValueError, match="num_particles must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_particles must be a whole number of at least 1, got 0"):
         ELBO(num_particles=0)
     with pytest.raises(RuntimeError, match="no pass to report on yet"):
         ELBO().report()

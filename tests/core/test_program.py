@@ -2,23 +2,19 @@
 
 import copy
 import pickle
-from pathlib import Path
 
 import pyro
 import pytest
 import torch
-from pyro.infer import SVI, Trace_ELBO
+from pyro import poutine
+from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO
+from pyro.infer.inspect import get_dependencies
 from torch import nn
 
+from guides import MeanField
 from tests.pairs import images, vae_pair
 from zoo.elbos import ELBO
 from zoo.program import data_plate
-
-ROOT = Path(__file__).parents[2]
-
-
-def test_both_packages_hold_the_same_program_file():
-    assert (ROOT / "zoo/program.py").read_text() == (ROOT / "guides/program.py").read_text()
 
 
 def _fall(model, guide, loss, x, steps=60):
@@ -88,8 +84,83 @@ def test_a_parameter_that_pyro_would_copy_is_refused():
         (torch.zeros(3, 1), torch.arange(4), 9, r"shape \(4,\) for 3 datapoints"),
         (None, torch.zeros(2, 2), 9, r"shape \(2, 2\)"),
         (torch.zeros(3, 1), torch.arange(3), 2, "batch of 3 out of num_data = 2"),
+        (torch.zeros(3, 1), torch.tensor([0, 1499, 7]), 100, r"from 0 to num_data - 1 = 99, got 1499: num_data counts"),
+        (torch.zeros(3, 1), torch.tensor([0, -1, 7]), 100, r"got -1"),
+        (torch.zeros(3, 1), torch.rand(3), 100, r"index must hold integers, got torch.float"),
     ],
 )
 def test_the_data_plate_refuses_an_index_that_does_not_fit(x, index, num_data, message):
     with pytest.raises(ValueError, match=message):
         data_plate(x, index, num_data)
+
+
+# Pyro's own tools.
+
+
+def test_a_story_that_is_conditioned_on_images_draws_a_code_for_each():
+    model, _ = vae_pair()
+    x = images(5)
+    conditioned = poutine.condition(model, data={"x": x})
+    trace = poutine.trace(conditioned).get_trace()
+    assert trace.nodes["z"]["value"].shape == (5, 2)
+    torch.testing.assert_close(trace.nodes["x"]["value"], x)
+    told = poutine.trace(model).get_trace(x)  # the same density as of the story that is handed its images
+    again = poutine.trace(poutine.replay(conditioned, trace=told)).get_trace()
+    torch.testing.assert_close(again.log_prob_sum(), told.log_prob_sum())
+    trace = poutine.trace(poutine.condition(model, data=told)).get_trace()
+    torch.testing.assert_close(trace.nodes["z"]["value"], told.nodes["z"]["value"])
+
+
+@pytest.mark.parametrize(
+    ("x", "message"), [(torch.zeros(5, 3, 5), "expected \\(B, 1, 3, 5\\)"), (torch.full((5, 1, 3, 5), 2.0), "outside")]
+)
+def test_what_a_story_is_conditioned_on_is_looked_at_as_its_data_are(x, message):
+    with pytest.raises(ValueError, match=message):
+        poutine.condition(vae_pair()[0], data={"x": x})()
+
+
+def test_nuts_samples_a_code_for_each_image():
+    model, _ = vae_pair()
+    mcmc = MCMC(
+        NUTS(poutine.condition(model, data={"x": images(5)})), num_samples=2, warmup_steps=1, disable_progbar=True
+    )
+    mcmc.run()
+    assert mcmc.get_samples()["z"].shape == (2, 5, 2)
+
+
+def test_a_pair_shows_its_dependencies_to_pyro():
+    for program, args in zip(vae_pair(), [(images(5),)] * 2, strict=True):
+        dependencies = get_dependencies(program, model_args=args)
+        assert "z" in dependencies["prior_dependencies"]
+    assert set(get_dependencies(vae_pair()[0], model_args=(images(5),))["prior_dependencies"]["x"]) == {"x", "z"}
+
+
+@pytest.mark.parametrize("same_pair", [True, False])
+def test_a_param_store_that_was_loaded_is_refused_by_name(same_pair, tmp_path):
+    # SVI would train what was loaded, and the module stay as it is.
+    store = pyro.get_param_store()
+    x = images()
+    pair = vae_pair()
+    with store.scope():
+        _fall(*pair, ELBO(), x, steps=2)
+        store.save(tmp_path / "store")
+        store.load(tmp_path / "store")
+        svi = SVI(*(pair if same_pair else vae_pair()), pyro.optim.Adam({"lr": 1e-2}), loss=ELBO())
+        with pytest.raises(ValueError, match=r"holds another tensor under '(VAE|Amortized)-\d+\$\$\$.*clear_param"):
+            svi.step(x)
+        pyro.clear_param_store()
+        assert _fall(*pair, ELBO(), x) > 0.5
+
+
+def test_errors_of_the_zoos_own_are_one_line_under_a_trace():
+    model, guide = vae_pair()
+    for program, args, kwargs in (
+        (model, (torch.full((3, 1, 3, 5), 2.0),), {}),
+        (model, (torch.zeros(3, 3, 5),), {}),
+        (guide, (images(3),), {"index": torch.tensor([0, 1, 700])}),
+    ):
+        with pytest.raises(ValueError, match=r"\A[^\n]*\Z"):
+            poutine.trace(program).get_trace(*args, **kwargs)
+    other = vae_pair(z_dim=3, head=MeanField(3))[1]
+    with pytest.raises(ValueError, match=r"\Asite 'z': the model's event has shape[^\n]*\Z"):
+        ELBO().loss(model, other, images(3))

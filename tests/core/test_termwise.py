@@ -1,9 +1,220 @@
 """What all objectives have in common: their order, their state, what may be assigned, and what may not be made."""
 
+import math
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import nn
+
 import zoo.elbos
-from zoo.elbos import OBJECTIVES, TermwiseELBO
+from guides import Amortized, Concrete, ConjugateDirichlet, DirichletHead, Exact, MeanField
+from tests.core.test_types import pair as type_pair
+from tests.pairs import NUM_DATA, images, vae_pair
+from zoo import NaturalClustering
+from zoo.elbos import (
+    DIPVAE,
+    ELBO,
+    HFVAE,
+    NVAE,
+    OBJECTIVES,
+    AnchoredCorEx,
+    BetaVAE,
+    Capacity,
+    InfoVAE,
+    TermwiseELBO,
+)
+from zoo.hyperparameters import Hyperparameter
+from zoo.lab.data import Batch
+from zoo.lab.networks import MLPDecoder
+from zoo.lab.training import compiled
+from zoo.lab.training.fit import fit
+from zoo.terms import elbo_terms
 
 
 def test_the_objectives_are_all_there_in_the_order_of_the_page():
     on_the_page = [c for c in vars(zoo.elbos).values() if isinstance(c, type) and issubclass(c, TermwiseELBO)]
     assert [c for c in on_the_page if c is not TermwiseELBO] == list(OBJECTIVES)
+
+
+# Every class is final.
+
+
+def test_an_objective_of_an_objective_is_refused_where_it_is_made():
+    # It lost beta from its state: 5 after loading where 2 was saved.
+    with pytest.raises(TypeError, match=r"Warm inherits from BetaVAE.*TermwiseELBO alone.*elbo_terms"):
+        type("Warm", (BetaVAE,), {})
+
+
+def test_a_mixin_would_keep_its_hyperparameters_to_itself_and_is_refused():
+    class Weighted:
+        weight = Hyperparameter()
+
+    with pytest.raises(TypeError, match=r"Mine inherits from Weighted, TermwiseELBO"):
+        type("Mine", (Weighted, TermwiseELBO), {"terms": lambda self, m, g: {}})
+
+
+class Mine(TermwiseELBO):
+    """A user's own, which knows no `kl`."""
+
+    weight = Hyperparameter()
+
+    def __init__(self):
+        super().__init__()
+        self.weight = 2.0
+
+    def terms(self, model_trace, guide_trace):
+        return elbo_terms(model_trace, guide_trace, self.weight)
+
+
+def test_an_objective_of_ones_own_keeps_its_state():
+    saved, loaded = Mine(), Mine()
+    saved.weight = 5.0
+    loaded.load_state_dict(saved.state_dict())
+    assert loaded.weight.item() == 5.0
+
+
+# What is assigned after an objective was made.
+
+
+def loss_of(elbo, pair, *args, seed=1, **kwargs):
+    pyro.set_rng_seed(seed)
+    return elbo.loss(*pair, *args, **kwargs)
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 3), (3, 1), (3, 5)])
+def test_num_particles_may_be_assigned(first, then):
+    pair, x = vae_pair(), images()
+    elbo = ELBO(num_particles=first)
+    loss_of(elbo, pair, x)
+    elbo.num_particles = then
+    assert loss_of(elbo, pair, x) == loss_of(ELBO(num_particles=then), pair, x)
+    with pytest.raises(ValueError, match="num_particles must be a whole number of at least 1, got 0"):
+        elbo.num_particles = 0
+
+
+@pytest.mark.parametrize("wrong", [0, 1.5, True, "3"])
+def test_a_number_of_particles_is_a_whole_one(wrong):
+    with pytest.raises(ValueError, match="num_particles must be a whole number of at least 1"):
+        ELBO(num_particles=wrong)
+
+
+def test_kl_is_looked_at_where_it_is_assigned():
+    pair, x = vae_pair(), images()
+    elbo = ELBO()
+    elbo.kl = "sampled"
+    assert loss_of(elbo, pair, x) == loss_of(ELBO(kl="sampled"), pair, x)
+    with pytest.raises(ValueError, match="kl must be 'closed' or 'sampled', got 'smapled'"):
+        elbo.kl = "smapled"
+    with pytest.raises(ValueError, match=r"kl must be 'closed' or 'sampled', got \{'z': 'both'\}"):
+        elbo.kl = {"z": "both"}
+    with pytest.raises(ValueError, match=r"kl names \['zz'\]; the guide has the latent sites \['z'\]"):
+        ELBO(kl={"zz": "sampled"}).loss(*pair, x)
+
+
+@pytest.mark.parametrize(
+    "assign",
+    [
+        lambda elbo: setattr(elbo, "kl", "sampled"),
+        lambda elbo: setattr(elbo, "num_particles", 3),
+        lambda elbo: setattr(elbo, "estimator", "weighted"),
+        lambda elbo: setattr(elbo, "groups", [["c", "z"]]),
+    ],
+    ids=["kl", "num_particles", "estimator", "groups"],
+)
+def test_a_compiled_step_sees_what_is_assigned(assign, monkeypatch):
+    monkeypatch.setattr(compiled.torch, "compile", lambda graph, **options: graph)
+    curves = []
+    for compile in (False, True):
+        model, guide = type_pair(lambda size: Concrete(size, temperature=0.67))
+        elbo = HFVAE(alpha=1.0, beta=2.0, gamma=3.0, num_data=NUM_DATA)
+        pyro.set_rng_seed(2)
+        x = images(NUM_DATA)
+        steps = fit(model, guide, elbo, [Batch(x, None, torch.arange(NUM_DATA))] * 4, lr=1e-2, compile=compile)
+        losses = []
+        for step, report in steps:
+            losses.append((report.loss.item(), report.kl["z"].sum().item()))
+            if step == 2:
+                assign(elbo)
+        curves.append(torch.tensor(losses))
+    torch.testing.assert_close(*curves)
+
+
+def test_an_anchor_is_named_once():
+    with pytest.raises(ValueError, match=r"anchors of site 'z' name unit 1 more than once: \[1, 0, 1\]"):
+        AnchoredCorEx(lambda_=1.0, anchors={"z": [1, 0, 1]}, num_data=9)
+
+
+def test_info_vae_never_seeks_the_divergence():
+    elbo = InfoVAE(alpha=0.5, lambda_=2.0, divergence="kl", num_data=9)
+    for name, value in {"alpha": -2.0, "lambda_": 0.4}.items():
+        with pytest.raises(ValueError, match=r"InfoVAE: alpha \+ lambda_ must be at least 1.*rises first"):
+            setattr(elbo, name, value)
+    assert (elbo.alpha.item(), elbo.lambda_.item()) == (0.5, 2.0)  # as they were
+    elbo.lambda_ = 4.0
+    elbo.alpha = -3.0
+
+
+def test_an_evaluation_leaves_the_running_covariance_alone():
+    pair, x = vae_pair(), images()
+    elbo = DIPVAE(lambda_od=1.0, lambda_d=1.0, rate=0.5)
+    svi = pyro.infer.SVI(*pair, pyro.optim.Adam({"lr": 0.0}), loss=elbo)
+    svi.evaluate_loss(x)
+    assert elbo.covariance is None
+    svi.step(x)
+    before = elbo.covariance.clone()
+    svi.evaluate_loss(images(5))
+    assert torch.equal(elbo.covariance, before)
+    # It is read all the same: half of it and half of the batch's.
+    elbo.covariance = 10 * torch.eye(2)
+    with_memory = elbo.loss(*pair, x)
+    elbo.covariance = None
+    assert with_memory > elbo.loss(*pair, x) + 10
+
+
+def test_a_factor_in_a_guide_is_refused():
+    class Reweighted(nn.Module):
+        def __init__(self, guide):
+            super().__init__()
+            self.guide = guide
+
+        def forward(self, x):
+            self.guide(x)
+            pyro.factor("bonus", torch.tensor(1.0), has_rsample=True)
+
+    model, guide = vae_pair()
+    with pytest.raises(ValueError, match=r"the guide observes site 'bonus'.*no part of the objective"):
+        ELBO().loss(model, Reweighted(guide), images())
+
+
+def test_n_vae_refuses_shares_that_look_at_the_label():
+    model = NaturalClustering(MLPDecoder(3 * 2 + 2, (1, 3, 5), hidden=(8,)), classes=3, c_dim=1, s_dim=2)
+    trunk = nn.Sequential(nn.Flatten(), nn.Linear(15, 4))
+    for pi in (ConjugateDirichlet(3, alpha=1.0), DirichletHead(3, given=("y",))):
+        guide = Amortized(trunk, classes=3, pi=pi, z_c=MeanField(3), z_s=MeanField(2))
+        with pytest.raises(ValueError, match=r"NVAE: the head of 'pi' looks at 'y', so its mean is no q\(y \| x\)"):
+            NVAE(beta_c=2.0).loss(model, guide, images(6), torch.arange(6) % 3)
+
+
+@pytest.mark.parametrize("shares", [(0.7, 0.2, 0.1), (1 / 3, 1 / 3, 1 / 3)])
+def test_the_most_that_a_categorical_holds_is_of_its_priors_rarest_class(shares):
+    # KL(q || p) is at most -log min p, where q is sure of the rarest class.
+    logits = torch.tensor(shares).log()
+
+    class Uneven(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                pyro.sample("c", dist.OneHotCategorical(logits=logits))
+
+    guide = Amortized(nn.Linear(2, 4), c=Exact(3))
+    with torch.no_grad():
+        guide.layers["c"][0].weight.zero_()
+        guide.layers["c"][0].bias.copy_(torch.tensor([0.0, 0.0, 900.0]))
+    most = -math.log(min(shares))
+    held = Capacity(gamma={"c": 1.0}, capacity={"c": most - 1e-3})
+    held.loss(Uneven(), guide, torch.randn(5, 2))
+    assert held.report().loss.item() == pytest.approx(1e-3)  # not clamped
+    with pytest.warns(UserWarning, match=f"9 nats are asked of c, which holds {most:.4g} at most"):
+        held.capacity = {"c": 9.0}
+    assert held.loss(Uneven(), guide, torch.randn(5, 2)) == pytest.approx(0, abs=1e-9)

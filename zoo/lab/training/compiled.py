@@ -26,7 +26,8 @@ class Compiled:
 
     Eager passes are run where tracing or compiling fails, which is said once, as a RuntimeWarning that gives the
     reason; for a batch of another shape, layout or type than the traced one, or an objective whose state has other
-    names or types; and once where a running statistic has no value yet.
+    names or types, or whose settings are others (kl, num_particles, an estimator); and once where a running statistic
+    has no value yet.
 
     Args:
         program: batch to loss; what it trains is settled when it is first called.
@@ -44,7 +45,7 @@ class Compiled:
         """Loss and figures of a batch; the gradients are left on the parameters."""
         state = self.elbo.state_dict()
         named = (*state.items(), *enumerate(args), *kwargs.items())
-        signature = [(name, t.shape, t.stride(), t.dtype) for name, t in named]
+        signature = [self.elbo.settings(), *((name, t.shape, t.stride(), t.dtype) for name, t in named)]
         if self.graph is None and not self.refused:
             self._compile(state, args, kwargs)
             self.signature = signature
