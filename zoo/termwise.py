@@ -115,6 +115,10 @@ class Statistic:
         instance.__dict__[self.name] = None if value is None else value.detach()
 
 
+class NoClosedKL(ValueError):
+    """A site's KL has no closed form; `kl="sampled"` estimates it by the draw."""
+
+
 class TermwiseELBO(pyro.infer.ELBO):
     """An objective as named terms. Abstract: a subclass says which terms, and is final.
 
@@ -280,7 +284,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         try:
             return closed_kl(q, p)
         except NotImplementedError:
-            raise ValueError(
+            raise NoClosedKL(
                 f"there is no closed-form KL of {family(q)} from {family(p)}; take kl='sampled' (or, later, elbo.kl = "
                 "'sampled'), or a head that has one (MeanField, FullRank, LowRank, Laplace, Concrete, StraightThrough, "
                 "Exact and DirichletHead, each from a prior of its kind)"
@@ -357,7 +361,8 @@ def _naming(site: Site) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"site {site['name']!r}: {error}") from error
+        kind = NoClosedKL if isinstance(error, NoClosedKL) else ValueError
+        raise kind(f"site {site['name']!r}: {error}") from error
 
 
 def family(fn: Any) -> str:

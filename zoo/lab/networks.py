@@ -151,7 +151,8 @@ def _side_by_side(latents: tuple[Tensor, ...]) -> Tensor:
 def _channels(plan: dict[int, tuple[int, ...]], shape: Shape) -> tuple[int, ...]:
     if shape[-1] not in plan:
         raise ValueError(
-            f"no paper has a convolutional network for {shape[-1]} pixels: give channels=, or resize to 28, 32 or 64"
+            f"no paper has a convolutional network for {shape[-1]} pixels: give channels=, or resize to 28, 32 or 64 "
+            "(on the command line --data-option size=32, where the data have that option, or --set network=mlp)"
         )
     return plan[shape[-1]]
 

@@ -8,10 +8,11 @@ measured apart, each variant in a process of its own.
 import importlib
 import importlib.util
 import itertools
-import math
 import multiprocessing
+import platform
 import re
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +24,7 @@ import numpy as np
 import pyro
 import torch
 from pyro.infer import SVI, Trace_ELBO
+from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -60,7 +62,7 @@ class Task:
         return Dataset("noise", x)
 
     def pair(self) -> tuple[Any, Any]:
-        """The model and the guide, alike for each variant."""
+        """The model and the guide, the same for each variant."""
         torch.manual_seed(0)
         return vae_pair(self.data(), self.z_dim, self.network, width=self.width)
 
@@ -248,9 +250,27 @@ def _peak(task: Task, make: Callable[[Task, torch.device], Step], device: torch.
         step(batch)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    # Not getrusage, which begins with the parent's peak.
-    peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    return int(peak[1]) / 2**10 if peak else math.nan
+    return peak_memory()
+
+
+def peak_memory() -> float:
+    """The largest resident memory that this process has had, in MiB.
+
+    Raises:
+        NotImplementedError: the system has no way to read it; says which.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux, whose getrusage begins with the parent's peak
+        peak = re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"))
+        if peak:
+            return int(peak[1]) / 2**10
+    if sys.platform == "darwin":
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # in bytes on macOS
+    raise NotImplementedError(
+        f"peak memory is read from /proc on Linux and by getrusage on macOS, and {platform.system()} has neither"
+    )
 
 
 def epochs_per_minute(device: torch.device, folder: Path | None, *, turns: int, steps: int) -> dict[str, float]:
@@ -301,10 +321,9 @@ def _wait(device: torch.device) -> None:
 
 
 def table(title: str, unit: str, figures: dict[str, float], *, baseline: str) -> str:
-    """One column of figures beside their ratio to the baseline's."""
-    rows = [f"{title}\n", f"{'':<36}{unit:>14}{'ratio':>9}"]
-    rows += [f"{name:<36}{value:>14.3f}{value / figures[baseline]:>9.2f}" for name, value in figures.items()]
-    return "\n".join(rows) + "\n"
+    """One column of numbers and their ratio to the baseline's."""
+    rows = [[name, value, value / figures[baseline]] for name, value in figures.items()]
+    return f"{title}\n\n{tabulate(rows, ['', unit, 'ratio'], 'plain', floatfmt=('', '.3f', '.2f'))}\n"
 
 
 def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -> None:
@@ -319,7 +338,12 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -
             fewer = max(1, steps * BATCH // task.batch)  # the same number of datapoints a turn
             times = milliseconds(task, device, turns=turns, steps=fewer, variants=variants)
             print(table(task.title, "ms per step", times, baseline=baseline))
-            print(table(f"{task.title}: peak memory", "MiB", megabytes(task, device, variants), baseline=baseline))
+            try:
+                peaks = megabytes(task, device, variants)
+            except NotImplementedError as error:
+                print(f"{task.title}: peak memory is left out: {error}\n")
+            else:
+                print(table(f"{task.title}: peak memory", "MiB", peaks, baseline=baseline))
     try:
         rates = epochs_per_minute(device, folder, turns=turns, steps=steps)
     except (FileNotFoundError, ValueError) as error:

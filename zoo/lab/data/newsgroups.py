@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy import sparse
-from sklearn.datasets import fetch_20newsgroups
-from sklearn.feature_extraction.text import CountVectorizer
 
 from zoo.lab.data.cache import cached, fingerprint
 from zoo.lab.data.dataset import Dataset, Split
@@ -96,6 +94,8 @@ def _count(
     longest: int,
 ) -> dict[str, np.ndarray]:
     """The counts of both parts, taken apart into arrays as a cache keeps them."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
     vectorizer = CountVectorizer(
         max_features=vocabulary,
         stop_words="english" if stop_words else None,
@@ -137,6 +137,8 @@ def _count(
 
 
 def _fetch(file: Path, part: str, remove: Sequence[str], download: bool):  # type: ignore[no-untyped-def]
+    from sklearn.datasets import fetch_20newsgroups
+
     said = io.StringIO()  # scikit-learn prints why it could not read the file, and raises that it found none
     try:
         with contextlib.redirect_stdout(said):
