@@ -164,9 +164,10 @@ def test_output_that_is_not_utf8_loses_a_letter_and_not_the_run(encoding, monkey
     monkeypatch.setattr(sys, "argv", ["zoo", "train", "vae", "--steps", "2", "--out", "run"])
     torch.set_default_dtype(torch.float32)
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # as Python opens a pipe or a file on such a system
-    with monkeypatch.context() as patched, pytest.raises(SystemExit) as stopped:
+    with monkeypatch.context() as patched:
         patched.setattr(sys, "stdout", stream)
-        command_line.main()
+        with pytest.raises(SystemExit) as stopped:
+            command_line.main()
     assert not stopped.value.code
     stream.flush()
     theta = "\N{GREEK SMALL LETTER THETA}" if encoding == "utf-8" else "?"

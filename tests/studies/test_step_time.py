@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zoo.cli.main import main
+from zoo.studies import peak_memory
 from zoo.studies import step_time as bench
 
 CPU = torch.device("cpu")
@@ -77,13 +78,13 @@ print(small, step_time._peak(step_time.TASKS["mlp"], step_time.by_hand, device),
 
 
 def test_where_a_peak_cannot_be_read_it_is_left_out_with_its_reason(monkeypatch):
-    monkeypatch.setattr(bench, "Path", lambda name: Path("nowhere"))
-    monkeypatch.setattr(bench.sys, "platform", "win32")
-    monkeypatch.setattr(bench.platform, "system", lambda: "Windows")
+    monkeypatch.setattr(peak_memory, "Path", lambda name: Path("nowhere"))
+    monkeypatch.setattr(peak_memory.sys, "platform", "win32")
+    monkeypatch.setattr(peak_memory.platform, "system", lambda: "Windows")
     with pytest.raises(
         NotImplementedError, match=r"from /proc on Linux and by getrusage on macOS, and Windows has nei"
     ):
-        bench.peak_memory()
+        peak_memory.peak_memory()
 
 
 def test_a_table_has_each_figure_and_its_ratio():

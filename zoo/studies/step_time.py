@@ -9,10 +9,7 @@ import importlib
 import importlib.util
 import itertools
 import multiprocessing
-import platform
-import re
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +29,7 @@ from zoo.elbos import ELBO, HFVAE, TermwiseELBO
 from zoo.lab.data import Batch, Dataset, load
 from zoo.lab.training.fit import adam, fit
 from zoo.papers.vae.recipes import vae_pair
+from zoo.studies.peak_memory import peak_memory
 
 BATCH, LR = 64, 1e-3
 BASELINE = "hand-written PyTorch"
@@ -251,26 +249,6 @@ def _peak(task: Task, make: Callable[[Task, torch.device], Step], device: torch.
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return peak_memory()
-
-
-def peak_memory() -> float:
-    """The largest resident memory that this process has had, in MiB.
-
-    Raises:
-        NotImplementedError: the system has no way to read it; says which.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():  # Linux, whose getrusage begins with the parent's peak
-        peak = re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"))
-        if peak:
-            return int(peak[1]) / 2**10
-    if sys.platform == "darwin":
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # in bytes on macOS
-    raise NotImplementedError(
-        f"peak memory is read from /proc on Linux and by getrusage on macOS, and {platform.system()} has neither"
-    )
 
 
 def epochs_per_minute(device: torch.device, folder: Path | None, *, turns: int, steps: int) -> dict[str, float]:
