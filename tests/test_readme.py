@@ -7,7 +7,7 @@ import torch
 
 import guides
 import zoo.elbos
-from zoo.__main__ import objectives
+from zoo.cli.listing import objectives
 from zoo.lab.networks import MLPEncoder
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

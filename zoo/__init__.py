@@ -1,21 +1,25 @@
 """A zoo of probabilistic programs: five papers on disentangled representations as Pyro stories.
 
-The stories are in this package, the objectives that train them in `zoo.elbos`, what it takes to run one in `zoo.lab`;
-the guides are the package `guides`.
+The stories are in this package, the objectives that train them in `zoo.elbos`, the shared machinery in `zoo.lab`, each
+paper's recipes and reproductions in `zoo.papers`; the guides are the package `guides`.
 """
 
-from zoo.decomposition import (
-    AnisotropicVAE,
-    ClusteredVAE,
-    ClusterIndicatorVAE,
-    SparseIndicatorVAE,
-    SparseVAE,
-    StudentTVAE,
-)
-from zoo.joint_vae import JointVAE
-from zoo.natural_clustering import ConditionalVAE, NaturalClustering
-from zoo.topics import NVDM, ProdLDA
-from zoo.vae import VAE
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.decomposition import (
+        AnisotropicVAE,
+        ClusteredVAE,
+        ClusterIndicatorVAE,
+        SparseIndicatorVAE,
+        SparseVAE,
+        StudentTVAE,
+    )
+    from zoo.joint_vae import JointVAE
+    from zoo.natural_clustering import ConditionalVAE, NaturalClustering
+    from zoo.topics import NVDM, ProdLDA
+    from zoo.vae import VAE
 
 __all__ = [
     "NVDM",
@@ -31,3 +35,23 @@ __all__ = [
     "SparseVAE",
     "StudentTVAE",
 ]
+
+_MODULES = {
+    "NVDM": "topics",
+    "VAE": "vae",
+    "JointVAE": "joint_vae",
+    "ConditionalVAE": "natural_clustering",
+    "NaturalClustering": "natural_clustering",
+    "ProdLDA": "topics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A story is imported on first use: `python -m zoo --help` needs neither Pyro nor PyTorch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"zoo.{_MODULES.get(name, 'decomposition')}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

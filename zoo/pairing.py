@@ -10,6 +10,10 @@ from pyro.util import check_model_guide_match
 from zoo.sites import Site, latent, observed, same, summed_out
 
 
+class NoClosedKL(ValueError):
+    """A site's KL has no closed form; `kl="sampled"` estimates it from the guide's draw."""
+
+
 def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
     """Refuses a model and a guide whose sites do not fit, before a number is computed from them."""
     in_model = dict(latent(model_trace))
@@ -67,7 +71,7 @@ def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -
         parents = model_trace.nodes[name].get("parents", ()) if name in model_trace else ()
         for parent in sorted(parents):
             if name in ancestors.get(parent, ()):
-                raise ValueError(
+                raise NoClosedKL(
                     f"site {name!r}: its prior looks at {parent!r}, which the guide draws from {name!r}, so its KL has "
                     f"no closed form; take kl={{{name!r}: 'sampled'}}, or a guide that draws {parent!r} first"
                 )

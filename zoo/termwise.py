@@ -23,7 +23,7 @@ from torch import Tensor
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic
-from zoo.pairing import check_order, check_pair, check_room
+from zoo.pairing import NoClosedKL, check_order, check_pair, check_room
 from zoo.parents import MarkParents
 from zoo.sites import Site, chances_of, family, known_sites, latent, num_data_of, observed, summed_out, total
 
@@ -318,7 +318,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         except NotImplementedError:
             if not self.needs_kl:
                 return sampled_kl(q, p, value)
-            raise ValueError(
+            raise NoClosedKL(
                 f"there is no closed-form KL of {family(q)} from {family(p)}; take kl='sampled' (or, later, elbo.kl = "
                 "'sampled'), or a head that has one (MeanField, FullRank, LowRank, Laplace, Concrete, StraightThrough, "
                 "Exact and DirichletHead, each from a prior of its kind)"
@@ -347,7 +347,8 @@ def _naming(site: Site) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"site {site['name']!r}: {error}") from error
+        kind = NoClosedKL if isinstance(error, NoClosedKL) else ValueError
+        raise kind(f"site {site['name']!r}: {error}") from error
 
 
 @contextmanager

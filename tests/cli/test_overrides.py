@@ -1,65 +1,87 @@
-"""name=value pairs, read as the type that the function has for them, also where its default is None."""
+"""Hyperparameters as people type them: the type of the annotation, or of the default."""
 
 import functools
+import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from zoo.cli.overrides import grid, read
+from zoo.papers.vae.recipes import beta_vae
 
 
-def source(
-    path: str,
+def build(
+    data,
     *,
-    size: int | None = None,
+    count: int = 3,
+    rate: float = 0.5,
+    flag: bool = True,
+    name: str = "a",
+    labelled: int | None = None,
     share: float | None = None,
-    kept: Sequence[int] | None = None,
-    parts: Sequence[str] = ("a", "b"),
-    name: str | None = None,
-    masks: bool = False,
-    rate: float = 1.0,
-    anything: Any = None,
-    table: dict[str, int] | None = None,
-) -> None:
-    """What has every kind of option."""
+    least: int | float = 20,
+    poses: Sequence[int] | None = None,
+    words: Sequence[str] = ("a",),
+    untyped=2.5,
+    hidden: object = None,
+    download: bool = False,
+):
+    """A recipe with every kind of hyperparameter."""
 
 
-def test_every_option_is_read_as_its_type() -> None:
-    typed = ["size=32", "share=0.5", "kept=1,2, 3", "parts=u", "name=7", "masks=true", "rate=2"]
-    for function in (source, functools.partial(source, rate=3.0)):
-        assert read("--data-option", "option", function, typed) == {
-            "size": 32,
-            "share": 0.5,
-            "kept": [1, 2, 3],
-            "parts": ["u"],
-            "name": "7",
-            "masks": True,
-            "rate": 2.0,
-        }
+@pytest.mark.parametrize(
+    ("pair", "value"),
+    [
+        ("count=7", 7),
+        ("rate=7", 7.0),
+        ("flag=False", False),
+        ("name=b,c", "b,c"),
+        ("labelled=50", 50),
+        ("labelled=none", None),
+        ("share=0.25", 0.25),
+        ("share=None", None),
+        ("least=3", 3),
+        ("least=0.1", 0.1),
+        ("poses=0,4, 8", (0, 4, 8)),
+        ("poses=none", None),
+        ("words=headers,quotes", ("headers", "quotes")),
+        ("untyped=1", 1.0),
+    ],
+)
+def test_a_value_has_the_type_of_its_annotation(pair, value):
+    for function in (build, functools.partial(build, count=4)):
+        [found] = read("--set", "hyperparameter", function, [pair]).values()
+        assert found == value
+        assert type(found) is type(value)
 
 
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("size=big", r"--data-option 'size=big': size is of type int, got 'big'"),
-        ("kept=1,x", r"--data-option 'kept=1,x': kept is of type int, got 'x'"),
-        ("kept=", r"kept is of type int, got ''"),
-        ("size", r"write it as name=value"),
+        ("labelled=many", r"--set 'labelled=many': labelled is of type int or none, got 'many'"),
+        ("labelled=2.5", r"labelled is of type int or none, got '2.5'"),
+        ("labelled=-1", r"labelled must be from 0 to 1,000,000,000, got -1"),
+        ("share=inf", r"share must be finite, got inf"),
+        ("least=x", r"least is of type int or float, got 'x'"),
+        ("poses=0,x", r"poses is of type ints with commas between them or none, got 'x'"),
+        ("words=a,,b", r"words is empty; give a value"),
+        ("count=none", r"count is of type int, got 'none'"),
+        ("hidden=1", r"unknown hyperparameter 'hidden'"),  # of no type that can be typed
+        ("download=true", r"unknown hyperparameter 'download'"),  # an option of its own
+        ("data=1", r"unknown hyperparameter 'data'"),
     ],
 )
-def test_other_values_are_refused(pair: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        read("--data-option", "option", source, [pair])
+def test_a_value_of_another_type_or_out_of_range_is_refused(pair, message):
+    with pytest.raises((ValueError, LookupError), match=message):
+        read("--set", "hyperparameter", build, [pair])
 
 
-@pytest.mark.parametrize("name", ["path", "anything", "table"])
-def test_what_cannot_be_typed_is_not_offered(name: str) -> None:
-    with pytest.raises(LookupError, match=rf"unknown option '{name}'.*kept, masks, name, parts, rate, share, size$"):
-        read("--data-option", "option", source, [f"{name}=1"])
-
-
-def test_a_grid_takes_single_values_where_the_default_is_none() -> None:
-    assert grid(source, ["size=1,2"], {}) == [{"size": 1}, {"size": 2}]
-    with pytest.raises(LookupError, match=r"unknown knob 'kept'"):
-        grid(source, ["kept=1,2"], {})
+def test_axes_multiply_and_values_have_the_type_of_the_hyperparameter():
+    found = grid(beta_vae, ["beta=2,3", "z_dim=4,5"], {})
+    assert found == [{"beta": b, "z_dim": z} for b, z in itertools.product((2.0, 3.0), (4, 5))]
+    assert [type(value) for value in found[0].values()] == [float, int]
+    assert grid(beta_vae, ["network=mlp, conv"], {}) == [{"network": "mlp"}, {"network": "conv"}]
+    assert grid(beta_vae, [], {}) == [{}]
+    assert grid(build, ["labelled=none,50"], {}) == [{"labelled": None}, {"labelled": 50}]
+    with pytest.raises(ValueError, match=r"--grid 'poses=1,2': poses is itself a sequence"):
+        grid(build, ["poses=1,2"], {})

@@ -1,4 +1,4 @@
-"""Guides beside each other: weights, gaps and pictures where all of them are known."""
+"""Guides next to each other: weights, gaps and pictures where all of them are known."""
 
 import copy
 import json
@@ -16,10 +16,16 @@ from zoo.elbos import ELBO, BetaTCVAE, Capacity
 from zoo.lab.analysis.importance_sampling import importance, log_evidence, resampled
 from zoo.lab.data import Dataset
 from zoo.lab.networks import ConvDecoder, MLPDecoder
+from zoo.lab.runs import checkpoint
+from zoo.lab.runs.finished import configure
+from zoo.lab.runs.folder import new_folder, read_settings
+from zoo.lab.runs.train import Every, train
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import prepare
 from zoo.papers.recipes import RECIPES
-from zoo.studies.guide_gap.measure import Budget, compare, fitted_to, measure, table
+from zoo.studies.guide_gap import comparison
+from zoo.studies.guide_gap.comparison import compare_guides, stored, table
+from zoo.studies.guide_gap.measure import TestSamples, fitted_to, measure
 from zoo.studies.guide_gap.posteriors import exact_log_density, log_density, plane_posteriors
 from zoo.studies.guide_gap.recipes import fresh_loss, names, swap
 
@@ -93,10 +99,7 @@ def test_the_gap_is_split_into_what_the_family_and_what_the_network_lose(head):
         pca.model.double(),
         guide,
         data,
-        Budget(images=40, samples=4_000, gap_images=40),
-        labels=False,
-        kl="closed",
-        taken=[0.5, *[0.25] * 20],
+        TestSamples(images=40, samples=4_000, gap_images=40),
     )
     family = missed_by_independence(pca) if head is MeanField else 0.0
     network = missed_by_shift(pca)  # the shift costs this under any covariance: E_q[log p(x, z)] is quadratic
@@ -104,7 +107,6 @@ def test_the_gap_is_split_into_what_the_family_and_what_the_network_lose(head):
     assert measured.approximation == pytest.approx(family, abs=0.04)
     assert measured.amortisation == pytest.approx(network, abs=0.04)
     assert measured.elbo == pytest.approx(measured.gap_elbo)
-    assert measured.milliseconds == 250.0
     assert measured.kl["z"] > 0
 
 
@@ -171,14 +173,16 @@ def test_weights_that_mean_nothing_are_refused():
         importance(*vae_pair(), images(), num_samples=0)
 
 
-def test_the_budget_is_the_networks():
+def test_the_size_of_the_measurement_is_the_networks():
     data = Dataset.from_arrays(torch.rand(700, 1, 28, 28).numpy())
     dense, conv = MLPDecoder(2, (1, 28, 28), hidden=(4,)), ConvDecoder(2, (1, 28, 28), hidden=8)
-    assert Budget.of(dense, data, None, None, None) == Budget(700, 5_000, 200)
-    assert Budget.of(conv, data, None, None, None) == Budget(500, 1_000, 200)
-    assert Budget.of(conv, data, 50, 10, None) == Budget(50, 10, 50)
+    assert TestSamples.of(dense, data, None, None, None) == TestSamples(700, 5_000, 200)
+    assert TestSamples.of(conv, data, None, None, None) == TestSamples(500, 1_000, 200)
+    assert TestSamples.of(conv, data, 50, 10, None) == TestSamples(50, 10, 50)
     with pytest.raises(ValueError, match="--images 701: the test set has 700"):
-        Budget.of(conv, data, 701, None, None)
+        TestSamples.of(conv, data, 701, None, None)
+    with pytest.raises(ValueError, match="--samples must be at least 1, got 0"):
+        TestSamples.of(conv, data, None, 0, None)
 
 
 # Swapping.
@@ -278,69 +282,115 @@ def test_the_picture_is_there_for_one_site_of_two_units_alone(tmp_path):
 )
 def test_nothing_is_trained_before_all_of_it_fits(recipe, guides, message, tmp_path):
     torch.set_default_dtype(torch.float32)
-    said = []
     with pytest.raises((ValueError, LookupError), match=message):
-        compare(
-            RECIPES[recipe],
-            guides,
-            tmp_path,
-            images=9_000 if len(guides) == 1 else 5,
-            steps=5,
-            device="cpu",
-            say=said.append,
+        compare_guides(
+            RECIPES[recipe], guides, tmp_path, images=9_000 if len(guides) == 1 else 5, steps=5, device="cpu"
         )
-    assert not said
     assert not list(tmp_path.iterdir())
 
 
-def test_a_comparison_from_a_recipes_name_to_its_table(tmp_path):
+SMALL = {"images": 6, "samples": 20, "gap_images": 4, "steps": 12, "device": "cpu"}
+
+
+def columns(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|:")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_a_comparison_from_a_recipe_to_its_table(tmp_path):
     torch.set_default_dtype(torch.float32)
-    assert RECIPES["vae"].data == "digits"
-    said = []
-    result = compare(
-        RECIPES["vae"],
-        ["mean-field", "full-rank"],
-        tmp_path / "compared",
-        images=6,
-        samples=20,
-        gap_images=4,
-        steps=12,
-        hyperparameters={"z_dim": 2},
-        device="cpu",
-        say=said.append,
-    )
-    assert len(said) == 2
-    assert json.loads((tmp_path / "compared" / "compare.json").read_text()) == json.loads(json.dumps(result))
-    assert (tmp_path / "compared" / "posteriors.png").is_file()
-    for row in result["guides"].values():
+    out = tmp_path / "compared"
+    done = compare_guides(RECIPES["vae"], ["mean-field", "full-rank"], out, hyperparameters={"z_dim": 2}, **SMALL)
+    assert list(done.failures) == []
+    assert json.loads((out / "compare.json").read_text()) == done.result
+    assert (out / "compare.md").read_text() == table(done.result) == done._repr_markdown_()
+    assert (out / "posteriors.png").is_file()
+    for row in done.result["guides"].values():
         assert row["approximation"] + row["amortisation"] == pytest.approx(row["gap_evidence"] - row["gap_elbo"])
         assert row["log_evidence"] > row["elbo"]
+        assert row["kl"].keys() == {"z"}
+        assert row["milliseconds"] > 0
     # Two units more than their log variances: one correlation, from 400 features and a bias.
-    counts = [row["num_parameters"] for row in result["guides"].values()]
+    counts = [row["num_parameters"] for row in done.result["guides"].values()]
     assert counts[1] - counts[0] == 401
-    written = table(result)
-    assert "12 steps of 64, seed 0, eager" in written
-    assert [line.split("|")[1].strip() for line in written.splitlines()[6:8]] == ["mean-field", "full-rank"]
+    written = table(done.result)
+    assert "12 steps of 64, seed 0, eager, z_dim = 2; nats per datapoint on 6 test datapoints" in written
+    assert [row[0] for row in columns(written)] == ["guide", "mean-field", "full-rank"]
+    for guide in ("mean-field", "full-rank"):  # each is a run like any other, under a name that says whose guide it has
+        settings = read_settings(out / guide)[0]
+        assert (settings.recipe, settings.steps) == (f"vae under {guide}", 12)
 
 
-def test_guides_that_were_compared_are_kept_under_the_same_settings_alone(tmp_path):
+def test_the_recipes_own_guide_trains_as_it_does_alone(tmp_path):
+    # Swapping mean-field heads for mean-field heads, in a trial, changes no digit of the training.
+    torch.set_default_dtype(torch.float32)
+    vae = RECIPES["vae"]
+    options = {"steps": 8, "device": "cpu"}
+    compare_guides(vae, ["mean-field"], tmp_path / "out", images=3, samples=5, gap_images=1, **options)
+    settings, split, experiment = configure(vae, **options)
+    train(swap(experiment, "mean-field"), split, settings, new_folder(tmp_path / "alone"), command="", progress=False)
+    curves = [(folder / "terms.csv").read_bytes() for folder in (tmp_path / "out/mean-field", tmp_path / "alone")]
+    assert curves[0] == curves[1]
+
+
+def test_guides_that_are_finished_are_kept_and_other_settings_are_refused(tmp_path):
     torch.set_default_dtype(torch.float32)
 
-    def run(*guides, samples=20):
-        said = []
-        options = {"images": 6, "gap_images": 2, "steps": 3, "device": "cpu", "say": said.append}
-        return compare(RECIPES["vae"], guides, tmp_path, samples=samples, **options), [
-            line.split(":")[0] for line in said
-        ]
+    def run(*guides, **other):
+        done = compare_guides(RECIPES["vae"], guides, tmp_path, **{**SMALL, "steps": 3, **other})
+        return done.result["guides"], {path: path.stat().st_mtime_ns for path in tmp_path.rglob("weights.safetensors")}
 
-    first, said = run("mean-field")
-    assert said == ["mean-field"]
-    both, said = run("full-rank", "mean-field")
-    assert said == ["full-rank", "mean-field, kept"]
-    assert both["guides"]["mean-field"] == first["guides"]["mean-field"]
-    again, said = run("full-rank")  # what is there beside it stays
-    assert said == ["full-rank, kept"]
-    assert again == both
-    other, said = run("mean-field", samples=30)
-    assert said == ["mean-field"]
-    assert list(other["guides"]) == ["mean-field"]
+    first, trained = run("mean-field")
+    both, kept = run("full-rank", "mean-field")
+    assert list(both) == ["full-rank", "mean-field"]
+    assert both["mean-field"] == first["mean-field"]
+    assert trained.items() <= kept.items()  # not trained again
+    measured_again, kept = run("mean-field", samples=30)  # other samples: the training is kept, the numbers are not
+    assert trained.items() <= kept.items()
+    assert measured_again["mean-field"]["log_evidence"] != first["mean-field"]["log_evidence"]
+    assert measured_again["mean-field"]["num_parameters"] == first["mean-field"]["num_parameters"]
+    with pytest.raises(
+        ValueError, match=r"mean-field holds a finished run with other settings \(steps is 3 there, 4 h"
+    ):
+        run("mean-field", steps=4, samples=30)
+
+
+def test_a_guide_that_was_stopped_on_the_way_resumes(tmp_path, monkeypatch):
+    torch.set_default_dtype(torch.float32)
+    options = {**SMALL, "steps": 20, "every": Every(5, in_seconds=False)}
+    whole = compare_guides(RECIPES["vae"], ["full-rank"], tmp_path / "whole", **options).result
+
+    class Killed(BaseException):
+        """As a kill: nothing on the way may catch it."""
+
+    save, saved = checkpoint.save, []
+
+    def save_twice(*args, **kwargs):
+        save(*args, **kwargs)
+        saved.append(args)
+        if len(saved) == 2:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", save_twice)
+        with pytest.raises(Killed):
+            compare_guides(RECIPES["vae"], ["full-rank"], tmp_path / "killed", **options)
+    folder = tmp_path / "killed" / "full-rank"
+    assert not (folder / "weights.safetensors").exists()
+    assert len((folder / "terms.csv").read_text().splitlines()) == 1 + 10
+    resumed = compare_guides(RECIPES["vae"], ["full-rank"], tmp_path / "killed", **options).result
+    assert (folder / "terms.csv").read_bytes() == (tmp_path / "whole/full-rank/terms.csv").read_bytes()
+    rows = [{**result["guides"]["full-rank"], "milliseconds": 0} for result in (whole, resumed)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in comparison.RESULTS.iterdir()))
+def test_comparisons_that_are_kept_are_readable_and_their_tables_current(name):
+    kept = stored(name)
+    assert (comparison.RESULTS / name / "compare.md").read_text(encoding="utf-8") == table(kept.result)
+    assert [row[0] for row in columns(table(kept.result))[1:]] == list(kept.result["guides"])
+
+
+def test_an_unknown_comparison_names_those_that_there_are():
+    with pytest.raises(LookupError, match=r"unknown comparison 'vae-minst'; did you mean 'vae-mnist'\?"):
+        stored("vae-minst")

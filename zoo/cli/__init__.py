@@ -1,0 +1,4 @@
+"""The command line: a file per command, or per few commands of a kind.
+
+Only `typer` and what is as light are imported at the top of these files; a command imports the rest when it runs.
+"""

@@ -1,17 +1,63 @@
-"""A recipe's knobs as people type them: name=value, and name=value,value,... for a grid."""
+"""A recipe's hyperparameters as people type them: name=value, and name=value,value,... for a grid."""
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from zoo.lab.errors import unknown_name
 
-TYPES = (bool, int, float, str)  # that can be typed
+KINDS = (bool, int, float, str)
+LARGEST = 10**9  # of an integer: all of them count something
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """A keyword of a function whose value can be typed.
+
+    Attributes:
+        name: of the keyword.
+        default: its default.
+        kinds: the types that a value may have, tried in this order.
+        many: whether a value is a sequence, typed with commas.
+        optional: whether it may be None, typed as "none".
+    """
+
+    name: str
+    default: Any
+    kinds: tuple[type, ...]
+    many: bool
+    optional: bool
+
+    @property
+    def kind(self) -> str:
+        """Its type in words."""
+        one = " or ".join(kind.__name__ for kind in self.kinds)
+        return f"{one}s with commas between them" if self.many else one
+
+
+def keywords(function: Callable[..., Any]) -> dict[str, Keyword]:
+    """The keywords that can be typed, by name: of the type of their annotation, or else of their default."""
+    found = {}
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name == "download":
+            continue
+        members = get_args(parameter.annotation)
+        sequences = [m for m in (parameter.annotation, *members) if get_origin(m) is Sequence]
+        types = get_args(sequences[0]) if sequences else (parameter.annotation, *members)
+        kinds = tuple(kind for kind in KINDS if kind in types)
+        if not kinds and isinstance(parameter.default, KINDS):
+            kinds = (type(parameter.default),)
+        if kinds:
+            optional = parameter.default is None or type(None) in members
+            found[parameter.name] = Keyword(parameter.name, parameter.default, kinds, bool(sequences), optional)
+    return found
 
 
 def read(flag: str, what: str, function: Callable[..., Any], pairs: Sequence[str]) -> dict[str, Any]:
-    """name=value pairs, each read as the type that the function has for it; several values as name=value,value.
+    """name=value pairs, each read as the type that the function has for it.
 
     Args:
         flag: the option that they come from, for messages.
@@ -21,12 +67,14 @@ def read(flag: str, what: str, function: Callable[..., Any], pairs: Sequence[str
 
     Raises:
         LookupError: there is no such keyword; says which there are, and the nearest.
-        ValueError: there is no =, or the value is of another type.
+        ValueError: there is no =, a keyword is there twice, or the value is of another type or out of range.
     """
-    kinds, values = _kinds(function), {}
+    known, values = keywords(function), {}
     for pair in pairs:
-        key, text = _split(flag, what, kinds, pair, "name=value")
-        values[key] = _value(flag, pair, key, text, kinds)
+        key, text = _split(flag, what, known, pair, "name=value")
+        if key in values:
+            raise ValueError(f"{flag} {pair!r}: {key} is there twice; give it once")
+        values[key] = _value(flag, pair, known[key], text)
     return values
 
 
@@ -36,60 +84,65 @@ def grid(function: Callable[..., Any], axes: Sequence[str], fixed: Mapping[str, 
     Args:
         function: the recipe's.
         axes: as typed, "beta=2,3,4".
-        fixed: knobs that are set for all.
+        fixed: hyperparameters that are set for all.
 
     Raises:
-        LookupError: there is no such knob; says which there are, and the nearest.
-        ValueError: an axis has no =, no value, one that cannot be read, or one twice; or a knob is there twice.
+        LookupError: there is no such hyperparameter; says which there are, and the nearest.
+        ValueError: an axis has no =, no value, one that cannot be read, or one twice; or a hyperparameter is there
+            twice.
     """
-    kinds = {key: kind for key, kind in _kinds(function).items() if not isinstance(kind, tuple)}
+    known = keywords(function)
     values: dict[str, list[Any]] = {}
     for axis in axes:
-        key, text = _split("--grid", "knob", kinds, axis, "name=value,value,...")
+        key, text = _split("--grid", "hyperparameter", known, axis, "name=value,value,...")
         if key in values or key in fixed:
             raise ValueError(f"--grid {axis!r}: {key} is {'in --set' if key in fixed else 'there twice'}; name it once")
+        if known[key].many:
+            raise ValueError(f"--grid {axis!r}: {key} is itself a sequence; give it with --set, a run for each")
         texts = [part.strip() for part in text.split(",")] if text.strip() else []
         if not texts:
-            raise ValueError(f"--grid {axis!r} is empty: write at least one value, as in {key}=1,2")
-        read_values = [_value("--grid", axis, key, part, kinds) for part in texts]
+            default = known[key].default
+            raise ValueError(f"--grid {axis!r} is empty: write at least one value, as in {key}={default},...")
+        read_values = [_value("--grid", axis, known[key], part) for part in texts]
         if twice := {value for value in read_values if read_values.count(value) > 1}:
             raise ValueError(f"--grid {axis!r}: {key} has the value {twice.pop()!r} twice")
         values[key] = read_values
     return [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
 
 
-def _kinds(function: Callable[..., Any]) -> dict[str, Any]:
-    """The keywords that can be typed, with their types; a tuple of one type for a sequence."""
-    found: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        default, annotation = parameter.default, parameter.annotation
-        if parameter.kind is not parameter.KEYWORD_ONLY:
-            continue
-        if isinstance(default, TYPES):
-            found[parameter.name] = type(default)
-            continue
-        for option in (annotation, *get_args(annotation)):  # of `int | None`, or of `Sequence[int] | None`
-            if option in TYPES:
-                found[parameter.name] = option
-            elif get_origin(option) is Sequence and get_args(option)[0] in TYPES:
-                found[parameter.name] = get_args(option)
-    return found
-
-
-def _split(flag: str, what: str, kinds: Mapping[str, Any], pair: str, form: str) -> tuple[str, str]:
+def _split(flag: str, what: str, known: Mapping[str, Keyword], pair: str, form: str) -> tuple[str, str]:
     key, equals, text = pair.partition("=")
     if not equals:
         raise ValueError(f"{flag} {pair!r}: write it as {form}")
-    if key not in kinds:
-        raise LookupError(unknown_name(what, key, kinds))
+    if key not in known:
+        raise LookupError(f"{flag} {pair!r}: {unknown_name(what, key, known)}")
     return key, text
 
 
-def _value(flag: str, pair: str, key: str, text: str, kinds: Mapping[str, Any]) -> Any:
-    kind = kinds[key]
-    if isinstance(kind, tuple):
-        return [_value(flag, pair, key, part.strip(), {key: kind[0]}) for part in text.split(",")]
-    try:
-        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
-    except (ValueError, KeyError):
-        raise ValueError(f"{flag} {pair!r}: {key} is of type {kind.__name__}, got {text!r}") from None
+def _value(flag: str, pair: str, keyword: Keyword, text: str) -> Any:
+    if keyword.optional and text.lower() == "none":
+        return None
+    if keyword.many:
+        return tuple(_one(flag, pair, keyword, part.strip()) for part in text.split(","))
+    return _one(flag, pair, keyword, text)
+
+
+def _one(flag: str, pair: str, keyword: Keyword, text: str) -> Any:
+    for kind in keyword.kinds:
+        try:
+            value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+        except (ValueError, KeyError):
+            continue
+        _check_range(f"{flag} {pair!r}: {keyword.name}", value)
+        return value
+    or_none = " or none" if keyword.optional else ""
+    raise ValueError(f"{flag} {pair!r}: {keyword.name} is of type {keyword.kind}{or_none}, got {text!r}")
+
+
+def _check_range(where: str, value: Any) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where} must be finite, got {value}")
+    if isinstance(value, int) and not 0 <= value <= LARGEST:
+        raise ValueError(f"{where} must be from 0 to {LARGEST:,}, got {value}")
+    if value == "":
+        raise ValueError(f"{where} is empty; give a value")

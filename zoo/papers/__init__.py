@@ -1,8 +1,9 @@
 """A room per paper: recipes, measures, claims, plots, figures and the reproduction; and what to import in a notebook.
 
-from zoo.papers import claims, configure, open_run, pretrained, recipe
+from zoo.papers import configure, open_run, pretrained, recipe, reproduce, sweep
 """
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ if TYPE_CHECKING:
     from zoo.lab.runs.finished import FinishedRun
     from zoo.lab.runs.folder import Settings
     from zoo.lab.training.experiment import Experiment, Recipe
+    from zoo.lab.trials.reproduction import Reproduced
+    from zoo.lab.trials.sweep import Sweep
     from zoo.papers.weights import Pretrained
 
-__all__ = ["configure", "open_run", "pretrained", "recipe"]
+__all__ = ["configure", "open_run", "pretrained", "recipe", "reproduce", "sweep"]
 
 # Imports are inside the functions: every paper's room imports this package, and only some callers need all papers.
 
@@ -54,12 +57,59 @@ def open_run(folder: Path, data_dir: Path | None = None, download: bool = False)
     return finished.open_run(folder, RECIPES, data_dir, download)
 
 
-def pretrained(name: str) -> "Pretrained":
+def pretrained(name: str, *, folder: str | Path | None = None) -> "Pretrained":
     """The pretrained pair called `name`, as its recipe is called; needs no data.
+
+    Args:
+        name: of the pair.
+        folder: where its file is, as `reproduce(..., weights=folder)` leaves it; the zoo's own when not given.
 
     Raises:
         LookupError: there is none; lists those that there are.
     """
     from zoo.papers import weights
 
-    return weights.pretrained(name)
+    return weights.pretrained(name, folder=folder or weights.HERE)
+
+
+def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None, **options: Any) -> "Reproduced":
+    """Runs the reproduction called `name`, and writes its result.
+
+    Args:
+        name: of the reproduction.
+        out: where the result goes; results/ in the paper's package when not given.
+        weights: a folder in which to keep the best seed's weights, as `pretrained` reads them.
+        options: of `zoo.lab.trials.reproduction.reproduce`: seeds, budget, runs, jobs, device, ...
+
+    Raises:
+        LookupError, ValueError, FileNotFoundError, FileExistsError: as `zoo.lab.trials.reproduction.reproduce`.
+    """
+    from zoo.lab.trials import reproduction
+    from zoo.papers.recipes import RECIPES
+    from zoo.papers.reproductions import REPRODUCTIONS, results_folder
+    from zoo.papers.weights import keep
+
+    shown = "" if weights is None else f"--weights {shlex.quote(str(weights))}"
+    folder = out or results_folder(name)
+    done = reproduction.reproduce(name, REPRODUCTIONS, RECIPES, folder, more_options=shown, **options)
+    if weights is not None:
+        best = reproduction.best(REPRODUCTIONS[name], done.trials, done.result)
+        about = {
+            "command": done.result["command"],
+            "seed": best.seed,
+            "chosen by": REPRODUCTIONS[name].best,
+            "figures": best.figures(),
+        }
+        keep(name, best.open(), weights, about)
+    return done
+
+
+def sweep(name: str, folder: Path, **options: Any) -> "Sweep":
+    """Restarts the recipe called `name` over a grid and seeds; options as `zoo.lab.trials.sweep.sweep` takes them.
+
+    Raises:
+        LookupError, TypeError, ValueError, FileNotFoundError: as `zoo.lab.trials.sweep.sweep`.
+    """
+    from zoo.lab.trials import sweep as trials
+
+    return trials.sweep(recipe(name), folder, **options)

@@ -15,5 +15,3 @@ from zoo.papers.vae import recipes as vae
 
 PAPERS = (vae, joint_vae, decomposition, dip_vae, hfvae, hfvae_topics, natural_clustering)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for paper in PAPERS for recipe in paper.RECIPES}
-
-DEFAULT = "joint-vae/digits"

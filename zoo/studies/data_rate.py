@@ -1,4 +1,4 @@
-"""How fast batches come, beside torchvision's way, and how long the first one takes; measured in one run."""
+"""Batches per second, next to torchvision's loader, and seconds to the first batch; measured in one run."""
 
 import contextlib
 import functools
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from tabulate import tabulate
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -45,8 +46,8 @@ class TorchvisionWay(VisionDataset):
 def bench(folder: str | Path | None = None) -> None:
     """Prints images per second, the memory they take, and cold and warm starts.
 
-    Every way is timed in turn, several rounds in one run, and the median counts, so that what else the machine does
-    falls on all of them alike. The images are 64 x 64, from bytes to floats, in shuffled batches.
+    The ways are timed in turns within one run, and the median counts, so that other load falls on all of them equally.
+    The images are 64 x 64, from bytes to floats, in shuffled batches.
     """
     packed = shapes(data_folder(folder), posX=range(0, 32, 4), posY=range(0, 32, 4), packed=True).train
     pixels = packed.batch(torch.arange(NUM_IMAGES)).x.mul(255).to(torch.uint8).numpy()
@@ -73,23 +74,20 @@ def bench(folder: str | Path | None = None) -> None:
     for _ in range(ROUNDS):
         for name, way in ways.items():
             rates[name].append(_rate(way()))
-    base = float(np.median(rates["torchvision, DataLoader"]))
     print(
         f"batches of {BATCH_SIZE} images 1 x 64 x 64 as floats, {torch.get_num_threads()} threads, median of {ROUNDS}"
     )
-    for name, found in rates.items():
-        rate = float(np.median(found))
-        held = f"{memory.get(name, 0):,.0f} bytes an image"
-        print(f"  {name:<24} {rate:>12,.0f} images/s  {rate / base:>7.1f} x  {held:>20}")
+    medians = {name: float(np.median(found)) for name, found in rates.items()}
+    base = medians["torchvision, DataLoader"]
+    rows = [[name, rate, rate / base, memory.get(name, 0)] for name, rate in medians.items()]
+    print(tabulate(rows, ["", "images/s", "ratio", "bytes an image"], "plain", floatfmt=("", ",.0f", ".1f", ",.0f")))
     print(
         f"  all of 2D Shapes: {4096 * len(whole) / 1e6:,.0f} MB as bytes, {512 * len(whole) / 1e6:,.0f} MB as bits, "
         f"{crossings().nbytes / 1e6:,.0f} MB of outlines to draw them from"
     )
-    print("\nfrom load() to the first batch, cold (no cache) and warm, in seconds; the machine's own cache stays")
-    for entry in catalogue(folder):
-        if entry.present:
-            cold, warm = _starts(entry.name, folder)
-            print(f"  {entry.name:<24} {cold:>8.2f} {warm:>8.2f}")
+    print("\nseconds from load() to the first batch, without this project's cache (cold) and with it (warm)")
+    starts = [[entry.name, *_starts(entry.name, folder)] for entry in catalogue(folder) if entry.present]
+    print(tabulate(starts, ["", "cold", "warm"], "plain", floatfmt=".2f"))
     bench_decoding()
 
 
@@ -114,8 +112,8 @@ def bench_decoding(count: int = NUM_IMAGES) -> None:
                 rates[name].append(len(some) / (time.perf_counter() - start))
         size = np.mean([file.stat().st_size for file in files]) / 1e3
     print(f"\n{count:,} JPEGs of {WIDTH} x {HEIGHT} pixels and {size:.0f} kB decoded to 3 x 64 x 64, median of 4 parts")
-    for name, found in rates.items():
-        print(f"  {name:<24} {np.median(found):>12,.0f} images/s")
+    medians = [[name, float(np.median(found))] for name, found in rates.items()]
+    print(tabulate(medians, ["", "images/s"], "plain", floatfmt=",.0f"))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The estimators of q(z) beside what they estimate, on sets whose posteriors are given.
+"""The estimators of q(z) next to exact values, on sets whose posteriors are given.
 
 Posteriors q(z | x_n) = Normal(mu_n, sd^2 I) with mu_n drawn from Normal(0, A): as N grows, q(z) tends to
 Normal(0, A + sd^2 I), whose total correlation and mutual information have closed forms. At N datapoints I(x; z) is at
@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 import torch
+from tabulate import tabulate
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
 from zoo.estimators import Estimator, gaussian_total_correlation, log_marginals, log_weights, scores
 from zoo.lab.networks import Discriminator
 from zoo.lab.training.adversary import Adversary
+
+COLUMNS = ("exact", "mean", "bias", "spread")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,7 @@ def draw_toy(num_data: int, cov: Tensor, sd: float, *, seed: int = 0) -> Toy:
 
 
 def closed_form(cov: Tensor, sd: float) -> SmallTerms:
-    """The terms as N grows without end: q(z) = Normal(0, C) with C = cov + sd^2 I.
+    """The terms as N tends to infinity: q(z) = Normal(0, C) with C = cov + sd^2 I.
 
     TC = 1/2 (sum_d log C_dd - log |C|), and I(x; z) = 1/2 log |C| - D log sd, entropy less conditional entropy.
     """
@@ -82,48 +85,51 @@ def estimate(toy: Toy, batch_size: int, estimator: Estimator, *, seed: int) -> S
     return SmallTerms(*per_sample.mean(0).tolist())
 
 
-def compare(toy: Toy, truth: SmallTerms, *, batch_size: int, seeds: int) -> str:
-    """A line per estimator: mean over seeds, its bias, and the spread (standard deviation) of one batch's figure.
+def bias_rows(toy: Toy, truth: SmallTerms, *, batch_size: int, seeds: int) -> list[list[int | str | float]]:
+    """A row per estimator: batch size, name; for TC and I(x; z) each the exact value, mean, bias and spread over seeds.
+
+    The spread is the standard deviation of one batch's value.
 
     Raises:
         ValueError: there are fewer than two seeds, or as `estimate` does.
     """
     if seeds < 2:
         raise ValueError(f"a spread needs two seeds or more, got {seeds}")
-    lines = []
+    rows: list[list[int | str | float]] = []
     for estimator in get_args(Estimator):
         over_seeds = torch.tensor([estimate(toy, batch_size, estimator, seed=seed) for seed in range(seeds)])
-        figures = [
-            f"{exact:8.2f} {mean:8.2f} {mean - exact:+8.2f} {spread:7.2f}"
-            for exact, mean, spread in zip(truth, over_seeds.mean(0).tolist(), over_seeds.std(0).tolist(), strict=True)
-        ]
-        lines.append(f"{batch_size:>5}  {estimator:<21}" + "  ".join(figures))
-    return "\n".join(lines)
+        row: list[int | str | float] = [batch_size, estimator]
+        for exact, mean, spread in zip(truth, over_seeds.mean(0).tolist(), over_seeds.std(0).tolist(), strict=True):
+            row += [exact, mean, mean - exact, spread]
+        rows.append(row)
+    return rows
 
 
 def estimator_table(seeds: int = 20) -> str:
-    """Every estimator's total correlation and mutual information beside the exact values, on two sets of 20,000.
+    """Every estimator's total correlation and mutual information next to the exact values, on two sets of 20,000.
 
     Raises:
         ValueError: there are fewer than two seeds.
     """
     sd, num_data, num_samples = 0.3, 20_000, 2_000
-    columns = f"{'exact':>8} {'mean':>8} {'bias':>8} {'spread':>7}"
-    header = f"{'':28}{'TC':<34}  I(x; z)\n{'B':>5}  {'estimator':<21}{columns}  {columns}"
+    head = ["B", "estimator", *(f"{term}\n{column}" for term in ("TC", "I(x; z)") for column in COLUMNS)]
+    digits = ("", "", *(".2f", ".2f", "+.2f", ".2f") * 2)
     parts = []
     for size, correlation in ((3, 0.6), (10, 0.4)):
         cov = equicorrelated(size, correlation)
         toy = draw_toy(num_data, cov, sd)
         limit, (exact, error) = closed_form(cov, sd), summed(toy, num_samples)
         closed = size == 3
+        truth = limit if closed else exact
+        rows = [row for B in (64, 1024) for row in bias_rows(toy, truth, batch_size=B, seeds=seeds)]
         parts.append(
             f"N = {num_data:,}, D = {size}, means with correlations {correlation}, encoder sd {sd}; "
             f"log N = {math.log(num_data):.2f}\n"
-            f"  closed form for N without end: TC {limit[0]:.3f}, I(x; z) {limit[1]:.3f}\n"
+            f"  closed form as N tends to infinity: TC {limit[0]:.3f}, I(x; z) {limit[1]:.3f}\n"
             f"  q(z) summed over all N: TC {exact[0]:.3f} (s.e. {error[0]:.3f}), I(x; z) {exact[1]:.3f} "
             f"(s.e. {error[1]:.3f})\n"
-            f"  exact below is {'the closed form' if closed else 'the sum'}; {seeds} seeds\n{header}\n"
-            + "\n".join(compare(toy, limit if closed else exact, batch_size=B, seeds=seeds) for B in (64, 1024))
+            f"  exact below is {'the closed form' if closed else 'the sum'}; {seeds} seeds\n"
+            f"{tabulate(rows, head, 'plain', floatfmt=digits)}"
         )
     return "\n\n".join(parts)
 
@@ -137,12 +143,12 @@ def density_ratio_table(
     lr: float = 1e-4,
     seed: int = 0,
 ) -> str:
-    """FactorVAE's total correlation, by its discriminator as it learns, beside the exact ones; D = 10.
+    """FactorVAE's total correlation, by its discriminator as it learns, next to the exact ones; D = 10.
 
-    The network, Adam and learning rate of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983, on posteriors that stand
-    still; the estimate is the mean over 5,000 fresh draws of q(z). Summed over N narrow posteriors q(z) is a heap of
-    spikes, and much of its total correlation is that. A discriminator sees draws, and smooths them: what it comes to is
-    near the closed form, of q(z) as N grows.
+    The network, Adam and learning rate of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983, on fixed posteriors;
+    the estimate is the mean over 5,000 fresh draws of q(z). Summed over N narrow posteriors, q(z) is a sum of narrow
+    peaks, which make up much of its total correlation. A discriminator sees draws and smooths them: it converges near
+    the closed form, that of q(z) as N tends to infinity.
     """
     cov, sd = equicorrelated(10, 0.4), 0.3
     toy = draw_toy(num_data, cov, sd, seed=seed)
@@ -152,11 +158,7 @@ def density_ratio_table(
         torch.manual_seed(seed)
         log_ratio = Discriminator(10, hidden=hidden)
         adversary = Adversary(log_ratio, lr=lr)
-        lines = [
-            f"N = {num_data:,}, D = 10; TC in closed form for N without end {limit:.3f}, "
-            f"with q(z) summed over all N {exact:.3f} (s.e. {error:.3f})",
-            f"{'steps':>6}  {'TC by density ratio':>20}  {'s.e.':>6}  {'cross-entropy':>14}",
-        ]
+        rows = []
         done, loss = 0, math.log(2)
         for until in steps:
             for step in range(done, until):
@@ -165,8 +167,13 @@ def density_ratio_table(
             with torch.no_grad():
                 ratios = log_ratio(_draw(toy, min(5_000, num_data), seed=seed - 1)[1])
             spread = ratios.std().item() / math.sqrt(len(ratios))
-            lines.append(f"{until:>6}  {ratios.mean().item():>20.3f}  {spread:>6.3f}  {loss:>14.3f}")
-    return "\n".join(lines)
+            rows.append([until, ratios.mean().item(), spread, loss])
+    head = ["steps", "TC by density ratio", "s.e.", "cross-entropy"]
+    return (
+        f"N = {num_data:,}, D = 10; TC in closed form as N tends to infinity {limit:.3f}, "
+        f"with q(z) summed over all N {exact:.3f} (s.e. {error:.3f})\n"
+        f"{tabulate(rows, head, 'plain', floatfmt='.3f')}"
+    )
 
 
 def _draw(toy: Toy, num: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,7 @@ measured apart, each variant in a process of its own.
 import importlib
 import importlib.util
 import itertools
-import math
 import multiprocessing
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +21,7 @@ import numpy as np
 import pyro
 import torch
 from pyro.infer import SVI, Trace_ELBO
+from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,6 +29,7 @@ from zoo.elbos import ELBO, HFVAE, TermwiseELBO
 from zoo.lab.data import Batch, Dataset, load
 from zoo.lab.training.fit import adam, fit
 from zoo.papers.vae.recipes import vae_pair
+from zoo.studies.peak_memory import peak_memory
 
 BATCH, LR = 64, 1e-3
 BASELINE = "hand-written PyTorch"
@@ -60,7 +60,7 @@ class Task:
         return Dataset("noise", x)
 
     def pair(self) -> tuple[Any, Any]:
-        """The model and the guide, alike for each variant."""
+        """The model and the guide, the same for each variant."""
         torch.manual_seed(0)
         return vae_pair(self.data(), self.z_dim, self.network, width=self.width)
 
@@ -248,9 +248,7 @@ def _peak(task: Task, make: Callable[[Task, torch.device], Step], device: torch.
         step(batch)
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    # Not getrusage, which begins with the parent's peak.
-    peak = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    return int(peak[1]) / 2**10 if peak else math.nan
+    return peak_memory()
 
 
 def epochs_per_minute(device: torch.device, folder: Path | None, *, turns: int, steps: int) -> dict[str, float]:
@@ -301,10 +299,9 @@ def _wait(device: torch.device) -> None:
 
 
 def table(title: str, unit: str, figures: dict[str, float], *, baseline: str) -> str:
-    """One column of figures beside their ratio to the baseline's."""
-    rows = [f"{title}\n", f"{'':<36}{unit:>14}{'ratio':>9}"]
-    rows += [f"{name:<36}{value:>14.3f}{value / figures[baseline]:>9.2f}" for name, value in figures.items()]
-    return "\n".join(rows) + "\n"
+    """One column of numbers and their ratio to the baseline's."""
+    rows = [[name, value, value / figures[baseline]] for name, value in figures.items()]
+    return f"{title}\n\n{tabulate(rows, ['', unit, 'ratio'], 'plain', floatfmt=('', '.3f', '.2f'))}\n"
 
 
 def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -> None:
@@ -319,7 +316,12 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -
             fewer = max(1, steps * BATCH // task.batch)  # the same number of datapoints a turn
             times = milliseconds(task, device, turns=turns, steps=fewer, variants=variants)
             print(table(task.title, "ms per step", times, baseline=baseline))
-            print(table(f"{task.title}: peak memory", "MiB", megabytes(task, device, variants), baseline=baseline))
+            try:
+                peaks = megabytes(task, device, variants)
+            except NotImplementedError as error:
+                print(f"{task.title}: peak memory is left out: {error}\n")
+            else:
+                print(table(f"{task.title}: peak memory", "MiB", peaks, baseline=baseline))
     try:
         rates = epochs_per_minute(device, folder, turns=turns, steps=steps)
     except (FileNotFoundError, ValueError) as error:

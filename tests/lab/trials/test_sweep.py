@@ -1,8 +1,9 @@
 """Restarts over a grid: what is refused, what the table says, and a worker that is killed on the way."""
 
 import csv
-import itertools
+import io
 import json
+import math
 import os
 import re
 import signal
@@ -11,16 +12,16 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from tests.lab.runs.test_resume import start, zoo
 from zoo.__main__ import main
-from zoo.cli.overrides import grid
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.trials import sweep as restarts
 from zoo.lab.trials.trial import FIGURES
-from zoo.papers.vae.recipes import beta_vae
+from zoo.papers import recipe, sweep
 
 
 @pytest.fixture
@@ -30,22 +31,14 @@ def refused(monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(sys, "argv", ["zoo", *arguments])
         with pytest.raises(SystemExit) as stopped:
             main()
-        assert stopped.value.code == 1
+        assert stopped.value.code in (1, 2)
         assert not list(tmp_path.iterdir())  # nothing was trained
         return capsys.readouterr().err
 
     return command
 
 
-# The grid.
-
-
-def test_axes_multiply_and_values_have_the_type_of_the_knobs_default():
-    found = grid(beta_vae, ["beta=2,3", "z_dim=4,5"], {})
-    assert found == [{"beta": b, "z_dim": z} for b, z in itertools.product((2.0, 3.0), (4, 5))]
-    assert [type(value) for value in found[0].values()] == [float, int]
-    assert grid(beta_vae, ["network=mlp, conv"], {}) == [{"network": "mlp"}, {"network": "conv"}]
-    assert grid(beta_vae, [], {}) == [{}]
+# What is refused.
 
 
 @pytest.mark.parametrize(
@@ -53,7 +46,7 @@ def test_axes_multiply_and_values_have_the_type_of_the_knobs_default():
     [
         (
             ["--grid", "betta=1,2"],
-            r"unknown knob 'betta'; did you mean 'beta'\? There are: beta, network, steps, z_dim",
+            r"unknown hyperparameter 'betta'; did you mean 'beta'\? There are: beta, likelihood, network, steps, z_dim",
         ),
         (["--grid", "beta=1,high"], r"--grid 'beta=1,high': beta is of type float, got 'high'"),
         (["--grid", "z_dim=2.5"], r"--grid 'z_dim=2\.5': z_dim is of type int, got '2\.5'"),
@@ -65,7 +58,7 @@ def test_axes_multiply_and_values_have_the_type_of_the_knobs_default():
         (["--grid", "beta=1", "--set", "beta=2"], r"beta is in --set; name it once"),
         (["--grid", "network=mlp,cnn"], r"network must be 'mlp' or 'conv', got 'cnn'"),
         (["--grid", "beta=1,-1"], r"beta must be finite and at least 0, got -1"),
-        (["--lr", "-1"], r"--lr must be positive and finite, got -1"),
+        (["--lr", "-1"], r"--lr': it must be positive and finite, got -1"),
         (["--batch-size", "5000"], r"a batch of 5000 out of 1500 datapoints"),
         (["--checkpoint-every", "soon"], r"--checkpoint-every 'soon'"),
         (["--data", "mnits"], r"did you mean 'mnist'"),
@@ -86,32 +79,57 @@ ROWS = [
     {"beta": 1.0, "seed": 1, "ELBO": -14.0, "KL(z)": 5.0},
     {"beta": 4.0, "seed": 0, "ELBO": -20.0, "KL(z)": 1.0, "accuracy": 50.0},
 ]
+TABLE = pd.DataFrame(ROWS)
+
+
+def cells(text: str) -> list[list[str]]:
+    """The cells of Markdown tables, rulers left out."""
+    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("|-")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def test_the_means_and_deviations_are_over_the_seeds_of_a_setting():
-    first, second = restarts.summary(ROWS, ["beta"])
-    assert first == {"beta": 1.0, "seeds": 2, "ELBO": (-12.0, statistics.stdev([-10, -14])), "KL(z)": (4.0, 2**0.5)}
-    assert second == {"beta": 4.0, "seeds": 1, "ELBO": (-20.0, None), "KL(z)": (1.0, None), "accuracy": (50.0, None)}
+    found = restarts.summary(TABLE, ["beta"])
+    assert found["beta"].tolist() == [1.0, 4.0]
+    assert found["seeds"].tolist() == [2, 1]
+    assert found["ELBO", "mean"].tolist() == [-12.0, -20.0]
+    assert found["ELBO", "std"].tolist()[0] == pytest.approx(statistics.stdev([-10, -14]))
+    assert found["KL(z)", "std"].tolist()[0] == pytest.approx(2**0.5)
+    assert math.isnan(found["ELBO", "std"].tolist()[1])  # of a single seed
+    assert math.isnan(found["accuracy", "mean"].tolist()[0])
+    assert found["accuracy", "mean"].tolist()[1] == 50.0
+    alone = restarts.summary(TABLE.drop(columns="beta"), [])
+    assert alone["seeds"].tolist() == [3]
+    assert alone["ELBO", "mean"].tolist() == [pytest.approx(-44 / 3)]
 
 
 def test_the_table_has_settings_then_runs_then_what_failed(tmp_path):
-    text = restarts.markdown(ROWS, ["beta"], command="the command", failures=["beta=9/seed-1: why"])
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert lines[0] == "| beta | seeds | ELBO | KL(z) | accuracy |"
-    assert lines[2] == "| 1 | 2 | -12.000 +- 2.828 | 4.000 +- 1.414 |  |"
-    assert lines[5:] == [
-        "| ---: | ---: | ---: | ---: | ---: |",
-        "| 1 | 0 | -10.000 | 3.000 |  |",
-        "| 1 | 1 | -14.000 | 5.000 |  |",
-        "| 4 | 0 | -20.000 | 1.000 | 50.000 |",
+    text = restarts.markdown(TABLE, ["beta"], command="the command", failures=["beta=9/seed-1: why"])
+    assert cells(text) == [
+        ["beta", "seeds", "ELBO", "KL(z)", "accuracy"],
+        ["1", "2", "-12.000 +- 2.828", "4.000 +- 1.414", ""],
+        ["4", "1", "-20.000", "1.000", "50.000"],
+        ["beta", "seed", "ELBO", "KL(z)", "accuracy"],
+        ["1", "0", "-10.000", "3.000", ""],
+        ["1", "1", "-14.000", "5.000", ""],
+        ["4", "0", "-20.000", "1.000", "50.000"],
     ]
     assert "Failed, and so not in the tables:\n\n- beta=9/seed-1: why" in text
-    restarts.write(tmp_path, ROWS, ["beta"], text)
+    assert "-0.000" not in restarts.markdown(TABLE.assign(ELBO=-1e-9), ["beta"], command="")
+    restarts.write(tmp_path, TABLE, text)
     assert (tmp_path / "table.md").read_text() == text
-    with (tmp_path / "table.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [float(row["ELBO"]) for row in rows] == [-10, -14, -20]
-    assert [row["accuracy"] for row in rows] == ["", "", "50.0"]
+
+
+def test_the_csv_is_the_one_that_pythons_own_writer_makes(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randn(300, generator=generator) * 10.0 ** torch.randint(-30, 30, (300,), generator=generator)
+    rows = [*ROWS, *({"beta": 1.0, "seed": k, "ELBO": v, "KL(z)": -v} for k, v in enumerate(numbers.tolist(), 2))]
+    restarts.write(tmp_path, pd.DataFrame(rows), "")
+    file = io.StringIO()
+    writer = csv.DictWriter(file, ["beta", "seed", "ELBO", "KL(z)", "accuracy"])
+    writer.writeheader()
+    writer.writerows(rows)
+    assert (tmp_path / "table.csv").read_bytes() == file.getvalue().encode()
 
 
 # A whole one.
@@ -149,9 +167,54 @@ def test_metrics_that_apply_are_in_the_table(monkeypatch, capsys, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         main()
     assert not stopped.value.code
-    head = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| seeds"))
-    assert head == "| seeds | ELBO | log p(x) | KL(z) | KL(c) | accuracy | I(y; c) | MIG, nats |"
+    head = cells(capsys.readouterr().out)[0]
+    assert head == ["seeds", "ELBO", "log p(x)", "KL(z)", "KL(c)", "accuracy", "I(y; c)", "MIG, nats"]
     assert Path("out/restarts/seed-0/summary.md").is_file()
+
+
+def test_a_sweep_is_a_function_that_a_notebook_can_call(tmp_path):
+    torch.set_default_dtype(torch.float32)
+    options = {"grid": [{"steps": 3}, {"steps": 5}], "seeds": 2, "device": "cpu"}
+    done = sweep("beta-vae", tmp_path, hyperparameters={"beta": 2.0}, **options)
+    assert done.failures == ()
+    assert done.table[["steps", "seed"]].to_numpy().tolist() == [[3, 0], [3, 1], [5, 0], [5, 1]]
+    assert done.summary()["seeds"].tolist() == [2, 2]
+    assert "5" in cells(done._repr_markdown_())[2]
+    # A hyperparameter that is called as one of a run's own settings is the recipe's, as `train --set` has it.
+    settings = read_settings(tmp_path / "steps=5" / "seed-1")[0]
+    assert (settings.hyperparameters, settings.steps) == ({"beta": 2.0, "steps": 5}, 5)
+    again = sweep("beta-vae", tmp_path, hyperparameters={"beta": 2.0}, **options)
+    assert again.table.equals(done.table)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 4}, "steps is 3 there, 4 here"),
+        ({"lr": 0.5}, "lr is 0.001 there, 0.5 here"),
+        ({"batch_size": 10}, "batch_size is 64 there, 10 here"),
+        ({"hyperparameters": {"beta": 3.0}}, "hyperparameters is .*'beta': 2.0.* there, .*'beta': 3.0.* here"),
+    ],
+)
+def test_finished_runs_with_other_settings_are_not_taken_for_those_asked_for(change, message, tmp_path):
+    torch.set_default_dtype(torch.float32)
+    own = {"grid": [{"z_dim": 2}], "seeds": 1, "hyperparameters": {"beta": 2.0}, "steps": 3, "device": "cpu"}
+    sweep("beta-vae", tmp_path, **own)
+    before = (tmp_path / "table.csv").read_bytes()
+    with pytest.raises(ValueError, match=rf"z_dim=2.seed-0 holds a finished run with other settings \({message}\)"):
+        sweep("beta-vae", tmp_path, **{**own, **change})
+    assert (tmp_path / "table.csv").read_bytes() == before
+
+
+def test_a_sweep_without_points_seeds_or_finished_runs_is_refused(tmp_path):
+    torch.set_default_dtype(torch.float32)
+    vae = recipe("vae")
+    with pytest.raises(ValueError, match="the grid has no point"):
+        restarts.sweep(vae, tmp_path, grid=[])
+    with pytest.raises(ValueError, match="seeds must be at least 1, got 0"):
+        restarts.sweep(vae, tmp_path, seeds=0)
+    with pytest.raises(FileNotFoundError, match=r"no run of the sweep in .* is finished: .*the loss is not finite"):
+        restarts.sweep(vae, tmp_path, seeds=1, lr=1e30, steps=50, device="cpu")
 
 
 # Killed on the way.

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from zoo.lab.data.dataset import Dataset, Split
 
@@ -15,6 +14,8 @@ def digits(folder: Path, *, download: bool = False) -> Split:
 
     https://archive.ics.uci.edu/dataset/80 (its test part), CC BY 4.0. Nothing is read from `folder` or downloaded.
     """
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     x = bunch.images.astype(np.uint8)[:, None]  # [1797, 1, 8, 8], 0 to 16
     y = bunch.target.astype(np.int64)

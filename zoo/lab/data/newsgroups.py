@@ -1,16 +1,10 @@
 """20 Newsgroups as bags of words, through scikit-learn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy import sparse
-from sklearn.datasets._twenty_newsgroups import (
-    strip_newsgroup_footer,
-    strip_newsgroup_header,
-    strip_newsgroup_quoting,
-)
-from sklearn.feature_extraction.text import CountVectorizer
 
 from zoo.lab.data.cache import cached, fingerprint
 from zoo.lab.data.dataset import Dataset, Split
@@ -18,11 +12,7 @@ from zoo.lab.data.download import check_digest, fetch
 from zoo.lab.data.posts import Posts, read_archive, read_pickled
 
 POSTS = (11_314, 7_532)
-REMOVABLE: dict[str, Callable[[str], str]] = {
-    "headers": strip_newsgroup_header,
-    "footers": strip_newsgroup_footer,
-    "quotes": strip_newsgroup_quoting,
-}
+REMOVABLE = ("headers", "footers", "quotes")
 FILE = "scikit_learn_data/20news-bydate_py3.pkz"  # as scikit-learn keeps them
 ARCHIVE = "scikit_learn_data/20news-bydate.tar.gz"  # as they are published
 URL = "https://ndownloader.figshare.com/files/5975967"
@@ -34,7 +24,7 @@ def newsgroups(
     *,
     download: bool = False,
     vocabulary: int = 2_000,
-    remove: Sequence[str] = tuple(REMOVABLE),
+    remove: Sequence[str] = REMOVABLE,
     stop_words: bool = True,
     min_df: int | float = 20,
     max_df: int | float = 0.5,
@@ -110,6 +100,14 @@ def _count(
     longest: int,
 ) -> dict[str, np.ndarray]:
     """The counts of both parts, taken apart into arrays as a cache keeps them."""
+    from sklearn.datasets import _twenty_newsgroups as parts_of_posts
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    strip = {
+        "headers": parts_of_posts.strip_newsgroup_header,
+        "footers": parts_of_posts.strip_newsgroup_footer,
+        "quotes": parts_of_posts.strip_newsgroup_quoting,
+    }
     vectorizer = CountVectorizer(
         max_features=vocabulary,
         stop_words="english" if stop_words else None,
@@ -127,9 +125,9 @@ def _count(
                 "and fetch it again"
             )
         texts = posts.texts
-        for what, strip in REMOVABLE.items():
+        for what in REMOVABLE:
             if what in remove:
-                texts = [strip(text) for text in texts]
+                texts = [strip[what](text) for text in texts]
         words_of = vectorizer.build_analyzer()
         short = [n for n, post in enumerate(texts) if not longest or len(words_of(post)) <= longest]
         posts_left, y = [texts[n] for n in short], posts.labels[short]

@@ -1,6 +1,7 @@
 """A run's folder: claiming one, its settings, its weights."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -100,7 +101,7 @@ def is_finished(folder: Path) -> bool:
 
 def how_to_resume(folder: Path) -> str:
     """The command."""
-    return f"python -m zoo train --resume {folder}"
+    return shlex.join(["python", "-m", "zoo", "train", "--resume", str(folder)])
 
 
 def save_weights(experiment: Experiment, path: Path) -> None:

@@ -10,11 +10,14 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from zoo.lab.device import find_device
+from zoo.lab.errors import unknown_name
 from zoo.lab.files import write_file
+from zoo.lab.training.experiment import Recipe
 from zoo.lab.trials.card import card
-from zoo.lab.trials.trial import FIGURES, Budget, Measure, Trial
+from zoo.lab.trials.trial import FIGURES, Budget, Measure, Trial, run_trials
 
 
 @dataclass(frozen=True)
@@ -206,3 +209,87 @@ def _slug(variant: str) -> str:
 
 def _json(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """What a reproduction left.
+
+    Attributes:
+        result: what its JSON file holds.
+        card: the Markdown file; the JSON is next to it.
+        trials: by variant.
+        failures: what went wrong, trial by trial.
+    """
+
+    result: Mapping[str, Any]
+    card: Path
+    trials: Mapping[str, Sequence[Trial]]
+    failures: Sequence[str]
+
+
+def reproduce(
+    name: str,
+    reproductions: Mapping[str, Reproduction],
+    recipes: Mapping[str, Recipe],
+    out: Path,
+    *,
+    seeds: int | None = None,
+    budget: Budget = "full",
+    runs: Path = Path("runs/reproduce"),
+    jobs: int = 1,
+    replace: bool = False,
+    device: str | None = None,
+    compile: bool = False,
+    data_dir: Path | None = None,
+    download: bool = False,
+    more_options: str = "",
+) -> Reproduced:
+    """Runs the trials of a reproduction that are not finished, and writes the result and its pictures into `out`.
+
+    Args:
+        name: of the reproduction.
+        reproductions, recipes: by name, those that there are; `zoo.papers.reproduce` hands in every paper's.
+        out: a folder.
+        seeds: how many, from 0; the budget's own number when not given.
+        budget: "full" is the paper's length, "short" what a CPU can do.
+        runs: where the runs are; finished ones are not run again, stopped ones resume.
+        jobs: trials at once.
+        replace: whether to replace a result of a larger budget, or of more seeds.
+        device, compile, data_dir, download: as `Trial` takes them.
+        more_options: of the command line, to be shown in the command that repeats this.
+
+    Raises:
+        LookupError: there is no such reproduction.
+        ValueError: the budget, the number of seeds or the device does not exist.
+        FileNotFoundError: no trial is finished; says why the last one failed.
+        FileExistsError: `out` holds a result of more, and `replace` is not given.
+    """
+    if name not in reproductions:
+        raise LookupError(unknown_name("reproduction", name, reproductions))
+    if budget not in get_args(Budget):
+        raise ValueError(f"--budget must be full or short, got {budget!r}")
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    reproduction = reproductions[name]
+    count = reproduction.seeds[budget] if seeds is None else seeds
+    tried = trials(
+        name,
+        reproduction,
+        runs,
+        seeds=count,
+        budget=budget,
+        recipes=recipes,
+        data_dir=data_dir,
+        download=download,
+        device=str(find_device(device)),
+        compile=compile,
+    )
+    work = [(reproduction.variants[variant], trial) for variant, own in tried.items() for trial in own]
+    failures = run_trials(work, jobs=jobs)
+    if failures and not any((trial.folder / FIGURES).is_file() for _, trial in work):
+        raise FileNotFoundError(f"no trial of {name} is finished, so there is no result: {failures[-1]}")
+    command = f"python -m zoo reproduce {name} --budget {budget} --seeds {count} {more_options}"
+    result = collect(name, reproduction, tried, command=command.rstrip())
+    result["pictures"] = draw(reproduction, tried, name, out)
+    return Reproduced(result, save(result, out, replace=replace), tried, failures)

@@ -1,75 +1,181 @@
-"""`python -m zoo sweep RECIPE --seeds N --grid beta=2,3,4,6`: restarts of a recipe over knobs, and one table of them.
+"""Restarts of a recipe over a grid of hyperparameters, and one table of them.
 
-A folder for each setting and seed, so that nothing is lost to a kill and nothing is run twice.
+A folder for each setting and seed: after a kill a sweep resumes, and nothing is trained twice.
 """
 
-import csv
-import io
-import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.device import find_device
 from zoo.lab.files import write_file
 from zoo.lab.runs.finished import FinishedRun, configure
+from zoo.lab.runs.folder import Settings, read_settings
+from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Recipe
-from zoo.lab.trials.trial import FIGURES, Measure, Trial
+from zoo.lab.trials.trial import FIGURES, Trial, run_trials
 from zoo.metrics import Encoded, Inapplicable, clusters, dci, factor_vae, information_about_factors, mig
 
-Settings = dict[str, Any]  # of the knobs on the grid
+GridPoint = Mapping[str, Any]
+"""Hyperparameters on the grid, by name."""
 
 
-def trials(
-    recipe: str, grid: Sequence[Settings], folder: Path, *, seeds: int, plan: Mapping[str, Any], **options: Any
-) -> list[tuple[Settings, Measure, Trial]]:
-    """What is to be run: every setting of the grid under every seed from 0, each in FOLDER/SETTING/seed-K.
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep left.
 
-    Args:
-        recipe: its name.
-        grid: knobs, setting by setting.
-        folder: of the whole.
-        seeds: how many.
-        plan: what `Trial.train` takes beside them: steps, data, and so on; `knobs` that all have in common.
-        options: of `Trial`.
+    Attributes:
+        table: a row for each finished run: its hyperparameters on the grid, its seed, its quantities.
+        axes: the names of the hyperparameters on the grid.
+        failures: what went wrong, run by run.
+        files: table.csv with every digit, and table.md.
     """
-    common = dict(plan)
-    fixed = common.pop("knobs", {})
-    return [
-        (
-            setting,
-            partial(measure, recipe=recipe, plan={**common, **fixed, **setting}),
-            Trial(seed, "full", folder / _name(setting) / f"seed-{seed}", **options),
-        )
-        for setting in grid
-        for seed in range(seeds)
-    ]
+
+    table: pd.DataFrame
+    axes: tuple[str, ...]
+    failures: tuple[str, ...]
+    files: tuple[Path, ...]
+
+    def summary(self) -> pd.DataFrame:
+        """Mean and standard deviation over seeds of each point of the grid; see `summary`."""
+        return summary(self.table, self.axes)
+
+    def _repr_markdown_(self) -> str:
+        return f"{_means(self.table, self.axes)}\n"
 
 
-def check(recipe: Recipe, grid: Sequence[Settings], plan: Mapping[str, Any]) -> None:
-    """Builds every setting once, so that one which makes no sense is refused before any is trained.
+def sweep(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    grid: Sequence[GridPoint] = ({},),
+    seeds: int = 3,
+    hyperparameters: Mapping[str, Any] | None = None,
+    data: str | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    jobs: int = 1,
+    device: str | None = None,
+    compile: bool = False,
+    data_dir: Path | None = None,
+    download: bool = False,
+    every: Every = MINUTE,
+    command: str = "",
+) -> Sweep:
+    """Trains the recipe at every point of a grid under every seed from 0, and writes one table of what came out.
+
+    Every point is built before any is trained, so that one which makes no sense is refused first. Runs that are
+    finished are kept, and one that was stopped resumes.
+
+        found = sweep(recipe("beta-vae"), Path("sweep"), grid=[{"beta": 1.0}, {"beta": 4.0}], steps=2_000)
+        found.summary()
 
     Args:
-        recipe: to build.
-        grid: as `trials` takes them.
-        plan: what `zoo.lab.runs.finished.configure` takes beside them.
+        recipe: what is trained.
+        folder: where; each run is in FOLDER/POINT/seed-K.
+        grid: the points, hyperparameters by name, the same names in each.
+        seeds: how many.
+        hyperparameters: the same for all points.
+        data, data_options, steps, epochs, batch_size, lr: as `zoo.lab.runs.finished.configure` takes them.
+        jobs: runs at once.
+        device, compile, data_dir, download, every: as `zoo.lab.trials.trial.Trial` takes them.
+        command: how a reader repeats the sweep, for table.md.
 
     Raises:
-        LookupError, TypeError, ValueError, FileNotFoundError: as `zoo.lab.runs.finished.configure`; names the
-            setting.
+        LookupError, TypeError, ValueError, FileNotFoundError: as `configure`; or the folder holds runs with other
+            settings; raised before anything is trained.
+        FileNotFoundError: every run failed.
     """
-    common = dict(plan)
-    fixed = common.pop("knobs", {})
-    _, split, _ = configure(recipe, hyperparameters={**fixed, **grid[0]}, **common)
-    for setting in grid[1:]:
-        recipe.build(split, **fixed, **setting)
+    if not grid:
+        raise ValueError("sweep: the grid has no point; [{}] is the recipe's own hyperparameters alone")
+    if seeds < 1:
+        raise ValueError(f"sweep: seeds must be at least 1, got {seeds}")
+    axes = tuple(grid[0])
+    options: dict[str, Any] = {"data": data, "data_options": data_options, "steps": steps, "epochs": epochs}
+    options |= {"batch_size": batch_size, "lr": lr}
+    where: dict[str, Any] = {"data_dir": data_dir, "download": download, "device": str(find_device(device))}
+    where["compile"] = compile
+    fixed = dict(hyperparameters or {})
+    settings = check(recipe, grid, hyperparameters=fixed, **options, **where)
+    work = [
+        (point, partial(measure, recipe=recipe.name, plan={**options, "hyperparameters": {**fixed, **point}}), trial)
+        for point in grid
+        for trial in _trials(point, folder, seeds, recipes={recipe.name: recipe}, every=every, **where)
+    ]
+    for point, own in zip(grid, settings, strict=True):
+        for trial in [trial for other, _, trial in work if other is point]:
+            refuse_other_settings(trial, own)
+    failures = run_trials([(measure, trial) for _, measure, trial in work], jobs=jobs)
+    table = rows([(point, trial) for point, _, trial in work])
+    if table.empty:
+        raise FileNotFoundError(f"no run of the sweep in {folder} is finished: {'; '.join(failures)}")
+    text = markdown(table, axes, command=command, failures=failures)
+    return Sweep(table, axes, tuple(failures), tuple(write(folder, table, text)))
+
+
+def _trials(point: GridPoint, folder: Path, seeds: int, **options: Any) -> list[Trial]:
+    return [Trial(seed, "full", folder / _name(point) / f"seed-{seed}", **options) for seed in range(seeds)]
+
+
+def check(
+    recipe: Recipe, grid: Sequence[GridPoint], *, hyperparameters: Mapping[str, Any], **options: Any
+) -> list[Settings]:
+    """The settings of every point, each built once on data that are loaded once.
+
+    Raises:
+        LookupError, TypeError, ValueError, FileNotFoundError: as `zoo.lab.runs.finished.configure`.
+    """
+    first, split, _ = configure(recipe, hyperparameters={**hyperparameters, **grid[0]}, **options)
+    settings = [first]
+    for point in grid[1:]:
+        experiment = recipe.build(split, **hyperparameters, **point)
+        size = options["batch_size"] or experiment.batch_size
+        split.train.check(size)
+        asked = options["epochs"] and max(1, round(options["epochs"] * (len(split.train) // size)))
+        own = replace(
+            first,
+            hyperparameters={**hyperparameters, **point},
+            steps=asked or options["steps"] or experiment.steps,
+            batch_size=size,
+            lr=options["lr"] or experiment.lr,
+        )
+        settings.append(own)
+    return settings
+
+
+def refuse_other_settings(trial: Trial, settings: Settings) -> None:
+    """Refuses a finished trial of a run with other settings, whose quantities would be taken for those asked for.
+
+    Raises:
+        ValueError: its settings differ; says which.
+    """
+    if not (trial.folder / FIGURES).is_file():
+        return
+    there, _ = read_settings(trial.folder)
+    same = ("recipe", "hyperparameters", "data", "data_options", "steps", "batch_size", "lr")
+    differ = [
+        f"{name} is {getattr(there, name)!r} there, {getattr(settings, name)!r} here"
+        for name in same
+        if getattr(there, name) != getattr(settings, name)
+    ]
+    if differ:
+        raise ValueError(
+            f"{trial.folder} holds a finished run with other settings ({'; '.join(differ)}): remove it, or name "
+            "another folder with --out"
+        )
 
 
 def measure(trial: Trial, *, recipe: str, plan: Mapping[str, Any]) -> Mapping[str, float]:
-    """Trains, and gives the ELBO with its parts on the test set and what metrics say of the codes, where they apply."""
+    """Trains, and returns the ELBO with its parts on the test set and what metrics say of the codes, if they apply."""
     run = trial.train(recipe, **plan)
     experiment, test = run.experiment, run.data.test
     evaluation = evaluate(run.model, run.guide, test, labels=experiment.labels, kl=experiment.elbo.kl)
@@ -130,89 +236,82 @@ def _of_factors(codes: Encoded) -> Mapping[str, float]:
 
 # The table.
 
-Row = dict[str, Any]
+
+def rows(work: Sequence[tuple[GridPoint, Trial]]) -> pd.DataFrame:
+    """A row for each finished run: its hyperparameters on the grid, its seed, its quantities."""
+    finished = [(point, trial) for point, trial in work if (trial.folder / FIGURES).is_file()]
+    records = [{**point, "seed": trial.seed, **trial.figures()} for point, trial in finished]
+    table = pd.DataFrame(records, dtype=object)  # so that a hyperparameter keeps its type next to None
+    quantities = table.columns.drop([*work[0][0], "seed"], errors="ignore")
+    return table.astype(dict.fromkeys(quantities, float))
 
 
-def rows(tried: Sequence[tuple[Settings, Measure, Trial]]) -> list[Row]:
-    """A row for each finished run: its setting, its seed, its figures."""
-    return [
-        {**setting, "seed": trial.seed, **trial.figures()}
-        for setting, _, trial in tried
-        if (trial.folder / FIGURES).is_file()
-    ]
+def summary(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """The mean and the standard deviation of each quantity over the seeds of a point, (quantity, "mean" | "std").
+
+    A row for each point, in the table's order, with the number of its seeds; a single seed has no deviation (NaN).
+    """
+    quantities = [name for name in table.columns if name not in (*axes, "seed")]
+    by = table.groupby(list(axes), sort=False, dropna=False) if axes else table.groupby(lambda _: 0)
+    found = by[quantities].agg(["mean", "std"])
+    found.insert(0, ("seeds", ""), by.size())
+    return found.reset_index() if axes else found.reset_index(drop=True)
 
 
-def summary(every: Sequence[Row], knobs: Sequence[str]) -> list[Row]:
-    """For each setting its figures' mean and standard deviation over seeds, (mean, sd); sd is None for a single one."""
-    settings = list(dict.fromkeys(tuple(row[knob] for knob in knobs) for row in every))
-    means = []
-    for setting in settings:
-        own = [row for row in every if tuple(row[knob] for knob in knobs) == setting]
-        figures = {}
-        for name in _figures(own, knobs):
-            values = [row[name] for row in own if name in row]
-            figures[name] = (statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
-        means.append({**dict(zip(knobs, setting, strict=True)), "seeds": len(own), **figures})
-    return means
-
-
-def markdown(every: Sequence[Row], knobs: Sequence[str], *, command: str, failures: Sequence[str] = ()) -> str:
-    """Both tables, first mean +- sd of each setting, then every run; and what failed."""
-    names = _figures(every, knobs)
-
-    def lines(of: Sequence[Row], count: str) -> list[list[str]]:
-        return [[_text(row[k]) for k in (*knobs, count)] + [_number(row.get(name)) for name in names] for row in of]
-
+def markdown(table: pd.DataFrame, axes: Sequence[str], *, command: str, failures: Sequence[str] = ()) -> str:
+    """Both tables, first mean +- sd of each point, then every run; and what failed."""
+    runs = table.copy()
+    for name in runs.columns:
+        runs[name] = runs[name].map(_typed if name in (*axes, "seed") else _number)
     failed = "".join(f"- {failure}\n" for failure in failures)
+    said = f"\nFailed, and so not in the tables:\n\n{failed}" if failed else ""
     return f"""    {command}
 
-Figures of the test set, nats per datapoint unless said otherwise; mean +- standard deviation over seeds.
+On the test set, in nats per datapoint unless said otherwise; mean +- standard deviation over seeds.
 
-{_table([*knobs, "seeds", *names], lines(summary(every, knobs), "seeds"))}
+{_means(table, axes)}
 
 Every run:
 
-{_table([*knobs, "seed", *names], lines(every, "seed"))}
-{f"{chr(10)}Failed, and so not in the tables:{chr(10)}{chr(10)}{failed}" if failed else ""}"""
+{_markdown(runs)}
+{said}"""
 
 
-def write(folder: Path, every: Sequence[Row], knobs: Sequence[str], text: str) -> list[Path]:
+def _means(table: pd.DataFrame, axes: Sequence[str]) -> str:
+    """The summary in Markdown."""
+    found = summary(table, axes)
+    cells = pd.DataFrame({name: found[name].map(_typed) for name in axes})
+    cells["seeds"] = found["seeds", ""].map(_typed)
+    for name in table.columns.drop([*axes, "seed"]):
+        pairs = zip(found[name, "mean"], found[name, "std"], strict=True)
+        cells[name] = [_number(mean) + ("" if pd.isna(sd) else f" +- {sd:.3f}") for mean, sd in pairs]
+    return _markdown(cells)
+
+
+def _markdown(cells: pd.DataFrame) -> str:
+    text: str = cells.to_markdown(index=False, disable_numparse=True, stralign="right")
+    return text
+
+
+def write(folder: Path, table: pd.DataFrame, text: str) -> list[Path]:
     """table.csv, a row for each run with every digit, and table.md, in `folder`."""
-    names = [*knobs, "seed", *_figures(every, knobs)]
-    file = io.StringIO()
-    writer = csv.DictWriter(file, names)
-    writer.writeheader()
-    writer.writerows(every)
-    written = {folder / "table.csv": file.getvalue(), folder / "table.md": text}
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {folder / "table.csv": table.to_csv(index=False, lineterminator="\r\n"), folder / "table.md": text}
     for path, content in written.items():
         write_file(path, content.encode())
     return list(written)
 
 
-def _figures(every: Sequence[Row], knobs: Sequence[str]) -> list[str]:
-    """The names of the figures, in order of appearance."""
-    return [name for name in dict.fromkeys(name for row in every for name in row) if name not in (*knobs, "seed")]
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---:"] * len(head)
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *lines))
-
-
-def _text(value: Any) -> str:
-    """A knob or a count as one types it."""
+def _typed(value: Any) -> str:
+    """A hyperparameter or a count as one types it."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _number(value: Any) -> str:
-    """A figure, or its (mean, sd)."""
-    if value is None:
-        return ""
-    mean, sd = value if isinstance(value, tuple) else (value, None)
-    mean = round(mean, 3) + 0.0  # no -0.000
-    return f"{mean:.3f}" if sd is None else f"{mean:.3f} +- {sd:.3f}"
+def _number(value: float) -> str:
+    """Three digits, without a minus sign before zero; empty where there is none."""
+    return "" if pd.isna(value) else f"{round(value, 3) + 0.0:.3f}"
 
 
-def _name(setting: Settings) -> str:
-    """What a setting's folder is called; "restarts" where there is one alone."""
-    return ",".join(f"{knob}={_text(value)}" for knob, value in setting.items()) or "restarts"
+def _name(point: GridPoint) -> str:
+    """What a point's folder is called; "restarts" where there is one alone."""
+    return ",".join(f"{name}={_typed(value)}" for name, value in point.items()) or "restarts"

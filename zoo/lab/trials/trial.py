@@ -70,14 +70,16 @@ class Trial:
         batch_size: int | None = None,
         lr: float | None = None,
         within: str = "",
-        **hyperparameters: Any,
+        hyperparameters: Mapping[str, Any] | None = None,
+        **more_hyperparameters: Any,
     ) -> FinishedRun:
         """The recipe's run in this trial's folder: trained, gone on with, or opened, as far as it is there already.
 
         Args:
             recipe, steps, epochs, data, data_options, batch_size, lr: as `zoo.lab.runs.finished.configure` takes them.
             within: a folder of the run's own, for a trial of several runs.
-            hyperparameters: of the recipe.
+            hyperparameters, more_hyperparameters: of the recipe; the first for those that are called as an argument
+                above, such as steps.
 
         Raises:
             ValueError: the folder holds a run with other settings; says which differ.
@@ -85,7 +87,7 @@ class Trial:
         folder = self.folder / within
         settings, split, experiment = configure(
             find_recipe(recipe, self.recipes),
-            hyperparameters=hyperparameters,
+            hyperparameters={**(hyperparameters or {}), **more_hyperparameters},
             data=data,
             data_options=data_options,
             steps=steps,

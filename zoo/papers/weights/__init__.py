@@ -58,21 +58,25 @@ class Pretrained:
         return load(self.settings.data, folder=folder, download=download, **self.settings.data_options)
 
 
-def names() -> list[str]:
-    """What there is."""
-    return sorted(_about(path)["name"] for path in HERE.glob("*.safetensors"))
+def names(folder: str | Path = HERE) -> list[str]:
+    """The pretrained pairs in `folder`: those that come with the zoo, or those that `keep` wrote there."""
+    return sorted(_about(path)["name"] for path in Path(folder).glob("*.safetensors"))
 
 
-def pretrained(name: str, *, folder: Path = HERE) -> Pretrained:
+def pretrained(name: str, *, folder: str | Path = HERE) -> Pretrained:
     """The pretrained pair called `name`, as its recipe is called; needs no data.
+
+    Args:
+        name: of the pair.
+        folder: where its file is; the zoo's own when not given.
 
     Raises:
         LookupError: there is none; says which there are, and the nearest name.
         ValueError: the file is damaged, or the recipe has changed since.
     """
-    path = folder / _file(name)
+    path = Path(folder) / _file(name)
     if not path.is_file():
-        raise LookupError(unknown_name("pretrained pair", name, names()))
+        raise LookupError(f"{unknown_name('pretrained pair', name, names(folder))} in {folder}")
     about = _about(path)
     settings = Settings.of(about["settings"])
     experiment = recipe(settings.recipe).build(_stand_in(about), **settings.hyperparameters)
@@ -83,7 +87,7 @@ def pretrained(name: str, *, folder: Path = HERE) -> Pretrained:
     return Pretrained(experiment.model.eval(), experiment.guide.eval(), settings, about)
 
 
-def keep(name: str, trained: FinishedRun, folder: Path, about: Mapping[str, Any]) -> Path:
+def keep(name: str, trained: FinishedRun, folder: str | Path, about: Mapping[str, Any]) -> Path:
     """Writes the run's weights under `name` into `folder`; gives the file's path.
 
     Args:
@@ -102,6 +106,7 @@ def keep(name: str, trained: FinishedRun, folder: Path, about: Mapping[str, Any]
     }
     modules = nn.ModuleDict({"model": trained.model, "guide": trained.guide})
     tensors = {key: value.detach().cpu().contiguous() for key, value in modules.state_dict().items()}
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _file(name)
     content = safetensors.torch.save(tensors, metadata={"format": FORMAT, "about": json.dumps(record)})

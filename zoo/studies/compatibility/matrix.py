@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import string
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import pyro
 import torch
 from pyro import poutine
+from tabulate import tabulate
 from torch import nn
 
 from zoo import elbos
@@ -19,14 +21,17 @@ from zoo.lab.data import Batch
 from zoo.lab.files import write_file
 from zoo.lab.isolation import OwnParameters
 from zoo.lab.training.fit import arguments, fit
+from zoo.pairing import NoClosedKL
+from zoo.sites import latent
 from zoo.studies.compatibility.recipes import NUM_DATA, STORIES, SmallStory, data, guides_of, pair
-from zoo.termwise import latent
 
 BEGIN, END = "<!-- matrix: python -m zoo matrix -->", "<!-- end of matrix -->"
 STEPS, LR, LOOKS = 10, 5e-2, 2
+WRITTEN = Path(__file__).parent / "results" / "matrix.json"
 
 Objective = Callable[[SmallStory], TermwiseELBO]
-Key = tuple[str, str, str]  # story, guide, objective
+Cell = Mapping[str, Any]
+Matrix = Mapping[str, Mapping[str, Mapping[str, Cell]]]  # story, guide, objective
 How = Literal["traced", "compiled"]
 STANCE: Mapping[How, Literal["force_eager", "default"]] = {"traced": "force_eager", "compiled": "default"}
 """The compiler's: the graph that `fit(compile=True)` makes is run as it is, or compiled."""
@@ -58,7 +63,7 @@ OBJECTIVES: Mapping[str, Objective] = {
 def cells(
     wanted: Iterable[tuple[str, str, str]] | None = None,
 ) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
-    """Tries story, guide and objective, one after the other; all of them unless told which.
+    """Tries story, guide and objective, one after the other: those `wanted`, or all.
 
     Each is trained eagerly. What fits is also traced with its gradients, as `fit(compile=True)` does, and run as
     traced. Compiling takes some 20 seconds, so that only a cross is: every story under its first guide and the ELBO,
@@ -79,39 +84,39 @@ def attempt(story: str, guide: str, objective: str, how: Sequence[How] = ()) -> 
     "yes" if the first steps are the eager ones, and else why not.
     """
     try:
-        for kl in ("closed", "draws"):
+        try:
+            return {"fits": True, "kl": "closed", **_tried(story, guide, OBJECTIVES[objective](STORIES[story]), how)}
+        except NoClosedKL:
             elbo = OBJECTIVES[objective](STORIES[story])
-            if kl == "draws":
-                # An autoguide takes every site for a real one that is mapped to where it lies.
-                elbo.kl = "sampled" if guide.startswith("Auto") else dict.fromkeys(STORIES[story].real, "sampled")
-            pyro.set_rng_seed(0)
-            made = pair(story, guide, elbo)
-            try:
-                return {"fits": True, "kl": kl, **_train(made, elbo, data(story), how)}
-            except ValueError as error:
-                if kl == "draws" or "no closed-form KL" not in str(error):
-                    raise
-    except Exception as error:  # one cell's failure is its own; what is not said clearly shows by its type
+            # An autoguide counts every site as real that is mapped to the reals.
+            elbo.kl = "sampled" if guide.startswith("Auto") else dict.fromkeys(STORIES[story].real, "sampled")
+            return {"fits": True, "kl": "draws", **_tried(story, guide, elbo, how)}
+    except Exception as error:  # one cell's failure is its own; an error that nobody meant to raise shows its type
         said, _, _ = str(error).partition("Trace Shapes:")  # which Pyro appends
-        clear = isinstance(error, (ValueError, TypeError, FloatingPointError))
-        return {"fits": False, "why": ("" if clear else f"{type(error).__name__}: ") + " ".join(said.split())}
-    raise AssertionError
+        meant = isinstance(error, (ValueError, TypeError, FloatingPointError))
+        return {"fits": False, "why": ("" if meant else f"{type(error).__name__}: ") + " ".join(said.split())}
+
+
+def _tried(story: str, guide: str, elbo: TermwiseELBO, how: Sequence[How]) -> dict[str, Any]:
+    """What comes of the pair under the objective, from seed 0."""
+    pyro.set_rng_seed(0)
+    return _train(pair(story, guide, elbo), elbo, data(story), how)
 
 
 def _train(made: tuple[nn.Module, nn.Module], elbo: TermwiseELBO, batch: Batch, how: Sequence[How]) -> dict[str, Any]:
     fresh = copy.deepcopy((*made, elbo))
-    shapes, before = _looked_at(*made, elbo, batch)
+    shapes, before = _look(*made, elbo, batch)
     for _ in fit(*made, elbo, [batch] * STEPS, lr=LR, device="cpu"):
         pass
-    again, after = _looked_at(*made, elbo, batch)
+    again, after = _look(*made, elbo, batch)
     if again != shapes:
         raise ValueError(f"shapes changed from {shapes} to {again}")
     if not after < before:
         raise ValueError(f"the loss did not fall: {before:.3f} before, {after:.3f} after {STEPS} steps")
-    return {"loss": [round(before, 3), round(after, 3)], **{kind: _alike(fresh, batch, kind) for kind in how}}
+    return {"loss": [round(before, 3), round(after, 3)], **{kind: _same_steps(fresh, batch, kind) for kind in how}}
 
 
-def _looked_at(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) -> tuple[Any, float]:
+def _look(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) -> tuple[Any, float]:
     """Shapes of the latent values by site, and the loss over several draws; by copies, which leave no trace."""
     args, kwargs = arguments(batch)
     with torch.random.fork_rng([]), poutine.block(), OwnParameters(), pyro.validation_enabled():
@@ -123,7 +128,7 @@ def _looked_at(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Ba
     return shapes, sum(losses) / LOOKS
 
 
-def _alike(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, how: How, steps: int = 3) -> str:
+def _same_steps(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, how: How, steps: int = 3) -> str:
     """Whether the first steps as traced, or compiled, are the eager ones: "yes", or why not."""
     losses, weights = [], []
     for compile in (False, True):
@@ -143,14 +148,14 @@ def _alike(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, how: 
     return "yes" if close else f"the {how} steps differ: losses {losses[1]}, eager {losses[0]}"
 
 
-def load(path: Path) -> dict[str, dict[str, dict[str, Any]]]:
+def load(path: Path = WRITTEN) -> dict[str, dict[str, dict[str, Any]]]:
     """The matrix that was written: story, guide, objective."""
-    matrix: dict[str, dict[str, dict[str, Any]]] = json.loads(path.read_text())
+    matrix: dict[str, dict[str, dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
     return matrix
 
 
-def write(path: Path, say: Callable[[str], None] = print) -> dict[str, dict[str, dict[str, Any]]]:
-    """Tries everything, and writes what came out as JSON, and beside it as tables."""
+def write(path: Path = WRITTEN, say: Callable[[str], None] = print) -> dict[str, dict[str, dict[str, Any]]]:
+    """Tries everything, and writes what came out as JSON, and next to it as tables."""
     matrix: dict[str, dict[str, dict[str, Any]]] = {}
     for (story, guide, objective), cell in cells():
         matrix.setdefault(story, {}).setdefault(guide, {})[objective] = cell
@@ -162,69 +167,75 @@ def write(path: Path, say: Callable[[str], None] = print) -> dict[str, dict[str,
     return matrix
 
 
-def markdown(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def markdown(matrix: Matrix) -> str:
     """The whole of it: one table per story, guides with the same row in one; why something does not fit below."""
     reasons: dict[str, str] = {}
-    tables = [_table(story, rows, reasons) for story, rows in matrix.items()]
+    tables = "\n".join(_table(story, rows, reasons) for story, rows in matrix.items())
     why = "\n".join(f"- **{letter}** {reason}" for reason, letter in reasons.items())
     return f"""# Every story under every guide and objective
 
     python -m zoo matrix
 
 {_counted(matrix)} ● the KL is in closed form, ○ by
-draws (`kl="sampled"`); a letter says why something does not fit.
+draws (`kl="sampled"`); a letter stands for the reason why something does not fit.
 
-{chr(10).join(tables)}
+{tables}
 ## Why
 
 {why}
 """
 
 
-def summary(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def summary(matrix: Matrix) -> str:
     """The README's part: how many guides fit each story under each objective."""
-    objectives: Sequence[str] = list(next(iter(next(iter(matrix.values())).values())))
-    lines = [f"| story | guides | {' | '.join(objectives)} |", f"| --- | ---: |{' ---: |' * len(objectives)}"]
-    for story, rows in matrix.items():
-        fit = [sum(row[objective]["fits"] for row in rows.values()) for objective in objectives]
-        lines.append(f"| {story} | {len(rows)} | {' | '.join(str(count or '') for count in fit)} |")
-    return "\n".join([BEGIN, _counted(matrix), "", *lines, END])
+    rows = [
+        {"story": story, "guides": len(guides), **{name: count or "" for name, count in _fitting(guides).items()}}
+        for story, guides in matrix.items()
+    ]
+    align = ("left", *["right"] * (len(rows[0]) - 1))
+    return "\n".join([BEGIN, _counted(matrix), "", tabulate(rows, "keys", "pipe", colalign=align), END])
 
 
-def _counted(matrix: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+def _fitting(guides: Mapping[str, Mapping[str, Cell]]) -> dict[str, int]:
+    """How many of a story's guides fit under each objective."""
+    objectives = next(iter(guides.values()))
+    return {objective: sum(row[objective]["fits"] for row in guides.values()) for objective in objectives}
+
+
+def _counted(matrix: Matrix) -> str:
     """What was tried, and what came out, in numbers."""
     cells = [cell for rows in matrix.values() for row in rows.values() for cell in row.values()]
     fits = sum(cell["fits"] for cell in cells)
     verdicts = {how: [cell[how] for cell in cells if how in cell] for how in STANCE}
     tried = {how: f"{len(those):,}" for how, those in verdicts.items()}
-    alike = {how: f"{sum(verdict == 'yes' for verdict in those):,}" for how, those in verdicts.items()}
+    equal = {how: f"{sum(verdict == 'yes' for verdict in those):,}" for how, those in verdicts.items()}
     return f"""{fits:,} of {len(cells):,} combinations fit: they train, lower their loss and keep their shapes.
-{tried["traced"]} of these were traced with their gradients, as `fit(compile=True)` does, and {alike["traced"]} take the
-eager steps. {tried["compiled"]} were compiled too, every story's first pair under the ELBO and the VAE's under every
-objective, and {alike["compiled"]} take the eager steps."""
+{tried["traced"]} of these were also traced with their gradients, as `fit(compile=True)` does; {equal["traced"]} of them
+take the same steps as without. {tried["compiled"]} were compiled as well: every story with its first guide under the
+ELBO, and the VAE with its first guide under every objective; {equal["compiled"]} of them take the same steps."""
 
 
-def write_readme(readme: Path, matrix: Mapping[str, Any]) -> None:
+def write_readme(readme: Path, matrix: Matrix) -> None:
     """Puts the summary between the README's two marks.
 
     Raises:
         ValueError: the README has no marks.
     """
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise ValueError(f"{readme} has no place for the matrix: it needs the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN, 1)
     write_file(readme, (before + summary(matrix) + rest.split(END, 1)[1]).encode())
 
 
-def _table(story: str, rows: Mapping[str, Mapping[str, Any]], reasons: dict[str, str]) -> str:
-    objectives: Sequence[str] = list(next(iter(rows.values())))
+def _table(story: str, rows: Mapping[str, Mapping[str, Cell]], reasons: dict[str, str]) -> str:
+    objectives = list(next(iter(rows.values())))
     groups: dict[tuple[str, ...], list[str]] = {}
     for guide, row in rows.items():
         groups.setdefault(tuple(_mark(row[objective], reasons) for objective in objectives), []).append(guide)
-    lines = [f"| guide | {' | '.join(objectives)} |", f"| --- |{' :-: |' * len(objectives)}"]
-    lines += [f"| {', '.join(guides)} | {' | '.join(marks)} |" for marks, guides in groups.items()]
-    return f"## {story}\n\n" + "\n".join(lines) + "\n"
+    lines = [[", ".join(guides), *marks] for marks, guides in groups.items()]
+    align = ("left", *["center"] * len(objectives))
+    return f"## {story}\n\n{tabulate(lines, ['guide', *objectives], 'pipe', colalign=align)}\n"
 
 
 def _mark(cell: Mapping[str, Any], reasons: dict[str, str]) -> str:
@@ -236,4 +247,6 @@ def _mark(cell: Mapping[str, Any], reasons: dict[str, str]) -> str:
 
 
 def _letters(number: int) -> str:
-    return (_letters(number // 26 - 1) if number >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[number % 26]
+    """a, b, ..., z, aa, ab, ...: as a spreadsheet counts its columns."""
+    before = _letters(number // 26 - 1) if number >= 26 else ""
+    return before + string.ascii_lowercase[number % 26]

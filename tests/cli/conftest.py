@@ -1,0 +1,57 @@
+"""The command line, run in a process of its own or in this one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """A short run of the default recipe, in a process of its own: its folder, and what was printed."""
+    cwd = tmp_path_factory.mktemp("cwd")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ZOO_DATA": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "zoo", "train", "--steps", "150", "--seed", "3"]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return cwd / "runs" / "joint-vae-digits", done.stdout
+
+
+@pytest.fixture
+def run(monkeypatch, capsys) -> Callable[..., str]:
+    """A command in this process that succeeds: what it prints."""
+
+    def run(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["zoo", *map(str, arguments)])
+        torch.set_default_dtype(torch.float32)  # as for a user
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert not stopped.value.code, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys, tmp_path) -> Callable[..., str]:
+    """A command in this process that fails, in an empty folder and without data: what it says."""
+
+    def run(*arguments: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("ZOO_DATA", "")
+        monkeypatch.setattr(sys, "argv", ["zoo", *map(str, arguments)])
+        torch.set_default_dtype(torch.float32)
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code in (1, 2)
+        return capsys.readouterr().err
+
+    return run

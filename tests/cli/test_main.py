@@ -1,0 +1,175 @@
+"""What a person can cause is said in one line, before anything is trained; what only a bug can cause is not hidden."""
+
+import io
+import os
+import re
+import sys
+
+import pytest
+import torch
+
+from zoo.cli import main as command_line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "bta-vae"], r"unknown recipe 'bta-vae'; did you mean 'beta-vae'\? There are: .*vae"),
+        (["story", "xyzzy"], r"unknown recipe 'xyzzy'. There are: .*vae"),
+        (["show", "vea"], r"unknown recipe 'vea'; did you mean 'vae'\?"),
+        (["train", "--data", "mnits"], r"unknown data set 'mnits'; did you mean 'mnist'\? There are: .*digits, "),
+        (["train", "--device", "gpu"], r"no device 'gpu' here; there is cpu"),
+        (["train", "--data", "mnist"], r"data 'mnist': train-images-idx3-ubyte, .*MNIST.raw.*--data-dir.*--download"),
+        (["train", "--set", "bta=3", "beta-vae"], r"--set 'bta=3': unknown hyperparameter 'bta'; did you mean 'beta'"),
+        (["train", "--set", "beta", "beta-vae"], r"--set 'beta': write it as name=value"),
+        (["train", "--set", "beta=high", "beta-vae"], r"--set 'beta=high': beta is of type float, got 'high'"),
+        (["train", "--set", "beta=nan", "beta-vae"], r"--set 'beta=nan': beta must be finite, got nan"),
+        (["train", "--set", "z_dim=-3", "vae"], r"--set 'z_dim=-3': z_dim must be from 0 to 1,000,000,000, got -3"),
+        (["train", "--set", f"z_dim=1{22 * '0'}", "vae"], r"z_dim must be from 0 to 1,000,000,000, got 10000"),
+        (["train", "--set", "network=", "vae"], r"--set 'network=': network is empty; give a value"),
+        (["train", "--set", "beta=1", "--set", "beta=2", "beta-vae"], r"beta is there twice; give it once"),
+        (["train", "--set", "beta=-1", "beta-vae"], r"BetaVAE: beta must be finite and at least 0, got -1"),
+        (["train", "vae", "--set", "network=rnn"], r"network must be 'mlp' or 'conv', got 'rnn'"),
+        (["train", "vae", "--set", "network=conv"], r"no paper has a convolutional network for 8 pixels"),
+        (["train", "--data-option", "size=32"], r"--data-option 'size=32': unknown option 'size'"),
+        (["data", "--sheet", "digitz"], r"unknown data set 'digitz'; did you mean 'digits'"),
+        (["evaluate", "."], r". holds no run: there is no settings.json in it"),
+        (["traverse", "."], r". holds no run: there is no settings.json in it"),
+        (["train", "--resume", "nowhere"], r"nowhere holds no run: there is no settings.json in it"),
+        (["train", "--batch-size", "1501"], r"a batch of 1501 out of 1500 datapoints"),
+        (["train", "--steps", "3", "--epochs", "2"], r"--steps or --epochs, not both"),
+        (["train", "--checkpoint-every", "soon"], r"--checkpoint-every 'soon': give a number of steps, as 500, or of"),
+        (["train", "--out", os.devnull + "/run"], r"the folder .* cannot be written \(Not a directory\)"),
+        (["compare-guides", "vae", "--guides", "flow,flow"], r"--guides must name at least one guide, each once"),
+        (["compare-guides", "vae", "--guides", "flwo"], r"unknown guide 'flwo'; did you mean 'flow'\?"),
+        (["story", "vae", "--swap", "flwo"], r"unknown guide 'flwo'; did you mean 'flow'\?"),
+        (["story", "vae", "--diff", "vea"], r"unknown recipe 'vea'; did you mean 'vae'\?"),
+        (["reproduce", "joint-vae/mnits"], r"unknown reproduction 'joint-vae/mnits'; did you mean 'joint-vae/mnist'\?"),
+        (["reproduce", "joint-vae/mnist", "--budget", "tiny"], r"--budget must be full or short, got 'tiny'"),
+        (["matrix", "--table", "--out", "nowhere.json"], r".*nowhere.json"),
+        (["train", "--nosuch", "3"], r"No such option: --nosuch"),
+        (["trian"], r"No such command 'trian'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_before_anything_is_trained(arguments, message, refused, tmp_path):
+    said = refused(*arguments)
+    assert re.match(rf"error: .*{message}", said), said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+ZERO, LARGE = ["0", "-5", "1.5", "nan", "inf", "many", "''"], "1" + 22 * "0"
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "values"),
+    [
+        ("train", "--steps", [*ZERO, LARGE]),
+        ("train", "--batch-size", [*ZERO, LARGE]),
+        ("train", "--epochs", ["0", "-1", "nan", "inf", "-inf", "1e300", "many", ""]),
+        ("train", "--lr", ["0", "-0.1", "nan", "inf", "-inf", "fast", ""]),
+        ("train", "--seed", ["-1", "0.5", LARGE, "4294967296", "lucky", ""]),
+        ("train vae", "--device", ["", " "]),
+        ("train vae", "--data", ["", " "]),
+        ("train vae", "--out", ["", " "]),
+        ("train vae", "--resume", [""]),
+        ("train vae", "--data-dir", [""]),
+        ("sweep vae", "--seeds", [*ZERO, LARGE]),
+        ("sweep vae", "--jobs", [*ZERO, LARGE]),
+        ("sweep vae", "--lr", ["0", "-1", "nan", "inf"]),
+        ("sweep vae", "--epochs", ["0", "nan", "inf"]),
+        ("reproduce joint-vae/mnist", "--seeds", [*ZERO, LARGE]),
+        ("reproduce joint-vae/mnist", "--jobs", [*ZERO, LARGE]),
+        ("reproduce joint-vae/mnist", "--out", [""]),
+        ("compare-guides vae", "--images", [*ZERO, LARGE]),
+        ("compare-guides vae", "--samples", [*ZERO, LARGE]),
+        ("compare-guides vae", "--gap-images", [*ZERO, LARGE]),
+        ("compare-guides vae", "--guides", [""]),
+        ("evaluate .", "--num-samples", ["1", *ZERO, LARGE]),
+        ("evaluate .", "--estimator", [""]),
+        ("traverse .", "--unit", ["-1", "x", LARGE]),
+        ("traverse .", "--datapoint", ["-1", "x", LARGE]),
+        ("traverse .", "--prior", ["-1", "x", LARGE]),
+        ("traverse .", "--site", [""]),
+        ("story vae", "--swap", [""]),
+        ("story vae", "--diff", [""]),
+        ("data", "--sheet", [""]),
+        ("estimators", "--seeds", ["1", *ZERO, LARGE]),
+        ("bench", "--turns", [*ZERO, LARGE]),
+        ("bench", "--steps", [*ZERO, LARGE]),
+        ("figure2", "--out", [""]),
+    ],
+)
+def test_values_out_of_range_name_the_option_and_the_value(command, option, values, refused, tmp_path):
+    for value in values:
+        said = refused(*command.split(), option, value)
+        assert re.match(rf"error: Invalid value for '{option}': it (must be .*, got |is empty; give )", said), said
+        assert value.strip() in said
+        assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_empty_names_of_recipes_runs_and_reproductions_are_refused(refused):
+    for command, what in (("train", "RECIPE"), ("evaluate", "RUN"), ("reproduce", "REPRODUCTION")):
+        assert re.match(rf"error: Invalid value for '?\[?{what}\]?'?: it is empty; give a ", refused(command, ""))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            RuntimeError("out of memory:\n\n  tried to allocate 4 GiB"),
+            "error: out of memory: tried to allocate 4 GiB\n",
+        ),
+        (MemoryError(), "error: MemoryError\n"),
+        (OverflowError("too large"), "error: too large\n"),
+        (ImportError("no such library"), "error: no such library\n"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), "error: 'utf-8' codec can't decode byte 0xff in "),
+    ],
+)
+def test_errors_of_machine_and_files_are_one_line(error, said, refused, monkeypatch):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(command_line, "app", fail)
+    assert refused("list").startswith(said)
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(command_line, "app", fail)
+    monkeypatch.setattr(sys, "argv", ["zoo", "list"])
+    with pytest.raises(AssertionError, match="a bug"):
+        command_line.main()
+
+
+def test_no_command_shows_the_help_and_an_interrupt_has_its_status(run, monkeypatch):
+    assert "compare-guides" in run()
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.lab.data.catalogue.print_catalogue", interrupted)
+    monkeypatch.setattr(sys, "argv", ["zoo", "data"])
+    with pytest.raises(SystemExit) as stopped:
+        command_line.main()
+    assert stopped.value.code == 130
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_output_that_is_not_utf8_loses_a_letter_and_not_the_run(encoding, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["zoo", "train", "vae", "--steps", "2", "--out", "run"])
+    torch.set_default_dtype(torch.float32)
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # as Python opens a pipe or a file on such a system
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", stream)
+        with pytest.raises(SystemExit) as stopped:
+            command_line.main()
+    assert not stopped.value.code
+    stream.flush()
+    theta = "\N{GREEK SMALL LETTER THETA}" if encoding == "utf-8" else "?"
+    assert f"x ~ Bernoulli(logits(z; {theta}))" in stream.buffer.getvalue().decode(encoding)
+    assert "\N{GREEK SMALL LETTER THETA}" in (tmp_path / "run" / "summary.md").read_text(encoding="utf-8")

@@ -1,0 +1,125 @@
+"""`train`: what a run leaves, what it says, and that the same seed gives the same run."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from zoo.cli.train import unfinished_schedule
+from zoo.lab.data import load
+from zoo.papers.recipes import RECIPES
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_everything(finished):
+    folder, _ = finished
+    assert {path.name for path in folder.iterdir()} >= {
+        "settings.json",
+        "terms.csv",
+        "units.csv",
+        "weights.safetensors",
+        "reconstructions.png",
+        "traversals.png",
+        "samples.png",
+        "kl.png",
+        "kl.csv",
+        "summary.md",
+    }
+    settings = json.loads((folder / "settings.json").read_text())
+    assert {key: settings[key] for key in ("recipe", "data", "steps", "batch_size", "seed")} == {
+        "recipe": "joint-vae/digits",
+        "data": "digits",
+        "steps": 150,
+        "batch_size": 64,
+        "seed": 3,
+    }
+
+
+def test_the_curve_has_every_step_and_its_terms_add_up(finished):
+    folder, _ = finished
+    rows = read(folder / "terms.csv")
+    assert [int(row["step"]) for row in rows] == list(range(1, 151))
+    for row in rows:
+        terms = sum(float(value) for name, value in row.items() if name.startswith("term/"))
+        assert float(row["loss"]) == pytest.approx(-terms, rel=1e-5)
+    assert sum(float(row["loss"]) for row in rows[-10:]) < sum(float(row["loss"]) for row in rows[:10]) - 50
+
+
+def test_the_weights_rebuild_the_pair(finished):
+    folder, _ = finished
+    experiment = RECIPES["joint-vae/digits"].build(load("digits"))
+    modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide}).float()
+    before = experiment.model.decoder.layers[1].weight.clone()
+    safetensors.torch.load_model(modules, str(folder / "weights.safetensors"))
+    assert not torch.equal(before, experiment.model.decoder.layers[1].weight)
+
+
+def test_the_summary_says_what_was_run_and_what_came_out(finished):
+    folder, shown = finished
+    summary = (folder / "summary.md").read_text()
+    kl = sum(float(row["kl_nats"]) for row in read(folder / "kl.csv") if row["site"] == "z")
+    assert f"| KL of z | {kl:.2f} |" in summary
+    assert "python -m zoo train --steps 150 --seed 3" in summary
+    assert "all 297 test datapoints" in summary
+    assert "z ~ Normal(0, 1)" in summary
+    assert f"KL of z {kl:.2f}" in shown
+
+
+def test_the_same_seed_gives_the_same_run_and_a_used_folder_is_not_touched(finished, run, refused, monkeypatch):
+    folder, _ = finished
+    monkeypatch.chdir(folder.parents[1])
+    run("train", "--steps", "150", "--seed", "3")
+    again = folder.parent / "joint-vae-digits-2"
+    assert (again / "terms.csv").read_text() == (folder / "terms.csv").read_text()
+    said = refused("train", "--steps", "5", "--out", again)
+    assert re.fullmatch(r"error: the folder .*joint-vae-digits-2 is in use: name another one with --out, .*\n", said)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_curve(refused, tmp_path):
+    said = refused("train", "--steps", "200", "--lr", "1e30")
+    stopped = re.search(r"error: step (\d+): the loss is not finite: term .*site", said)
+    assert stopped, said
+    rows = (tmp_path / "runs/joint-vae-digits/terms.csv").read_text().splitlines()
+    assert len(rows) == 1 + int(stopped[1]) - 1
+
+
+def test_a_shortened_run_says_how_far_its_capacity_comes(finished):
+    # Joint-VAE on digits ramps C_z to 4 and C_c to 2.3 over 3,000 of its 6,000 steps: at 150 steps, a twentieth.
+    _, shown = finished
+    assert "the schedule is for 6,000 steps, and this run has 150: " in shown
+    assert "capacity.z reaches 0.2 of 4" in shown
+    assert "capacity.c reaches 0.115 of 2.3" in shown
+
+
+@pytest.mark.parametrize(
+    ("recipe", "steps", "said"),
+    [
+        ("joint-vae/digits", 3_000, ""),  # the ramp's end
+        ("joint-vae/digits", 2_999, "capacity.z reaches 4 of 4"),
+        ("joint-vae/digits", 10_000, ""),
+        ("vae", 5, ""),  # which has no schedule
+    ],
+)
+def test_a_schedule_that_ends_in_time_needs_no_word(recipe, steps, said):
+    experiment = RECIPES[recipe].build(load("digits"))
+    before = experiment.elbo.state_dict()
+    found = unfinished_schedule(experiment, steps)
+    assert said in found
+    assert bool(said) == bool(found)
+    assert str(experiment.elbo.state_dict()) == str(before)
+
+
+@pytest.mark.parametrize("option", [["--set", "labelled=50"], ["--set", "labelled=none"]])
+def test_a_hyperparameter_whose_default_is_none_can_be_typed(option, run, tmp_path):
+    # 10 classes: 5 labelled datapoints of each.
+    run("train", "natural-clustering/digits", *option, "--steps", 2, "--out", tmp_path / "run")
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert settings["hyperparameters"]["labelled"] == (50 if option[1].endswith("50") else None)

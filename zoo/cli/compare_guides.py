@@ -1,0 +1,97 @@
+"""`compare-guides`: a recipe under one guide after the other."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.options import (
+    DEFAULT_RECIPE,
+    MOST,
+    BatchSize,
+    CheckpointEvery,
+    Compile,
+    DataDir,
+    DataName,
+    DataOptions,
+    Device,
+    Download,
+    Epochs,
+    Hyperparameters,
+    LearningRate,
+    RecipeName,
+    Seed,
+    Steps,
+    data_of,
+    hyperparameters,
+    name,
+    path,
+    stem,
+    whole,
+)
+
+
+def compare_guides(
+    recipe_name: RecipeName = DEFAULT_RECIPE,
+    guides: Annotated[
+        str, typer.Option(parser=name, help="Names with commas between them.")
+    ] = "mean-field,full-rank,flow,semi-amortised",
+    data: DataName = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    data_options: DataOptions = None,
+    set_: Hyperparameters = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: LearningRate = None,
+    images: Annotated[
+        int | None, typer.Option(parser=whole(1, MOST), help="Of the test set; all, or 500 with convolutions.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(parser=whole(1, 10**6), help="Importance samples; 5000, or 1000 with convolutions.")
+    ] = None,
+    gap_images: Annotated[
+        int | None, typer.Option(parser=whole(1, MOST), help="On which the gap is split; 200.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = None,
+    compile: Compile = False,
+    out: Annotated[Path | None, typer.Option(parser=path, help="Where to; compare/RECIPE-DATA when not given.")] = None,
+    checkpoint_every: CheckpointEvery = "60s",
+) -> None:
+    """Trains a recipe under several guides, and shows what each loses, where, and at what price."""
+    from zoo.lab.runs.train import Every
+    from zoo.papers import recipe
+    from zoo.studies.guide_gap.comparison import compare_guides as compare
+    from zoo.studies.guide_gap.comparison import table
+
+    chosen = recipe(recipe_name)
+    source, options = data_of(chosen, data, data_options)
+    done = compare(
+        chosen,
+        [guide.strip() for guide in guides.split(",")],
+        out or Path("compare") / stem(recipe_name, source),
+        images=images,
+        samples=samples,
+        gap_images=gap_images,
+        every=Every.parse(checkpoint_every),
+        hyperparameters=hyperparameters(chosen, set_),
+        data=source,
+        data_options=options,
+        steps=steps,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        device=device,
+        compile=compile,
+        data_dir=data_dir,
+        download=download,
+    )
+    for failure in done.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    print(table(done.result))
+    if done.failures:
+        raise ValueError(f"{len(done.failures)} guides failed, and the table is without them; run the command again")

@@ -1,0 +1,128 @@
+"""`list`, `show`, `metrics` and `data`: what there is."""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, Picture, RecipeName, data_options, name
+
+if TYPE_CHECKING:
+    from zoo.termwise import TermwiseELBO
+
+
+def list_everything() -> None:
+    """What there is: recipes, objectives, stories, data, reproductions, pretrained pairs."""
+    import zoo
+    from zoo.lab.data import SOURCES
+    from zoo.papers.recipes import RECIPES
+    from zoo.papers.reproductions import REPRODUCTIONS
+    from zoo.papers.weights import names
+
+    _section("recipes", {name: (r.description, f"[{r.paper}; {r.data}]") for name, r in RECIPES.items()})
+    print("\nobjectives (zoo.elbos), and their weights in the letters of HFVAE's Figures 1 and 3:")
+    print("1+3 reconstruction, 2 -I(x; z), 4 = A + i + ii -KL(q(z) || p(z)): A and i total correlation, ii KL per unit")
+    for objective in objectives():
+        print(f"  {objective.__name__:<20} {first_line(objective)}")
+        print(f"  {'':<20} {objective.weights}")
+    _section("\nstories (zoo)", {name: (getattr(zoo, name), "") for name in zoo.__all__})
+    _section("\ndata", {name: (source, "") for name, source in SOURCES.items()})
+    print("\nreproductions")
+    for known, reproduction in REPRODUCTIONS.items():
+        print(f"  {known:<34} {reproduction.title}")
+    print("\npretrained (zoo.papers.pretrained)\n  " + "\n  ".join(names()))
+
+
+def objectives() -> "list[type[TermwiseELBO]]":
+    """Every objective, in the order of zoo/elbos.py."""
+    from zoo import elbos
+
+    classes = [value for value in vars(elbos).values() if inspect.isclass(value)]
+    return [c for c in classes if issubclass(c, elbos.TermwiseELBO) and c is not elbos.TermwiseELBO]
+
+
+def first_line(thing: object) -> str:
+    """Of a text, or of a docstring."""
+    return (thing if isinstance(thing, str) else inspect.getdoc(thing) or "").splitlines()[0]
+
+
+def _section(title: str, things: Mapping[str, tuple[object, str]]) -> None:
+    """Names in one column, and next to each what it is."""
+    print(title)
+    width = max(map(len, things))
+    for known, (thing, more) in things.items():
+        print(f"  {known:<{width}} {first_line(thing)}{more and '  ' + more}")
+
+
+def show(recipe_name: RecipeName = DEFAULT_RECIPE, data_dir: DataDir = None) -> None:
+    """A recipe: what it is, its hyperparameters with their defaults, its paper, its data, and what it costs."""
+    import torch
+
+    from zoo.cli.overrides import keywords
+    from zoo.lab.data.catalogue import ABOUT
+    from zoo.lab.data.stand_in import load_or_stand_in
+    from zoo.papers import recipe
+
+    chosen = recipe(recipe_name)
+    split, missing = load_or_stand_in(chosen.data, folder=data_dir, **chosen.data_options)
+    torch.manual_seed(0)
+    experiment = chosen.build(split)
+    parts = {"model": experiment.model, "guide": experiment.guide}
+    sizes = {part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()}
+    options = "".join(f", {option} = {value}" for option, value in chosen.data_options.items())
+    passes = experiment.steps * experiment.batch_size / len(split.train)
+    print(f"{recipe_name}\n\n{chosen.description}\n\nhyperparameters (--set name=value), and their defaults")
+    known = keywords(chosen.build)
+    for keyword in known.values():
+        print(f"  {keyword.name:<{max(map(len, known))}}  {keyword.default}")
+    print(f"\npaper      {chosen.paper}")
+    print(f"data       {chosen.data}{options}: {ABOUT[chosen.data].holds}")
+    print(f"objective  {type(experiment.elbo).__name__}: {first_line(type(experiment.elbo))}")
+    print(
+        f"cost       {experiment.steps:,} steps of {experiment.batch_size} ({passes:,.1f} epochs) at learning rate "
+        f"{experiment.lr:g}; parameters: {', '.join(f'{size:,} of the {part}' for part, size in sizes.items())}"
+    )
+    if missing:
+        print(f"\n{missing}")
+
+
+def list_metrics(
+    check: Annotated[bool, typer.Option("--self-check", help="Measure codes whose scores are known.")] = False,
+) -> None:
+    """The disentanglement metrics that `evaluate` prints; with --self-check, measured on codes with known answers."""
+    from zoo import metrics
+
+    if check:
+        print(metrics.self_check())
+        return
+    for metric_name in metrics.__all__:
+        metric = getattr(metrics, metric_name)
+        if inspect.isfunction(metric):
+            print(f"  {metric_name:<34} {first_line(metric)}")
+
+
+def list_data(
+    data_dir: DataDir = None,
+    sheet: Annotated[str | None, typer.Option(parser=name, help="A data set whose contact sheet to write.")] = None,
+    data_options_: DataOptions = None,
+    out: Picture = Path("sheet.png"),
+    bench: Annotated[bool, typer.Option("--bench", help="Measure batches per second instead.")] = False,
+) -> None:
+    """What data there is: present or not, where it was looked for, sizes, licences, citations."""
+    if bench:
+        from zoo.studies.data_rate import bench as measure
+
+        measure(data_dir)
+    elif sheet:
+        from zoo.lab.data import load
+        from zoo.lab.plots.contact_sheet import contact_sheet
+
+        split = load(sheet, folder=data_dir, **data_options(sheet, data_options_))
+        contact_sheet(split.train, out)
+        print(f"wrote {out}")
+    else:
+        from zoo.lab.data.catalogue import print_catalogue
+
+        print_catalogue(data_dir)

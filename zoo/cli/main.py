@@ -1,0 +1,74 @@
+"""python -m zoo: the commands, and errors in one line."""
+
+import io
+import sys
+from typing import NoReturn
+
+import typer
+
+from zoo.cli.compare_guides import compare_guides
+from zoo.cli.evaluate import evaluate
+from zoo.cli.listing import list_data, list_everything, list_metrics, show
+from zoo.cli.reproduce import reproduce
+from zoo.cli.story import story
+from zoo.cli.sweep import sweep
+from zoo.cli.tables import bench, density_ratio, estimators, figure2, matrix
+from zoo.cli.train import train
+from zoo.cli.traverse import traverse
+from zoo.lab.runs.interrupt import Stopped
+
+app = typer.Typer(
+    help="Five papers on disentangled representations as Pyro stories.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("list")(list_everything)
+app.command("show")(show)
+app.command("story")(story)
+app.command("train")(train)
+app.command("evaluate")(evaluate)
+app.command("reproduce")(reproduce)
+app.command("sweep")(sweep)
+app.command("traverse")(traverse)
+app.command("compare-guides")(compare_guides)
+app.command("matrix")(matrix)
+app.command("metrics")(list_metrics)
+app.command("data")(list_data)
+app.command("estimators")(estimators)
+app.command("density-ratio")(density_ratio)
+app.command("figure2")(figure2)
+app.command("bench")(bench)
+
+USERS_ERRORS = (
+    ValueError,
+    TypeError,
+    LookupError,
+    OSError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,  # of PyTorch: out of memory, a device that fails
+    ImportError,
+)
+"""What options, files and a machine's limits can cause; an error of another kind is a bug and keeps its traceback."""
+
+
+def main() -> None:
+    """Runs the command; what a person can cause is said in one line, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a story's Greek letters, where the output is not UTF-8
+    try:
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(128 + stopped.signal)
+    except typer.TyperException as error:
+        _fail(error.format_message(), error.exit_code)
+    except USERS_ERRORS as error:
+        _fail(str(error) or type(error).__name__, 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    said, _, _ = message.partition("Trace Shapes:")  # a table that Pyro appends
+    print(f"error: {' '.join(said.split())}", file=sys.stderr)
+    sys.exit(code)

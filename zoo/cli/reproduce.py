@@ -1,0 +1,79 @@
+"""`reproduce`: what a paper reports, run again over seeds."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.options import Compile, DataDir, Device, Download, Jobs, name, path, whole
+
+
+def reproduce(
+    reproduction: Annotated[
+        str | None,
+        typer.Argument(parser=name, metavar="REPRODUCTION", help="All are listed when not given."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(parser=whole(1, 1_000), help="How many; the budget's own number when not given.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(parser=name, help="full, the paper's length, or short, what a CPU can do.")
+    ] = "full",
+    jobs: Jobs = 1,
+    runs: Annotated[
+        Path, typer.Option(parser=path, help="Where the runs are; finished ones are not run again.")
+    ] = Path("runs/reproduce"),
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=path, help="Where result and card go; results/ in the paper's package when not given."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a result of a larger budget or of more seeds.")
+    ] = False,
+    weights: Annotated[
+        Path | None, typer.Option(parser=path, help="A folder in which to keep the best seed's weights.")
+    ] = None,
+    table: Annotated[bool, typer.Option("--table", help="Only write the README's table from OUT.")] = False,
+    device: Device = None,
+    compile: Compile = False,
+    data_dir: DataDir = None,
+    download: Download = False,
+) -> None:
+    """Reproduces what a paper reports, over seeds, and writes down what came out next to it."""
+    from zoo import papers
+    from zoo.papers.reproductions import REPRODUCTIONS
+
+    if table:
+        from zoo.lab.trials.card import write_readme_table
+
+        write_readme_table(Path("README.md"), out or Path("results"))
+        print("wrote README.md")
+        return
+    if reproduction is None:
+        for known, about in REPRODUCTIONS.items():
+            print(f"  {known:<34} {about.title}  [{about.paper}]")
+        return
+    length: Any = budget  # reproduce refuses what it does not know
+    done = papers.reproduce(
+        reproduction,
+        seeds=seeds,
+        budget=length,
+        jobs=jobs,
+        runs=runs,
+        out=out,
+        replace=replace,
+        weights=weights,
+        device=device,
+        compile=compile,
+        data_dir=data_dir,
+        download=download,
+    )
+    for failure in done.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    if weights:
+        print(f"kept the best seed's weights in {weights}")
+    print(done.card.read_text(encoding="utf-8"))
+    print(f"wrote {done.card} and {done.card.with_suffix('.json')}")
+    if done.failures:
+        raise ValueError(f"{len(done.failures)} trials failed, and the result is without them; run the command again")

@@ -1,0 +1,99 @@
+"""`story`: a recipe's story, read off its trace."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.cli.options import (
+    DEFAULT_RECIPE,
+    DataDir,
+    DataName,
+    DataOptions,
+    Download,
+    Hyperparameters,
+    RecipeName,
+    data_of,
+    hyperparameters,
+    name,
+    path,
+)
+
+if TYPE_CHECKING:
+    from zoo.lab.data import Split
+    from zoo.lab.story import Story
+    from zoo.lab.training.experiment import Recipe
+
+
+def story(
+    recipe_name: RecipeName = DEFAULT_RECIPE,
+    data: DataName = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    data_options: DataOptions = None,
+    set_: Hyperparameters = None,
+    guide: Annotated[bool, typer.Option("--guide", help="The guide as well as the model.")] = False,
+    swap: Annotated[
+        str | None, typer.Option(parser=name, help="Another guide, as flow; those of `compare-guides`.")
+    ] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Only the factorisation, in LaTeX.")] = False,
+    graph: Annotated[
+        Path | None, typer.Option(parser=path, help="Also draw the plates: FILE.svg, .png, .pdf; .gv, source.")
+    ] = None,
+    diff: Annotated[
+        str | None, typer.Option(parser=name, help="How it differs from another recipe, as vae, line by line.")
+    ] = None,
+    color: Annotated[
+        bool | None, typer.Option(help="In colour; the default in a terminal, unless NO_COLOR is set.")
+    ] = None,
+) -> None:
+    """Shows a recipe's story, read off its trace, and what each site adds to the objective on one batch."""
+    from zoo.lab.data.stand_in import load_or_stand_in
+    from zoo.papers import recipe
+
+    chosen = recipe(recipe_name)
+    other = recipe(diff) if diff else None
+    source, options = data_of(chosen, data, data_options)
+    split, missing = load_or_stand_in(source, folder=data_dir, download=download, **options)
+    whole = _story(chosen, split, hyperparameters(chosen, set_), swap)
+    shown = whole if guide or swap or diff else replace(whole, guide=None)
+    if latex:
+        print(shown.latex())
+    elif other:
+        try:
+            plain = _story(other, split)
+        except (ValueError, TypeError):  # a likelihood that cannot have made these data, as of points in the plane
+            print(f"{diff} does not take {source}; shown on {other.data}")
+            plain = _story(other, load_or_stand_in(other.data, folder=data_dir, **other.data_options)[0])
+        in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") if color is None else color
+        difference = shown.diff(plain)
+        print(difference.coloured() if in_colour else difference)
+    else:
+        print(chosen.description.split("Args:")[0])
+        print(f"{shown}\n\nuntrained, from seed 0")
+    if missing:
+        print(missing, file=sys.stderr)
+    if graph:
+        whole.graph(graph)
+        print(f"\nwrote {graph}", file=sys.stderr)
+
+
+def _story(
+    recipe: "Recipe", data: "Split", settings: dict[str, Any] | None = None, guide: str | None = None
+) -> "Story":
+    """The recipe's story on a batch of the data, untrained from seed 0, with another guide where one is named."""
+    import pyro
+    import torch
+
+    from zoo.lab.story import story as tell
+    from zoo.studies.guide_gap.recipes import swap
+
+    pyro.set_rng_seed(0)
+    experiment = recipe.build(data, **(settings or {}))
+    if guide:
+        experiment = swap(experiment, guide)
+    rows = torch.arange(min(experiment.batch_size, len(data.train)))
+    return tell(experiment.model, experiment.guide, experiment.elbo, data.train.batch(rows, labels=experiment.labels))

@@ -1,0 +1,91 @@
+"""`sweep`: restarts of a recipe over seeds and hyperparameters."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.options import (
+    BatchSize,
+    CheckpointEvery,
+    Compile,
+    DataDir,
+    DataName,
+    DataOptions,
+    Device,
+    Download,
+    Epochs,
+    Hyperparameters,
+    Jobs,
+    LearningRate,
+    RecipeName,
+    Steps,
+    data_of,
+    hyperparameters,
+    path,
+    stem,
+    whole,
+)
+
+
+def sweep(
+    recipe_name: RecipeName,
+    seeds: Annotated[int, typer.Option(parser=whole(1, 1_000), help="Restarts of each setting, from seed 0.")] = 3,
+    axes: Annotated[
+        list[str] | None,
+        typer.Option("--grid", help="A hyperparameter and its values, as in beta=2,3,4; several multiply."),
+    ] = None,
+    data: DataName = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    data_options: DataOptions = None,
+    set_: Hyperparameters = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: LearningRate = None,
+    jobs: Jobs = 1,
+    device: Device = None,
+    compile: Compile = False,
+    out: Annotated[
+        Path | None, typer.Option(parser=path, help="The folder; runs/sweep/RECIPE-DATA when not given.")
+    ] = None,
+    checkpoint_every: CheckpointEvery = "60s",
+) -> None:
+    """Restarts a recipe over seeds and hyperparameters; after a kill, the same command resumes. One table."""
+    from zoo import papers
+    from zoo.cli.overrides import grid
+    from zoo.lab.runs.train import Every
+
+    chosen = papers.recipe(recipe_name)
+    source, options = data_of(chosen, data, data_options)
+    fixed = hyperparameters(chosen, set_)
+    done = papers.sweep(
+        recipe_name,
+        out or Path("runs/sweep") / stem(recipe_name, source),
+        grid=grid(chosen.build, axes or [], fixed),
+        seeds=seeds,
+        hyperparameters=fixed,
+        data=source,
+        data_options=options,
+        steps=steps,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        jobs=jobs,
+        device=device,
+        compile=compile,
+        data_dir=data_dir,
+        download=download,
+        every=Every.parse(checkpoint_every),
+        command=shlex.join(["python", "-m", "zoo", *sys.argv[1:]]),
+    )
+    for failure in done.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    print(done.files[1].read_text(encoding="utf-8"))
+    print(f"wrote {' and '.join(map(str, done.files))}")
+    if failed := len(done.failures):
+        total = failed + len(done.table)
+        raise ValueError(f"{failed} of {total} runs failed, and the table is without them; run the command again")

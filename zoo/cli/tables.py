@@ -1,0 +1,61 @@
+"""Studies whose result is a table or a picture: `matrix`, `estimators`, `density-ratio`, `figure2`, `bench`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.options import DataDir, Device, Picture, path, whole
+
+
+def matrix(
+    table: Annotated[bool, typer.Option("--table", help="Only write the README's table, from OUT.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(parser=path, help="The JSON file of what came out; in the study's package when not given."),
+    ] = None,
+) -> None:
+    """Tries every story under every guide and every objective, and writes down what fits; minutes."""
+    from zoo.studies.compatibility import matrix as compatibility
+
+    file = out or compatibility.WRITTEN
+    written = compatibility.load(file) if table else compatibility.write(file)
+    compatibility.write_readme(Path("README.md"), written)
+    print("wrote README.md" if table else f"wrote {file} and README.md")
+
+
+def estimators(
+    seeds: Annotated[int, typer.Option(parser=whole(2, 10_000), help="How many batches each number is over.")] = 20,
+) -> None:
+    """Every estimator of q(z) next to the exact value."""
+    from zoo.studies.estimator_bias import estimator_table
+
+    print(estimator_table(seeds))
+
+
+def density_ratio() -> None:
+    """FactorVAE's total correlation, as its discriminator learns it, next to the exact one."""
+    from zoo.studies.estimator_bias import density_ratio_table
+
+    print(density_ratio_table())
+
+
+def figure2(out: Picture = Path("figure2.png")) -> None:
+    """HFVAE's Figure 2: a toy on which each term of the ELBO is left out in turn, and what then happens."""
+    from zoo.papers.hfvae.term_ablation import figure2 as draw
+
+    print(draw(out))
+    print(f"\nwrote {out}")
+
+
+def bench(
+    turns: Annotated[int, typer.Option(parser=whole(1, 10_000), help="How often each variant has its turn.")] = 30,
+    steps: Annotated[int, typer.Option(parser=whole(1, 100_000), help="Steps in a turn.")] = 20,
+    device: Device = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Measures a step next to hand-written PyTorch and to Pyro's own SVI."""
+    from zoo.lab.device import find_device
+    from zoo.studies import step_time
+
+    step_time.main(find_device(device), data_dir, turns=turns, steps=steps)

@@ -1,0 +1,186 @@
+"""`train`: a recipe trained into a folder, or a run that was stopped resumed."""
+
+import copy
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.cli.listing import first_line
+from zoo.cli.options import (
+    DEFAULT_RECIPE,
+    BatchSize,
+    CheckpointEvery,
+    Compile,
+    DataDir,
+    DataName,
+    DataOptions,
+    Device,
+    Download,
+    Epochs,
+    Hyperparameters,
+    LearningRate,
+    RecipeName,
+    Seed,
+    Steps,
+    data_of,
+    hyperparameters,
+    path,
+    stem,
+)
+from zoo.cli.options import data_options as read_data_options
+
+if TYPE_CHECKING:
+    from zoo.lab.data import Split
+    from zoo.lab.runs.folder import Settings
+    from zoo.lab.runs.train import Every
+    from zoo.lab.training.experiment import Experiment
+
+
+def train(
+    context: typer.Context,
+    recipe_name: RecipeName = DEFAULT_RECIPE,
+    data: DataName = None,
+    data_dir: DataDir = None,
+    download: Download = False,
+    data_options: DataOptions = None,
+    set_: Hyperparameters = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    lr: LearningRate = None,
+    seed: Seed = 0,
+    device: Device = None,
+    compile: Compile = False,
+    out: Annotated[
+        Path | None, typer.Option(parser=path, help="The run's folder; runs/RECIPE-DATA when not given.")
+    ] = None,
+    checkpoint_every: CheckpointEvery = "60s",
+    resume: Annotated[
+        Path | None, typer.Option(parser=path, help="A run's folder: continue where it was stopped or killed.")
+    ] = None,
+) -> None:
+    """Trains a recipe, and leaves figures, pictures and weights in a folder."""
+    from zoo.lab.runs.folder import free_folder, new_folder
+    from zoo.lab.runs.train import Every
+    from zoo.papers import configure, recipe
+
+    every = Every.parse(checkpoint_every)
+    if resume is not None:
+        _resume(context, resume, data_dir, download, every)
+        return
+    chosen = recipe(recipe_name)
+    source, options = data_of(chosen, data, data_options)
+    settings, split, experiment = configure(
+        recipe_name,
+        hyperparameters=hyperparameters(chosen, set_),
+        data=source,
+        data_options=options,
+        steps=steps,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        device=device,
+        compile=compile,
+        data_dir=data_dir,
+        download=download,
+    )
+    folder = new_folder(out) if out else free_folder(Path("runs"), stem(recipe_name, split.train.name))
+    command = shlex.join(["python", "-m", "zoo", *sys.argv[1:]])
+    _run(experiment, split, settings, folder, command, every, resume=False)
+
+
+def _resume(context: typer.Context, folder: Path, data_dir: Path | None, download: bool, every: "Every") -> None:
+    """Continues the run in `folder`, with the settings that it has."""
+    from zoo.lab.runs.finished import restore_experiment
+    from zoo.lab.runs.folder import is_finished, read_settings
+    from zoo.papers.recipes import RECIPES
+
+    settings, command = read_settings(folder)
+    _check_asked(context, settings, folder)
+    if is_finished(folder):
+        print(f"the run in {folder} is finished, and there is nothing to resume; see {folder / 'summary.md'}")
+        return
+    split, experiment = restore_experiment(settings, RECIPES, data_dir, download)
+    _run(experiment, split, settings, folder, command, every, resume=True)
+
+
+def _check_asked(context: typer.Context, settings: "Settings", folder: Path) -> None:
+    """Refuses options next to --resume that differ from the run's settings."""
+    from zoo.papers import recipe
+
+    source = context.get_parameter_source
+    asked = {key: value for key, value in context.params.items() if getattr(source(key), "name", "") == "COMMANDLINE"}
+    if wrong := sorted({"epochs", "out"} & asked.keys()):
+        raise ValueError(f"--{wrong[0]} does not go with --resume: the run in {folder} has its own")
+    if "set_" in asked:
+        given = hyperparameters(recipe(settings.recipe), asked.pop("set_"))
+        asked["hyperparameters"] = {**settings.hyperparameters, **given}
+    if "data_options" in asked:
+        asked["data_options"] = {
+            **settings.data_options,
+            **read_data_options(settings.data, asked["data_options"]),
+        }
+    if "recipe_name" in asked:
+        asked["recipe"] = asked.pop("recipe_name")
+    has = vars(settings)
+    differ = [
+        f"{key} is {has[key]!r} there, {value!r} was asked for"
+        for key, value in asked.items()
+        if key in has and value != has[key]
+    ]
+    if differ:
+        raise ValueError(f"the run in {folder} continues with the settings that it has: {'; '.join(differ)}")
+
+
+def _run(
+    experiment: "Experiment",
+    split: "Split",
+    settings: "Settings",
+    folder: Path,
+    command: str,
+    every: "Every",
+    *,
+    resume: bool,
+) -> None:
+    """Shows what is trained, trains it, and shows what came out."""
+    import torch
+
+    from zoo.cli.evaluate import print_evaluation
+    from zoo.lab.runs.train import train as train_into
+    from zoo.lab.story import story
+
+    first = split.train.batch(torch.arange(1), labels=experiment.labels)
+    print(story(experiment.model, experiment.guide, batch=first))
+    print(f"\n{type(experiment.elbo).__name__}\n    {first_line(type(experiment.elbo))}\n")
+    if unfinished := unfinished_schedule(experiment, settings.steps):
+        print(f"{unfinished}\n")
+    evaluation = train_into(experiment, split, settings, folder, command=command, every=every, resume=resume)
+    print_evaluation(evaluation)
+    print(f"\nthe run is in {folder}; begin with {folder / 'summary.md'}")
+
+
+def unfinished_schedule(experiment: "Experiment", steps: int) -> str:
+    """What a run of so few steps leaves of its recipe's schedule; empty where it leaves nothing.
+
+    The schedule is called on a copy of the objective, at the run's last step and at the recipe's.
+    """
+    if experiment.schedule is None or steps >= experiment.steps:
+        return ""
+
+    def values(step: int) -> dict[str, Any]:
+        elbo = copy.deepcopy(experiment.elbo)
+        experiment.schedule(step, elbo)  # type: ignore[misc]
+        return {name: value.item() for name, value in elbo.state_dict().items() if value.numel() == 1}
+
+    reached, end = values(steps), values(experiment.steps)
+    short = [f"{name} reaches {reached[name]:.3g} of {end[name]:.3g}" for name in end if reached[name] != end[name]]
+    if not short:
+        return ""
+    return (
+        f"the schedule is for {experiment.steps:,} steps, and this run has {steps:,}: {', '.join(short)}; "
+        "where `show` lists a hyperparameter `over`, --set over=N sets the length of the schedule"
+    )

@@ -1,0 +1,201 @@
+"""Guides next to each other: one recipe trained under each of them, a trial per guide, and one table."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from zoo.lab.data import Split
+from zoo.lab.errors import unknown_name
+from zoo.lab.files import write_file
+from zoo.lab.runs.finished import configure
+from zoo.lab.runs.folder import Settings
+from zoo.lab.runs.train import MINUTE, Every
+from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.training.fit import prepare
+from zoo.lab.trials.sweep import refuse_other_settings
+from zoo.lab.trials.trial import FIGURES, Trial, run_trials
+from zoo.studies.guide_gap.measure import TestSamples, measure, step_milliseconds
+from zoo.studies.guide_gap.posteriors import plane_posteriors, two_units
+from zoo.studies.guide_gap.recipes import swap
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class GuideComparison:
+    """What a comparison left.
+
+    Attributes:
+        result: what compare.json holds.
+        failures: what went wrong, guide by guide.
+    """
+
+    result: Mapping[str, Any]
+    failures: Sequence[str]
+
+    def _repr_markdown_(self) -> str:
+        return table(self.result)
+
+
+def compare_guides(
+    recipe: Recipe,
+    guides: Sequence[str],
+    out: Path,
+    *,
+    images: int | None = None,
+    samples: int | None = None,
+    gap_images: int | None = None,
+    every: Every = MINUTE,
+    **options: Any,
+) -> GuideComparison:
+    """Trains the recipe under each guide, for as many steps from the same seed, and measures what each loses.
+
+    Each guide is a trial in OUT/GUIDE: one that is finished is kept, and one that was stopped resumes. Into `out` go
+    compare.json, compare.md, and posteriors.png where the one latent site has two units.
+
+    Args:
+        recipe: whose guide is swapped.
+        guides: names, as `zoo.studies.guide_gap.recipes.names` returns them.
+        out: a folder.
+        images, samples, gap_images: see `TestSamples`.
+        every: how often a checkpoint is written.
+        options: as `zoo.lab.runs.finished.configure` takes them.
+
+    Raises:
+        LookupError, TypeError, ValueError: as `configure` and `swap`; a guide does not fit the recipe's objective; or
+            the folder holds other runs; raised before anything is trained.
+        FileNotFoundError: every guide failed.
+    """
+    if not guides or len(set(guides)) < len(guides):
+        raise ValueError(f"--guides must name at least one guide, each once, got {', '.join(guides) or 'none'}")
+    plans = {guide: _planned(_swapped(recipe, guide), **options) for guide in guides}  # what does not fit fails here
+    settings, split, experiment = next(iter(plans.values()))
+    on = TestSamples.of(experiment.model, split.test, images, samples, gap_images)
+    shared: dict[str, Any] = {
+        key: options[key] for key in ("data_dir", "download", "device", "compile") if key in options
+    }
+    trials = {
+        guide: Trial(settings.seed, "full", out / guide, {own.name: own}, every=every, **shared)
+        for guide in guides
+        for own in [_swapped(recipe, guide)]
+    }
+    plan = {key: options.get(key) for key in ("steps", "epochs", "data", "data_options", "batch_size", "lr")}
+    plan["hyperparameters"] = options.get("hyperparameters")
+    for guide, trial in trials.items():
+        _forget_other_samples(trial, on)
+        refuse_other_settings(trial, plans[guide][0])
+    work = [(partial(_measured, on=on, plan=plan), trial) for trial in trials.values()]
+    failures = run_trials(work)
+    done = {guide: trial for guide, trial in trials.items() if (trial.folder / FIGURES).is_file()}
+    if not done:
+        raise FileNotFoundError(f"no guide is finished in {out}: {'; '.join(failures)}")
+    result: dict[str, Any] = {
+        "recipe": recipe.name,
+        "settings": {**asdict(settings), "recipe": recipe.name},
+        "budget": asdict(on),
+        "guides": {guide: _row(trial.figures()) for guide, trial in done.items()},
+    }
+    if not experiment.labels and two_units(experiment.model, split.test) is not None:
+        runs = {guide: trial.open() for guide, trial in done.items()}
+        pairs = {guide: (run.model, run.guide) for guide, run in runs.items()}
+        plane_posteriors(pairs, split.test, out / "posteriors.png")
+        result["picture"] = "posteriors.png"
+    write_file(out / "compare.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_file(out / "compare.md", table(result).encode())
+    return GuideComparison(result, failures)
+
+
+def stored(name: str) -> GuideComparison:
+    """A comparison that this project keeps, as its JSON file has it.
+
+    Raises:
+        LookupError: there is none of that name; lists those that there are.
+    """
+    path = RESULTS / name / "compare.json"
+    if not path.is_file():
+        kept = [file.parent.name for file in RESULTS.glob("*/compare.json")]
+        raise LookupError(unknown_name("comparison", name, kept))
+    return GuideComparison(json.loads(path.read_text(encoding="utf-8")), ())
+
+
+def _swapped(recipe: Recipe, guide: str) -> Recipe:
+    """The recipe under another guide, whose name says so: its weights are not those of the recipe's own pair."""
+    return replace(recipe, name=f"{recipe.name} under {guide}", build=partial(_build_swapped, recipe.build, guide))
+
+
+def _build_swapped(build: Any, guide: str, data: Split, **hyperparameters: Any) -> Experiment:
+    return swap(build(data, **hyperparameters), guide)
+
+
+def _planned(recipe: Recipe, **options: Any) -> tuple[Settings, Split, Experiment]:
+    """What is to be trained, after the pair has run once on its first batch."""
+    settings, split, experiment = configure(recipe, **options)
+    batches = experiment.batches(
+        split.train, settings.batch_size, seed=settings.seed, labels=experiment.labels, steps=1
+    )
+    prepare(experiment.model, experiment.guide, experiment.elbo, next(iter(batches)), settings.device)
+    return settings, split, experiment
+
+
+def _measured(trial: Trial, *, on: TestSamples, plan: Mapping[str, Any]) -> Mapping[str, float]:
+    """Trains the trial's one recipe, and measures it."""
+    run = trial.train(next(iter(trial.recipes)), **plan)
+    experiment = run.experiment
+    found = measure(run.model, run.guide, run.data.test, on, labels=experiment.labels, kl=experiment.elbo.kl)
+    numbers = {key: value for key, value in asdict(found).items() if key != "kl"}
+    parts = {"approximation": found.approximation, "amortisation": found.amortisation}
+    kl = {f"KL {site}": value for site, value in found.kl.items()}
+    return {**numbers, **parts, **kl, **asdict(on), "milliseconds": step_milliseconds(run)}
+
+
+def _forget_other_samples(trial: Trial, on: TestSamples) -> None:
+    """A guide that was measured on other samples is measured again; its training is kept."""
+    path = trial.folder / FIGURES
+    if path.is_file() and any(trial.figures().get(key) != value for key, value in asdict(on).items()):
+        path.unlink()
+
+
+def _row(figures: Mapping[str, float]) -> dict[str, Any]:
+    """A guide's entry in compare.json."""
+    kl = {key.removeprefix("KL "): value for key, value in figures.items() if key.startswith("KL ")}
+    shared = {field.name for field in fields(TestSamples)}
+    rest = {key: value for key, value in figures.items() if not key.startswith("KL ") and key not in shared}
+    return {**rest, "kl": kl, "num_parameters": int(figures["num_parameters"])}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """What compare.json holds in Markdown, of this version or of 0.1."""
+    settings, on = Settings.of(result["settings"]), TestSamples(**result["budget"])
+    values = "".join(f", {name} = {value}" for name, value in settings.hyperparameters.items())
+    rows = [
+        {
+            "guide": name,
+            "ELBO": f"{row['elbo']:.2f}",
+            "log p(x)": f"{row['log_evidence']:.2f}",
+            "effective samples": f"{row['effective']:.0f}",
+            **{f"KL {site}": f"{value:.2f}" for site, value in row["kl"].items()},
+            "gap": f"{row['gap_evidence'] - row['gap_elbo']:.2f}",
+            "approximation": f"{row['approximation']:.2f}",
+            "amortisation": f"{row['amortisation']:.2f}",
+            "ms per step": f"{row['milliseconds']:.2f}",
+            "parameters": f"{row['num_parameters']:,}",
+        }
+        for name, row in result["guides"].items()
+    ]
+    align = ("left", *["right"] * (len(rows[0]) - 1))
+    cells = tabulate(rows, headers="keys", tablefmt="pipe", colalign=align, disable_numparse=True)
+    return f"""# {result["recipe"]} on {settings.data}, guide by guide
+
+Each trained for {settings.steps:,} steps of {settings.batch_size}, seed {settings.seed}, \
+{"compiled" if settings.compile else "eager"}{values}; nats per datapoint on {on.images:,} test datapoints with \
+{on.samples:,} importance samples each, the gap on {on.gap_images:,} of them. KL of types is that of the categoricals; \
+bound and evidence count types as the story does, by density where they are relaxed and by mass otherwise. Do not \
+trust an evidence that rests on a few effective samples.
+
+{cells}
+"""
