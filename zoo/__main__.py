@@ -293,25 +293,27 @@ def reproduce(
     runs: Annotated[Path, typer.Option(help="Where the runs are; finished ones are not run again.")] = Path(
         "runs/reproduce"
     ),
-    out: Annotated[Path, typer.Option(help="Where result and card go.")] = Path("results"),
+    out: Annotated[Path | None, typer.Option(help="Where the result goes; the paper's own folder.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Even where OUT holds a result of more.")] = False,
     weights: Annotated[Path | None, typer.Option(help="A folder in which to keep the best seed's weights.")] = None,
-    table: Annotated[bool, typer.Option("--table", help="Only write the README's table from OUT.")] = False,
+    table: Annotated[
+        bool, typer.Option("--table", help="Only write the papers' pages and the README's table.")
+    ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; found when not given.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Trace and compile the step; slow to begin.")] = False,
     data_dir: DataDir = None,
     download: Download = False,
 ) -> None:
     """Tries for what a paper reports, over seeds, and writes down what came out beside it."""
-    from zoo.lab.trials.card import write_readme_table
+    from zoo.lab.trials.card import card
     from zoo.lab.trials.reproduction import best, collect, draw, save, trials
     from zoo.lab.trials.trial import Budget, run_trials
-    from zoo.papers.reproductions import REPRODUCTIONS
+    from zoo.papers.pages import write_pages
+    from zoo.papers.reproductions import REPRODUCTIONS, results_folder
     from zoo.papers.weights import keep
 
     if table:
-        write_readme_table(Path("README.md"), out)
-        print("wrote README.md")
+        print(f"wrote {', '.join(map(str, write_pages()))}")
         return
     if name is None:
         for known, reproduction in REPRODUCTIONS.items():
@@ -342,14 +344,15 @@ def reproduce(
     command = f"python -m zoo reproduce {name} --budget {length} --seeds {count}"
     command += f" --weights {weights}" if weights else ""
     result = collect(name, wanted, tried, command=command)
-    result["pictures"] = draw(wanted, tried, name, out)
-    written = save(result, out, replace=replace)
+    where = out or results_folder(name)
+    result["pictures"] = draw(wanted, tried, name, where)
+    written = save(result, where, replace=replace)
     if weights:
         chosen = best(wanted, tried, result)
-        about = {"command": command, "seed": chosen.seed, "chosen by": wanted.best, "figures": chosen.figures()}
+        about = {"command": command, "seed": chosen.seed, "chosen by": wanted.best, "quantities": chosen.quantities()}
         print(f"kept {keep(name, chosen.open(), weights, about)}")
-    print(written.read_text())
-    print(f"wrote {written} and {written.with_suffix('.json')}")
+    print(card(result))
+    print(f"wrote {written}; `reproduce --table` writes the paper's page")
     if failures:
         raise ValueError(f"{len(failures)} trials failed, and the result is without them; run the command again")
 
@@ -491,7 +494,9 @@ def compare_guides(
 @app.command()
 def matrix(
     table: Annotated[bool, typer.Option("--table", help="Only write the README's table, from OUT.")] = False,
-    out: Annotated[Path, typer.Option(help="Where what came out is written.")] = Path("results/matrix/matrix.json"),
+    out: Annotated[Path, typer.Option(help="Where what came out is written.")] = Path(
+        "zoo/studies/compatibility/results/matrix.json"
+    ),
 ) -> None:
     """Tries every story under every guide and every objective, and writes down what fits; minutes."""
     from zoo.studies.compatibility import matrix as tried

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from zoo.lab.runs.finished import FinishedRun
     from zoo.lab.runs.folder import Settings
     from zoo.lab.training.experiment import Experiment, Recipe
+    from zoo.lab.trials.card import Claims
     from zoo.papers.weights import Pretrained
 
-__all__ = ["configure", "open_run", "pretrained", "recipe"]
+__all__ = ["claims", "configure", "open_run", "pretrained", "recipe", "results"]
 
 # Imports are inside the functions: every paper's room imports this package, and only some callers need all papers.
 
@@ -63,3 +64,23 @@ def pretrained(name: str) -> "Pretrained":
     from zoo.papers import weights
 
     return weights.pretrained(name)
+
+
+def results() -> dict[str, Path]:
+    """The JSON files of what was reproduced, by name: joint-vae/mnist as joint-vae-mnist."""
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*/results/*.json"))}
+
+
+def claims(name: str) -> "Claims":
+    """What a paper says next to what came out, of the reproduction called `name`, for a notebook to show.
+
+    Raises:
+        LookupError: there is no such result; lists those that there are, the nearest name first.
+    """
+    from zoo.lab.errors import unknown_name
+    from zoo.lab.trials.card import Claims, read_result
+
+    there, stem = results(), name.replace("/", "-")
+    if stem not in there:
+        raise LookupError(unknown_name("result", name, there))
+    return Claims(read_result(there[stem]))

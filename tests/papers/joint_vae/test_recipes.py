@@ -109,7 +109,7 @@ def test_our_own_capacities_stay_below_the_ceiling(recipe):
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("hyperparameters", "message"),
     [
         ({"types": "ten"}, "types: write the classes of each type as 10 or 2\\+2\\+2, got 'ten'"),
         ({"types": "1"}, r"at least 2 classes, got \[1\]"),
@@ -120,9 +120,9 @@ def test_our_own_capacities_stay_below_the_ceiling(recipe):
         ({"gamma_c": math.nan}, r"gamma\['c'\] must be finite and at least 0, got nan"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(knobs, message):
+def test_settings_that_make_no_sense_are_refused(hyperparameters, message):
     with pytest.raises(ValueError, match=message):
-        joint_vae(stand_in(1, 8, 8), network="mlp", **knobs)
+        joint_vae(stand_in(1, 8, 8), network="mlp", **hyperparameters)
 
 
 @pytest.mark.parametrize("wrong", [{"c_z": -1.0}, {"c_c": math.inf}])

@@ -17,7 +17,7 @@ from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.files import write_file
 from zoo.lab.runs.finished import FinishedRun, configure
 from zoo.lab.training.experiment import Recipe
-from zoo.lab.trials.trial import FIGURES, Measure, Trial
+from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import Encoded, Inapplicable, clusters, dci, factor_vae, information_about_factors, mig
 
 Settings = dict[str, Any]  # of the knobs on the grid
@@ -132,11 +132,7 @@ Row = dict[str, Any]
 
 def rows(tried: Sequence[tuple[Settings, Measure, Trial]]) -> list[Row]:
     """A row for each finished run: its setting, its seed, its figures."""
-    return [
-        {**setting, "seed": trial.seed, **trial.figures()}
-        for setting, _, trial in tried
-        if (trial.folder / FIGURES).is_file()
-    ]
+    return [{**setting, "seed": trial.seed, **trial.quantities()} for setting, _, trial in tried if trial.is_finished()]
 
 
 def summary(every: Sequence[Row], knobs: Sequence[str]) -> list[Row]:
