@@ -9,7 +9,7 @@ from torch import nn
 
 from guides import Concrete, Exact, StraightThrough
 from zoo.lab.data import Dataset, Split, load
-from zoo.papers.joint_vae.recipes import joint_vae, joint_vae_digits
+from zoo.papers.joint_vae.recipes import digits, joint_vae
 from zoo.papers.recipes import RECIPES
 
 
@@ -95,9 +95,9 @@ def test_the_released_chairs_model_has_three_types_of_two():
 def test_the_head_of_a_type_can_be_chosen():
     heads = {"concrete": Concrete, "straight-through": StraightThrough, "exact": Exact}
     for name, family in heads.items():
-        assert type(joint_vae_digits(load("digits"), head=name).guide.heads["c"]) is family
+        assert type(digits(load("digits"), head=name).guide.heads["c"]) is family
     with pytest.raises(ValueError, match="head must be 'concrete', 'straight-through' or 'exact', got 'exct'"):
-        joint_vae_digits(load("digits"), head="exct")
+        digits(load("digits"), head="exct")
 
 
 @pytest.mark.parametrize("recipe", ["joint-vae/digits", "joint-vae/procedural-chairs"])

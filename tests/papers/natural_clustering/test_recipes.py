@@ -13,8 +13,8 @@ from zoo.papers.natural_clustering.recipes import (
     choose,
     conditional_vae,
     count_classes,
+    digits,
     natural_clustering,
-    natural_clustering_digits,
     only_labelled,
     partly_labelled,
 )
@@ -27,7 +27,7 @@ def small_set(num=23, y=None, **options):
 
 def test_digits_are_told_apart_and_their_own_units_stay_theirs():
     split = load("digits")
-    experiment = natural_clustering_digits(split)
+    experiment = digits(split)
     from zoo.lab.training.fit import fit
 
     batches = split.train.batches(64, seed=0, steps=600, labels=True)
