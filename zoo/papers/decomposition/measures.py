@@ -14,7 +14,7 @@ from zoo.lab.analysis.grid import Plane, information, log_aggregate, log_prior, 
 from zoo.lab.analysis.importance_sampling import log_evidence
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset
-from zoo.lab.device import device_of
+from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import Encoded, factor_vae, hoyer
@@ -39,7 +39,7 @@ def on_shapes(beta: float = 1.0, **hyperparameters: Any) -> Measure:
         data, elbo = trained.data, trained.experiment.elbo
         evaluation = evaluate(trained.model, trained.guide, data.test, kl=elbo.kl)
         num_points = len(data.train) if whole else 10_000
-        codes = Encoded.of(trained.encode, data.train, num_points=num_points, device=trained.settings.device)
+        codes = Encoded.of(trained.encode, data.train, num_points=num_points, device=device_of(trained.guide))
         figures = {
             "reconstruction loss": -evaluation.reconstruction["x"],
             "KL": evaluation.kl["z"].sum().item(),
@@ -79,7 +79,7 @@ def on_pinwheel(hyperparameters: Hyperparameters) -> Measure:
     def measure(trial: Trial) -> Mapping[str, float]:
         trained = trial.train("decomposition/pinwheel", **hyperparameters)
         q, plane = encoded(trained.guide, trained.data.train), Plane()
-        points = plane.points.to(trained.settings.device)
+        points = plane.points.to(device_of(trained.guide))
         log_p, log_q = log_prior(trained.model, points), log_aggregate(q, points)
         fit = match(log_p, log_q, plane)
         evaluation = evaluate(trained.model, trained.guide, trained.data.test, kl="sampled")
@@ -127,7 +127,7 @@ def on_fashion_mnist(hyperparameters: Hyperparameters) -> Measure:
     def measure(trial: Trial) -> Mapping[str, float]:
         steps = trial.steps(full=9_600, short=240)
         trained = trial.train("decomposition/fashion-mnist", steps=steps, **hyperparameters)
-        data, device = trained.data.test, trained.settings.device
+        data, device = trained.data.test, device_of(trained.guide)
         evaluation = evaluate(trained.model, trained.guide, data, kl="sampled")
         q = [posteriors(trained.guide, batch.x)["z"] for batch in data.in_order(500, device=device)]
         few = data.batch(torch.arange(100), device=device).x
@@ -146,7 +146,7 @@ def on_fashion_mnist(hyperparameters: Hyperparameters) -> Measure:
 def _discrepancies(trained: FinishedRun, batches: Sequence[Any]) -> list[float]:
     """The marginals' MMD between a draw of q(z) and as many of the prior, batch by batch."""
     p, found = prior(trained.model), []
-    with torch.random.fork_rng([]), torch.no_grad():
+    with fork_random_state(device_of(trained.guide)), torch.no_grad():
         torch.manual_seed(0)
         for q in batches:
             z = q.sample()

@@ -66,7 +66,7 @@ def mean_correlation(table: np.ndarray) -> float:
 
 def encoded(trained: FinishedRun) -> Encoded:
     """Posterior means of the test set, or of 20,000 of a larger one, beside its factors."""
-    return Encoded.of(trained.encode, trained.data.test, num_points=20_000, device=trained.settings.device)
+    return Encoded.of(trained.encode, trained.data.test, num_points=20_000, device=device_of(trained.guide))
 
 
 def measured(trained: FinishedRun) -> dict[str, float]:

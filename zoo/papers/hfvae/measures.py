@@ -13,7 +13,7 @@ from zoo.lab.analysis.interventions import inferred, sweep, wide
 from zoo.lab.analysis.knn_labels import Judge
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
-from zoo.lab.device import device_of
+from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial, reduced_matmul_precision
 from zoo.metrics import (
@@ -133,7 +133,7 @@ def held(trained: FinishedRun, codes: Encoded) -> dict[str, float]:
 
 def encoded(trained: FinishedRun) -> Encoded:
     """q(z, c | x) of up to 10,000 test images, the style given one draw of the type."""
-    return Encoded.of(trained.encode, trained.data.test, device=trained.settings.device)
+    return Encoded.of(trained.encode, trained.data.test, device=device_of(trained.guide))
 
 
 def about_data(codes: Encoded) -> dict[str, float]:
@@ -198,9 +198,10 @@ def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None, 
 
 def styles(trained: FinishedRun, data: Dataset) -> Tensor:
     """The means of q(z | x) of a whole set, [N, D], given one draw of the type."""
-    with torch.random.fork_rng([]):
+    device = device_of(trained.guide)
+    with fork_random_state(device):
         torch.manual_seed(0)
-        batches = data.in_order(1000, device=device_of(trained.model))
+        batches = data.in_order(1000, device=device)
         return torch.cat([posterior_means(trained.guide, batch.x)["z"].double().cpu() for batch in batches])
 
 

@@ -7,6 +7,7 @@ import torch
 
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import posterior_means
+from zoo.lab.device import device_of
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial, reduced_matmul_precision
 from zoo.papers.natural_clustering.class_latents import Clustering, effect, measure
@@ -66,10 +67,11 @@ def two_shared(trial: Trial) -> Mapping[str, float]:
 
 def between_class_variance(trained: FinishedRun, site: str) -> dict[str, float]:
     """How far apart the classes lie in a latent space: the share of its means' variance that is between classes."""
-    batch = trained.data.test.batch(torch.arange(len(trained.data.test)), labels=True)
+    data = trained.data.test
+    batch = data.batch(torch.arange(len(data)), labels=True, device=device_of(trained.guide))
     assert batch.y is not None
     z = posterior_means(trained.guide, batch.x)[site]
-    member = torch.eye(int(batch.y.max()) + 1)[batch.y]
+    member = torch.eye(int(batch.y.max()) + 1, dtype=z.dtype, device=z.device)[batch.y]
     centres = member.T @ z / member.sum(0)[:, None]
     between = (member.mean(0)[:, None] * (centres - z.mean(0)).square()).sum() / z.var(0, correction=0).sum()
     return {"between classes": between.item()}
