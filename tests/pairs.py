@@ -5,8 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from guides import Amortized, Head, MeanField
-from zoo import VAE
+from guides import Amortized, DirichletHead, Head, MeanField, Predicted
+from zoo import VAE, ConditionalVAE, NaturalClustering
+from zoo.lab.networks import MLPDecoder, MLPEncoder
 
 SHAPE = (1, 3, 5)  # sizes that no mix-up of axes survives
 Z_DIM = 2
@@ -27,3 +28,28 @@ def vae_pair(*, head: Head | None = None, z_dim: int = Z_DIM, **options: Any) ->
 def images(num: int = 11) -> Tensor:
     """Grey images in [0, 1] with structure to learn."""
     return torch.rand(num, 1).repeat(1, 15).unflatten(1, SHAPE) * torch.rand(SHAPE)
+
+
+L, C, S = 3, 2, 4  # classes, units of each, shared units
+
+
+def nvae_pair(
+    *, alpha: float = 0.7, bias: bool = True, pi: Head | None = None, z_c: Head | None = None, **options: Any
+) -> tuple[NaturalClustering, Amortized]:
+    """N-VAE on the same pixels, and a guide that sees x alone."""
+    decoder = MLPDecoder(L * (C + bias) + S, SHAPE, hidden=(8,))
+    model = NaturalClustering(decoder, classes=L, c_dim=C, s_dim=S, alpha=alpha, bias=bias, **options)
+    heads: dict[str, Any] = {
+        "pi": pi or DirichletHead(L),
+        "y": Predicted(L, of="pi"),
+        "z_c": z_c or MeanField(L * C),
+        "z_s": MeanField(S),
+    }
+    return model, Amortized(MLPEncoder(SHAPE, hidden=(8,)), **heads, **options)
+
+
+def cvae_pair(**options: Any) -> tuple[ConditionalVAE, Amortized]:
+    """The conditional VAE on the same pixels, and a guide that sees x and y."""
+    model = ConditionalVAE(MLPDecoder(S + L, SHAPE, hidden=(8,)), classes=L, z_dim=S, **options)
+    guide = Amortized(MLPEncoder(SHAPE, hidden=(8,)), classes=L, z=MeanField(S, given=("y",), hidden=(5,)), **options)
+    return model, guide

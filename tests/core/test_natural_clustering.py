@@ -16,7 +16,7 @@ from torch import nn
 from torch.distributions import kl_divergence
 
 from guides import Amortized, ConjugateDirichlet, DirichletHead, Exact, FullRank, MeanField, Predicted
-from tests.pairs import NUM_DATA, SHAPE, images
+from tests.pairs import NUM_DATA, SHAPE, C, L, S, cvae_pair, images, nvae_pair
 from zoo import ConditionalVAE, NaturalClustering
 from zoo.elbos import ELBO, NVAE
 from zoo.lab.data import Batch
@@ -24,26 +24,6 @@ from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.story import told, traced
 from zoo.lab.training import compiled
 from zoo.lab.training.fit import fit
-
-L, C, S = 3, 2, 4  # classes, units of each, shared units
-
-
-def nvae_pair(*, alpha=0.7, bias=True, pi=None, z_c=None, **options):
-    decoder = MLPDecoder(L * (C + bias) + S, SHAPE, hidden=(8,))
-    model = NaturalClustering(decoder, classes=L, c_dim=C, s_dim=S, alpha=alpha, bias=bias, **options)
-    heads = {
-        "pi": pi or DirichletHead(L),
-        "y": Predicted(L, of="pi"),
-        "z_c": z_c or MeanField(L * C),
-        "z_s": MeanField(S),
-    }
-    return model, Amortized(MLPEncoder(SHAPE, hidden=(8,)), **heads, **options)
-
-
-def cvae_pair(**options):
-    model = ConditionalVAE(MLPDecoder(S + L, SHAPE, hidden=(8,)), classes=L, z_dim=S, **options)
-    guide = Amortized(MLPEncoder(SHAPE, hidden=(8,)), classes=L, z=MeanField(S, given=("y",), hidden=(5,)), **options)
-    return model, guide
 
 
 def labelled(num=11):

@@ -73,7 +73,7 @@ def test_weights_of_another_recipe_are_refused(trained, tmp_path):
     with safetensors.safe_open(str(path), "pt") as file:
         about = json.loads(file.metadata()["about"])
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-    about["settings"] |= {"recipe": "vae", "knobs": {}}
+    about["settings"] |= {"recipe": "vae", "hyperparameters": {}}
     safetensors.torch.save_file(tensors, path, metadata={"format": weights.FORMAT, "about": json.dumps(about)})
     with pytest.raises(ValueError, match="the recipe vae has changed since"):
         weights.pretrained("a/name", folder=tmp_path)
@@ -85,5 +85,5 @@ def test_those_that_come_with_the_zoo_are_small_and_whole(name):
     assert pair.settings.recipe in RECIPES
     path = weights.HERE / f"{name.replace('/', '-')}.safetensors"
     assert path.stat().st_size < 3_000_000
-    assert pair.about["figures"]
+    assert pair.about["quantities"]
     assert all(tensor.isfinite().all() for tensor in pair.model.parameters())

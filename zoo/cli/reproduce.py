@@ -26,7 +26,7 @@ def reproduce(
     ] = Path("runs/reproduce"),
     out: Annotated[
         Path | None,
-        typer.Option(parser=path, help="Where result and card go; results/ in the paper's package when not given."),
+        typer.Option(parser=path, help="Where the result goes; results/ in the paper's package when not given."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a result of a larger budget or of more seeds.")
@@ -34,7 +34,10 @@ def reproduce(
     weights: Annotated[
         Path | None, typer.Option(parser=path, help="A folder in which to keep the best seed's weights.")
     ] = None,
-    table: Annotated[bool, typer.Option("--table", help="Only write the README's table from OUT.")] = False,
+    table: Annotated[
+        bool,
+        typer.Option("--table", help="Only write the papers' pages and the README's table, from the stored results."),
+    ] = False,
     device: Device = None,
     compile: Compile = False,
     data_dir: DataDir = None,
@@ -42,13 +45,14 @@ def reproduce(
 ) -> None:
     """Reproduces what a paper reports, over seeds, and writes down what came out next to it."""
     from zoo import papers
+    from zoo.lab.trials.card import card
     from zoo.papers.reproductions import REPRODUCTIONS
 
     if table:
-        from zoo.lab.trials.card import write_readme_table
+        from zoo.papers.pages import write_pages
 
-        write_readme_table(Path("README.md"), out or Path("results"))
-        print("wrote README.md")
+        for written in write_pages():
+            print(f"wrote {written}")
         return
     if reproduction is None:
         for known, about in REPRODUCTIONS.items():
@@ -73,7 +77,7 @@ def reproduce(
         print(f"failed: {failure}", file=sys.stderr)
     if weights:
         print(f"kept the best seed's weights in {weights}")
-    print(done.card.read_text(encoding="utf-8"))
-    print(f"wrote {done.card} and {done.card.with_suffix('.json')}")
+    print(card(done.result))
+    print(f"wrote {done.path}; `reproduce --table` writes the paper's page")
     if done.failures:
         raise ValueError(f"{len(done.failures)} trials failed, and the result is without them; run the command again")

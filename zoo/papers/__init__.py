@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from zoo.lab.runs.finished import FinishedRun
     from zoo.lab.runs.folder import Settings
     from zoo.lab.training.experiment import Experiment, Recipe
+    from zoo.lab.trials.card import Claims
     from zoo.lab.trials.reproduction import Reproduced
     from zoo.lab.trials.sweep import Sweep
     from zoo.papers.weights import Pretrained
 
-__all__ = ["configure", "open_run", "pretrained", "recipe", "reproduce", "sweep"]
+__all__ = ["claims", "configure", "open_run", "pretrained", "recipe", "reproduce", "results", "sweep"]
 
 # Imports are inside the functions: every paper's room imports this package, and only some callers need all papers.
 
@@ -98,7 +99,7 @@ def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None
             "command": done.result["command"],
             "seed": best.seed,
             "chosen by": REPRODUCTIONS[name].best,
-            "figures": best.figures(),
+            "quantities": best.quantities(),
         }
         keep(name, best.open(), weights, about)
     return done
@@ -113,3 +114,23 @@ def sweep(name: str, folder: Path, **options: Any) -> "Sweep":
     from zoo.lab.trials import sweep as trials
 
     return trials.sweep(recipe(name), folder, **options)
+
+
+def results() -> dict[str, Path]:
+    """The JSON files of what was reproduced, by name: joint-vae/mnist as joint-vae-mnist."""
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*/results/*.json"))}
+
+
+def claims(name: str) -> "Claims":
+    """What a paper says next to what came out, of the reproduction called `name`, for a notebook to show.
+
+    Raises:
+        LookupError: there is no such result; lists those that there are, the nearest name first.
+    """
+    from zoo.lab.errors import unknown_name
+    from zoo.lab.trials.card import Claims, read_result
+
+    there, stem = results(), name.replace("/", "-")
+    if stem not in there:
+        raise LookupError(unknown_name("result", name, there))
+    return Claims(read_result(there[stem]))

@@ -20,7 +20,7 @@ from tests.lab.runs.test_resume import start, zoo
 from zoo.__main__ import main
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.trials import sweep as restarts
-from zoo.lab.trials.trial import FIGURES
+from zoo.lab.trials.trial import QUANTITIES
 from zoo.papers import recipe, sweep
 
 
@@ -150,7 +150,7 @@ def test_a_failed_run_does_not_stop_the_rest_and_is_said(monkeypatch, capsys, tm
     with Path("out/table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["beta"], row["z_dim"], row["seed"]) for row in rows] == [("2.0", "2", "0"), ("2.0", "2", "1")]
-    figures = json.loads(Path("out/beta=2,z_dim=2/seed-1", FIGURES).read_text())["figures"]
+    figures = json.loads(Path("out/beta=2,z_dim=2/seed-1", QUANTITIES).read_text())["quantities"]
     assert float(rows[1]["ELBO"]) == figures["ELBO"] == pytest.approx(figures["log p(x)"] - figures["KL(z)"])
     settings = read_settings(Path("out/beta=2,z_dim=2/seed-1"))[0]
     assert (settings.hyperparameters, settings.seed, settings.steps) == (
@@ -237,12 +237,12 @@ def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twic
     killed.mkdir()
     zoo(whole, *SWEEP)
     process = start(killed, *SWEEP, "--jobs", "2")
-    folders = [path.parent for path in sorted(whole.rglob(FIGURES))]
+    folders = [path.parent for path in sorted(whole.rglob(QUANTITIES))]
     own = [killed / folder.relative_to(whole) for folder in folders]
     assert len(own) == 4
 
     def finished() -> list[Path]:
-        return [folder for folder in own if (folder / FIGURES).is_file()]
+        return [folder for folder in own if (folder / QUANTITIES).is_file()]
 
     def on_the_way() -> list[Path]:
         return [f for f in own if (f / CHECKPOINT).is_file() and not (f / "weights.safetensors").is_file()]
@@ -254,7 +254,7 @@ def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twic
     process.join(60)
     said = (killed / "said").read_text()
     assert process.exitcode == 1, said
-    before = {folder: (folder / FIGURES).stat().st_mtime_ns for folder in finished()}
+    before = {folder: (folder / QUANTITIES).stat().st_mtime_ns for folder in finished()}
     assert 1 <= len(before) < 4
     # Not always the last line: joblib's own process may still complain of what the killed one left behind.
     [error] = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -263,7 +263,7 @@ def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twic
 
     zoo(killed, *SWEEP)
     assert (killed / "out/table.csv").read_bytes() == (whole / "out/table.csv").read_bytes()
-    assert {folder: (folder / FIGURES).stat().st_mtime_ns for folder in before} == before
+    assert {folder: (folder / QUANTITIES).stat().st_mtime_ns for folder in before} == before
     for folder, undisturbed in zip(own, folders, strict=True):
         steps = [line.split(",")[0] for line in (folder / "terms.csv").read_text().splitlines()[1:]]
         assert steps == [str(step) for step in range(1, 151)]

@@ -13,9 +13,9 @@ from zoo.papers.dip_vae.recipes import BETAS, LAMBDAS
 from zoo.papers.recipes import RECIPES
 
 
-def built(name, data, **knobs):
+def built(name, data, **hyperparameters):
     pyro.set_rng_seed(0)
-    return RECIPES[name].build(data, **knobs)
+    return RECIPES[name].build(data, **hyperparameters)
 
 
 def loss(experiment, x, elbo=None):
@@ -70,8 +70,8 @@ def test_the_fully_connected_network_has_higgins_widths(data):
 
 @pytest.mark.parametrize(("name", "channels", "z_dim"), [("dip-vae/shapes", 1, 10), ("dip-vae/celeba", 3, 32)])
 def test_the_convolutional_network_has_higgins_layers(name, channels, z_dim, data):
-    knobs = {"network": "conv"} if name == "dip-vae/shapes" else {}
-    experiment = built(name, data[name.split("/")[1]], **knobs)
+    hyperparameters = {"network": "conv"} if name == "dip-vae/shapes" else {}
+    experiment = built(name, data[name.split("/")[1]], **hyperparameters)
     maps = [(channels, 32), (32, 32), (32, 64), (64, 64)]  # 4 x 4, stride 2: 64 pixels to 4
     convolutions = sum(16 * before * after for before, after in maps)
     dense = (1024 + 1) * 256 + (256 + 1) * 2 * z_dim
@@ -124,8 +124,8 @@ def test_the_loss_is_the_vaes_and_the_penalty_of_the_batchs_means(name, data):
 def test_the_codes_of_digits_near_the_identity_unless_the_running_estimate_lags(data):
     everything = data["digits"].test.batch(torch.arange(len(data["digits"].test))).x
 
-    def far_from_identity(steps, **knobs):
-        experiment = built("dip-vae/digits", data["digits"], **knobs)
+    def far_from_identity(steps, **hyperparameters):
+        experiment = built("dip-vae/digits", data["digits"], **hyperparameters)
         batches = data["digits"].train.batches(64, seed=0, steps=steps)
         distances = []
         for step, _ in fit(experiment.model, experiment.guide, experiment.elbo, batches, lr=1e-3, device="cpu"):

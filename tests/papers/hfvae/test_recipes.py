@@ -22,9 +22,9 @@ def stand_in(*shape, num=640):
     return Split(data, data)
 
 
-def built(name, data, **knobs):
+def built(name, data, **hyperparameters):
     pyro.set_rng_seed(0)
-    return RECIPES[name].build(data, **knobs)
+    return RECIPES[name].build(data, **hyperparameters)
 
 
 SHAPES = {"mnist": (1, 28, 28), "fashion-mnist": (1, 28, 28), "shapes": (1, 64, 64), "celeba": (3, 64, 64)}
@@ -125,8 +125,11 @@ def test_equal_weights_are_beta_tcvaes():
     data = stand_in(1, 8, 8, num=40)
     x = data.train.batch(torch.arange(20)).x
     losses = []
-    for name, knobs in (("hfvae/mnist", {"beta": 5.0, "gamma": 5.0}), ("hfvae/mnist-beta-tcvae", {"beta": 5.0})):
-        experiment = built(name, data, **knobs)
+    for name, hyperparameters in (
+        ("hfvae/mnist", {"beta": 5.0, "gamma": 5.0}),
+        ("hfvae/mnist-beta-tcvae", {"beta": 5.0}),
+    ):
+        experiment = built(name, data, **hyperparameters)
         pyro.set_rng_seed(1)
         losses.append(experiment.elbo.loss(experiment.model, experiment.guide, x))
     assert losses[0] == pytest.approx(losses[1], rel=1e-12)
@@ -155,7 +158,7 @@ def test_by_mass_the_terms_of_the_type_alone_do_not_move_it_and_by_density_they_
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("hyperparameters", "message"),
     [
         ({"concrete": "mas"}, "concrete must be 'mass' or 'density', got 'mas'"),
         ({"beta": -1.0}, "beta must be finite and at least 0, got -1"),
@@ -165,12 +168,12 @@ def test_by_mass_the_terms_of_the_type_alone_do_not_move_it_and_by_density_they_
         ({"z_dim": 0}, "a site needs at least one unit, got 0"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_when_built(knobs, message):
+def test_settings_that_make_no_sense_are_refused_when_built(hyperparameters, message):
     for name in ("hfvae/mnist", "hfvae/digits"):
-        if name == "hfvae/digits" and "z_dim" in knobs:
+        if name == "hfvae/digits" and "z_dim" in hyperparameters:
             continue
         with pytest.raises(ValueError, match=message):
-            built(name, stand_in(1, 8, 8), **knobs)
+            built(name, stand_in(1, 8, 8), **hyperparameters)
 
 
 def test_groups_that_name_unknown_sites_are_refused_before_a_step():

@@ -9,7 +9,7 @@ from torch import nn
 
 from guides import Concrete, Exact, StraightThrough
 from zoo.lab.data import Dataset, Split, load
-from zoo.papers.joint_vae.recipes import joint_vae, joint_vae_digits
+from zoo.papers.joint_vae.recipes import digits, joint_vae
 from zoo.papers.recipes import RECIPES
 
 
@@ -95,9 +95,9 @@ def test_the_released_chairs_model_has_three_types_of_two():
 def test_the_head_of_a_type_can_be_chosen():
     heads = {"concrete": Concrete, "straight-through": StraightThrough, "exact": Exact}
     for name, family in heads.items():
-        assert type(joint_vae_digits(load("digits"), head=name).guide.heads["c"]) is family
+        assert type(digits(load("digits"), head=name).guide.heads["c"]) is family
     with pytest.raises(ValueError, match="head must be 'concrete', 'straight-through' or 'exact', got 'exct'"):
-        joint_vae_digits(load("digits"), head="exct")
+        digits(load("digits"), head="exct")
 
 
 @pytest.mark.parametrize("recipe", ["joint-vae/digits", "joint-vae/procedural-chairs"])
@@ -109,7 +109,7 @@ def test_our_own_capacities_stay_below_the_ceiling(recipe):
 
 
 @pytest.mark.parametrize(
-    ("knobs", "message"),
+    ("hyperparameters", "message"),
     [
         ({"types": "ten"}, "types: write the classes of each type as 10 or 2\\+2\\+2, got 'ten'"),
         ({"types": "1"}, r"at least 2 classes, got \[1\]"),
@@ -120,9 +120,9 @@ def test_our_own_capacities_stay_below_the_ceiling(recipe):
         ({"gamma_c": math.nan}, r"gamma\['c'\] must be finite and at least 0, got nan"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(knobs, message):
+def test_settings_that_make_no_sense_are_refused(hyperparameters, message):
     with pytest.raises(ValueError, match=message):
-        joint_vae(stand_in(1, 8, 8), network="mlp", **knobs)
+        joint_vae(stand_in(1, 8, 8), network="mlp", **hyperparameters)
 
 
 @pytest.mark.parametrize("wrong", [{"c_z": -1.0}, {"c_c": math.inf}])

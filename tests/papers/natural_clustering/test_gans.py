@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.core.test_natural_clustering import SHAPE, cvae_pair, nvae_pair
+from tests.pairs import SHAPE, cvae_pair, nvae_pair
 from zoo.lab.analysis.posterior import decode
 from zoo.lab.data import Dataset
-from zoo.lab.trials.trial import short_products
+from zoo.lab.trials.trial import reduced_matmul_precision
 from zoo.papers.natural_clustering.augmentation import classification_error, generate
 from zoo.papers.natural_clustering.gans import Critic, Generator, critic_loss, generator_loss, train_gan
 
@@ -151,8 +151,8 @@ def test_a_set_without_labels_is_refused():
         classification_error(unlabelled, unlabelled, **SMALL)
 
 
-def test_short_products_are_given_back():
+def test_reduced_matmul_precision_are_given_back():
     before = torch.get_float32_matmul_precision()
-    with short_products():
+    with reduced_matmul_precision():
         assert torch.get_float32_matmul_precision() == "medium"
     assert torch.get_float32_matmul_precision() == before

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ class Recipe:
         data: the data set that it is for; a user may choose another.
         paper: citation.
         data_options: options of the data set's function, such as the size of images.
-        text: what it is; the docstring of `build` where it is left empty.
+        text: what it is, written as a docstring; the docstring of `build` where it is left empty.
     """
 
     name: str
@@ -64,7 +65,31 @@ class Recipe:
     @property
     def description(self) -> str:
         """What it is, in full."""
-        return self.text or inspect.getdoc(self.build) or ""
+        return inspect.cleandoc(self.text) or inspect.getdoc(self.build) or ""
+
+
+def offering(build: Callable[..., Experiment], *names: str, **values: Any) -> Callable[..., Experiment]:
+    """`build` with other defaults, of whose hyperparameters `--set` and `--grid` offer these alone.
+
+    Args:
+        build: what makes an experiment.
+        names: of hyperparameters that are offered.
+        values: defaults instead of those of `build`, of hyperparameters that are offered or not.
+
+    Raises:
+        TypeError: `build` has no hyperparameter of such a name.
+    """
+    if isinstance(build, partial):  # to offer what it does not
+        values = {**build.keywords, **values}
+        build = build.func
+    there = inspect.signature(build).parameters
+    if unknown := {*names, *values} - there.keys():
+        raise TypeError(f"there is no hyperparameter {sorted(unknown)}; there are {[*there][1:]}")
+    made = partial(build, **values)
+    signature = inspect.signature(made)
+    kept = [p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY or p.name in names]
+    setattr(made, "__signature__", signature.replace(parameters=kept))  # noqa: B010 (which inspect.signature reads)
+    return made
 
 
 def find_recipe(name: str, recipes: Mapping[str, Recipe]) -> Recipe:

@@ -1,175 +1,195 @@
-"""Markdown of a result, of the JSON file alone: a reproduction's card, and the README's table."""
+"""Markdown of a result, from its JSON file alone: a reproduction's card, its claims, and rows of the README's table."""
 
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.lab.errors import unknown_name
 from zoo.lab.files import write_file
 
-RESULTS = Path(__file__).parents[2] / "results"  # of a checkout
-VERDICTS = {True: "held", False: "did not hold", None: "cannot be told"}
+VERDICTS = {True: "holds", False: "does not hold", None: "cannot tell"}
+HOW_DECIDED = (
+    "Evidence is means and standard deviations over seeds. One mean counts as larger than another where the 95 % "
+    "interval of their difference lies above 0 (Welch's), and as not where it lies below; in between, and with one "
+    "seed, nobody can tell, which counts for neither side."
+)
 
 BEGIN, END = "<!-- results: python -m zoo reproduce --table -->", "<!-- end of results -->"
 
 
+def read_result(path: Path) -> dict[str, Any]:
+    """A result's JSON; one of before, which says "figures" and "held", is read too."""
+    result: dict[str, Any] = json.loads(path.read_text())
+    if "figures" in result:
+        result["quantities"] = result.pop("figures")
+        result["variants"] = {
+            variant: [{"quantities" if key == "figures" else key: value for key, value in r.items()} for r in records]
+            for variant, records in result["variants"].items()
+        }
+        for claim in result["claims"]:
+            claim["verdict"] = claim.pop("held")
+    return result
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; a header that ends with ":" is of numbers, set to the right."""
+    rules = ["---:" if header.endswith(":") else "---" for header in headers]
+    lines = [[header.removesuffix(":") for header in headers], rules, *([_cell(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.strip().replace("|", "\\|")
+
+
 def card(result: Mapping[str, Any]) -> str:
-    """The result in Markdown: the paper's values, ours over seeds, every seed, what held, and what differs."""
-    rows = []
-    for variant, figure, values in _cells(result):
-        about = result["figures"][figure]
-        paper = result["reported"].get(variant, {}).get(figure)
-        rows.append(
-            f"| {variant} | {about['what']} | {_number(paper, about)} | {_mean(values, about)} | "
-            f"{_best(values, about)} | {', '.join(_number(value, about) for value in values)} |"
-        )
-    runs = [
-        f"| {variant} | {record['seed']} | {record['steps']:,} | {record['seconds'] / 60:.1f} | {record['hardware']} |"
-        for variant, records in result["variants"].items()
-        for record in records
-    ]
-    claims = [f"- **{VERDICTS[c['held']]}**: {c['claim']} {c['evidence']}" for c in result["claims"]]
+    """The result in Markdown: the paper's values, ours over seeds, every seed, the claims, and what differs."""
     versions = next(iter(result["variants"].values()))[0]["versions"]
-    pictures = [f"![{caption}]({path})\n\n{caption}\n" for path, caption in result["pictures"].items()]
-    newline = "\n"
-    return f"""# {result["title"]}
+    parts = [
+        f"## {result['title']}",
+        f"{result['paper']}",
+        f"    {result['command']}",
+        f"Budget: {result['budget']}. Written by the command above; nothing here was typed by hand.",
+        table(
+            ("variant", "quantity", "paper:", "ours, mean +- sd:", "best:", "every seed"),
+            [
+                (v, cell.what, cell.paper, cell.mean, cell.best, ", ".join(map(cell.number, cell.values)))
+                for (v, _), cell in _cells(result).items()
+            ],
+        ),
+        "### What the paper says, and whether it holds",
+        "\n".join(f"- **{VERDICTS[c['verdict']]}**: {c['claim']} {c['evidence']}" for c in result["claims"])
+        or "The paper makes no claim here beyond its numbers.",
+        "### Where this differs from the paper",
+        "\n".join(f"- {text}" for text in result["deviations"]) or "Nowhere that we know of.",
+        *(f"![{caption}]({path})\n\n{caption}" for path, caption in result["pictures"].items()),
+        "<details><summary>Runs</summary>",
+        table(
+            ("variant", "seed:", "steps:", "minutes:", "hardware"),
+            [
+                (v, str(r["seed"]), f"{r['steps']:,}", f"{r['seconds'] / 60:.1f}", r["hardware"])
+                for v, records in result["variants"].items()
+                for r in records
+            ],
+        ),
+        ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "</details>",
+    ]
+    return "\n\n".join(parts) + "\n"
 
-{result["paper"]}
 
-    {result["command"]}
-
-Budget: {result["budget"]}. Written by the command above; nothing here was typed by hand.
-
-| variant | figure | paper | ours, mean +- sd | best | every seed |
-| --- | --- | ---: | ---: | ---: | --- |
-{newline.join(rows)}
-
-## What the paper says, and whether it held
-
-{newline.join(claims) or "The paper makes no claim here beyond its figures."}
-
-## Where this differs from the paper
-
-{newline.join(f"- {text}" for text in result["deviations"]) or "Nowhere that we know of."}
-
-{newline.join(pictures)}
-## Runs
-
-| variant | seed | steps | minutes | hardware |
-| --- | ---: | ---: | ---: | --- |
-{newline.join(runs)}
-
-{", ".join(f"{name} {version}" for name, version in versions.items())}
-"""
+def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
+    """How many claims of these results hold, do not, and cannot be told, in a sentence; empty where there is none."""
+    verdicts = [claim["verdict"] for result in results for claim in result["claims"]]
+    if not verdicts:
+        return ""
+    counts = ", ".join(f"{words}: {verdicts.count(verdict)}" for verdict, words in VERDICTS.items())
+    return f"{len(verdicts)} claims of the paper were checked; {counts}."
 
 
 @dataclass(frozen=True)
 class Claims:
-    """What a paper says beside what came out, as a notebook shows it: of a result's JSON file alone."""
+    """What a paper says next to what came out, as a notebook shows it: from a result's JSON file alone."""
 
     result: Mapping[str, Any]
 
     def _repr_markdown_(self) -> str:
         result = self.result
-        runs = [len(records) for records in result["variants"].values()]
-        seeds = f"{max(runs)} seed" + "s" * (max(runs) != 1)
-        parts = [f"**{result['title']}**: {seeds}, {result['budget']} budget"]
+        count = max(len(records) for records in result["variants"].values())
+        parts = [f"**{result['title']}**: {_seeds(count)}, {result['budget']} budget"]
         if result["reported"]:
-            parts += ["", "| | | the paper | ours |", "| --- | --- | ---: | ---: |"]
-            parts += [
-                f"| {variant} | {about['what']} | {_number(paper, about)} | {_mean(values, about)} |"
-                for variant, figure, values in _cells(result)
-                for about in [result["figures"][figure]]
-                if (paper := result["reported"].get(variant, {}).get(figure)) is not None
-            ]
+            rows = [(v, cell.what, cell.paper, cell.mean) for (v, _), cell in _cells(result).items() if cell.paper]
+            parts += [table(("", "", "the paper:", "ours:"), rows)]
         if result["claims"]:
-            parts += ["", "| the paper says | here it | what came out |", "| --- | --- | --- |"]
-            rows = ([c["claim"], f"**{VERDICTS[c['held']]}**", c["evidence"]] for c in result["claims"])
-            parts += [f"| {' | '.join(cell.strip().replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-        folded = "<details><summary>What differs from the paper</summary>"
-        parts += ["", folded, "", *(f"- {text}" for text in result["deviations"]), "", "</details>"]
-        return "\n".join(parts)
+            told = [(c["claim"], f"**{VERDICTS[c['verdict']]}**", c["evidence"]) for c in result["claims"]]
+            parts += [table(("the paper says", "here it", "what came out"), told)]
+        deviations = "\n".join(f"- {text}" for text in result["deviations"])
+        parts += ["<details><summary>What differs from the paper</summary>", deviations, "</details>"]
+        return "\n\n".join(parts)
 
     def __str__(self) -> str:
         return self._repr_markdown_()
 
 
-def claims(name: str, folder: Path = RESULTS) -> Claims:
-    """The claims of the result called `name`, as its file in results/ is.
-
-    Raises:
-        LookupError: there is no such result; says which there are, and the nearest name.
-        FileNotFoundError: there are no results, as where the zoo was installed without its repository.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not there: results come with the repository, so install it with -e")
-    there = sorted(path.with_suffix(".json").stem for path in folder.glob("*.md"))
-    if name not in there:
-        raise LookupError(unknown_name("result", name, there))
-    return Claims(json.loads((folder / f"{name}.json").read_text()))
-
-
-def readme_table(folder: Path) -> str:
-    """The README's table: the headline figures of every result in `folder` that has a card."""
+def readme_table(results: Sequence[tuple[Mapping[str, Any], str]]) -> str:
+    """The README's table: the headline quantities of each result, and the link to where it is shown in full."""
     rows = []
-    for path in sorted(written.with_suffix(".json") for written in folder.glob("*.md")):
-        result = json.loads(path.read_text())
-        cells = {(variant, figure): values for variant, figure, values in _cells(result)}
-        shown = [(variant, figure) for variant, figure in result["headline"] if (variant, figure) in cells]
-        for place, (variant, figure) in enumerate(shown):
-            values, about = cells[variant, figure], result["figures"][figure]
-            title = "" if place else f"[{result['title']}]({folder.name}/{path.stem}.md)"
-            seeds = f"{len(values)} seed" + "s" * (len(values) != 1)
-            rows.append(
-                f"| {title} | {variant} | {about['what']} | "
-                f"{_number(result['reported'].get(variant, {}).get(figure), about)} | {_mean(values, about)} | "
-                f"{_best(values, about)} | {seeds}, {result['budget']} |"
-            )
-    head = ["reproduction", "variant", "figure", "paper", "ours, mean +- sd", "best", "budget"]
-    rules = ["---"] * 3 + ["---:"] * 3 + ["---"]
-    rows = [f"| {' | '.join(head)} |", f"| {' | '.join(rules)} |", *rows]
-    return "\n".join([BEGIN, *rows, END])
+    for result, link in results:
+        cells = _cells(result)
+        shown = [pair for pair in map(tuple, result["headline"]) if pair in cells]
+        for place, (variant, quantity) in enumerate(shown):
+            cell = cells[variant, quantity]
+            title = "" if place else f"[{result['title']}]({link})"
+            budget = f"{_seeds(len(cell.values))}, {result['budget']}"
+            rows.append((title, variant, cell.what, cell.paper, cell.mean, cell.best, budget))
+    headers = ("reproduction", "variant", "quantity", "paper:", "ours, mean +- sd:", "best:", "budget")
+    return "\n".join([BEGIN, table(headers, rows), END])
 
 
-def write_readme_table(readme: Path, folder: Path) -> None:
+def write_readme_table(readme: Path, text: str) -> None:
     """Puts the table between the README's two marks.
 
     Raises:
         ValueError: the README has no marks.
     """
-    text = readme.read_text()
-    if BEGIN not in text or END not in text:
+    before = readme.read_text()
+    if BEGIN not in before or END not in before:
         raise ValueError(f"{readme} has no place for the table: it needs the lines {BEGIN} and {END}")
-    before, rest = text.split(BEGIN, 1)
-    write_file(readme, (before + readme_table(folder) + rest.split(END, 1)[1]).encode())
+    head, rest = before.split(BEGIN, 1)
+    write_file(readme, (head + text + rest.split(END, 1)[1]).encode())
 
 
-def _cells(result: Mapping[str, Any]) -> list[tuple[str, str, list[float]]]:
-    """(variant, figure, value of every seed that has it), in the table's order."""
-    cells = []
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation over two seeds or more; not a number where a value is none."""
+    return math.nan if any(map(math.isnan, values)) else statistics.stdev(values)
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A quantity of a variant: what it is, the paper's value, and each seed's."""
+
+    about: Mapping[str, Any]
+    reported: float | None
+    values: Sequence[float]
+
+    @property
+    def what(self) -> str:
+        what: str = self.about["what"]
+        return what
+
+    @property
+    def paper(self) -> str:
+        return "" if self.reported is None else self.number(self.reported)
+
+    @property
+    def mean(self) -> str:
+        mean = self.number(statistics.fmean(self.values))
+        return f"{mean} +- {self.number(deviation(self.values))}" if len(self.values) > 1 else mean
+
+    @property
+    def best(self) -> str:
+        if not self.about["better"]:
+            return ""
+        return self.number(max(self.values) if self.about["better"] == "high" else min(self.values))
+
+    def number(self, value: float) -> str:
+        return f"{value:.{self.about['digits']}f}"
+
+
+def _cells(result: Mapping[str, Any]) -> dict[tuple[str, str], _Cell]:
+    """By variant and quantity, in the table's order, those that some seed has."""
+    cells = {}
     for variant, records in result["variants"].items():
-        for figure in result["figures"]:
-            values = [record["figures"][figure] for record in records if figure in record["figures"]]
+        for quantity, about in result["quantities"].items():
+            values = [record["quantities"][quantity] for record in records if quantity in record["quantities"]]
             if values:
-                cells.append((variant, figure, values))
+                reported = result["reported"].get(variant, {}).get(quantity)
+                cells[variant, quantity] = _Cell(about, reported, values)
     return cells
 
 
-def _number(value: float | None, about: Mapping[str, Any]) -> str:
-    return "" if value is None else f"{value:.{about['digits']}f}"
-
-
-def _mean(values: Sequence[float], about: Mapping[str, Any]) -> str:
-    if not values:
-        return ""
-    mean = _number(statistics.fmean(values), about)
-    return f"{mean} +- {_number(statistics.stdev(values), about)}" if len(values) > 1 else mean
-
-
-def _best(values: Sequence[float], about: Mapping[str, Any]) -> str:
-    if not values or not about["better"]:
-        return ""
-    return _number(max(values) if about["better"] == "high" else min(values), about)
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"

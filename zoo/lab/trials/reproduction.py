@@ -1,7 +1,7 @@
 """Reproduction: what a paper reports, tried over seeds, and written down whatever comes out.
 
 A `Reproduction` says what to run and what the paper has; `trials` lays out one folder per variant and seed; `collect`
-makes results/NAME.json of those that are finished.
+makes the result of those that are finished, and `save` writes it.
 """
 
 import json
@@ -10,19 +10,21 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
 from zoo.lab.files import write_file
 from zoo.lab.training.experiment import Recipe
-from zoo.lab.trials.card import card
-from zoo.lab.trials.trial import FIGURES, Budget, Measure, Trial, run_trials
+from zoo.lab.trials.card import read_result
+from zoo.lab.trials.trial import Budget, Measure, Trial, run_trials
+
+Variants: TypeAlias = Mapping[str, Sequence[Trial]]  # trials by variant, seeds in order
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure of the table.
+class Quantity:
+    """A number that is measured of each run, as the table shows it.
 
     Attributes:
         what: in words, with its unit.
@@ -37,32 +39,40 @@ class Figure:
 
 @dataclass(frozen=True)
 class Results:
-    """Every figure of every seed: variant, seed, figure."""
+    """Every quantity of every seed: variant, seed, quantity."""
 
     table: Mapping[str, Mapping[int, Mapping[str, float]]]
 
-    def values(self, variant: str, figure: str) -> list[float]:
-        """Of the seeds in order that have the figure."""
-        seeds = self.table.get(variant, {})
-        return [seeds[seed][figure] for seed in sorted(seeds) if figure in seeds[seed]]
+    @classmethod
+    def of(cls, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Results":
+        """From each variant's records, as a result's JSON holds them."""
+        return cls({v: {record["seed"]: record["quantities"] for record in of_one} for v, of_one in records.items()})
 
-    def mean(self, variant: str, figure: str) -> float:
+    def values(self, variant: str, quantity: str) -> list[float]:
+        """Of the seeds in order that have the quantity."""
+        seeds = self.table.get(variant, {})
+        return [seeds[seed][quantity] for seed in sorted(seeds) if quantity in seeds[seed]]
+
+    def mean(self, variant: str, quantity: str) -> float:
         """Over seeds; not a number where there are none."""
-        values = self.values(variant, figure)
+        values = self.values(variant, quantity)
         return statistics.fmean(values) if values else math.nan
+
+
+Check: TypeAlias = Callable[[Results], tuple[bool | None, str]]  # the verdict, None where seeds cannot tell; evidence
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says, and how to tell whether it held.
+    """What a paper says, and how to tell whether it holds; `zoo.lab.trials.claims` has checks.
 
     Attributes:
         text: the claim.
-        held: from the results to yes or no, or None where they cannot tell, and the figures that say so.
+        check: from the results to the verdict, None where they cannot tell, and its evidence.
     """
 
     text: str
-    held: Callable[[Results], tuple[bool | None, str]]
+    check: Check
 
 
 @dataclass(frozen=True)
@@ -72,11 +82,11 @@ class Reproduction:
     Attributes:
         title: what is reproduced.
         paper: citation, section, URL.
-        variants: by name, a function from a trial to its figures, in the order of the table.
-        figures: what the figures are, by name.
-        reported: the paper's values, by variant and figure.
-        headline: the rows of the README's table: variant, figure.
-        best: the variant and the figure by which a seed is best, whose weights can be kept.
+        variants: by name, a function from a trial to its quantities, in the order of the table.
+        quantities: what they are, by name.
+        reported: the paper's values, by variant and quantity.
+        headline: the rows of the README's table: variant, quantity.
+        best: the variant and the quantity by which a seed is best, whose weights can be kept.
         seeds: how many, by budget.
         claims: of the paper.
         deviations: every known one.
@@ -86,7 +96,7 @@ class Reproduction:
     title: str
     paper: str
     variants: Mapping[str, Measure]
-    figures: Mapping[str, Figure]
+    quantities: Mapping[str, Quantity]
     reported: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     headline: Sequence[tuple[str, str]] = ()
     best: tuple[str, str] | None = None
@@ -94,6 +104,16 @@ class Reproduction:
     claims: Sequence[Claim] = ()
     deviations: Sequence[str] = ()
     pictures: Callable[[Mapping[str, Sequence[Trial]], Path], Mapping[str, str]] | None = None
+
+    def verdicts(self, results: Results) -> list[dict[str, Any]]:
+        """Each claim with its verdict and evidence, as a result's JSON holds them."""
+        rows = [(claim.text, *claim.check(results)) for claim in self.claims]
+        return [{"claim": text, "verdict": verdict, "evidence": evidence} for text, verdict, evidence in rows]
+
+
+def file_name(name: str) -> str:
+    """What files and folders of a reproduction are called: joint-vae-mnist for joint-vae/mnist."""
+    return name.replace("/", "-")
 
 
 def trials(
@@ -108,7 +128,7 @@ def trials(
         budget: how long.
         options: of `Trial`.
     """
-    parent = runs / f"{name.replace('/', '-')}-{budget}"
+    parent = runs / f"{file_name(name)}-{budget}"
     alone = len(reproduction.variants) == 1
     return {
         variant: [
@@ -119,83 +139,97 @@ def trials(
     }
 
 
-def collect(
-    name: str, reproduction: Reproduction, tried: Mapping[str, Sequence[Trial]], *, command: str
-) -> dict[str, Any]:
-    """What results/NAME.json holds: every seed that is finished, and what they say of each claim.
+def finished(variants: Variants) -> dict[str, list[Trial]]:
+    """Those trials that are finished, of the variants that have one."""
+    done = {variant: [trial for trial in seeds if trial.is_finished()] for variant, seeds in variants.items()}
+    return {variant: seeds for variant, seeds in done.items() if seeds}
+
+
+def collect(name: str, reproduction: Reproduction, variants: Variants, *, command: str) -> dict[str, Any]:
+    """What NAME.json holds: every seed that is finished, and the verdict on each claim.
 
     Raises:
         FileNotFoundError: no trial is finished.
     """
-    records = {
-        variant: [json.loads((t.folder / FIGURES).read_text()) for t in of_it if (t.folder / FIGURES).is_file()]
-        for variant, of_it in tried.items()
-    }
-    if not any(records.values()):
+    done = finished(variants)
+    if not done:
         raise FileNotFoundError(f"no trial of {name} is finished, so there is nothing to collect")
-    results = Results({v: {record["seed"]: record["figures"] for record in of_it} for v, of_it in records.items()})
-    claims = [(claim.text, *claim.held(results)) for claim in reproduction.claims]
-    return {
+    records = {variant: [trial.record() for trial in seeds] for variant, seeds in done.items()}
+    result = {
         "name": name,
-        "title": reproduction.title,
-        "paper": reproduction.paper,
         "command": command,
-        "budget": next(trial.budget for of_it in tried.values() for trial in of_it),
-        "figures": {figure: asdict(about) for figure, about in reproduction.figures.items()},
-        "reported": {variant: dict(values) for variant, values in reproduction.reported.items()},
-        "headline": [list(pair) for pair in reproduction.headline],
-        "variants": {variant: of_it for variant, of_it in records.items() if of_it},
-        "claims": [{"claim": text, "held": held, "evidence": evidence} for text, held, evidence in claims],
-        "deviations": list(reproduction.deviations),
+        "budget": next(iter(done.values()))[0].budget,
+        "variants": records,
         "pictures": {},
     }
+    return graded(result, reproduction)
 
 
-def best(reproduction: Reproduction, tried: Mapping[str, Sequence[Trial]], result: Mapping[str, Any]) -> Trial:
+def graded(result: Mapping[str, Any], reproduction: Reproduction) -> dict[str, Any]:
+    """The same runs with everything that the reproduction says of them as it is now: claims are checked again."""
+    return {
+        "name": result["name"],
+        "title": reproduction.title,
+        "paper": reproduction.paper,
+        "command": result["command"],
+        "budget": result["budget"],
+        "quantities": {quantity: asdict(about) for quantity, about in reproduction.quantities.items()},
+        "reported": {variant: dict(values) for variant, values in reproduction.reported.items()},
+        "headline": [list(pair) for pair in reproduction.headline],
+        "variants": dict(result["variants"]),
+        "claims": reproduction.verdicts(Results.of(result["variants"])),
+        "deviations": list(reproduction.deviations),
+        "pictures": dict(result["pictures"]),
+    }
+
+
+def best(reproduction: Reproduction, variants: Variants, result: Mapping[str, Any]) -> Trial:
     """The trial of the best seed.
 
     Raises:
-        ValueError: the reproduction does not say which is best, or the figure does not.
+        ValueError: the reproduction does not say which is best, or the quantity does not.
     """
-    if reproduction.best is None or not reproduction.figures[reproduction.best[1]].better:
-        raise ValueError(f"{result['name']}: no figure says which seed is best, so there are no weights to keep")
-    variant, figure = reproduction.best
-    sign = 1 if reproduction.figures[figure].better == "high" else -1
-    scores = {record["seed"]: sign * record["figures"][figure] for record in result["variants"][variant]}
+    if reproduction.best is None or not reproduction.quantities[reproduction.best[1]].better:
+        raise ValueError(f"{result['name']}: no quantity says which seed is best, so there are no weights to keep")
+    variant, quantity = reproduction.best
+    sign = 1 if reproduction.quantities[quantity].better == "high" else -1
+    scores = {record["seed"]: sign * record["quantities"][quantity] for record in result["variants"][variant]}
     seed = max(scores, key=scores.__getitem__)
-    return next(trial for trial in tried[variant] if trial.seed == seed)
+    return next(trial for trial in variants[variant] if trial.seed == seed)
 
 
-def draw(reproduction: Reproduction, tried: Mapping[str, Sequence[Trial]], name: str, out: Path) -> dict[str, str]:
-    """Draws the pictures of the finished trials into OUT/NAME; gives captions by path within `out`."""
+def draw(reproduction: Reproduction, variants: Variants, name: str, out: Path) -> dict[str, str]:
+    """Draws the pictures of the finished trials into OUT/NAME; returns captions by path within `out`."""
     if reproduction.pictures is None:
         return {}
-    stem = name.replace("/", "-")
+    stem = file_name(name)
     (out / stem).mkdir(parents=True, exist_ok=True)
-    finished = {v: [t for t in of_it if (t.folder / FIGURES).is_file()] for v, of_it in tried.items()}
-    captions = reproduction.pictures({v: of_it for v, of_it in finished.items() if of_it}, out / stem)
+    captions = reproduction.pictures(finished(variants), out / stem)
     return {f"{stem}/{file}": caption for file, caption in captions.items()}
 
 
 def save(result: Mapping[str, Any], out: Path, *, replace: bool = False) -> Path:
-    """Writes NAME.json and the card NAME.md into `out`; gives the card's path.
+    """Writes OUT/NAME.json and returns its path; `zoo.lab.trials.card.card` shows it.
 
     Raises:
         FileExistsError: there is a result of the full budget, or of more seeds, and this one has less.
     """
-    stem = result["name"].replace("/", "-")
-    path = out / f"{stem}.json"
+    path = out / f"{file_name(result['name'])}.json"
     if path.is_file() and not replace:
-        there = json.loads(path.read_text())
+        there = read_result(path)
         if _weight(there) > _weight(result):
             raise FileExistsError(
                 f"{path} holds more ({there['budget']} budget) than this result ({result['budget']} budget): "
                 "name another folder with --out, or give --replace"
             )
     out.mkdir(parents=True, exist_ok=True)
-    write_file(path, _json(result))
-    write_file(out / f"{stem}.md", card(result).encode())
-    return out / f"{stem}.md"
+    write_result(result, path)
+    return path
+
+
+def write_result(result: Mapping[str, Any], path: Path) -> None:
+    """Writes a result's JSON."""
+    write_file(path, (json.dumps(result, indent=2) + "\n").encode())
 
 
 def _weight(result: Mapping[str, Any]) -> tuple[bool, int]:
@@ -207,24 +241,20 @@ def _slug(variant: str) -> str:
     return "".join(c if c.isalnum() or c in ".-" else "-" for c in variant.lower()).strip("-")
 
 
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2) + "\n").encode()
-
-
 @dataclass(frozen=True)
 class Reproduced:
     """What a reproduction left.
 
     Attributes:
         result: what its JSON file holds.
-        card: the Markdown file; the JSON is next to it.
+        path: of that file.
         trials: by variant.
         failures: what went wrong, trial by trial.
     """
 
     result: Mapping[str, Any]
-    card: Path
-    trials: Mapping[str, Sequence[Trial]]
+    path: Path
+    trials: Variants
     failures: Sequence[str]
 
 
@@ -273,7 +303,7 @@ def reproduce(
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
     reproduction = reproductions[name]
     count = reproduction.seeds[budget] if seeds is None else seeds
-    tried = trials(
+    variants = trials(
         name,
         reproduction,
         runs,
@@ -285,11 +315,11 @@ def reproduce(
         device=str(find_device(device)),
         compile=compile,
     )
-    work = [(reproduction.variants[variant], trial) for variant, own in tried.items() for trial in own]
+    work = [(reproduction.variants[variant], trial) for variant, own in variants.items() for trial in own]
     failures = run_trials(work, jobs=jobs)
-    if failures and not any((trial.folder / FIGURES).is_file() for _, trial in work):
+    if failures and not any(trial.is_finished() for _, trial in work):
         raise FileNotFoundError(f"no trial of {name} is finished, so there is no result: {failures[-1]}")
     command = f"python -m zoo reproduce {name} --budget {budget} --seeds {count} {more_options}"
-    result = collect(name, reproduction, tried, command=command.rstrip())
-    result["pictures"] = draw(reproduction, tried, name, out)
-    return Reproduced(result, save(result, out, replace=replace), tried, failures)
+    result = collect(name, reproduction, variants, command=command.rstrip())
+    result["pictures"] = draw(reproduction, variants, name, out)
+    return Reproduced(result, save(result, out, replace=replace), variants, failures)

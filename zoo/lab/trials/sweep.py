@@ -19,7 +19,7 @@ from zoo.lab.runs.finished import FinishedRun, configure
 from zoo.lab.runs.folder import Settings, read_settings
 from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Recipe
-from zoo.lab.trials.trial import FIGURES, Trial, run_trials
+from zoo.lab.trials.trial import Trial, run_trials
 from zoo.metrics import Encoded, Inapplicable, clusters, dci, factor_vae, information_about_factors, mig
 
 GridPoint = Mapping[str, Any]
@@ -158,7 +158,7 @@ def refuse_other_settings(trial: Trial, settings: Settings) -> None:
     Raises:
         ValueError: its settings differ; says which.
     """
-    if not (trial.folder / FIGURES).is_file():
+    if not trial.is_finished():
         return
     there, _ = read_settings(trial.folder)
     same = ("recipe", "hyperparameters", "data", "data_options", "steps", "batch_size", "lr")
@@ -239,8 +239,8 @@ def _of_factors(codes: Encoded) -> Mapping[str, float]:
 
 def rows(work: Sequence[tuple[GridPoint, Trial]]) -> pd.DataFrame:
     """A row for each finished run: its hyperparameters on the grid, its seed, its quantities."""
-    finished = [(point, trial) for point, trial in work if (trial.folder / FIGURES).is_file()]
-    records = [{**point, "seed": trial.seed, **trial.figures()} for point, trial in finished]
+    finished = [(point, trial) for point, trial in work if trial.is_finished()]
+    records = [{**point, "seed": trial.seed, **trial.quantities()} for point, trial in finished]
     table = pd.DataFrame(records, dtype=object)  # so that a hyperparameter keeps its type next to None
     quantities = table.columns.drop([*work[0][0], "seed"], errors="ignore")
     return table.astype(dict.fromkeys(quantities, float))

@@ -26,7 +26,8 @@ from zoo.lab.training.experiment import Recipe, find_recipe
 
 Budget = Literal["full", "short"]
 Measure = Callable[["Trial"], Mapping[str, float]]
-FIGURES = "figures.json"
+QUANTITIES = "quantities.json"
+QUANTITIES_BEFORE = "figures.json"  # as it was called, which says "figures"
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,27 @@ class Trial:
             )
         return finished_run(folder, split, experiment)
 
-    def figures(self) -> dict[str, float]:
+    def is_finished(self) -> bool:
+        """Whether it has been measured."""
+        return any((self.folder / name).is_file() for name in (QUANTITIES, QUANTITIES_BEFORE))
+
+    def record(self) -> dict[str, Any]:
+        """What `run_trial` left in the folder of a finished trial.
+
+        Raises:
+            FileNotFoundError: it is not finished.
+        """
+        path = self.folder / QUANTITIES
+        if path.is_file():
+            record: dict[str, Any] = json.loads(path.read_text())
+            return record
+        before = json.loads((self.folder / QUANTITIES_BEFORE).read_text())
+        return {"quantities" if key == "figures" else key: value for key, value in before.items()}
+
+    def quantities(self) -> dict[str, float]:
         """What a finished trial measured."""
-        record: dict[str, dict[str, float]] = json.loads((self.folder / FIGURES).read_text())
-        return record["figures"]
+        measured: dict[str, float] = self.record()["quantities"]
+        return measured
 
     def open(self, within: str = "") -> FinishedRun:
         """A finished run of this trial."""
@@ -129,27 +147,27 @@ class Trial:
 
 
 def run_trial(measure: Measure, trial: Trial) -> str | None:
-    """Runs a trial that is not finished, and leaves figures.json in its folder; gives what went wrong, if anything.
+    """Runs a trial unless it is finished; leaves quantities.json in its folder. Returns what went wrong, if anything.
 
     A trial that fails does not stop the others.
     """
-    if (trial.folder / FIGURES).is_file():
+    if trial.is_finished():
         return None
     trial.folder.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     try:
-        figures = {name: float(value) for name, value in measure(trial).items()}
+        quantities = {name: float(value) for name, value in measure(trial).items()}
     except (ValueError, TypeError, LookupError, OSError, FloatingPointError, RuntimeError) as error:
         return f"{trial.folder}: {error}"
     record = {
         "seed": trial.seed,
-        "figures": figures,
+        "quantities": quantities,
         "steps": sum(read_settings(path.parent)[0].steps for path in trial.folder.rglob("settings.json")),
         "seconds": _trained_seconds(trial.folder) or time.perf_counter() - began,
         "hardware": hardware(trial.device),
         "versions": {"torch": torch.__version__, "pyro": pyro.__version__, "python": platform.python_version()},
     }
-    write_file(trial.folder / FIGURES, (json.dumps(record, indent=2) + "\n").encode())
+    write_file(trial.folder / QUANTITIES, (json.dumps(record, indent=2) + "\n").encode())
     return None
 
 
@@ -159,7 +177,7 @@ def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1) -> list[
     Raises:
         ChildProcessError: a process was killed from outside; what is finished stays so, and runs go on where they were.
     """
-    left = [(measure, trial) for measure, trial in work if not (trial.folder / FIGURES).is_file()]
+    left = [(measure, trial) for measure, trial in work if not trial.is_finished()]
     done_before, alone = len(work) - len(left), len(work) == 1
     bar = partial(tqdm, total=len(work), initial=done_before, disable=alone, unit=" trials", dynamic_ncols=True)
     if jobs == 1:
@@ -170,7 +188,7 @@ def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1) -> list[
     try:
         return [failure for failure in bar(done) if failure]
     except TerminatedWorkerError:
-        finished = sum((trial.folder / FIGURES).is_file() for _, trial in work)
+        finished = sum(trial.is_finished() for _, trial in work)
         raise ChildProcessError(
             "a process was killed from outside, perhaps for want of memory, and the others were stopped with it: "
             f"{finished} of {len(work)} trials are finished. Run the command again, perhaps with fewer --jobs: these "
@@ -179,7 +197,7 @@ def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1) -> list[
 
 
 @contextmanager
-def short_products() -> Iterator[None]:
+def reduced_matmul_precision() -> Iterator[None]:
     """Matrix products of floats with their factors in bfloat16, where the hardware is faster so; sums stay float32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")

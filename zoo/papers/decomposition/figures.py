@@ -17,7 +17,7 @@ def on_shapes(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str
     points: dict[str, list[tuple[str, list[float], list[float]]]] = {}
     for variant, of_it in tried.items():
         name, _, label = variant.partition(", ")
-        figures = [trial.figures() for trial in of_it]
+        figures = [trial.quantities() for trial in of_it]
         point = (label, [f["reconstruction loss"] for f in figures], [f["metric"] for f in figures])
         points.setdefault(name, []).append(point)
     plots.scatter(points, folder / "figure2.png", x="reconstruction loss, nats", y="FactorVAE metric")
@@ -45,14 +45,14 @@ def on_pinwheel(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[s
     }
 
 
-def on_garments(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
+def on_fashion_mnist(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
     """Figure 4, and Figure 5 of the first seed at the largest alpha."""
     titles = {"Hoyer": "sparsity", "reconstruction": "E[log p(x)], nats", "MMD": "MMD"}
     panels: dict[str, dict[str, dict[float, list[float]]]] = {title: {} for title in titles.values()}
     for variant, of_it in tried.items():
         name, _, x = variant.rpartition(", ")
         for figure, title in titles.items():
-            values = [trial.figures()[figure] for trial in of_it]
+            values = [trial.quantities()[figure] for trial in of_it]
             panels[title].setdefault(name, {})[float(x.split()[-1])] = values
     label = next(iter(tried)).rpartition(", ")[2].split()[0]
     curves(panels, folder / "figure4.png", label=label, log=True)

@@ -14,12 +14,12 @@ from zoo.lab.analysis.grid import Plane, information, log_aggregate, log_prior, 
 from zoo.lab.analysis.importance_sampling import log_evidence
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset
-from zoo.lab.device import device_of
+from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import Encoded, factor_vae, hoyer
 
-Knobs: TypeAlias = Mapping[str, Any]  # of a recipe
+Hyperparameters: TypeAlias = Mapping[str, Any]  # of a recipe
 
 # Figure 2: priors that tell axes apart.
 
@@ -28,26 +28,26 @@ BETAS = (2.0, 4.0, 8.0, 16.0)
 NUS = (3.0, 5.0, 9.0, 20.0, 100.0)
 
 
-def on_shapes(beta: float = 1.0, **knobs: Any) -> Measure:
+def on_shapes(beta: float = 1.0, **hyperparameters: Any) -> Measure:
     """A pair of section 6.1: what it reconstructs, and the metric of Kim and Mnih as the paper's code has it."""
 
     def measure(trial: Trial) -> Mapping[str, float]:
         whole = trial.budget == "full"
         options = None if whole else {"held_out": 0.01}  # the paper holds nothing out; all images take minutes to score
         steps = trial.steps(full=230_400, short=10_000)
-        trained = trial.train("decomposition/shapes", steps=steps, data_options=options, beta=beta, **knobs)
+        trained = trial.train("decomposition/shapes", steps=steps, data_options=options, beta=beta, **hyperparameters)
         data, elbo = trained.data, trained.experiment.elbo
         evaluation = evaluate(trained.model, trained.guide, data.test, kl=elbo.kl)
         num_points = len(data.train) if whole else 10_000
-        codes = Encoded.of(trained.encode, data.train, num_points=num_points, device=trained.settings.device)
+        codes = Encoded.of(trained.encode, data.train, num_points=num_points, device=device_of(trained.guide))
         figures = {
             "reconstruction loss": -evaluation.reconstruction["x"],
             "KL": evaluation.kl["z"].sum().item(),
             "metric": _metric(codes, whole),
         }
-        if knobs.get("prior") == "student-t":
+        if hyperparameters.get("prior") == "student-t":
             factors = dict(zip(codes.names, codes.factors.T, strict=True))
-            at = stats.norm.ppf(stats.t.cdf(codes.codes, float(knobs["nu"])))
+            at = stats.norm.ppf(stats.t.cdf(codes.codes, float(hyperparameters["nu"])))
             figures["metric of normal scores"] = _metric(Encoded.of(at, factors), whole)
         return figures
 
@@ -63,7 +63,7 @@ def _metric(codes: Encoded, whole: bool) -> float:
 
 # Figure 3: a pinwheel in four clusters.
 
-GRID: dict[str, Knobs] = {
+GRID: dict[str, Hyperparameters] = {
     **{f"beta {beta:g}": {"alpha": 0.0, "beta": beta} for beta in (0.01, 0.5, 1.0, 1.2)},
     **{f"alpha {alpha:g}": {"alpha": alpha, "beta": 0.0} for alpha in (1.0, 3.0, 5.0, 8.0)},
     **{
@@ -73,13 +73,13 @@ GRID: dict[str, Knobs] = {
 }
 
 
-def on_pinwheel(knobs: Knobs) -> Measure:
+def on_pinwheel(hyperparameters: Hyperparameters) -> Measure:
     """A pair of section 6.2: how q(z) of the training set fits the prior, and how much its encodings overlap."""
 
     def measure(trial: Trial) -> Mapping[str, float]:
-        trained = trial.train("decomposition/pinwheel", **knobs)
+        trained = trial.train("decomposition/pinwheel", **hyperparameters)
         q, plane = encoded(trained.guide, trained.data.train), Plane()
-        points = plane.points.to(trained.settings.device)
+        points = plane.points.to(device_of(trained.guide))
         log_p, log_q = log_prior(trained.model, points), log_aggregate(q, points)
         fit = match(log_p, log_q, plane)
         evaluation = evaluate(trained.model, trained.guide, trained.data.test, kl="sampled")
@@ -102,32 +102,32 @@ def _nearest(trained: FinishedRun, q: Any) -> Tensor:
     return torch.bincount(which, minlength=len(places)) / len(which)
 
 
-# Figure 4: garments in few units each.
+# Figure 4: Fashion-MNIST's images in few units each.
 
-GARMENT_PRIORS: dict[str, Knobs] = {
+FASHION_MNIST_PRIORS: dict[str, Hyperparameters] = {
     "gamma 0": {"gamma": 0.0},
     "gamma 0.8, sigma_0^2 = 0.05": {"gamma": 0.8, "sigma_0": "paper"},
     "gamma 0.8, sigma_0 = 0.05": {"gamma": 0.8, "sigma_0": "code"},
 }
 
-SETTINGS: dict[str, Knobs] = {
-    f"{name}, alpha {alpha:g}": {**knobs, "alpha": alpha}
+SETTINGS: dict[str, Hyperparameters] = {
+    f"{name}, alpha {alpha:g}": {**hyperparameters, "alpha": alpha}
     for alpha in (0.0, 100.0, 1000.0)
-    for name, knobs in GARMENT_PRIORS.items()
+    for name, hyperparameters in FASHION_MNIST_PRIORS.items()
 }
 
-GARMENT_BETAS = (0.1, 1.0, 10.0)
+FASHION_MNIST_BETAS = (0.1, 1.0, 10.0)
 
 SPARSE = ("gamma 0.8, sigma_0^2 = 0.05", "gamma 0.8, sigma_0 = 0.05")
 
 
-def on_garments(knobs: Knobs) -> Measure:
+def on_fashion_mnist(hyperparameters: Hyperparameters) -> Measure:
     """A pair of section 6.3 on the test set: sparsity, reconstruction, MMD from the prior, log evidence."""
 
     def measure(trial: Trial) -> Mapping[str, float]:
         steps = trial.steps(full=9_600, short=240)
-        trained = trial.train("decomposition/fashion-mnist", steps=steps, **knobs)
-        data, device = trained.data.test, trained.settings.device
+        trained = trial.train("decomposition/fashion-mnist", steps=steps, **hyperparameters)
+        data, device = trained.data.test, device_of(trained.guide)
         evaluation = evaluate(trained.model, trained.guide, data, kl="sampled")
         q = [posteriors(trained.guide, batch.x)["z"] for batch in data.in_order(500, device=device)]
         few = data.batch(torch.arange(100), device=device).x
@@ -146,7 +146,7 @@ def on_garments(knobs: Knobs) -> Measure:
 def _discrepancies(trained: FinishedRun, batches: Sequence[Any]) -> list[float]:
     """The marginals' MMD between a draw of q(z) and as many of the prior, batch by batch."""
     p, found = prior(trained.model), []
-    with torch.random.fork_rng([]), torch.no_grad():
+    with fork_random_state(device_of(trained.guide)), torch.no_grad():
         torch.manual_seed(0)
         for q in batches:
             z = q.sample()

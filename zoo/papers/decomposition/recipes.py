@@ -21,6 +21,7 @@ from zoo import AnisotropicVAE, ClusteredVAE, SparseVAE, StudentTVAE
 from zoo.decomposition import SIGMA_0
 from zoo.elbos import BetaVAE, Decomposition
 from zoo.lab.data import Dataset, Split
+from zoo.lab.device import fork_random_state
 from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.likelihoods import laplace, normal_and_scale
@@ -200,7 +201,7 @@ def principal_variances(data: Dataset, count: int, *, first: int = 1, sample: in
         )
     rows = np.random.default_rng(seed).permutation(len(data))[: max(last, sample)]
     x = data.batch(torch.from_numpy(np.sort(rows))).x.flatten(1)
-    with torch.random.fork_rng([]):
+    with fork_random_state(x.device):
         torch.manual_seed(seed)
         singular = torch.svd_lowrank(x, q=min(last + 10, *x.shape), niter=4)[1]
     squares = singular[first - 1 : last].square()

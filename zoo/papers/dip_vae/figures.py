@@ -1,12 +1,11 @@
 """DIP-VAE's pictures, of finished trials (Kumar et al. 2018, arXiv:1711.00848v1)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.trials.trial import FIGURES, Trial
+from zoo.lab.trials.trial import Trial
 from zoo.metrics import Encoded, factor_correlations, latent_correlations, neighbours
 from zoo.papers.dip_vae import plots as plots
 from zoo.papers.dip_vae.measures import SEARCH, STEPS, encoded, opened
@@ -47,11 +46,7 @@ def draw_shapes(tried: Mapping[str, Sequence[Trial]], path: Path) -> dict[str, s
 
 def draw_figure1(tried: Mapping[str, Sequence[Trial]], path: Path) -> dict[str, str]:
     """The metric against the error, in both senses."""
-    figures = [
-        (variant, json.loads((trial.folder / FIGURES).read_text())["figures"], trial.budget)
-        for variant, trials in tried.items()
-        for trial in trials
-    ]
+    figures = [(variant, trial.quantities(), trial.budget) for variant, trials in tried.items() for trial in trials]
     captions = {}
     for kind, unit in (
         ("squared_error", "squared error per pixel"),

@@ -1,6 +1,5 @@
 """What DIP-VAE's tables measure, and the runs they measure it on (Kumar et al. 2018, arXiv:1711.00848v1)."""
 
-import json
 import math
 from typing import Any
 
@@ -13,7 +12,7 @@ from zoo.lab.analysis.posterior import decode, posteriors
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.trials.trial import FIGURES, Trial, short_products
+from zoo.lab.trials.trial import Trial, reduced_matmul_precision
 from zoo.metrics import Encoded, attribute_accuracy, higgins_svm, latent_correlations
 from zoo.papers.dip_vae.recipes import LAMBDAS
 
@@ -21,7 +20,7 @@ STEPS, SHORT, SEARCH = 300_000, 10_000, 1_500
 SHORT_LR = 3e-4
 SEARCHED = (2.0, 10.0, 50.0)  # of LAMBDAS, in the short budget
 DIP = "DIP-VAE, the best lambda_od"
-SHOWN = ("metric", "squared_error", "cross_entropy")  # of every run of the search
+REPORTED_IN_SEARCH = ("metric", "squared_error", "cross_entropy")  # of every run of the search
 ATTRIBUTES = (  # of Table 2
     "Arched_Eyebrows",
     "Attractive",
@@ -67,7 +66,7 @@ def mean_correlation(table: np.ndarray) -> float:
 
 def encoded(trained: FinishedRun) -> Encoded:
     """Posterior means of the test set, or of 20,000 of a larger one, beside its factors."""
-    return Encoded.of(trained.encode, trained.data.test, num_points=20_000, device=trained.settings.device)
+    return Encoded.of(trained.encode, trained.data.test, num_points=20_000, device=device_of(trained.guide))
 
 
 def measured(trained: FinishedRun) -> dict[str, float]:
@@ -97,12 +96,12 @@ def accuracies(codes: Encoded) -> dict[str, float]:
 # What is run.
 
 
-def train(trial: Trial, recipe: str, steps: int, *, within: str = "", **knobs: Any) -> FinishedRun:
-    """A run as the recipe has it; in the short budget at its rate, and with short products."""
+def train(trial: Trial, recipe: str, steps: int, *, within: str = "", **hyperparameters: Any) -> FinishedRun:
+    """A run as the recipe has it; in the short budget at its rate, and with reduced matmul precision."""
     if trial.budget == "full":
-        return trial.train(recipe, steps=steps, within=within, **knobs)
-    with short_products():
-        return trial.train(recipe, steps=steps, lr=SHORT_LR, within=within, **knobs)
+        return trial.train(recipe, steps=steps, within=within, **hyperparameters)
+    with reduced_matmul_precision():
+        return trial.train(recipe, steps=steps, lr=SHORT_LR, within=within, **hyperparameters)
 
 
 def beta_vae(trial: Trial, *, data: str, beta: float) -> dict[str, float]:
@@ -126,7 +125,7 @@ def dip_vae(trial: Trial, *, data: str) -> dict[str, float]:
     best = max(search, key=lambda weight: search[weight]["metric"])
     steps = trial.steps(full=STEPS, short=SHORT)
     chosen = train(trial, f"dip-vae/{data}", steps, within=folder(best, steps), lambda_od=best)
-    found = {f"search_{figure}_{weight:g}": search[weight][figure] for weight in grid for figure in SHOWN}
+    found = {f"search_{figure}_{weight:g}": search[weight][figure] for weight in grid for figure in REPORTED_IN_SEARCH}
     return {**measured(chosen), "lambda_od": best, **found}
 
 
@@ -139,5 +138,4 @@ def opened(variant: str, trial: Trial) -> FinishedRun:
     """The run behind a variant's figures."""
     if variant != DIP:
         return trial.open()
-    best = json.loads((trial.folder / FIGURES).read_text())["figures"]["lambda_od"]
-    return trial.open(folder(best, trial.steps(full=STEPS, short=SHORT)))
+    return trial.open(folder(trial.quantities()["lambda_od"], trial.steps(full=STEPS, short=SHORT)))

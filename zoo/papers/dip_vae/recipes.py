@@ -9,28 +9,45 @@ as r lambda, on an estimate that lags 1 / r steps behind: on digits, at r = 0.1 
 around what they are drawn to. So ours is r = 1, the batch's own, as disentanglement_lib has it.
 """
 
+from collections.abc import Callable
+
 from torch import nn
 
 from guides import Amortized, MeanField
 from zoo import VAE
-from zoo.elbos import DIPVAE, BetaVAE
+from zoo.elbos import DIPVAE, BetaVAE, TermwiseELBO
 from zoo.lab.data import Dataset, Split
 from zoo.lab.networks import MLPDecoder, MLPEncoder
-from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.training.experiment import Experiment, Recipe, offering
 from zoo.papers.vae.recipes import vae_pair
 
 LAMBDAS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # the paper's lambda_od; lambda_d is ten times as much
 BETAS = (1.0, 2.0, 4.0, 8.0, 16.0, 25.0, 32.0, 64.0, 100.0, 128.0, 200.0, 256.0)  # 1 is the VAE
 BETAS_OUTSIDE = (20.0, 60.0)  # of Figure 11 and of Table 1, which the grid does not have
 
+Pair = Callable[..., tuple[VAE, Amortized]]
 
-def dip_shapes(
+
+def higgins_pair(data: Dataset, z_dim: int, network: str, *, width: int) -> tuple[VAE, Amortized]:
+    """Higgins's networks (2017, Table 1): the fully connected one of 2D Shapes, or the convolutional one."""
+    if network != "mlp":
+        return vae_pair(data, z_dim, network)
+    trunk = MLPEncoder(data.shape, hidden=(width,) * 2)
+    decoder = MLPDecoder(z_dim, data.shape, hidden=(width,) * 3, activation=nn.Tanh)
+    num_data = len(data)
+    return VAE(decoder, z_dim=z_dim, num_data=num_data), Amortized(trunk, z=MeanField(z_dim), num_data=num_data)
+
+
+def dip_vae(
     data: Split,
     *,
+    objective: type[TermwiseELBO] = DIPVAE,
     lambda_od: float = 10.0,
     ratio: float = 10.0,
     rate: float = 1.0,
+    beta: float = 4.0,
     z_dim: int = 10,
+    pair: Pair = higgins_pair,
     network: str = "mlp",
     width: int = 1200,
     lr: float = 1e-4,
@@ -43,117 +60,74 @@ def dip_shapes(
 
     Args:
         data: images of 64 pixels.
+        objective: `DIPVAE`, or `BetaVAE`, which it is compared with.
         lambda_od: weight of the squared covariances.
         ratio: lambda_d / lambda_od.
         rate: of the running covariance; 1 is the batch's own, which is DIP-VAE-I.
+        beta: beta-VAE's weight of the KL.
         z_dim: units of the code.
+        pair: model and guide from data, z_dim, network and width.
         network: "mlp", two hidden layers of ReLU and three of tanh, or "conv".
         width: of the hidden layers of "mlp".
         lr: learning rate of Adam.
         steps: how long.
     """
-    pair = _pair(data.train, z_dim, network, width)
-    return Experiment(*pair, _dip(lambda_od, ratio, rate), steps=steps, lr=lr)
+    model, guide = pair(data.train, z_dim, network, width=width)
+    elbo: TermwiseELBO
+    if objective is DIPVAE:
+        elbo = DIPVAE(lambda_od=lambda_od, lambda_d=ratio * lambda_od, rate=rate)
+    else:
+        elbo = BetaVAE(beta=beta)
+    return Experiment(model, guide, elbo, steps=steps, lr=lr)
 
 
-def beta_shapes(
-    data: Split,
-    *,
-    beta: float = 4.0,
-    z_dim: int = 10,
-    network: str = "mlp",
-    width: int = 1200,
-    lr: float = 1e-4,
-    steps: int = 300_000,
-) -> Experiment:
-    """beta-VAE on 2D Shapes, which differs from `dip-vae/shapes` in the objective alone; beta = 1 is the VAE.
+WEIGHTS, IMAGES = ("lambda_od", "ratio", "rate"), ("z_dim", "lr", "steps")
+NETWORK = ("network", "width")
 
-    Args:
-        data, z_dim, network, width, lr, steps: as `dip-vae/shapes`.
-        beta: weight of the KL; the paper's tables have 4 and 60.
-    """
-    pair = _pair(data.train, z_dim, network, width)
-    return Experiment(*pair, BetaVAE(beta=beta), steps=steps, lr=lr)
+shapes = offering(dip_vae, *WEIGHTS, *IMAGES, *NETWORK)
+images = offering(dip_vae, *WEIGHTS, *IMAGES, network="conv", z_dim=32)
+digits = offering(dip_vae, *WEIGHTS, "z_dim", "steps", pair=vae_pair, width=400, lr=1e-3, steps=6_000)
+beta_shapes = offering(shapes, "beta", *IMAGES, *NETWORK, objective=BetaVAE)
+beta_images = offering(images, "beta", *IMAGES, objective=BetaVAE)
 
-
-def dip_images(
-    data: Split,
-    *,
-    lambda_od: float = 10.0,
-    ratio: float = 10.0,
-    rate: float = 1.0,
-    z_dim: int = 32,
-    lr: float = 1e-4,
-    steps: int = 300_000,
-) -> Experiment:
-    """DIP-VAE on CelebA or chairs: the convolutional network, and 32 units.
+IMAGES_TEXT = """
+    DIP-VAE on CelebA or chairs: the convolutional network, and 32 units.
 
     Args:
-        data: images of 64 pixels.
-        lambda_od, ratio, rate, z_dim, lr, steps: as `dip-vae/shapes`.
+        As `dip-vae/shapes`.
     """
-    pair = vae_pair(data.train, z_dim, "conv")
-    return Experiment(*pair, _dip(lambda_od, ratio, rate), steps=steps, lr=lr)
-
-
-def beta_images(
-    data: Split, *, beta: float = 4.0, z_dim: int = 32, lr: float = 1e-4, steps: int = 300_000
-) -> Experiment:
-    """beta-VAE on CelebA or chairs, which differs from DIP-VAE's recipe in the objective alone; beta = 1 is the VAE.
-
-    Args:
-        data, z_dim, lr, steps: as `dip-vae/celeba`.
-        beta: weight of the KL; the paper's tables have 2, 4 and 8 for CelebA, and 4 for chairs.
-    """
-    pair = vae_pair(data.train, z_dim, "conv")
-    return Experiment(*pair, BetaVAE(beta=beta), steps=steps, lr=lr)
-
-
-def dip_digits(
-    data: Split,
-    *,
-    lambda_od: float = 10.0,
-    ratio: float = 10.0,
-    rate: float = 1.0,
-    z_dim: int = 10,
-    steps: int = 6_000,
-) -> Experiment:
-    """DIP-VAE on scikit-learn's digits, in half a minute: no paper's settings.
+DIGITS_TEXT = """
+    DIP-VAE on scikit-learn's digits, in half a minute: no paper's settings.
 
     Networks and optimiser are those of the recipes `vae` and `beta-vae`, which stand beside it.
 
     Args:
-        data: images.
-        lambda_od, ratio, rate, z_dim, steps: as `dip-vae/shapes`.
+        As `dip-vae/shapes`.
     """
-    model, guide = vae_pair(data.train, z_dim, "mlp")
-    return Experiment(model, guide, _dip(lambda_od, ratio, rate), steps=steps)
+BETA_SHAPES_TEXT = """
+    beta-VAE on 2D Shapes, which differs from `dip-vae/shapes` in the objective alone; beta = 1 is the VAE.
 
+    Args:
+        As `dip-vae/shapes`; beta weighs the KL, and the paper's tables have 4 and 60.
+    """
+BETA_IMAGES_TEXT = """
+    beta-VAE on CelebA or chairs, which differs from DIP-VAE's recipe in the objective alone; beta = 1 is the VAE.
 
-def _dip(lambda_od: float, ratio: float, rate: float) -> DIPVAE:
-    return DIPVAE(lambda_od=lambda_od, lambda_d=ratio * lambda_od, rate=rate)
-
-
-def _pair(data: Dataset, z_dim: int, network: str, width: int) -> tuple[VAE, Amortized]:
-    """Higgins's networks (2017, Table 1): the fully connected one of 2D Shapes, or the convolutional one."""
-    if network != "mlp":
-        return vae_pair(data, z_dim, network)
-    trunk = MLPEncoder(data.shape, hidden=(width,) * 2)
-    decoder = MLPDecoder(z_dim, data.shape, hidden=(width,) * 3, activation=nn.Tanh)
-    num_data = len(data)
-    return VAE(decoder, z_dim=z_dim, num_data=num_data), Amortized(trunk, z=MeanField(z_dim), num_data=num_data)
-
+    Args:
+        As `dip-vae/celeba`; beta weighs the KL, and the paper's tables have 2, 4 and 8 for CelebA, and 4 for chairs.
+    """
 
 _SHAPES = {"held_out": 0.02}  # the text has a test set and no split: 14,746 images by chance
 _CELEBA = {"held_out": 0.1}
 _CHAIRS = {"masks": True}
+_PAPER = "Kumar et al. 2018"
 
 RECIPES = (
-    Recipe("dip-vae/digits", dip_digits, data="digits", paper="after Kumar et al. 2018"),
-    Recipe("dip-vae/shapes", dip_shapes, data="shapes", paper="Kumar et al. 2018", data_options=_SHAPES),
-    Recipe("dip-vae/celeba", dip_images, data="celeba", paper="Kumar et al. 2018", data_options=_CELEBA),
-    Recipe("dip-vae/chairs", dip_images, data="chairs", paper="Kumar et al. 2018", data_options=_CHAIRS),
-    Recipe("beta-vae/shapes", beta_shapes, data="shapes", paper="beside Kumar et al. 2018", data_options=_SHAPES),
-    Recipe("beta-vae/celeba", beta_images, data="celeba", paper="beside Kumar et al. 2018", data_options=_CELEBA),
-    Recipe("beta-vae/chairs", beta_images, data="chairs", paper="beside Kumar et al. 2018", data_options=_CHAIRS),
+    Recipe("dip-vae/digits", digits, "digits", f"after {_PAPER}", text=DIGITS_TEXT),
+    Recipe("dip-vae/shapes", shapes, "shapes", _PAPER, _SHAPES, text=dip_vae.__doc__ or ""),
+    Recipe("dip-vae/celeba", images, "celeba", _PAPER, _CELEBA, IMAGES_TEXT),
+    Recipe("dip-vae/chairs", images, "chairs", _PAPER, _CHAIRS, IMAGES_TEXT),
+    Recipe("beta-vae/shapes", beta_shapes, "shapes", f"beside {_PAPER}", _SHAPES, BETA_SHAPES_TEXT),
+    Recipe("beta-vae/celeba", beta_images, "celeba", f"beside {_PAPER}", _CELEBA, BETA_IMAGES_TEXT),
+    Recipe("beta-vae/chairs", beta_images, "chairs", f"beside {_PAPER}", _CHAIRS, BETA_IMAGES_TEXT),
 )

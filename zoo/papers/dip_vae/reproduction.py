@@ -1,12 +1,12 @@
 """DIP-VAE's tables and figures (Kumar et al. 2018, arXiv:1711.00848v1), on 2D Shapes, CelebA and 3D Chairs."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from itertools import pairwise
 
-from zoo.lab.trials.reproduction import Claim, Figure, Reproduction, Results
+from zoo.lab.trials.claims import highest, rising
+from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.trial import Measure
+from zoo.papers.dip_vae.claims import nearer_to_squared_error, reconstructs_like_the_vae
 from zoo.papers.dip_vae.figures import draw_celeba, draw_chairs, draw_figure1, draw_shapes
 from zoo.papers.dip_vae.measures import (
     ATTRIBUTES,
@@ -26,79 +26,6 @@ PAPER = "Kumar, Sattigeri, Balakrishnan 2018, Variational Inference of Disentang
 )
 
 
-# What the paper says.
-
-
-def means(results: Results, figure: str, variants: Sequence[str]) -> dict[str, float] | None:
-    """Of each variant; None where one has no seed yet."""
-    values = {variant: results.mean(variant, figure) for variant in variants}
-    return None if any(math.isnan(value) for value in values.values()) else values
-
-
-def rising(figure: str, variants: Sequence[str], text: str, *, digits: int = 4) -> Claim:
-    """The claim that a figure rises strictly in the order of these variants."""
-
-    def held(results: Results) -> tuple[bool | None, str]:
-        values = means(results, figure, variants)
-        if values is None:
-            return None, "A variant has not been run."
-        there = all(a < b for a, b in pairwise(values.values()))
-        return there, f"{', '.join(f'{variant}: {value:.{digits}f}' for variant, value in values.items())}."
-
-    return Claim(text, held)
-
-
-def highest(figure: str, best: str, others: Sequence[str], text: str, *, digits: int = 2) -> Claim:
-    """The claim that a variant's figure exceeds all others'."""
-
-    def held(results: Results) -> tuple[bool | None, str]:
-        values = means(results, figure, [best, *others])
-        if values is None:
-            return None, "A variant has not been run."
-        there = all(values[best] > values[other] for other in others)
-        return there, f"{', '.join(f'{variant}: {value:.{digits}f}' for variant, value in values.items())}."
-
-    return Claim(text, held)
-
-
-def like_the_vae(variants: Sequence[str], *, within: float = 0.1) -> Claim:
-    """DIP-VAE's error: within a tenth of the VAE's, and below the smallest beta's."""
-    vae, beta = variants
-
-    def held(results: Results) -> tuple[bool | None, str]:
-        values = means(results, "squared_error", [DIP, vae, beta])
-        if values is None:
-            return None, "A variant has not been run."
-        ratio = values[DIP] / values[vae]
-        return ratio <= 1 + within and values[DIP] < values[beta], (
-            f"Squared error {ratio:.2f} times {vae}'s; {beta}'s is {values[beta] / values[vae]:.2f} times."
-        )
-
-    return Claim(
-        f"DIP-VAE disentangles at little or no cost in reconstruction: its error is {vae}'s (here: at most "
-        f"{within:.0%} more) and below that of {beta}.",
-        held,
-    )
-
-
-def which_error(reported: Mapping[str, Mapping[str, float]]) -> Claim:
-    """Whether squared error or cross-entropy is nearer to the errors of Table 1, as the mean |log ratio|."""
-
-    def held(results: Results) -> tuple[bool | None, str]:
-        said, distances = [], {}
-        for kind in ("squared_error", "cross_entropy"):
-            ours = means(results, kind, list(reported))
-            if ours is None:
-                return None, "A variant has not been run."
-            ratios = {variant: ours[variant] / reported[variant][kind] for variant in reported}
-            distances[kind] = math.exp(sum(abs(math.log(ratio)) for ratio in ratios.values()) / len(ratios))
-            listed = ", ".join(f"{variant} {ratio:.1f}" for variant, ratio in ratios.items())
-            said.append(f"{kind.replace('_', ' ')} over the paper's: {listed}; off by a factor {distances[kind]:.1f}")
-        return distances["squared_error"] < distances["cross_entropy"], ". ".join(said) + "."
-
-    return Claim("Table 1's reconstruction error, which the paper does not name, is nearer to the squared error.", held)
-
-
 # What there is.
 
 ERROR = "The paper does not say what its reconstruction error is: its one figure stands beside both of ours."
@@ -106,7 +33,7 @@ METRIC = (
     "The paper gives neither the pairs per vote nor the votes: ours are 64, and 10,000 to train and 5,000 to test on, "
     "three times over."
 )
-DRAWN = (
+ONE_DRAW = (
     "Errors are those of one draw of z from q(z | x) per test image, as the ELBO has them; correlations are of means, "
     "of all latents alike, also of those that hardly vary. The metric's SVM is not scale invariant."
 )
@@ -118,8 +45,8 @@ SHORTENED = (
     "Errors still fall at the end."
 )
 RATE = "The covariance is the batch's own (rate 1): at what rate the paper's estimate runs is open; at 0.1 codes swing."
-FOUND = {
-    f"search_{figure}_{weight:g}": Figure(f"lambda_od = {weight:g} in the search: {about}", digits=digits)
+SEARCH_QUANTITIES = {
+    f"search_{figure}_{weight:g}": Quantity(f"lambda_od = {weight:g} in the search: {about}", digits=digits)
     for weight in LAMBDAS
     for figure, about, digits in (
         ("metric", "Higgins metric, %", 1),
@@ -128,13 +55,13 @@ FOUND = {
     )
 }
 MEASURED = {
-    "metric": Figure("Higgins metric, %", "high", 1),
-    "squared_error": Figure("reconstruction: squared error per pixel", "low", 4),
-    "cross_entropy": Figure("reconstruction: cross-entropy per pixel, nats", "low", 4),
-    "off_diagonal": Figure("sum of squared covariances of different latents", "low", 4),
-    "correlation": Figure("mean absolute correlation of different latents", "low", 3),
-    "kl": Figure("KL(q || p), nats", digits=1),
-    "lambda_od": Figure("lambda_od that was chosen", digits=0),
+    "metric": Quantity("Higgins metric, %", "high", 1),
+    "squared_error": Quantity("reconstruction: squared error per pixel", "low", 4),
+    "cross_entropy": Quantity("reconstruction: cross-entropy per pixel, nats", "low", 4),
+    "off_diagonal": Quantity("sum of squared covariances of different latents", "low", 4),
+    "correlation": Quantity("mean absolute correlation of different latents", "low", 3),
+    "kl": Quantity("KL(q || p), nats", digits=1),
+    "lambda_od": Quantity("lambda_od that was chosen", digits=0),
 }
 
 
@@ -195,33 +122,39 @@ GRID: dict[str, Measure] = {
     **{f"DIP-VAE, lambda_od = {weight:g}": partial(one_lambda, data="shapes", lambda_od=weight) for weight in LAMBDAS},
 }
 
+WORSE_WITH_BETA = "beta-VAE's reconstruction gets worse as beta grows."
+NEARER_ERROR = "Table 1's reconstruction error, which the paper does not name, is nearer to the squared error."
+LIKE_THE_VAE = Claim(
+    "DIP-VAE disentangles at little or no cost in reconstruction: its error is VAE's (here: at most 10% more) and "
+    "below that of beta-VAE, beta = 4.",
+    reconstructs_like_the_vae("VAE", "beta-VAE, beta = 4"),
+)
+
 REPRODUCTIONS = {
     "dip-vae/shapes": Reproduction(
         title="DIP-VAE on 2D Shapes: Table 1, Figure 1, Table 3",
         paper=PAPER.format("section 3"),
         variants=SHAPES,
-        figures=MEASURED | FOUND,
+        quantities=MEASURED | SEARCH_QUANTITIES,
         reported=TABLE_1,
         headline=[(variant, figure) for variant in SHAPES for figure in ("metric", "squared_error")],
         seeds={"full": 5, "short": 2},
         claims=[
-            highest("metric", DIP, list(SHAPES)[:-1], "DIP-VAE has the highest metric."),
-            rising(
-                "metric",
-                ["beta-VAE, beta = 4", "VAE", "beta-VAE, beta = 60", DIP],
+            Claim("DIP-VAE has the highest metric.", highest("metric", DIP, list(SHAPES)[:-1])),
+            Claim(
                 "The metric rises from beta = 4 to VAE, beta = 60 and DIP-VAE (80.7, 81.3, 95.7, 98.7).",
-                digits=1,
+                rising("metric", ["beta-VAE, beta = 4", "VAE", "beta-VAE, beta = 60", DIP]),
             ),
-            like_the_vae(["VAE", "beta-VAE, beta = 4"]),
-            rising("squared_error", list(SHAPES)[:3], "beta-VAE's reconstruction gets worse as beta grows."),
-            rising(
-                "correlation",
-                [DIP, "VAE", "beta-VAE, beta = 4"],
+            LIKE_THE_VAE,
+            Claim(WORSE_WITH_BETA, rising("squared_error", list(SHAPES)[:3])),
+            Claim(
                 "Latents are less correlated under DIP-VAE than under VAE, and more under beta-VAE (Table 3).",
-                digits=3,
+                rising("correlation", [DIP, "VAE", "beta-VAE, beta = 4"]),
             ),
-            rising("off_diagonal", [DIP, "VAE"], "DIP-VAE's squared covariances off the diagonal are below VAE's."),
-            which_error(TABLE_1),
+            Claim(
+                "DIP-VAE's squared covariances off the diagonal are below VAE's.", rising("off_diagonal", [DIP, "VAE"])
+            ),
+            Claim(NEARER_ERROR, nearer_to_squared_error(TABLE_1)),
         ],
         deviations=[
             "The networks are the fully connected ones of Higgins 2017, Table 1, for this set; the text says CNN.",
@@ -232,7 +165,7 @@ REPRODUCTIONS = {
             RATE,
             METRIC,
             ERROR,
-            DRAWN,
+            ONE_DRAW,
             "Every weight of both grids is `dip-vae/figure1`; CelebA (Table 2, Figure 2, Tables 4 and 5) is "
             "`dip-vae/celeba`, and Table 6 `dip-vae/chairs`: both need files that cannot be downloaded by a command.",
         ],
@@ -242,29 +175,31 @@ REPRODUCTIONS = {
         title="DIP-VAE on 2D Shapes: every beta and lambda_od of Figure 1",
         paper=PAPER.format("Figure 1, right"),
         variants=GRID,
-        figures=MEASURED,
+        quantities=MEASURED,
         reported={variant: values for variant, values in TABLE_1.items() if variant in GRID},
         seeds={"full": 1, "short": 1},
-        deviations=[SHORTENED, RATE, METRIC, ERROR, DRAWN],
+        deviations=[SHORTENED, RATE, METRIC, ERROR, ONE_DRAW],
         pictures=draw_figure1,
     ),
     "dip-vae/celeba": Reproduction(
         title="DIP-VAE on CelebA: Tables 1, 2, 4 and 5, Figure 2",
         paper=PAPER.format("section 3, appendices A and B"),
         variants=FACES,
-        figures=MEASURED | {name: Figure(f"{name}, accuracy, %", "high", 1) for name in ATTRIBUTES} | FOUND,
+        quantities=MEASURED
+        | {name: Quantity(f"{name}, accuracy, %", "high", 1) for name in ATTRIBUTES}
+        | SEARCH_QUANTITIES,
         reported={
             variant: TABLE_1_FACES.get(variant, {}) | dict(zip(ATTRIBUTES, accuracies, strict=True))
             for variant, accuracies in TABLE_2.items()
         },
         headline=[(variant, "metric") for variant in FACES],
         claims=[
-            highest("metric", DIP, list(FACES)[:-1], "DIP-VAE has the highest metric."),
-            rising("squared_error", list(FACES)[:-1], "beta-VAE's reconstruction gets worse as beta grows."),
-            like_the_vae(["VAE", "beta-VAE, beta = 4"]),
-            which_error(TABLE_1_FACES),
+            Claim("DIP-VAE has the highest metric.", highest("metric", DIP, list(FACES)[:-1])),
+            Claim(WORSE_WITH_BETA, rising("squared_error", list(FACES)[:-1])),
+            LIKE_THE_VAE,
+            Claim(NEARER_ERROR, nearer_to_squared_error(TABLE_1_FACES)),
             *(
-                highest(name, DIP, list(FACES)[:-1], f"DIP-VAE tells {name} best (Table 2).")
+                Claim(f"DIP-VAE tells {name} best (Table 2).", highest(name, DIP, list(FACES)[:-1]))
                 for name in ATTRIBUTES
                 if name not in ("Mouth_Slightly_Open", "No_Beard")
             ),
@@ -277,7 +212,7 @@ REPRODUCTIONS = {
             RATE,
             METRIC,
             ERROR,
-            DRAWN,
+            ONE_DRAW,
         ],
         pictures=draw_celeba,
     ),
@@ -285,15 +220,15 @@ REPRODUCTIONS = {
         title="DIP-VAE on 3D Chairs: Table 6",
         paper=PAPER.format("Table 6"),
         variants=CHAIRS,
-        figures=MEASURED | FOUND,
-        claims=[rising("squared_error", list(CHAIRS)[:2], "beta-VAE's reconstruction gets worse as beta grows.")],
+        quantities=MEASURED | SEARCH_QUANTITIES,
+        claims=[Claim(WORSE_WITH_BETA, rising("squared_error", list(CHAIRS)[:2]))],
         deviations=[
             "The weights are those of the highest metric, which the paper finds at 100 % for almost all models, and "
             "chooses by eye.",
             SHORTENED,
             RATE,
             METRIC,
-            DRAWN,
+            ONE_DRAW,
         ],
         pictures=draw_chairs,
     ),

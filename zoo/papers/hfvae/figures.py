@@ -22,7 +22,7 @@ WANTED = ("units.png", "c.png", "samples-by-type.png", "confusion.png")
 
 def best(of_it: Sequence[Trial], figure: str = "MIG") -> Trial:
     """The seed that is best by a figure."""
-    return max(of_it, key=lambda trial: trial.figures()[figure])
+    return max(of_it, key=lambda trial: trial.quantities()[figure])
 
 
 def on_images(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
@@ -30,7 +30,7 @@ def on_images(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str
     return of_a_run(best(next(iter(tried.values()))).open(), folder, "Figure 4")
 
 
-def on_faces(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
+def on_celeba(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
     """Figure 8 of the first seed."""
     return of_a_run(next(iter(tried.values()))[0].open(), folder, "Figure 8")
 
@@ -94,12 +94,12 @@ def on_figure_6(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[s
     """Both panels of Figure 6, every run a point."""
     equal = {variant: of_it for variant, of_it in tried.items() if variant.startswith("gamma = beta")}
     runs = {
-        variant: [(trial.figures()["I(x; z, c)"], trial.figures()["TC"]) for trial in of_it]
+        variant: [(trial.quantities()["I(x; z, c)"], trial.quantities()["TC"]) for trial in of_it]
         for variant, of_it in equal.items()
     }
     plots.trade_off(runs, folder / "figure6-left.png", x="I(x; z, c), nats", y="TC of all units, nats")
     gaps = {
-        float(variant.rpartition(" = ")[2]): [trial.figures()["MIG"] for trial in of_it]
+        float(variant.rpartition(" = ")[2]): [trial.quantities()["MIG"] for trial in of_it]
         for variant, of_it in tried.items()
         if variant == "gamma = beta = 3" or variant not in equal
     }
@@ -116,7 +116,7 @@ def on_sensitivity(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mappin
     curves: dict[str, dict[float, list[float]]] = {}
     for variant, of_it in tried.items():
         beta, gamma = (part.rpartition(" = ")[2] for part in variant.split(", "))
-        curves.setdefault(f"gamma = {gamma}", {})[float(beta)] = [trial.figures()["MIG"] for trial in of_it]
+        curves.setdefault(f"gamma = {gamma}", {})[float(beta)] = [trial.quantities()["MIG"] for trial in of_it]
     plots.over_beta(curves, folder / "sensitivity.png", x="beta", y="I(y; c) - max I(y; z_d), nats")
     return {
         "sensitivity.png": "Appendix E: the same gap over beta and gamma; every run, means with two standard errors."

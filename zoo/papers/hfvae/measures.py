@@ -13,9 +13,9 @@ from zoo.lab.analysis.interventions import inferred, sweep, wide
 from zoo.lab.analysis.knn_labels import Judge
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
-from zoo.lab.device import device_of
+from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.trials.trial import Trial, short_products
+from zoo.lab.trials.trial import Trial, reduced_matmul_precision
 from zoo.metrics import (
     Encoded,
     clusters,
@@ -34,7 +34,7 @@ NUM_STARTS = 50  # traversals whose label is judged
 
 BETA, GAMMA = 4.0, 3.0  # Table 3's
 DIGITS_BETA = 10.0  # of Figures 4 and 5, which say none
-EQUAL = (2.0, 3.0, 4.0, 6.0)  # gamma = beta, the values that the caption of Figure 6 names
+EQUAL_VALUES = (2.0, 3.0, 4.0, 6.0)  # gamma = beta, the values that the caption of Figure 6 names
 BETAS = (1.0, 3.0, 6.0)  # beside gamma = 3; the caption names none
 SENSITIVITY_EPOCHS = 5
 SENSITIVITY_GRID = [(beta, gamma) for beta in (1.0, 4.0, 10.0) for gamma in (1.0, 3.0, 6.0)]
@@ -44,7 +44,7 @@ SENSITIVITY_GRID = [(beta, gamma) for beta in (1.0, 4.0, 10.0) for gamma in (1.0
 
 
 def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings: Any) -> FinishedRun:
-    """A run of the budget's length: 200 epochs; or so many in smaller batches, with short products.
+    """A run of the budget's length: 200 epochs; or so many in smaller batches, with reduced matmul precision.
 
     Args:
         trial, recipe: which.
@@ -53,35 +53,37 @@ def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings
     """
     if trial.budget == "full":
         return trial.train(recipe, epochs=EPOCHS, **settings)
-    with short_products():
+    with reduced_matmul_precision():
         return trial.train(recipe, epochs=epochs, batch_size=SHORT_BATCH, **settings)
 
 
-def on_images(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:
+def on_images(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
     """A run on MNIST or Fashion-MNIST: what its latents hold of x and of y."""
-    return measured(train(trial, recipe, **knobs))
+    return measured(train(trial, recipe, **hyperparameters))
 
 
-def on_digits(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:
+def on_digits(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
     """The same on MNIST, and how the digit stands the traversal of the unit that encodes thickness (Figure 5)."""
-    trained = train(trial, recipe, **knobs)
+    trained = train(trial, recipe, **hyperparameters)
     found = unit_of(trained, ink)
     return {**measured(trained), "thickness": abs(found.correlation), "steady": 100 * steady(trained, found.unit)}
 
 
-def on_faces(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:
+def on_celeba(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
     """A run on CelebA, whose length is the recipe's: what its latents hold of x."""
-    trained = trial.train(recipe, steps=trial.steps(full=31_700, short=600), **knobs)
+    trained = trial.train(recipe, steps=trial.steps(full=31_700, short=600), **hyperparameters)
     return held(trained, encoded(trained))
 
 
-def on_shapes(trial: Trial, *, recipe: str, **knobs: Any) -> Mapping[str, float]:
+def on_shapes(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
     """A run of Table 3: both metrics, on the images held out."""
     if trial.budget == "full":
-        trained = trial.train(recipe, steps=SHAPES_STEPS, **knobs)
+        trained = trial.train(recipe, steps=SHAPES_STEPS, **hyperparameters)
     else:
-        with short_products():
-            trained = trial.train(recipe, steps=SHAPES_SHORT, batch_size=SHAPES_BATCH, width=SHAPES_WIDTH, **knobs)
+        with reduced_matmul_precision():
+            trained = trial.train(
+                recipe, steps=SHAPES_SHORT, batch_size=SHAPES_BATCH, width=SHAPES_WIDTH, **hyperparameters
+            )
     evaluation = evaluate(trained.model, trained.guide, trained.data.test)
     codes = encoded(trained)
     return {
@@ -131,7 +133,7 @@ def held(trained: FinishedRun, codes: Encoded) -> dict[str, float]:
 
 def encoded(trained: FinishedRun) -> Encoded:
     """q(z, c | x) of up to 10,000 test images, the style given one draw of the type."""
-    return Encoded.of(trained.encode, trained.data.test, device=trained.settings.device)
+    return Encoded.of(trained.encode, trained.data.test, device=device_of(trained.guide))
 
 
 def about_data(codes: Encoded) -> dict[str, float]:
@@ -196,9 +198,10 @@ def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None, 
 
 def styles(trained: FinishedRun, data: Dataset) -> Tensor:
     """The means of q(z | x) of a whole set, [N, D], given one draw of the type."""
-    with torch.random.fork_rng([]):
+    device = device_of(trained.guide)
+    with fork_random_state(device):
         torch.manual_seed(0)
-        batches = data.in_order(1000, device=device_of(trained.model))
+        batches = data.in_order(1000, device=device)
         return torch.cat([posterior_means(trained.guide, batch.x)["z"].double().cpu() for batch in batches])
 
 

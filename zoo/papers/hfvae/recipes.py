@@ -18,26 +18,43 @@ What the text at hand leaves open, for all of them:
 - alpha is never given, and is 1 here; beta = 4 and gamma = 3 are Table 3's.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
 from guides import Amortized, Concrete, MeanField
 from zoo import VAE, JointVAE
-from zoo.elbos import HFVAE, BetaTCVAE, BetaVAE
+from zoo.elbos import HFVAE, BetaTCVAE, BetaVAE, TermwiseELBO
 from zoo.handlers import ScorePairs
-from zoo.lab.data import Dataset, Split
+from zoo.lab.data import Split
 from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
-from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.training.experiment import Experiment, Recipe, offering
 
-Pair = tuple[nn.Module, Amortized]
+Shape = tuple[int, ...]
+Networks = Callable[[Shape, int, int], tuple[nn.Module, nn.Module]]
 
-BATCH = 512
+
+def small(shape: Shape, latents: int, width: int) -> tuple[nn.Module, nn.Module]:
+    """MNIST's trunk and decoder, for images of any size."""
+    return MLPEncoder(shape, hidden=(400,)), MLPDecoder(latents, shape, hidden=(200, 400))
+
+
+def wide(shape: Shape, latents: int, width: int) -> tuple[nn.Module, nn.Module]:
+    """2D Shapes' trunk and decoder, as remembered of appendix C: ReLU in the one and tanh in the other."""
+    trunk = MLPEncoder(shape, hidden=(width, width))
+    return trunk, MLPDecoder(latents, shape, hidden=(400, width, width), activation=nn.Tanh)
+
+
+def convolutional(shape: Shape, latents: int, width: int) -> tuple[nn.Module, nn.Module]:
+    """Joint-VAE's trunk and decoder for 64 pixels."""
+    return ConvEncoder(shape), ConvDecoder(latents, shape)
 
 
 def hfvae(
     data: Split,
     *,
+    objective: type[TermwiseELBO] = HFVAE,
     alpha: float = 1.0,
     beta: float = 4.0,
     gamma: float = 3.0,
@@ -45,6 +62,9 @@ def hfvae(
     z_dim: int = 10,
     c_dim: int = 10,
     temperature: float = 0.66,
+    networks: Networks = small,
+    width: int = 1200,
+    batch_size: int = 512,
     lr: float = 1e-3,
     steps: int = 23_400,
 ) -> Experiment:
@@ -52,251 +72,120 @@ def hfvae(
 
     Args:
         data: images.
+        objective: `HFVAE`, or `BetaTCVAE` or `BetaVAE`, which it is compared with and which have beta alone.
         alpha, beta, gamma: weights of I(x; z, c), of the total correlation between z and c, and of that within z.
         concrete: what the relaxed type scores in them, "mass" as in the authors' library, or "density".
         z_dim: units of the style.
         c_dim: classes of the type; 0 leaves it out, as Table 2 does for other objectives.
         temperature: of the relaxed type.
+        networks: trunk and decoder, from shape, latents and width.
+        width: of the hidden layers of `wide`.
+        batch_size: how many images a step sees.
         lr: learning rate of Adam.
         steps: how long.
     """
-    pair = _small(data.train, z_dim, c_dim, temperature)
-    return _hfvae(data, pair, alpha, beta, gamma, concrete, lr=lr, steps=steps)
+    shape, num_data = data.train.shape, len(data.train)
+    trunk, decoder = networks(shape, z_dim + c_dim, width)
+    if c_dim == 0:
+        style = MeanField(z_dim, hidden=(200,))
+        model: nn.Module = VAE(decoder, z_dim=z_dim, num_data=num_data)
+        guide = Amortized(trunk, z=style, num_data=num_data)
+    else:
+        style = MeanField(z_dim, given=("c",), hidden=(200,))
+        model = JointVAE(decoder, z_dim=z_dim, c_dims=[c_dim], temperature=temperature, num_data=num_data)
+        guide = Amortized(trunk, num_data=num_data, c=Concrete(c_dim, temperature=temperature), z=style)
+    scores: Any = concrete
+    ScorePairs(scores)  # refuses what it does not know before a step is taken
+    elbo: TermwiseELBO
+    if objective is HFVAE:
+        elbo = HFVAE(alpha=alpha, beta=beta, gamma=gamma, num_data=num_data, concrete=scores)
+    elif objective is BetaTCVAE:
+        elbo = BetaTCVAE(beta=beta, num_data=num_data, concrete=scores)
+    else:
+        elbo = BetaVAE(beta=beta)
+    return Experiment(model, guide, elbo, steps=steps, batch_size=batch_size, lr=lr)
 
 
-def hfvae_shapes(
-    data: Split,
-    *,
-    alpha: float = 1.0,
-    beta: float = 4.0,
-    gamma: float = 3.0,
-    concrete: str = "mass",
-    z_dim: int = 10,
-    c_dim: int = 3,
-    temperature: float = 0.66,
-    width: int = 1200,
-    lr: float = 1e-3,
-    steps: int = 37_500,
-) -> Experiment:
-    """HFVAE on 2D Shapes: two hidden layers of 1,200 ReLU units, and 400, 1,200, 1,200 of tanh.
+WEIGHTS, PAIR = ("alpha", "beta", "gamma", "concrete"), ("z_dim", "c_dim", "temperature", "lr", "steps")
 
-    These are remembered of appendix C. The text has no length; ours sees as many images as disentanglement_lib's
-    300,000 batches of 64.
+mnist = offering(hfvae, *WEIGHTS, *PAIR)
+shapes = offering(hfvae, *WEIGHTS, *PAIR, "width", networks=wide, c_dim=3, steps=37_500)
+celeba = offering(hfvae, *WEIGHTS, *PAIR, networks=convolutional, z_dim=20, c_dim=2, steps=31_700)
+digits = offering(hfvae, *WEIGHTS, "c_dim", "temperature", "steps", alpha=0.5, gamma=1.0, batch_size=64, steps=3_000)
 
-    Args:
-        data: images.
-        alpha, beta, gamma, concrete, z_dim, c_dim, temperature, lr, steps: as `hfvae/mnist`.
-        width: of the layers of 1,200.
-    """
-    pair = _wide(data.train, z_dim, c_dim, temperature, width)
-    return _hfvae(data, pair, alpha, beta, gamma, concrete, lr=lr, steps=steps)
+# The same story, guide, batches and optimiser under other objectives.
 
+mnist_beta_vae = offering(mnist, "beta", *PAIR, objective=BetaVAE)
+mnist_beta_tcvae = offering(mnist, "beta", "concrete", *PAIR, objective=BetaTCVAE)
+shapes_beta_vae = offering(shapes, "beta", *PAIR, "width", objective=BetaVAE)
+shapes_beta_tcvae = offering(shapes, "beta", "concrete", *PAIR, "width", objective=BetaTCVAE)
 
-def hfvae_celeba(
-    data: Split,
-    *,
-    alpha: float = 1.0,
-    beta: float = 4.0,
-    gamma: float = 3.0,
-    concrete: str = "mass",
-    z_dim: int = 20,
-    c_dim: int = 2,
-    temperature: float = 0.66,
-    lr: float = 1e-3,
-    steps: int = 31_700,
-) -> Experiment:
-    """HFVAE on CelebA: 100 epochs of 317 batches.
-
-    The convolutional network for 64 pixels that Joint-VAE has too. What is said to be appendix C's differs in its
-    batch norm alone, which would make q(z | x) depend on the batch.
-
-    Args:
-        data: images of 64 pixels.
-        alpha, beta, gamma, concrete, z_dim, c_dim, temperature, lr, steps: as `hfvae/mnist`.
-    """
-    shape = data.train.shape
-    trunk, decoder = ConvEncoder(shape), ConvDecoder(z_dim + c_dim, shape)
-    pair = _pair(data.train, trunk, decoder, z_dim, c_dim, temperature)
-    return _hfvae(data, pair, alpha, beta, gamma, concrete, lr=lr, steps=steps)
-
-
-def hfvae_digits(
-    data: Split,
-    *,
-    alpha: float = 0.5,
-    beta: float = 4.0,
-    gamma: float = 1.0,
-    concrete: str = "mass",
-    c_dim: int = 10,
-    temperature: float = 0.66,
-    steps: int = 3_000,
-) -> Experiment:
-    """HFVAE on scikit-learn's digits, in under a minute: no paper's settings, but MNIST's in batches of 64.
+DIGITS = """
+    HFVAE on scikit-learn's digits, in under a minute: no paper's settings, but MNIST's in batches of 64.
 
     So few pixels have few nats to tell: at alpha = 1, beta = 10, gamma = 1.5 the type is the digit in three of four
     cases, and no unit of the style is left; here it is in one of two to two of three, and two units are.
 
     Args:
-        data: images.
-        alpha, beta, gamma, concrete, c_dim, temperature, steps: as `hfvae/mnist`.
+        As `hfvae/mnist`.
     """
-    pair = _small(data.train, 10, c_dim, temperature)
-    return _hfvae(data, pair, alpha, beta, gamma, concrete, lr=1e-3, steps=steps, batch_size=64)
+SHAPES = """
+    HFVAE on 2D Shapes: two hidden layers of 1,200 ReLU units, and 400, 1,200, 1,200 of tanh.
 
-
-# Beside it: the same story, guide, batches and optimiser under other objectives.
-
-
-def beta_vae(
-    data: Split,
-    *,
-    beta: float = 4.0,
-    z_dim: int = 10,
-    c_dim: int = 10,
-    temperature: float = 0.66,
-    lr: float = 1e-3,
-    steps: int = 23_400,
-) -> Experiment:
-    """beta-VAE, which differs from `hfvae/mnist` in the objective alone; beta = 1 is the VAE.
+    These are remembered of appendix C. The text has no length; ours sees as many images as disentanglement_lib's
+    300,000 batches of 64.
 
     Args:
-        data, z_dim, c_dim, temperature, lr, steps: as `hfvae/mnist`; the paper's beta-VAE has c_dim = 0.
-        beta: weight of the KL, of which the type's is that of the categoricals.
+        As `hfvae/mnist`; width is that of the layers of 1,200.
     """
-    pair = _small(data.train, z_dim, c_dim, temperature)
-    return Experiment(*pair, BetaVAE(beta=beta), steps=steps, batch_size=BATCH, lr=lr)
+CELEBA = """
+    HFVAE on CelebA: 100 epochs of 317 batches.
 
-
-def beta_vae_shapes(
-    data: Split,
-    *,
-    beta: float = 4.0,
-    z_dim: int = 10,
-    c_dim: int = 3,
-    temperature: float = 0.66,
-    width: int = 1200,
-    lr: float = 1e-3,
-    steps: int = 37_500,
-) -> Experiment:
-    """beta-VAE, which differs from `hfvae/shapes` in the objective alone; beta = 1 is the VAE.
+    The convolutional network for 64 pixels that Joint-VAE has too. What is said to be appendix C's differs in its
+    batch norm alone, which would make q(z | x) depend on the batch.
 
     Args:
-        data, beta, z_dim, c_dim, temperature, lr, steps: as `hfvae/mnist-beta-vae`.
-        width: as `hfvae/shapes`.
+        As `hfvae/mnist`.
     """
-    pair = _wide(data.train, z_dim, c_dim, temperature, width)
-    return Experiment(*pair, BetaVAE(beta=beta), steps=steps, batch_size=BATCH, lr=lr)
+BETA_VAE = """
+    beta-VAE, which differs from `hfvae/{}` in the objective alone; beta = 1 is the VAE.
 
-
-def beta_tcvae(
-    data: Split,
-    *,
-    beta: float = 4.0,
-    concrete: str = "mass",
-    z_dim: int = 10,
-    c_dim: int = 10,
-    temperature: float = 0.66,
-    lr: float = 1e-3,
-    steps: int = 23_400,
-) -> Experiment:
-    """beta-TCVAE, which differs from `hfvae/mnist` in the objective alone.
+    Args:
+        As `hfvae/{}`; beta weighs the KL, of which the type's is that of the categoricals. The paper's has c_dim = 0.
+    """
+MNIST_BETA_TCVAE = """
+    beta-TCVAE, which differs from `hfvae/mnist` in the objective alone.
 
     The estimator of q(z) is HFVAE's in place of Chen's.
 
     Args:
-        data, concrete, z_dim, c_dim, temperature, lr, steps: as `hfvae/mnist`; the paper's beta-TCVAE has c_dim = 0.
-        beta: weight of the total correlation of all units together.
+        As `hfvae/mnist`; beta weighs the total correlation of all units together. The paper's has c_dim = 0.
     """
-    pair = _small(data.train, z_dim, c_dim, temperature)
-    return _beta_tcvae(data, pair, beta, concrete, lr=lr, steps=steps)
-
-
-def beta_tcvae_shapes(
-    data: Split,
-    *,
-    beta: float = 4.0,
-    concrete: str = "mass",
-    z_dim: int = 10,
-    c_dim: int = 3,
-    temperature: float = 0.66,
-    width: int = 1200,
-    lr: float = 1e-3,
-    steps: int = 37_500,
-) -> Experiment:
-    """beta-TCVAE, which differs from `hfvae/shapes` in the objective alone.
+SHAPES_BETA_TCVAE = """
+    beta-TCVAE, which differs from `hfvae/shapes` in the objective alone.
 
     Args:
-        data, beta, concrete, z_dim, c_dim, temperature, lr, steps: as `hfvae/mnist-beta-tcvae`.
-        width: as `hfvae/shapes`.
+        As `hfvae/mnist-beta-tcvae`; width as `hfvae/shapes`.
     """
-    pair = _wide(data.train, z_dim, c_dim, temperature, width)
-    return _beta_tcvae(data, pair, beta, concrete, lr=lr, steps=steps)
 
-
-def _hfvae(
-    data: Split,
-    pair: Pair,
-    alpha: float,
-    beta: float,
-    gamma: float,
-    concrete: Any,
-    *,
-    lr: float,
-    steps: int,
-    batch_size: int = BATCH,
-) -> Experiment:
-    ScorePairs(concrete)  # refuses what it does not know before a step is taken
-    elbo = HFVAE(alpha=alpha, beta=beta, gamma=gamma, num_data=len(data.train), concrete=concrete)
-    return Experiment(*pair, elbo, steps=steps, batch_size=batch_size, lr=lr)
-
-
-def _beta_tcvae(data: Split, pair: Pair, beta: float, concrete: Any, *, lr: float, steps: int) -> Experiment:
-    ScorePairs(concrete)
-    elbo = BetaTCVAE(beta=beta, num_data=len(data.train), concrete=concrete)
-    return Experiment(*pair, elbo, steps=steps, batch_size=BATCH, lr=lr)
-
-
-def _small(data: Dataset, z_dim: int, c_dim: int, temperature: float) -> Pair:
-    """MNIST's networks, on images of any size."""
-    trunk = MLPEncoder(data.shape, hidden=(400,))
-    decoder = MLPDecoder(z_dim + c_dim, data.shape, hidden=(200, 400))
-    return _pair(data, trunk, decoder, z_dim, c_dim, temperature)
-
-
-def _wide(data: Dataset, z_dim: int, c_dim: int, temperature: float, width: int) -> Pair:
-    """2D Shapes'."""
-    trunk = MLPEncoder(data.shape, hidden=(width, width))
-    decoder = MLPDecoder(z_dim + c_dim, data.shape, hidden=(400, width, width), activation=nn.Tanh)
-    return _pair(data, trunk, decoder, z_dim, c_dim, temperature)
-
-
-def _pair(data: Dataset, trunk: nn.Module, decoder: nn.Module, z_dim: int, c_dim: int, temperature: float) -> Pair:
-    """A style and a type, or without classes a style alone."""
-    num_data = len(data)
-    if c_dim == 0:
-        style = MeanField(z_dim, hidden=(200,))
-        return VAE(decoder, z_dim=z_dim, num_data=num_data), Amortized(trunk, z=style, num_data=num_data)
-    model = JointVAE(decoder, z_dim=z_dim, c_dims=[c_dim], temperature=temperature, num_data=num_data)
-    guide = Amortized(
-        trunk,
-        num_data=num_data,
-        c=Concrete(c_dim, temperature=temperature),
-        z=MeanField(z_dim, given=("c",), hidden=(200,)),
-    )
-    return model, guide
-
-
-_SHAPES = {"held_out": 0.02}  # to be scored on: 14,746 images by chance
+_HELD_OUT = {"held_out": 0.02}  # to be scored on: 14,746 images by chance
 _PAPER = "Esmaeili et al. 2019"
 
 RECIPES = (
-    Recipe("hfvae/digits", hfvae_digits, data="digits", paper=f"after {_PAPER}"),
-    Recipe("hfvae/mnist", hfvae, data="mnist", paper=_PAPER),
-    Recipe("hfvae/fashion-mnist", hfvae, data="fashion-mnist", paper=_PAPER),
-    Recipe("hfvae/shapes", hfvae_shapes, data="shapes", paper=_PAPER, data_options=_SHAPES),
-    Recipe("hfvae/celeba", hfvae_celeba, data="celeba", paper=_PAPER),
-    Recipe("hfvae/mnist-beta-vae", beta_vae, data="mnist", paper=f"beside {_PAPER}"),
-    Recipe("hfvae/mnist-beta-tcvae", beta_tcvae, data="mnist", paper=f"beside {_PAPER}"),
-    Recipe("hfvae/shapes-beta-vae", beta_vae_shapes, data="shapes", paper=f"beside {_PAPER}", data_options=_SHAPES),
-    Recipe("hfvae/shapes-beta-tcvae", beta_tcvae_shapes, data="shapes", paper=f"beside {_PAPER}", data_options=_SHAPES),
+    Recipe("hfvae/digits", digits, "digits", f"after {_PAPER}", text=DIGITS),
+    Recipe("hfvae/mnist", mnist, "mnist", _PAPER, text=hfvae.__doc__ or ""),
+    Recipe("hfvae/fashion-mnist", mnist, "fashion-mnist", _PAPER, text=hfvae.__doc__ or ""),
+    Recipe("hfvae/shapes", shapes, "shapes", _PAPER, _HELD_OUT, SHAPES),
+    Recipe("hfvae/celeba", celeba, "celeba", _PAPER, text=CELEBA),
+    Recipe("hfvae/mnist-beta-vae", mnist_beta_vae, "mnist", f"beside {_PAPER}", text=BETA_VAE.replace("{}", "mnist")),
+    Recipe("hfvae/mnist-beta-tcvae", mnist_beta_tcvae, "mnist", f"beside {_PAPER}", text=MNIST_BETA_TCVAE),
+    Recipe(
+        "hfvae/shapes-beta-vae",
+        shapes_beta_vae,
+        "shapes",
+        f"beside {_PAPER}",
+        _HELD_OUT,
+        BETA_VAE.replace("{}", "shapes"),
+    ),
+    Recipe("hfvae/shapes-beta-tcvae", shapes_beta_tcvae, "shapes", f"beside {_PAPER}", _HELD_OUT, SHAPES_BETA_TCVAE),
 )

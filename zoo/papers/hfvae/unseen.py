@@ -36,12 +36,12 @@ def on_unseen(trial: Trial) -> Mapping[str, float]:
     """Trains on all digits; prunes what the trained model's own units say is such a combination; trains anew on the
     rest; and compares the two on what was pruned.
     """
-    knobs: dict[str, Any] = {"beta": DIGITS_BETA, "gamma": GAMMA}
-    whole = train(trial, "hfvae/mnist", within=WHOLE, **knobs)
+    hyperparameters: dict[str, Any] = {"beta": DIGITS_BETA, "gamma": GAMMA}
+    whole = train(trial, "hfvae/mnist", within=WHOLE, **hyperparameters)
     rows = chosen(whole)
     path = write_pruned(whole, rows, trial.folder)
     options = {"x_max": whole.data.train.x_max}
-    again = train(trial, "hfvae/mnist", within=REST, data=str(path), data_options=options, **knobs)
+    again = train(trial, "hfvae/mnist", within=REST, data=str(path), data_options=options, **hyperparameters)
     return compared(whole, again, rows)
 
 

@@ -1,6 +1,5 @@
 """HFVAE's topics (Esmaeili et al. 2019, arXiv:1804.02086, section 5.2)."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,10 +9,11 @@ import numpy as np
 
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.trials.reproduction import Claim, Figure, Reproduction, Results
+from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import npmi, perplexity
 from zoo.metrics.correlations import Pair
+from zoo.papers.hfvae_topics import claims
 from zoo.papers.hfvae_topics import plots as plots
 from zoo.papers.hfvae_topics.topics import IN_USE, Topics, document_nats
 
@@ -21,17 +21,17 @@ PAPER = "Esmaeili et al. 2019, Structured Disentangled Representations, section 
 
 EPOCHS = {"full": 200, "short": 60}
 
-FIGURES = {
-    "in use": Figure(f"topics in use, of 50: I(x; z_d) above {IN_USE:g} nats, test set", digits=1),
-    "diversity": Figure("share of different words among all topics' first ten", "high"),
-    "npmi": Figure("NPMI of the first ten words, in test documents, mean of all topics", "high", 3),
-    "npmi train": Figure("the same in training documents", "high", 3),
-    "perplexity": Figure("perplexity, mean over test documents, by the ELBO", "low", 0),
-    "perplexity per word": Figure("the same, mean over words", "low", 0),
-    "elbo": Figure("ELBO, nats per test document", "high", 1),
-    "kl": Figure("KL(q || p), nats per test document", digits=1),
-    "across": Figure("largest absolute correlation of two topics in use, of different groups"),
-    "within": Figure("the same of one group"),
+QUANTITIES = {
+    "in use": Quantity(f"topics in use, of 50: I(x; z_d) above {IN_USE:g} nats, test set", digits=1),
+    "diversity": Quantity("share of different words among all topics' first ten", "high"),
+    "npmi": Quantity("NPMI of the first ten words, in test documents, mean of all topics", "high", 3),
+    "npmi train": Quantity("the same in training documents", "high", 3),
+    "perplexity": Quantity("perplexity, mean over test documents, by the ELBO", "low", 0),
+    "perplexity per word": Quantity("the same, mean over words", "low", 0),
+    "elbo": Quantity("ELBO, nats per test document", "high", 1),
+    "kl": Quantity("KL(q || p), nats per test document", digits=1),
+    "across": Quantity("largest absolute correlation of two topics in use, of different groups"),
+    "within": Quantity("the same of one group"),
 }
 
 
@@ -55,11 +55,12 @@ def measured(trained: FinishedRun) -> dict[str, float]:
     }
 
 
-def train(trial: Trial, **knobs: Any) -> dict[str, float]:
+def train(trial: Trial, **hyperparameters: Any) -> dict[str, float]:
     """A run of the recipe, at the budget's length."""
-    return measured(trial.train("hfvae/newsgroups", epochs=EPOCHS[trial.budget], **knobs))
+    return measured(trial.train("hfvae/newsgroups", epochs=EPOCHS[trial.budget], **hyperparameters))
 
 
+MODELS = ("ProdLDA", "ProdLDA with dropout", "NVDM")
 AS_IN_ITS_CODE: dict[str, Any] = {"dropout": 0.6, "scale": False}
 VARIANTS: dict[str, Measure] = {
     "ProdLDA with dropout, VAE": partial(train, model="prodlda", objective="vae", groups="50", **AS_IN_ITS_CODE),
@@ -69,57 +70,6 @@ VARIANTS: dict[str, Measure] = {
     "NVDM, VAE": partial(train, model="nvdm", objective="vae", groups="50"),
     "NVDM, HFVAE": partial(train, model="nvdm", objective="hfvae", groups="25+25"),
 }
-
-
-# What the paper says.
-
-
-def eleven(results: Results) -> tuple[bool | None, str]:
-    """Whether about 11 of HFVAE's topics are in use."""
-    mean = results.mean("ProdLDA, HFVAE", "in use")
-    return (None if math.isnan(mean) else 8 <= mean <= 14), f"Ours: {mean:.1f} (here: 8 to 14 would do)."
-
-
-def all_fifty(results: Results) -> tuple[bool | None, str]:
-    """Whether all of the VAE's are, where ProdLDA is as in its code."""
-    values = results.values("ProdLDA with dropout, VAE", "in use")
-    without = results.mean("ProdLDA, VAE", "in use")
-    said = f"Ours with ProdLDA's dropout, by seed: {', '.join(f'{value:.0f}' for value in values)}."
-    if not math.isnan(without):
-        said += f" Without it {without:.1f}."
-    return (min(values) == 50 if values else None), said
-
-
-def pruned(model: str) -> Claim:
-    """That HFVAE has fewer topics in use than the VAE."""
-
-    def held(results: Results) -> tuple[bool | None, str]:
-        hfvae, vae = (results.mean(f"{model}, {objective}", "in use") for objective in ("HFVAE", "VAE"))
-        return (None if math.isnan(hfvae + vae) else hfvae < vae), f"{hfvae:.1f} against {vae:.1f}."
-
-    return Claim(f"{model}: HFVAE prunes topics that the VAE uses.", held)
-
-
-def correlated(model: str) -> Claim:
-    """That HFVAE's topics are correlated across groups, more than within a group."""
-
-    def held(results: Results) -> tuple[bool | None, str]:
-        across, within = (results.mean(f"{model}, HFVAE", which) for which in ("across", "within"))
-        return (None if math.isnan(across + within) else across > within), (
-            f"Largest absolute correlation {across:.2f} across, {within:.2f} within groups."
-        )
-
-    return Claim(f"{model}: HFVAE allows correlations across groups, and prevents those within a group.", held)
-
-
-def none_in_the_vae(results: Results) -> tuple[bool | None, str]:
-    """Whether HFVAE has a correlation above 0.3 across groups, and the VAE none among all its pairs."""
-    hfvae, vae = results.mean("ProdLDA, HFVAE", "across"), results.mean("ProdLDA, VAE", "within")
-    said = (
-        f"Largest absolute correlation {hfvae:.2f} under HFVAE, across groups; {vae:.2f} under the VAE, of all pairs "
-        "(here: above 0.3 counts as one)."
-    )
-    return (None if math.isnan(hfvae + vae) else vae < 0.3 < hfvae), said
 
 
 # Pictures.
@@ -163,7 +113,7 @@ REPRODUCTIONS = {
         title="HFVAE's topics: 20 Newsgroups",
         paper=PAPER,
         variants=VARIANTS,
-        figures=FIGURES,
+        quantities=QUANTITIES,
         reported={
             "ProdLDA with dropout, VAE": {"in use": 50},
             "ProdLDA, VAE": {"in use": 50},
@@ -173,15 +123,19 @@ REPRODUCTIONS = {
         seeds={"full": 5, "short": 2},
         best=("ProdLDA, HFVAE", "npmi"),
         claims=[
-            Claim("HFVAE has 11 topics with a significant I(x; z_d).", eleven),
-            Claim("The VAE has a nonzero I(x; z_d) for all 50 topics.", all_fifty),
-            Claim("HFVAE finds correlated topics; the VAE finds no significant correlation.", none_in_the_vae),
-            pruned("ProdLDA"),
-            pruned("ProdLDA with dropout"),
-            pruned("NVDM"),
-            correlated("ProdLDA"),
-            correlated("ProdLDA with dropout"),
-            correlated("NVDM"),
+            Claim("HFVAE has 11 topics with a significant I(x; z_d).", claims.about_eleven_topics_in_use()),
+            Claim("The VAE has a nonzero I(x; z_d) for all 50 topics.", claims.vae_uses_all_topics()),
+            Claim(
+                "HFVAE finds correlated topics; the VAE finds no significant correlation.", claims.vae_uncorrelated()
+            ),
+            *(Claim(f"{model}: HFVAE prunes topics that the VAE uses.", claims.prunes(model)) for model in MODELS),
+            *(
+                Claim(
+                    f"{model}: HFVAE allows correlations across groups, and prevents those within a group.",
+                    claims.correlated_across_groups(model),
+                )
+                for model in MODELS
+            ),
         ],
         deviations=[
             "The text gives 50 topics, two groups of 25, beta = 0.1 and gamma = 4, and neither alpha, networks, "

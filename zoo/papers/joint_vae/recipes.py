@@ -19,7 +19,7 @@ from zoo import JointVAE
 from zoo.elbos import Capacity, TermwiseELBO
 from zoo.lab.data import Split
 from zoo.lab.networks import networks
-from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.training.experiment import Experiment, Recipe, offering
 from zoo.lab.training.fit import ramp
 
 
@@ -73,132 +73,6 @@ def joint_vae(
     return Experiment(model, guide, elbo, steps=steps, lr=lr, schedule=schedule)
 
 
-def joint_vae_fashion(data: Split, *, head: str = "concrete", steps: int = 93_800) -> Experiment:
-    """Joint-VAE with the settings of appendix C.2, for Fashion-MNIST: 100 epochs.
-
-    Args:
-        data: images.
-        head: of the types.
-        steps: how long.
-    """
-    return joint_vae(data, head=head, gamma_z=100.0, gamma_c=100.0, c_c=10.0, over=50_000, steps=steps)
-
-
-def joint_vae_chairs(
-    data: Split, *, types: str = "10", gamma_z: float = 300.0, gamma_c: float = 300.0, steps: int = 134_900
-) -> Experiment:
-    """Joint-VAE with the settings of appendix C.3, for Chairs: 100 epochs.
-
-    The text has one type of ten, the released model three of two (types="2+2+2"). The text does not say how many
-    images there are; the steps are those of 1,393 models in 62 views.
-
-    Args:
-        data: images of 64 pixels.
-        types: classes of each type.
-        gamma_z, gamma_c: how firmly the capacities are held.
-        steps: how long.
-    """
-    return joint_vae(
-        data,
-        z_dim=32,
-        types=types,
-        gamma_z=gamma_z,
-        gamma_c=gamma_c,
-        c_z=30.0,
-        over=100_000,
-        lr=1e-4,
-        steps=steps,
-    )
-
-
-def joint_vae_procedural_chairs(
-    data: Split,
-    *,
-    z_dim: int = 10,
-    types: str = "4",
-    gamma_z: float = 100.0,
-    gamma_c: float = 10.0,
-    c_z: float = 15.0,
-    c_c: float = 1.38,
-    over: int = 6_000,
-    steps: int = 8_000,
-) -> Experiment:
-    """Joint-VAE on chairs that this project renders: no paper's settings, but Chairs' for four types and fewer steps.
-
-    The term of c is content with one type for all, of which it is sure. At gamma_c = 100 that is where it ended, before
-    the type had come to mean anything; at 10 the type is found first, and two of four were in use in the end.
-
-    Args:
-        data: images of 64 pixels.
-        z_dim: units of the style.
-        types: classes of each type.
-        gamma_z, gamma_c: how firmly the capacities are held.
-        c_z, c_c: the capacities in the end, nats; four types hold log 4 = 1.386.
-        over: steps in which the capacities grow.
-        steps: how long.
-    """
-    return joint_vae(
-        data,
-        z_dim=z_dim,
-        types=types,
-        gamma_z=gamma_z,
-        gamma_c=gamma_c,
-        c_z=c_z,
-        c_c=c_c,
-        over=over,
-        lr=5e-4,
-        steps=steps,
-    )
-
-
-def joint_vae_celeba(data: Split, *, steps: int = 254_300) -> Experiment:
-    """Joint-VAE with the settings of appendix C.4, for CelebA: 100 epochs of the 162,770 faces for training.
-
-    Args:
-        data: images of 64 pixels.
-        steps: how long.
-    """
-    return joint_vae(data, z_dim=32, gamma_z=100.0, gamma_c=100.0, c_z=50.0, c_c=10.0, over=100_000, steps=steps)
-
-
-def joint_vae_digits(
-    data: Split,
-    *,
-    gamma_z: float = 5.0,
-    gamma_c: float = 1.0,
-    c_z: float = 4.0,
-    c_c: float = 2.3,
-    over: int = 3_000,
-    head: str = "concrete",
-    steps: int = 6_000,
-) -> Experiment:
-    """Joint-VAE on scikit-learn's digits, in a minute: no paper's settings, but MNIST's cut to the set's size.
-
-    Dense layers, since the images have 8 x 8 pixels, and capacities that grow over half the run. A type has fewer nats
-    to gain from so few pixels: at MNIST's gamma of 30 the run ends with two of ten in use, at 1 with nine or ten.
-
-    Args:
-        data: images.
-        gamma_z, gamma_c: how firmly the capacities are held.
-        c_z, c_c: the capacities in the end, nats; ten types hold log 10 = 2.303.
-        over: steps in which the capacities grow.
-        head: of the type.
-        steps: how long.
-    """
-    return joint_vae(
-        data,
-        gamma_z=gamma_z,
-        gamma_c=gamma_c,
-        c_z=c_z,
-        c_c=c_c,
-        over=over,
-        head=head,
-        network="mlp",
-        lr=1e-3,
-        steps=steps,
-    )
-
-
 def _sizes(types: str) -> list[int]:
     """Classes of each type, from "10" or "2+2+2"."""
     try:
@@ -216,22 +90,98 @@ def _type_head(head: str, size: int, temperature: float) -> Head:
     return family(size, temperature=temperature)
 
 
+fashion_mnist = offering(joint_vae, "head", "steps", gamma_z=100.0, gamma_c=100.0, c_c=10.0, over=50_000)
+chairs = offering(
+    joint_vae,
+    *("types", "gamma_z", "gamma_c", "steps"),
+    z_dim=32,
+    gamma_z=300.0,
+    gamma_c=300.0,
+    c_z=30.0,
+    over=100_000,
+    lr=1e-4,
+    steps=134_900,
+)
+procedural_chairs = offering(
+    joint_vae,
+    *("z_dim", "types", "gamma_z", "gamma_c", "c_z", "c_c", "over", "steps"),
+    types="4",
+    gamma_z=100.0,
+    gamma_c=10.0,
+    c_z=15.0,
+    c_c=1.38,
+    over=6_000,
+    steps=8_000,
+)
+celeba = offering(
+    joint_vae, "steps", z_dim=32, gamma_z=100.0, gamma_c=100.0, c_z=50.0, c_c=10.0, over=100_000, steps=254_300
+)
+digits = offering(
+    joint_vae,
+    *("gamma_z", "gamma_c", "c_z", "c_c", "over", "head", "steps"),
+    gamma_z=5.0,
+    gamma_c=1.0,
+    c_z=4.0,
+    c_c=2.3,
+    over=3_000,
+    network="mlp",
+    lr=1e-3,
+    steps=6_000,
+)
+
+FASHION_MNIST = """
+    Joint-VAE with the settings of appendix C.2, for Fashion-MNIST: 100 epochs.
+
+    Args:
+        As `joint-vae/mnist`.
+    """
+CHAIRS = """
+    Joint-VAE with the settings of appendix C.3, for Chairs: 100 epochs.
+
+    The text has one type of ten, the released model three of two (types="2+2+2"). The text does not say how many
+    images there are; the steps are those of 1,393 models in 62 views.
+
+    Args:
+        As `joint-vae/mnist`, for images of 64 pixels.
+    """
+PROCEDURAL_CHAIRS = """
+    Joint-VAE on chairs that this project renders: no paper's settings, but Chairs' for four types and fewer steps.
+
+    The term of c is content with one type for all, of which it is sure. At gamma_c = 100 that is where it ended, before
+    the type had come to mean anything; at 10 the type is found first, and two of four were in use in the end.
+
+    Args:
+        As `joint-vae/mnist`, for images of 64 pixels; four types hold log 4 = 1.386 nats.
+    """
+CELEBA = """
+    Joint-VAE with the settings of appendix C.4, for CelebA: 100 epochs of the 162,770 faces for training.
+
+    Args:
+        As `joint-vae/mnist`, for images of 64 pixels.
+    """
+DIGITS = """
+    Joint-VAE on scikit-learn's digits, in a minute: no paper's settings, but MNIST's cut to the set's size.
+
+    Dense layers, since the images have 8 x 8 pixels, and capacities that grow over half the run. A type has fewer nats
+    to gain from so few pixels: at MNIST's gamma of 30 the run ends with two of ten in use, at 1 with nine or ten.
+
+    Args:
+        As `joint-vae/mnist`; ten types hold log 10 = 2.303 nats.
+    """
+
+_PIXELS = {"size": 32}
+
 RECIPES = (
-    Recipe("joint-vae/digits", joint_vae_digits, data="digits", paper="after Dupont 2018"),
-    Recipe("joint-vae/mnist", joint_vae, data="mnist", paper="Dupont 2018, C.1", data_options={"size": 32}),
-    Recipe(
-        "joint-vae/fashion-mnist",
-        joint_vae_fashion,
-        data="fashion-mnist",
-        paper="Dupont 2018, C.2",
-        data_options={"size": 32},
-    ),
-    Recipe("joint-vae/chairs", joint_vae_chairs, data="chairs", paper="Dupont 2018, C.3"),
+    Recipe("joint-vae/digits", digits, "digits", "after Dupont 2018", text=DIGITS),
+    Recipe("joint-vae/mnist", joint_vae, "mnist", "Dupont 2018, C.1", _PIXELS),
+    Recipe("joint-vae/fashion-mnist", fashion_mnist, "fashion-mnist", "Dupont 2018, C.2", _PIXELS, FASHION_MNIST),
+    Recipe("joint-vae/chairs", chairs, "chairs", "Dupont 2018, C.3", text=CHAIRS),
     Recipe(
         "joint-vae/procedural-chairs",
-        joint_vae_procedural_chairs,
-        data="procedural-chairs",
-        paper="after Dupont 2018, C.3",
+        procedural_chairs,
+        "procedural-chairs",
+        "after Dupont 2018, C.3",
+        text=PROCEDURAL_CHAIRS,
     ),
-    Recipe("joint-vae/celeba", joint_vae_celeba, data="celeba", paper="Dupont 2018, C.4"),
+    Recipe("joint-vae/celeba", celeba, "celeba", "Dupont 2018, C.4", text=CELEBA),
 )

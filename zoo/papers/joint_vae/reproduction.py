@@ -13,21 +13,22 @@ from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.kl_history import History, capacities, order, overshoot
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.traverse import keep, traverse
-from zoo.lab.trials.reproduction import Claim, Figure, Reproduction, Results
+from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.trial import Trial
 from zoo.metrics.clusters import clusters
+from zoo.papers.joint_vae import claims
 
 PAPER = "Dupont 2018, Learning Disentangled Joint Continuous and Discrete Representations, arXiv:1804.00104"
 
-FIGURES = {
-    "KL of z": Figure("KL of z on the test set, nats"),
-    "KL of c": Figure("KL of c on the test set, nats", digits=3),
-    "reconstruction": Figure("E[log p(x)] on the test set, nats", better="high", digits=1),
-    "majority": Figure("accuracy of the type, majority vote, %", better="high", digits=1),
-    "hungarian": Figure("accuracy of the type, Hungarian assignment, %", better="high", digits=1),
-    "types in use": Figure("types with more than 1 % of the test set", digits=0),
-    "labels found": Figure("labels that are the most frequent one of a type", digits=0),
-    "found first": Figure("place of c in the order of discovery", digits=0),
+QUANTITIES = {
+    "KL of z": Quantity("KL of z on the test set, nats"),
+    "KL of c": Quantity("KL of c on the test set, nats", digits=3),
+    "reconstruction": Quantity("E[log p(x)] on the test set, nats", better="high", digits=1),
+    "majority": Quantity("accuracy of the type, majority vote, %", better="high", digits=1),
+    "hungarian": Quantity("accuracy of the type, Hungarian assignment, %", better="high", digits=1),
+    "types in use": Quantity("types with more than 1 % of the test set", digits=0),
+    "labels found": Quantity("labels that are the most frequent one of a type", digits=0),
+    "found first": Quantity("place of c in the order of discovery", digits=0),
 }
 
 DEVIATIONS = (
@@ -75,7 +76,7 @@ def pictures(tried: Mapping[str, Sequence[Trial]], folder: Path, *, by: str = "m
     """Of the seed that is best by a figure: samples by type, the first unit by type, units by KL, what was found when,
     the confusion, the azimuth.
     """
-    best = max(tried["Joint-VAE"], key=lambda trial: trial.figures()[by])
+    best = max(tried["Joint-VAE"], key=lambda trial: trial.quantities()[by])
     wanted = ("samples-by-type.png", "units.png", "z-", "discovery.png", "confusion.png", "azimuth.png")
     return keep(traverse(best.open(), folder, values="quantiles"), wanted, f"Seed {best.seed}")
 
@@ -87,37 +88,12 @@ def both_gammas(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[s
     return keep(drawn, ("beside.png", "beside-kl.png"), f"Seed {high.settings.seed}")
 
 
-def near(variant: str, figure: str, target: float, within: float) -> Claim:
-    """That a figure's mean over seeds is near a number."""
-
-    def held(results: Results) -> tuple[bool | None, str]:
-        mean = results.mean(variant, figure)
-        return (None if math.isnan(mean) else abs(mean - target) <= within), f"Ours: {mean:.3f} against {target:.3f}."
-
-    return Claim(f"The {figure} on the test set ends at its capacity, {target:.2f} nats.", held)
-
-
-def accuracy(results: Results) -> tuple[bool | None, str]:
-    """Whether a seed, and whether the mean, reached the paper's."""
-    values = results.values("Joint-VAE", "majority")
-    if not values:
-        return None, ""
-    said = f"Best of {len(values)} seeds {max(values):.1f} %, mean {np.mean(values):.1f} %."
-    return max(values) >= 88.7, said
-
-
-def type_first(results: Results) -> tuple[bool | None, str]:
-    """Whether c was the first to hold more than 0.1 nats."""
-    places = results.values("Joint-VAE", "found first")
-    return (all(place == 1 for place in places) if places else None), f"Places over seeds: {places}."
-
-
 def held_at(gamma: float) -> Callable[[Trial], Mapping[str, float]]:
     """A trial at another gamma, on the first 5,000 steps of the ramps, where the constraint breaks or does not."""
 
     def measure(trial: Trial) -> Mapping[str, float]:
-        knobs: dict[str, Any] = {} if gamma == 30 else {"gamma_z": gamma, "gamma_c": gamma}
-        trained = trial.train("joint-vae/mnist", steps=5_000, **knobs)
+        hyperparameters: dict[str, Any] = {} if gamma == 30 else {"gamma_z": gamma, "gamma_c": gamma}
+        trained = trial.train("joint-vae/mnist", steps=5_000, **hyperparameters)
         history = History.read(trained.folder)
         held = capacities(trained.experiment, history.steps)
         over = {f"overshoot of {site}": overshoot(history.of(site), capacity) for site, capacity in held.items()}
@@ -137,26 +113,27 @@ def chairs(trial: Trial) -> Mapping[str, float]:
     return {**types(trained), "azimuth": float(found.twice[found.best])}
 
 
-def broken(results: Results) -> tuple[bool | None, str]:
-    """Whether the capacity is exceeded by more where gamma is low."""
-    low, high = (results.mean(variant, "overshoot of z") for variant in ("gamma = 3", "gamma = 30"))
-    return (None if math.isnan(low + high) else low > high + 0.5), f"{low:.2f} nats against {high:.2f}."
-
+_AT_CAPACITY = "The KL of {} on the test set ends at its capacity, {:.2f} nats."
+Z_AT_CAPACITY = Claim(_AT_CAPACITY.format("z", 5.0), claims.at_capacity("z", 5.0, 0.25))
+C_AT_CAPACITY = Claim(_AT_CAPACITY.format("c", math.log(10)), claims.at_capacity("c", math.log(10), 0.08))
 
 REPRODUCTIONS: dict[str, Reproduction] = {
     "joint-vae/mnist": Reproduction(
         title="Joint-VAE on MNIST",
         paper=f"{PAPER}, sections 4 and 4.2, appendix C.1",
         variants={"Joint-VAE": mnist},
-        figures=FIGURES,
+        quantities=QUANTITIES,
         reported={"Joint-VAE": {"majority": 88.7, "hungarian": 88.7, "found first": 1}},
         headline=[("Joint-VAE", "majority"), ("Joint-VAE", "KL of z"), ("Joint-VAE", "KL of c")],
         best=("Joint-VAE", "majority"),
         claims=[
-            Claim("The type of test digits is inferred with 88.7 % accuracy (one run that was selected).", accuracy),
-            near("Joint-VAE", "KL of z", 5.0, 0.25),
-            near("Joint-VAE", "KL of c", math.log(10), 0.08),
-            Claim("The first factor that is found is digit type.", type_first),
+            Claim(
+                "The type of test digits is inferred with 88.7 % accuracy (one run that was selected).",
+                claims.best_accuracy_reaches(88.7),
+            ),
+            Z_AT_CAPACITY,
+            C_AT_CAPACITY,
+            Claim("The first factor that is found is digit type.", claims.type_first()),
         ],
         deviations=DEVIATIONS,
         pictures=pictures,
@@ -165,10 +142,10 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         title="Joint-VAE on Fashion-MNIST",
         paper=f"{PAPER}, section 4, appendix C.2",
         variants={"Joint-VAE": fashion_mnist},
-        figures=FIGURES,
+        quantities=QUANTITIES,
         headline=[("Joint-VAE", "majority"), ("Joint-VAE", "labels found")],
         best=("Joint-VAE", "majority"),
-        claims=[near("Joint-VAE", "KL of z", 5.0, 0.25), near("Joint-VAE", "KL of c", math.log(10), 0.08)],
+        claims=[Z_AT_CAPACITY, C_AT_CAPACITY],
         deviations=DEVIATIONS,
         pictures=pictures,
     ),
@@ -176,14 +153,19 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         title="Joint-VAE on MNIST with gamma too low",
         paper=f"{PAPER}, section 4.3, Figure 10",
         variants={"gamma = 30": held_at(30), "gamma = 3": held_at(3)},
-        figures={
-            "overshoot of z": Figure("most nats of z above the capacity, over the first 5,000 steps"),
-            "overshoot of c": Figure("most nats of c above the capacity, over the first 5,000 steps"),
-            **FIGURES,
+        quantities={
+            "overshoot of z": Quantity("most nats of z above the capacity, over the first 5,000 steps"),
+            "overshoot of c": Quantity("most nats of c above the capacity, over the first 5,000 steps"),
+            **QUANTITIES,
         },
         headline=[("gamma = 30", "overshoot of z"), ("gamma = 3", "overshoot of z")],
         seeds={"full": 3, "short": 1},
-        claims=[Claim("A gamma that is too low lets the model break the capacity constraint at first.", broken)],
+        claims=[
+            Claim(
+                "A gamma that is too low lets the model break the capacity constraint at first.",
+                claims.capacity_exceeded_at_low_gamma(),
+            )
+        ],
         deviations=DEVIATIONS,
         pictures=both_gammas,
     ),
@@ -191,12 +173,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         title="Joint-VAE on rendered chairs",
         paper=f"{PAPER}, sections 4 and 4.2, Figure 9a, appendix C.3; on this project's own chairs",
         variants={"Joint-VAE": chairs},
-        figures={
-            "azimuth": Figure(
+        quantities={
+            "azimuth": Quantity(
                 "multiple correlation of the best unit with cosine and sine of the azimuth and of twice it",
                 better="high",
             ),
-            **FIGURES,
+            **QUANTITIES,
         },
         headline=[("Joint-VAE", "azimuth"), ("Joint-VAE", "majority")],
         seeds={"full": 3, "short": 1},

@@ -12,7 +12,7 @@ from zoo import ConditionalVAE, NaturalClustering
 from zoo.lab.analysis.posterior import decode
 from zoo.lab.data import Dataset, load
 from zoo.lab.device import fork_random_state
-from zoo.lab.trials.trial import Trial, short_products
+from zoo.lab.trials.trial import Trial, reduced_matmul_precision
 from zoo.papers.natural_clustering.gans import Generator, train_gan
 
 Generate = Callable[[Tensor], Tensor]  # labels [B] to images [B, ...]
@@ -108,14 +108,8 @@ def classification_error(
 
 
 SIGMAS = (1.0, 1.5, 2.0)
-
-
 SHARES = (0.4, 1.0)
-
-
 MODELS = ("N-VAE", "CVAE", "CGAN", "AC-GAN")
-
-
 PANELS = [(data, share) for share in SHARES for data in ("mnist", "fashion-mnist")]
 
 
@@ -123,7 +117,7 @@ def augmented(model: str | None, data: str) -> Callable[[Trial], Mapping[str, fl
     """Trains a generator on a data set, and a classifier for each share and sigma; without a model the baseline."""
 
     def run(trial: Trial) -> Mapping[str, float]:
-        with short_products():
+        with reduced_matmul_precision():
             split = load(data, folder=trial.data_dir, download=trial.download)
             error = partial(
                 classification_error,
@@ -138,7 +132,7 @@ def augmented(model: str | None, data: str) -> Callable[[Trial], Mapping[str, fl
                 return {"no samples": error()}
             made = generator(model, data, trial, split.train)
             return {
-                f"p = {share:g}, sigma = {sigma:g}": error(generate=generate(made, sigma=sigma), share=share)
+                error_at(share, sigma): error(generate=generate(made, sigma=sigma), share=share)
                 for share in SHARES
                 for sigma in SIGMAS
             }
@@ -160,4 +154,10 @@ def generator(model: str, data: str, trial: Trial, train: Dataset) -> nn.Module:
 
 
 def key(data: str, model: str) -> str:
+    """The variant of a model on a data set."""
     return f"{model}, {data}"
+
+
+def error_at(share: float, sigma: float) -> str:
+    """The quantity: the error where a share of the datapoints is replaced by samples at sigma."""
+    return f"p = {share:g}, sigma = {sigma:g}"

@@ -1,133 +1,117 @@
-"""What the paper says, as checks on the results."""
+"""What the paper says, and how to tell from ours whether it holds."""
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from itertools import pairwise
 
-from zoo.lab.trials.reproduction import Results
-from zoo.papers.natural_clustering.augmentation import MODELS, SIGMAS, key
+from zoo.lab.trials.claims import (
+    Comparison,
+    above,
+    at_least,
+    at_most,
+    every,
+    fails,
+    falling,
+    lowest,
+    most,
+    near_share,
+    rising,
+    some,
+)
+from zoo.papers.natural_clustering.augmentation import MODELS, SIGMAS, error_at, key
 from zoo.papers.natural_clustering.measures import SETS
 
-
-def says(results: Results, variants: Sequence[str], figure: str) -> str:
-    """A figure's mean over seeds, by variant."""
-    return f"{figure}: " + ", ".join(f"{v} {results.mean(v, figure):.3f}" for v in variants) + ". "
+OWN, SHARED = "KL of z_cy", "KL of a unit of z_s"  # of the right class's units, and the largest of a shared one
 
 
-def every_seed(results: Results, variant: str, test: Callable[..., bool], *figures: str) -> bool | None:
-    """Whether a test holds of the figures of every seed; None where there is none."""
-    rows = list(zip(*(results.values(variant, figure) for figure in figures), strict=True))
-    return all(test(*row) for row in rows) if rows else None
+def yale_empty() -> Comparison:
+    """On Yale B the faces' own units hold less than 0.1 nats, and move the images by a tenth of z_s's effect."""
+    empty = at_most(("Yale B", OWN), 0.1)
+    still = above(("Yale B", "effect of z_s"), ("Yale B", "effect of z_c"), times=10)
+    return every(empty, still, note="A guide that cannot tell the faces cannot tell which block is whose either.")
 
 
-def yale_empty(results: Results) -> tuple[bool | None, str]:
-    """Whether the faces' own units hold less than a tenth of a nat, and move next to nothing."""
-    held = every_seed(
-        results, "Yale B", lambda kl, c, s: kl < 0.1 and c < 0.1 * s, "KL of z_cy", "effect of z_c", "effect of z_s"
+def fashion_own_above_shared() -> Comparison:
+    """On Fashion-MNIST the right class's unit holds more than any shared one."""
+    return above(("Fashion-MNIST", OWN), ("Fashion-MNIST", SHARED))
+
+
+def fashion_most() -> Comparison:
+    """The classes' own units hold most on Fashion-MNIST, then MNIST, then Yale B."""
+    return falling(OWN, ("Fashion-MNIST", "MNIST", "Yale B"))
+
+
+def both_kinds() -> Comparison:
+    """MNIST uses the right class's unit and shared ones."""
+    return every(at_least(("MNIST", OWN), 0.1), at_least(("MNIST", SHARED), 0.1), note="Both above 0.1 nats.")
+
+
+def others_empty() -> Comparison:
+    """The blocks of the wrong classes hold less than a tenth of the right one's, where that holds 0.1 nats."""
+    return every(
+        *(some(at_most((v, OWN), 0.1), above((v, OWN), (v, "KL of others"), times=10)) for v in SETS),
+        note="Less than a tenth of the right one's, where that holds 0.1 nats.",
     )
-    said = says(results, SETS, "KL of z_cy")
-    for figure in ("effect of z_c", "effect of z_s", "accuracy"):
-        said += says(results, ["Yale B"], figure)
-    return held, said + "A guide that cannot tell the faces cannot tell which block is whose either."
 
 
-def fashion_above(results: Results) -> tuple[bool | None, str]:
-    """Whether the right class's unit holds more than any shared one."""
-    held = every_seed(results, "Fashion-MNIST", lambda c, s: c > s, "KL of z_cy", "KL of a unit of z_s")
-    said = says(results, ["Fashion-MNIST"], "KL of z_cy") + says(results, ["Fashion-MNIST"], "KL of a unit of z_s")
-    return held, said + says(results, ["Fashion-MNIST"], "KL of the least unit of z_s")
+def bias_saves() -> Comparison:
+    """The right class's unit costs more without the bias."""
+    return above(("MNIST, no bias", OWN), ("MNIST", OWN))
 
 
-def ordering(results: Results) -> tuple[bool | None, str]:
-    """Whether the classes' own units hold most on Fashion-MNIST, then MNIST, then Yale B."""
-    fashion, mnist, yale = (results.mean(v, "KL of z_cy") for v in ("Fashion-MNIST", "MNIST", "Yale B"))
-    return (None if math.isnan(fashion + mnist + yale) else fashion > mnist > yale), says(results, SETS, "KL of z_cy")
+def shared_space_unimodal() -> Comparison:
+    """The share of the means' variance that is between classes is above 0.1 under beta-VAE, and below in z_s."""
+    quantity = "between classes"
+    apart, together = at_least(("beta-VAE", quantity), 0.1), at_most(("MNIST, s_dim = 2", quantity), 0.1)
+    return every(apart, together, note="Above 0.1 for beta-VAE and below for N-VAE's z_s.")
 
 
-def both_kinds(results: Results) -> tuple[bool | None, str]:
-    """Whether MNIST uses the right class's unit and shared ones."""
-    held = every_seed(results, "MNIST", lambda c, s: c > 0.1 and s > 0.1, "KL of z_cy", "KL of a unit of z_s")
-    return held, says(results, ["MNIST"], "KL of z_cy") + says(results, ["MNIST"], "KL of a unit of z_s")
+def insensitive() -> Comparison:
+    """beta_c = 4 comes to what beta_c = 2 does: the right class's KL within a quarter."""
+    return near_share(("MNIST, beta_c = 4", OWN), ("MNIST, beta_c = 2", OWN), 0.25)
 
 
-def others_empty(results: Results) -> tuple[bool | None, str]:
-    """Whether the blocks of the wrong classes hold less than a tenth of the right one's, where that holds anything."""
-    used = [v for v in SETS if results.mean(v, "KL of z_cy") > 0.1]
-    means = [(results.mean(v, "KL of others"), results.mean(v, "KL of z_cy")) for v in used]
-    return (all(o < 0.1 * c for o, c in means) if means else None), says(results, SETS, "KL of others")
+def lowest_error(
+    data: str, share: float, sigma: float, best: str = "N-VAE", models: Sequence[str] = MODELS
+) -> Comparison:
+    """A model has the lowest error of these."""
+    others = [key(data, model) for model in models if model != best]
+    return lowest(error_at(share, sigma), key(data, best), others)
 
 
-def bias_saves(results: Results) -> tuple[bool | None, str]:
-    """Whether the right class's unit costs more without the bias, in every seed."""
-    without, with_ = (results.values(v, "KL of z_cy") for v in ("MNIST, no bias", "MNIST"))
-    held = all(a > b for a, b in zip(without, with_, strict=True)) if len(without) == len(with_) > 0 else None
-    return held, says(results, ["MNIST", "MNIST, no bias"], "KL of z_cy")
+def keeps_falling() -> Comparison:
+    """N-VAE's error falls at every step of sigma, and no other model's does."""
+
+    def falls(model: str) -> Comparison:
+        variant = key("mnist", model)
+        steps = pairwise(SIGMAS)
+        return every(*(above((variant, error_at(0.4, a)), (variant, error_at(0.4, b))) for a, b in steps))
+
+    return every(falls("N-VAE"), *(fails(falls(model)) for model in MODELS if model != "N-VAE"))
 
 
-def shared_space_unimodal(results: Results) -> tuple[bool | None, str]:
-    """Whether classes lie apart under beta-VAE, and not in N-VAE's shared space."""
-    blob, modes = (results.mean(v, "between classes") for v in ("MNIST, s_dim = 2", "beta-VAE"))
-    said = f"Share of the means' variance that is between classes: N-VAE's z_s {blob:.3f}, beta-VAE's z {modes:.3f}."
-    return (None if math.isnan(blob + modes) else blob < 0.1 < modes), said
+def below_baseline() -> Comparison:
+    """Most models' errors are below the baseline on MNIST at p = 0.4 and sigma = 1."""
+    baseline = (key("mnist", "baseline"), "no samples")
+    return most(*(above(baseline, (key("mnist", model), error_at(0.4, 1))) for model in MODELS))
 
 
-def insensitive(results: Results) -> tuple[bool | None, str]:
-    """Whether beta_c = 4 comes to what beta_c = 2 does: the right class's KL within a quarter."""
-    variants = ["MNIST, beta_c = 1", "MNIST, beta_c = 2", "MNIST, beta_c = 4"]
-    two, four = (results.mean(v, "KL of z_cy") for v in variants[1:])
-    said = says(results, variants, "KL of z_cy") + says(results, variants, "accuracy")
-    return (None if math.isnan(two + four) else abs(four - two) < 0.25 * two), said
-
-
-def lowest(data: str, share: float, sigma: float, *, among: Sequence[str] = MODELS) -> Callable[[Results], Any]:
-    """Whether N-VAE has the lowest mean error."""
-
-    def held(results: Results) -> tuple[bool | None, str]:
-        figure = f"p = {share:g}, sigma = {sigma:g}"
-        errors = {model: results.mean(key(data, model), figure) for model in among}
-        said = f"{data}, {figure}: " + ", ".join(f"{model} {error:.2f} %" for model, error in errors.items()) + "."
-        return (None if any(map(math.isnan, errors.values())) else min(errors, key=errors.__getitem__) == "N-VAE"), said
-
-    return held
-
-
-def keeps_falling(results: Results) -> tuple[bool | None, str]:
-    """Whether N-VAE's error falls at every step of sigma, and no other model's does."""
-    falls, said = {}, []
-    for model in MODELS:
-        means = [results.mean(key("mnist", model), f"p = 0.4, sigma = {sigma:g}") for sigma in SIGMAS]
-        if any(map(math.isnan, means)):
-            return None, ""
-        falls[model] = means[0] > means[1] > means[2]
-        said.append(f"{model} " + ", ".join(f"{mean:.2f}" for mean in means))
-    return [model for model in MODELS if falls[model]] == ["N-VAE"], "; ".join(said) + " % at sigma = 1, 1.5, 2."
-
-
-def below_baseline(results: Results) -> tuple[bool | None, str]:
-    """Whether most models' errors are below the baseline on MNIST at p = 0.4 and sigma = 1."""
-    base = results.mean(key("mnist", "baseline"), "no samples")
-    means = {m: results.mean(key("mnist", m), "p = 0.4, sigma = 1") for m in MODELS}
-    said = f"Baseline {base:.2f} %; " + ", ".join(f"{m} {e:.2f}" for m, e in means.items()) + "."
-    return (None if math.isnan(base + sum(means.values())) else sum(e < base for e in means.values()) > 2), said
-
-
-def worse_without_real(results: Results) -> tuple[bool | None, str]:
-    """Whether generated data alone are worse than real data, for every model and set."""
-    rows = []
-    for data in ("mnist", "fashion-mnist"):
-        base = results.mean(key(data, "baseline"), "no samples")
-        best = min(results.mean(key(data, m), "p = 1, sigma = 1") for m in MODELS)
-        rows.append((data, base, best))
-    said = "; ".join(
-        f"{data}: real data {base:.2f} %, the best of generated ones {best:.2f} %" for data, base, best in rows
+def worse_without_real() -> Comparison:
+    """Generated data alone are worse than real data, for every model and set."""
+    return every(
+        *(
+            above((key(data, model), error_at(1, 1)), (key(data, "baseline"), "no samples"))
+            for data in ("mnist", "fashion-mnist")
+            for model in MODELS
+        )
     )
-    return (None if any(math.isnan(b + m) for _, b, m in rows) else all(m > b for _, b, m in rows)), said + "."
 
 
-def cgan_then_nvae(results: Results) -> tuple[bool | None, str]:
-    """Whether CGAN is best on MNIST at p = 1 and sigma = 1, and N-VAE second."""
-    errors = {m: results.mean(key("mnist", m), "p = 1, sigma = 1") for m in MODELS}
-    if any(map(math.isnan, errors.values())):
-        return None, ""
-    order = sorted(errors, key=errors.__getitem__)
-    return order[:2] == ["CGAN", "N-VAE"], ", ".join(f"{m} {errors[m]:.2f} %" for m in order) + "."
+def cgan_then_nvae() -> Comparison:
+    """CGAN is best on MNIST at p = 1 and sigma = 1, and N-VAE second."""
+    rest = [model for model in MODELS if model != "CGAN"]
+    return every(lowest_error("mnist", 1, 1, "CGAN"), lowest_error("mnist", 1, 1, "N-VAE", rest))
+
+
+def unlabelled_help(labelled: int) -> Comparison:
+    """Datapoints without labels raise the accuracy."""
+    return rising("accuracy", [f"{labelled:,} labels, {rest}" for rest in ("alone", "and the rest")])

@@ -1,6 +1,5 @@
 """The paper's figures, drawn from finished trials."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from torch import Tensor
 from zoo import NaturalClustering
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.device import device_of
-from zoo.lab.trials.trial import FIGURES as DONE
 from zoo.lab.trials.trial import Trial
 from zoo.papers.natural_clustering import plots as draw
 from zoo.papers.natural_clustering.augmentation import MODELS, PANELS, SIGMAS, key
@@ -76,10 +74,7 @@ def latent_space_figures(tried: Mapping[str, Sequence[Trial]], folder: Path) -> 
 
 def augmentation_figures(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
     """Figure 9."""
-    figures = {
-        variant: [json.loads((trial.folder / DONE).read_text())["figures"] for trial in of_it]
-        for variant, of_it in tried.items()
-    }
+    figures = {variant: [trial.quantities() for trial in of_it] for variant, of_it in tried.items()}
     panels: dict[str, Any] = {}
     baselines: dict[str, list[float]] = {}
     for data, share in PANELS:

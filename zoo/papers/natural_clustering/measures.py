@@ -7,8 +7,9 @@ import torch
 
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import posterior_means
+from zoo.lab.device import device_of
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.trials.trial import Trial, short_products
+from zoo.lab.trials.trial import Trial, reduced_matmul_precision
 from zoo.papers.natural_clustering.class_latents import Clustering, effect, measure
 from zoo.papers.natural_clustering.recipes import count_classes
 
@@ -30,14 +31,14 @@ def latent_quantities(trained: FinishedRun) -> dict[str, float]:
     }
 
 
-def trained_on(data: str, **knobs: Any) -> Callable[[Trial], Mapping[str, float]]:
+def trained_on(data: str, **hyperparameters: Any) -> Callable[[Trial], Mapping[str, float]]:
     """A trial of N-VAE on a data set."""
 
     def run(trial: Trial) -> Mapping[str, float]:
         short, full = (6_000, 10_000) if data == "yale-b" else (2_808, 9_360)
-        with short_products():
+        with reduced_matmul_precision():
             steps = trial.steps(full=full, short=short)
-            return latent_quantities(trial.train(f"natural-clustering/{data}", steps=steps, **knobs))
+            return latent_quantities(trial.train(f"natural-clustering/{data}", steps=steps, **hyperparameters))
 
     return run
 
@@ -51,7 +52,7 @@ def class_latents(trained: FinishedRun) -> Clustering:
 
 def beta_vae(trial: Trial) -> Mapping[str, float]:
     """beta-VAE with beta = 5 and two units, as Figure 3 has it."""
-    with short_products():
+    with reduced_matmul_precision():
         steps = trial.steps(full=9_360, short=2_808)
         trained = trial.train("beta-vae", data="mnist", steps=steps, batch_size=128, beta=5.0, z_dim=2)
     return {
@@ -66,10 +67,11 @@ def two_shared(trial: Trial) -> Mapping[str, float]:
 
 def between_class_variance(trained: FinishedRun, site: str) -> dict[str, float]:
     """How far apart the classes lie in a latent space: the share of its means' variance that is between classes."""
-    batch = trained.data.test.batch(torch.arange(len(trained.data.test)), labels=True)
+    data = trained.data.test
+    batch = data.batch(torch.arange(len(data)), labels=True, device=device_of(trained.guide))
     assert batch.y is not None
     z = posterior_means(trained.guide, batch.x)[site]
-    member = torch.eye(int(batch.y.max()) + 1)[batch.y]
+    member = torch.eye(int(batch.y.max()) + 1, dtype=z.dtype, device=z.device)[batch.y]
     centres = member.T @ z / member.sum(0)[:, None]
     between = (member.mean(0)[:, None] * (centres - z.mean(0)).square()).sum() / z.var(0, correction=0).sum()
     return {"between classes": between.item()}

@@ -18,7 +18,7 @@ from zoo import ConditionalVAE, NaturalClustering
 from zoo.elbos import ELBO, NVAE
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.networks import networks
-from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.training.experiment import Experiment, Recipe, offering
 from zoo.papers.natural_clustering.plots import conditional_pictures, pictures
 
 
@@ -124,38 +124,6 @@ def conditional_vae(
     )
 
 
-def natural_clustering_yale(data: Split, *, beta_c: float = 2.0, s_dim: int = 4, steps: int = 10_000) -> Experiment:
-    """N-VAE on Yale B's 28 faces, of which there are few: about 500 epochs in batches of 64.
-
-    So many because the class's one term in thousands of pixels' is slow to be learnt: after 100 epochs the guide tells
-    faces hardly better than chance.
-
-    Args:
-        data: labelled images.
-        beta_c: weight of the KL of z_c.
-        s_dim: shared units.
-        steps: how long.
-    """
-    return natural_clustering(data, beta_c=beta_c, s_dim=s_dim, batch_size=64, steps=steps)
-
-
-def natural_clustering_digits(
-    data: Split, *, s_dim: int = 1, beta_c: float = 1.0, labelled: int | None = None, steps: int = 4_000
-) -> Experiment:
-    """N-VAE on scikit-learn's digits, in under a minute: no paper's settings.
-
-    In 8 x 8 grey pixels little is worth its nats: with two shared units, or beta_c = 2, the classes' own stay empty.
-
-    Args:
-        data: labelled images.
-        s_dim: shared units.
-        beta_c: weight of the KL of z_c.
-        labelled: how many datapoints keep their labels.
-        steps: how long.
-    """
-    return natural_clustering(data, s_dim=s_dim, beta_c=beta_c, labelled=labelled, batch_size=64, steps=steps)
-
-
 def count_classes(data: Dataset) -> int:
     """L: how many classes the labels have.
 
@@ -229,12 +197,35 @@ def only_labelled(data: Dataset, batch_size: int, *, known: np.ndarray, **option
         yield batch._replace(index=rows[batch.index])
 
 
+yale = offering(natural_clustering, "beta_c", "s_dim", "steps", batch_size=64, steps=10_000)
+digits = offering(
+    natural_clustering, "s_dim", "beta_c", "labelled", "steps", s_dim=1, beta_c=1.0, batch_size=64, steps=4_000
+)
+
+YALE = """
+    N-VAE on Yale B's 28 faces, of which there are few: about 500 epochs in batches of 64.
+
+    So many because the class's one term in thousands of pixels' is slow to be learnt: after 100 epochs the guide tells
+    faces hardly better than chance.
+
+    Args:
+        As `natural-clustering/mnist`.
+    """
+DIGITS = """
+    N-VAE on scikit-learn's digits, in under a minute: no paper's settings.
+
+    In 8 x 8 grey pixels little is worth its nats: with two shared units, or beta_c = 2, the classes' own stay empty.
+
+    Args:
+        As `natural-clustering/mnist`.
+    """
+
 _PAPER = "Antorán & Miguel 2019, IV"
 
 RECIPES = (
-    Recipe("natural-clustering/digits", natural_clustering_digits, data="digits", paper="after Antorán & Miguel 2019"),
-    Recipe("natural-clustering/mnist", natural_clustering, data="mnist", paper=_PAPER),
-    Recipe("natural-clustering/fashion-mnist", natural_clustering, data="fashion-mnist", paper=_PAPER),
-    Recipe("natural-clustering/yale-b", natural_clustering_yale, data="yale-b", paper=_PAPER),
-    Recipe("conditional-vae", conditional_vae, data="mnist", paper="Sohn et al. 2015"),
+    Recipe("natural-clustering/digits", digits, "digits", "after Antorán & Miguel 2019", text=DIGITS),
+    Recipe("natural-clustering/mnist", natural_clustering, "mnist", _PAPER),
+    Recipe("natural-clustering/fashion-mnist", natural_clustering, "fashion-mnist", _PAPER),
+    Recipe("natural-clustering/yale-b", yale, "yale-b", _PAPER, text=YALE),
+    Recipe("conditional-vae", conditional_vae, "mnist", "Sohn et al. 2015"),
 )

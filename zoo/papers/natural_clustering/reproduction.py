@@ -1,28 +1,15 @@
 """N-VAE's figures (Antorán & Miguel 2019, arXiv:1901.09415)."""
 
-from zoo.lab.trials.reproduction import Claim, Figure, Reproduction
+from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
+from zoo.papers.natural_clustering import claims
 from zoo.papers.natural_clustering.augmentation import (
     MODELS,
     PANELS,
     SHARES,
     SIGMAS,
     augmented,
+    error_at,
     key,
-)
-from zoo.papers.natural_clustering.claims import (
-    below_baseline,
-    bias_saves,
-    both_kinds,
-    cgan_then_nvae,
-    fashion_above,
-    insensitive,
-    keeps_falling,
-    lowest,
-    ordering,
-    others_empty,
-    shared_space_unimodal,
-    worse_without_real,
-    yale_empty,
 )
 from zoo.papers.natural_clustering.few_labels import FEW_LABELS
 from zoo.papers.natural_clustering.figures import augmentation_figures, kl_figures, latent_space_figures
@@ -32,16 +19,16 @@ PAPER = (
     "Antorán & Miguel 2019, Disentangling and Learning Robust Representations with Natural Clustering, arXiv:1901.09415"
 )
 
-FIGURES = {
-    "accuracy": Figure("accuracy of the inferred y on the test set, %", better="high", digits=2),
-    "KL of z_s": Figure("KL of z_s, all units, test set, nats"),
-    "KL of a unit of z_s": Figure("the same per unit, the largest", digits=3),
-    "KL of the least unit of z_s": Figure("the same per unit, the smallest", digits=3),
-    "KL of z_cy": Figure("KL per unit of the right class's block of z_c, nats", digits=3),
-    "KL of others": Figure("KL per unit of the other classes' blocks, nats", digits=4),
-    "effect of z_c": Figure("change of a pixel's mean when z_c is drawn anew, root mean square", digits=4),
-    "effect of z_s": Figure("change of a pixel's mean when z_s is drawn anew, root mean square", digits=4),
-    "reconstruction": Figure("E[log p(x | y, z)] on the test set, nats", better="high", digits=1),
+QUANTITIES = {
+    "accuracy": Quantity("accuracy of the inferred y on the test set, %", better="high", digits=2),
+    "KL of z_s": Quantity("KL of z_s, all units, test set, nats"),
+    "KL of a unit of z_s": Quantity("the same per unit, the largest", digits=3),
+    "KL of the least unit of z_s": Quantity("the same per unit, the smallest", digits=3),
+    "KL of z_cy": Quantity("KL per unit of the right class's block of z_c, nats", digits=3),
+    "KL of others": Quantity("KL per unit of the other classes' blocks, nats", digits=4),
+    "effect of z_c": Quantity("change of a pixel's mean when z_c is drawn anew, root mean square", digits=4),
+    "effect of z_s": Quantity("change of a pixel's mean when z_s is drawn anew, root mean square", digits=4),
+    "reconstruction": Quantity("E[log p(x | y, z)] on the test set, nats", better="high", digits=1),
 }
 
 DEVIATIONS = (
@@ -73,16 +60,30 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "Fashion-MNIST": trained_on("fashion-mnist"),
             "Yale B": trained_on("yale-b"),
         },
-        figures=FIGURES,
+        quantities=QUANTITIES,
         headline=[(v, f) for v in SETS for f in ("accuracy", "KL of z_cy", "KL of a unit of z_s")],
         seeds={"full": 5, "short": 3},
         claims=[
-            Claim("On MNIST there are both class-dependent and shared factors (both kinds hold nats).", both_kinds),
-            Claim("The class-dependent variables carry the most information for Fashion-MNIST: of the sets.", ordering),
-            Claim("On Fashion-MNIST the right class's variable carries more than the shared ones.", fashion_above),
-            Claim("On Yale B z_c is practically uninformative; changing it does not affect the images.", yale_empty),
-            Claim("The blocks of wrong classes match the prior and say nothing.", others_empty),
-            Claim("Without the bias the KL of class-dependent variables grows (Figure 10, MNIST).", bias_saves),
+            Claim(
+                "On MNIST there are both class-dependent and shared factors (both kinds hold nats).",
+                claims.both_kinds(),
+            ),
+            Claim(
+                "The class-dependent variables carry the most information for Fashion-MNIST: of the sets.",
+                claims.fashion_most(),
+            ),
+            Claim(
+                "On Fashion-MNIST the right class's variable carries more than the shared ones.",
+                claims.fashion_own_above_shared(),
+            ),
+            Claim(
+                "On Yale B z_c is practically uninformative; changing it does not affect the images.",
+                claims.yale_empty(),
+            ),
+            Claim("The blocks of wrong classes match the prior and say nothing.", claims.others_empty()),
+            Claim(
+                "Without the bias the KL of class-dependent variables grows (Figure 10, MNIST).", claims.bias_saves()
+            ),
         ],
         deviations=DEVIATIONS,
         pictures=kl_figures,
@@ -102,13 +103,13 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "Fashion-MNIST, s_dim = 2": trained_on("fashion-mnist", s_dim=2),
             "beta-VAE": beta_vae,
         },
-        figures=FIGURES | {"between classes": Figure("share of the means' variance between classes", digits=3)},
+        quantities=QUANTITIES | {"between classes": Quantity("share of the means' variance between classes", digits=3)},
         seeds={"full": 3, "short": 1},
         claims=[
-            Claim("N-VAE is relatively insensitive to beta_c as long as it is above 1.", insensitive),
+            Claim("N-VAE is relatively insensitive to beta_c as long as it is above 1.", claims.insensitive()),
             Claim(
                 "beta-VAE's latents are multimodal, about a mode for each digit; N-VAE's shared ones not.",
-                shared_space_unimodal,
+                claims.shared_space_unimodal(),
             ),
         ],
         deviations=DEVIATIONS,
@@ -122,29 +123,38 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             for data in ("mnist", "fashion-mnist")
             for model in ("baseline", *MODELS)
         },
-        figures={"no samples": Figure("test error of the classifier on real data alone, %", better="low")}
+        quantities={"no samples": Quantity("test error of the classifier on real data alone, %", better="low")}
         | {
-            f"p = {share:g}, sigma = {sigma:g}": Figure(
+            error_at(share, sigma): Quantity(
                 f"test error, %, a datapoint replaced with probability {share:g}, z ~ Normal(0, {sigma:g} I)",
                 better="low",
             )
             for share in SHARES
             for sigma in SIGMAS
         },
-        headline=[(key("mnist", m), f"p = 0.4, sigma = {s:g}") for m in MODELS for s in (1.0, 2.0)],
+        headline=[(key("mnist", m), error_at(0.4, s)) for m in MODELS for s in (1, 2)],
         seeds={"full": 3, "short": 3},
         claims=[
-            Claim("a) On MNIST most models' samples lower the error.", below_baseline),
-            Claim("a) N-VAE is the only model whose error keeps falling as sigma grows.", keeps_falling),
-            Claim("b) On Fashion-MNIST N-VAE's samples harm the least (sigma = 1).", lowest("fashion-mnist", 0.4, 1.0)),
-            Claim("Generated data alone are clearly worse than real data.", worse_without_real),
-            Claim("c) On MNIST from generated data alone CGAN is best at sigma = 1, N-VAE second.", cgan_then_nvae),
+            Claim("a) On MNIST most models' samples lower the error.", claims.below_baseline()),
+            Claim("a) N-VAE is the only model whose error keeps falling as sigma grows.", claims.keeps_falling()),
+            Claim(
+                "b) On Fashion-MNIST N-VAE's samples harm the least (sigma = 1).",
+                claims.lowest_error("fashion-mnist", 0.4, 1),
+            ),
+            Claim("Generated data alone are clearly worse than real data.", claims.worse_without_real()),
+            Claim(
+                "c) On MNIST from generated data alone CGAN is best at sigma = 1, N-VAE second.",
+                claims.cgan_then_nvae(),
+            ),
             Claim(
                 "d) On Fashion-MNIST from generated data alone N-VAE is best (sigma = 1).",
-                lowest("fashion-mnist", 1, 1),
+                claims.lowest_error("fashion-mnist", 1, 1),
             ),
             *(
-                Claim(f"N-VAE is best as sigma increases ({data}, p = {share:g}, sigma = 2).", lowest(data, share, 2.0))
+                Claim(
+                    f"N-VAE is best as sigma increases ({data}, p = {share:g}, sigma = 2).",
+                    claims.lowest_error(data, share, 2),
+                )
                 for data, share in PANELS
             ),
         ],

@@ -123,6 +123,8 @@ def _about(path: Path) -> dict[str, Any]:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} holds no pretrained pair: its format is {metadata.get('format')!r}, not {FORMAT!r}")
     about: dict[str, Any] = json.loads(metadata["about"])
+    if "figures" in about:  # as they were called
+        about["quantities"] = about.pop("figures")
     return about
 
 

@@ -18,7 +18,7 @@ from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.training.fit import prepare
 from zoo.lab.trials.sweep import refuse_other_settings
-from zoo.lab.trials.trial import FIGURES, Trial, run_trials
+from zoo.lab.trials.trial import QUANTITIES, Trial, run_trials
 from zoo.studies.guide_gap.measure import TestSamples, measure, step_milliseconds
 from zoo.studies.guide_gap.posteriors import plane_posteriors, two_units
 from zoo.studies.guide_gap.recipes import swap
@@ -91,14 +91,14 @@ def compare_guides(
         refuse_other_settings(trial, plans[guide][0])
     work = [(partial(_measured, on=on, plan=plan), trial) for trial in trials.values()]
     failures = run_trials(work)
-    done = {guide: trial for guide, trial in trials.items() if (trial.folder / FIGURES).is_file()}
+    done = {guide: trial for guide, trial in trials.items() if trial.is_finished()}
     if not done:
         raise FileNotFoundError(f"no guide is finished in {out}: {'; '.join(failures)}")
     result: dict[str, Any] = {
         "recipe": recipe.name,
         "settings": {**asdict(settings), "recipe": recipe.name},
         "budget": asdict(on),
-        "guides": {guide: _row(trial.figures()) for guide, trial in done.items()},
+        "guides": {guide: _row(trial.quantities()) for guide, trial in done.items()},
     }
     if not experiment.labels and two_units(experiment.model, split.test) is not None:
         runs = {guide: trial.open() for guide, trial in done.items()}
@@ -155,9 +155,8 @@ def _measured(trial: Trial, *, on: TestSamples, plan: Mapping[str, Any]) -> Mapp
 
 def _forget_other_samples(trial: Trial, on: TestSamples) -> None:
     """A guide that was measured on other samples is measured again; its training is kept."""
-    path = trial.folder / FIGURES
-    if path.is_file() and any(trial.figures().get(key) != value for key, value in asdict(on).items()):
-        path.unlink()
+    if trial.is_finished() and any(trial.quantities().get(key) != value for key, value in asdict(on).items()):
+        (trial.folder / QUANTITIES).unlink()
 
 
 def _row(figures: Mapping[str, float]) -> dict[str, Any]:

@@ -1,0 +1,99 @@
+"""Log evidence against exact ones; divergences and information on a grid against closed forms."""
+
+import math
+from functools import partial
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import nn
+
+from zoo import VAE, ClusteredVAE
+from zoo.lab.analysis.grid import Plane, information, log_aggregate, log_prior, match
+from zoo.lab.analysis.importance_sampling import log_evidence
+from zoo.likelihoods import normal
+from zoo.papers.decomposition.recipes import PLACES
+
+
+class Linear(nn.Module):
+    """The exact posterior of z ~ N(0, I), x ~ N(W z, s^2 I), its deviations times `stretch`."""
+
+    def __init__(self, weight, s, stretch):
+        super().__init__()
+        self.weight, self.s, self.stretch = weight, s, stretch
+
+    def forward(self, x, *, index=None):
+        precision = torch.eye(2) + self.weight.mT @ self.weight / self.s**2
+        cov = torch.linalg.inv(precision)
+        loc = x.flatten(1) @ self.weight @ cov / self.s**2
+        with pyro.plate("data", len(x)):
+            return pyro.sample("z", dist.MultivariateNormal(loc, self.stretch**2 * cov))
+
+
+def linear_pair(stretch):
+    weight, s = torch.randn(3, 2), 0.7
+    decoder = nn.Linear(2, 3, bias=False)
+    decoder.weight = nn.Parameter(weight)
+    model = VAE(decoder, z_dim=2, likelihood=partial(normal, scale=s))
+    x = torch.randn(6, 3)
+    exact = dist.MultivariateNormal(torch.zeros(3), weight @ weight.mT + s**2 * torch.eye(3)).log_prob(x)
+    return model, Linear(weight, s, stretch), x, exact
+
+
+def test_under_the_exact_posterior_every_draw_gives_the_evidence():
+    model, guide, x, exact = linear_pair(1.0)
+    for num_samples, at_once in ((1, 1_000), (7, 12)):  # whole, and in chunks of two that leave one over
+        estimate = log_evidence(model, guide, x, num_samples=num_samples, at_once=at_once)
+        torch.testing.assert_close(estimate, exact, rtol=1e-10, atol=1e-10)
+
+
+def test_under_a_wide_posterior_draws_come_up_to_the_evidence():
+    model, guide, x, exact = linear_pair(1.5)
+    single = torch.stack([log_evidence(model, guide, x, num_samples=1, seed=seed) for seed in range(200)]).mean(0)
+    # E log w = log p(x) - KL(q || posterior), and the KL is 2 log 1/1.5 + 2 (1.5^2 - 1) / 2
+    gap = -2 * math.log(1.5) + (1.5**2 - 1)
+    assert (exact - single).mean().item() == pytest.approx(gap, abs=0.15)
+    torch.testing.assert_close(log_evidence(model, guide, x, num_samples=20_000), exact, rtol=0, atol=0.03)
+    state = torch.get_rng_state()
+    log_evidence(model, guide, x, num_samples=2)
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
+        log_evidence(model, guide, x, num_samples=0)
+
+
+def test_divergences_on_a_grid_are_those_of_normals():
+    plane = Plane(reach=6.0, num=400)
+    p = dist.Normal(torch.tensor([0.2, -0.1]), torch.tensor([0.5, 0.8])).to_event(1)
+    q = dist.Normal(torch.tensor([0.0, 0.3]), torch.tensor([0.7, 0.6])).to_event(1)
+    found = match(p.log_prob(plane.points), q.log_prob(plane.points), plane)
+    assert found.p_from_q == pytest.approx(torch.distributions.kl_divergence(p, q).item(), abs=1e-6)
+    assert found.q_from_p == pytest.approx(torch.distributions.kl_divergence(q, p).item(), abs=1e-6)
+    assert found.mass_p == pytest.approx(1, abs=1e-9)
+    assert found.mass_q == pytest.approx(1, abs=1e-9)
+
+
+def test_the_aggregate_and_the_prior_at_points():
+    q = dist.Normal(torch.randn(7, 2), torch.rand(7, 2) + 0.1).to_event(1)
+    points = torch.randn(9, 2)
+    by_loop = [math.log(sum(math.exp(q.log_prob(point)[n]) for n in range(7)) / 7) for point in points]
+    for max_elements in (2**24, 30):  # whole, and in chunks of two points
+        found = log_aggregate(q, points, max_elements=max_elements)
+        torch.testing.assert_close(found, torch.tensor(by_loop))
+    model = ClusteredVAE(nn.Linear(2, 3), places=PLACES, scale=0.2, likelihood=partial(normal, scale=1.0))
+    by_loop = [
+        math.log(sum(math.exp(-(point - torch.tensor(m)).square().sum() / 0.08) for m in PLACES) / 4 / (0.08 * math.pi))
+        for point in points
+    ]
+    torch.testing.assert_close(log_prior(model, points), torch.tensor(by_loop))
+
+
+def test_information_is_nothing_where_all_encodings_are_one_and_log_n_where_none_overlap():
+    together = dist.Normal(torch.zeros(8, 2), 1.0).to_event(1)
+    apart = dist.Normal(torch.arange(16.0).reshape(8, 2) * 100, 1.0).to_event(1)
+    assert information(together) == pytest.approx(0, abs=1e-12)
+    assert information(apart) == pytest.approx(math.log(8))
+
+
+def num_parameters(module):
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,179 @@
+"""Claims in three values: intervals against SciPy's Welch test and by hand, Kleene's tables, one wording of not run."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from zoo.lab.trials.claims import (
+    NOT_RUN,
+    ONE_SEED,
+    Comparison,
+    above,
+    at_least,
+    at_most,
+    both,
+    correlated,
+    every,
+    exceeds,
+    fails,
+    falling,
+    falls_by,
+    highest,
+    lowest,
+    most,
+    near,
+    near_share,
+    on_seeds,
+    rising,
+    some,
+)
+from zoo.lab.trials.reproduction import Results
+
+
+def results(**variants):
+    """The quantity q of each variant, by seed."""
+    return Results({name: {seed: {"q": v} for seed, v in enumerate(values)} for name, values in variants.items()})
+
+
+def verdict(check, **variants):
+    return check(results(**variants))[0]
+
+
+def constant(value):
+    """A check with a known verdict."""
+    return Comparison((("a", "q"),), lambda _: value)
+
+
+def test_the_interval_is_welchs():
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(200):
+        a, b = rng.normal(1.0, 1.0, rng.integers(2, 6)), rng.normal(0.0, 0.3, rng.integers(2, 6))
+        interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+        expected = True if interval.low > 0 else False if interval.high < 0 else None
+        assert exceeds(a.tolist(), b.tolist()) is expected
+        seen.add(expected)
+    assert seen >= {True, None}
+
+
+def test_a_multiple_and_a_margin_are_of_the_other():
+    # Means 2 and 1 with variances 0.02 / 2 and 4 * 0.02 / 2 of twice the other: Welch's freedom is 25 / 17 by hand,
+    # (0.01 + 0.04)^2 / (0.01^2 + 0.04^2), and the error sqrt 0.05.
+    a, b = [1.9, 2.1], [0.9, 1.1]
+    width = stats.t.ppf(0.975, 25 / 17) * math.sqrt(0.05)
+    assert exceeds(a, b, times=2, plus=-1.01 * width) is True
+    assert exceeds(a, b, times=2, plus=-0.99 * width) is None
+    assert exceeds(a, b, times=2, plus=1.01 * width) is False
+
+
+@pytest.mark.parametrize(("one", "other"), [([2.0], [1.0, 1.0]), ([], [1.0]), ([math.nan, 2.0], [1.0, 1.0])])
+def test_one_seed_and_no_number_cannot_tell(one, other):
+    assert exceeds(one, other) is None
+    assert exceeds(other, one) is None
+
+
+def test_seeds_that_agree_exactly_decide_and_equal_means_do_not_exceed():
+    assert exceeds([2.0, 2.0], [1.0, 1.0]) is True
+    assert exceeds([1.0, 1.0], [1.0, 1.0]) is False
+
+
+def test_what_is_not_run_and_what_has_one_seed_say_so():
+    check = above(("a", "q"), ("b", "q"))
+    assert check(results(a=[1.0, 2.0])) == (None, NOT_RUN)
+    assert check(results(a=[2.0], b=[1.0, 1.1])) == (None, f"q: a: 2, b: 1.05 +- 0.071. {ONE_SEED}")
+    assert check(results(a=[2.0, 2.0], b=[1.0, 1.0])) == (True, "q: a: 2 +- 0, b: 1 +- 0.")
+
+
+def test_bounds():
+    assert [verdict(at_least(("a", "q"), 1.0), a=v) for v in ([1.1, 1.1], [0.9, 0.9], [0.0, 2.1])] == [
+        True,
+        False,
+        None,
+    ]
+    assert [verdict(at_most(("a", "q"), 1.0), a=v) for v in ([1.1, 1.1], [0.9, 0.9], [0.0, 2.1])] == [False, True, None]
+    check = near(("a", "q"), 5.0, 0.5)
+    assert [verdict(check, a=[v, v]) for v in (4.4, 4.6, 5.4, 5.6)] == [False, True, True, False]
+    assert verdict(check, a=[4.6, 5.4]) is None
+
+
+def test_within_a_share_of_negative_numbers_too():
+    check = near_share(("a", "q"), ("b", "q"), 0.1)
+    for size in (100.0, -100.0):
+        found = [verdict(check, a=[share * size] * 2, b=[size] * 2) for share in (0.89, 0.91, 1.09, 1.11)]
+        assert found == [False, True, True, False]
+
+
+def test_orders():
+    assert [verdict(rising("q", ["a", "b", "c"]), a=[1, 1], b=[2, 2], c=[v, v]) for v in (3, 1.5)] == [True, False]
+    assert [verdict(falling("q", ["a", "b"]), a=[a, a], b=[2, 2]) for a in (3, 1)] == [True, False]
+    assert falling("q", ["a", "b"])(results(a=[3, 3], b=[2, 2]))[1] == "q: a: 3 +- 0, b: 2 +- 0."
+    assert verdict(rising("q", ["a", "b", "c"]), a=[1, 1], b=[1.5, 2.5], c=[2.1, 2.2]) is None
+    assert [verdict(highest("q", "a", ["b", "c"]), a=[v, v], b=[1, 1], c=[2, 2]) for v in (3, 1.5)] == [True, False]
+    assert [verdict(lowest("q", "a", ["b", "c"]), a=[v, v], b=[1, 1], c=[2, 2]) for v in (0, 1.5)] == [True, False]
+
+
+def test_a_fall_is_from_the_first_to_the_last():
+    check = falls_by("q", ["a", "b", "c"], 2.5, 10)
+    assert verdict(check, a=[9, 9], b=[70, 70], c=[4, 4]) is True
+    assert verdict(check, a=[9, 9], b=[7, 7], c=[8, 8]) is False
+    assert verdict(check, a=[29, 29], b=[7, 7], c=[8, 8]) is False
+    assert verdict(check, a=[9, 9], c=[8, 8]) is None  # b is shown, and was not run
+
+
+def test_a_correlation_by_fishers_interval():
+    both_of = Results(
+        {v: {s: {"I": x, "TC": y} for s, (x, y) in enumerate(rows)} for v, rows in {
+            "a": [(1.0, 2.0), (2.0, 3.0), (3.0, 4.1)], "b": [(4.0, 5.0), (5.0, 5.9)],
+        }.items()}
+    )  # fmt: skip
+    assert correlated("I", "TC", ["a", "b"])(both_of)[0] is True
+    assert correlated("I", "TC", ["a"])(both_of)[0] is None  # three runs
+    # r of five runs by hand: z = atanh r, and 1.96 / sqrt 2 to each side
+    x, y = [1.0, 2.0, 3.0, 4.0, 5.0], [2.0, 1.0, 4.0, 3.0, 3.5]
+    r = np.corrcoef(x, y)[0, 1]
+    assert math.atanh(r) < 1.96 / math.sqrt(2)
+    loose = Results({"a": {s: {"I": a, "TC": b} for s, (a, b) in enumerate(zip(x, y, strict=True))}})
+    assert correlated("I", "TC", ["a"])(loose)[0] is None
+
+
+def test_every_seed():
+    check = on_seeds(("a", "q"), lambda value: value == 1)
+    assert [verdict(check, a=values) for values in ([1, 1], [2, 2], [1, 2], [1])] == [True, False, None, None]
+
+
+def test_kleenes_tables():
+    values = (True, False, None)
+    table = {(a, b): verdict(every(constant(a), constant(b)), a=[1, 1]) for a, b in itertools.product(values, values)}
+    assert table == {
+        (True, True): True,
+        (True, False): False,
+        (True, None): None,
+        (False, True): False,
+        (False, False): False,
+        (False, None): False,
+        (None, True): None,
+        (None, False): False,
+        (None, None): None,
+    }
+    for a, b in table:
+        assert both(a, b) is table[a, b]
+        # de Morgan
+        either, neither = some(constant(a), constant(b)), fails(every(fails(constant(a)), fails(constant(b))))
+        assert verdict(either, a=[1, 1]) is verdict(neither, a=[1, 1])
+    assert [verdict(fails(constant(a)), a=[1, 1]) for a in values] == [False, True, None]
+
+
+def test_most_is_more_than_half_whatever_the_unknown_ones_are():
+    for verdicts in itertools.product((True, False, None), repeat=4):
+        unknown = [i for i, v in enumerate(verdicts) if v is None]
+        outcomes = set()
+        for filled in itertools.product((True, False), repeat=len(unknown)):
+            whole = list(verdicts)
+            for i, value in zip(unknown, filled, strict=True):
+                whole[i] = value
+            outcomes.add(sum(whole) > 2)
+        expected = outcomes.pop() if len(outcomes) == 1 else None
+        assert verdict(most(*map(constant, verdicts)), a=[1, 1]) is expected

@@ -1,0 +1,94 @@
+"""The decomposition paper's claims, each with numbers for which it holds and others for which it does not."""
+
+from zoo.lab.trials.claims import NOT_RUN
+from zoo.lab.trials.reproduction import Results
+from zoo.papers.decomposition import claims
+from zoo.papers.decomposition.claims import PINWHEEL_ALPHAS, PINWHEEL_BETAS
+from zoo.papers.decomposition.measures import BETAS, FASHION_MNIST_BETAS, NUS, SPARSE
+from zoo.papers.reproductions import REPRODUCTIONS
+
+
+def agreeing(quantity, values):
+    """Two seeds that agree, by variant."""
+    return Results({variant: {seed: {quantity: value} for seed in (0, 1)} for variant, value in values.items()})
+
+
+def verdict(check, quantity, values):
+    return check(agreeing(quantity, values))[0]
+
+
+def check_of(name, number):
+    return REPRODUCTIONS[name].claims[number].check
+
+
+def test_a_larger_alpha_improves_the_match():
+    check = check_of("decomposition/figure-3", 3)
+    values = dict(zip(PINWHEEL_ALPHAS, (3.0, 2.0, 1.0, 0.5), strict=True))
+    assert verdict(check, "KL(p || q)", values) is True
+    assert check(agreeing("KL(p || q)", {**values, "alpha 8": 1.5})) == (
+        False,
+        "KL(p || q): alpha 1: 3 +- 0, alpha 3: 2 +- 0, alpha 5: 1 +- 0, alpha 8: 1.5 +- 0.",
+    )
+    assert check(Results({})) == (None, NOT_RUN)
+
+
+def test_seeds_that_differ_as_much_as_the_priors_cannot_tell():
+    check = check_of("decomposition/figure-2", 0)
+    metric = {"pca, beta 1": {0: {"metric": 0.80}, 1: {"metric": 0.81}}}
+    assert check(Results({**metric, "iso, beta 1": {0: {"metric": 0.60}, 1: {"metric": 0.61}}}))[0] is True
+    assert check(Results({**metric, "iso, beta 1": {0: {"metric": 0.60}, 1: {"metric": 1.00}}}))[0] is None
+
+
+def test_an_isotropic_prior_gains_nothing_where_the_least_beta_is_best():
+    names = [f"iso, beta {beta:g}" for beta in BETAS]
+    for values, expected in (((4, 3, 2, 1), True), ((4, 5, 2, 1), False)):
+        assert verdict(
+            claims.isotropic_without_gain(), "metric", dict(zip(names, values, strict=True))
+        ) is expected  # fmt: skip
+
+
+def test_some_smaller_nu_is_better_but_not_the_smallest_alone():
+    names = [f"Student-t, nu {nu:g}" for nu in NUS]
+    for values, expected in (((1, 2, 4, 2, 3), True), ((9, 2, 1, 2, 3), False)):
+        assert verdict(claims.smaller_nu_better(), "metric", dict(zip(names, values, strict=True))) is expected
+
+
+def test_a_mismatch_is_of_both_divergences():
+    def found(p_from_q, q_from_p):
+        rows = zip(PINWHEEL_BETAS, p_from_q, q_from_p, strict=True)
+        table = {name: {seed: {"KL(p || q)": a, "KL(q || p)": b} for seed in (0, 1)} for name, a, b in rows}
+        return claims.mismatch("")(Results(table))[0]
+
+    assert found((9, 2, 1, 5), (9, 2, 1, 5)) is True
+    assert found((9, 2, 1, 5), (9, 2, 6, 1)) is False
+
+
+def test_sparser_codes_by_a_margin():
+    hoyer = {f"gamma 0, alpha {alpha}": 0.23 for alpha in (0, 100, 1000)}
+    hoyer |= {f"{prior}, alpha {a}": v for prior in SPARSE for a, v in ((0, 0.25), (100, 0.4), (1000, 0.5))}
+    assert verdict(claims.sparser(), "Hoyer", hoyer) is True
+    assert verdict(claims.alpha_sparsifies(), "Hoyer", hoyer) is True
+    hoyer[f"{SPARSE[1]}, alpha 100"] = 0.26
+    assert verdict(claims.sparser(), "Hoyer", hoyer) is False
+    assert verdict(claims.alpha_sparsifies(), "Hoyer", hoyer) is False
+
+
+def test_reconstruction_and_mmd_under_sparse_priors():
+    cells = [(prior, alpha) for prior in ("gamma 0", *SPARSE) for alpha in (0, 100, 1000)]
+    falls = {f"{prior}, alpha {alpha}": 1000.0 - 0.1 * alpha - 40 * (prior != "gamma 0") for prior, alpha in cells}
+    assert verdict(claims.reconstructs_as_well(), "reconstruction", falls) is True  # at least 960 for 1000, 860 for 900
+    assert verdict(claims.large_alpha_reconstructs_worse(), "reconstruction", falls) is True
+    assert verdict(claims.mmd_lowest_without_sparsity(), "MMD", falls) is False
+    falls["gamma 0, alpha 1000"] = 1001.0
+    assert verdict(claims.reconstructs_as_well(), "reconstruction", falls) is False
+    assert verdict(claims.large_alpha_reconstructs_worse(), "reconstruction", falls) is False
+    rises = {f"{prior}, alpha {alpha}": 1.0 + (prior != "gamma 0") for prior, alpha in cells}
+    assert verdict(claims.mmd_lowest_without_sparsity(), "MMD", rises) is True
+
+
+def test_the_sparsest_codes_at_a_middle_beta_and_no_collapse():
+    names = [f"{SPARSE[0]}, beta {beta:g}" for beta in FASHION_MNIST_BETAS]
+    for values, expected in (((1, 3, 2), True), ((1, 3, 4), False)):
+        assert verdict(claims.sparsest_at_middle_beta(), "Hoyer", dict(zip(names, values, strict=True))) is expected
+    for share, expected in ((0.2, True), (0.05, False)):
+        assert verdict(claims.no_collapse(), "least cluster", {"alpha 8": share}) is expected

@@ -1,0 +1,33 @@
+"""HFVAE's trials on scikit-learn's digits, small, that several tests look at."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from zoo.lab.trials.trial import Trial, run_trial
+from zoo.papers.hfvae import measures, unseen
+from zoo.papers.recipes import RECIPES
+
+
+def small(trial, recipe, **settings):
+    """MNIST's runs on scikit-learn's digits, which are always at hand, for a few steps."""
+    return trial.train("hfvae/digits", steps=40, **settings)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    """A trial each of `hfvae/mnist`'s HFVAE and of `hfvae/figure-7`, small."""
+    folder = tmp_path_factory.mktemp("trials")
+    torch.set_default_dtype(torch.float64)  # as in the tests, which look again
+    tried = {
+        name: Trial(0, "short", folder / name, device="cpu", progress=False, recipes=RECIPES)
+        for name in ("images", "unseen")
+    }
+    what = {"images": partial(measures.on_digits, recipe="hfvae/mnist"), "unseen": unseen.on_unseen}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measures, "train", small)
+        patch.setattr(unseen, "train", small)
+        for name, trial in tried.items():
+            assert run_trial(what[name], trial) is None
+    return tried

@@ -1,0 +1,67 @@
+"""HFVAE's claims: parity and seeds against settings, by hand; information and correlation are in the kit's tests."""
+
+import math
+
+import pytest
+from scipy import stats
+
+from zoo.lab.trials.claims import NOT_RUN
+from zoo.lab.trials.reproduction import Results
+from zoo.papers.hfvae import claims
+from zoo.papers.reproductions import REPRODUCTIONS
+
+
+def results(quantity, **variants):
+    return Results({v: {s: {quantity: x} for s, x in enumerate(values)} for v, values in variants.items()})
+
+
+def test_pruned_units_to_the_nearest_whole_number():
+    check = claims.prunes("a", 3)
+    found = [check(results("pruned", a=values))[0] for values in ([3, 3], [4, 4], [2, 5], [])]
+    assert found == [True, False, None, None]
+
+
+def around(mean, sd):
+    """Two seeds with this mean and standard deviation."""
+    return [mean - sd / math.sqrt(2), mean + sd / math.sqrt(2)]
+
+
+def many(mean, sd, num=50):
+    """As `around`, many seeds: half of them on each side."""
+    side = sd * math.sqrt((num - 1) / num)
+    return [mean - side, mean + side] * (num // 2)
+
+
+def test_similar_is_within_the_deviation_of_the_seeds():
+    # 0.63 +- 0.08 next to 0.62 +- 0.07: the root mean square deviation is 0.075; 50 seeds know means to 0.015
+    check = claims.similar("Kim", "ours", ["other"])
+    assert check(results("Kim", ours=many(0.63, 0.08), other=many(0.62, 0.07)))[0] is True
+    assert check(results("Kim", ours=many(0.63, 0.08), other=many(0.50, 0.07)))[0] is False
+    assert check(results("Kim", ours=many(0.63, 0.08), other=many(0.56, 0.07)))[0] is None
+    assert check(results("Kim", ours=around(0.63, 0.08), other=around(0.62, 0.07)))[0] is None  # two seeds each
+    assert check(results("Kim", ours=[0.6, 0.6])) == (None, NOT_RUN)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.03, 0.97, 0.98])
+def test_seeds_and_settings_are_told_apart_by_f(share):
+    # 4 settings of 3 seeds: the mean squares have 3 and 8 degrees of freedom, and their ratio is (3 + 1) F where the
+    # two variances are equal. Seeds of each setting are -1, 0, 1 about its mean, so within is 1.
+    ratio = 4 * stats.f.ppf(share, 3, 8)
+    spread = math.sqrt(ratio / 3)  # the means' standard deviation, so that 3 var / 1 is the ratio
+    means = [-1.5, -0.5, 0.5, 1.5]
+    unit = math.sqrt(sum(m * m for m in means) / 3)
+    values = {f"s{k}": [spread * m / unit + seed for seed in (-1, 0, 1)] for k, m in enumerate(means)}
+    check = claims.seeds_matter_more("MIG", list(values))
+    expected = {0.02: True, 0.03: None, 0.97: None, 0.98: False}[share]
+    assert check(results("MIG", **values))[0] is expected
+
+
+def test_the_claims_of_figure_7_are_of_the_model_that_saw_them():
+    def verdicts(unseen, apart):
+        seeds = {"unseen": unseen, "seen": -100.0, "told apart": apart}
+        table = {k: {f"{name}, {q}": v for name in ("thick 7s", "narrow 0s") for q, v in seeds.items()} for k in (0, 1)}
+        (variant,) = REPRODUCTIONS["hfvae/figure-7"].variants
+        return [claim.check(Results({variant: table}))[0] for claim in REPRODUCTIONS["hfvae/figure-7"].claims]
+
+    assert verdicts(-109.0, 0.95) == [True] * 4
+    assert verdicts(-111.0, 0.85) == [False] * 4

@@ -1,0 +1,97 @@
+"""N-VAE's claims, each with numbers for which it holds and others for which it does not."""
+
+from zoo.lab.trials.claims import NOT_RUN
+from zoo.lab.trials.reproduction import Results
+from zoo.papers.natural_clustering import claims
+from zoo.papers.natural_clustering.augmentation import MODELS, error_at, key
+
+
+def agreeing(**variants):
+    """Two seeds that agree, by variant: quantities, or one number for the KL of the right class's units."""
+    rows = {v: value if isinstance(value, dict) else {"KL of z_cy": value} for v, value in variants.items()}
+    return Results({variant: {0: row, 1: row} for variant, row in rows.items()})
+
+
+def kl(own, shared, effect=0.2):
+    return {"KL of z_cy": own, "KL of a unit of z_s": shared, "effect of z_c": effect, "effect of z_s": 0.2}
+
+
+def test_units_by_class_and_shared_ones():
+    holds = agreeing(**{"Fashion-MNIST": kl(2.0, 1.0), "MNIST": kl(0.6, 2.0), "Yale B": kl(0.01, 3.0, 0.001)})
+    fails = agreeing(**{"Fashion-MNIST": kl(0.5, 1.0), "MNIST": kl(0.6, 0.05), "Yale B": kl(0.3, 3.0, 0.001)})
+    for claim in (claims.fashion_own_above_shared, claims.yale_empty, claims.both_kinds, claims.fashion_most):
+        assert claim()(holds)[0] is True
+        assert claim()(fails)[0] is False
+        assert claim()(Results({})) == (None, NOT_RUN)
+    still_moves = agreeing(**{"Yale B": kl(0.01, 3.0, 0.05)})
+    assert claims.yale_empty()(still_moves)[0] is False
+
+
+def test_wrong_classes_are_empty_where_the_right_one_is_not():
+    def found(**others):
+        return claims.others_empty()(agreeing(**{"Yale B": {"KL of z_cy": 0.01, "KL of others": 0.01}, **others}))[0]
+
+    fine = {"KL of z_cy": 0.6, "KL of others": 0.05}
+    assert found(MNIST=fine, **{"Fashion-MNIST": fine}) is True
+    assert found(MNIST=fine, **{"Fashion-MNIST": {"KL of z_cy": 0.6, "KL of others": 0.07}}) is False
+
+
+def test_choices():
+    assert claims.bias_saves()(agreeing(**{"MNIST, no bias": 1.6, "MNIST": 0.6}))[0] is True
+    assert claims.bias_saves()(agreeing(**{"MNIST, no bias": 0.5, "MNIST": 0.6}))[0] is False
+    for four, expected in ((0.80, True), (0.74, False), (1.26, False)):
+        assert claims.insensitive()(agreeing(**{"MNIST, beta_c = 2": 1.0, "MNIST, beta_c = 4": four}))[0] is expected
+    for shared, expected in ((0.05, True), (0.2, False)):
+        table = {"beta-VAE": {"between classes": 0.6}, "MNIST, s_dim = 2": {"between classes": shared}}
+        assert claims.shared_space_unimodal()(agreeing(**table))[0] is expected
+
+
+def errors(**models):
+    """Errors at sigma = 1, 1.5, 2 and p = 0.4 on MNIST."""
+    names = {"NVAE": "N-VAE", "CVAE": "CVAE", "CGAN": "CGAN", "ACGAN": "AC-GAN"}
+    keys = [error_at(0.4, sigma) for sigma in (1, 1.5, 2)]
+    return {key("mnist", names[m]): dict(zip(keys, values, strict=True)) for m, values in models.items()}
+
+
+def test_errors_that_keep_falling():
+    rising = (2.0, 2.1, 2.2)
+    paper = agreeing(**errors(NVAE=(1.9, 1.8, 1.7), CVAE=rising, CGAN=rising, ACGAN=rising))
+    assert claims.keeps_falling()(paper)[0] is True
+    assert claims.lowest_error("mnist", 0.4, 2)(paper)[0] is True
+    other = agreeing(**errors(NVAE=(1.9, 1.8, 1.85), CVAE=rising, CGAN=rising, ACGAN=(1.8, 1.7, 1.6)))
+    assert claims.keeps_falling()(other)[0] is False
+    assert claims.lowest_error("mnist", 0.4, 2)(other)[0] is False
+
+
+def test_generated_data_next_to_real_data():
+    baseline = {key(data, "baseline"): {"no samples": 2.0} for data in ("mnist", "fashion-mnist")}
+    for better, expected in ((3, True), (2, False)):
+        rows = errors(**{m: (1.9 if k < better else 2.1,) * 3 for k, m in enumerate(("NVAE", "CVAE", "CGAN", "ACGAN"))})
+        assert claims.below_baseline()(agreeing(**baseline, **rows))[0] is expected
+    alone = {key(data, m): {error_at(1, 1): 3.0} for data in ("mnist", "fashion-mnist") for m in MODELS}
+    assert claims.worse_without_real()(agreeing(**baseline, **alone))[0] is True
+    alone[key("mnist", "CVAE")] = {error_at(1, 1): 1.0}
+    assert claims.worse_without_real()(agreeing(**baseline, **alone))[0] is False
+
+
+def test_cgan_then_nvae():
+    def found(**models):
+        return claims.cgan_then_nvae()(agreeing(**{key("mnist", m): {error_at(1, 1): e} for m, e in models.items()}))[0]
+
+    assert found(**{"N-VAE": 6.0, "CGAN": 5.0, "CVAE": 7.0, "AC-GAN": 9.0}) is True
+    assert found(**{"N-VAE": 8.0, "CGAN": 5.0, "CVAE": 7.0, "AC-GAN": 9.0}) is False
+
+
+def test_few_labels():
+    def found(alone, both):
+        rows = {"100 labels, alone": alone, "100 labels, and the rest": both}
+        table = {v: {s: {"accuracy": a} for s, a in enumerate(seeds)} for v, seeds in rows.items()}
+        return claims.unlabelled_help(100)(Results(table))
+
+    assert found([70.0, 70.2], [80.0, 80.2]) == (
+        True,
+        "accuracy: 100 labels, alone: 70.1 +- 0.14, 100 labels, and the rest: 80.1 +- 0.14.",
+    )
+    assert found([80.0, 80.2], [70.0, 70.2])[0] is False
+    assert found([70.0, 72.0], [80.0, 71.0])[0] is None
+    assert found([], [80.0, 71.0]) == (None, NOT_RUN)

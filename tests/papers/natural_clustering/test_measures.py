@@ -1,0 +1,80 @@
+"""What N-VAE's latents hold, against loops over datapoints and known shares."""
+
+import numpy as np
+import pytest
+import torch
+from pyro import poutine
+from torch import nn
+
+from guides import Amortized, MeanField
+from tests.pairs import SHAPE, C, L, S, images, nvae_pair
+from zoo.lab.data import Dataset, Split
+from zoo.lab.runs.finished import FinishedRun
+from zoo.papers.natural_clustering.class_latents import effect, measure
+from zoo.papers.natural_clustering.measures import between_class_variance
+
+
+def small_set(num=23, y=None, **options):
+    return Dataset.from_arrays(images(num), np.arange(num) % L if y is None else y, **options)
+
+
+def test_measures_against_a_loop_over_datapoints():
+    _, guide = nvae_pair()
+    data = small_set()
+    found = measure(guide, data, classes=L, batch_size=7)
+    by_class, shared, right = np.zeros((L, L, C)), np.zeros(S), 0
+    counts = np.zeros(L)
+    for n in range(len(data)):
+        x = data.batch(torch.tensor([n])).x
+        trace = poutine.trace(guide).get_trace(x)
+        label = int(data.y[n])
+        counts[label] += 1
+        for name in ("z_c", "z_s"):
+            q = trace.nodes[name]["fn"]
+            kl = (0.5 * (q.mean**2 + q.variance - q.variance.log() - 1))[0].detach().numpy()
+            if name == "z_s":
+                shared += kl
+            else:
+                by_class[label] += kl.reshape(L, C)
+        right += int(trace.nodes["pi"]["fn"].mean.argmax() == label)
+    np.testing.assert_allclose(found.by_class, by_class / counts[:, None, None])
+    np.testing.assert_allclose(found.shared, shared / len(data))
+    assert found.accuracy == pytest.approx(right / len(data))
+    own = sum(by_class[y, y] for y in range(L)) / len(data)
+    others = sum(by_class[y, block] for y in range(L) for block in range(L) if block != y) / len(data) / (L - 1)
+    np.testing.assert_allclose(found.own, own)
+    np.testing.assert_allclose(found.others, others)
+
+
+def test_a_class_that_does_not_occur_in_the_test_set_has_no_row():
+    _, guide = nvae_pair()
+    found = measure(guide, small_set(y=np.arange(23) % 2), classes=L)
+    assert found.by_class[2].isnan().all()
+    assert found.own.isfinite().all()
+
+
+def test_the_effect_of_latents_that_the_decoder_ignores_is_nothing():
+    model, guide = nvae_pair()
+    with torch.no_grad():
+        model.decoder.layers[0][0].weight[:, L * (C + 1) :] = 0  # z_s
+    assert effect(model, guide, small_set(), site="z_s") == 0
+    assert effect(model, guide, small_set(), site="z_c") > 1e-3
+
+
+def test_the_share_between_classes_of_points_on_their_class_and_of_noise():
+    class Told(nn.Module):
+        out_features = 1
+
+        def forward(self, x):
+            return x.flatten(1)[:, :1]
+
+    rng = np.random.default_rng(0)
+    for values, expected in ((np.arange(2000) % 2, 1.0), (rng.standard_normal(2000), 0.0)):
+        guide = Amortized(Told(), z=MeanField(1))
+        nn.init.eye_(guide.layers["z"][0].weight)
+        x = np.broadcast_to(values.astype(float)[:, None, None, None], (2000, *SHAPE)).copy()
+        data = Dataset.from_arrays(x, np.arange(2000) % 2)
+        trained = FinishedRun.__new__(FinishedRun)
+        object.__setattr__(trained, "data", Split(data, data))
+        object.__setattr__(trained, "experiment", type("E", (), {"guide": guide}))
+        assert between_class_variance(trained, "z")["between classes"] == pytest.approx(expected, abs=5e-3)

@@ -1,0 +1,216 @@
+"""Claims as checks of results: a claim holds, does not hold, or the seeds cannot tell.
+
+One mean over seeds exceeds another where the 95 % interval of their difference lies above 0 (Welch 1947,
+https://doi.org/10.2307/2332510), and does not where it lies below; where it holds 0, and where there are fewer than two
+seeds, nobody can tell. `every`, `some`, `most` and `fails` combine such answers by Kleene's three-valued logic.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from scipy import stats
+
+from zoo.lab.trials.card import deviation
+from zoo.lab.trials.reproduction import Results
+
+Cell = tuple[str, str]  # variant, quantity
+Verdict = bool | None  # None: cannot tell
+
+NOT_RUN = "Not all of it was run."
+ONE_SEED = "One seed cannot tell."
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A check: what is compared, how, and what to say of it.
+
+    Attributes:
+        cells: variants and quantities, in the order of the evidence.
+        decide: from results, in which every cell has two seeds at least, to the verdict.
+        note: what else a reader should know.
+    """
+
+    cells: tuple[Cell, ...]
+    decide: Callable[[Results], Verdict]
+    note: str = ""
+
+    def __call__(self, results: Results) -> tuple[Verdict, str]:
+        """The verdict and its evidence: each cell's mean and standard deviation over seeds."""
+        values = {cell: results.values(*cell) for cell in self.cells}
+        if not all(values.values()):
+            return None, NOT_RUN
+        by_quantity: dict[str, list[str]] = {}
+        for (variant, quantity), seeds in values.items():
+            by_quantity.setdefault(quantity, []).append(f"{variant}: {_number(seeds)}")
+        evidence = ". ".join(f"{quantity}: {', '.join(means)}" for quantity, means in by_quantity.items()) + "."
+        evidence += f" {self.note}" if self.note else ""
+        if min(map(len, values.values())) < 2:
+            return None, f"{evidence} {ONE_SEED}"
+        return self.decide(results), evidence
+
+
+# Comparisons of means over seeds.
+
+
+def exceeds(
+    one: Sequence[float], other: Sequence[float], *, times: float = 1.0, plus: float = 0.0, confidence: float = 0.95
+) -> Verdict:
+    """Whether the one mean exceeds `times` the other and `plus`; None where the interval of the difference holds 0.
+
+    Args:
+        one, other: values by seed.
+        times, plus: of the other's mean.
+        confidence: of the interval.
+    """
+    if min(len(one), len(other)) < 2 or any(map(math.isnan, (*one, *other))):
+        return None
+    difference = statistics.fmean(one) - times * statistics.fmean(other) - plus
+    errors = [statistics.variance(one) / len(one), times**2 * statistics.variance(other) / len(other)]
+    width = 0.0
+    if sum(errors) > 0:
+        freedom = sum(errors) ** 2 / (errors[0] ** 2 / (len(one) - 1) + errors[1] ** 2 / (len(other) - 1))
+        width = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(sum(errors))
+    return None if abs(difference) < width else bool(difference > 0)
+
+
+def above(one: Cell, other: Cell, *, times: float = 1.0, plus: float = 0.0, note: str = "") -> Comparison:
+    """The one mean exceeds `times` the other and `plus`."""
+    return Comparison((one, other), lambda r: exceeds(r.values(*one), r.values(*other), times=times, plus=plus), note)
+
+
+def at_least(cell: Cell, bound: float, note: str = "") -> Comparison:
+    """The mean is above a number."""
+    return Comparison((cell,), lambda r: exceeds(r.values(*cell), [bound, bound]), note or f"Holds above {bound:g}.")
+
+
+def at_most(cell: Cell, bound: float, note: str = "") -> Comparison:
+    """The mean is below a number."""
+    return Comparison((cell,), lambda r: exceeds([bound, bound], r.values(*cell)), note or f"Holds below {bound:g}.")
+
+
+def near(cell: Cell, target: float, within: float) -> Comparison:
+    """The mean is within so much of a number."""
+    low, high = target - within, target + within
+    return every(at_least(cell, low), at_most(cell, high), note=f"Holds from {low:.4g} to {high:.4g}.")
+
+
+def near_share(one: Cell, other: Cell, share: float) -> Comparison:
+    """The one mean is within a share of the other's size of it."""
+
+    def decide(results: Results) -> Verdict:
+        a, b = results.values(*one), results.values(*other)
+        size = math.copysign(share, statistics.fmean(b))
+        return both(exceeds(a, b, times=1 - size), exceeds(b, a, times=1 / (1 + size)))
+
+    return Comparison((one, other), decide, f"Holds within {share:.0%}.")
+
+
+def falls_by(quantity: str, variants: Sequence[str], least: float, most: float) -> Comparison:
+    """From the first variant to the last the mean falls by between `least` and `most`."""
+    first, last = (variants[0], quantity), (variants[-1], quantity)
+    fall = every(above(first, last, plus=least), above(last, first, plus=-most))
+    cells = tuple((variant, quantity) for variant in variants)
+    return Comparison(cells, fall.decide, f"Holds for a fall from {least:g} to {most:g}.")
+
+
+def rising(quantity: str, variants: Sequence[str]) -> Comparison:
+    """The means rise from each variant to the next."""
+    steps = (above((later, quantity), (earlier, quantity)) for earlier, later in pairwise(variants))
+    return in_order(every(*steps), quantity, variants)
+
+
+def falling(quantity: str, variants: Sequence[str]) -> Comparison:
+    """The means fall from each variant to the next."""
+    return in_order(rising(quantity, variants[::-1]), quantity, variants)
+
+
+def highest(quantity: str, best: str, others: Sequence[str]) -> Comparison:
+    """A variant's mean exceeds each other's."""
+    return every(*(above((best, quantity), (other, quantity)) for other in others))
+
+
+def lowest(quantity: str, best: str, others: Sequence[str]) -> Comparison:
+    """A variant's mean is below each other's."""
+    return in_order(every(*(above((other, quantity), (best, quantity)) for other in others)), quantity, (best, *others))
+
+
+def correlated(one: str, other: str, variants: Sequence[str]) -> Comparison:
+    """Two quantities are positively correlated over all runs of these variants, by Fisher's interval at 95 %."""
+
+    def decide(results: Results) -> Verdict:
+        a, b = ([value for variant in variants for value in results.values(variant, q)] for q in (one, other))
+        if len(a) != len(b) or len(a) < 4:
+            return None
+        low, high = stats.pearsonr(a, b).confidence_interval(0.95)
+        return True if low > 0 else False if high < 0 else None
+
+    return Comparison(tuple((variant, quantity) for quantity in (one, other) for variant in variants), decide)
+
+
+def on_seeds(cell: Cell, holds: Callable[[float], bool], note: str = "") -> Comparison:
+    """Something is true of the value in every seed; false where it is of none, and in between nobody can tell."""
+
+    def decide(results: Results) -> Verdict:
+        found = [holds(value) for value in results.values(*cell)]
+        return None if any(found) and not all(found) else all(found)
+
+    return Comparison((cell,), decide, note)
+
+
+# Three-valued logic.
+
+
+def both(*verdicts: Verdict) -> Verdict:
+    """Kleene's and: false where one is, else unknown where one is."""
+    return False if False in verdicts else None if None in verdicts else True
+
+
+def every(*checks: Comparison, note: str = "") -> Comparison:
+    """All hold; it fails where one does."""
+    return _combined(checks, lambda verdicts: both(*verdicts), note)
+
+
+def some(*checks: Comparison, note: str = "") -> Comparison:
+    """One holds at least; it fails where all do."""
+    return fails(every(*map(fails, checks)), note)
+
+
+def most(*checks: Comparison, note: str = "") -> Comparison:
+    """More than half hold; it fails where half do, or more."""
+
+    def decide(verdicts: Sequence[Verdict]) -> Verdict:
+        need = len(verdicts) // 2 + 1
+        if verdicts.count(True) >= need:
+            return True
+        return False if len(verdicts) - verdicts.count(False) < need else None
+
+    return _combined(checks, decide, note)
+
+
+def fails(check: Comparison, note: str = "") -> Comparison:
+    """It does not hold."""
+
+    def decide(results: Results) -> Verdict:
+        verdict = check.decide(results)
+        return None if verdict is None else not verdict
+
+    return Comparison(check.cells, decide, note)
+
+
+def in_order(check: Comparison, quantity: str, variants: Sequence[str]) -> Comparison:
+    """The same check with its evidence in the order of these variants."""
+    return Comparison(tuple((variant, quantity) for variant in variants), check.decide, check.note)
+
+
+def _combined(checks: Sequence[Comparison], decide: Callable[[Sequence[Verdict]], Verdict], note: str) -> Comparison:
+    cells = dict.fromkeys(cell for check in checks for cell in check.cells)
+    return Comparison(tuple(cells), lambda results: decide([check.decide(results) for check in checks]), note)
+
+
+def _number(values: Sequence[float]) -> str:
+    """The mean, and where there are several seeds the standard deviation over them."""
+    mean = f"{statistics.fmean(values):.4g}"
+    return f"{mean} +- {deviation(values):.2g}" if len(values) > 1 else mean

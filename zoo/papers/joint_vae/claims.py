@@ -1,0 +1,31 @@
+"""What Joint-VAE's paper says of its figures, and how to tell from ours whether it holds."""
+
+from zoo.lab.trials.claims import Comparison, Verdict, above, exceeds, near, on_seeds
+from zoo.lab.trials.reproduction import Results
+
+JOINT_VAE = "Joint-VAE"
+
+
+def best_accuracy_reaches(percent: float) -> Comparison:
+    """The best seed's majority vote reaches the paper's, which is of one run that was selected."""
+
+    def decide(results: Results) -> Verdict:
+        values = results.values(JOINT_VAE, "majority")
+        return True if max(values) >= percent else exceeds(values, [percent, percent])
+
+    return Comparison(((JOINT_VAE, "majority"),), decide, f"Holds where the best seed reaches {percent:g} %.")
+
+
+def at_capacity(site: str, nats: float, within: float) -> Comparison:
+    """A site's KL on the test set ends at its capacity."""
+    return near((JOINT_VAE, f"KL of {site}"), nats, within)
+
+
+def type_first() -> Comparison:
+    """c is the first unit to hold more than 0.1 nats."""
+    return on_seeds((JOINT_VAE, "found first"), lambda place: place == 1, "Holds for first place in every seed.")
+
+
+def capacity_exceeded_at_low_gamma() -> Comparison:
+    """z exceeds its capacity by half a nat more where gamma is low."""
+    return above(("gamma = 3", "overshoot of z"), ("gamma = 30", "overshoot of z"), plus=0.5)

@@ -1,0 +1,144 @@
+"""Each paper's page, zoo/papers/PAPER/README.md, and the README's table, from code and results alone."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import zoo
+from zoo import elbos
+from zoo.lab.files import write_file
+from zoo.lab.trials.card import HOW_DECIDED, card, count_verdicts, read_result, readme_table, table, write_readme_table
+from zoo.lab.trials.reproduction import Reproduction, graded, write_result
+from zoo.papers import results
+from zoo.papers.decomposition import recipes as decomposition
+from zoo.papers.dip_vae import recipes as dip_vae
+from zoo.papers.hfvae import recipes as hfvae
+from zoo.papers.hfvae_topics import recipes as hfvae_topics
+from zoo.papers.joint_vae import recipes as joint_vae
+from zoo.papers.natural_clustering import recipes as natural_clustering
+from zoo.papers.reproductions import REPRODUCTIONS, results_folder
+from zoo.papers.vae import recipes as vae
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a paper's page shows besides its results.
+
+    Attributes:
+        title: of the page.
+        recipes: the paper's recipes, a module whose docstring says what the paper leaves open.
+        stories: the models.
+        objectives: what they are trained with.
+    """
+
+    title: str
+    recipes: ModuleType
+    stories: tuple[type, ...]
+    objectives: tuple[type, ...]
+
+    @property
+    def room(self) -> Path:
+        """The paper's folder."""
+        return Path(str(self.recipes.__file__)).parent
+
+    def reproductions(self) -> dict[str, Reproduction]:
+        """The paper's, by name."""
+        return {name: one for name, one in REPRODUCTIONS.items() if results_folder(name).parent == self.room}
+
+    def results(self) -> list[dict[str, Any]]:
+        """The paper's results, in the order of its reproductions."""
+        order = list(self.reproductions())
+        found = map(read_result, (self.room / "results").glob("*.json"))
+        return sorted(found, key=lambda result: order.index(result["name"]))
+
+    def text(self) -> str:
+        """The page in Markdown."""
+        results = self.results()
+        done = {result["name"] for result in results}
+        parts = [
+            f"# {self.title}",
+            f"{count_verdicts(results)} {HOW_DECIDED}" if results else "",
+            "## Story",
+            *map(_described, self.stories),
+            "## Objective",
+            *map(_described, self.objectives),
+            "## Recipes",
+            inspect.getdoc(self.recipes) or "",
+            table(
+                ("recipe", "data", "settings", ""),
+                [(f"`{r.name}`", r.data, r.paper, r.description.splitlines()[0]) for r in self.recipes.RECIPES],
+            ),
+            f"    python -m zoo train {self.recipes.RECIPES[0].name}",
+            *(card({**result, "pictures": _within(result["pictures"])}) for result in results),
+            _not_run({name: one for name, one in self.reproductions().items() if name not in done}),
+        ]
+        return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+
+
+PAGES = (
+    Page("VAE and beta-VAE", vae, (zoo.VAE,), (elbos.ELBO, elbos.BetaVAE)),
+    Page("Joint-VAE", joint_vae, (zoo.JointVAE,), (elbos.Capacity,)),
+    Page(
+        "Decomposition: disentangling disentanglement",
+        decomposition,
+        (zoo.AnisotropicVAE, zoo.StudentTVAE, zoo.ClusteredVAE, zoo.SparseVAE),
+        (elbos.Decomposition,),
+    ),
+    Page("DIP-VAE", dip_vae, (zoo.VAE,), (elbos.DIPVAE,)),
+    Page("HFVAE on images", hfvae, (zoo.JointVAE,), (elbos.HFVAE,)),
+    Page("HFVAE's topics", hfvae_topics, (zoo.ProdLDA, zoo.NVDM), (elbos.HFVAE,)),
+    Page("N-VAE: natural clustering", natural_clustering, (zoo.NaturalClustering, zoo.ConditionalVAE), (elbos.NVAE,)),
+)
+
+
+def write_pages(readme: Path = CHECKOUT / "README.md") -> list[Path]:
+    """Checks every result's claims again, writes every paper's page and the README's table; returns the pages' paths.
+
+    Raises:
+        FileNotFoundError: there is no README, as where the zoo was installed without its repository.
+        ValueError: the README has no place for the table.
+    """
+    if not readme.is_file():
+        raise FileNotFoundError(f"{readme} is not there: pages are written in a checkout of the repository")
+    for path in results().values():
+        result = read_result(path)
+        write_result(graded(result, REPRODUCTIONS[result["name"]]), path)
+    write_readme_table(readme, results_table())
+    for page in PAGES:
+        write_file(page.room / "README.md", page.text().encode())
+    return [readme, *(page.room / "README.md" for page in PAGES)]
+
+
+def results_table() -> str:
+    """The README's table of every result's headline."""
+    return readme_table(
+        [
+            (result, (page.room / "README.md").relative_to(CHECKOUT).as_posix())
+            for page in PAGES
+            for result in page.results()
+        ]
+    )
+
+
+def _described(thing: type) -> str:
+    """A class's docstring as it stands, without its arguments."""
+    text = (inspect.getdoc(thing) or "").split("\nArgs:")[0].strip()
+    home = "zoo" if thing.__name__ in zoo.__all__ else "zoo.elbos"
+    return f"`{home}.{thing.__name__}`\n\n```text\n{text}\n```"
+
+
+def _within(pictures: Mapping[str, str]) -> dict[str, str]:
+    """Captions by path from the page, which is one folder above the results."""
+    return {f"results/{path}": caption for path, caption in pictures.items()}
+
+
+def _not_run(reproductions: Mapping[str, Reproduction]) -> str:
+    if not reproductions:
+        return ""
+    rows = [(f"`{name}`", one.title, one.paper) for name, one in reproductions.items()]
+    return f"## Not run yet\n\n{table(('reproduction', 'what', 'paper'), rows)}\n\n    python -m zoo reproduce NAME"
