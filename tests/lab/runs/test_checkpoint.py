@@ -131,6 +131,9 @@ def test_what_goes_wrong_while_writing_leaves_the_file_from_before(call, tmp_pat
             def __exit__(self, *error):
                 self.file.close()
 
+            def close(self):
+                self.file.close()
+
             def write(self, content):
                 self.file.write(content[:100])
                 full()
