@@ -1,10 +1,10 @@
 """Kills trainings and parallel sweeps at random moments, runs them again at once, and compares every byte they leave.
 
-    python scripts/kills.py --kills 100 --minutes 30
+    python scripts/kills.py --kills 100 --sweeps 30 --minutes 30
 
 A run of `train` and a sweep with two jobs are done once without disturbance. Then each is begun, sent SIGKILL, SIGTERM
-or SIGINT at a moment drawn uniformly over its length, and begun again at once, until it comes to its end; a third of
-the kills are of sweeps, where the signal goes to the parent alone. What it left has to equal the undisturbed run's:
+or SIGINT at a moment drawn uniformly over its length, and begun again at once, until it comes to its end. Of the kills,
+--sweeps are of sweeps, where the signal goes to the parent alone. What it left has to equal the undisturbed run's:
 terms.csv, units.csv, kl.csv and weights.safetensors of every run, and the sweep's table.csv. No worker of a sweep may
 outlive its parent by more than two seconds.
 
@@ -24,7 +24,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-STEPS = ["--steps", "150", "--checkpoint-every", "10"]
+STEPS = ["--steps", "100", "--checkpoint-every", "10"]
 TRAIN = ["train", "beta-vae", "--seed", "3", "--out", "run", *STEPS]
 RESUME = ["train", "--resume", "run", "--checkpoint-every", "10"]
 SWEEP = ["sweep", "beta-vae", "--grid", "beta=1,4", "--seeds", "1", "--out", "out", "--jobs", "2", *STEPS]
@@ -113,6 +113,7 @@ def main() -> None:
     """Kills, compares, and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--sweeps", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
@@ -128,9 +129,9 @@ def main() -> None:
         run(whole, ["list"])  # the imports
         seconds = {"train": run(whole, TRAIN), "sweep": run(whole, SWEEP)}
         print(f"undisturbed: train {seconds['train']:.1f} s, sweep {seconds['sweep']:.1f} s", flush=True)
-        goals = {"sweep": asked.kills // 3, "train": asked.kills - asked.kills // 3}
+        goals = {"sweep": asked.sweeps, "train": asked.kills - asked.sweeps}
         while any(goals.values()) and time.perf_counter() < deadline:
-            what = rng.choice([what for what, left in goals.items() if left])
+            what = rng.choices(list(goals), list(goals.values()))[0]
             cwd = Path(name, "killed")
             cwd.mkdir()
             children: list[int] = []

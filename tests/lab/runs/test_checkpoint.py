@@ -171,7 +171,7 @@ def test_a_pickle_is_refused_and_nothing_in_it_runs(tmp_path):
         load(path)
     # One that is whole but for a pickle in place of its tree, under a digest that fits.
     tree = pickle.dumps(Bomb()).decode("latin-1")
-    metadata = {"format": checkpoint.FORMAT, "tree": tree, "digest": checkpoint._digest(tree, {})}
+    metadata = {"format": checkpoint.FORMAT, "tree": tree, "digest": checkpoint.digest(tree, {})}
     safetensors.torch.save_file({}, path, metadata)
     with pytest.raises(ValueError, match="is not put together as one"):
         load(path)
