@@ -41,8 +41,8 @@ def small(monkeypatch):
         run = trial.train("vae", steps=trial.steps(full=6, short=3))
         return {"steps": run.settings.steps, "seed": trial.seed}
 
-    figures = {"steps": reproduction.Figure("steps"), "seed": reproduction.Figure("the seed", "high")}
-    wanted = Reproduction("A small one", "nobody", {"vae": measure}, figures, best=("vae", "seed"))
+    quantities = {"steps": reproduction.Quantity("steps"), "seed": reproduction.Quantity("the seed", "high")}
+    wanted = Reproduction("A small one", "nobody", {"vae": measure}, quantities, best=("vae", "seed"))
     monkeypatch.setitem(REPRODUCTIONS, "small", wanted)
     torch.set_default_dtype(torch.float32)
     return wanted
@@ -53,14 +53,14 @@ def test_a_reproduction_runs_from_the_command_line_and_is_kept(small, run, monke
     arguments = ["reproduce", "small", "--budget", "short", "--seeds", "2", "--device", "cpu"]
     printed = run(*arguments, "--out", "out", "--weights", "kept it")
     result = json.loads(Path("out/small.json").read_text())
-    assert [record["figures"] for record in result["variants"]["vae"]] == [
+    assert [record["quantities"] for record in result["variants"]["vae"]] == [
         {"steps": 3.0, "seed": 0.0},
         {"steps": 3.0, "seed": 1.0},
     ]
     assert result["command"] == "python -m zoo reproduce small --budget short --seeds 2 --weights 'kept it'"
     assert "# A small one" in printed
     assert papers.weights.pretrained("small", folder=Path("kept it")).about["seed"] == 1  # the best by "seed"
-    times = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("figures.json")}
+    times = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("quantities.json")}
     assert len(times) == 2
     run(*arguments, "--out", "out")
     assert {path: path.stat().st_mtime_ns for path in times} == times
@@ -68,7 +68,7 @@ def test_a_reproduction_runs_from_the_command_line_and_is_kept(small, run, monke
 
 def test_a_reproduction_is_a_function_that_a_notebook_can_call(small, tmp_path):
     done = papers.reproduce("small", out=tmp_path, seeds=1, budget="short", runs=tmp_path / "runs", device="cpu")
-    assert done.card == tmp_path / "small.md"
+    assert done.path == tmp_path / "small.json"
     assert json.loads((tmp_path / "small.json").read_text()) == json.loads(json.dumps(done.result))
     assert done.failures == []
     assert [trial.seed for trial in done.trials["vae"]] == [0]

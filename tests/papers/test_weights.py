@@ -1,6 +1,7 @@
 """Pretrained weights: what was trained is what is read, without its data."""
 
 import json
+import random
 
 import pytest
 import safetensors.torch
@@ -87,3 +88,18 @@ def test_those_that_come_with_the_zoo_are_small_and_whole(name):
     assert path.stat().st_size < 3_000_000
     assert pair.about["quantities"]
     assert all(tensor.isfinite().all() for tensor in pair.model.parameters())
+
+
+def test_every_flipped_bit_is_noticed(trained, tmp_path):
+    path = weights.keep("a/name", trained, tmp_path, {})
+    content, rng = path.read_bytes(), random.Random(0)
+    for at in (*rng.sample(range(3000), 6), *rng.sample(range(len(content)), 6)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :])
+        with pytest.raises(ValueError, match=r"is damaged|holds no pretrained pair"):
+            weights.pretrained("a/name", folder=tmp_path)
+
+
+def test_what_is_shipped_has_its_digest():
+    for path in weights.HERE.glob("*.safetensors"):
+        with safetensors.safe_open(str(path), "pt") as file:
+            assert len(file.metadata()["digest"]) == 64

@@ -1,28 +1,95 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and records that notice when they were changed."""
 
+import hashlib
+import json
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def write_file(path: Path, content: bytes) -> None:
     """Replaces a file at once: whoever reads it, and a crash at any moment, finds the old content or the new.
 
     Raises:
-        OSError: as `open` and `write_file`; the old content is kept.
+        OSError: as `open` and `write`, with the file's name; the old content is kept.
+    """
+    with replacing(path) as part, part.open("wb") as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of an empty file, PATH.part, which takes the place of `path` when the block ends without an error.
+
+    It is always a new file: what lay there before, a symbolic link for instance, is removed and not followed.
+
+    Raises:
+        OSError: the file cannot be written; names it. The old content is kept.
     """
     part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the new name, too, has to outlive a power cut
-        folder = os.open(path.parent, os.O_RDONLY)
+    with naming(path):
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            part.unlink(missing_ok=True)
+            part.open("xb").close()
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        if os.name == "posix":  # the new name, too, has to outlive a power cut
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an `OSError` the file's name where it has none, as that of a full disk has not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes a record as JSON, together with its digest, for `read_record`.
+
+    Raises:
+        OSError: as `write_file`.
+    """
+    plain = json.loads(json.dumps(record))
+    write_file(path, (json.dumps({**plain, "digest": _digest(plain)}, indent=2) + "\n").encode())
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Reads what `write_record` wrote; a record without a digest, as version 0.1 wrote them, is taken as it is.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds no JSON object, or was changed since it was written; names the file.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} is damaged: it holds a {type(record).__name__} in place of named values")
+    digest = record.pop("digest", None)
+    if digest not in (None, _digest(record)):
+        raise ValueError(
+            f"{path} is damaged, or was changed since it was written: its digest differs. "
+            'If the change was meant, remove "digest" from it'
+        )
+    return record
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()

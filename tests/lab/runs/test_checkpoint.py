@@ -131,6 +131,9 @@ def test_what_goes_wrong_while_writing_leaves_the_file_from_before(call, tmp_pat
             def __exit__(self, *error):
                 self.file.close()
 
+            def close(self):
+                self.file.close()
+
             def write(self, content):
                 self.file.write(content[:100])
                 full()
@@ -168,7 +171,7 @@ def test_a_pickle_is_refused_and_nothing_in_it_runs(tmp_path):
         load(path)
     # One that is whole but for a pickle in place of its tree, under a digest that fits.
     tree = pickle.dumps(Bomb()).decode("latin-1")
-    metadata = {"format": checkpoint.FORMAT, "tree": tree, "digest": checkpoint._digest(tree, {})}
+    metadata = {"format": checkpoint.FORMAT, "tree": tree, "digest": checkpoint.digest(tree, {})}
     safetensors.torch.save_file({}, path, metadata)
     with pytest.raises(ValueError, match="is not put together as one"):
         load(path)

@@ -179,8 +179,18 @@ def test_a_full_disk_is_reported_and_the_last_good_checkpoint_kept(whole, stoppe
 
 
 def _edit(folder: Path, **changes) -> None:
+    """Changes settings on purpose, as the message says that one does."""
     path = folder / "settings.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    record = {**json.loads(path.read_text()), **changes}
+    del record["digest"]
+    path.write_text(json.dumps(record))
+
+
+def _flip(path: Path, after: bytes) -> None:
+    """Flips the last bit of the byte at which the text `after` ends."""
+    content = bytearray(path.read_bytes())
+    content[content.index(after) + len(after) - 1] ^= 1
+    path.write_bytes(content)
 
 
 def _swap_about(folder: Path, what: str, **changes) -> None:
@@ -224,8 +234,14 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
             "checkpoint.safetensors is not a checkpoint",
         ),
         (lambda f: (f / "terms.csv").write_text("step,loss\r\n1,2\r\n"), [], "terms.csv lacks rows of the"),
-        (lambda f: (f / "settings.json").write_text(""), [], "was stopped before it began: remove the folder"),
+        (
+            lambda f: (f / "settings.json").write_text(""),
+            [],
+            "was stopped before it began: give the command that began it again",
+        ),
         (lambda f: (f / "settings.json").write_text("{"), [], "settings.json is damaged"),
+        (lambda f: _flip(f / "settings.json", b'"seed": 3'), [], "settings.json is damaged, or was changed since"),
+        (lambda f: _flip(f / "terms.csv", b"\n2,"), [], "terms.csv is damaged, or was changed since it was written"),
         (shutil.rmtree, [], "run holds no run: there is no settings.json in it"),
     ],
 )

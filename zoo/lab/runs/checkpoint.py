@@ -96,7 +96,7 @@ def save(path: str | Path, state: State, *, about: Mapping[str, Any] | None = No
     path = Path(path)
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_encode({**state, "about": dict(about or {})}, "", tensors))
-    metadata = {"format": FORMAT, "tree": tree, "digest": _digest(tree, tensors)}
+    metadata = {"format": FORMAT, "tree": tree, "digest": digest(tree, tensors)}
     try:
         write_file(path, safetensors.torch.save(tensors, metadata))
     except OSError as error:
@@ -120,7 +120,7 @@ def load(path: str | Path) -> State:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is not a checkpoint, or only a part of one: {error}") from None
-    if metadata.get("digest") != _digest(metadata.get("tree", ""), tensors):
+    if metadata.get("digest") != digest(metadata.get("tree", ""), tensors):
         raise ValueError(f"the checkpoint {path} is damaged, or was changed since it was written: its digest differs")
     try:
         state: State = _decode(json.loads(metadata["tree"]), tensors)
@@ -185,10 +185,11 @@ def _decode(node: Any, tensors: dict[str, Tensor]) -> Any:
     return tuple(_decode(item, tensors) for item in value)
 
 
-def _digest(tree: str, tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(tree.encode())
+def digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a text and of tensors by name: their names, types, shapes and values."""
+    found = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

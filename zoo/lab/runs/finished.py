@@ -1,5 +1,7 @@
 """From a recipe to a run's settings, and from a finished run's folder back to its pair."""
 
+import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,9 @@ from torch import Tensor, nn
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Split, load
 from zoo.lab.device import find_device
-from zoo.lab.runs.folder import Settings, how_to_resume, load_weights, read_settings
+from zoo.lab.errors import unknown_name
+from zoo.lab.runs.digests import check_digests
+from zoo.lab.runs.folder import Settings, how_to_resume, is_finished, load_weights, read_settings
 from zoo.lab.training.experiment import Experiment, Recipe, find_recipe
 
 
@@ -65,11 +69,12 @@ def configure(
     """What `zoo.lab.runs.train.train` takes: the recipe's own settings, except where they are given here.
 
     Raises:
-        LookupError, TypeError, ValueError: there is no such data set, device or option, or a number is out of range.
+        LookupError, TypeError, ValueError: there is no such data set, device, hyperparameter or option, or a number is
+            out of range; before any data is loaded, but for what the data decide.
     """
     where = find_device(device)
-    if lr is not None and not 0 < lr < float("inf"):
-        raise ValueError(f"--lr must be positive and finite, got {lr:g}")
+    _check_numbers(steps=steps, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+    _check_names(recipe, hyperparameters or {})
     source = data or recipe.data
     options = {**(recipe.data_options if source == recipe.data else {}), **(data_options or {})}
     split = load(source, folder=data_dir, download=download, **options)
@@ -118,15 +123,20 @@ def open_run(
         ValueError: its settings or weights are damaged.
     """
     settings, _ = read_settings(folder)
-    if not (folder / "weights.safetensors").is_file():  # before its data is loaded, which may take long
+    if not is_finished(folder):  # before its data is loaded, which may take long
         raise FileNotFoundError(f"the run in {folder} has not come to its end; go on with {how_to_resume(folder)}")
     split, experiment = restore_experiment(settings, recipes, data_dir, download)
     return finished_run(folder, split, experiment)
 
 
 def finished_run(folder: Path, split: Split, experiment: Experiment) -> FinishedRun:
-    """The same for data and an experiment that are there already. Later random draws depend on the seed alone."""
+    """The same for data and an experiment that are there already. Later random draws depend on the seed alone.
+
+    Raises:
+        ValueError: a file of the run was changed since it was written; names it.
+    """
     settings, _ = read_settings(folder)
+    check_digests(folder)
     load_weights(experiment, folder)
     for module in (experiment.model, experiment.guide):
         module.to(settings.device).eval()
@@ -134,9 +144,35 @@ def finished_run(folder: Path, split: Split, experiment: Experiment) -> Finished
     return FinishedRun(settings, experiment, split, folder)
 
 
-def _steps(experiment: Experiment, steps: int | None, epochs: float | None, per_epoch: int) -> int:
-    if steps and epochs:
+def _check_numbers(
+    *, steps: int | None, epochs: float | None, batch_size: int | None, lr: float | None, seed: int
+) -> None:
+    wholes: list[tuple[str, Any, int]] = [("steps", steps, 1), ("batch-size", batch_size, 1), ("seed", seed, 0)]
+    for name, value, least in wholes:
+        if (value is not None or name == "seed") and (not _is_a(int, value) or value < least):
+            raise ValueError(f"--{name} must be a whole number (int) from {least}, got {value!r}")
+    for name, number in (("epochs", epochs), ("lr", lr)):
+        if number is not None and not (_is_a((int, float), number) and number > 0 and math.isfinite(number)):
+            raise ValueError(f"--{name} must be positive and finite, got {number!r}")
+    if steps is not None and epochs is not None:
         raise ValueError("give --steps or --epochs, not both")
-    if epochs:
+
+
+def _is_a(kind: type | tuple[type, ...], value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _check_names(recipe: Recipe, hyperparameters: Mapping[str, Any]) -> None:
+    _, *parameters = inspect.signature(recipe.build).parameters.values()  # the first is the data
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters]
+    for name in hyperparameters:
+        if name not in known:
+            raise LookupError(unknown_name(f"hyperparameter of {recipe.name}", name, known))
+
+
+def _steps(experiment: Experiment, steps: int | None, epochs: float | None, per_epoch: int) -> int:
+    if epochs is not None:
         return max(1, round(epochs * per_epoch))
     return steps or experiment.steps

@@ -1,23 +1,27 @@
 """A run's folder: claiming one, its settings, its weights."""
 
-import json
+import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import safetensors
 import safetensors.torch
 import torch
 
+from zoo.lab.files import read_record, replacing
+from zoo.lab.runs.lock import LOCK, OWNER, claim, unclaim
 from zoo.lab.training.experiment import Experiment
 
 CHECKPOINT = "checkpoint.safetensors"
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a run depends on beside the code; settings.json."""
+    """Everything that a run depends on, its code aside; settings.json."""
 
     recipe: str
     hyperparameters: dict[str, Any]
@@ -35,27 +39,72 @@ class Settings:
         """Reads what was written as JSON, by version 0.1 too, where hyperparameters were called knobs.
 
         Raises:
-            KeyError: a setting is missing.
+            ValueError: a setting is missing, or is not what it should be; names it.
         """
         record = {("hyperparameters" if key == "knobs" else key): value for key, value in record.items()}
-        optional = {"compile"}
-        return cls(**{f.name: record[f.name] for f in fields(cls) if f.name in record or f.name not in optional})
+        settings = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+        if missing := [f.name for f in fields(cls) if f.name not in settings and f.name != "compile"]:
+            raise ValueError(f"it has no {' and no '.join(missing)}")
+        for name, value in settings.items():
+            what, fits = _SHOULD_BE[name]
+            if not fits(value):
+                raise ValueError(f"{name} must be {what}, got {value!r}")
+        return cls(**settings)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_named_values(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value)
+
+
+def _is_count(least: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 and math.isfinite(value)
+
+
+_SHOULD_BE: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "recipe": ("a name", _is_text),
+    "hyperparameters": ("values by name", _is_named_values),
+    "data": ("a name", _is_text),
+    "data_options": ("values by name", _is_named_values),
+    "steps": ("a whole number from 1", _is_count(1)),
+    "batch_size": ("a whole number from 1", _is_count(1)),
+    "lr": ("a positive, finite number", _is_positive),
+    "seed": ("a whole number from 0", _is_count(0)),
+    "device": ("a name", _is_text),
+    "compile": ("true or false", lambda value: isinstance(value, bool)),
+}
 
 
 def new_folder(path: Path) -> Path:
-    """Makes the folder of a run, before anything is trained for it.
+    """Makes the folder of a run, and claims it: no other process gets it while this one lives.
+
+    A folder that a killed run claimed, and has written nothing to, counts as new.
 
     Raises:
         FileExistsError: it is in use.
         OSError: it cannot be made or written; says why.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
+        if path.is_dir() and not _is_new(path):
             raise FileExistsError
-        (path / "settings.json").touch(exist_ok=False)  # the claim: of two runs that start at once, one fails here
+        claim(path)  # of two runs that start at once, one fails here
+        if not _is_new(path):  # the other one was faster, and has ended
+            unclaim(path)
+            raise FileExistsError
+    except BlockingIOError as error:
+        raise FileExistsError(f"{error}; or name another folder with --out") from None
     except FileExistsError:
-        raise FileExistsError(f"the folder {path} is in use: name another one with --out, or remove it") from None
+        resume = f", go on with {how_to_resume(path)}" if _can_resume(path) else ""
+        raise FileExistsError(
+            f"the folder {path} is in use: name another one with --out{resume}, or remove it"
+        ) from None
     except OSError as error:
         raise OSError(f"the folder {path} cannot be written ({error.strerror}): name another one with --out") from error
     return path
@@ -75,23 +124,44 @@ def free_folder(parent: Path, stem: str) -> Path:
             number += 1
 
 
+def _is_new(folder: Path) -> bool:
+    """Whether no run has begun in the folder; version 0.1 claimed one by an empty settings.json."""
+    return not has_begun(folder) and all(
+        path.name in (LOCK, OWNER, f"{OWNER}.part", SETTINGS, f"{SETTINGS}.part") for path in folder.iterdir()
+    )
+
+
+def _can_resume(folder: Path) -> bool:
+    return has_begun(folder) and not is_finished(folder)
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether there is a run in the folder, as far as its settings at least."""
+    path = folder / SETTINGS
+    return path.is_file() and path.stat().st_size > 0
+
+
 def read_settings(folder: Path) -> tuple[Settings, str]:
     """The settings of the run in `folder`, and the command that began it.
 
     Raises:
         FileNotFoundError: there is no run.
-        ValueError: the run was killed before it wrote its settings, or they are damaged.
+        ValueError: the run was killed before it wrote its settings, or they are damaged; names the setting.
     """
-    path = folder / "settings.json"
-    if not path.is_file():
+    path = folder / SETTINGS
+    if not has_begun(folder):
+        if path.is_file() or (folder / LOCK).is_file():
+            raise ValueError(f"the run in {folder} was stopped before it began: give the command that began it again")
         raise FileNotFoundError(f"{folder} holds no run: there is no settings.json in it")
-    if not path.read_bytes():
-        raise ValueError(f"the run in {folder} was stopped before it began: remove the folder and begin anew")
+    written = read_record(path)
     try:
-        written = json.loads(path.read_text())
-        return Settings.of(written), written["command"]
-    except (ValueError, TypeError, KeyError) as error:
+        settings = Settings.of(written)
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    command = written.get("command")
+    if not isinstance(command, str):
+        raise ValueError(f"{path} is damaged: command must be the command that began the run, got {command!r}")
+    return settings, command
 
 
 def is_finished(folder: Path) -> bool:
@@ -100,14 +170,21 @@ def is_finished(folder: Path) -> bool:
 
 
 def how_to_resume(folder: Path) -> str:
-    """The command."""
+    """The command, as one types it in a shell."""
     return shlex.join(["python", "-m", "zoo", "train", "--resume", str(folder)])
 
 
 def save_weights(experiment: Experiment, path: Path) -> None:
-    """Both modules' state in one file, under model. and guide.; safetensors can hold no code."""
-    modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide})
-    safetensors.torch.save_model(modules, str(path))
+    """Writes both modules' state into one file, under model. and guide.; safetensors can hold no code.
+
+    Raises:
+        OSError: it could not be written; names the file.
+    """
+    with replacing(path) as part:
+        try:
+            safetensors.torch.save_model(_modules(experiment), str(part))
+        except safetensors.SafetensorError as error:  # it has the system's words and no number
+            raise OSError(f"{path} could not be written: {error}") from error
 
 
 def load_weights(experiment: Experiment, folder: Path) -> None:
@@ -120,8 +197,11 @@ def load_weights(experiment: Experiment, folder: Path) -> None:
     path = folder / "weights.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: the run has not come to its end")
-    modules = torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide})
     try:
-        safetensors.torch.load_model(modules, str(path))
+        safetensors.torch.load_model(_modules(experiment), str(path))
     except (safetensors.SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path} is damaged, or its weights are of another pair: {error}") from error
+
+
+def _modules(experiment: Experiment) -> torch.nn.ModuleDict:
+    return torch.nn.ModuleDict({"model": experiment.model, "guide": experiment.guide})

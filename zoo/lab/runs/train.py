@@ -1,8 +1,6 @@
 """A run: an experiment trained into a folder that says what was done and what came out."""
 
 import hashlib
-import json
-import os
 import platform
 import re
 import signal
@@ -20,13 +18,15 @@ from tqdm import tqdm
 
 from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.data import Dataset, Split
-from zoo.lab.files import write_file
+from zoo.lab.files import write_file, write_record
 from zoo.lab.plots import run as plots
 from zoo.lab.runs import checkpoint
-from zoo.lab.runs.folder import CHECKPOINT, Settings, how_to_resume, save_weights
-from zoo.lab.runs.interrupt import Stop, Stopped
+from zoo.lab.runs.digests import write_digests
+from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, Settings, has_begun, how_to_resume, save_weights
+from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
+from zoo.lab.runs.lock import locked
 from zoo.lab.runs.summary import FILES, summarise, write_kl
-from zoo.lab.runs.training_log import Curve, cut
+from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.story import story
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import fit, prepare
@@ -73,10 +73,11 @@ def train(
     """Trains the experiment, and leaves in `folder` what a reader wants to know of it.
 
     settings.json, terms.csv (a row per step), units.csv (KL by unit, every hundredth), checkpoint.safetensors,
-    weights.safetensors, reconstructions.png, traversals.png, samples.png, kl.png, kl.csv, summarise.md.
+    weights.safetensors, reconstructions.png, traversals.png, samples.png, kl.png, kl.csv, SHA256SUMS, summary.md.
 
     A run that was killed goes on from its last checkpoint, or its beginning where there is none, and comes to the same
-    figures, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops.
+    figures, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops. No
+    other process trains in the folder meanwhile.
 
     Args:
         experiment, data: what to train, on what.
@@ -84,24 +85,39 @@ def train(
         folder: an empty folder of this run's own, from `new_folder`; with `resume`, that of the run.
         command: how a reader repeats the run.
         progress: whether to show a bar.
-        every: how often to write_file a checkpoint; one is written at the end in any case.
+        every: how often to write a checkpoint; one is written at the end in any case.
         resume: whether to go on with the run in `folder`.
 
     Raises:
+        BlockingIOError: another process trains in the folder; names it.
         FloatingPointError: the loss is not finite; terms.csv holds the steps up to there.
         ValueError: the run to resume has other data, shapes or settings (says which), or its checkpoint is damaged.
-        OSError: something could not be written; the last good checkpoint is kept.
+        OSError: something could not be written; names it, and the last good checkpoint is kept.
         Stopped: on Ctrl-C and SIGTERM.
     """
-    if not resume:
-        record = {**asdict(settings), "command": command, "versions": _versions()}
-        write_file(folder / "settings.json", (json.dumps(record, indent=2) + "\n").encode())
-    try:
-        seconds = _train(experiment, data, settings, folder, progress, every, resume)
-    except OSError as error:
-        there = (folder / CHECKPOINT).is_file()
-        rest = f"when that is mended, go on from the last checkpoint with {how_to_resume(folder)}" if there else ""
-        raise OSError("; ".join(filter(None, [f"the run was cut short: {error}", rest]))) from error
+    with locked(folder):
+        try:
+            if not resume:
+                write_record(folder / SETTINGS, {**asdict(settings), "command": command, "versions": _versions()})
+            seconds = _train(experiment, data, settings, folder, progress, every, resume)
+            return _finish(experiment, data, settings, folder, command, seconds)
+        except OSError as error:
+            raise OSError(_cut_short(error, folder)) from error
+
+
+def _cut_short(error: OSError, folder: Path) -> str:
+    """What went wrong, with the file's name, and how to go on."""
+    said = f"{error.filename or folder}: {error.strerror}" if error.strerror else str(error)
+    if not has_begun(folder):
+        return f"the run was cut short: {said}; when that is mended, give the command again"
+    where = "the last checkpoint" if (folder / CHECKPOINT).is_file() else "its beginning"
+    return f"the run was cut short: {said}; when that is mended, go on from {where} with {how_to_resume(folder)}"
+
+
+def _finish(
+    experiment: Experiment, data: Split, settings: Settings, folder: Path, command: str, seconds: float
+) -> Evaluation:
+    """Writes everything that a trained pair leaves: weights, evaluation, pictures, digests, and last the summary."""
     save_weights(experiment, folder / "weights.safetensors")
     model, guide = experiment.model.eval(), experiment.guide.eval()
     evaluation = evaluate(model, guide, data.test, labels=experiment.labels, kl=experiment.elbo.kl)
@@ -118,6 +134,7 @@ def train(
     shown = str(story(model, guide, batch=first))
     files = {name: what for name, what in {**shows, **FILES}.items() if (folder / name.split(",")[0]).is_file()}
     summary = summarise(experiment, data, settings, evaluation, shown, files, seconds, command)
+    write_digests(folder)
     write_file(folder / "summary.md", summary.encode())
     return evaluation
 
@@ -125,7 +142,7 @@ def train(
 def _train(
     experiment: Experiment, data: Split, settings: Settings, folder: Path, progress: bool, every: Every, resume: bool
 ) -> float:
-    """The steps that are left; gives the seconds of all of them."""
+    """The steps that are left; returns the seconds of all of them."""
     model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
     about = {"settings": asdict(settings), "data": _fingerprint(data.train), "versions": _versions()}
     draw = partial(experiment.batches, data.train, settings.batch_size, seed=settings.seed, labels=experiment.labels)
@@ -137,19 +154,17 @@ def _train(
         then = {**state["about"], "settings": asdict(Settings.of(state["about"]["settings"]))}
         _check_same(then, about)
         start, before = checkpoint.restore(state, model, guide, elbo, optimizer), state["seconds"]
-        cut(folder, start)
+        truncate(folder, start, state.get("tables", {}))
     if start == settings.steps:
         return before
     batches = draw(start=start, steps=settings.steps)
     began = time.perf_counter()
     saved, saved_at = start, began
     with (
-        Stop() as stop,
-        (folder / "terms.csv").open("a" if start else "w", newline="") as terms,
-        (folder / "units.csv").open("a" if start else "w", newline="") as units,
+        DeferredInterrupt() as interrupt,
         tqdm(total=settings.steps, initial=start, disable=not progress, unit=" steps", dynamic_ncols=True) as bar,
+        TrainingLog(folder, bar, start=start) as log,
     ):
-        curve = Curve(terms, units, bar, header=start == 0)
         steps = fit(
             model,
             guide,
@@ -162,26 +177,26 @@ def _train(
         )
         try:
             for step, report in steps:
-                curve.add(step, report)
+                log.add(step, report)
                 if experiment.schedule:
                     experiment.schedule(step, elbo)
                 now = time.perf_counter()
-                if step == settings.steps or stop.signal or every.since(step - saved, now - saved_at):
-                    curve.flush()
-                    for file in (terms, units):
-                        os.fsync(file.fileno())  # the curves are never behind the checkpoint
+                asked = interrupt.signal
+                if step == settings.steps or asked or every.since(step - saved, now - saved_at):
+                    tables = log.sync()  # before the checkpoint, so that they are never behind it
                     state = checkpoint.capture(model, guide, elbo, optimizer, step=step)
-                    checkpoint.save(folder / CHECKPOINT, {**state, "seconds": before + now - began}, about=about)
+                    state |= {"seconds": before + now - began, "tables": tables}
+                    checkpoint.save(folder / CHECKPOINT, state, about=about)
                     saved, saved_at = step, time.perf_counter()
-                if stop.signal and step < settings.steps:
-                    name = signal.Signals(stop.signal).name
+                if asked and step < settings.steps:
+                    name = signal.Signals(asked).name
                     raise Stopped(
                         f"stopped by {name} after step {step:,} of {settings.steps:,}, and saved; "
                         f"go on with {how_to_resume(folder)}",
-                        stop.signal,
+                        asked,
                     )
         except FloatingPointError:
-            curve.flush()
+            log.flush()
             raise
     return before + time.perf_counter() - began
 

@@ -15,8 +15,17 @@ from zoo.lab.data import Batch
 from zoo.lab.device import find_device, fork_random_state
 from zoo.lab.isolation import OwnParameters
 from zoo.lab.training.adversary import Adversary, sample
+from zoo.lab.training.check_arguments import (
+    check_batch,
+    check_call,
+    check_index,
+    check_optimizer,
+    check_options,
+    check_pair,
+    iterate,
+)
 from zoo.lab.training.compiled import Compiled
-from zoo.termwise import Report, TermwiseELBO
+from zoo.termwise import Report, TermwiseELBO, num_data_of, observed
 
 Optimizer = Callable[..., torch.optim.Optimizer]
 
@@ -62,20 +71,36 @@ def fit(
             of each batch, and the adversary then takes a step of its own on the guide's samples for the second.
 
     Raises:
-        ValueError, TypeError: from the trial run, where pair, objective and data do not fit; or a batch is too small
-            to halve.
+        TypeError, ValueError: an argument is not what it should be, when `fit` is called; a batch is none, or too
+            small to halve; or from the trial run, where pair, objective and data do not fit.
         FloatingPointError: the loss is not finite; names step, term and site. No step is taken from it on a CPU.
     """
-    device = find_device(device)
-    batches = iter(batches)
-    first = next(batches, None)
-    if first is None:
-        raise ValueError("there is no batch to train on: batches is empty")
+    check_pair(model, guide, elbo)
+    check_options(elbo, lr=lr, optimizer=optimizer, compile=compile, start=start, adversary=adversary)
+    found = find_device(device)
+    return _steps(model, guide, elbo, iterate(batches), lr, optimizer, found, compile, start, adversary)
+
+
+def _steps(
+    model: nn.Module,
+    guide: nn.Module,
+    elbo: TermwiseELBO,
+    batches: Iterator[Batch],
+    lr: float | None,
+    optimizer: Optimizer | torch.optim.Optimizer,
+    device: torch.device,
+    compile: bool,
+    start: int,
+    adversary: Adversary | None,
+) -> Iterator[tuple[int, Report]]:
+    try:
+        first = next(batches)
+    except StopIteration:
+        raise ValueError("there is no batch to train on: batches is empty") from None
     parameters = prepare(model, guide, elbo, first, device)
     if not isinstance(optimizer, torch.optim.Optimizer):
-        if lr is None:
-            raise TypeError("fit needs lr=, unless optimizer= is an optimiser that has one")
         optimizer = optimizer(parameters, lr=lr)
+    check_optimizer(optimizer, parameters)
     program = _Program(elbo(model, guide))
 
     def eager(*args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Report]:
@@ -88,7 +113,7 @@ def fit(
     one_pass = Compiled(program, elbo, eager) if compile else eager
     watch = _Watch(device)
     for step, batch in enumerate(chain([first], batches), start=start + 1):
-        batch = _to(batch, device)
+        batch = _to(check_batch(batch), device)
         if adversary:
             batch, own = _halves(batch)
         args, kwargs = arguments(batch)
@@ -112,8 +137,10 @@ def prepare(
     before its first run, so the optimiser comes after. The run leaves no trace beside that.
 
     Raises:
-        ValueError, TypeError: pair, objective and data do not fit.
+        ValueError, TypeError: pair, objective and data do not fit; or nothing of the batch is observed.
     """
+    check_pair(model, guide, elbo)
+    check_call(model, guide, check_batch(batch))
     model.to(device).train()
     guide.to(device).train()
     batch = _to(batch, torch.device(device))
@@ -127,7 +154,15 @@ def prepare(
         torch.no_grad(),
         OwnParameters(),
     ):
-        poutine.trace(model).get_trace(*args, **kwargs).compute_log_prob()
+        trace = poutine.trace(model).get_trace(*args, **kwargs)
+        if not observed(trace):
+            raise ValueError(
+                f"the model {type(model).__name__} observes nothing of the batch, so there would be no reconstruction "
+                "to train on: the order is fit(model, guide, elbo, batches)"
+            )
+        if "data" in trace and torch.equal(trace.nodes["data"]["value"], batch.index):  # else the story ignores it
+            check_index(batch.index, num_data_of(trace))
+        trace.compute_log_prob()
         with torch.enable_grad():
             elbo.differentiable_loss(model, guide, *args, **kwargs)
         for buffer, before in buffers:
@@ -142,8 +177,10 @@ def ramp(step: int, start: float, end: float, *, over: int) -> float:
     Raises:
         ValueError: over is not positive.
     """
-    if over < 1:
+    if not over >= 1:
         raise ValueError(f"ramp: over must be at least 1 step, got {over}")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise ValueError(f"ramp: start and end must be finite, got {start} and {end}")
     return start + (end - start) * min(step / over, 1.0)
 
 

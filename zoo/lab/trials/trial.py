@@ -1,33 +1,39 @@
 """A trial: one seed of one variant of an experiment, in a folder of its own, so that nothing is run twice."""
 
-import json
 import os
 import platform
+import signal
+import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import joblib
 import pyro
 import torch
-from joblib.externals.loky.process_executor import TerminatedWorkerError
+from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 from tqdm import tqdm
 
-from zoo.lab.files import write_file
+from zoo.lab.files import read_record, write_record
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
 from zoo.lab.runs.finished import FinishedRun, configure, finished_run, open_run
-from zoo.lab.runs.folder import CHECKPOINT, Settings, is_finished, new_folder, read_settings
+from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, Settings, has_begun, is_finished, read_settings
+from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped, stoppable, work_for
+from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.training.experiment import Recipe, find_recipe
 
 Budget = Literal["full", "short"]
 Measure = Callable[["Trial"], Mapping[str, float]]
 QUANTITIES = "quantities.json"
-QUANTITIES_BEFORE = "figures.json"  # as it was called, which says "figures"
+QUANTITIES_BEFORE = "figures.json"  # what version 0.1 called it, where it says "figures"
+STOP = ".stop"  # the parent's wish, which its workers look for
+ORPHANS = 30.0  # seconds for which the workers of a killed command are waited for; they end within a second
 
 
 @dataclass(frozen=True)
@@ -101,43 +107,53 @@ class Trial:
             data_dir=self.data_dir,
             download=self.download,
         )
-        claimed = (folder / "settings.json").is_file()
-        begun = claimed and (folder / "settings.json").stat().st_size > 0  # a kill may fall in between
-        if begun:
-            _check_same(read_settings(folder)[0], settings, folder)
-        if not is_finished(folder):
-            command = f"python -m zoo train {recipe} --seed {self.seed}  # one of many"
-            run.train(
-                experiment,
-                split,
-                settings,
-                folder if claimed else new_folder(folder),
-                command=command,
-                progress=self.progress,
-                every=self.every,
-                resume=begun,
-            )
+        claim(folder, wait=ORPHANS)
+        try:
+            begun = has_begun(folder)
+            if begun:
+                _check_same(read_settings(folder)[0], settings, folder)
+            if not is_finished(folder):
+                command = f"python -m zoo train {recipe} --seed {self.seed}  # one of many"
+                run.train(
+                    experiment,
+                    split,
+                    settings,
+                    folder,
+                    command=command,
+                    progress=self.progress,
+                    every=self.every,
+                    resume=begun,
+                )
+        finally:
+            unclaim(folder)
         return finished_run(folder, split, experiment)
+
+    @property
+    def written(self) -> Path | None:
+        """The file that a finished trial left, under the name of today or of version 0.1."""
+        paths = [self.folder / name for name in (QUANTITIES, QUANTITIES_BEFORE)]
+        return next((path for path in paths if path.is_file()), None)
 
     def is_finished(self) -> bool:
         """Whether it has been measured."""
-        return any((self.folder / name).is_file() for name in (QUANTITIES, QUANTITIES_BEFORE))
+        return self.written is not None
 
     def record(self) -> dict[str, Any]:
         """What `run_trial` left in the folder of a finished trial.
 
         Raises:
             FileNotFoundError: it is not finished.
+            ValueError: the file is damaged; names it.
         """
-        path = self.folder / QUANTITIES
-        if path.is_file():
-            record: dict[str, Any] = json.loads(path.read_text())
-            return record
-        before = json.loads((self.folder / QUANTITIES_BEFORE).read_text())
-        return {"quantities" if key == "figures" else key: value for key, value in before.items()}
+        path = self.written or self.folder / QUANTITIES
+        record = {"quantities" if key == "figures" else key: value for key, value in read_record(path).items()}
+        measured = record.get("quantities")
+        if not isinstance(measured, dict) or not all(isinstance(value, (int, float)) for value in measured.values()):
+            raise ValueError(f"{path} is damaged: quantities must be numbers by name, got {measured!r}")
+        return record
 
     def quantities(self) -> dict[str, float]:
-        """What a finished trial measured."""
+        """What a finished trial measured; raises as `record` does."""
         measured: dict[str, float] = self.record()["quantities"]
         return measured
 
@@ -149,51 +165,120 @@ class Trial:
 def run_trial(measure: Measure, trial: Trial) -> str | None:
     """Runs a trial unless it is finished; leaves quantities.json in its folder. Returns what went wrong, if anything.
 
-    A trial that fails does not stop the others.
+    A trial that fails does not stop the others. One whose quantities.json is damaged is measured again.
     """
-    if trial.is_finished():
-        return None
-    trial.folder.mkdir(parents=True, exist_ok=True)
-    began = time.perf_counter()
     try:
+        if trial.is_finished() and not _set_aside_if_damaged(trial):
+            return None
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        began = time.perf_counter()
         quantities = {name: float(value) for name, value in measure(trial).items()}
+        record = {
+            "seed": trial.seed,
+            "quantities": quantities,
+            "steps": sum(read_settings(path.parent)[0].steps for path in trial.folder.rglob(SETTINGS)),
+            "seconds": _trained_seconds(trial.folder) or time.perf_counter() - began,
+            "hardware": hardware(trial.device),
+            "versions": {"torch": torch.__version__, "pyro": pyro.__version__, "python": platform.python_version()},
+        }
+        write_record(trial.folder / QUANTITIES, record)
     except (ValueError, TypeError, LookupError, OSError, FloatingPointError, RuntimeError) as error:
         return f"{trial.folder}: {error}"
-    record = {
-        "seed": trial.seed,
-        "quantities": quantities,
-        "steps": sum(read_settings(path.parent)[0].steps for path in trial.folder.rglob("settings.json")),
-        "seconds": _trained_seconds(trial.folder) or time.perf_counter() - began,
-        "hardware": hardware(trial.device),
-        "versions": {"torch": torch.__version__, "pyro": pyro.__version__, "python": platform.python_version()},
-    }
-    write_file(trial.folder / QUANTITIES, (json.dumps(record, indent=2) + "\n").encode())
     return None
 
 
-def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1) -> list[str]:
-    """Runs what is not finished, `jobs` at once, and gives what went wrong, trial by trial.
+def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: Path | None = None) -> list[str]:
+    """Runs what is not finished, `jobs` at once, and returns what went wrong, trial by trial.
+
+    Args:
+        work: the trials, each with what it measures.
+        jobs: how many processes. They end with this one, whatever ends it.
+        folder: of the whole, in which no other process runs trials meanwhile; when not given, the innermost that holds
+            all trials' folders.
 
     Raises:
+        BlockingIOError: another process runs trials in the folder; names it.
         ChildProcessError: a process was killed from outside; what is finished stays so, and runs go on where they were.
+        Stopped: on Ctrl-C and SIGTERM, when every run has saved.
+        ValueError: jobs is not positive.
     """
-    left = [(measure, trial) for measure, trial in work if not trial.is_finished()]
-    done_before, alone = len(work) - len(left), len(work) == 1
-    bar = partial(tqdm, total=len(work), initial=done_before, disable=alone, unit=" trials", dynamic_ncols=True)
-    if jobs == 1:
-        return [failure for measure, trial in bar(left) if (failure := run_trial(measure, trial))]
+    if not isinstance(jobs, int) or jobs < 1:
+        raise ValueError(f"jobs must be a whole number from 1, got {jobs!r}")
+    if not work:
+        return []
+    if folder is None:
+        folder = Path(os.path.commonpath([trial.folder.parent.absolute() for _, trial in work]))
+    with locked(folder):
+        left = [(measure, trial) for measure, trial in work if not trial.is_finished() or _set_aside_if_damaged(trial)]
+        done_before, alone = len(work) - len(left), len(work) == 1
+        bar = partial(tqdm, total=len(work), initial=done_before, disable=alone, unit=" trials", dynamic_ncols=True)
+        try:
+            if jobs == 1:
+                return [failure for measure, trial in bar(left) if (failure := run_trial(measure, trial))]
+            return [failure for failure in bar(_in_parallel(left, jobs, folder)) if failure]
+        except Stopped as stopped:
+            raise Stopped(
+                f"stopped by {signal.Signals(stopped.signal).name}, and saved; {_progress(work)}. Run the command "
+                "again: these are kept, and runs go on from their last checkpoint",
+                stopped.signal,
+            ) from None
+        except TerminatedWorkerError:
+            raise ChildProcessError(
+                "a process was killed from outside, perhaps for want of memory, and the others were stopped with it: "
+                f"{_progress(work)}. Run the command again, perhaps with fewer --jobs: these are kept, and runs go on "
+                "from their last checkpoint"
+            ) from None
+
+
+def _in_parallel(left: Sequence[tuple[Measure, Trial]], jobs: int, folder: Path) -> Iterator[str | None]:
+    """What `run_trial` returns, trial by trial as they end.
+
+    When this process is asked to stop, it asks its workers in turn, waits until each has saved, and raises `Stopped`.
+    """
     threads = max(1, torch.get_num_threads() // jobs)
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    done = parallel(joblib.delayed(_in_process)(measure, trial, threads) for measure, trial in left)
+    env = {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    stop_file, stopped = folder.absolute() / STOP, None
+    stop_file.unlink(missing_ok=True)  # a command that was killed may have left it
+    workers = ProcessPoolExecutor(jobs, initializer=work_for, initargs=(os.getpid(), stop_file), env=env)
     try:
-        return [failure for failure in bar(done) if failure]
-    except TerminatedWorkerError:
-        finished = sum(trial.is_finished() for _, trial in work)
-        raise ChildProcessError(
-            "a process was killed from outside, perhaps for want of memory, and the others were stopped with it: "
-            f"{finished} of {len(work)} trials are finished. Run the command again, perhaps with fewer --jobs: these "
-            "are kept, and runs go on from their last checkpoint"
-        ) from None
+        with DeferredInterrupt() as interrupt:
+            pending = {workers.submit(_in_process, measure, trial, threads) for measure, trial in left}
+            while pending:
+                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                for outcome in (future.result() for future in done if not future.cancelled()):
+                    if isinstance(outcome, Stopped):
+                        stopped = stopped or outcome
+                    else:
+                        yield outcome
+                if interrupt.signal:
+                    name = signal.Signals(interrupt.signal).name
+                    stopped = Stopped(f"stopped by {name}", interrupt.signal)
+                if stopped and not stop_file.exists():
+                    stop_file.touch()
+                    for future in pending:
+                        future.cancel()
+        if stopped:
+            raise stopped
+    finally:
+        workers.shutdown(kill_workers=bool(stopped) or sys.exc_info()[0] is not None)
+        stop_file.unlink(missing_ok=True)
+
+
+def _progress(work: Sequence[tuple[Measure, Trial]]) -> str:
+    return f"{sum(trial.is_finished() for _, trial in work)} of {len(work)} trials are finished"
+
+
+def _set_aside_if_damaged(trial: Trial) -> bool:
+    """Renames a damaged quantities.json, and warns; returns whether it was damaged."""
+    try:
+        trial.record()
+    except ValueError as error:
+        path = trial.written
+        assert path is not None
+        aside = path.replace(path.with_name(f"{path.name}.damaged"))
+        warnings.warn(f"{error}; it is now {aside.name}, and the trial is measured again", stacklevel=3)
+        return True
+    return False
 
 
 @contextmanager
@@ -214,9 +299,13 @@ def hardware(device: str | None) -> str:
     return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores"
 
 
-def _in_process(measure: Measure, trial: Trial, threads: int) -> str | None:
+def _in_process(measure: Measure, trial: Trial, threads: int) -> str | Stopped | None:
     torch.set_num_threads(threads)
-    return run_trial(measure, replace(trial, progress=False))
+    try:
+        with stoppable():
+            return run_trial(measure, replace(trial, progress=False))
+    except Stopped as stopped:
+        return stopped
 
 
 def _trained_seconds(folder: Path) -> float:

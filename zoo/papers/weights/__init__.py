@@ -22,6 +22,7 @@ from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset, Split, load
 from zoo.lab.errors import unknown_name
 from zoo.lab.files import write_file
+from zoo.lab.runs.checkpoint import digest
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.folder import Settings
 from zoo.papers import recipe
@@ -78,6 +79,7 @@ def pretrained(name: str, *, folder: str | Path = HERE) -> Pretrained:
     if not path.is_file():
         raise LookupError(f"{unknown_name('pretrained pair', name, names(folder))} in {folder}")
     about = _about(path)
+    _check_digest(path)
     settings = Settings.of(about["settings"])
     experiment = recipe(settings.recipe).build(_stand_in(about), **settings.hyperparameters)
     try:
@@ -109,8 +111,9 @@ def keep(name: str, trained: FinishedRun, folder: str | Path, about: Mapping[str
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _file(name)
-    content = safetensors.torch.save(tensors, metadata={"format": FORMAT, "about": json.dumps(record)})
-    write_file(path, content)
+    text = json.dumps(record)
+    metadata = {"format": FORMAT, "about": text, "digest": digest(text, tensors)}
+    write_file(path, safetensors.torch.save(tensors, metadata))
     return path
 
 
@@ -126,6 +129,15 @@ def _about(path: Path) -> dict[str, Any]:
     if "figures" in about:  # as they were called
         about["quantities"] = about.pop("figures")
     return about
+
+
+def _check_digest(path: Path) -> None:
+    """Refuses a file whose weights, or what it says of them, were changed; one of version 0.1 has no digest."""
+    with safetensors.safe_open(str(path), "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if metadata.get("digest") not in (None, digest(metadata["about"], tensors)):
+        raise ValueError(f"{path} is damaged, or was changed since it was written: its digest differs")
 
 
 def _stand_in(about: Mapping[str, Any]) -> Split:

@@ -1,0 +1,222 @@
+"""Trials end with the process that runs them, save when it is asked to stop, and are none the worse for it."""
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from operator import eq
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from guides import Amortized, MeanField
+from tests.lab.runs.test_resume import processes
+from zoo import VAE
+from zoo.elbos import ELBO
+from zoo.lab.data import Split
+from zoo.lab.runs import train as run
+from zoo.lab.runs.checkpoint import load
+from zoo.lab.runs.folder import CHECKPOINT
+from zoo.lab.runs.interrupt import Stopped
+from zoo.lab.runs.lock import claim, locked, unclaim
+from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.trials.trial import QUANTITIES, STOP, Trial, run_trial, run_trials
+
+STEPS = 600
+TOGETHER = "together"
+
+
+def small(split: Split) -> Experiment:
+    """A pair so small that a step takes a millisecond."""
+    shape = split.train.shape
+    model = VAE(nn.Sequential(nn.Linear(2, 64), nn.Unflatten(-1, shape)), z_dim=2, num_data=len(split.train))
+    guide = Amortized(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), z=MeanField(2), num_data=len(split.train))
+    return Experiment(
+        model, guide, ELBO(), steps=STEPS, pictures=lambda *_: None, schedule=lambda *_: time.sleep(0.002)
+    )
+
+
+RECIPES = {"small": Recipe("small", small, data="digits", paper="")}
+
+
+def train(trial: Trial) -> dict[str, float]:
+    """Trains, and says in which process; where it is asked for, not before the others have begun, too."""
+    (trial.folder / "pid").write_text(str(os.getpid()))
+    while (trial.folder.parent / TOGETHER).exists() and len(list(trial.folder.parent.glob("*/pid"))) < 2:
+        time.sleep(0.01)
+    return {"score": trial.seed + trial.train("small").settings.steps}
+
+
+def toy(trial: Trial) -> dict[str, float]:
+    """Counts how often it is measured."""
+    with (trial.folder / "times").open("a") as file:
+        file.write("x")
+    return {"score": 0.5 + trial.seed}
+
+
+def trials(folder: Path, count: int = 2) -> list[Trial]:
+    every = run.Every.parse("20")
+    return [
+        Trial(seed, "short", folder / f"seed-{seed}", RECIPES, every=every, progress=False) for seed in range(count)
+    ]
+
+
+def command(folder: Path, jobs: int) -> None:
+    """What `sweep` and `reproduce` do, in a process of its own."""
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
+    with (folder / "said").open("w") as sys.stderr:
+        try:
+            assert run_trials([(train, trial) for trial in trials(folder)], jobs=jobs) == []
+        except Stopped as stopped:
+            (folder / "stopped").write_text(str(stopped))
+            sys.exit(128 + stopped.signal)
+
+
+def start(folder: Path, *, jobs: int):
+    folder.mkdir(exist_ok=True)
+    for path in folder.glob("*/pid"):
+        path.unlink()
+    (folder / TOGETHER).touch() if jobs == 2 else (folder / TOGETHER).unlink(missing_ok=True)
+    process = processes.Process(target=command, args=(folder, jobs))
+    process.start()
+    return process
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def on_the_way(folder: Path, process) -> list[int]:
+    """Waits until both trials have saved something of this training; returns their processes."""
+    pids, before = [trial.folder / "pid" for trial in trials(folder)], list(map(step_of, trials(folder)))
+    while not all(path.is_file() for path in pids) or any(map(eq, before, map(step_of, trials(folder)))):
+        assert process.is_alive(), (folder / "said").read_text()
+        time.sleep(0.001)
+    return [int(path.read_text()) for path in pids]
+
+
+def step_of(trial: Trial) -> int | None:
+    path = trial.folder / CHECKPOINT
+    return load(path)["step"] if path.is_file() else None
+
+
+def test_a_parallel_command_that_is_killed_and_stopped_comes_to_what_an_undisturbed_one_comes_to(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    undisturbed = start(whole, jobs=1)
+
+    process = start(killed, jobs=2)
+    workers = on_the_way(killed, process)
+    assert len({process.pid, *workers}) == 3
+    process.kill()
+    process.join()
+    process = start(killed, jobs=2)  # at once
+    deadline = time.time() + 5
+    while any(map(alive, workers)) and time.time() < deadline:
+        time.sleep(0.01)
+    assert not any(map(alive, workers))
+
+    workers = on_the_way(killed, process)
+    os.kill(process.pid, signal.SIGTERM)
+    process.join()
+    assert process.exitcode == 128 + signal.SIGTERM
+    assert not any(map(alive, workers))
+    said = (killed / "stopped").read_text()
+    assert said.startswith("stopped by SIGTERM, and saved; 0 of 2 trials are finished. Run the command again")
+    for trial in trials(killed):
+        step = step_of(trial)
+        assert 0 < step < STEPS
+        assert len((trial.folder / "terms.csv").read_text().splitlines()) == 1 + step  # saved after its last step
+        assert not (trial.folder / "weights.safetensors").exists()
+    assert not (killed / STOP).exists()
+
+    process = start(killed, jobs=1)
+    process.join()
+    undisturbed.join()
+    assert process.exitcode == undisturbed.exitcode == 0
+    for ours, theirs in zip(trials(killed), trials(whole), strict=True):
+        for name in ("terms.csv", "units.csv", "weights.safetensors", "kl.csv"):
+            assert (ours.folder / name).read_bytes() == (theirs.folder / name).read_bytes()
+        assert ours.quantities() == theirs.quantities() == {"score": ours.seed + STEPS}
+
+
+def test_a_second_command_in_the_same_folder_is_refused(tmp_path):
+    work = [(toy, trial) for trial in trials(tmp_path)]
+    with (
+        locked(tmp_path),
+        pytest.raises(BlockingIOError, match=rf"in use by process {os.getpid()} on {socket.gethostname()}"),
+    ):
+        run_trials(work)
+    with locked(tmp_path / "sweep"), pytest.raises(BlockingIOError, match="sweep is in use by process"):
+        run_trials(work, folder=tmp_path / "sweep")
+    assert not any(trial.folder.exists() for trial in trials(tmp_path))
+    assert run_trials(work) == []
+
+
+def test_a_run_that_somebody_else_trains_fails_its_trial_and_not_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.lab.trials.trial.ORPHANS", 0.1)
+    torch.set_default_dtype(torch.float32)
+    first, second = trials(tmp_path)
+    claim(first.folder)
+    [failure] = run_trials([(train, first), (train, second)])
+    assert f"seed-0 is in use by process {os.getpid()}" in failure
+    assert second.quantities() == {"score": 1 + STEPS}
+    unclaim(first.folder)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"quantities": {"score": "0.5"}}', b"\x80", None])
+def test_a_damaged_result_names_itself_is_measured_again_and_does_not_stop_the_others(damage, tmp_path):
+    work = [(toy, trial) for trial in trials(tmp_path, 3)]
+    assert run_trials(work) == []
+    path = tmp_path / "seed-1" / QUANTITIES
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"1.5", b"1.7") if damage is None else damage)
+    with pytest.raises(ValueError, match=r"seed-1/quantities.json is damaged"):
+        work[1][1].quantities()
+    with pytest.warns(
+        UserWarning, match=r"seed-1/quantities.json is damaged.*quantities.json.damaged, and the trial is measur"
+    ):
+        assert run_trials(work) == []
+    assert [trial.quantities() for _, trial in work] == [{"score": 0.5}, {"score": 1.5}, {"score": 2.5}]
+    assert [(trial.folder / "times").read_text() for _, trial in work] == ["x", "xx", "x"]
+
+
+def test_figures_of_version_0_1_which_had_no_digest_are_read(tmp_path):
+    [trial] = trials(tmp_path, 1)
+    run_trial(toy, trial)
+    path = trial.folder / QUANTITIES
+    record = json.loads(path.read_text())
+    assert len(record.pop("digest")) == 64
+    path.write_text(json.dumps(record, indent=2))
+    assert trial.quantities() == {"score": 0.5}
+    assert run_trial(toy, trial) is None
+    assert (trial.folder / "times").read_text() == "x"
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 2.0, None, "2"])
+def test_jobs_are_a_count(jobs, tmp_path):
+    with pytest.raises(ValueError, match=f"jobs must be a whole number from 1, got {jobs!r}"):
+        run_trials([(toy, trial) for trial in trials(tmp_path)], jobs=jobs)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_fails_a_trial_by_the_file_s_name(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    [trial] = trials(tmp_path, 1)
+    trial.folder.mkdir()
+    monkeypatch.setattr(os, "fsync", full)
+    failure = run_trial(toy, trial)
+    assert failure == f"{trial.folder}: [Errno 28] No space left on device: '{trial.folder / QUANTITIES}'"
+    monkeypatch.undo()
+    assert not (trial.folder / f"{QUANTITIES}.part").exists()
+    assert run_trial(toy, trial) is None

@@ -1,0 +1,85 @@
+"""One process for each folder: the operating system holds the lock, so it ends with the process, however that ends."""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
+
+from zoo.lab.files import write_file
+
+LOCK = ".lock"
+OWNER = ".lock.owner"  # who holds it, in words; a file of its own, since Windows keeps readers out of a locked one
+
+_claims: dict[Path, BaseFileLock] = {}  # of folders that this process has claimed for runs that have not begun
+
+
+def claim(folder: Path, *, wait: float = 0.0) -> None:
+    """Locks the folder for a run that is about to begin; the next `locked` of it takes the claim over.
+
+    Raises:
+        BlockingIOError: it is in use; names the process and its host.
+        OSError: the lock cannot be written.
+    """
+    _claims[folder.resolve()] = _acquire(folder, wait)
+
+
+def unclaim(folder: Path) -> None:
+    """Gives a claim back, where there is one."""
+    if lock := _claims.pop(folder.resolve(), None):
+        _release(lock, folder)
+
+
+@contextmanager
+def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Keeps every other process out of the folder; makes the folder where it is missing.
+
+    Args:
+        folder: which.
+        wait: seconds for which another process is waited for.
+
+    Raises:
+        BlockingIOError: it is in use; names the process and its host.
+        OSError: the lock cannot be written.
+    """
+    lock = _claims.pop(folder.resolve(), None) or _acquire(folder, wait)
+    try:
+        yield
+    finally:
+        _release(lock, folder)
+
+
+def holds_only_locks(folder: Path) -> bool:
+    """Whether nothing else is in the folder."""
+    return all(path.name in (LOCK, OWNER) for path in folder.iterdir())
+
+
+def _acquire(folder: Path, wait: float) -> BaseFileLock:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=wait, poll_interval=0.05)
+    except Timeout:
+        raise BlockingIOError(
+            f"the folder {folder} is in use by {_owner(folder)}: wait until it has ended, or stop it"
+        ) from None
+    try:
+        write_file(folder / OWNER, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    except OSError:
+        lock.release()
+        raise
+    return lock
+
+
+def _release(lock: BaseFileLock, folder: Path) -> None:
+    (folder / OWNER).unlink(missing_ok=True)
+    lock.release()
+
+
+def _owner(folder: Path) -> str:
+    try:
+        return (folder / OWNER).read_text(encoding="utf-8") or "another process"
+    except OSError:  # it has the lock and has not signed yet
+        return "another process"

@@ -1,0 +1,183 @@
+"""The near misses of `fit`'s arguments: what people hand in by mistake, and what to hand in instead."""
+
+import inspect
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from pyro.optim import PyroOptim
+from torch import Tensor, nn
+
+from zoo.lab.data import Batch, Dataset, Split
+from zoo.lab.training.adversary import Adversary
+from zoo.termwise import TermwiseELBO
+
+DRAW = "data.batches(64, seed=0, steps=1000)"
+BATCH = f"Batch(x, y or None, index) from zoo.lab.data; a data set draws them: Dataset.from_arrays(x, y), and {DRAW}"
+
+
+def check_pair(model: Any, guide: Any, elbo: Any) -> None:
+    """Whether these can be a model, a guide and an objective.
+
+    Raises:
+        TypeError: one is a class, a function or something else; says what to give.
+    """
+    for name, program in (("model", model), ("guide", guide)):
+        if isinstance(program, TermwiseELBO):
+            raise TypeError(f"{name} is the objective {_what(program)}: the order is fit(model, guide, elbo, batches)")
+        if not isinstance(program, nn.Module):
+            raise TypeError(f"{name} must be an nn.Module, whose forward is the Pyro program, got {_what(program)}")
+    if not isinstance(elbo, TermwiseELBO):
+        mend = (
+            f"make one, as in {elbo.__name__}()"
+            if isinstance(elbo, type)
+            else "Pyro's own train by pyro.infer.SVI"
+            if type(elbo).__module__.startswith("pyro.")
+            else "the order is fit(model, guide, elbo, batches)"
+        )
+        raise TypeError(f"elbo must be an instance of an objective in zoo.elbos, got {_what(elbo)}: {mend}")
+
+
+def check_options(elbo: TermwiseELBO, *, lr: Any, optimizer: Any, compile: Any, start: Any, adversary: Any) -> None:
+    """Whether these are what `fit` takes under their names.
+
+    Raises:
+        TypeError, ValueError: one is not; names it, its value, and what to give.
+    """
+    if isinstance(optimizer, torch.optim.Optimizer):
+        if lr is not None:
+            raise TypeError(f"lr={lr!r} does not go with an optimiser that is there already: set the rate in there")
+    elif isinstance(optimizer, PyroOptim) or not callable(optimizer):
+        raise TypeError(f"optimizer must be of torch.optim, as torch.optim.Adam, got {_what(optimizer)}")
+    elif lr is None:
+        raise TypeError("fit needs lr=, unless optimizer= is an optimiser that has one")
+    elif isinstance(lr, bool) or not isinstance(lr, (int, float, Tensor)):
+        raise TypeError(f"lr must be a number, got {lr!r}")
+    elif not (lr > 0 and math.isfinite(lr)):
+        raise ValueError(f"lr must be positive and finite, got {lr!r}")
+    if not isinstance(compile, bool):
+        raise TypeError(f"compile must be True or False, got {compile!r}")
+    if isinstance(start, bool) or not isinstance(start, int):
+        raise TypeError(f"start must be a whole number of steps, got {start!r}")
+    if start < 0:
+        raise ValueError(f"start must be at least 0 steps, got {start}")
+    if adversary is None:
+        return
+    if not isinstance(adversary, Adversary):
+        raise TypeError(f"adversary must be an Adversary(log_ratio, lr=1e-4), got {_what(adversary)}")
+    if getattr(elbo, "log_ratio", None) is not adversary.log_ratio:
+        raise ValueError(
+            f"the adversary trains a network that {type(elbo).__name__} does not read: give both the same log_ratio"
+        )
+
+
+def check_optimizer(optimizer: Any, parameters: Iterable[Tensor]) -> None:
+    """Whether it is an optimiser that trains any of the parameters.
+
+    Raises:
+        TypeError, ValueError: it is none, or of other parameters.
+    """
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer= has to make an optimiser of torch.optim, and made {_what(optimizer)}")
+    trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if not trained & {id(parameter) for parameter in parameters}:
+        raise ValueError("the optimiser has none of the pair's parameters: make it of prepare(model, guide, elbo, ...)")
+
+
+def iterate(batches: Any) -> Iterator[Any]:
+    """The batches, one by one.
+
+    Raises:
+        TypeError: they cannot be batches; says how to get some.
+    """
+    if isinstance(batches, Batch):
+        raise TypeError("batches must be an iterable of Batch, got a single one: put it into a list, [batch]")
+    if isinstance(batches, Split):
+        raise TypeError(f"batches must be an iterable of Batch, got a Split: give split.train.{DRAW.partition('.')[2]}")
+    if isinstance(batches, Dataset):
+        raise TypeError(f"batches must be an iterable of Batch, got the data set {batches.name!r}: give {DRAW}")
+    if isinstance(batches, (Tensor, str, bytes, Mapping)) or not hasattr(batches, "__iter__"):
+        raise TypeError(f"batches must be an iterable of {BATCH}; got {_what(batches)}")
+    return iter(batches)
+
+
+def check_batch(batch: Any) -> Batch:
+    """The batch as it is, if it is one.
+
+    Raises:
+        TypeError, ValueError: it is none, or its parts do not fit each other.
+    """
+    if not isinstance(batch, Batch):
+        raise TypeError(f"batches must yield {BATCH}; got {_what(batch)}")
+    x, y, index = batch
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError(f"a batch's x must be a tensor of floats, got {_kind(x)}; images are x.float() / 255")
+    if not x.dim() or not len(x):
+        raise ValueError(f"a batch's x must hold datapoints, [B, ...], got shape {list(x.shape)}")
+    if y is not None and not isinstance(y, Tensor):
+        raise TypeError(f"a batch's y must be a tensor of labels, or None, got {_kind(y)}")
+    if y is not None and y.shape[:1] != x.shape[:1]:
+        raise ValueError(f"a batch's labels y must be one for each of {len(x)} datapoints, got shape {list(y.shape)}")
+    if not isinstance(index, Tensor) or index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise TypeError(
+            f"a Batch's index must say which datapoints these are, as a tensor of integers, got {_kind(index)}; for a "
+            "set that is one batch, torch.arange(len(x))"
+        )
+    if index.shape != x.shape[:1]:
+        raise ValueError(f"a Batch's index must be one for each of {len(x)} datapoints, got shape {list(index.shape)}")
+    return batch
+
+
+def check_call(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
+    """Whether both programs can be called with the batch, as program(x, index=index) or program(x, y, index=index).
+
+    Raises:
+        TypeError: one cannot; says what to change.
+    """
+    args = (batch.x,) if batch.y is None else (batch.x, batch.y)
+    for name, program in (("model", model), ("guide", guide)):
+        signature = inspect.signature(program.forward)
+        if _binds(signature, *args, index=batch.index):
+            continue
+        what = f"the {name} {type(program).__name__}"
+        if batch.y is not None and _binds(signature, batch.x, index=batch.index):
+            raise TypeError(f"the batches have labels and {what} takes none: draw them with labels=False")
+        if batch.y is None and _binds(signature, batch.x, batch.x, index=batch.index):
+            raise TypeError(f"{what} needs labels and the batches have none: draw them with labels=True")
+        if _binds(signature, *args):
+            raise TypeError(f"{what} takes no index: its forward has to be forward(x, *, index=None)")
+        raise TypeError(
+            f"{what} cannot be called with a batch: its forward is forward{signature}, and has to be "
+            f"forward(x{', y' * (len(args) - 1)}, *, index=None)"
+        )
+
+
+def check_index(index: Tensor, num_data: int) -> None:
+    """Whether the datapoints are among those that the story is told of.
+
+    Raises:
+        ValueError: one is not.
+    """
+    low, high = int(index.min()), int(index.max())
+    if low < 0 or high >= num_data:
+        raise ValueError(
+            f"the batch's index goes from {low} to {high}, and num_data = {num_data} says that it ends at "
+            f"{num_data - 1}: give model, guide and objective the size of the whole set as num_data"
+        )
+
+
+def _binds(signature: inspect.Signature, *args: Any, **kwargs: Any) -> bool:
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _what(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{type(value).__name__}"
+
+
+def _kind(value: Any) -> str:
+    return str(value.dtype) if isinstance(value, Tensor) else "None" if value is None else type(value).__name__
