@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from functools import partial
+from threading import Thread
 
 import numpy as np
 import pandas as pd
@@ -83,6 +84,26 @@ def test_the_mode_comes_back_when_an_encoder_fails():
     with pytest.raises(RuntimeError, match="no memory"):
         codes_of(fails)
     assert all(module.training for module in net.modules())
+
+
+def test_what_another_thread_trains_meanwhile_stays_in_training_mode():
+    modes = []
+
+    class Watched(nn.Module):
+        def forward(self, x):
+            modes.append(self.training)
+            return x
+
+    elsewhere, here = Watched(), Watched()
+
+    def encoder(x):
+        thread = Thread(target=elsewhere, args=(x,))
+        thread.start()
+        thread.join()
+        return here(x)
+
+    codes_of(encoder)
+    assert modes == [True, False]
 
 
 def test_codes_that_still_have_a_graph():
@@ -190,6 +211,10 @@ Output = namedtuple("Output", ["mean", "log_variance"])
         (Output(X, X), r"a Output of 2 arrays"),
         ((Normal(torch.ones(N, 2), 1.0), X), r"a tuple of 2 arrays or distributions"),
         (X[None], r"must be \[N, D\], got \(1, 60, 6\); codes.reshape\(len\(codes\), -1\) makes rows"),
+        (
+            {"c": OneHotCategorical(probs=torch.tensor([2.0, -1.0]).expand(N, 2), validate_args=False)},
+            r"site 'c': point 0 has the class probabilities",
+        ),
         (None, r"must be \[N, D\], got \(\)"),
         (X + 1j, r"codes must be numbers \[N, D\].*complex"),
         (np.ma.masked_greater(X, 0.9), r"values are masked: leave these points out"),
