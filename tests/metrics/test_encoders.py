@@ -17,6 +17,7 @@ from torch.distributions import Categorical, Cauchy, Independent, Normal, OneHot
 
 from zoo.lab.data import Dataset
 from zoo.metrics import Encoded, Inapplicable, Suite, clusters, mig, mig_aggregate, suite
+from zoo.metrics.sites import Site
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -212,7 +213,7 @@ Output = namedtuple("Output", ["mean", "log_variance"])
         ((Normal(torch.ones(N, 2), 1.0), X), r"a tuple of 2 arrays or distributions"),
         (X[None], r"must be \[N, D\], got \(1, 60, 6\); codes.reshape\(len\(codes\), -1\) makes rows"),
         (
-            {"c": OneHotCategorical(probs=torch.tensor([2.0, -1.0]).expand(N, 2), validate_args=False)},
+            {"c": Site(np.tile([2.0, -1.0], (N, 1)), categorical=True)},
             r"site 'c': point 0 has the class probabilities",
         ),
         (None, r"must be \[N, D\], got \(\)"),
