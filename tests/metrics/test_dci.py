@@ -113,6 +113,15 @@ def test_the_caveat_of_accuracy_is_against_the_most_frequent_class():
     assert found.disentanglement.caveat
 
 
+def test_a_weak_prediction_is_a_prediction():
+    # y of variance 2/3 seen with a noise of variance 1: by a line sqrt(1 / (1 + 2/3)) = 0.77 of the error is left
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=(2_000, 2))
+    found = dci(y + rng.standard_normal((2_000, 2)), y, regressor="lasso", repeats=2)
+    assert float(found.informativeness) == pytest.approx(0.77, abs=0.05)
+    assert found.disentanglement.caveat == ""
+
+
 def test_the_suite_prints_the_caveat_beside_the_number(monkeypatch):
     from zoo.metrics.suite import METRICS
 

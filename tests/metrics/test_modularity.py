@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import norm
+from sklearn.linear_model import LogisticRegression
 
 from zoo.metrics import Encoded, Inapplicable, explicitness, information_of_means, irs, modularity
 from zoo.metrics.known_answers import grid
@@ -74,6 +75,19 @@ def test_explicitness_of_one_latent_is_its_own_area():
     assert found.axes == (("factor 0",),)
 
 
+def test_explicitness_standardises_with_the_training_set():
+    z, y = some(N=60)
+    z[0] = 100  # far out, so that it matters in which set it is
+    found = explicitness(z, y[:, :1], repeats=4)
+    for run, stream in zip(found.runs[:, 0], generators(0, 4), strict=True):
+        train, test = Encoded.of(z, y).split(1 / 3, stream)
+        mean, scale = z[train].mean(0), z[train].std(0)
+        fitted = LogisticRegression().fit((z[train] - mean) / scale, y[train, 0])
+        scores = fitted.decision_function((z[test] - mean) / scale)
+        pairs = [np.sign(a - b) for a in scores[y[test, 0] == 1] for b in scores[y[test, 0] == 0]]
+        assert run == pytest.approx((1 + np.mean(pairs)) / 2)
+
+
 def test_explicitness_of_a_shift_is_phi():
     # P(a > b) of two normals one apart is Phi(1 / sqrt 2)
     rng = np.random.default_rng(0)
@@ -111,8 +125,6 @@ def test_a_class_that_training_points_lack_has_the_area_of_a_constant():
 
 def test_explicitness_counts_fits_that_did_not_converge(monkeypatch):
     import sys
-
-    from sklearn.linear_model import LogisticRegression
 
     z, y = some()
     assert explicitness(z, y, repeats=2).protocol["unconverged_fits"] == 0
