@@ -15,7 +15,7 @@ import typer
 
 import zoo.elbos
 from zoo.cli.overrides import grid, read
-from zoo.lab.analysis.elbo_anatomy import decompose, table
+from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
 from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.data import SOURCES, Split, load
 from zoo.lab.data.catalogue import print_catalogue
@@ -268,11 +268,11 @@ def evaluate_(
 
     size: int = len(data)
     how: Any = estimator  # decompose refuses what it does not know
-    decomposed = decompose(
+    decomposed = elbo_anatomy(
         model, guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )
     print(f"\n{table(decomposed)}")
-    anatomy_bars({settings.recipe: decomposed}, folder / "anatomy.png")
+    anatomy_bars({settings.recipe: decomposed}).savefig(folder / "anatomy.png")
     print(f"\ndrawn in {folder / 'anatomy.png'}")
     if with_metrics and (data.factors is not None or data.y is not None):
         from zoo.metrics import suite  # scikit-learn's classifiers, which nothing else here needs
@@ -437,7 +437,7 @@ def traverse(
         values=values,
         beside=other,
     )
-    for path, what in pictures:
+    for path, what in pictures.items():
         print(f"{path}  {what}")
 
 
@@ -532,7 +532,8 @@ def data_(
         measure(data_dir)
     elif sheet:
         split = load(sheet, folder=data_dir, **_data_options(sheet, data_options or []))
-        contact_sheet(split.train, out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        contact_sheet(split.train).savefig(out)
         print(f"wrote {out}")
     else:
         print_catalogue(data_dir)
@@ -557,9 +558,11 @@ def density_ratio() -> None:
 @app.command()
 def figure2(out: Out = Path("figure2.png")) -> None:
     """HFVAE's Figure 2: a toy on which each term of the ELBO is left out in turn, and what then happens."""
-    from zoo.papers.hfvae.term_ablation import figure2 as draw
+    from zoo.papers.hfvae import term_ablation
 
-    print(draw(out))
+    panels = term_ablation.train_every_panel()
+    term_ablation.draw(panels).savefig(out)
+    print(term_ablation.table(panels))
     print(f"\nwrote {out}")
 
 

@@ -22,8 +22,7 @@ from zoo.lab.analysis.posterior import draw
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.isolation import isolated
 from zoo.lab.networks import MLPDecoder, MLPEncoder
-from zoo.lab.story import Line, story
-from zoo.lab.story import told as lines
+from zoo.lab.story import Line, docstring_lines, story
 from zoo.lab.story.program import Program, sampled
 from zoo.lab.training.fit import arguments
 from zoo.papers.recipes import RECIPES
@@ -48,12 +47,12 @@ def four() -> Batch:
 
 
 def test_a_docstring_is_read_line_by_line():
-    assert lines(Toy) == [
+    assert docstring_lines(Toy) == [
         Line("pi", "~", "Dirichlet(alpha 1)", "shares", "[L]"),
         Line("z_c", "~", "Normal(0, I)", "", "[B, L, d]"),
         Line("m", "=", "z_c * y", "masked, deterministic", "[B, L]"),
     ]
-    assert [line.family for line in lines(Toy)] == ["Dirichlet", "Normal", "z_c * y"]
+    assert [line.family for line in docstring_lines(Toy)] == ["Dirichlet", "Normal", "z_c * y"]
 
 
 def test_the_view_shows_model_and_guide_as_they_ran():
@@ -299,7 +298,7 @@ def test_every_recipe_is_told_on_data_of_its_shape(name):
     experiment = RECIPES[name].build(Split(data, data))
     batch = data.batch(torch.arange(5), labels=experiment.labels)
     told = story(experiment.model, experiment.guide, experiment.elbo, batch)
-    docstring = [line.name for line in lines(experiment.model)]
+    docstring = [line.name for line in docstring_lines(experiment.model)]
     if not any(site.name in ("c1", "z1") for site in told.model.sites):  # several types, or groups, have a site each
         assert [site.name for site in told.model.sites] == docstring
     assert {name for term in told.terms.terms for name in term.sites} <= {*docstring, "c1", "c2", "z1", "z2"}

@@ -6,11 +6,14 @@ import statistics
 from pathlib import Path
 
 import pytest
+import torch
 
+from zoo.lab.plots import ImageGrid, Picture
 from zoo.lab.runs import train as run
 from zoo.lab.trials.card import BEGIN, END, card, claims, readme_table, write_readme_table
 from zoo.lab.trials.reproduction import Claim, Figure, Reproduction, Results, best, collect, draw, save, trials
 from zoo.lab.trials.trial import run_trial, run_trials
+from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +54,7 @@ def reproduction(**more):
 
 @pytest.fixture
 def tried(tmp_path):
-    return trials("a/toy", reproduction(), tmp_path / "runs", seeds=3, budget="short")
+    return trials("a/toy", reproduction(), tmp_path / "runs", seeds=3, budget="short", recipes=RECIPES)
 
 
 def work(tried):
@@ -151,16 +154,16 @@ def test_means_over_seeds_and_none():
 def test_pictures_are_of_finished_trials_and_their_captions_are_on_the_card(tried, tmp_path):
     seen = {}
 
-    def pictures(finished, folder):
+    def pictures(finished):
         seen.update({variant: [trial.seed for trial in of_it] for variant, of_it in finished.items()})
-        (folder / "a.png").touch()
-        return {"a.png": "What it shows."}
+        return {"a.png": Picture(ImageGrid(torch.zeros(1, 1, 1, 4, 4)), "What it shows.")}
 
     run_trials(work(tried))
     wanted = reproduction(pictures=pictures)
     captions = draw(wanted, tried, "a/toy", tmp_path / "results")
     assert seen == {"ours": [0, 1, 2], "Other (2)": [0, 2]}
     assert captions == {"a-toy/a.png": "What it shows."}
+    assert (tmp_path / "results" / "a-toy" / "a.png").read_bytes().startswith(b"\x89PNG")
     result = {**collect("a/toy", wanted, tried, command=""), "pictures": captions}
     assert "![What it shows.](a-toy/a.png)" in card(result)
 

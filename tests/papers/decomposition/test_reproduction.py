@@ -15,14 +15,14 @@ from guides import Amortized, FullRank, MeanField
 from tests.pairs import SHAPE, images
 from zoo import VAE, AnisotropicVAE, ClusteredVAE
 from zoo.elbos import ELBO, BetaVAE
-from zoo.lab.analysis.grid import Plane, information, log_aggregate, log_prior, match
+from zoo.lab.analysis.grid import Grid2D, divergences, information, log_aggregate, log_prior
 from zoo.lab.analysis.importance_sampling import log_evidence
 from zoo.lab.data import Dataset, load
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.plots.curves import two_errors
 from zoo.lab.trials.reproduction import Results
 from zoo.likelihoods import normal
-from zoo.papers.decomposition import plots as pictures
+from zoo.papers.decomposition import plots
 from zoo.papers.decomposition.claims import ALPHA_NAMES
 from zoo.papers.decomposition.measures import SPARSE
 from zoo.papers.decomposition.networks import NormedConvDecoder, NormedConvEncoder
@@ -131,10 +131,10 @@ def test_under_a_wide_posterior_draws_come_up_to_the_evidence():
 
 
 def test_divergences_on_a_grid_are_those_of_normals():
-    plane = Plane(reach=6.0, num=400)
+    plane = Grid2D(reach=6.0, num=400)
     p = dist.Normal(torch.tensor([0.2, -0.1]), torch.tensor([0.5, 0.8])).to_event(1)
     q = dist.Normal(torch.tensor([0.0, 0.3]), torch.tensor([0.7, 0.6])).to_event(1)
-    found = match(p.log_prob(plane.points), q.log_prob(plane.points), plane)
+    found = divergences(p.log_prob(plane.points), q.log_prob(plane.points), plane)
     assert found.p_from_q == pytest.approx(torch.distributions.kl_divergence(p, q).item(), abs=1e-6)
     assert found.q_from_p == pytest.approx(torch.distributions.kl_divergence(q, p).item(), abs=1e-6)
     assert found.mass_p == pytest.approx(1, abs=1e-9)
@@ -245,7 +245,7 @@ def test_the_recipe_of_section_6_2_is_told_about_bad_knobs():
 # Pictures and claims.
 
 
-def test_the_interpolated_unit_is_the_classes_largest_and_goes_outward(tmp_path, monkeypatch):
+def test_the_interpolated_unit_is_the_classes_largest_and_goes_outward(monkeypatch):
     # codes are the pixels themselves, and class k lights pixel k
     x = np.full((20, 1, 1, 3), 10, np.uint8)
     y = np.arange(20) % 2
@@ -257,12 +257,11 @@ def test_the_interpolated_unit_is_the_classes_largest_and_goes_outward(tmp_path,
             pyro.sample("z", dist.Normal(-x.flatten(1), 0.1).to_event(1))
 
     model = VAE(nn.Unflatten(-1, (1, 1, 3)), z_dim=3, likelihood=partial(normal, scale=0.1))
-    sheets = []
-    monkeypatch.setattr(pictures, "save_sheet", lambda images, *_, **__: sheets.append(images))
-    monkeypatch.setattr(pictures, "device_of", lambda module: "cpu")
-    assert pictures.interpolations(model, guide, data, tmp_path / "x.png", classes=(0, 1), steps=3) == {"a": 0, "b": 2}
+    monkeypatch.setattr(plots, "device_of", lambda module: "cpu")
+    grid, units = plots.interpolations(model, guide, data, classes=(0, 1), steps=3)
+    assert units == {"a": 0, "b": 2}
     # column 0 is the datapoint; unit 0 goes from z to z - 1 as z is negative, the other units stay
-    moved = sheets[0][0, 1:, 0, 0]
+    moved = grid.images[0, 1:, 0, 0]
     torch.testing.assert_close(moved[:, 0] - moved[0, 0], torch.tensor([0.0, -0.5, -1.0]))
     torch.testing.assert_close(moved[:, 1], torch.full((3,), -10 / 255))
     assert moved[0, 0] <= -x[y == 0, 0, 0, 0].mean() / 255  # as large as the class's average at least

@@ -13,11 +13,12 @@ from torch import nn
 from guides import Amortized, MeanField
 from zoo import VAE
 from zoo.lab.data import Dataset
+from zoo.lab.plots import save_pictures
 from zoo.lab.trials.reproduction import Results
 from zoo.lab.trials.trial import FIGURES, Trial, run_trial
-from zoo.metrics import factor_correlations, higgins_svm, latent_correlations, neighbours
+from zoo.metrics import closest, factor_correlations, higgins_svm, latent_correlations, neighbours
 from zoo.papers.dip_vae import measures as dip_vae_trials
-from zoo.papers.dip_vae import plots as plots
+from zoo.papers.dip_vae import plots
 from zoo.papers.dip_vae.figures import weight_of
 from zoo.papers.dip_vae.measures import (
     ATTRIBUTES,
@@ -184,7 +185,7 @@ def test_which_error_is_nearer_by_its_mean_log_ratio():
 # What is drawn.
 
 
-def test_the_weight_beside_a_point():
+def test_the_weight_next_to_a_point():
     assert weight_of(VAE_, {}) == ("beta-VAE", 1.0)
     assert weight_of(BETA_60, {}) == ("beta-VAE", 60.0)
     assert weight_of("DIP-VAE, lambda_od = 0.5", {}) == ("DIP-VAE", 0.5)
@@ -197,15 +198,21 @@ def shown(path):
     return min(pixels.shape[:2]) > 100 and pixels.std() > 0.02
 
 
-def test_correlations_and_neighbours_are_drawn(tmp_path):
+def test_correlations_and_neighbours_are_drawn():
     rng = np.random.default_rng(0)
     factors = {name: rng.integers(2, size=200) for name in ("a", "b", "c")}
     codes = np.stack([factors["a"] + 0.1 * rng.normal(size=200), rng.normal(size=200)], axis=1)
     tables = (latent_correlations(codes, factors, repeats=2), factor_correlations(codes, factors, repeats=2))
-    plots.correlations({"one": tables, "two": tables}, tmp_path / "correlations.png")
-    plots.neighbour_bars({"one": neighbours(codes, factors, repeats=2)}, ["a", "b"], tmp_path / "bars.png", count=2)
-    assert shown(tmp_path / "correlations.png")
-    assert shown(tmp_path / "bars.png")
+    drawn = plots.correlations({"one": tables, "two": tables})
+    for column in (0, 1):
+        for row, result in enumerate(tables):
+            np.testing.assert_array_equal(drawn.axes[2 * row + column].images[0].get_array(), result.value)
+    assert drawn.axes[1].get_title() == "two"
+    found = neighbours(codes, factors, repeats=2)
+    for axes, attribute in zip(plots.neighbour_bars({"one": found}, ["a", "b"], count=2).axes, "ab", strict=True):
+        expected = closest(found, attribute, 2)
+        assert [bar.get_width() for bar in axes.patches] == [value for _, value in expected]
+        assert [label.get_text() for label in axes.get_yticklabels()] == [name for name, _ in expected]
 
 
 def test_a_short_run_of_it_all(tmp_path, monkeypatch):
@@ -225,8 +232,7 @@ def test_a_short_run_of_it_all(tmp_path, monkeypatch):
         tried[variant] = [trial]
     figures = json.loads((tmp_path / "1" / FIGURES).read_text())["figures"]
     assert figures["lambda_od"] == 50.0
-    (tmp_path / "pictures").mkdir()
-    captions = reproduction.pictures(tried, tmp_path / "pictures")
+    captions = save_pictures(reproduction.pictures(tried), tmp_path / "pictures")
     assert captions.keys() == {
         "figure1-squared-error.png",
         "figure1-cross-entropy.png",

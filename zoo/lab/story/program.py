@@ -21,7 +21,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from zoo.lab.data import Batch
-from zoo.lab.story.lines import told
+from zoo.lab.story.lines import docstring_lines
 from zoo.lab.training.fit import arguments
 from zoo.termwise import family
 
@@ -98,7 +98,7 @@ class Program:
         trace = marked_trace(program, batch)
         order = [Input("n"), Input("x"), Input("y"), *(name for name, _ in sampled(trace))]
         rows = {name for name, node in trace.nodes.items() if node["type"] == "param" and node["cond_indep_stack"]}
-        meanings = {line.name: line.meaning.strip() for line in told(program)}
+        meanings = {line.name: line.meaning.strip() for line in docstring_lines(program)}
         sites = tuple(
             _site(name, node, _Reader(letter, order, rows), meanings.get(name, "")) for name, node in sampled(trace)
         )

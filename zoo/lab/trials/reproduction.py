@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.lab.files import write_file
+from zoo.lab.plots.picture import Picture, save_pictures
 from zoo.lab.trials.card import card
 from zoo.lab.trials.trial import FIGURES, Budget, Measure, Trial
 
@@ -77,7 +78,7 @@ class Reproduction:
         seeds: how many, by budget.
         claims: of the paper.
         deviations: every known one.
-        pictures: from the trials by variant, and a folder, to captions by file name.
+        pictures: from the trials by variant to pictures by file name.
     """
 
     title: str
@@ -90,7 +91,7 @@ class Reproduction:
     seeds: Mapping[Budget, int] = field(default_factory=lambda: {"full": 5, "short": 3})
     claims: Sequence[Claim] = ()
     deviations: Sequence[str] = ()
-    pictures: Callable[[Mapping[str, Sequence[Trial]], Path], Mapping[str, str]] | None = None
+    pictures: Callable[[Mapping[str, Sequence[Trial]]], Mapping[str, Picture]] | None = None
 
 
 def trials(
@@ -164,14 +165,13 @@ def best(reproduction: Reproduction, tried: Mapping[str, Sequence[Trial]], resul
 
 
 def draw(reproduction: Reproduction, tried: Mapping[str, Sequence[Trial]], name: str, out: Path) -> dict[str, str]:
-    """Draws the pictures of the finished trials into OUT/NAME; gives captions by path within `out`."""
+    """Draws the pictures of the finished trials into OUT/NAME; returns captions by path within `out`."""
     if reproduction.pictures is None:
         return {}
     stem = name.replace("/", "-")
-    (out / stem).mkdir(parents=True, exist_ok=True)
-    finished = {v: [t for t in of_it if (t.folder / FIGURES).is_file()] for v, of_it in tried.items()}
-    captions = reproduction.pictures({v: of_it for v, of_it in finished.items() if of_it}, out / stem)
-    return {f"{stem}/{file}": caption for file, caption in captions.items()}
+    finished = {v: [t for t in trials if (t.folder / FIGURES).is_file()] for v, trials in tried.items()}
+    pictures = reproduction.pictures({v: trials for v, trials in finished.items() if trials})
+    return {f"{stem}/{file}": caption for file, caption in save_pictures(pictures, out / stem).items()}
 
 
 def save(result: Mapping[str, Any], out: Path, *, replace: bool = False) -> Path:

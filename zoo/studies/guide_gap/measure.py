@@ -176,7 +176,7 @@ def compare(
         _write(_result(recipe.name, settings, budget, kept | rows), out)  # what is done is kept, whatever comes
     result = _result(recipe.name, settings, budget, kept | rows)
     if pictured:
-        plane_posteriors(pairs, split.test, out / "posteriors.png")
+        plane_posteriors(pairs, split.test).savefig(out / "posteriors.png")
         result["picture"] = "posteriors.png"
     _write(result, out)
     return result
