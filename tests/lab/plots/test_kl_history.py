@@ -130,5 +130,8 @@ def test_a_short_run_has_curves_and_one_of_a_single_row_is_refused():
         np.testing.assert_allclose(line.get_xdata(), [150, 250])  # means of two rows
         np.testing.assert_allclose(line.get_ydata(), [0.5, 2.0])
         assert line.get_marker() == "."
+    assert not discovery_order(History(STEPS[:3], {"z[0]": np.array([0.0, 0.0, 0.2])}))  # by the mean of all three
+    units, _ = plot_kl_history([Run("late", History(STEPS[:3], {"z[0]": np.array([0.0, 0.0, 0.25])}), {})]).axes
+    assert not units.texts  # nor is it named as found in the picture
     with pytest.raises(ValueError, match="one row: the KL of each unit was recorded once"):
         plot_kl_history([Run("one row", History(STEPS[:1], {"z[0]": np.ones(1)}), {})])

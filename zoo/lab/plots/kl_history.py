@@ -17,8 +17,8 @@ FEW = 12  # points of a curve; so few have markers
 def plot_kl_history(runs: Sequence[Run], *, threshold: float = THRESHOLD, window: int = WINDOW) -> Figure:
     """KL of every unit over training, above; the sites' sums and their capacities, below. A column for each run.
 
-    Units that are found have a colour and their name, the others are grey. Curves are means over `window` rows of
-    units.csv, or over half of a short run's rows, so that a curve has at least two points.
+    Units that are found, see `discovery_order`, have a colour and their name, the others are grey. Curves are means
+    over `window` rows of units.csv, or over half of a short run's rows, so that a curve has at least two points.
 
     Raises:
         ValueError: a run has fewer than two rows.
@@ -29,9 +29,10 @@ def plot_kl_history(runs: Sequence[Run], *, threshold: float = THRESHOLD, window
     canvas = figure(5.6 * len(runs), 5.6)
     grid = canvas.subplots(2, len(runs), sharey="row", sharex="col", squeeze=False, height_ratios=[3, 2])
     for run, (units, sums) in zip(runs, grid.T, strict=True):
-        of_run = min(window, -(-len(run.history.steps) // 2))
-        _draw_units(units, run, threshold, of_run)
-        _draw_sums(sums, run, of_run)
+        found = [one.unit for one in discovery_order(run.history, threshold=threshold, window=window)]
+        smoothing = min(window, math.ceil(len(run.history.steps) / 2))
+        _draw_units(units, run, found, smoothing)
+        _draw_sums(sums, run, smoothing)
         units.set_title(run.title)
         sums.set_xlabel("step")
     grid[0, 0].set_ylabel("KL of a unit, nats")
@@ -39,8 +40,7 @@ def plot_kl_history(runs: Sequence[Run], *, threshold: float = THRESHOLD, window
     return canvas
 
 
-def _draw_units(axes: Axes, run: Run, threshold: float, window: int) -> None:
-    found = [discovery.unit for discovery in discovery_order(run.history, threshold=threshold, window=window)]
+def _draw_units(axes: Axes, run: Run, found: Sequence[str], window: int) -> None:
     curves = {unit: smooth(kl, window) for unit, kl in run.history.kl.items()}
     steps = smooth(run.history.steps, window)  # the middle of each window
     marker = "." if len(steps) <= FEW else ""

@@ -18,7 +18,7 @@ from zoo.lab.isolation import isolated
 from zoo.lab.plots.image_grid import ImageGrid
 from zoo.lab.plots.style import FAINT, INK, figure, styled
 
-BLOCKS = 100  # means of so many stretches of training make a curve
+BLOCKS, BLOCK = 100, 10  # a curve has at most so many means, each of at least so many steps
 
 
 def reconstructions(model: nn.Module, guide: nn.Module, data: Dataset, *, num: int = 12, seed: int = 0) -> ImageGrid:
@@ -63,7 +63,7 @@ def plot_terms(folder: Path) -> Figure:
     steps, names = table[:, 0], header[1:]
     columns = min(3, len(names))
     canvas = figure(3.3 * columns, 1.7 * math.ceil(len(names) / columns))
-    blocks = np.array_split(np.arange(len(steps)), min(BLOCKS, len(steps)))
+    blocks = np.array_split(np.arange(len(steps)), max(1, min(BLOCKS, len(steps) // BLOCK)))
     dots = slice(None, None, max(1, len(steps) // 2000))
     for place, name in enumerate(names):
         values = table[:, place + 1]
@@ -71,7 +71,7 @@ def plot_terms(folder: Path) -> Figure:
         axes.plot(steps[dots], values[dots], ".", color=FAINT, markersize=1.5)
         means = [values[block].mean() for block in blocks]
         axes.plot([steps[block].mean() for block in blocks], means, color=INK, marker="." if len(blocks) < 3 else "")
-        axes.set_title(name)
+        axes.set_title(_in_words(name))
         if np.isfinite(values).any() and np.ptp(values) > 0:  # the first steps would hide the rest
             low, high = np.nanquantile(values, [0.02, 0.98])
             margin = 0.15 * (high - low) or 1.0
@@ -79,3 +79,10 @@ def plot_terms(folder: Path) -> Figure:
     canvas.supxlabel("step")
     canvas.supylabel("nats per datapoint")
     return canvas
+
+
+def _in_words(column: str) -> str:
+    """A column of terms.csv: "kl/z" is the KL of z, "term/..." a term of the objective."""
+    kind, _, name = column.partition("/")
+    words = {"kl": "KL of {}", "term": "term: {}", "reconstruction": "reconstruction of {}"}
+    return words.get(kind, kind).format(name)
