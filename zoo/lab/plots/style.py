@@ -83,6 +83,7 @@ def shaded_table(
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(range(len(columns)), columns, rotation=0 if max(map(len, columns)) < 5 else 45)
     axes.tick_params(length=0)
+    axes.spines[:].set_visible(True)
     axes.set_title(title)
     return canvas
 

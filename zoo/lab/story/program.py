@@ -1,7 +1,8 @@
-"""A program's sites as its trace shows them, and what each of them looks at, as the numbers themselves tell.
+"""A program's sites as its trace shows them, and what each of them depends on.
 
-Every site's value, the batch and the parameters carry a mark (`pyro.ops.provenance`), which whatever is computed from
-them inherits: a site's parents are the marks on its distribution, so that they are the program's and nobody's prose.
+Every site's value, the batch and the parameters carry a mark (`pyro.ops.provenance`), which everything computed from
+them inherits: a site's parents are the marks on its distribution, so they are read off the program rather than written
+by hand.
 """
 
 from collections.abc import Iterator
@@ -142,7 +143,7 @@ def marked_trace(program: nn.Module, batch: Batch | None) -> Trace:
 
 
 class _Apart(TorchFunctionMode):
-    """Broadcasting leaves each tensor its own marks: the scale of Normal(loc, 1) does not look at what loc looks at."""
+    """Broadcasting leaves each tensor its own marks: in Normal(loc, 1) the scale has none of the marks of loc."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is not torch.broadcast_tensors:
@@ -176,7 +177,7 @@ class _Reader:
 
     def arguments(self, marks: frozenset[Any], site: str) -> str:
         """As in (z, c; θ)."""
-        greek = GREEK[self.letter] + "_n" * self.per_datapoint(marks)
+        greek = f"{GREEK[self.letter]}_n" if self.per_datapoint(marks) else GREEK[self.letter]
         parts = [", ".join(self.parents(marks, site)), greek if self.learnt(marks) else ""]
         return f"({'; '.join(filter(None, parts))})"
 

@@ -158,6 +158,7 @@ def interpolations(
 
 def _bare(axes: Axes, title: str) -> None:
     axes.set_title(title)
+    axes.spines[:].set_visible(True)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_aspect("equal")
