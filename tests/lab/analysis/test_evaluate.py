@@ -11,7 +11,7 @@ from pyro import poutine
 from guides import Concrete, FullRank
 from tests.pairs import SHAPE, vae_pair
 from zoo.elbos import ELBO
-from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.analysis.posterior import decode, draw, posterior_means
 from zoo.lab.data import Dataset
 
@@ -74,3 +74,15 @@ def test_the_centre_of_a_posterior_is_its_mean_or_its_class_probabilities():
     _, relaxed = vae_pair(head=Concrete(3, temperature=0.5))
     fn = poutine.trace(relaxed).get_trace(x).nodes["z"]["fn"]
     torch.testing.assert_close(posterior_means(relaxed, x)["z"], fn.probs.detach())
+
+
+def test_an_evaluation_is_printed_and_shown_with_its_headlines():
+    found = Evaluation(1200, {"x": -20.25}, {"z": torch.tensor([1.5, 0.25]), "c": torch.tensor([2.0])})
+    assert str(found).splitlines() == [
+        "1,200 datapoints, nats per datapoint",
+        "  -ELBO 24.00",
+        "  reconstruction of x -20.25",
+        "  KL of z 1.75",
+        "  KL of c 2.00",
+    ]
+    assert "<td>KL of z</td><td>1.75</td>" in found._repr_html_()

@@ -243,6 +243,7 @@ def test_the_page_has_all_of_it_escaped():
     assert "x ~ Bernoulli(logits(z; θ))" in page
     assert r"p_\theta(x, z) &amp;= p(z)\, p_\theta(x \mid z)" in page
     assert f"{told.terms.total:.3f}" in page
+    assert repr(told) == str(told)
     assert "<div style='background: #cfe4f3'>" in told.diff(story(*vae_pair(), ELBO(), four()))._repr_html_()
 
 

@@ -6,7 +6,7 @@
     samples(model).save("samples.png")
 
 In a notebook the last value of a cell shows itself. `with projector():` draws for slides, and
-`plt.style.use("zoo.lab.plots.zoo")` gives your own pictures the same style.
+`plt.style.use("zoo.lab.plots.zoo")` sets the same style for your own pictures.
 """
 
 from zoo.lab.plots.anatomy import anatomy_bars

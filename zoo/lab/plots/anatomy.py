@@ -12,7 +12,7 @@ from zoo.lab.plots.style import COLOURS, figure, styled
 
 class _Look(NamedTuple):
     colour: str
-    hatch: str  # tells the parts apart in print
+    hatch: str  # the parts differ in print, too
 
 
 LOOKS = {

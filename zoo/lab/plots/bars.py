@@ -1,4 +1,4 @@
-"""Bars of nats: how much each unit or topic knows, over one or several seeds."""
+"""Bars of nats: how much information each unit or topic carries, over one or several seeds."""
 
 from collections.abc import Collection, Mapping, Sequence
 

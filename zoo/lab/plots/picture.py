@@ -34,7 +34,7 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path, *, format: str 
 
     Raises:
         OSError: a file cannot be written.
-        ValueError: matplotlib knows no such format.
+        ValueError: matplotlib has no such format.
     """
     folder.mkdir(parents=True, exist_ok=True)
     captions = {}

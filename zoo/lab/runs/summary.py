@@ -111,6 +111,7 @@ def _numbers(evaluation: Evaluation) -> str:
 
 Units with more than 0.1 nats: {", ".join(active) or "the guide couples its units, so their KL is one number"}.
 
-This is one run of one seed with settings that nobody tuned on this data: another seed gives other numbers, and shows
-by how much they vary. The numbers use one draw of the latents per datapoint; data are scored as in `zoo.likelihoods`,
-so they compare with other numbers only where those treat grey pixels, or the order of words, in the same way."""
+This is one run of one seed with settings that were not tuned on this data: with another seed the numbers differ, and
+show by how much they vary. The numbers use one draw of the latents per datapoint; data are scored as in
+`zoo.likelihoods`, so they compare with other numbers only where those treat grey pixels, or the order of words, in the
+same way."""

@@ -232,7 +232,7 @@ def _parameters(fn: Any) -> Iterator[tuple[str, Tensor]]:
     if "temperature" not in fn.arg_constraints and isinstance(temperature := getattr(fn, "temperature", None), Tensor):
         yield "temperature", temperature
     held = {key: value for holder in holders if holder is not None for key, value in vars(holder).items()}
-    either = [key for key in held if key in ("probs", "logits")]  # the second is had from the first, on demand
+    either = [key for key in held if key in ("probs", "logits")]  # the second is computed from the first, on demand
     for key in fn.arg_constraints:
         if isinstance(held.get(key), Tensor) and key not in ("log_density", *either[1:]):
             yield key, held[key]

@@ -20,11 +20,11 @@ from zoo.lab.story.terms import Terms, terms_of
 WIDTH = 120  # that two programs may take side by side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Story:
     """A model, and with it a guide and an objective where they were given; see `story`.
 
-    `str()` gives it as text, a notebook shows it as a page.
+    `str()` and `repr()` are its text, a notebook shows it as a page.
 
     Attributes:
         model: p, as its trace shows it.
@@ -42,6 +42,9 @@ class Story:
         if self.terms:
             parts.append(_terms_text(self.terms))
         return "\n\n".join(parts)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def latex(self) -> str:
         """Both factorisations, as LaTeX for an aligned display."""

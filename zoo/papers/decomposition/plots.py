@@ -87,7 +87,7 @@ def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, *, num: 
         num: how many datapoints, evenly through the set.
     """
     if data.y is None:
-        raise ValueError(f"data {data.name!r} has no labels to tell encodings apart by")
+        raise ValueError(f"data {data.name!r} has no labels to colour encodings by")
     log_p = log_prior(model, VIEW.points.to(device_of(model))).reshape(VIEW.num, VIEW.num).mT.cpu()
     axis = np.linspace(-VIEW.reach, VIEW.reach, VIEW.num)
     rows = np.linspace(0, len(data) - 1, min(num, len(data))).astype(int)

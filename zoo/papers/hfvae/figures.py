@@ -38,7 +38,7 @@ def on_faces(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
 
 
 def of_a_run(run: FinishedRun, name: str) -> dict[str, Picture]:
-    """Traversals, and how much each unit knows of x, the pruned ones in grey."""
+    """Traversals, and the information about x in each unit, the pruned ones in grey."""
     whose = f"HFVAE, seed {run.settings.seed}"
     pictures = {
         file: Picture(drawn, f"{whose}: {caption}.")

@@ -1,4 +1,4 @@
-"""HFVAE's pictures of image models: what each unit knows, and combinations that training never saw.
+"""HFVAE's pictures of image models: the information in each unit, and combinations that training never saw.
 
 The figures are those of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086.
 """
