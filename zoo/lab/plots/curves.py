@@ -35,7 +35,7 @@ def curves(
             at = sorted(values)
             means = [float(np.mean(values[number])) for number in at]
             errors = _errors([values[number] for number in at])
-            axes.errorbar(at, means, errors, color=colour, marker="o", ms=3, lw=1, label=name)
+            axes.errorbar(at, means, errors, color=colour, marker="o", label=name)
             for number in at:
                 if len(values[number]) > 1:
                     dots = values[number]
@@ -78,7 +78,7 @@ def trade_off(families: Mapping[str, Sequence[Setting]], *, x: str, y: str) -> F
         across = [float(np.mean(setting.x)) for setting in settings]
         up = [float(np.mean(setting.y)) for setting in settings]
         errors = _errors([setting.y for setting in settings])
-        axes.errorbar(across, up, errors, color=colour, marker="x", ms=6, lw=1, label=name)
+        axes.errorbar(across, up, errors, color=colour, marker="x", label=name)
         for setting, mean in zip(settings, zip(across, up, strict=True), strict=True):
             axes.scatter(setting.x, setting.y, s=12, color=colour, alpha=0.5, linewidths=0)
             axes.annotate(setting.label, mean, xytext=(4, 4), textcoords="offset points", color=colour)

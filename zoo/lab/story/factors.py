@@ -41,7 +41,7 @@ def _grouped(program: Program, factor: Callable[[Program, TracedSite], str], pro
 
 
 def _joint(program: Program) -> list[str]:
-    """The sites of the joint distribution; of a model first the data, on which no site depends, then others observed."""
+    """The joint distribution's sites; of a model first the data, on which no site depends, then others observed."""
     random = [site for site in program.sites if site.relation == "~"]
     parents = {parent for site in program.sites for parent in site.parents}
     if program.letter == "p":
