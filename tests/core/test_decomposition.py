@@ -28,7 +28,7 @@ from zoo.decomposition import SIGMA_0
 from zoo.elbos import ELBO, BetaVAE, Decomposition
 from zoo.estimators import scores
 from zoo.lab.networks import MLPDecoder, MLPEncoder
-from zoo.lab.story import told, traced
+from zoo.lab.story import docstring_lines, trace_lines
 from zoo.likelihoods import laplace, normal, normal_and_scale
 from zoo.metrics import hoyer
 
@@ -65,8 +65,8 @@ def pair(name, **options):
 @pytest.mark.parametrize("name", STORIES)
 def test_the_docstring_tells_what_the_trace_shows(name):
     model = STORIES[name](**({"likelihood": LIKELIHOODS[name]} if name in LIKELIHOODS else {}))
-    shown = traced(poutine.trace(model).get_trace(images()))
-    assert [(line.name, line.relation, line.family) for line in told(type(model))] == [
+    shown = trace_lines(poutine.trace(model).get_trace(images()))
+    assert [(line.name, line.relation, line.family) for line in docstring_lines(type(model))] == [
         (line.name, line.relation, line.expression) for line in shown
     ]
 

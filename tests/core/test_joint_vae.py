@@ -13,7 +13,7 @@ from zoo.elbos import ELBO, HFVAE, Capacity
 from zoo.joint_vae import JointVAE
 from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder, MLPEncoder
-from zoo.lab.story import told, traced
+from zoo.lab.story import docstring_lines, trace_lines
 from zoo.lab.training.fit import fit, ramp
 
 
@@ -26,8 +26,8 @@ def joint_pair(c_dims=(3,), z=None):
 
 def test_the_docstring_tells_what_the_trace_shows():
     model, _ = joint_pair()
-    shown = traced(poutine.trace(model).get_trace(images()))
-    assert [(line.name, line.relation, line.family) for line in told(JointVAE)] == [
+    shown = trace_lines(poutine.trace(model).get_trace(images()))
+    assert [(line.name, line.relation, line.family) for line in docstring_lines(JointVAE)] == [
         (line.name, line.relation, line.expression) for line in shown
     ]
     assert [line.shape for line in shown] == ["[B, 2]", "[B, 3]", "[B, 1, 3, 5]"]
@@ -37,7 +37,7 @@ def test_several_types_are_sites_of_their_own():
     model, guide = joint_pair((2, 3, 2))
     assert list(model.types.items()) == [("c1", 2), ("c2", 3), ("c3", 2)]
     trace = poutine.trace(model).get_trace(images())
-    assert [line.name for line in traced(trace)] == ["z", "c1", "c2", "c3", "x"]
+    assert [line.name for line in trace_lines(trace)] == ["z", "c1", "c2", "c3", "x"]
     elbo = Capacity(gamma={"z": 30.0, "c1+c2+c3": 30.0}, capacity={"z": 1.0, "c1+c2+c3": 99.0})
     with pytest.warns(UserWarning, match=r"99 nats are asked of c1\+c2\+c3, which holds 2.485 at most"):
         elbo.loss(model, guide, images())

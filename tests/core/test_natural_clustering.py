@@ -21,7 +21,7 @@ from zoo import ConditionalVAE, NaturalClustering
 from zoo.elbos import ELBO, NVAE
 from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder, MLPEncoder
-from zoo.lab.story import told, traced
+from zoo.lab.story import docstring_lines, trace_lines
 from zoo.lab.training import compiled
 from zoo.lab.training.fit import fit
 
@@ -57,10 +57,10 @@ def closed_terms(model, guide, x, y, seed=0):
 def test_the_docstring_tells_what_the_trace_shows(story, pair):
     model, _ = pair()
     for args in ((images(),), labelled()):
-        shown = traced(poutine.trace(model).get_trace(*args))
-        lines = [(line.name, line.relation) for line in told(story)]
+        shown = trace_lines(poutine.trace(model).get_trace(*args))
+        lines = [(line.name, line.relation) for line in docstring_lines(story)]
         assert lines == [(line.name, line.relation) for line in shown]
-        families = [line.family for line in told(story) if line.relation == "~"]
+        families = [line.family for line in docstring_lines(story) if line.relation == "~"]
         assert families == [line.expression for line in shown if line.relation == "~"]
     assert [line.shape for line in shown][:-1] == {
         NaturalClustering: ["[B, 3]", "[B, 3]", "[B, 6]", "[B, 4]", "[B, 9]"],

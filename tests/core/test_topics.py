@@ -22,8 +22,8 @@ from zoo.elbos import ELBO, HFVAE
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.data import Batch, Dataset
 from zoo.lab.networks import MLPDecoder, MLPEncoder
+from zoo.lab.story import docstring_lines, trace_lines
 from zoo.lab.story import story as view
-from zoo.lab.story import told, traced
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import fit, prepare
 from zoo.likelihoods import Multinomial, multinomial
@@ -60,8 +60,8 @@ def nvdm_pair(groups=(2, 3)):
 @pytest.mark.parametrize(("pair", "story"), [(prodlda_pair, ProdLDA), (nvdm_pair, NVDM)])
 def test_the_docstring_tells_what_the_trace_shows(pair, story):
     model, _ = pair(groups=(5,))
-    shown = traced(poutine.trace(model).get_trace(documents()))
-    lines = told(story)
+    shown = trace_lines(poutine.trace(model).get_trace(documents()))
+    lines = docstring_lines(story)
     assert [(line.name, line.relation) for line in lines] == [(line.name, line.relation) for line in shown]
     assert [line.family for line in lines if line.relation == "~"] == [
         line.expression for line in shown if line.relation == "~"

@@ -12,14 +12,14 @@ from torch import nn
 
 from tests.pairs import NUM_DATA, SHAPE, Z_DIM, images, vae_pair
 from zoo import VAE
-from zoo.lab.story import told, traced
+from zoo.lab.story import docstring_lines, trace_lines
 from zoo.likelihoods import Bernoulli, laplace, normal
 
 
 def test_the_docstring_tells_what_the_trace_shows():
     model, _ = vae_pair()
-    shown = traced(poutine.trace(model).get_trace(images()))
-    as_told = told(VAE)
+    shown = trace_lines(poutine.trace(model).get_trace(images()))
+    as_told = docstring_lines(VAE)
     assert [(line.name, line.relation, line.family) for line in as_told] == [
         (line.name, line.relation, line.expression) for line in shown
     ]

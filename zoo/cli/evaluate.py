@@ -23,7 +23,7 @@ def evaluate(
     """Splits a run's ELBO on the test set into its terms, and scores its codes; metrics.json, anatomy.png."""
     import pyro
 
-    from zoo.lab.analysis.elbo_anatomy import decompose, table
+    from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
     from zoo.lab.analysis.evaluate import evaluate as evaluate_pair
     from zoo.papers import open_run
 
@@ -36,12 +36,12 @@ def evaluate(
     from zoo.lab.plots import anatomy_bars
 
     size = len(data)
-    how: Any = estimator  # decompose refuses what it does not know
-    terms = decompose(
+    how: Any = estimator  # elbo_anatomy refuses what it does not know
+    terms = elbo_anatomy(
         run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )
     print(f"\n{table(terms)}")
-    anatomy_bars({settings.recipe: terms}, folder / "anatomy.png")
+    anatomy_bars({settings.recipe: terms}).savefig(folder / "anatomy.png")
     print(f"\ndrawn in {folder / 'anatomy.png'}")
     if with_metrics and (data.factors is not None or data.y is not None):
         from zoo.metrics import suite

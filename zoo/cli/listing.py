@@ -120,7 +120,7 @@ def list_data(
         from zoo.lab.plots.contact_sheet import contact_sheet
 
         split = load(sheet, folder=data_dir, **data_options(sheet, data_options_))
-        contact_sheet(split.train, out)
+        contact_sheet(split.train).savefig(out)
         print(f"wrote {out}")
     else:
         from zoo.lab.data.catalogue import print_catalogue

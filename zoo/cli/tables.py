@@ -42,9 +42,11 @@ def density_ratio() -> None:
 
 def figure2(out: Picture = Path("figure2.png")) -> None:
     """HFVAE's Figure 2: a toy on which each term of the ELBO is left out in turn, and what then happens."""
-    from zoo.papers.hfvae.term_ablation import figure2 as draw
+    from zoo.papers.hfvae import term_ablation
 
-    print(draw(out))
+    panels = term_ablation.train_every_panel()
+    term_ablation.draw(panels).savefig(out)
+    print(term_ablation.table(panels))
     print(f"\nwrote {out}")
 
 

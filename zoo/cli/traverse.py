@@ -28,7 +28,7 @@ def traverse(
     data_dir: DataDir = None,
     download: Download = False,
 ) -> None:
-    """What a run's latents mean: sheets of images with one latent changed at a time, and a film of them."""
+    """Shows what a run's latents mean: images with one latent changed at a time, and an animation of them."""
     from zoo.lab.runs.traverse import traverse as draw
     from zoo.papers import open_run
 
@@ -44,5 +44,5 @@ def traverse(
         values=values,
         beside=other,
     )
-    for file, what in pictures:
+    for file, what in pictures.items():
         print(f"{file}  {what}")

@@ -1,5 +1,6 @@
 """The anatomy of an ELBO: slow loops, exact small cases, and the estimators beside the exact sum."""
 
+import importlib
 import math
 
 import numpy as np
@@ -12,8 +13,7 @@ from torch import nn
 
 from guides import Amortized, Concrete, MeanField
 from tests.pairs import SHAPE, vae_pair
-from zoo.lab.analysis import elbo_anatomy as module
-from zoo.lab.analysis.elbo_anatomy import decompose, table
+from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
 from zoo.lab.data import Dataset
 
 ESTIMATORS = ["stratified", "weighted", "minibatch-stratified", "batch"]
@@ -47,6 +47,9 @@ class Around(nn.Module):
     def forward(self, x):
         with pyro.plate("data", len(x)):
             pyro.sample("z", dist.Normal(self.a * x.flatten(1) + self.b, self.sd).to_event(1))
+
+
+module = importlib.import_module("zoo.lab.analysis.elbo_anatomy")  # the package exports the function of this name
 
 
 def points(num, size, **options):
@@ -85,7 +88,7 @@ def test_every_term_against_a_slow_loop(monkeypatch, groups):
     monkeypatch.setattr(module, "_draws", spy)
     monkeypatch.setattr(module, "aggregate_sites", spy_on_sites)
     # batches of 4, 4 and 3, which a running log-sum-exp has to join
-    ours = decompose(model, guide, data, num_data=N, groups=groups, num_samples=25, batch_size=4)
+    ours = elbo_anatomy(model, guide, data, num_data=N, groups=groups, num_samples=25, batch_size=4)
     c, z, own_x = (torch.cat([part[s] for part in drawn]) for s in ("c", "z", "x"))
     assert len(z) == 25
     others_c = torch.cat(passes[-3:])  # what the second pass, under which values are scored, drew for each datapoint
@@ -134,7 +137,7 @@ def test_every_term_against_a_slow_loop(monkeypatch, groups):
 @pytest.mark.parametrize("groups", [None, [["c", "z"]], [["z"], ["c"]]], ids=["none", "one", "two"])
 def test_the_terms_sum_to_the_elbo_of_the_same_draws(estimator, groups):
     model, guide = style_given_type()
-    ours = decompose(
+    ours = elbo_anatomy(
         model, guide, points(30, 2), num_data=30, groups=groups, estimator=estimator, num_samples=40, batch_size=10
     )
     marginal_kl = ours.between.mean + ours.within.mean.sum() + torch.cat([u.mean for u in ours.units.values()]).sum()
@@ -146,21 +149,21 @@ def test_the_terms_sum_to_the_elbo_of_the_same_draws(estimator, groups):
 def test_posteriors_that_do_not_overlap_tell_datapoints_apart():
     # I = log N; q(z) is N narrow normals, so 4 = KL - log N
     data = Dataset.from_arrays(torch.arange(6.0).unsqueeze(1))
-    ours = decompose(Story(1), Around(sd=0.01), data, num_data=6, num_samples=12)
+    ours = elbo_anatomy(Story(1), Around(sd=0.01), data, num_data=6, num_samples=12)
     assert ours.mutual_information.mean.item() == pytest.approx(math.log(6))
     assert ours.mutual_information.error.item() == pytest.approx(0, abs=1e-12)
     assert ours.marginal_kl.mean.item() == pytest.approx(ours.kl.mean.item() - math.log(6))
 
 
 def test_posteriors_that_are_the_prior_tell_nothing():
-    ours = decompose(Story(2), Around(sd=1.0, a=0.0), points(6, 2), num_data=6, num_samples=12)
+    ours = elbo_anatomy(Story(2), Around(sd=1.0, a=0.0), points(6, 2), num_data=6, num_samples=12)
     for term in (ours.mutual_information, ours.between, ours.within, ours.units["z"], ours.kl):
         torch.testing.assert_close(term.mean, torch.zeros_like(term.mean), rtol=0, atol=1e-12)
 
 
 def test_the_standard_error_is_that_of_a_mean():
     # q = Normal(3, 1) for all: log q - log p = 3 z - 9/2 with z ~ Normal(3, 1) has the mean 9/2 and the sd 3
-    ours = decompose(Story(1), Around(sd=1.0, a=0.0, b=3.0), points(5, 1), num_data=5, num_samples=4000)
+    ours = elbo_anatomy(Story(1), Around(sd=1.0, a=0.0, b=3.0), points(5, 1), num_data=5, num_samples=4000)
     assert ours.kl.error.item() == pytest.approx(3 / math.sqrt(4000), rel=0.05)
     assert abs(ours.kl.mean.item() - 4.5) < 4 * ours.kl.error.item()
 
@@ -177,7 +180,7 @@ def test_datapoints_are_drawn_without_replacement_as_long_as_there_are_some(monk
     times = {}
     for num_samples in (4, 17):
         seen.clear()
-        decompose(Story(1), Around(sd=0.1), data, num_data=7, num_samples=num_samples, batch_size=3)
+        elbo_anatomy(Story(1), Around(sd=0.1), data, num_data=7, num_samples=num_samples, batch_size=3)
         times[num_samples] = sorted(seen.count(x) for x in range(7))
     assert times == {4: [0, 0, 0, 1, 1, 1, 1], 17: [2, 2, 2, 2, 3, 3, 3]}
 
@@ -186,7 +189,7 @@ def test_a_set_that_is_binarised_anew_each_time_is_one_set_here():
     # Both passes must see the same pixels: else no posterior would be the draw's own, and I far above log N.
     grey = np.full((9, 1, 1, 30), 128, np.uint8)
     data = Dataset("grey", grey, dynamic=True)
-    ours = decompose(Story(30), Around(sd=0.01), data, num_data=9, num_samples=9, batch_size=4)
+    ours = elbo_anatomy(Story(30), Around(sd=0.01), data, num_data=9, num_samples=9, batch_size=4)
     assert ours.mutual_information.mean.item() == pytest.approx(math.log(9))
 
 
@@ -204,7 +207,7 @@ def test_a_gaussian_set_has_the_terms_of_its_closed_form_and_estimators_come_nea
     data = Dataset.from_arrays(torch.randn(4000, 2) @ torch.linalg.cholesky(A).mT)
     pair = Story(2), Around(sd=s)
     for estimator in ("exact", "stratified", "minibatch-stratified", "batch"):
-        ours = decompose(*pair, data, num_data=4000, estimator=estimator, num_samples=4000, batch_size=400)
+        ours = elbo_anatomy(*pair, data, num_data=4000, estimator=estimator, num_samples=4000, batch_size=400)
         # 4,000 draws: standard errors of about 0.02; B = 400: the log of a mean of 400 is low by about as much
         assert ours.mutual_information.mean.item() == pytest.approx(information.item(), abs=0.08), estimator
         assert ours.within.mean.item() == pytest.approx(correlation.item(), abs=0.08), estimator
@@ -216,7 +219,7 @@ def test_weighted_differs_from_batch_by_its_constants():
     data, N = points(40, 3), 40
     pair = Story(3), Around(sd=0.5)
     batch, weighted = (
-        decompose(*pair, data, num_data=N, estimator=estimator, batch_size=10) for estimator in ("batch", "weighted")
+        elbo_anatomy(*pair, data, num_data=N, estimator=estimator, batch_size=10) for estimator in ("batch", "weighted")
     )
     rise = (weighted.mutual_information.mean - batch.mutual_information.mean).item()
     assert rise == pytest.approx(math.log(N))
@@ -228,11 +231,12 @@ def test_one_batch_of_all_the_data_is_the_exact_sum():
     # (minibatch-stratified still gives two of the others unequal weights)
     data, pair = points(12, 2), (Story(2), Around(sd=0.5))
     ours, same = (
-        decompose(*pair, data, num_data=12, estimator=estimator, batch_size=12) for estimator in ("stratified", "batch")
+        elbo_anatomy(*pair, data, num_data=12, estimator=estimator, batch_size=12)
+        for estimator in ("stratified", "batch")
     )
     for term in ("mutual_information", "within", "marginal_kl"):
         torch.testing.assert_close(getattr(ours, term).mean, getattr(same, term).mean)
-    exact = decompose(*pair, data, num_data=12, num_samples=20_000)
+    exact = elbo_anatomy(*pair, data, num_data=12, num_samples=20_000)
     assert ours.num_draws == 12
     assert math.isnan(ours.kl.error)  # one batch has no spread
     # 12 draws of log q(z | x) - log q(z), whose spread the exact sum's 20,000 tell
@@ -250,7 +254,7 @@ def test_it_leaves_mode_random_state_and_store_and_depends_on_the_seed_alone(est
     model.train(), guide.eval()
     state, stored = torch.get_rng_state(), set(pyro.get_param_store())
     first, again, other = (
-        decompose(model, guide, data, num_data=23, estimator=estimator, num_samples=20, batch_size=10, seed=seed)
+        elbo_anatomy(model, guide, data, num_data=23, estimator=estimator, num_samples=20, batch_size=10, seed=seed)
         for seed in (0, 0, 1)
     )
     assert torch.equal(torch.get_rng_state(), state)
@@ -261,7 +265,7 @@ def test_it_leaves_mode_random_state_and_store_and_depends_on_the_seed_alone(est
 
 def test_the_table_has_a_line_per_term_group_and_unit():
     model, guide = style_given_type()
-    ours = decompose(model, guide, points(30, 2), num_data=30, num_samples=40)
+    ours = elbo_anatomy(model, guide, points(30, 2), num_data=30, num_samples=40)
     text = table(ours)
     assert "means of 40 draws; q(z) summed over all 30 datapoints" in text
     lines = {line[:8].strip() + " " + line[8:38].strip(): line[38:].split() for line in text.splitlines()[4:]}
@@ -321,7 +325,7 @@ def test_bad_input_is_refused(pair, options, message):
     model, guide = pair or (Story(2), Around(sd=1.0))
     model.double(), guide.double()
     with pytest.raises(ValueError, match=message):
-        decompose(model, guide, points(9, 2), **{"num_data": 9, **options})
+        elbo_anatomy(model, guide, points(9, 2), **{"num_data": 9, **options})
     assert model.training  # also when it ends in an error
 
 
@@ -339,4 +343,4 @@ def test_a_mask_is_refused():
                 return self.pair(x)
 
     with pytest.raises(ValueError, match="site 'z' has a mask"):
-        decompose(Masked(model), Masked(guide), data, num_data=23)
+        elbo_anatomy(Masked(model), Masked(guide), data, num_data=23)

@@ -11,10 +11,9 @@ from pyro import poutine
 from guides import Concrete, FullRank
 from tests.pairs import SHAPE, vae_pair
 from zoo.elbos import ELBO
-from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.analysis.posterior import decode, draw, posterior_means
 from zoo.lab.data import Dataset
-from zoo.lab.plots import run as plots
 
 
 def dataset(num=23):
@@ -77,24 +76,13 @@ def test_the_centre_of_a_posterior_is_its_mean_or_its_class_probabilities():
     torch.testing.assert_close(posterior_means(relaxed, x)["z"], fn.probs.detach())
 
 
-@pytest.mark.parametrize("head", [None, FullRank(2)], ids=["mean-field", "full-rank"])
-def test_traversal_rows_change_one_unit_and_start_from_the_posterior(tmp_path, monkeypatch, head):
-    model, guide = vae_pair(head=head)
-    data = dataset()
-    sheets = []
-    monkeypatch.setattr(plots, "save_sheet", lambda images, path, **labels: sheets.append((images, labels)))
-    evaluation = evaluate(model, guide, data)
-    plots.traversals(model, guide, data, evaluation, tmp_path / "t.png")
-    ((images, labels),) = sheets
-    values = [float(label) for label in labels["column_labels"]]
-    assert values[0] == -3
-    assert values[-1] == 3
-    start = posterior_means(guide, data.batch(torch.arange(1)).x)["z"]
-    for row, label in zip(images, labels["row_labels"], strict=True):
-        unit = int(label[2])
-        z = start.repeat(len(values), 1)
-        z[:, unit] = torch.tensor(values)
-        torch.testing.assert_close(row, model.decoder(z).sigmoid().detach())
-    if head is None:
-        kls = [float(label.split()[1]) for label in labels["row_labels"]]
-        assert kls == sorted(kls, reverse=True)
+def test_an_evaluation_is_printed_and_shown_with_its_headlines():
+    found = Evaluation(1200, {"x": -20.25}, {"z": torch.tensor([1.5, 0.25]), "c": torch.tensor([2.0])})
+    assert str(found).splitlines() == [
+        "1,200 datapoints, nats per datapoint",
+        "  -ELBO 24.00",
+        "  reconstruction of x -20.25",
+        "  KL of z 1.75",
+        "  KL of c 2.00",
+    ]
+    assert "<td>KL of z</td><td>1.75</td>" in found._repr_html_()

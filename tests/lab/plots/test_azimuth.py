@@ -93,25 +93,21 @@ def dials(size=16):
     return model, guide, data
 
 
-def test_the_unit_that_tells_the_azimuth_is_found():
+def test_the_unit_most_correlated_with_the_azimuth_is_found():
     found = azimuth(*dials())
     assert found.units == ("z[0]", "z[1]", "z[2]")
     # the size is independent of the azimuth; z[1] mixes it, 0.25 var(size / 2) to 0.04 var(cos / 2); z[2] is the sine
     share = 0.04 * 0.125 / (0.04 * 0.125 + 0.25 * (1 / 6))
     assert found.linear == pytest.approx([0, math.sqrt(share), 1], abs=1e-6)
     assert found.best == 2
-    assert "z[2] tells most of the azimuth of 48 test points: correlation 1.00" in str(found)
+    assert "z[2] is most correlated with the azimuth of 48 test points: 1.00 with its cosine" in str(found)
 
 
-def test_the_picture_shows_one_thing_all_around_and_what_is_inferred_of_it(tmp_path, monkeypatch):
-    pictures = []
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda canvas, *_, **__: pictures.append(canvas))
+def test_the_picture_shows_one_object_all_around_and_what_is_inferred_from_it():
     model, guide, data = dials()
     index = views(data, 20, "azimuth")
     assert index.tolist() == list(range(16, 32))  # the second size, by azimuth
-    plot_azimuth(model, guide, data, tmp_path / "a.png")
-    (canvas,) = pictures
-    strip, axes = canvas.axes
+    strip, axes = plot_azimuth(azimuth(model, guide, data), guide, data).axes
     assert len(strip.images) == 12
     line = axes.lines[-1]
     np.testing.assert_allclose(line.get_xdata(), np.arange(16) * 22.5 - 180)

@@ -8,8 +8,8 @@ import torch
 
 from tests.core.test_joint_vae import joint_pair
 from zoo.elbos import ELBO, Capacity
-from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, order, overshoot, smooth
-from zoo.lab.plots.kl_history import plot_kl_history
+from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, discovery_order, overshoot, smooth
+from zoo.lab.plots.kl_history import _apart, plot_kl_history
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import ramp
 
@@ -22,7 +22,7 @@ def history(**kl):
 
 
 def test_units_are_found_where_a_windows_mean_first_passes_the_threshold():
-    found = order(
+    found = discovery_order(
         history(
             z0=[0, 0, 0, 0, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3],  # mean of two: 0.15 at step 500
             z1=[0, 0.19, 0, 0.19, 0, 0.19, 0, 0.19, 0, 0],  # one batch at a time, and never 0.1 in the mean
@@ -41,10 +41,10 @@ def test_units_are_found_where_a_windows_mean_first_passes_the_threshold():
 def test_nothing_is_read_from_the_future():
     rng = np.random.default_rng(0)
     curve = np.abs(rng.normal(0.1, 0.1, 10))
-    ((_, step, _),) = order(history(z0=curve), window=3) or [(None, 10_000, None)]
+    ((_, step, _),) = discovery_order(history(z0=curve), window=3) or [(None, 10_000, None)]
     for rows in range(3, 11):
         cut = History(STEPS[:rows], {"z[0]": curve[:rows]})
-        assert [d.step for d in order(cut, window=3)] == ([step] if step <= STEPS[rows - 1] else [])
+        assert [d.step for d in discovery_order(cut, window=3)] == ([step] if step <= STEPS[rows - 1] else [])
 
 
 def test_smoothing_is_the_mean_of_whole_windows():
@@ -92,23 +92,20 @@ def test_a_table_is_read_as_it_was_written_and_a_damaged_one_is_named(tmp_path):
     assert read.steps.tolist() == [100, 200]
     assert {name: kl.tolist() for name, kl in read.kl.items()} == {"z[0]": [0.5, 1], "z[1]": [0.25, 0], "c": [1, 2]}
     (tmp_path / "units.csv").write_text("step,z[0],z[1],c\n")
-    with pytest.raises(ValueError, match=r"units\.csv has no row: the run was too short"):
+    with pytest.raises(ValueError, match=r"units\.csv has no row: the run was too short to record"):
         History.read(tmp_path)
     (tmp_path / "units.csv").write_text("step,z[0]\n100,0.5\n200\n")
     with pytest.raises(ValueError, match=r"units\.csv is damaged"):
         History.read(tmp_path)
-    with pytest.raises(FileNotFoundError, match="nobody knows the KL of each unit"):
+    with pytest.raises(FileNotFoundError, match="is missing: the KL of each unit over training was not recorded"):
         History.read(tmp_path / "nowhere")
 
 
-def test_the_figure_names_what_was_found_and_draws_both_runs_on_one_scale(tmp_path, monkeypatch):
-    pictures = []
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda canvas, *_, **__: pictures.append(canvas))
+def test_the_figure_names_what_was_found_and_draws_both_runs_on_one_scale():
     slow = history(z0=STEPS / 1000, z1=0 * STEPS, c=STEPS / 2000)
     fast = history(z0=2 + STEPS / 1000, z1=1 + 0 * STEPS, c=STEPS / 2000)
     capacity = {"z": STEPS / 1000, "c": np.full(10, 0.5)}
-    plot_kl_history([Run("full", slow, capacity), Run("too low", fast, capacity)], tmp_path / "f.png", window=1)
-    (canvas,) = pictures
+    canvas = plot_kl_history([Run("full", slow, capacity), Run("too low", fast, capacity)], window=1)
     left, right = canvas.axes[:2]
     assert [text.get_text().strip() for text in left.texts] == ["1. z[0]", "2. c"]
     assert [text.get_text().strip() for text in right.texts] == ["1. z[0]", "2. z[1]", "3. c"]
@@ -119,8 +116,22 @@ def test_the_figure_names_what_was_found_and_draws_both_runs_on_one_scale(tmp_pa
     np.testing.assert_allclose(drawn["its capacity, C of c"], 0.5)
 
 
-def test_labels_are_moved_apart(monkeypatch):
-    from zoo.lab.plots.kl_history import _apart
-
+def test_labels_are_moved_apart():
     assert _apart([1.0, 1.0, 3.0, 0.95], 0.1) == pytest.approx([1.05, 1.15, 3.0, 0.95])
     assert torch.tensor(_apart([0.0] * 5, 0.2)).sort().values.diff().min() >= 0.2 - 1e-12
+
+
+def test_a_short_run_has_curves_and_one_of_a_single_row_is_refused():
+    # 300 steps leave three rows: a window of five would leave one point, and a line through one point is not drawn.
+    short = History(STEPS[:3], {"z[0]": np.array([0.0, 1.0, 3.0])})
+    units, sums = plot_kl_history([Run("short", short, {})]).axes
+    for axes in (units, sums):
+        (line,) = axes.lines
+        np.testing.assert_allclose(line.get_xdata(), [150, 250])  # means of two rows
+        np.testing.assert_allclose(line.get_ydata(), [0.5, 2.0])
+        assert line.get_marker() == "."
+    assert not discovery_order(History(STEPS[:3], {"z[0]": np.array([0.0, 0.0, 0.2])}))  # by the mean of all three
+    units, _ = plot_kl_history([Run("late", History(STEPS[:3], {"z[0]": np.array([0.0, 0.0, 0.25])}), {})]).axes
+    assert not units.texts  # nor is it named as found in the picture
+    with pytest.raises(ValueError, match="one row: the KL of each unit was recorded once"):
+        plot_kl_history([Run("one row", History(STEPS[:1], {"z[0]": np.ones(1)}), {})])

@@ -1,245 +1,34 @@
-"""Sweeps of one latent against the decoder called by hand, where they start, and what the command leaves."""
+"""What the pictures of a finished run show, and what the command leaves."""
 
-import math
 import sys
 from dataclasses import replace
 
 import numpy as np
-import pyro
-import pyro.distributions as dist
 import pytest
 import torch
-from PIL import Image
-from pyro import poutine
-from torch import nn
 
-from guides import Amortized, FullRank, MeanField
-from tests.core.test_joint_vae import joint_pair
-from tests.pairs import SHAPE, images, vae_pair
+from tests.lab.analysis.test_interventions import by_hand
 from zoo.__main__ import main
-from zoo.lab.analysis import interventions as sweep
-from zoo.lab.analysis.interventions import (
-    Sites,
-    Unit,
-    across,
-    changed,
+from zoo.lab.analysis import (
+    RANGE_3,
+    LatentSites,
+    encode_modes,
     from_prior,
-    inferred,
+    posteriors,
     quantiles,
-    ranked,
+    traverse_unit,
     types,
-    wide,
 )
-from zoo.lab.analysis.knn_labels import Judge
-from zoo.lab.analysis.posterior import posterior_means, posteriors
+from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset, Split
-from zoo.lab.plots import traversals as sheets
-from zoo.lab.plots.image_grid import save_film
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.runs.traverse import traverse
+from zoo.lab.runs.traverse import traversal_pictures, traverse
 from zoo.papers import configure
 
 
-def by_hand(model, z, *c):
-    return model.decoder(z, *c).sigmoid().detach()
-
-
-def test_a_sweep_changes_one_unit_of_every_setting_and_nothing_else():
-    model, _ = joint_pair((3, 2))
-    settings = from_prior(model, 4, seed=5)
-    values = torch.tensor([-2.0, 0.5, 7.0])
-    swept = sweep.sweep(model, settings, "z", 1, values)
-    assert swept.shape == (4, 3, *SHAPE)
-    for n in range(4):
-        for v, value in enumerate(values):
-            z = settings["z"][n].clone()
-            z[1] = value
-            expected = by_hand(model, z[None], settings["c1"][n : n + 1], settings["c2"][n : n + 1])
-            torch.testing.assert_close(swept[n, v], expected[0])
-
-
-def test_a_type_is_swept_over_its_corners():
-    model, _ = joint_pair((3, 2))
-    settings = from_prior(model, 2, seed=0)
-    swept = across(model, settings, "c1")
-    assert swept.shape == (2, 3, *SHAPE)
-    for n in range(2):
-        for k in range(3):
-            expected = by_hand(model, settings["z"][n : n + 1], torch.eye(3)[k : k + 1], settings["c2"][n : n + 1])
-            torch.testing.assert_close(swept[n, k], expected[0])
-
-
-def test_every_combination_of_types_the_last_fastest():
-    model, _ = joint_pair((2, 3))
-    start = from_prior(model, 1, seed=0)
-    many, names = types(Sites.of(model), start)
-    assert names == ["c1=0 c2=0", "c1=0 c2=1", "c1=0 c2=2", "c1=1 c2=0", "c1=1 c2=1", "c1=1 c2=2"]
-    assert many["c1"].argmax(1).tolist() == [0, 0, 0, 1, 1, 1]
-    assert many["c2"].argmax(1).tolist() == [0, 1, 2, 0, 1, 2]
-    assert torch.equal(many["z"], start["z"].expand(6, 2))
-    few, names = types(Sites.of(model), start, at_most=4)
-    assert (len(names), len(few["c1"]), len(few["z"])) == (4, 4, 4)
-
-
-def test_what_is_decoded_at_once_does_not_matter(monkeypatch):
-    model, _ = joint_pair()
-    settings = from_prior(model, 5, seed=1)
-    whole = sweep.sweep(model, settings, "z", 0, wide())
-    monkeypatch.setattr(sweep, "AT_ONCE", 7)
-    torch.testing.assert_close(sweep.sweep(model, settings, "z", 0, wide()), whole)
-
-
-def test_draws_are_the_priors_with_types_at_corners_and_nobody_notices():
-    model, _ = joint_pair((3, 2))
-    state = torch.get_rng_state()
-    with poutine.trace() as outside:
-        settings = from_prior(model, 6, seed=3)
-        again = from_prior(model, 6, seed=3)
-    assert not outside.trace.nodes
-    assert torch.equal(torch.get_rng_state(), state)
-    torch.manual_seed(3)
-    first = poutine.trace(model).get_trace()
-    assert torch.equal(settings["z"][:1], first.nodes["z"]["value"])
-    assert torch.equal(settings["c1"][0], torch.eye(3)[first.nodes["c1"]["value"][0].argmax()])
-    assert all(torch.equal(settings[name], again[name]) for name in ("z", "c1", "c2"))
-    assert len(settings["z"].unique(dim=0)) == 6
-    assert not torch.equal(from_prior(model, 6, seed=4)["z"], settings["z"])
-
-
-def test_a_datapoint_starts_at_its_mean_and_its_most_probable_type():
-    model, guide = joint_pair((3, 2), z=FullRank(2))
-    x = images(4)
-    centres, settings = posterior_means(guide, x), inferred(model, guide, x)
-    assert torch.equal(settings["z"], centres["z"])
-    for name, size in (("c1", 3), ("c2", 2)):
-        assert torch.equal(settings[name], torch.eye(size)[centres[name].argmax(1)])
-
-
-class Inherits(nn.Module):
-    """a, and b that follows it closely; mix is a point of a simplex, and each unit has a switch in a plate."""
-
-    def __init__(self):
-        super().__init__()
-        self.decoder = nn.Linear(2, 15)
-
-    def forward(self, x=None):
-        with pyro.plate("data", 1 if x is None else len(x)):
-            a = pyro.sample("a", dist.Normal(torch.zeros(2), 1.0).to_event(1))
-            b = pyro.sample("b", dist.Normal(10 * a, 1e-9).to_event(1))
-            pyro.sample("mix", dist.Dirichlet(torch.ones(3)))
-            with pyro.plate("units", 2, dim=-2):
-                pyro.sample("on", dist.Bernoulli(0.5))
-            logits = self.decoder(b).unflatten(-1, SHAPE)
-            return pyro.sample("x", dist.Bernoulli(logits=logits, validate_args=False).to_event(3), obs=x)
-
-
-def mixed(mixture):
-    """A story with this prior of z."""
-
-    class Mixed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(()))
-
-        def forward(self, x=None):
-            with pyro.plate("data", 1 if x is None else len(x)):
-                pyro.sample("z", mixture())
-
-    return Mixed()
-
-
-def whole():
-    """Two clusters of vectors."""
-    normals = dist.Normal(torch.zeros(2, 2), 1.0).to_event(1)
-    return dist.MixtureSameFamily(dist.Categorical(torch.ones(2)), normals)
-
-
-def unitwise():
-    """Each unit wide or narrow."""
-    normals = dist.Normal(torch.zeros(2, 2), torch.tensor([1.0, 0.05]))
-    return dist.MixtureSameFamily(dist.Categorical(torch.ones(2, 2)), normals).to_event(1)
-
-
-def test_a_site_that_the_guide_lacks_follows_those_that_it_infers():
-    model = Inherits()
-    trunk = nn.Sequential(nn.Flatten(), nn.Linear(15, 4))
-    guide = Amortized(trunk, a=MeanField(2))
-    x = images(3)
-    settings = inferred(model, guide, x)
-    torch.testing.assert_close(settings["a"], posterior_means(guide, x)["a"])
-    torch.testing.assert_close(settings["b"], 10 * settings["a"])
-    # points of a simplex and switches are no vectors of real numbers
-    assert Sites.of(model) == Sites({"a": 2, "b": 2}, {})
-
-
-@pytest.mark.parametrize("mixture", [whole, unitwise])
-def test_units_under_a_mixture_are_real(mixture):
-    assert Sites.of(mixed(mixture)) == Sites({"z": 2}, {})
-
-
-def test_a_type_that_the_guide_lacks_is_the_most_probable_one():
-    class Typed(nn.Module):
-        def forward(self, x=None, y=None):
-            with pyro.plate("data", 1 if x is None else len(x)):
-                z = pyro.sample("z", dist.Normal(torch.zeros(3), 1.0).to_event(1))
-                y = None if y is None else torch.eye(3)[y]
-                y = pyro.sample("y", dist.OneHotCategorical(logits=z), obs=y)
-                return pyro.sample(
-                    "x", dist.Normal(y.repeat_interleave(5, -1).unflatten(-1, SHAPE), 1.0).to_event(3), obs=x
-                )
-
-    model, x = Typed(), images(6)
-    model.scale = nn.Parameter(torch.ones(()))  # whose device is asked for
-    guide = Amortized(nn.Sequential(nn.Flatten(), nn.Linear(15, 4)), z=MeanField(3))
-    settings = inferred(model, guide, x)
-    assert torch.equal(settings["y"].argmax(1), settings["z"].argmax(1))
-    # what a label says is not inferred
-    guide.forward = lambda x, y=None: Amortized.forward(guide, x)
-    y = torch.tensor([2, 1, 0, 0, 1, 2])
-    assert torch.equal(inferred(model, guide, x, y)["y"].argmax(1), y)
-
-
-def test_units_are_ranked_by_their_kl_and_coupled_ones_come_last():
-    sites = Sites({"z": 3, "w": 2}, {"c": 4})
-    units = ranked(sites, {"z": torch.tensor([0.1, 2.0, 0.5]), "w": torch.tensor([9.0]), "c": torch.tensor([1.0])})
-    assert [str(unit) for unit in units] == ["z[1]", "z[2]", "z[0]", "w[0]", "w[1]"]
-    assert [unit.nats for unit in units] == [2.0, 0.5, pytest.approx(0.1), None, None]
-    assert [unit.label for unit in units[2:4]] == ["z[0]  0.10 nats", "w[0]"]
-    # a site of one unit is not coupled with anything
-    assert ranked(Sites({"z": 1}, {}), {"z": torch.tensor([0.25])}) == [Unit("z", 0, 0.25)]
-
-
-def test_values_are_three_deviations_or_even_in_probability():
-    assert wide().tolist() == [v / 2 for v in range(-6, 7)]
-    found = quantiles(4)
-    shares = [(1 + math.erf(v / math.sqrt(2))) / 2 for v in found.tolist()]
-    assert shares == pytest.approx([0.05, 0.35, 0.65, 0.95])
-
-
-def test_changes_are_made_to_a_copy():
-    model, _ = joint_pair((3, 2))
-    sites, settings = Sites.of(model), from_prior(model, 2, seed=0)
-    before = {name: value.clone() for name, value in settings.items()}
-    new = changed(sites, settings, [("z", 1, 2.5), ("c1", 2, 0.0)])
-    assert new["z"][:, 1].tolist() == [2.5, 2.5]
-    assert torch.equal(new["z"][:, 0], before["z"][:, 0])
-    assert new["c1"].argmax(1).tolist() == [2, 2]
-    assert all(torch.equal(settings[name], before[name]) for name in before)
-
-
-def test_sites_and_units_that_are_not_there_are_named():
-    sites = Sites.of(vae_pair()[0])
-    with pytest.raises(LookupError, match="unknown site 'zz'; did you mean 'z'"):
-        sites.check("zz")
-    with pytest.raises(ValueError, match=r"site 'z' has the units 0 to 1, got 2"):
-        sites.check("z", 2)
-    with pytest.raises(ValueError, match=r"site 'c1' has the classes 0 to 2, got -1"):
-        Sites.of(joint_pair((3, 2))[0]).check("c1", -1)
-
-
-def trained(tmp_path, recipe, **knobs):
+def finished(tmp_path, recipe, **hyperparameters):
     """A run that was not trained: what the command opens, with made-up KLs."""
-    settings, data, experiment = configure(recipe, hyperparameters=knobs, data="digits", device="cpu")
+    settings, data, experiment = configure(recipe, hyperparameters=hyperparameters, data="digits", device="cpu")
     folder = tmp_path / "run"
     folder.mkdir(exist_ok=True)
     for module in (experiment.model, experiment.guide):
@@ -253,102 +42,117 @@ def trained(tmp_path, recipe, **knobs):
     return FinishedRun(settings, experiment, data, folder)
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """Sheets and films as they would be drawn, by file name: what is on them, and what they are called."""
-    found = {}
-
-    def keep(images, path, **labels):
-        found[path.name] = images, labels
-
-    for name in ("save_sheet", "save_sheets", "save_film"):
-        monkeypatch.setattr(sheets, name, keep)
-    monkeypatch.setattr(sheets, "save_table", lambda table, path, **labels: found.update({path.name: (table, labels)}))
-    return found
-
-
-def test_the_command_draws_what_the_paper_shows(tmp_path, drawn):
-    run = trained(tmp_path, "joint-vae/digits")
-    files = dict(traverse(run, tmp_path / "out", datapoint=7))
+def test_the_pictures_are_what_the_paper_shows(tmp_path):
+    run = finished(tmp_path, "joint-vae/digits")
+    pictures = traversal_pictures(run, datapoint=7)
     model = run.model
-    start = inferred(model, run.guide, run.data.test.batch(torch.arange(7, 8)).x)
-    images, labels = drawn["units.png"]
-    assert labels["row_labels"][:3] == ["z[7]  0.90 nats", "z[4]  0.80 nats", "z[1]  0.70 nats"]
-    torch.testing.assert_close(
-        images, torch.cat([sweep.sweep(model, start, "z", u, wide()) for u in (7, 4, 1, 8, 5, 2, 9, 6, 3, 0)])
-    )
-    images, labels = drawn["z-7.png"]  # a type in each row
-    every, names = types(Sites.of(model), start)
-    torch.testing.assert_close(images, sweep.sweep(model, every, "z", 7, wide()))
-    assert [label.split("  ")[0] for label in labels["row_labels"]] == names
-    frames, labels = drawn["traversal.gif"]  # in time the unit's value
-    assert frames.shape[:3] == (25, 6, 10)
-    torch.testing.assert_close(frames[[0, -1], 0], images[:, [0, -1]].transpose(0, 1))
-    assert labels["titles"][0].startswith("In each row one unit at -3.00")
-    images, _ = drawn["samples-by-type.png"]
+    start = encode_modes(model, run.guide, run.data.test.batch(torch.arange(7, 8)).x)
+    grid = pictures["units.png"].drawn
+    assert grid.row_labels[:3] == ["z[7]  0.90 nats", "z[4]  0.80 nats", "z[1]  0.70 nats"]
+    every = [traverse_unit(model, start, "z", unit, RANGE_3) for unit in (7, 4, 1, 8, 5, 2, 9, 6, 3, 0)]
+    torch.testing.assert_close(grid.images, torch.cat(every))
+    grid, caption = pictures["z-7.png"]  # a type in each row
+    by_type, names = types(LatentSites.of(model), start)
+    torch.testing.assert_close(grid.images, traverse_unit(model, by_type, "z", 7, RANGE_3))
+    assert [label.split("  ")[0] for label in grid.row_labels] == names
+    assert "of a row is one label" in caption
+    frames = pictures["traversal.gif"].drawn.frames  # over time the unit's value
+    assert len(frames) == 25
+    assert frames[0].images.shape[:2] == (6, 10)
+    for frame, column in ((0, 0), (-1, -1)):
+        torch.testing.assert_close(frames[frame].images[0], grid.images[:, column])
+    assert frames[0].title.startswith("In each row one unit at -3.00")
+    images = pictures["samples-by-type.png"].drawn.images
     prior = from_prior(model, 120, seed=0)
     for row in (0, 9):
         z = prior["z"][12 * row : 12 * row + 12]
         torch.testing.assert_close(images[row], by_hand(model, z, torch.eye(10)[[row] * 12]))
-    images, labels = drawn["edits.png"]
-    x = run.data.test.batch(torch.arange(7, 13)).x
-    codes = inferred(model, run.guide, x)
-    torch.testing.assert_close(images[:, 0], x)
-    torch.testing.assert_close(images[:, 1], by_hand(model, codes["z"], codes["c"]))
+    grid = pictures["edits.png"].drawn
+    shown = [int(label.split()[1]) for label in grid.row_labels]
+    assert shown[0] == 7
+    assert run.data.test.y[shown[1:]].tolist() == [0, 1, 2, 3, 4]  # then spread over the classes
+    x = run.data.test.batch(torch.tensor(shown)).x
+    codes = encode_modes(model, run.guide, x)
+    torch.testing.assert_close(grid.images[:, 0], x)
+    torch.testing.assert_close(grid.images[:, 1], by_hand(model, codes["z"], codes["c"]))
     up = codes["z"].clone()
     up[:, 7] = 2.0
-    torch.testing.assert_close(images[:, 3], by_hand(model, up, codes["c"]))
-    assert labels["column_labels"][:4] == ["x", "decoded", "z[7]\n-2", "z[7]\n+2"]
-    per_cent, _ = drawn["confusion.png"]
+    torch.testing.assert_close(grid.images[:, 3], by_hand(model, up, codes["c"]))
+    assert grid.column_labels[:4] == ["x", "decoded", "z[7]\n-2", "z[7]\n+2"]
+    (axes,) = pictures["confusion.png"].drawn.axes
+    per_cent = np.zeros((10, 10))
+    for text in axes.texts:
+        column, row = text.get_position()
+        per_cent[row, column] = float(text.get_text())
     assert abs(per_cent.sum(0) - 100).max() <= 5  # each label's points are all in some type
-    assert {path.name for path in files} == drawn.keys() | {"latents.png", "aggregate.png"}  # figures, and no sheets
-    assert "of a row is one label" in files[tmp_path / "out" / "z-7.png"]
+    assert {"latents.png", "aggregate.png", "c.png"} <= pictures.keys()
+    assert "discovery.png" not in pictures  # there is no units.csv
 
 
-def test_a_unit_or_a_type_alone(tmp_path, drawn):
-    run = trained(tmp_path, "joint-vae/mnist", network="mlp", types="2+3")
-    out = tmp_path / "out"
-    assert [path.name for path, _ in traverse(run, out, site="z", unit=3, prior=4, values="quantiles")] == [
-        "units.png",
-        "z-3.png",
-        "traversal.gif",
-    ]
+def test_a_unit_or_a_type_alone(tmp_path):
+    run = finished(tmp_path, "joint-vae/mnist", network="mlp", types="2+3")
+    pictures = traversal_pictures(run, site="z", unit=3, prior=4, values="quantiles")
+    assert list(pictures) == ["units.png", "z-3.png", "traversal.gif"]
     start = from_prior(run.model, 1, seed=4)
-    images, labels = drawn["z-3.png"]
-    torch.testing.assert_close(
-        images, sweep.sweep(run.model, types(Sites.of(run.model), start)[0], "z", 3, quantiles())
-    )
-    assert labels["row_labels"][-1] == "c1=1 c2=2"
-    assert [path.name for path, _ in traverse(run, out, site="c2")] == ["c2.png"]
-    assert drawn["c2.png"][0].shape[:2] == (8, 3)
+    grid = pictures["z-3.png"].drawn
+    by_type = types(LatentSites.of(run.model), start)[0]
+    torch.testing.assert_close(grid.images, traverse_unit(run.model, by_type, "z", 3, quantiles()))
+    assert grid.row_labels[-1] == "c1=1 c2=2"
+    pictures = traversal_pictures(run, site="c2")
+    assert list(pictures) == ["c2.png"]
+    assert pictures["c2.png"].drawn.images.shape[:2] == (8, 3)
 
 
 @pytest.mark.parametrize("coupled", [False, True])
-def test_a_story_without_types_has_datapoints_for_rows(tmp_path, drawn, coupled):
-    run = trained(tmp_path, "vae")
+def test_a_story_without_types_has_datapoints_for_rows(tmp_path, coupled):
+    run = finished(tmp_path, "vae")
     if coupled:  # as a FullRank head leaves it: one KL for all units
         (run.folder / "kl.csv").write_text("site,unit,kl_nats\nz,0,3.5\n")
-    files = [path.name for path, _ in traverse(run, tmp_path / "out", datapoint=295)]
+    pictures = traversal_pictures(run, datapoint=295)
     first = "0" if coupled else "7"
-    assert files[:2] == ["units.png", f"z-{first}.png"]
-    assert "samples-by-type.png" not in files
-    labels = drawn[f"z-{first}.png"][1]
-    assert labels["row_labels"][:3] == ["datapoint 295", "datapoint 296", "datapoint 0"]
-    assert drawn["units.png"][1]["row_labels"][0] == ("z[0]" if coupled else "z[7]  0.90 nats")
+    assert list(pictures)[:2] == ["units.png", f"z-{first}.png"]
+    assert "samples-by-type.png" not in pictures
+    labels = pictures[f"z-{first}.png"].drawn.row_labels
+    others = [n for n in spread(run.data.test, 9) if n != 295]
+    assert labels == [f"datapoint {n}" for n in (295, *others[:7])]
+    assert pictures["units.png"].drawn.row_labels[0] == ("z[0]" if coupled else "z[7]  0.90 nats")
 
 
-def test_two_runs_next_to_each_other_from_the_same_datapoint(tmp_path, drawn):
-    run, other = trained(tmp_path, "joint-vae/digits"), trained(tmp_path, "joint-vae/mnist", network="mlp", gamma_z=1.0)
-    files = dict(traverse(run, tmp_path / "out", beside=other))
-    left, right = drawn["beside.png"][0]
-    start = inferred(other.model, other.guide, run.data.test.batch(torch.arange(1)).x)
-    torch.testing.assert_close(right[0], sweep.sweep(other.model, start, "z", 7, wide())[0])
+def test_two_runs_next_to_each_other_from_the_same_datapoint(tmp_path):
+    run, other = (
+        finished(tmp_path, "joint-vae/digits"),
+        finished(tmp_path, "joint-vae/mnist", network="mlp", gamma_z=1.0),
+    )
+    figure, caption = traversal_pictures(run, beside=other, datapoint=0)["beside.png"]
+    left, right = (np.asarray(axes.images[0].get_array()) for axes in figure.axes)
+    start = encode_modes(other.model, other.guide, run.data.test.batch(torch.arange(1)).x)
+    first = traverse_unit(other.model, start, "z", 7, RANGE_3)[0]  # [13, 1, 8, 8]
+    np.testing.assert_allclose(right[:8, :8], first[0, 0].numpy())
+    np.testing.assert_allclose(right[:8, -8:], first[-1, 0].numpy())
     assert left.shape == right.shape
-    assert "gamma_z 1.0" in files[tmp_path / "out" / "beside.png"]
+    assert "gamma_z 1.0" in caption
+
+
+def test_pictures_are_written_under_their_names_in_any_format(tmp_path):
+    run = finished(tmp_path, "vae")
+    written = traverse(run, tmp_path / "out", site="z", unit=3, format="svg")
+    assert [path.name for path in written] == ["units.svg", "z-3.svg", "traversal.gif"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
+    assert (tmp_path / "out" / "z-3.svg").read_text().count("<image") == 1
+
+
+def test_kl_over_training_is_drawn_from_two_rows_on(tmp_path):
+    run = finished(tmp_path, "vae")
+    (run.folder / "units.csv").write_text("step,z[0]\n100,0.5\n")
+    assert "discovery.png" not in traversal_pictures(run)
+    (run.folder / "units.csv").write_text("step,z[0]\n100,0.5\n200,1.5\n300,2.5\n")
+    pictures = traversal_pictures(run)
+    assert pictures["discovery.csv"].drawn == "unit,step,final\nz[0],300,1.5\n"
+    assert "z[0] (300)" in pictures["discovery.png"].caption
 
 
 def test_what_cannot_be_traversed_is_refused_before_anything_is_drawn(tmp_path):
-    run = trained(tmp_path, "joint-vae/digits")
+    run = finished(tmp_path, "joint-vae/digits")
 
     def refused(kind, message, **options):
         with pytest.raises(kind, match=message):
@@ -364,34 +168,6 @@ def test_what_cannot_be_traversed_is_refused_before_anything_is_drawn(tmp_path):
     flat = replace(run, data=Split(*(Dataset("flat", torch.rand(20, 5).numpy()),) * 2))
     with pytest.raises(ValueError, match=r"the datapoints of 'flat' have the shape \(5,\)"):
         list(traverse(flat, tmp_path / "out"))
-
-
-def test_neighbours_judge_by_the_training_labels():
-    x = torch.tensor([0.0, 0.1, 0.2, 1.0, 1.1, 5.0])[:, None, None, None]
-    data = Dataset("line", x.numpy())
-    y = torch.tensor([0, 0, 1, 1, 1, 2])
-    judge = Judge(x.flatten(1), y)
-    # of 0: three of its five nearest are of 1, two of 0; of 9 as well, with 2 once
-    assert judge(torch.tensor([0.0, 9.0])[:, None, None, None]).tolist() == [1, 1]
-    near = Judge(x.flatten(1)[[0, 3]], y[[0, 3]])
-    rows = torch.tensor([[0.0, 0.1, 0.2, 0.9], [0.9, 2.0, 3.0, 4.0]])[:, :, None, None, None]
-    assert near(rows).tolist() == [[0, 0, 0, 1], [1, 1, 1, 1]]  # the nearer of a tie
-    assert near.steady(rows).tolist() == [0.75, 1.0]
-    with pytest.raises(ValueError, match="'line' has no labels to judge by"):
-        Judge.of(data)
-
-
-def test_a_film_runs_there_and_back(tmp_path):
-    frames = torch.linspace(0, 1, 4)[:, None, None, None, None, None].expand(4, 2, 3, 1, 8, 8)
-    save_film(frames, tmp_path / "f.gif", titles=list("abcd"))
-    brightness = []
-    with Image.open(tmp_path / "f.gif") as film:
-        for n in range(film.n_frames):
-            film.seek(n)
-            brightness.append(int(np.asarray(film.convert("L"))[film.height // 2, film.width // 2]))
-    assert len(brightness) == 6
-    assert brightness == [brightness[k] for k in (0, 1, 2, 3, 2, 1)]
-    assert sorted(set(brightness)) == brightness[:4]
 
 
 def test_the_command_line_opens_a_run_and_says_what_it_drew(tmp_path, monkeypatch, capsys):

@@ -22,8 +22,7 @@ from zoo.lab.analysis.posterior import draw
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.isolation import isolated
 from zoo.lab.networks import MLPDecoder, MLPEncoder
-from zoo.lab.story import Line, story
-from zoo.lab.story import told as lines
+from zoo.lab.story import Line, docstring_lines, story
 from zoo.lab.story.program import Program, sampled
 from zoo.lab.training.fit import arguments
 from zoo.papers.recipes import RECIPES
@@ -48,12 +47,12 @@ def four() -> Batch:
 
 
 def test_a_docstring_is_read_line_by_line():
-    assert lines(Toy) == [
+    assert docstring_lines(Toy) == [
         Line("pi", "~", "Dirichlet(alpha 1)", "shares", "[L]"),
         Line("z_c", "~", "Normal(0, I)", "", "[B, L, d]"),
         Line("m", "=", "z_c * y", "masked, deterministic", "[B, L]"),
     ]
-    assert [line.family for line in lines(Toy)] == ["Dirichlet", "Normal", "z_c * y"]
+    assert [line.family for line in docstring_lines(Toy)] == ["Dirichlet", "Normal", "z_c * y"]
 
 
 def test_the_view_shows_model_and_guide_as_they_ran():
@@ -244,6 +243,7 @@ def test_the_page_has_all_of_it_escaped():
     assert "x ~ Bernoulli(logits(z; θ))" in page
     assert r"p_\theta(x, z) &amp;= p(z)\, p_\theta(x \mid z)" in page
     assert f"{told.terms.total:.3f}" in page
+    assert repr(told) == str(told)
     assert "<div style='background: #cfe4f3'>" in told.diff(story(*vae_pair(), ELBO(), four()))._repr_html_()
 
 
@@ -252,9 +252,33 @@ def test_the_diagram_has_the_storys_nodes_and_arrows(tmp_path):
     told = story(small.STORIES[name].build(), batch=small.data(name))
     told.graph(tmp_path / "plates.gv")
     source = (tmp_path / "plates.gv").read_text()
-    arrows = set(re.findall(r"(\w+) -> (\w+)", source))
-    assert arrows == {(parent, site.name) for site in told.model.sites for parent in site.parents}
-    assert "cluster_data" in source
+    arrows = set(re.findall(r'"(\w+)" -> "(\w+)"', source))
+    expected = {(parent, site.name) for site in told.model.sites for parent in site.parents}
+    assert arrows == expected | {("θ", site.name) for site in told.model.sites if site.learnt}
+
+
+def test_the_diagram_is_in_the_papers_convention():
+    source = story(*joint_pair(), batch=four()).graph().source
+    lines = [line.strip() for line in source.splitlines()]
+    start, end = lines.index('subgraph "cluster_data" {'), lines.index("}")
+    assert lines[start + 1].startswith('label="N"; labelloc=b; labeljust=r')
+    inside = lines[start + 2 : end]
+    assert inside == ['"z"', '"c1"', '"c2"', '"x" [style=filled, fillcolor=grey85]']  # parameters are not in the plate
+    outside = set(lines[end + 1 :]) - {"}", ""}
+    assert outside == {
+        '"θ" [shape=plaintext]',
+        '"φ" [shape=plaintext]',
+        *(f'"{parent}" -> "x"' for parent in ("θ", "z", "c1", "c2")),  # generation is solid
+        *(f'"{parent}" -> "{site}" [style=dashed]' for parent in ("φ", "x") for site in ("z", "c1", "c2")),  # inference
+        '"c1" -> "z" [style=dashed]',
+    }
+
+
+def test_deterministic_sites_are_not_drawn_as_observed():
+    name = "NaturalClustering"
+    source = story(small.STORIES[name].build()).graph().source
+    assert '"z_cy" [peripheries=2]' in source
+    assert '"x" [style=filled' not in source  # a draw from the prior observes nothing
 
 
 def test_a_diagram_without_its_program_or_library_says_what_to_install(tmp_path, monkeypatch):
@@ -272,16 +296,16 @@ def test_a_diagram_without_its_program_or_library_says_what_to_install(tmp_path,
     told.graph(tmp_path / "plates.gv")
     monkeypatch.setitem(sys.modules, "graphviz", None)
     with pytest.raises(ModuleNotFoundError, match=r'needs graphviz, which is not installed: pip install -e "\.\[note'):
-        told.graph()
+        told.graph(tmp_path / "plates.svg")
     assert "needs graphviz" in told._repr_html_()
     assert "z ~ Normal(0, 1)" in str(told)
 
 
 def test_what_is_missing_is_asked_for():
     model, guide = vae_pair()
-    with pytest.raises(ValueError, match="a guide is told on data: give batch="):
+    with pytest.raises(ValueError, match="a guide needs data: give batch="):
         story(model, guide)
-    with pytest.raises(ValueError, match="an objective looks at model and guide: give guide= too"):
+    with pytest.raises(ValueError, match="an objective needs model and guide: give guide= too"):
         story(model, elbo=ELBO())
 
 
@@ -299,7 +323,7 @@ def test_every_recipe_is_told_on_data_of_its_shape(name):
     experiment = RECIPES[name].build(Split(data, data))
     batch = data.batch(torch.arange(5), labels=experiment.labels)
     told = story(experiment.model, experiment.guide, experiment.elbo, batch)
-    docstring = [line.name for line in lines(experiment.model)]
+    docstring = [line.name for line in docstring_lines(experiment.model)]
     if not any(site.name in ("c1", "z1") for site in told.model.sites):  # several types, or groups, have a site each
         assert [site.name for site in told.model.sites] == docstring
     assert {name for term in told.terms.terms for name in term.sites} <= {*docstring, "c1", "c2", "z1", "z2"}

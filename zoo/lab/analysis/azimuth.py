@@ -1,4 +1,4 @@
-"""From which side a thing is seen, as the guide infers it, against the truth: Joint-VAE's Figure 9a, with numbers.
+"""The azimuth that the guide infers against the true one: Joint-VAE's Figure 9a, with numbers.
 
 Dupont 2018, https://arxiv.org/abs/1804.00104, section 4.2, says that the unit of the azimuth correlates well with that
 of unseen chairs, and shows it; the number is ours.
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.lab.analysis.interventions import Sites, observed
+from zoo.lab.analysis.interventions import LatentSites, guide_inputs
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
@@ -43,14 +43,14 @@ class Azimuth:
 
     @property
     def best(self) -> int:
-        """The unit that tells most of the angle: the largest `twice`."""
+        """The unit that is most correlated with the angle: the largest `twice`."""
         return int(self.twice.argmax())
 
     def __str__(self) -> str:
         k = self.best
         return (
-            f"{self.units[k]} tells most of the azimuth of {len(self.angles):,} test points: correlation "
-            f"{self.linear[k]:.2f} with its cosine and sine, {self.twice[k]:.2f} with those of twice it too, "
+            f"{self.units[k]} is most correlated with the azimuth of {len(self.angles):,} test points: "
+            f"{self.linear[k]:.2f} with its cosine and sine, {self.twice[k]:.2f} with those of twice the angle too, "
             f"{self.circular[k]:+.2f} as an angle itself"
         )
 
@@ -77,12 +77,12 @@ def azimuth(
     Raises:
         ValueError: the set has no such factor, or the story no real unit.
     """
-    angles = _degrees(data, factor)
+    angles = degrees(data, factor)
     index = np.sort(np.random.default_rng(seed).permutation(len(data))[:num_points])
-    sites = Sites.of(model).units
+    sites = LatentSites.of(model).units
     parts = []
     for rows in torch.from_numpy(index).split(BATCH):
-        means = posterior_means(guide, *observed(guide, data, rows.tolist(), device_of(model)))
+        means = posterior_means(guide, *guide_inputs(guide, data, rows.tolist(), device_of(model)))
         parts.append(torch.cat([means[site] for site in sites if site in means], dim=1).cpu())
     codes = torch.cat(parts).double().numpy()
     units = tuple(f"{site}[{k}]" for site, size in sites.items() if site in means for k in range(size))
@@ -105,15 +105,15 @@ def views(data: Dataset, index: int, factor: str) -> np.ndarray:
     classes = data.factors.classes
     same = (np.delete(classes, column, 1) == np.delete(classes[index], column)).all(1)
     there = np.flatnonzero(same)
-    return there[np.argsort(_degrees(data, factor)[there], kind="stable")]
+    return there[np.argsort(degrees(data, factor)[there], kind="stable")]
 
 
-def _numbers(found: Azimuth) -> str:
-    k = found.best
-    return f"R {found.linear[k]:.2f} (with twice the angle {found.twice[k]:.2f}), circular {found.circular[k]:+.2f}"
+def degrees(data: Dataset, factor: str) -> np.ndarray:
+    """The factor's value of every datapoint, [N].
 
-
-def _degrees(data: Dataset, factor: str) -> np.ndarray:
+    Raises:
+        ValueError: the set has no such factor.
+    """
     if data.factors is None or factor not in data.factors.names:
         has = "none" if data.factors is None else ", ".join(data.factors.names)
         raise ValueError(f"data {data.name!r} has no factor {factor!r} to compare with; its factors: {has}")

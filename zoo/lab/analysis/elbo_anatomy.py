@@ -27,23 +27,23 @@ Concrete = Literal["mass", "density"]
 
 
 class Estimate(NamedTuple):
-    """A mean over draws, and its standard error, which says nothing of an estimator's bias; both of one shape."""
+    """A mean over draws, and its standard error, which does not include an estimator's bias; both of one shape."""
 
     mean: Tensor
     error: Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Decomposed:
+class ElboAnatomy:
     """The ELBO = (1 + 3) - 2 - 4 with 4 = A + i + ii, term by term: nats per datapoint.
 
     The numbers and letters are those of Figures 1 and 3 of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086,
-    where terms 2 and 4 stand with a minus sign, and A and i are what they are here with the sign turned.
+    where terms 2 and 4 are subtracted, and A and i have the opposite sign.
 
     Attributes:
         estimator: of q(z): "exact", or one of `zoo.estimators.log_weights`.
         num_data: N, how many datapoints q(z) mixes.
-        num_draws: how many draws the means are over, all terms on the same ones.
+        num_draws: how many draws the means are over, the same draws for all terms.
         groups: the latent sites in groups.
         reconstruction: terms 1 and 3 together, E[log p(x | z)] of each observed site.
         mutual_information: term 2, I(x; z) = E[log q(z | x) - log q(z)], which is at most log N.
@@ -69,7 +69,7 @@ class Decomposed:
     elbo: Estimate
 
 
-def decompose(
+def elbo_anatomy(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
@@ -81,8 +81,8 @@ def decompose(
     batch_size: int = 500,
     concrete: Concrete = "mass",
     seed: int = 0,
-) -> Decomposed:
-    """Takes the ELBO of a pair apart, in evaluation mode.
+) -> ElboAnatomy:
+    """The terms of a pair's ELBO over a whole set, in evaluation mode.
 
     "exact" draws `num_samples` values, each from a datapoint's own posterior, datapoints without replacement as long as
     there are some, and scores each under all N posteriors; time is O(num_samples N), memory that of one batch's scores.
@@ -96,7 +96,7 @@ def decompose(
         groups: the latent sites in groups; each site by itself when not given.
         num_samples: S, for "exact" alone.
         batch_size: how many datapoints are encoded at once; for the minibatch estimators their B.
-        concrete: what a Concrete site scores, as `zoo.estimators.scores` has it.
+        concrete: how a Concrete site is scored, see `zoo.estimators.scores`.
 
     Raises:
         ValueError: the estimator is unknown; for "exact", num_data is not the size of the data or there are fewer than
@@ -123,7 +123,7 @@ def decompose(
             rows = _minibatches(pair, batches, groups, num_data=num_data, estimator=estimator)
     kl = rows.anatomy
     marginal_kl = kl.between + kl.within.sum(-1) + torch.cat(list(kl.units.values()), dim=-1).sum(-1)
-    return Decomposed(
+    return ElboAnatomy(
         estimator=estimator,
         num_data=num_data,
         num_draws=num_samples if estimator == "exact" else len(rows.kl) * batch_size,
@@ -139,9 +139,9 @@ def decompose(
     )
 
 
-def table(decomposed: Decomposed) -> str:
+def table(found: ElboAnatomy) -> str:
     """The terms as plain text, one to a line: its name in the paper's figures, what it is, nats, standard error."""
-    d = decomposed
+    d = found
     how = "summed over all" if d.estimator == "exact" else f"by the {d.estimator} estimator for"
     lines = [
         "ELBO = (1+3) - 2 - 4, and 4 = A + i + ii, each TC less the prior's",
@@ -188,7 +188,7 @@ def _exact(
 ) -> _Rows:
     """Draws from some posteriors, each scored under all: two passes over the data."""
     model, guide = pair
-    # How often each datapoint is drawn: all alike, and what is left over at random.
+    # How often each datapoint is drawn: all equally often, and the remainder at random.
     times = torch.full((len(data),), num_samples // len(data))
     times[torch.randperm(len(data))[: num_samples % len(data)]] += 1
     drawn = []
@@ -205,7 +205,7 @@ def _exact(
         return log_marginals(score_pairs(sites), values, log_weights, groups, looks_at=looks_at(sites))
 
     marginals = reduce(_added, map(under, data.in_order(batch_size, device=device)))
-    # vmap takes each draw for a batch of one, so that its terms stay apart and standard errors can be had.
+    # vmap treats each draw as a batch of one, so that standard errors over draws can be computed.
     each = torch.vmap(lambda q, q_z, p: anatomy(q, q_z, p, groups))(own, marginals, prior)
     kl = torch.stack([own[site] - prior_joint[site] for site in values]).sum(0).squeeze(1)
     return _Rows(log_p, kl, each)
@@ -243,7 +243,7 @@ def _draws(model_trace: Trace, guide_trace: Trace) -> tuple[dict[str, Tensor], .
     log_p = {}
     for name, site in observed(model_trace):
         if all(frame.name != "data" for frame in site["cond_indep_stack"]):
-            raise ValueError(f"observed site {name!r} does not stand in the plate 'data', so it is no datapoint's")
+            raise ValueError(f"observed site {name!r} does not stand in the plate 'data', so it has no datapoint")
         log_p[name] = site["log_prob"].reshape(-1, site["log_prob"].shape[-1]).sum(0)
     return (
         {name: samples(site).unsqueeze(1) for name, site in sites.items()},
@@ -265,7 +265,7 @@ def _added(a: Marginals, b: Marginals) -> Marginals:
 
 
 def _traces(model: Program, guide: Program, x: Tensor) -> tuple[Trace, Trace]:
-    """Of the pair on a batch, which stands for itself: without its index, the set may have another size."""
+    """Traces of the pair on a batch, without its index: the set may have another size than the training set."""
     guide_trace = _trace(guide, x)
     return _trace(poutine.replay(model, trace=guide_trace), x), guide_trace
 
@@ -275,7 +275,7 @@ def _trace(program: Program, x: Tensor) -> Trace:
 
 
 def _trial(model: nn.Module, guide: nn.Module, x: Tensor) -> list[str]:
-    """Refuses a pair that does not fit, or cannot be scored pairwise, before a number is computed; gives its sites."""
+    """Refuses a pair that does not fit, or cannot be scored pairwise, before the work; returns its sites."""
     with pyro.validation_enabled():
         ELBO(kl="sampled").loss(model, guide, x)
         guide_trace = _trace(MarkParents()(guide), x)

@@ -1,5 +1,6 @@
-"""What a trained pair is worth, on every datapoint of a set."""
+"""How well a trained pair does, on every datapoint of a set."""
 
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,24 @@ class Evaluation:
         """Reconstruction minus KL."""
         return sum(self.reconstruction.values()) - sum(kl.sum().item() for kl in self.kl.values())
 
+    def __str__(self) -> str:
+        head, *rows = self._rows()
+        return "\n".join([head[0], *(f"  {what} {nats}" for what, nats in rows)])
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._rows()
+        cells = "".join(f"<tr><td>{html.escape(what)}</td><td>{nats}</td></tr>" for what, nats in rows)
+        return f"<table><tr><th colspan=2>{html.escape(head[0])}</th></tr>{cells}</table>"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """The headline, and each number with two digits."""
+        return [
+            (f"{self.num_data:,} datapoints, nats per datapoint", ""),
+            ("-ELBO", f"{-self.elbo:.2f}"),
+            *((f"reconstruction of {site}", f"{value:.2f}") for site, value in self.reconstruction.items()),
+            *((f"KL of {site}", f"{kl.sum():.2f}") for site, kl in self.kl.items()),
+        ]
+
 
 def evaluate(
     model: nn.Module,
@@ -45,8 +64,8 @@ def evaluate(
 ) -> Evaluation:
     """Runs the pair once over all of `data`, in evaluation mode, with one draw per datapoint from `seed`.
 
-    With `labels` the pair sees them, as (x, y). The KL is as `TermwiseELBO` takes it: "sampled" for a prior, such as a
-    mixture, from which there is none in closed form. The random state and the modules' modes are left as they were.
+    With `labels` the pair is called with them, as (x, y). The KL is estimated as in `TermwiseELBO`: "sampled" for a
+    prior without a KL in closed form, such as a mixture. The random state and the modules' modes are left as they were.
     """
     device = device_of(model)
     elbo = ELBO(kl=kl)

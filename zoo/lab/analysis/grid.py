@@ -12,27 +12,27 @@ from zoo.lab.isolation import OwnParameters
 
 
 @dataclass(frozen=True)
-class Plane:
-    """A grid of num x num cells on [-reach, reach]^2, by their centres."""
+class Grid2D:
+    """A grid of num x num cells on [-reach, reach]^2."""
 
     reach: float = 3.0
     num: int = 600
 
     @property
     def points(self) -> Tensor:
-        """[num^2, 2], the first unit changing slowest."""
+        """The centres of the cells, [num^2, 2], the first unit changing slowest."""
         edge = self.reach * (1 - 1 / self.num)
         axis = torch.linspace(-edge, edge, self.num)
         return torch.cartesian_prod(axis, axis)
 
     @property
     def cell(self) -> float:
-        """The area of one."""
+        """The area of a cell."""
         return (2 * self.reach / self.num) ** 2
 
 
-class Match(NamedTuple):
-    """How far two densities on a plane differ: nats, and how much of each the plane holds, 1 where it holds all."""
+class Divergences(NamedTuple):
+    """How far two densities on a grid differ, in nats, and the mass of each on the grid, 1 where it covers all."""
 
     p_from_q: float
     q_from_p: float
@@ -40,10 +40,10 @@ class Match(NamedTuple):
     mass_q: float
 
 
-def match(log_p: Tensor, log_q: Tensor, plane: Plane) -> Match:
+def divergences(log_p: Tensor, log_q: Tensor, grid: Grid2D) -> Divergences:
     """KL(p || q) and KL(q || p) as sums over the cells."""
-    p, q = log_p.exp() * plane.cell, log_q.exp() * plane.cell
-    return Match(
+    p, q = log_p.exp() * grid.cell, log_q.exp() * grid.cell
+    return Divergences(
         p_from_q=(p * (log_p - log_q)).sum().item(),
         q_from_p=(q * (log_q - log_p)).sum().item(),
         mass_p=p.sum().item(),
@@ -59,13 +59,13 @@ def log_aggregate(q: Any, points: Tensor, *, max_elements: int = 2**24) -> Tenso
 
 
 def log_prior(model: nn.Module, points: Tensor, *, site: str = "z") -> Tensor:
-    """log p(z) at points [S, D], read off the story's trace: [S]. The random state is left as it was."""
+    """log p(z) at points [S, D], from the story's trace: [S]. The random state is left as it was."""
     log_p: Tensor = prior(model, site).log_prob(points.unsqueeze(1))
     return log_p.squeeze(1)
 
 
 def prior(model: nn.Module, site: str = "z") -> Any:
-    """The story's distribution of a site that looks at no other, for one datapoint: batch shape [1]."""
+    """The story's distribution of a site that depends on no other, for one datapoint: batch shape [1]."""
     with torch.random.fork_rng(), torch.no_grad(), poutine.block(), OwnParameters():
         return poutine.trace(model).get_trace().nodes[site]["fn"]
 

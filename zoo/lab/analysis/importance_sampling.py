@@ -11,6 +11,7 @@ from pyro import poutine
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
+from zoo.lab.analysis.posterior import refine
 from zoo.lab.device import fork_random_state
 from zoo.lab.isolation import OwnParameters
 from zoo.termwise import latent, observed
@@ -18,12 +19,13 @@ from zoo.termwise import latent, observed
 
 @dataclass(frozen=True)
 class Importance:
-    """What K importance weights w_k = p(x, z_k) / q(z_k | x) of each datapoint say: all [B], in nats.
+    """Summaries of K importance weights w_k = p(x, z_k) / q(z_k | x) of each datapoint: all [B], in nats.
 
     Attributes:
         elbo: mean of log w, the bound on log p(x) that q gives, by K draws.
-        log_evidence: log of the mean of w; low in expectation, and less so as K grows.
-        log_effective: log of (sum w)^2 / sum w^2, the effective number of draws: few of many say that q is far off.
+        log_evidence: log of the mean of w; too low in expectation, by less as K grows.
+        log_effective: log of (sum w)^2 / sum w^2, the effective sample size: few of many draws show that q is far
+            from p(z | x) where q puts its mass. Mass of p(z | x) that q misses does not show.
     """
 
     elbo: Tensor
@@ -45,7 +47,7 @@ def importance(
 
     Burda, Grosse, Salakhutdinov 2016, https://arxiv.org/abs/1509.00519, equation (8); K = 1 is the ELBO by one draw.
     Every site is scored by its density, or by its mass where it is one-hot in both programs. A guide that is refined
-    for a batch (it has `refined`, as `guides.SemiAmortized`) is refined once.
+    for a batch (it has a method `refined`, as `guides.SemiAmortized`) is refined once.
 
     Args:
         model, guide: the pair, in evaluation mode.
@@ -57,57 +59,27 @@ def importance(
     Raises:
         ValueError: K is not positive; a site is a mass in one program and a density in the other, or has no density.
     """
-    total, first, second = (x.new_full((len(x),), start) for start in (0.0, -torch.inf, -torch.inf))
-    for log_w, _ in _chunks(model, guide, x, y, num_samples, seed, at_once):
+    total = x.new_zeros(len(x))  # sum of log w
+    log_sum = x.new_full((len(x),), -torch.inf)  # log of the sum of w
+    log_sum_squares = x.new_full((len(x),), -torch.inf)
+    for log_w in _chunks(model, guide, x, y, num_samples, seed, at_once):
         total = total + log_w.sum(0)
-        first = torch.logaddexp(first, log_w.logsumexp(0))
-        second = torch.logaddexp(second, (2 * log_w).logsumexp(0))
-    return Importance(total / num_samples, first - math.log(num_samples), 2 * first - second)
-
-
-def resampled(
-    model: nn.Module,
-    guide: nn.Module,
-    x: Tensor,
-    y: Tensor | None = None,
-    *,
-    num_samples: int,
-    num: int,
-    seed: int = 0,
-    at_once: int = 1_000,
-) -> dict[str, Tensor]:
-    """`num` of the guide's K draws, chosen by their weights: nearer to p(z | x) than q is, the more so as K grows.
-
-    Sampling importance resampling (Rubin 1988), with replacement: what a guide that is too narrow or too plain can
-    still tell of the posterior. Where few draws are effective, the same ones come again and again.
-
-    Args:
-        model, guide, x, y, num_samples, seed, at_once: as `importance` takes them.
-        num: how many for each datapoint.
-
-    Returns:
-        By latent site, [num, B, ...].
-    """
-    weights, drawn = zip(*_chunks(model, guide, x, y, num_samples, seed, at_once), strict=True)
-    log_w = torch.cat(weights)
-    with fork_random_state(x.device):
-        torch.manual_seed(seed)
-        chosen = torch.distributions.Categorical(logits=log_w.mT).sample((num,))
-    every = {site: torch.cat([values[site] for values in drawn]) for site in drawn[0]}
-    return {site: values[chosen, torch.arange(len(x), device=x.device)] for site, values in every.items()}
+        log_sum = torch.logaddexp(log_sum, log_w.logsumexp(0))
+        log_sum_squares = torch.logaddexp(log_sum_squares, (2 * log_w).logsumexp(0))
+    return Importance(total / num_samples, log_sum - math.log(num_samples), 2 * log_sum - log_sum_squares)
 
 
 def log_evidence(
     model: nn.Module, guide: nn.Module, x: Tensor, *, num_samples: int, seed: int = 0, at_once: int = 1_000
 ) -> Tensor:
-    """log 1/K sum_k p(x, z_k) / q(z_k | x), [B]; as `importance` has it."""
+    """log 1/K sum_k p(x, z_k) / q(z_k | x), [B]; arguments and errors as for `importance`."""
     return importance(model, guide, x, num_samples=num_samples, seed=seed, at_once=at_once).log_evidence
 
 
 def _chunks(
     model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None, num_samples: int, seed: int, at_once: int
-) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-    """log w of some draws at a time, [draws, B], and their values by site, [draws, B, ...]."""
+) -> Iterator[Tensor]:
+    """log w of some draws at a time, [draws, B]."""
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     batch = (x,) if y is None else (x, y)
@@ -115,25 +87,24 @@ def _chunks(
     random_states = fork_random_state(x.device)
     with random_states, torch.no_grad(), poutine.block(), OwnParameters():
         torch.manual_seed(seed)
-        refined: Any = getattr(guide, "refined", None)
-        proposal: Any = refined(*batch) if refined else guide
+        proposal = refine(guide, *batch)
         for start in range(0, num_samples, chunk):
             draws = min(chunk, num_samples - start)
             with pyro.validation_enabled(start == 0), pyro.plate("draws", draws, dim=-2):
                 proposed = poutine.trace(proposal).get_trace(*batch)
-                told = poutine.trace(poutine.replay(model, trace=proposed)).get_trace(*batch)
-            proposed, told = prune_subsample_sites(proposed), prune_subsample_sites(told)
+                scored = poutine.trace(poutine.replay(model, trace=proposed)).get_trace(*batch)
+            proposed, scored = prune_subsample_sites(proposed), prune_subsample_sites(scored)
             if start == 0:
-                _check(dict(latent(told)), dict(latent(proposed)))
+                _check(dict(latent(scored)), dict(latent(proposed)))
             log_w = x.new_zeros(draws, len(x))
-            for sign, sites in ((1, observed(told)), (1, latent(told)), (-1, latent(proposed))):
+            for sign, sites in ((1, observed(scored)), (1, latent(scored)), (-1, latent(proposed))):
                 for _, site in sites:
                     log_w = log_w + sign * site["fn"].log_prob(site["value"])
-            yield log_w, {name: site["value"] for name, site in latent(proposed)}
+            yield log_w
 
 
 def _check(in_model: dict[str, Any], in_guide: dict[str, Any]) -> None:
-    """Refuses weights that would mean nothing."""
+    """Refuses pairs whose weights would have no meaning."""
     for name, site in in_guide.items():
         q = site["fn"]
         if name in in_model and in_model[name]["fn"].support.is_discrete != q.support.is_discrete:

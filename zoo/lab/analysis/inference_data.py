@@ -91,9 +91,9 @@ def to_inference_data(
     with isolated(model, guide, seed=seed):
         for _ in range(draws):
             guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
-            told = poutine.replay(model, trace=guide_trace)
-            traces["posterior"].append(poutine.trace(told).get_trace(*args, **kwargs))
-            new = poutine.trace(poutine.uncondition(told)).get_trace(*args, **kwargs)
+            replayed = poutine.replay(model, trace=guide_trace)
+            traces["posterior"].append(poutine.trace(replayed).get_trace(*args, **kwargs))
+            new = poutine.trace(poutine.uncondition(replayed)).get_trace(*args, **kwargs)
             traces["posterior_predictive"].append(new)
             traces["prior"].append(poutine.trace(poutine.uncondition(model)).get_trace(*args, **kwargs))
         first = dict(sampled(traces["posterior"][0]))
@@ -144,7 +144,7 @@ class _Names:
 
 
 def _classes(sites: Mapping[str, Site]) -> int:
-    """How many labels a story tells of."""
+    """The number of classes of the story's labels; 0 without labels."""
     return int(sites["y"]["fn"].event_shape[0]) if "y" in sites and sites["y"]["fn"].event_shape else 0
 
 

@@ -1,7 +1,7 @@
-"""Interventions on a story: settings of its latents, one of them swept, and what is then decoded.
+"""Interventions on a story: its latents set to values, one of them traversed, and what is then decoded.
 
-A `Settings` holds a value of every latent site for each of N datapoints. Nothing here calls a decoder: `decode` sets
-sites with `poutine.do` and reads the mean of p(x | ...) off the story's trace.
+`Latents` hold a value of every latent site for each of N datapoints. Nothing here calls a decoder: `decode` sets sites
+with `poutine.do` and reads the mean of p(x | ...) off the story's trace.
 """
 
 import itertools
@@ -15,21 +15,22 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Normal, constraints
 
-from zoo.lab.analysis.posterior import decode, posterior_means
+from zoo.lab.analysis.posterior import decode, needs_labels, posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import OwnParameters
 from zoo.termwise import family
 
-Settings: TypeAlias = dict[str, Tensor]  # by latent site, [N, ...]
+Latents: TypeAlias = dict[str, Tensor]  # by latent site, [N, ...]
 
-AT_ONCE = 512  # images
+RANGE_3 = torch.arange(-3.0, 3.5, 0.5)  # -3, -2.5, ..., 3: the values of a unit that papers show
+AT_ONCE = 512  # images decoded at once
 
 
 @dataclass(frozen=True)
-class Sites:
-    """A story's latent sites that can be swept, in its order.
+class LatentSites:
+    """A story's latent sites that can be traversed, in its order.
 
     Attributes:
         units: how many units each vector of real numbers has.
@@ -40,7 +41,7 @@ class Sites:
     classes: Mapping[str, int]
 
     @classmethod
-    def of(cls, model: nn.Module) -> "Sites":
+    def of(cls, model: nn.Module) -> "LatentSites":
         """Read off a draw from the prior, which leaves the random state as it was."""
         with fork_random_state(device_of(model)):
             fns = {name: node["fn"] for name, node in _latents(model).items() if len(node["fn"].event_shape) == 1}
@@ -80,12 +81,12 @@ class Unit:
         return f"{self}" if self.nats is None else f"{self}  {self.nats:.2f} nats"
 
 
-def ranked(sites: Sites, kl: Mapping[str, Tensor]) -> list[Unit]:
-    """Every real unit, from the largest KL to the least; those that have no KL of their own come last, as they are.
+def ranked(sites: LatentSites, kl: Mapping[str, Tensor]) -> list[Unit]:
+    """Every real unit, from the largest KL to the least; units without a KL of their own come last, in order.
 
     Args:
         sites: of the story.
-        kl: nats by site, [units] or, where these are coupled, [1]; of `evaluate`.
+        kl: nats by site, [units] or, where the guide couples them, [1]; from `evaluate`.
     """
     every = [
         Unit(site, index, float(kl[site][index]) if site in kl and len(kl[site]) == size else None)
@@ -95,111 +96,106 @@ def ranked(sites: Sites, kl: Mapping[str, Tensor]) -> list[Unit]:
     return sorted(every, key=lambda unit: (unit.nats is None, -(unit.nats or 0.0)))
 
 
-def wide() -> Tensor:
-    """-3, -2.5, ..., 3: what papers draw."""
-    return torch.arange(-3.0, 3.5, 0.5)
-
-
 def quantiles(num: int = 13) -> Tensor:
-    """The quantiles 0.05 to 0.95 of a standard normal, evenly spaced in probability: what Joint-VAE's code draws."""
+    """The quantiles 0.05 to 0.95 of a standard normal, evenly spaced in probability, as in Joint-VAE's code."""
     return Normal(0.0, 1.0).icdf(torch.linspace(0.05, 0.95, num))
 
 
-def from_prior(model: nn.Module, num: int, *, seed: int) -> Settings:
-    """`num` draws of every latent from the prior; relaxed types go to the corner they are nearest to.
+def from_prior(model: nn.Module, num: int, *, seed: int) -> Latents:
+    """`num` draws of every latent from the prior; a relaxed type becomes the class that it is nearest to.
 
     The random state is left as it was.
     """
     with fork_random_state(device_of(model)):
         torch.manual_seed(seed)
         draws = [{name: node["value"] for name, node in _latents(model).items()} for _ in range(num)]
-    return _hard(model, {name: torch.cat([draw[name] for draw in draws]) for name in draws[0]})
+    return harden(model, {name: torch.cat([draw[name] for draw in draws]) for name in draws[0]})
 
 
-def inferred(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None = None, *, seed: int = 0) -> Settings:
-    """The posterior's centres for x [N, ...], and of a type the most probable class, as Joint-VAE's code evaluates.
+def encode_modes(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None = None, *, seed: int = 0) -> Latents:
+    """The posterior means for x [N, ...], and of a type the most probable class, as Joint-VAE's code evaluates.
 
-    A site that the guide does not infer is drawn given those that it does, from `seed`, a type again at its most
-    probable class; with labels y [N], for a guide that needs them, the class is theirs. From `seed` are draws that a
-    head looks at, too. The random state is left as it was.
+    A site that the guide does not infer is drawn, with `seed`, given the sites that it infers; a type is again set to
+    its most probable class, or to the label's where labels y [N] are given, for a guide that needs them. Draws on which
+    a head depends use `seed` too. The random state is left as it was.
     """
     with fork_random_state(device_of(model)):
         torch.manual_seed(seed)
-        centres = _hard(model, posterior_means(guide, x, y))
+        centres = harden(model, posterior_means(guide, x, y))
         found = _latents(model, x, *([] if y is None else [y]), given=centres)
         for name in found.keys() - centres.keys():
             fn = found[name]["fn"]
             centres[name] = found[name]["value"] if found[name]["is_observed"] or not _is_type(fn) else fn.probs
-    return _hard(model, centres)
+    return harden(model, centres)
 
 
-def observed(guide: nn.Module, data: Dataset, index: Sequence[int], device: torch.device) -> list[Tensor]:
-    """The datapoints at `index` as the guide takes them: x, and y where it needs labels."""
-    batch = data.batch(torch.tensor(list(index)), labels=getattr(guide, "needs_labels", False), device=device)
+def guide_inputs(guide: nn.Module, data: Dataset, index: Sequence[int], device: torch.device) -> list[Tensor]:
+    """The arguments of the guide for the datapoints at `index`: x, and y where it needs labels."""
+    batch = data.batch(torch.tensor(list(index)), labels=needs_labels(guide), device=device)
     return [batch.x] if batch.y is None else [batch.x, batch.y]
 
 
-def types(sites: Sites, settings: Settings, *, at_most: int = 20) -> tuple[Settings, list[str]]:
-    """One setting [1, ...] under every combination of types, the last fastest: [K, ...], and what each is called.
+def types(sites: LatentSites, latents: Latents, *, at_most: int = 20) -> tuple[Latents, list[str]]:
+    """Latents [1, ...] under every combination of types, the last type fastest: [K, ...], and a name for each.
 
-    Beyond `at_most` combinations the rest is left out.
+    Combinations beyond `at_most` are left out.
     """
     combinations = list(itertools.islice(itertools.product(*map(range, sites.classes.values())), at_most))
-    many = repeat(settings, len(combinations))
+    many = repeat(latents, len(combinations))
     for site, classes in zip(sites.classes, zip(*combinations, strict=True), strict=True):
-        many[site] = _corners(many[site], sites.classes[site])[list(classes)]
+        many[site] = one_hot(many[site], sites.classes[site])[list(classes)]
     return many, [" ".join(f"{s}={k}" for s, k in zip(sites.classes, c, strict=True)) for c in combinations]
 
 
-def repeat(settings: Settings, times: int) -> Settings:
-    """Each setting so many times in a row."""
-    return {name: value.repeat_interleave(times, 0) for name, value in settings.items()}
+def repeat(latents: Latents, times: int) -> Latents:
+    """Each datapoint's latents `times` times in a row: [N, ...] to [N times, ...]."""
+    return {name: value.repeat_interleave(times, 0) for name, value in latents.items()}
 
 
-def sweep(model: nn.Module, settings: Settings, site: str, unit: int, values: Tensor) -> Tensor:
-    """Every setting [N] with one real unit at every value [V], decoded: [N, V, ...]; all else stays as it is."""
-    many = repeat(settings, len(values))
+def traverse_unit(model: nn.Module, latents: Latents, site: str, unit: int, values: Tensor) -> Tensor:
+    """Images of latents [N] with one real unit set to each value [V], all else as it is: [N, V, ...]."""
+    many = repeat(latents, len(values))
     many[site] = many[site].clone()
     many[site][:, unit] = values.to(many[site]).repeat(len(many[site]) // len(values))
     return decoded(model, many).unflatten(0, (-1, len(values)))
 
 
-def across(model: nn.Module, settings: Settings, site: str) -> Tensor:
-    """Every setting [N] with a one-hot site at every one of its K classes, decoded: [N, K, ...]."""
-    num_classes = settings[site].shape[-1]
-    many = repeat(settings, num_classes)
-    many[site] = _corners(many[site], num_classes).repeat(len(many[site]) // num_classes, 1)
+def traverse_classes(model: nn.Module, latents: Latents, site: str) -> Tensor:
+    """Images of latents [N] with a one-hot site set to each of its K classes, all else as it is: [N, K, ...]."""
+    num_classes = latents[site].shape[-1]
+    many = repeat(latents, num_classes)
+    many[site] = one_hot(many[site], num_classes).repeat(len(many[site]) // num_classes, 1)
     return decoded(model, many).unflatten(0, (-1, num_classes))
 
 
-def changed(sites: Sites, settings: Settings, changes: Sequence[tuple[str, int, float]]) -> Settings:
-    """The settings with some units changed: (site, unit, value), or (site, class, anything) of a one-hot site.
+def intervene(sites: LatentSites, latents: Latents, changes: Sequence[tuple[str, int, float]]) -> Latents:
+    """A copy with some units set: (site, unit, value), or (site, class, any number) of a one-hot site.
 
     Raises:
-        LookupError, ValueError: as `Sites.check`.
+        LookupError, ValueError: as `LatentSites.check`.
     """
-    new = dict(settings)
+    new = dict(latents)
     for site, unit, value in changes:
         sites.check(site, unit)
         new[site] = new[site].clone()
         if site in sites.classes:
-            new[site][:] = _corners(new[site], sites.classes[site])[unit]
+            new[site][:] = one_hot(new[site], sites.classes[site])[unit]
         else:
             new[site][:, unit] = value
     return new
 
 
-def decoded(model: nn.Module, settings: Settings) -> Tensor:
-    """The mean of p(x | settings), [N, ...]."""
-    size = len(next(iter(settings.values())))
+def decoded(model: nn.Module, latents: Latents) -> Tensor:
+    """The mean of p(x | latents), [N, ...]."""
+    size = len(next(iter(latents.values())))
     parts = [
-        {name: value[start : start + AT_ONCE] for name, value in settings.items()} for start in range(0, size, AT_ONCE)
+        {name: value[start : start + AT_ONCE] for name, value in latents.items()} for start in range(0, size, AT_ONCE)
     ]
     return torch.cat([decode(model, part) for part in parts])
 
 
-def _latents(model: nn.Module, *args: Any, given: Settings | None = None) -> dict[str, Any]:
-    """The sites of one run of the story but x, which nobody outside sees; given ones as they would be drawn."""
+def _latents(model: nn.Module, *args: Any, given: Latents | None = None) -> dict[str, Any]:
+    """The sites of one run of the story except x, with `given` sites set; outer handlers do not see the run."""
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(poutine.do(model, given or {})).get_trace(*args)
     return {
@@ -209,15 +205,17 @@ def _latents(model: nn.Module, *args: Any, given: Settings | None = None) -> dic
     }
 
 
-def _hard(model: nn.Module, settings: Settings) -> Settings:
-    sites = Sites.of(model)
+def harden(model: nn.Module, latents: Latents) -> Latents:
+    """Every type set to its most probable class, as one-hot."""
+    sites = LatentSites.of(model)
     return {
-        name: _corners(value, sites.classes[name])[value.argmax(-1)] if name in sites.classes else value
-        for name, value in settings.items()
+        name: one_hot(value, sites.classes[name])[value.argmax(-1)] if name in sites.classes else value
+        for name, value in latents.items()
     }
 
 
-def _corners(like: Tensor, num_classes: int) -> Tensor:
+def one_hot(like: Tensor, num_classes: int) -> Tensor:
+    """The one-hot vectors of all classes, [K, K], of the type and device of `like`."""
     return torch.eye(num_classes, dtype=like.dtype, device=like.device)
 
 

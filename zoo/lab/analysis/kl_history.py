@@ -1,7 +1,7 @@
 """KL of every unit over training: which factor a model finds first, and whether it keeps to its capacities.
 
-Joint-VAE (Dupont 2018, https://arxiv.org/abs/1804.00104): Figure 7, and of Figure 10 the reason, which section 4.3 puts
-into words: with gamma too low the model breaks the capacity at first, and encodes several factors entangled.
+Joint-VAE (Dupont 2018, https://arxiv.org/abs/1804.00104): Figure 7, and the reason for Figure 10, given in section 4.3:
+with gamma too low the model exceeds the capacity at first, and encodes several factors entangled.
 """
 
 import csv
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoo.lab.analysis.interventions import Sites
+from zoo.lab.analysis.interventions import LatentSites
 from zoo.lab.training.experiment import Experiment
 
 THRESHOLD = 0.1  # nats
@@ -42,7 +42,7 @@ class History:
         """
         path = folder / "units.csv"
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is not there, so nobody knows the KL of each unit over training")
+            raise FileNotFoundError(f"{path} is missing: the KL of each unit over training was not recorded")
         with path.open(newline="") as file:
             header, *rows = list(csv.reader(file)) or [[]]
         try:
@@ -50,7 +50,7 @@ class History:
         except ValueError as error:
             raise ValueError(f"{path} is damaged: {error}") from error
         if not rows or header[0] != "step" or len(header) < 2:
-            raise ValueError(f"{path} has no row: the run was too short to tell what it found when")
+            raise ValueError(f"{path} has no row: the run was too short to record the KL of each unit over training")
         return cls(table[:, 0].astype(int), dict(zip(header[1:], table[:, 1:].T, strict=True)))
 
     def of(self, group: str) -> np.ndarray:
@@ -73,11 +73,11 @@ class Discovery(NamedTuple):
     final: float
 
 
-def order(history: History, *, threshold: float = THRESHOLD, window: int = WINDOW) -> list[Discovery]:
-    """The units in the order in which they were found: those with more than `threshold` nats, a window's mean.
+def discovery_order(history: History, *, threshold: float = THRESHOLD, window: int = WINDOW) -> list[Discovery]:
+    """The units in the order in which they were found: those whose mean over a window exceeds `threshold` nats.
 
-    A unit counts as found at the last step of the first such window, so that nothing is read from the future; one that
-    loses its information later stays in the list, and its `final` tells. Two found at one step are in order of KL then.
+    A unit counts as found at the last step of the first such window, so that no later row is used; a unit that loses
+    its information later stays in the list, as its `final` shows. Two found at one step are in order of their KL then.
 
     Args:
         history: of a run.
@@ -95,7 +95,7 @@ def order(history: History, *, threshold: float = THRESHOLD, window: int = WINDO
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """Means of so many rows in a row, [R - window + 1]; of all rows where there are fewer."""
+    """Means over `window` rows, [R - window + 1]; over all rows where there are fewer."""
     window = min(window, len(values))
     return np.convolve(values, np.full(window, 1 / window), mode="valid")
 
@@ -103,14 +103,14 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarray]:
     """The capacity that each step [R] was held at, nats, by site or sum of sites; empty if the objective has none.
 
-    One C for the whole KL goes by the sum of all sites. A categorical holds log K at most, and a capacity beyond counts
-    as that, as the objective has it. The objective is left as it was.
+    One C for the whole KL has the sum of all sites as its key. A categorical holds log K at most, and a larger capacity
+    counts as log K, as in the objective. The objective is left as it was.
     """
     elbo, schedule = experiment.elbo, experiment.schedule
     if not hasattr(elbo, "capacity"):
         return {}
-    whole = "+".join([*Sites.of(experiment.model).units, *Sites.of(experiment.model).classes])
-    classes = Sites.of(experiment.model).classes
+    whole = "+".join([*LatentSites.of(experiment.model).units, *LatentSites.of(experiment.model).classes])
+    classes = LatentSites.of(experiment.model).classes
     state, found = dict(elbo.state_dict()), []
     try:
         for step in steps.tolist():
@@ -125,7 +125,7 @@ def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarra
 
 
 def overshoot(kl: np.ndarray, capacity: np.ndarray, *, window: int = WINDOW) -> float:
-    """By how many nats KL [R] exceeded its capacity [R] at worst, a window's mean; negative if it never did."""
+    """The most nats by which KL [R] exceeded its capacity [R], as a window's mean; negative if it never did."""
     return float(smooth(kl - capacity, window).max())
 
 

@@ -1,4 +1,4 @@
-"""What label a decoded image would have: a judge that has seen the training labels and no latent."""
+"""Labels of decoded images, by nearest neighbours among training images."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from torch import Tensor
 
 from zoo.lab.data import Dataset
 
-NUM = 5_000  # training points that it knows; of MNIST's it gets about 92 % of test digits right
+NUM = 5_000  # training points; with as many of MNIST's, about 92 % of test digits get the right label
 NEIGHBOURS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Judge:
-    """The nearest neighbours in pixels; what most of five are, the nearest deciding a tie.
+class NearestNeighbours:
+    """The label that most of the five nearest training points have, by pixels; of a tie, the nearest one's.
 
     Attributes:
         x: training points, [M, pixels].
@@ -25,14 +25,14 @@ class Judge:
     y: Tensor
 
     @classmethod
-    def of(cls, data: Dataset, *, num: int = NUM, seed: int = 0) -> "Judge":
+    def of(cls, data: Dataset, *, num: int = NUM, seed: int = 0) -> "NearestNeighbours":
         """From `num` datapoints drawn without replacement; all of a smaller set.
 
         Raises:
             ValueError: the set has no labels.
         """
         if data.y is None:
-            raise ValueError(f"data {data.name!r} has no labels to judge by")
+            raise ValueError(f"data {data.name!r} has no labels for its nearest neighbours")
         rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:num])
         batch = data.batch(torch.from_numpy(rows), labels=True)
         assert batch.y is not None
@@ -42,14 +42,13 @@ class Judge:
         """Labels of images [..., C, H, W], [...]."""
         flat = images.flatten(-3).to(self.x)
         distance = torch.cdist(flat.flatten(0, -2), self.x)
-        nearest = self.y[
-            distance.topk(min(NEIGHBOURS, len(self.y)), largest=False).indices
-        ]  # [n, neighbours], in order
+        indices = distance.topk(min(NEIGHBOURS, len(self.y)), largest=False).indices
+        nearest = self.y[indices]  # [n, neighbours], in order
         votes = (nearest[:, :, None] == nearest[:, None, :]).sum(2).double()
         votes -= 0.5 * torch.arange(nearest.shape[1]) / nearest.shape[1]
         return nearest.gather(1, votes.argmax(1, keepdim=True)).view(flat.shape[:-1])
 
-    def steady(self, images: Tensor) -> Tensor:
-        """Of each row of a sheet [N, V, C, H, W] the share of its most frequent label, [N]: 1 if it stays one label."""
+    def label_consistency(self, images: Tensor) -> Tensor:
+        """The share of each row's most frequent label, images [N, V, C, H, W] to [N]: 1 where a row has one label."""
         labels = self(images)
         return torch.stack([(row == row.mode().values).double().mean() for row in labels])

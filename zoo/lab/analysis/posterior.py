@@ -12,11 +12,22 @@ from zoo.termwise import family
 
 
 def posterior_means(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-    """The centre of q(site | x) for each latent site: its mean, or the class probabilities of a categorical.
+    """The mean of q(site | x) for each latent site, or the class probabilities of a categorical.
 
-    A family without a mean in closed form, as a flow, gives that of 256 draws.
+    For a family without a mean in closed form, such as a flow, the mean of 256 draws.
     """
     return {name: fn.probs if "OneHot" in family(fn) else _mean(fn) for name, fn in posteriors(guide, x, y).items()}
+
+
+def needs_labels(guide: nn.Module) -> bool:
+    """Whether the guide has to be called with labels, guide(x, y): its attribute `needs_labels`, False without one."""
+    return bool(getattr(guide, "needs_labels", False))
+
+
+def refine(guide: nn.Module, *batch: Tensor) -> Any:
+    """The guide to use for this batch: of one with a method `refined`, such as a semi-amortised guide, the result."""
+    refined = getattr(guide, "refined", None)
+    return refined(*batch) if refined else guide
 
 
 def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Any]:

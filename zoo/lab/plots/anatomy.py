@@ -1,74 +1,92 @@
 """The anatomy of an ELBO as stacked bars: what of -ELBO is which term of HFVAE's Figures 1 and 3."""
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from zoo.lab.analysis.elbo_anatomy import Decomposed
-from zoo.lab.plots.style import COLOURS, figure, plain
-
-HATCHES = ("", "///", "...", "xx", "\\\\\\")  # in print the parts are told apart by these
+from zoo.lab.analysis.elbo_anatomy import ElboAnatomy
+from zoo.lab.plots.style import COLOURS, figure, styled
 
 
-def anatomy_bars(models: Mapping[str, Decomposed], path: Path) -> None:
+class _Look(NamedTuple):
+    colour: str
+    hatch: str  # the parts differ in print, too
+
+
+LOOKS = {
+    "-(1 + 3): reconstruction": _Look(COLOURS[0], ""),
+    "2: I(x; z)": _Look(COLOURS[5], "///"),
+    "A: TC between groups": _Look(COLOURS[4], "..."),
+    "i: TC within groups": _Look(COLOURS[1], "xx"),
+    "ii: KL of each unit": _Look(COLOURS[2], "\\\\\\"),
+}
+
+
+@styled
+def anatomy_bars(models: Mapping[str, ElboAnatomy]) -> Figure:
     """A bar per model: -ELBO as reconstruction error, information and KL(q(z) || p(z)); and its KL by itself.
 
     The parts add up to -ELBO = -(1 + 3) + 2 + A + i + ii, and on the right to the KL = 2 + A + i + ii, term by term.
-    A part below 0, as an estimate of a small total correlation may be, or a log density above 0, goes to the left.
+    A part below 0, such as an estimate of a small total correlation, or a log density above 0, extends to the left.
 
     Args:
-        models: by name what `zoo.lab.analysis.elbo_anatomy.decompose` found.
-        path: of the picture.
+        models: by name, from `zoo.lab.analysis.elbo_anatomy`.
     """
     canvas = figure(9.0, 0.55 * len(models) + 1.5)
     whole, kl = canvas.subplots(1, 2, width_ratios=[1, 1.2], sharey=True)
-    _stack(plain(whole), {name: parts(d) for name, d in models.items()}, "-ELBO, nats per datapoint")
-    of_kl = {name: dict(list(parts(d).items())[1:]) for name, d in models.items()}
-    _stack(plain(kl), of_kl, "KL(q(z | x) || p(z)), nats per datapoint")
+    every = {name: parts(found) for name, found in models.items()}
+    _stack(whole, every, "-ELBO, nats per datapoint")
+    _stack(kl, {name: _without_reconstruction(of_model) for name, of_model in every.items()}, "KL, nats per datapoint")
     whole.invert_yaxis()
     handles, labels = whole.get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=7, frameon=False)
-    canvas.savefig(path, bbox_inches="tight")
+    canvas.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return canvas
 
 
-def parts(decomposed: Decomposed) -> dict[str, float]:
+def parts(found: ElboAnatomy) -> dict[str, float]:
     """The terms of -ELBO by name, in nats per datapoint: they add up to it."""
-    d = decomposed
-    return {
-        "-(1 + 3): reconstruction": -sum(log_p.mean.item() for log_p in d.reconstruction.values()),
-        "2: I(x; z)": d.mutual_information.mean.item(),
-        "A: TC between groups": d.between.mean.item(),
-        "i: TC within groups": d.within.mean.sum().item(),
-        "ii: KL of each unit": sum(units.mean.sum().item() for units in d.units.values()),
-    }
+    nats = (
+        -sum(log_p.mean.item() for log_p in found.reconstruction.values()),
+        found.mutual_information.mean.item(),
+        found.between.mean.item(),
+        found.within.mean.sum().item(),
+        sum(units.mean.sum().item() for units in found.units.values()),
+    )
+    return dict(zip(LOOKS, nats, strict=True))
+
+
+def _without_reconstruction(of_model: Mapping[str, float]) -> dict[str, float]:
+    return {part: nats for part, nats in of_model.items() if not part.startswith("-(1 + 3)")}
 
 
 def _stack(axes: Axes, bars: Mapping[str, Mapping[str, float]], label: str) -> None:
-    """Bars of parts side by side, positive ones to the right of 0, others to the left, with the sum at the end."""
-    ends = {name: [0.0, 0.0] for name in bars}
-    known = list(next(iter(bars.values())))
-    first = 5 - len(known)
-    for place, part in enumerate(known, start=first):
-        for row, (name, of_it) in enumerate(bars.items()):
-            nats, end = of_it[part], ends[name]
-            side = int(nats < 0)
+    """A row per model: positive parts from 0 to the right, negative ones to the left, with the sum written behind."""
+    lefts, rights = [], []
+    for row, of_model in enumerate(bars.values()):
+        left = right = 0.0
+        for part, nats in of_model.items():
+            look = LOOKS[part]
             axes.barh(
                 row,
                 nats,
-                left=end[side],
+                left=left if nats < 0 else right,
                 height=0.6,
-                color=COLOURS[(0, 5, 4, 1, 2)[place]],
+                color=look.colour,
                 edgecolor="white",
-                hatch=HATCHES[place],
+                hatch=look.hatch,
                 linewidth=0.5,
                 label=part if row == 0 else None,
             )
-            end[side] += nats
-    for row, (name, of_it) in enumerate(bars.items()):
-        axes.text(ends[name][0], row, f"  {sum(of_it.values()):.2f}", va="center", fontsize=8)
-    axes.set_yticks(range(len(bars)), list(bars), fontsize=8)
+            if nats < 0:
+                left += nats
+            else:
+                right += nats
+        axes.text(right, row, f"  {sum(of_model.values()):.2f}", va="center")
+        lefts.append(left)
+        rights.append(right)
+    axes.set_yticks(range(len(bars)), list(bars))
     axes.axvline(0.0, color="black", linewidth=0.6)
-    low, high = (side(ends[name][k] for name in bars) for k, side in ((1, min), (0, max)))
-    axes.set_xlim(1.05 * low, max(1.15 * high, 0.1))  # room for the sums
-    axes.set_xlabel(label, fontsize=8)
+    axes.set_xlim(1.05 * min(lefts), max(1.15 * max(rights), 0.1))  # room for the sums
+    axes.set_xlabel(label)

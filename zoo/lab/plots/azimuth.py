@@ -1,37 +1,33 @@
 """What is inferred of an angle (Joint-VAE's Figure 9a)."""
 
-from pathlib import Path
-
 import numpy as np
+from matplotlib.figure import Figure
 from torch import nn
 
-from zoo.lab.analysis.azimuth import Azimuth, _degrees, _numbers, azimuth, views
-from zoo.lab.analysis.interventions import observed
+from zoo.lab.analysis.azimuth import Azimuth, degrees, views
+from zoo.lab.analysis.interventions import guide_inputs
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
-from zoo.lab.plots.style import FAINT, INK, figure, plain
+from zoo.lab.plots.style import FAINT, INK, figure, styled
 
 
-def plot_azimuth(
-    model: nn.Module,
-    guide: nn.Module,
-    data: Dataset,
-    path: Path,
-    *,
-    factor: str = "azimuth",
-    num_points: int = 4_000,
-    seed: int = 0,
-) -> Azimuth:
-    """One test thing all around, above; the unit that tells most of the azimuth against the truth, below.
+@styled
+def plot_azimuth(found: Azimuth, guide: nn.Module, data: Dataset, *, factor: str = "azimuth", seed: int = 0) -> Figure:
+    """One object from all around, above; below, its azimuth as inferred by the unit most correlated with it.
 
-    The thing is that of the first datapoint drawn. The line is what is inferred for it, the band what is inferred for
-    the middle 80 % of all points at that azimuth. Arguments, result and errors as `azimuth`.
+    The object is that of a datapoint drawn with `seed`. The line is what is inferred for it, the band what is inferred
+    for the middle 80 % of all points at that azimuth.
+
+    Args:
+        found: from `zoo.lab.analysis.azimuth.azimuth`, of the same guide and data.
+        guide, data: the encoder, and the set.
+        factor: the name of the angle among the set's factors.
+        seed: of the choice of the object.
     """
-    found = azimuth(model, guide, data, factor=factor, num_points=num_points, seed=seed)
     around = views(data, int(np.random.default_rng(seed).choice(found.index)), factor)
-    angles = _degrees(data, factor)[around]
-    seen = observed(guide, data, around.tolist(), device_of(model))
+    angles = degrees(data, factor)[around]
+    seen = guide_inputs(guide, data, around.tolist(), device_of(guide))
     site, unit = found.units[found.best].rstrip("]").split("[")
     inferred = posterior_means(guide, *seen)[site][:, int(unit)].cpu().numpy()
     canvas = figure(9.0, 4.2)
@@ -46,19 +42,18 @@ def plot_azimuth(
     strip.set_ylim(0, 1)
     strip.axis("off")
     strip.set_title(
-        f"{data.name}: a test datapoint from all around, and the {factor} that {found.units[found.best]} infers of it",
-        fontsize=9,
-        loc="left",
+        f"{data.name}: a test datapoint from all around, and the mean of {found.units[found.best]} inferred from it"
     )
     values = np.unique(found.angles)
     of_all = [np.quantile(found.codes[found.angles == v, found.best], [0.1, 0.5, 0.9]) for v in values]
     low, middle, high = np.array(of_all).T
-    plain(axes).fill_between(values, low, high, color=FAINT, alpha=0.5, linewidth=0, label="80 % of all test points")
+    axes.fill_between(values, low, high, color=FAINT, alpha=0.5, linewidth=0, label="80 % of all test points")
     axes.plot(values, middle, ":", color="black", label="their median")
-    axes.plot(angles, inferred, "o-", color=INK, markersize=3, label="the one above")
-    axes.set_xlabel(f"true {factor}, degrees", fontsize=8)
-    axes.set_ylabel(f"mean of q({site}[{unit}] | x)", fontsize=8)
-    axes.text(0.01, 0.03, _numbers(found), transform=axes.transAxes, fontsize=7)
-    axes.legend(fontsize=7, frameon=False)
-    canvas.savefig(path, bbox_inches="tight")
-    return found
+    axes.plot(angles, inferred, "o-", color=INK, markersize=3, label="the object above")
+    axes.set_xlabel(f"true {factor}, degrees")
+    axes.set_ylabel(f"mean of q({site}[{unit}] | x)")
+    k = found.best
+    numbers = f"R {found.linear[k]:.2f} (with twice the angle {found.twice[k]:.2f}), circular {found.circular[k]:+.2f}"
+    axes.text(0.01, 0.03, numbers, transform=axes.transAxes)
+    axes.legend()
+    return canvas

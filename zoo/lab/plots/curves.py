@@ -1,40 +1,99 @@
-"""Means with error bars over seeds."""
+"""Values of several seeds: means with error bars along an axis, and one quantity against another."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
 
-from zoo.lab.plots.style import COLOURS, figure, legend_below, plain
+from zoo.lab.plots.style import COLOURS, figure, legend_below, styled
 
 
+@styled
 def curves(
-    panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]], path: Path, *, label: str, log: bool = False
-) -> None:
-    """Figure 4: in each panel a curve per setting, with two standard errors over seeds, where there are two or more.
+    panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]],
+    *,
+    x: str,
+    y: str = "",
+    log: bool = False,
+    levels: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
+    """In each panel a curve per setting: a dot for each seed, the mean with two standard errors.
 
     Args:
         panels: by the panel's title and the curve's name, every seed's value at each number on the x axis.
-        path: of the picture.
-        label: of the x axis.
-        log: whether the x axis is (symmetrically) logarithmic.
+        x, y: what the axes show.
+        log: whether the x axis is symmetrically logarithmic, linear below 10.
+        levels: dashed lines across a panel, by the panel's title and the line's name.
     """
-    canvas = figure(3.1 * len(panels), 2.7)
-    for i, (title, drawn) in enumerate(panels.items()):
-        axes = plain(canvas.add_subplot(1, len(panels), i + 1))
+    canvas = figure(3.4 * max(len(panels), 1.25), 2.9)
+    named: dict[str, Artist] = {}
+    grid = canvas.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, drawn) in zip(grid, panels.items(), strict=True):
         for colour, (name, values) in zip(COLOURS, drawn.items(), strict=False):
-            xs = sorted(values)
-            middle = [float(np.mean(values[x])) for x in xs]
-            errors = [two_errors(values[x]) for x in xs]
-            axes.errorbar(xs, middle, errors, color=colour, marker="o", ms=3, lw=1, capsize=2, label=name)
+            at = sorted(values)
+            means = [float(np.mean(values[number])) for number in at]
+            errors = _errors([values[number] for number in at])
+            axes.errorbar(at, means, errors, color=colour, marker="o", label=name)
+            for number in at:
+                if len(values[number]) > 1:
+                    dots = values[number]
+                    axes.scatter([number] * len(dots), dots, s=8, color=colour, alpha=0.4, linewidths=0)
+        for name, height in (levels or {}).get(title, {}).items():
+            axes.axhline(height, color="black", lw=1, ls="--", label=name)
         if log:
             axes.set_xscale("symlog", linthresh=10)
-        axes.set_title(title, fontsize=9, loc="left")
-        axes.set_xlabel(label, fontsize=8)
+        axes.set_title(title)
+        axes.set_xlabel(x)
+        handles, names = axes.get_legend_handles_labels()
+        named |= dict(zip(names, handles, strict=True))
+    grid[0].set_ylabel(y)
+    if len(named) > 1:
+        canvas.legend(list(named.values()), list(named), loc="outside lower center", ncols=min(len(named), 4))
+    return canvas
+
+
+class Setting(NamedTuple):
+    """One setting of a trade-off: what stands next to its point, and every seed's values on both axes."""
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+@styled
+def trade_off(families: Mapping[str, Sequence[Setting]], *, x: str, y: str) -> Figure:
+    """One quantity against another: a dot for each seed, a cross at each setting's mean, a line along each family.
+
+    Bars are two standard errors of the mean of y.
+
+    Args:
+        families: by name, each with a colour of its own; its settings in the order in which the line joins them.
+        x, y: what the axes show.
+    """
+    canvas = figure(5.0, 3.8)
+    axes = canvas.add_subplot()
+    for colour, (name, settings) in zip(COLOURS, families.items(), strict=False):
+        across = [float(np.mean(setting.x)) for setting in settings]
+        up = [float(np.mean(setting.y)) for setting in settings]
+        errors = _errors([setting.y for setting in settings])
+        axes.errorbar(across, up, errors, color=colour, marker="x", label=name)
+        for setting, mean in zip(settings, zip(across, up, strict=True), strict=True):
+            axes.scatter(setting.x, setting.y, s=12, color=colour, alpha=0.5, linewidths=0)
+            axes.annotate(setting.label, mean, xytext=(4, 4), textcoords="offset points", color=colour)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
     legend_below(canvas, axes)
-    canvas.savefig(path, bbox_inches="tight")
+    return canvas
 
 
 def two_errors(values: Sequence[float]) -> float:
-    """Two standard errors of the mean, the paper's shading; 0 for a single seed, which has none."""
+    """Two standard errors of the mean; 0 for a single seed, which has none."""
     return 2 * float(np.std(values, ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
+def _errors(values: Sequence[Sequence[float]]) -> list[float] | None:
+    """Of each point; None where every point has a single seed."""
+    errors = [two_errors(of_point) for of_point in values]
+    return errors if any(errors) else None

@@ -1,105 +1,148 @@
-"""Images in rows and columns, as a picture or an animation."""
+"""Images in rows and columns, as a picture or as an animation."""
 
+from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 
-from zoo.lab.plots.style import figure
+from zoo.lab.plots.style import figure, styled
 
-CELL = 0.55  # inches of an image on a sheet
-
-
-def save_sheet(
-    images: Tensor,
-    path: Path,
-    *,
-    title: str,
-    row_labels: Sequence[str] = (),
-    column_labels: Sequence[str] = (),
-) -> None:
-    """Images [rows, columns, C, H, W] on one sheet, dark on light as they are in the data."""
-    canvas = figure(*_inches(images))
-    draw_sheet(canvas.add_subplot(), images, title, row_labels, column_labels)
-    canvas.savefig(path, bbox_inches="tight")
+CELL = 0.55  # inches of an image
 
 
-def save_sheets(
-    sheets: Sequence[Tensor],
-    path: Path,
-    *,
-    titles: Sequence[str],
-    row_labels: Sequence[Sequence[str]],
-    column_labels: Sequence[str] = (),
-) -> None:
-    """Several sheets of one size side by side, [rows, columns, C, H, W] each."""
-    width, height = _inches(sheets[0])
-    canvas = figure(width * len(sheets), height)
-    grid = canvas.subplots(1, len(sheets), squeeze=False)[0]
-    for axes, images, title, labels in zip(grid, sheets, titles, row_labels, strict=True):
-        draw_sheet(axes, images, title, labels, column_labels)
-    canvas.savefig(path, bbox_inches="tight")
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageGrid:
+    """Images in rows and columns; a notebook shows it, `save` writes it.
+
+    Attributes:
+        images: [rows, columns, C, H, W], C = 1 for grey or 3 for red, green, blue; 0 to 1, clipped outside.
+        title: above the grid.
+        row_labels, column_labels: one for each row and column, or none.
+
+    Raises:
+        ValueError: the images have another shape, or there are more or fewer labels than rows or columns.
+    """
+
+    images: Tensor
+    title: str = ""
+    row_labels: Sequence[str] = ()
+    column_labels: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.images.shape)
+        if len(shape) != 5 or shape[2] not in (1, 3):
+            raise ValueError(f"a grid shows images [rows, columns, 1 or 3, height, width], got {list(shape)}")
+        for what, labels, size in (("row", self.row_labels, shape[0]), ("column", self.column_labels, shape[1])):
+            if labels and len(labels) != size:
+                raise ValueError(f"a grid of {size} {what}s was given {len(labels)} {what} labels")
+
+    @styled
+    def figure(self) -> Figure:
+        """The grid as a figure of its own."""
+        canvas = figure(*self.inches)
+        self.draw(canvas.add_subplot())
+        return canvas
+
+    def draw(self, axes: Axes) -> None:
+        """Draws the grid into axes."""
+        rows, columns, _, height, width = self.images.shape
+        axes.imshow(self.pixels(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        down, across = height + self._gap, width + self._gap
+        axes.set_yticks([r * down + height / 2 for r in range(rows if self.row_labels else 0)], self.row_labels)
+        axes.set_xticks(
+            [c * across + width / 2 for c in range(columns if self.column_labels else 0)], self.column_labels
+        )
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_title(self.title)
+
+    def save(self, path: str | Path) -> None:
+        """Writes it in the format of the file's ending."""
+        self.figure().savefig(path)
+
+    @property
+    def inches(self) -> tuple[float, float]:
+        """Width and height of its figure."""
+        rows, columns = self.images.shape[:2]
+        return columns * CELL + 1.6, rows * CELL + 0.7
+
+    def pixels(self) -> np.ndarray:
+        """The images with white between them: [H', W'] of grey ones, else [H', W', 3]."""
+        gap = self._gap
+        framed = pad(self.images.clamp(0, 1).cpu(), (0, gap, 0, gap), value=1.0)  # [rows, columns, C, H + gap, W + gap]
+        return framed.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)[:-gap, :-gap].squeeze(-1).numpy()
+
+    @property
+    def _gap(self) -> int:
+        return max(1, self.images.shape[-2] // 14)
+
+    def __repr__(self) -> str:
+        rows, columns, *size = self.images.shape
+        return f"ImageGrid({self.title!r}, {rows} x {columns} images of {' x '.join(map(str, size))})"
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        self.figure().savefig(file, format="png")
+        return file.getvalue()
 
 
-def save_film(
-    frames: Tensor,
-    path: Path,
-    *,
-    titles: Sequence[str],
-    row_labels: Sequence[str] = (),
-    column_labels: Sequence[str] = (),
-    milliseconds: int = 120,
-) -> None:
-    """Sheets [frames, rows, columns, C, H, W] as a GIF that runs there and back without end."""
-    canvas = figure(*_inches(frames[0]))
-    axes = canvas.add_subplot()
-    draw_sheet(axes, frames[0], titles[0], row_labels, column_labels)
-    pictures = []
-    for images, title in zip(frames, titles, strict=True):
-        axes.images[0].set_data(_mosaic(images))
-        axes.set_title(title, fontsize=9, loc="left")
-        canvas.canvas.draw()
-        pixels = np.asarray(canvas.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
-        pictures.append(Image.fromarray(pixels).quantize(64))
-    there_and_back = pictures + pictures[-2:0:-1]
-    there_and_back[0].save(
-        path, format="GIF", save_all=True, append_images=there_and_back[1:], duration=milliseconds, loop=0
-    )
+@styled
+def side_by_side(grids: Sequence[ImageGrid]) -> Figure:
+    """Several grids of one size next to each other."""
+    width, height = grids[0].inches
+    canvas = figure(width * len(grids), height)
+    for axes, grid in zip(canvas.subplots(1, len(grids), squeeze=False)[0], grids, strict=True):
+        grid.draw(axes)
+    return canvas
 
 
-def draw_sheet(
-    axes: Axes, images: Tensor, title: str, row_labels: Sequence[str] = (), column_labels: Sequence[str] = ()
-) -> None:
-    """Images [rows, columns, C, H, W] and what they are called."""
-    rows, columns, _, height, width = images.shape
-    gap = _gap(height)
-    axes.imshow(_mosaic(images), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_yticks([r * (height + gap) + height / 2 for r in range(rows if row_labels else 0)], row_labels)
-    axes.set_xticks([c * (width + gap) + width / 2 for c in range(columns if column_labels else 0)], column_labels)
-    axes.tick_params(length=0, labelsize=8)
-    axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=9, loc="left")
+@dataclass(frozen=True, eq=False, repr=False)
+class Animation:
+    """Grids of one size one after another, forwards and backwards without end; a notebook shows it as a GIF.
 
+    Attributes:
+        frames: the grids; labels are those of the first.
+        milliseconds: how long each is shown.
+    """
 
-def _inches(images: Tensor) -> tuple[float, float]:
-    rows, columns = images.shape[:2]
-    return columns * CELL + 1.6, rows * CELL + 0.7
+    frames: Sequence[ImageGrid]
+    milliseconds: int = 120
 
+    def save(self, path: str | Path) -> None:
+        """Writes a GIF."""
+        Path(path).write_bytes(self.gif())
 
-def _mosaic(images: Tensor) -> np.ndarray:
-    """[rows, columns, C, H, W] side by side, with white between: [H', W'] of grey ones, else [H', W', 3]."""
-    rows, columns, channels, height, width = images.shape
-    gap = _gap(height)
-    sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels))
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * (height + gap), column * (width + gap)
-            sheet[top : top + height, left : left + width] = images[row, column].movedim(0, -1).clamp(0, 1).cpu()
-    return sheet.squeeze(-1) if channels == 1 else sheet
+    @styled
+    def gif(self) -> bytes:
+        """The bytes of the GIF."""
+        canvas = figure(*self.frames[0].inches)
+        agg = FigureCanvasAgg(canvas)
+        axes = canvas.add_subplot()
+        self.frames[0].draw(axes)
+        pictures = []
+        for frame in self.frames:
+            axes.images[0].set_data(frame.pixels())
+            axes.set_title(frame.title)
+            agg.draw()
+            pictures.append(Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3]).quantize(64))
+        first, *others = pictures + pictures[-2:0:-1]
+        file: IO[bytes] = BytesIO()
+        first.save(file, "GIF", save_all=True, append_images=others, duration=self.milliseconds, loop=0)
+        file.seek(0)
+        return file.read()
 
+    def __repr__(self) -> str:
+        return f"Animation({len(self.frames)} frames, {self.frames[0]!r} first)"
 
-def _gap(height: int) -> int:
-    return max(1, height // 14)
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"image/gif": b64encode(self.gif()).decode(), "text/plain": repr(self)}

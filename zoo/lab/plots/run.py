@@ -1,71 +1,88 @@
-"""Pictures in one style, drawn without a window: what a run leaves, and the sheets, bars and films that others draw.
+"""Pictures that every run leaves: data and reconstructions, samples, and the terms of the objective over training."""
 
-Ink and greys print; where colours tell curves apart they are those of Okabe and Ito (https://jfly.uni-koeln.de/color/),
-which colour-blind eyes tell apart too, and the curves are named beside them.
-"""
-
+import csv
+import math
 from pathlib import Path
 
+import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 
-from zoo.lab.analysis.evaluate import Evaluation
-from zoo.lab.analysis.interventions import Sites, inferred, observed, ranked, sweep, wide
-from zoo.lab.analysis.posterior import decode, draw, posterior_means
+from zoo.lab.analysis.interventions import decoded, encode_modes, guide_inputs
+from zoo.lab.analysis.posterior import draw
+from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
-from zoo.lab.plots.image_grid import save_sheet
-from zoo.lab.plots.style import INK, figure, plain
+from zoo.lab.isolation import isolated
+from zoo.lab.plots.image_grid import ImageGrid
+from zoo.lab.plots.style import FAINT, INK, figure, styled
+
+BLOCKS, BLOCK = 100, 10  # a curve has at most so many means, each of at least so many steps
 
 
-def reconstructions(model: nn.Module, guide: nn.Module, data: Dataset, path: Path, *, num: int = 12) -> None:
-    """The first `num` datapoints over what the pair makes of their posterior means."""
-    x = data.batch(torch.arange(min(num, len(data))), device=device_of(model)).x
-    sheet = torch.stack([x, decode(model, posterior_means(guide, x))])
-    save_sheet(sheet, path, row_labels=["x", "p(x | mean z)"], title=f"{data.name}: test data and reconstructions")
+def reconstructions(model: nn.Module, guide: nn.Module, data: Dataset, *, num: int = 12, seed: int = 0) -> ImageGrid:
+    """Datapoints over the mean of p(x | ...) at their posterior means, and at the most probable class of a type.
 
-
-def samples(model: nn.Module, path: Path, *, rows: int = 6, columns: int = 12) -> None:
-    """Means of p(x | z) for draws of z from the prior."""
-    images = draw(model, rows * columns).unflatten(0, (rows, columns))
-    save_sheet(images, path, title="p(x | z) for z drawn from the prior")
-
-
-def traversals(
-    model: nn.Module, guide: nn.Module, data: Dataset, evaluation: Evaluation, path: Path, *, at_most: int = 10
-) -> None:
-    """One row per unit, from the most to the least informative: that unit set to -3 ... 3, the rest as inferred.
-
-    The starting point is the posterior mean of the test set's first datapoint, under its most probable type. A story
-    without a vector of real numbers has nothing to traverse, and gets no picture.
+    Args:
+        model, guide: the pair.
+        data: the set.
+        num: how many datapoints, spread over the classes.
+        seed: of their choice.
     """
-    units = ranked(Sites.of(model), evaluation.kl)[:at_most]
-    if not units:
-        return
-    start = inferred(model, guide, *observed(guide, data, [0], device_of(model)))
-    rows = [sweep(model, start, unit.site, unit.index, wide())[0] for unit in units]
-    save_sheet(
-        torch.stack(rows),
-        path,
-        row_labels=[unit.label for unit in units],
-        column_labels=[f"{value:g}" for value in wide().tolist()],
-        title="One unit at a time" + (", most informative first" if units[0].nats is not None else ""),
-    )
+    seen = guide_inputs(guide, data, spread(data, num, seed=seed), device_of(model))
+    images = torch.stack([seen[0], decoded(model, encode_modes(model, guide, *seen))])
+    labels = ["x", "p(x | mean z)"]
+    return ImageGrid(images, f"{data.name}: test data and reconstructions", row_labels=labels)
 
 
-def kl_bars(evaluation: Evaluation, path: Path) -> None:
-    """KL of every latent unit over the test set, in nats."""
-    canvas = figure(6.4, 0.6 * len(evaluation.kl) + 0.26 * sum(len(kl) for kl in evaluation.kl.values()))
-    names, heights = [], []
-    for site, kl in evaluation.kl.items():
-        for unit in kl.argsort(descending=True).tolist():
-            names.append(f"{site}[{unit}]" if len(kl) > 1 else site)
-            heights.append(kl[unit].item())
-    axes = plain(canvas.add_subplot())
-    bars = axes.barh(range(len(names)), heights, color=INK)
-    axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.set_xlabel("KL(q || p), nats per datapoint, test set")
-    canvas.savefig(path, bbox_inches="tight")
+def samples(model: nn.Module, *, rows: int = 6, columns: int = 12, seed: int = 0) -> ImageGrid:
+    """Means of p(x | z) for draws of z from the prior, with `seed`; the random state is left as it was."""
+    with isolated(model, seed=seed):
+        images = draw(model, rows * columns)
+    return ImageGrid(images.unflatten(0, (rows, columns)), "p(x | z) for z drawn from the prior")
+
+
+@styled
+def plot_terms(folder: Path) -> Figure:
+    """Every column of a run's terms.csv over the steps: a dot for each step's batch, and means over stretches.
+
+    Raises:
+        FileNotFoundError: there is no terms.csv.
+        ValueError: it has no row of numbers.
+    """
+    path = folder / "terms.csv"
+    with path.open(newline="") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    if not rows:
+        raise ValueError(f"{path} has no row: nothing was trained")
+    try:
+        table = np.array(rows, float)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    steps, names = table[:, 0], header[1:]
+    columns = min(3, len(names))
+    canvas = figure(3.3 * columns, 1.7 * math.ceil(len(names) / columns))
+    blocks = np.array_split(np.arange(len(steps)), max(1, min(BLOCKS, len(steps) // BLOCK)))
+    dots = slice(None, None, max(1, len(steps) // 2000))
+    for place, name in enumerate(names):
+        values = table[:, place + 1]
+        axes = canvas.add_subplot(math.ceil(len(names) / columns), columns, place + 1)
+        axes.plot(steps[dots], values[dots], ".", color=FAINT, markersize=1.5)
+        means = [values[block].mean() for block in blocks]
+        axes.plot([steps[block].mean() for block in blocks], means, color=INK, marker="." if len(blocks) < 3 else "")
+        axes.set_title(_in_words(name))
+        if np.isfinite(values).any() and np.ptp(values) > 0:  # the first steps would hide the rest
+            low, high = np.nanquantile(values, [0.02, 0.98])
+            margin = 0.15 * (high - low) or 1.0
+            axes.set_ylim(max(np.nanmin(values), low - margin), min(np.nanmax(values), high + margin))
+    canvas.supxlabel("step")
+    canvas.supylabel("nats per datapoint")
+    return canvas
+
+
+def _in_words(column: str) -> str:
+    """A column of terms.csv: "kl/z" is the KL of z, "term/..." a term of the objective."""
+    kind, _, name = column.partition("/")
+    words = {"kl": "KL of {}", "term": "term: {}", "reconstruction": "reconstruction of {}"}
+    return words.get(kind, kind).format(name)

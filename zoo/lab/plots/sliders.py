@@ -8,14 +8,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zoo.lab.analysis.interventions import (
-    Settings,
-    Sites,
+    Latents,
+    LatentSites,
     Unit,
-    changed,
     decoded,
+    encode_modes,
     from_prior,
-    inferred,
-    observed,
+    guide_inputs,
+    intervene,
     ranked,
 )
 from zoo.lab.data import Dataset
@@ -45,7 +45,7 @@ def sliders(
     Args:
         model: a story of images.
         guide, data: from whose code to start.
-        kl: nats by site, [units], as `evaluate` gives them: the most informative units come first.
+        kl: nats by site, [units], from `evaluate`: the most informative units come first.
         datapoint: which of the data.
         most: how many units have a slider.
         seed: of the draw from the prior.
@@ -61,14 +61,14 @@ def sliders(
     widgets = import_optional("ipywidgets", "sliders")
     if (guide is None) != (data is None):
         raise ValueError("give guide and data both, to start from a datapoint, or neither, to start from the prior")
-    sites = Sites.of(model)
+    sites = LatentSites.of(model)
     units = ranked(sites, kl or {})[:most]
     if not units and not sites.classes:
         raise ValueError("the story has neither a vector of real numbers nor a type, so there is nothing to move")
     if guide is None or data is None:
         start = from_prior(model, 1, seed=seed)
     elif 0 <= datapoint < len(data):
-        start = inferred(model, guide, *observed(guide, data, [datapoint], device_of(model)))
+        start = encode_modes(model, guide, *guide_inputs(guide, data, [datapoint], device_of(model)))
     else:
         raise ValueError(f"data {data.name!r} has the datapoints 0 to {len(data) - 1:,}, got {datapoint}")
     controls = _controls(widgets, sites, units, start)
@@ -77,7 +77,7 @@ def sliders(
     def show(*_: Any) -> None:
         changes = [(unit.site, unit.index, float(controls[str(unit)].value)) for unit in units]
         changes += [(site, int(controls[site].value), 1.0) for site in sites.classes]
-        image.value = picture(model, changed(sites, start, changes))
+        image.value = picture(model, intervene(sites, start, changes))
 
     for control in controls.values():
         control.observe(show, names="value")
@@ -87,9 +87,9 @@ def sliders(
     return box
 
 
-def picture(model: nn.Module, settings: Settings) -> bytes:
-    """The mean of p(x | settings), one image, as a PNG of about `SIDE` pixels."""
-    pixels = (decoded(model, settings)[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
+def picture(model: nn.Module, latents: Latents) -> bytes:
+    """The mean of p(x | latents), one image, as a PNG of about `SIDE` pixels."""
+    pixels = (decoded(model, latents)[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
     image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
     times = max(1, SIDE // max(image.size))
     file = BytesIO()
@@ -97,7 +97,7 @@ def picture(model: nn.Module, settings: Settings) -> bytes:
     return file.getvalue()
 
 
-def _controls(widgets: Any, sites: Sites, units: list[Unit], start: Settings) -> dict[str, Any]:
+def _controls(widgets: Any, sites: LatentSites, units: list[Unit], start: Latents) -> dict[str, Any]:
     """A slider for each unit, as wide as its value needs, and a list for each type."""
     controls = {}
     for unit in units:

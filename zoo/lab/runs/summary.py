@@ -5,25 +5,27 @@ import inspect
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from zoo.lab.analysis.evaluate import Evaluation
 from zoo.lab.data import Split
 from zoo.lab.runs.folder import Settings
 from zoo.lab.training.experiment import Experiment
 
 FILES = {
-    "reconstructions.png": "test data over the mean of p(x given the posterior mean)",
-    "samples.png": "means of p(x given z) for z from the prior",
-    "traversals.png": "one unit of z at a time from -3 to 3, most informative first",
-    "kl.png, kl.csv": "KL of every latent unit on the test set",
+    "settings.json": "recipe, hyperparameters, seed, versions, command",
     "terms.csv": "every term of the objective at every step",
     "units.csv": "KL of every latent unit at every hundredth step, on its batch",
-    "settings.json, weights.safetensors": "what was run, and what came of it",
-    "checkpoint.safetensors": "the whole state at the last step, from which a killed run goes on",
+    "kl.csv": "KL of every latent unit on the test set",
+    "weights.safetensors": "the trained weights",
+    "checkpoint.safetensors": "the whole state at the last step, from which a killed run continues",
 }
-"""What a run leaves, where there is such a file."""
+"""What the files of a run hold, pictures aside."""
 
 
 def write_kl(evaluation: Evaluation, path: Path) -> None:
+    """KL by site and unit, nats per datapoint, as a table."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["site", "unit", "kl_nats"])
@@ -31,54 +33,85 @@ def write_kl(evaluation: Evaluation, path: Path) -> None:
             writer.writerows([site, unit, value] for unit, value in enumerate(kl.tolist()))
 
 
+def read_kl(folder: Path) -> dict[str, Tensor]:
+    """KL by site over the test set, [units], from a finished run's kl.csv.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged.
+    """
+    path = folder / "kl.csv"
+    found: dict[str, list[float]] = {}
+    try:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["site"], []).append(float(row["kl_nats"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}") from error
+    return {site: torch.tensor(kl) for site, kl in found.items()}
+
+
 def summarise(
     experiment: Experiment,
     data: Split,
     settings: Settings,
-    evaluation: Evaluation,
-    shown: str,
-    files: Mapping[str, str],
+    evaluation: Evaluation | None,
+    story: str,
+    pictures: Mapping[str, str],
+    left_out: Mapping[str, str],
     seconds: float,
     command: str,
+    folder: Path,
 ) -> str:
+    """The run in Markdown: story, settings, numbers, pictures, files.
+
+    Args:
+        experiment, data, settings: what was trained, on what, and how.
+        evaluation: on the test set; None where it failed.
+        story: the story and the guide, as text.
+        pictures: captions by file name.
+        left_out: by what could not be drawn or computed, the reason.
+        seconds: of training.
+        command: how a reader repeats the run.
+        folder: the run's, with its files.
+    """
     objective = type(experiment.elbo)
     headline = (inspect.getdoc(objective) or objective.__name__).splitlines()[0]
-    figures = {
+    epochs = settings.steps * settings.batch_size / len(data.train)
+    shown = [f"![{caption}]({name})\n\n{caption}" for name, caption in pictures.items() if not name.endswith(".md")]
+    every = FILES | {name: caption for name, caption in pictures.items() if name.endswith(".md")}
+    files = [f"| {name} | {what} |" for name, what in every.items() if (folder / name).is_file()]
+    missing = [f"- {what}: {reason}" for what, reason in left_out.items()]
+    sections = [
+        f"# {settings.recipe} on {settings.data}\n\n    {command}",
+        f"The story, and the guide:\n\n```\n{story}\n```",
+        f"Trained for {settings.steps:,} steps of {settings.batch_size} ({epochs:.1f} epochs of "
+        f"{len(data.train):,} datapoints) at\nlearning rate {settings.lr:g}, seed {settings.seed}, in {seconds:.0f} s "
+        f"on {settings.device}. Objective: {headline}",
+        _numbers(evaluation) if evaluation else "",
+        "\n\n".join(["## Pictures", *shown]),
+        "\n".join(["## Left out", "", *missing]) if missing else "",
+        "\n".join(["## Files", "", "| file | what it holds |", "| --- | --- |", *files]),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _numbers(evaluation: Evaluation) -> str:
+    nats = {
         "-ELBO": -evaluation.elbo,
         **{f"reconstruction, E[log p({site})]": value for site, value in evaluation.reconstruction.items()},
         **{f"KL of {site}": kl.sum().item() for site, kl in evaluation.kl.items()},
     }
-    rows = "\n".join(f"| {name} | {value:.2f} |" for name, value in figures.items())
-    active = ", ".join(
-        f"{(kl > 0.1).sum().item()} of {len(kl)} in {site}" for site, kl in evaluation.kl.items() if len(kl) > 1
-    )
-    epochs = settings.steps * settings.batch_size / len(data.train)
-    return f"""# {settings.recipe} on {settings.data}
+    rows = [f"| {name} | {value:.2f} |" for name, value in nats.items()]
+    active = [f"{(kl > 0.1).sum().item()} of {len(kl)} in {site}" for site, kl in evaluation.kl.items() if len(kl) > 1]
+    table = "\n".join(["| | nats |", "| --- | ---: |", *rows])
+    return f"""On all {evaluation.num_data:,} test datapoints, not seen in training, in nats per datapoint, unweighted:
 
-    {command}
+{table}
 
-The story, and the guide:
+Units with more than 0.1 nats: {", ".join(active) or "the guide couples its units, so their KL is one number"}.
 
-```
-{shown}
-```
-
-Trained for {settings.steps:,} steps of {settings.batch_size} ({epochs:.1f} epochs of {len(data.train):,} datapoints) at
-learning rate {settings.lr:g}, seed {settings.seed}, in {seconds:.0f} s on {settings.device}. Objective: {headline}
-
-On all {evaluation.num_data:,} test datapoints, which training never saw, in nats per datapoint, unweighted:
-
-| | nats |
-| --- | ---: |
-{rows}
-
-Units with more than 0.1 nats: {active or "the guide couples its units, so their KL has one number"}.
-
-Read this as one run of one seed with settings that nobody tuned on this data: another seed gives other figures, and
-says by how much. The figures use one draw of the latents per datapoint; data are scored as in `zoo.likelihoods`, so
-they compare with other figures only where those treat grey pixels, or the order of words, the same way.
-
-| file | what it shows |
-| --- | --- |
-{chr(10).join(f"| {name} | {what} |" for name, what in files.items())}
-"""
+This is one run of one seed with settings that were not tuned on this data: with another seed the numbers differ, and
+show by how much they vary. The numbers use one draw of the latents per datapoint; data are scored as in
+`zoo.likelihoods`, so they compare with other numbers only where those treat grey pixels, or the order of words, in the
+same way."""

@@ -19,13 +19,13 @@ from tqdm import tqdm
 from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.data import Dataset, Split
 from zoo.lab.files import write_file, write_record
-from zoo.lab.plots import run as plots
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.digests import write_digests
 from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, Settings, has_begun, how_to_resume, save_weights
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import locked
-from zoo.lab.runs.summary import FILES, summarise, write_kl
+from zoo.lab.runs.pictures import draw_run
+from zoo.lab.runs.summary import summarise, write_kl
 from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.story import story
 from zoo.lab.training.experiment import Experiment
@@ -73,7 +73,8 @@ def train(
     """Trains the experiment, and leaves in `folder` what a reader wants to know of it.
 
     settings.json, terms.csv (a row per step), units.csv (KL by unit, every hundredth), checkpoint.safetensors,
-    weights.safetensors, reconstructions.png, traversals.png, samples.png, kl.png, kl.csv, SHA256SUMS, summary.md.
+    weights.safetensors, kl.csv, SHA256SUMS, the pictures of `draw_run`, and summary.md, which shows them. A picture
+    that cannot be drawn is left out, and summary.md and a warning say why.
 
     A run that was killed goes on from its last checkpoint, or its beginning where there is none, and comes to the same
     figures, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops. No
@@ -91,7 +92,8 @@ def train(
     Raises:
         BlockingIOError: another process trains in the folder; names it.
         FloatingPointError: the loss is not finite; terms.csv holds the steps up to there.
-        ValueError: the run to resume has other data, shapes or settings (says which), or its checkpoint is damaged.
+        ValueError: the run to resume has other data, shapes or settings (says which), or its checkpoint is damaged; or
+            the trained pair cannot be evaluated, after everything else was written.
         OSError: something could not be written; names it, and the last good checkpoint is kept.
         Stopped: on Ctrl-C and SIGTERM.
     """
@@ -120,22 +122,31 @@ def _finish(
     """Writes everything that a trained pair leaves: weights, evaluation, pictures, digests, and last the summary."""
     save_weights(experiment, folder / "weights.safetensors")
     model, guide = experiment.model.eval(), experiment.guide.eval()
-    evaluation = evaluate(model, guide, data.test, labels=experiment.labels, kl=experiment.elbo.kl)
-    shows: Mapping[str, str] = {}
-    if experiment.pictures:
-        shows = experiment.pictures(model, guide, data.test, evaluation, folder) or {}
-    elif data.test.are_images:
-        plots.reconstructions(model, guide, data.test, folder / "reconstructions.png")
-        plots.traversals(model, guide, data.test, evaluation, folder / "traversals.png")
-        plots.samples(model, folder / "samples.png")
-    plots.kl_bars(evaluation, folder / "kl.png")
-    write_kl(evaluation, folder / "kl.csv")
-    first = data.test.batch(torch.arange(1), labels=experiment.labels, device=settings.device)
-    shown = str(story(model, guide, batch=first))
-    files = {name: what for name, what in {**shows, **FILES}.items() if (folder / name.split(",")[0]).is_file()}
-    summary = summarise(experiment, data, settings, evaluation, shown, files, seconds, command)
+    evaluation, failure = None, None
+    try:
+        evaluation = evaluate(model, guide, data.test, labels=experiment.labels, kl=experiment.elbo.kl)
+    except Exception as error:  # raised again once everything else is written
+        failure = error
+    else:
+        write_kl(evaluation, folder / "kl.csv")
+    captions, left_out = draw_run(experiment, data.test, evaluation, folder, seed=settings.seed)
+    try:
+        first = data.test.batch(torch.arange(1), labels=experiment.labels, device=settings.device)
+        shown = str(story(model, guide, batch=first))
+    except Exception as error:  # the run is trained, and its summary says what is missing
+        shown, left_out["the story"] = "", f"{type(error).__name__}: {error}"
+    if failure is not None:
+        left_out["the evaluation"] = f"{type(failure).__name__}: {failure}"
+    summary = summarise(experiment, data, settings, evaluation, shown, captions, left_out, seconds, command, folder)
     write_digests(folder)
     write_file(folder / "summary.md", summary.encode())
+    if evaluation is None:
+        raise ValueError(
+            f"the run in {folder} is trained and its weights are saved, but it cannot be evaluated: {failure}"
+        ) from failure
+    if left_out:
+        reasons = "; ".join(f"{what} ({why})" for what, why in left_out.items())
+        warnings.warn(f"left out of {folder}, whose training is complete: {reasons}", stacklevel=2)
     return evaluation
 
 

@@ -1,41 +1,75 @@
-"""`python -m zoo traverse RUN`: every picture of a run that shows what its latents mean."""
+"""`python -m zoo traverse RUN`: pictures of a finished run that show what its latents mean."""
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from zoo.lab.analysis.interventions import (
-    Settings,
-    Sites,
+    Latents,
+    LatentSites,
     Unit,
+    encode_modes,
     from_prior,
-    inferred,
-    observed,
+    guide_inputs,
     quantiles,
     ranked,
     types,
-    wide,
 )
-from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, order, overshoot
-from zoo.lab.analysis.knn_labels import Judge
+from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, discovery_order, overshoot
+from zoo.lab.analysis.knn_labels import NearestNeighbours
+from zoo.lab.analysis.posterior import needs_labels
+from zoo.lab.analysis.selection import spread
 from zoo.lab.device import device_of
-from zoo.lab.plots import aggregate, latent_scatter
-from zoo.lab.plots import traversals as sheets
-from zoo.lab.plots.azimuth import plot_azimuth
+from zoo.lab.plots.image_grid import ImageGrid
 from zoo.lab.plots.kl_history import plot_kl_history
+from zoo.lab.plots.latents import aggregate, latent_scatter
+from zoo.lab.plots.picture import Picture, save_pictures
+from zoo.lab.plots.traversals import (
+    Names,
+    compared_traversals,
+    confusion_table,
+    edited_images,
+    samples_by_type,
+    traversal_animation,
+    type_labels,
+    type_traversal,
+    unit_traversal,
+    unit_traversals,
+)
 from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.runs.summary import read_kl
 from zoo.termwise import family
 
-VALUES: dict[str, Callable[[], torch.Tensor]] = {"wide": wide, "quantiles": quantiles}
-MOST = 3  # units with a sheet of their own, unless one is named
-IN_FILM = 6
-ROWS = 8  # settings, where there is no type to make rows of
+VALUES = ("wide", "quantiles")
+MOST = 3  # units with a picture of their own, unless one is named
+ANIMATED = 6
+ROWS = 8  # datapoints or draws, where there is no type to make rows of
+EDITED = 6  # datapoints
+
+
+class _Start(NamedTuple):
+    """Where traversals start.
+
+    Attributes:
+        one: the latents of one starting point, [1, ...].
+        rows: those of a unit's own picture, [N, ...]: every type, or several datapoints or draws.
+        labels: what the rows are called, [N].
+        several: latents of several datapoints or draws, [N, ...], for the types.
+        datapoints: test datapoints, the starting point first.
+    """
+
+    one: Latents
+    rows: Latents
+    labels: list[str]
+    several: Latents
+    datapoints: list[int]
 
 
 def traverse(
-    trained: FinishedRun,
+    run: FinishedRun,
     out: Path,
     *,
     site: str | None = None,
@@ -44,132 +78,178 @@ def traverse(
     prior: int | None = None,
     values: str = "wide",
     beside: FinishedRun | None = None,
-) -> Iterator[tuple[Path, str]]:
-    """Draws what the run allows; gives each file as soon as it is there, and in words what it shows.
-
-    Always: units ranked by KL, the first of them one by one and by type, a film; the first two's means by class, and
-    q(z) beside the prior. With types: samples by type, each type on several styles, and the confusion matrix where the
-    test set has labels. Where a guide infers the latents: edited images. Where the run has its history: what was found
-    when, discovery.csv too. Where the test set has an azimuth: what is inferred of it.
+    format: str = "png",
+) -> dict[Path, str]:
+    """Draws the pictures of `traversal_pictures` into the folder `out`, made if need be.
 
     Args:
-        trained: the run.
-        out: a folder, made if need be.
-        site: this site alone: a sheet for each class if it is a type.
+        format: of the pictures: "png", "svg", "pdf"; the animation is a GIF.
+
+    Returns:
+        By file, what it shows, in words.
+
+    Raises:
+        LookupError, ValueError: as `traversal_pictures`; then nothing is written. Or there is no such format.
+        OSError: the folder cannot be written.
+    """
+    pictures = traversal_pictures(
+        run, site=site, unit=unit, datapoint=datapoint, prior=prior, values=values, beside=beside
+    )
+    return {out / name: caption for name, caption in save_pictures(pictures, out, format=format).items()}
+
+
+def traversal_pictures(
+    run: FinishedRun,
+    *,
+    site: str | None = None,
+    unit: int | None = None,
+    datapoint: int | None = None,
+    prior: int | None = None,
+    values: str = "wide",
+    beside: FinishedRun | None = None,
+) -> dict[str, Picture]:
+    """Pictures by file name, and in words what each shows.
+
+    Always: units ranked by KL, the first of them one by one and by type, an animation; the means of the first two by
+    class, and q(z) with the prior; images with one latent changed. With types: samples by type, each type on several
+    datapoints, and the confusion matrix where the test set has labels. Where the run recorded KL over training: the
+    order in which units were found, as discovery.csv too. Where the test set has an azimuth: how it is inferred.
+
+    Args:
+        run: the run.
+        site: this site alone: a picture of each class if it is a type.
         unit: this unit of it alone.
-        datapoint: of the test set, from whose code to start; the first when neither this nor `prior` is given.
+        datapoint: of the test set, from whose code to start. When neither this nor `prior` is given, the first of
+            those spread over the classes.
         prior: start from a draw of the prior, with this seed, instead.
         values: "wide" for -3 to 3, "quantiles" for a normal's 0.05 to 0.95.
-        beside: another run on the same data, for Figures 1 and 10.
+        beside: another run on the same data, for Figures 1 and 10 of Joint-VAE.
 
     Raises:
         LookupError, ValueError: there is no such site, unit or datapoint; the data are no images; the story has nothing
             to traverse; both starting points are given; the other run has other data.
-        OSError: the folder cannot be written.
     """
-    model, data = trained.model, trained.data.test
+    model, data = run.model, run.data.test
     if len(data.shape) != 3 or data.shape[0] not in (1, 3):
         raise ValueError(f"traversals are pictures, and the datapoints of {data.name!r} have the shape {data.shape}")
     if values not in VALUES:
         raise ValueError(f"--values is one of {', '.join(VALUES)}, got {values!r}")
     if beside is not None and beside.data.test.shape != data.shape:
-        raise ValueError(f"{beside.folder} is a run on {beside.settings.data}, {trained.folder} on {data.name}")
-    sites = Sites.of(model)
-    chosen = _chosen(sites, ranked(sites, _kl(trained)), site, unit)
-    start, rows, labels = _start(trained, sites, datapoint, prior)
-    swept = VALUES[values]()
-    out.mkdir(parents=True, exist_ok=True)
-
-    def file(name: str) -> Path:
-        return out / name
-
-    names: sheets.Names = {}
-    if sites.classes and site is None and _infers_types(trained):
-        names, accuracy = sheets.confusion(trained.encode, data, file("confusion.png"), device=device_of(model))
-        yield file("confusion.png"), f"types against labels: {accuracy}"
-    labels = [names.get(label, label) for label in labels]
-    if chosen:
-        sheets.units(model, start, chosen[:32], file("units.png"), values=swept)
-        yield file("units.png"), "one unit in each row, by KL"
-    judge = Judge.of(trained.data.train) if data.y is not None else None
-    what = "type" if sites.classes else "setting"
-    for one in chosen[: MOST if unit is None else 1]:
-        path = file(f"{one.site}-{one.index}.png")
-        images = sheets.one_unit(model, rows, labels, one, path, values=swept)
-        yield path, f"{one.label}, in each row another {what}{_steady(judge, images)}"
-    for name in [n for n in sites.classes if site in (None, n) and unit is None]:
-        styles = _several(trained, datapoint or 0, prior)
-        sheets.one_type(model, styles, name, file(f"{name}.png"), names=names)
-        yield file(f"{name}.png"), f"every class of {name}, in each row another style"
-    if chosen:
-        film = file("traversal.gif")
-        fine = quantiles(25) if values == "quantiles" else torch.linspace(-3.0, 3.0, 25)
-        short = [label.split("  ")[0] for label in labels]
-        sheets.film(model, rows, short, chosen[:IN_FILM], film, values=fine)
-        yield film, "the first units, moving"
+        raise ValueError(f"{beside.folder} is a run on {beside.settings.data}, {run.folder} on {data.name}")
+    sites = LatentSites.of(model)
+    chosen = _chosen(sites, ranked(sites, read_kl(run.folder)), site, unit)
+    start = _start(run, sites, datapoint, prior)
+    pictures: dict[str, Picture] = {}
+    names: Names = {}
+    if sites.classes and site is None and _infers_types(run):
+        found = type_labels(run.encode, data, device=device_of(model))
+        names = found.names
+        pictures["confusion.png"] = Picture(confusion_table(found), f"types against labels: {found.accuracy}")
+    start = start._replace(labels=[names.get(label, label) for label in start.labels])
+    pictures |= _of_units(run, sites, start, chosen[: 1 if unit is not None else None], values)
+    if unit is None:
+        for name in sites.classes:
+            if site in (None, name):
+                grid = type_traversal(model, start.several, name, names=names)
+                pictures[f"{name}.png"] = Picture(grid, f"every class of {name}, in each row another datapoint or draw")
     if site is None and unit is None:
-        yield from _whole(trained, file, chosen, sites, names, datapoint or 0)
+        pictures |= _of_the_pair(run, sites, start, chosen, names) | _over_training(run) | _azimuth(run, sites)
     if beside is not None:
-        yield from _beside(trained, beside, file, datapoint or 0, swept)
+        pictures |= _compared(run, beside, start.datapoints[0], _values(values))
+    return pictures
 
 
-def _whole(
-    trained: FinishedRun,
-    file: Callable[[str], Path],
-    chosen: list[Unit],
-    sites: Sites,
-    names: sheets.Names,
-    datapoint: int,
-) -> Iterator[tuple[Path, str]]:
+def _of_units(
+    run: FinishedRun, sites: LatentSites, start: _Start, chosen: list[Unit], values: str
+) -> dict[str, Picture]:
+    """The units chosen, all together, the first ones by themselves, and as an animation."""
+    if not chosen:
+        return {}
+    model, data = run.model, run.data
+    grid = unit_traversals(model, start.one, chosen[:32], values=_values(values))
+    pictures = {"units.png": Picture(grid, "one unit in each row, by KL")}
+    judge = NearestNeighbours.of(data.train) if data.test.y is not None else None
+    what = "type" if sites.classes else "starting point"
+    for one in chosen[:MOST]:
+        grid = unit_traversal(model, start.rows, start.labels, one, values=_values(values))
+        caption = f"{one.label}, in each row another {what}{_consistency(judge, grid)}"
+        pictures[f"{one.site}-{one.index}.png"] = Picture(grid, caption)
+    short = [label.split("  ")[0] for label in start.labels]
+    animation = traversal_animation(model, start.rows, short, chosen[:ANIMATED], values=_values(values, 25))
+    return pictures | {"traversal.gif": Picture(animation, "the first units, animated")}
+
+
+def _of_the_pair(
+    run: FinishedRun, sites: LatentSites, start: _Start, chosen: list[Unit], names: Names
+) -> dict[str, Picture]:
     """What does not depend on a site or a unit."""
-    model, guide, data = trained.model, trained.guide, trained.data.test
+    model, guide, data = run.model, run.guide, run.data.test
+    pictures = {}
     if sites.classes:
-        sheets.samples_by_type(model, file("samples-by-type.png"), seed=trained.settings.seed, names=names)
-        yield file("samples-by-type.png"), "a type in each row, all else from the prior"
+        grid = samples_by_type(model, seed=run.settings.seed, names=names)
+        pictures["samples-by-type.png"] = Picture(grid, "a type in each row, all else from the prior")
     if chosen:
-        changes = [(u.site, u.index, value) for u in chosen[:MOST] for value in (-2.0, 2.0)]
-        some = [(datapoint + n) % len(data) for n in range(min(6, len(data)))]
-        sheets.edits(model, guide, data, some, changes, file("edits.png"))
-        yield file("edits.png"), "test images with one latent changed"
+        changes = [(unit.site, unit.index, value) for unit in chosen[:MOST] for value in (-2.0, 2.0)]
+        grid = edited_images(model, guide, data, start.datapoints[:EDITED], changes)
+        pictures["edits.png"] = Picture(grid, "test images with one latent changed")
+        figure = aggregate(model, guide, data, chosen[:7])
+        pictures["aggregate.png"] = Picture(figure, "q(z) over the test set and the prior, by unit")
     if len(chosen) > 1:
-        latent_scatter(guide, data, chosen, file("latents.png"))
-        yield file("latents.png"), f"posterior means of {chosen[0]} and {chosen[1]}, by class"
-    if chosen:
-        aggregate(model, guide, data, chosen[:7], file("aggregate.png"))
-        yield file("aggregate.png"), "q(z) over the test set beside the prior, by unit"
-    if _has_history(trained):
-        run = _run(trained, trained.settings.recipe)
-        plot_kl_history([run], file("discovery.png"))
-        found = order(run.history)
-        with file("discovery.csv").open("w", newline="") as table:
-            csv.writer(table).writerows([Discovery._fields, *found])
-        yield file("discovery.png"), "found in this order: " + ", ".join(f"{d.unit} ({d.step:,})" for d in found)
-    if data.factors is not None and "azimuth" in data.factors.names and sites.units:
-        yield file("azimuth.png"), str(plot_azimuth(model, guide, data, file("azimuth.png")))
+        figure = latent_scatter(guide, data, chosen)
+        pictures["latents.png"] = Picture(figure, f"posterior means of {chosen[0]} and {chosen[1]}, by class")
+    return pictures
 
 
-def _beside(
-    trained: FinishedRun, other: FinishedRun, file: Callable[[str], Path], datapoint: int, values: torch.Tensor
-) -> Iterator[tuple[Path, str]]:
+def _over_training(run: FinishedRun) -> dict[str, Picture]:
+    """Which unit was found when; nothing for a run too short for a curve."""
+    if not _has_history(run):
+        return {}
+    history = _history(run, run.settings.recipe)
+    found = discovery_order(history.history)
+    rows = [",".join(map(str, row)) for row in (Discovery._fields, *found)]
+    order = ", ".join(f"{d.unit} ({d.step:,})" for d in found) or "none"
+    return {
+        "discovery.png": Picture(plot_kl_history([history]), f"units in the order in which they were found: {order}"),
+        "discovery.csv": Picture("\n".join(rows) + "\n", "the same as a table"),
+    }
+
+
+def _azimuth(run: FinishedRun, sites: LatentSites) -> dict[str, Picture]:
+    """Where the test set has an azimuth, the unit most correlated with it."""
+    data = run.data.test
+    if data.factors is None or "azimuth" not in data.factors.names or not sites.units:
+        return {}
+    from zoo.lab.analysis.azimuth import azimuth  # scikit-learn, which no other picture needs
+    from zoo.lab.plots.azimuth import plot_azimuth
+
+    found = azimuth(run.model, run.guide, data)
+    return {"azimuth.png": Picture(plot_azimuth(found, run.guide, data), str(found))}
+
+
+def _compared(run: FinishedRun, other: FinishedRun, datapoint: int, values: Tensor) -> dict[str, Picture]:
     """Figures 1 and 10: both runs' first units from one datapoint, and whether they kept to their capacities."""
-    both = (trained, other)
-    titles = [_differs(trained, other), _differs(other, trained)]
-    starts = [_inferred(run, [datapoint]) for run in both]
-    chosen = [ranked(Sites.of(run.model), _kl(run))[:4] for run in both]
-    models = [run.model for run in both]
-    sheets.beside(models, starts, chosen, titles, file("beside.png"), values=values)
-    yield file("beside.png"), f"left {titles[0]}, right {titles[1]}"
+    both = (run, other)
+    titles = [_differs(run, other), _differs(other, run)]
+    figure = compared_traversals(
+        [one.model for one in both],
+        [_encoded(one, [datapoint]) for one in both],
+        [ranked(LatentSites.of(one.model), read_kl(one.folder))[:4] for one in both],
+        titles,
+        values=values,
+    )
+    pictures = {"beside.png": Picture(figure, f"left {titles[0]}, right {titles[1]}")}
     if all(map(_has_history, both)):
-        runs = [_run(run, title) for run, title in zip(both, titles, strict=True)]
-        plot_kl_history(runs, file("beside-kl.png"))
+        histories = [_history(one, title) for one, title in zip(both, titles, strict=True)]
         worst = [
-            f"{run.title}: " + ", ".join(f"{g} {overshoot(run.history.of(g), c):+.2f}" for g, c in run.capacity.items())
-            for run in runs
+            f"{one.title}: " + ", ".join(f"{g} {overshoot(one.history.of(g), c):+.2f}" for g, c in one.capacity.items())
+            for one in histories
         ]
-        yield file("beside-kl.png"), "nats above the capacity at worst; " + "; ".join(worst)
+        caption = "most nats above the capacity; " + "; ".join(worst)
+        pictures["beside-kl.png"] = Picture(plot_kl_history(histories), caption)
+    return pictures
 
 
-def _chosen(sites: Sites, units: list[Unit], site: str | None, unit: int | None) -> list[Unit]:
+def _chosen(sites: LatentSites, units: list[Unit], site: str | None, unit: int | None) -> list[Unit]:
     """The units asked for, as they are ranked; none where a type is asked for."""
     if not sites.units and not sites.classes:
         raise ValueError("the story has no latent site that can be traversed: no vector of real numbers, and no type")
@@ -185,94 +265,72 @@ def _chosen(sites: Sites, units: list[Unit], site: str | None, unit: int | None)
     return [u for u in units if u.site == site and unit in (None, u.index)]
 
 
-def _start(
-    trained: FinishedRun, sites: Sites, datapoint: int | None, prior: int | None
-) -> tuple[Settings, Settings, list[str]]:
-    """The starting point [1, ...]; the rows of a unit's own sheet, [N, ...], and what these are called."""
+def _start(run: FinishedRun, sites: LatentSites, datapoint: int | None, prior: int | None) -> _Start:
+    """From a datapoint's code, or a draw of the prior."""
     if datapoint is not None and prior is not None:
         raise ValueError("give --datapoint or --prior, not both")
     if prior is not None and prior < 0:
         raise ValueError(f"--prior takes a seed from 0, got {prior}")
-    model, data = trained.model, trained.data.test
-    index = datapoint or 0
-    if not 0 <= index < len(data):
-        raise ValueError(f"the test set of {data.name!r} has the datapoints 0 to {len(data) - 1}, got {index}")
-    start = from_prior(model, 1, seed=prior) if prior is not None else _inferred(trained, [index])
+    data = run.data.test
+    if datapoint is not None and not 0 <= datapoint < len(data):
+        raise ValueError(f"the test set of {data.name!r} has the datapoints 0 to {len(data) - 1}, got {datapoint}")
+    index = spread(data, ROWS + 1)
+    if datapoint is not None:
+        index = [datapoint, *(n for n in index if n != datapoint)]
+    index = index[:ROWS]
+    if prior is None:
+        several = _encoded(run, index)
+        labels = [f"datapoint {n}" for n in index]
+    else:
+        several = from_prior(run.model, ROWS, seed=prior)
+        labels = [f"draw {n}" for n in range(ROWS)]
+    one = {name: value[:1] for name, value in several.items()}
     if sites.classes:
-        return start, *types(sites, start)
-    rows = _several(trained, index, prior)
-    what = "datapoint" if prior is None else "draw"
-    return start, rows, [f"{what} {(index + n) % len(data)}" for n in range(len(next(iter(rows.values()))))]
+        rows, labels = types(sites, one)
+        return _Start(one, rows, labels, several, index)
+    return _Start(one, several, labels, several, index)
 
 
-def _several(trained: FinishedRun, index: int, prior: int | None) -> Settings:
-    """Settings to make rows of: draws from the prior, or the datapoint at `index` and those after it."""
-    if prior is not None:
-        return from_prior(trained.model, ROWS, seed=prior)
-    size = len(trained.data.test)
-    return _inferred(trained, [(index + n) % size for n in range(min(ROWS, size))])
+def _values(name: str, num: int = 13) -> Tensor:
+    return quantiles(num) if name == "quantiles" else torch.linspace(-3.0, 3.0, num)
 
 
-def _inferred(trained: FinishedRun, index: Sequence[int]) -> Settings:
-    seen = observed(trained.guide, trained.data.test, index, device_of(trained.model))
-    return inferred(trained.model, trained.guide, *seen)
+def _encoded(run: FinishedRun, index: Sequence[int]) -> Latents:
+    seen = guide_inputs(run.guide, run.data.test, index, device_of(run.model))
+    return encode_modes(run.model, run.guide, *seen)
 
 
-def _kl(trained: FinishedRun) -> dict[str, torch.Tensor]:
-    """KL by site over the test set, [units], as the run wrote it down when it ended."""
-    path = trained.folder / "kl.csv"
-    found: dict[str, list[float]] = {}
-    try:
-        with path.open(newline="") as file:
-            for row in csv.DictReader(file):
-                found.setdefault(row["site"], []).append(float(row["kl_nats"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from error
-    return {site: torch.tensor(kl) for site, kl in found.items()}
-
-
-def _infers_types(trained: FinishedRun) -> bool:
-    """Whether the guide tells a type from x alone, and the test set has labels to hold it against."""
-    data, alone = trained.data.test, not getattr(trained.guide, "needs_labels", False)
-    if data.y is None or len(set(data.y.tolist())) < 2 or not alone:
+def _infers_types(run: FinishedRun) -> bool:
+    """Whether the guide infers a type from x alone, and the test set has labels to compare it with."""
+    data = run.data.test
+    if data.y is None or len(set(data.y.tolist())) < 2 or needs_labels(run.guide):
         return False
-    first = observed(trained.guide, data, [0], device_of(trained.model))
-    return any("OneHot" in family(fn) for fn in trained.encode(*first).values())
+    first = guide_inputs(run.guide, data, [0], device_of(run.model))
+    return any("OneHot" in family(fn) for fn in run.encode(*first).values())
 
 
-def _steady(judge: Judge | None, images: torch.Tensor) -> str:
-    """In words, how far the rows of a sheet are of one label each; nothing where there are no labels."""
+def _consistency(judge: NearestNeighbours | None, grid: ImageGrid) -> str:
+    """In words, how far each row of a grid keeps one label; nothing where there are no labels."""
     if judge is None:
         return ""
-    share = judge.steady(images)
+    share = judge.label_consistency(grid.images)
     return f"; to the nearest neighbours, {share.mean():.0%} of a row is one label, {share.min():.0%} in the worst"
 
 
-def _has_history(trained: FinishedRun) -> bool:
-    """Whether the run was long enough to write down a row of its units' KL."""
-    path = trained.folder / "units.csv"
-    return path.is_file() and len(path.read_bytes().splitlines()) > 1
+def _has_history(run: FinishedRun) -> bool:
+    """Whether the run was long enough to record two rows of its units' KL, which a curve needs."""
+    path = run.folder / "units.csv"
+    return path.is_file() and len(path.read_bytes().splitlines()) > 2
 
 
-def _run(trained: FinishedRun, title: str) -> Run:
-    history = History.read(trained.folder)
-    return Run(title, history, capacities(trained.experiment, history.steps))
+def _history(run: FinishedRun, title: str) -> Run:
+    history = History.read(run.folder)
+    return Run(title, history, capacities(run.experiment, history.steps))
 
 
-def _differs(trained: FinishedRun, other: FinishedRun) -> str:
+def _differs(run: FinishedRun, other: FinishedRun) -> str:
     """A run's recipe and data, and which of its settings the other does not have."""
-    mine, theirs = ({**vars(run.settings), **run.settings.hyperparameters} for run in (trained, other))
+    mine, theirs = ({**vars(one.settings), **one.settings.hyperparameters} for one in (run, other))
     named = {"hyperparameters", "recipe", "data", "data_options", "device", "compile", "lr"}
     differ = [f"{k} {v}" for k, v in mine.items() if k not in named and v != theirs.get(k)]
-    return ", ".join([f"{trained.settings.recipe} on {trained.settings.data}", *differ])
-
-
-def keep(drawn: Iterator[tuple[Path, str]], wanted: Sequence[str], whose: str) -> dict[str, str]:
-    """Captions of the pictures whose names begin as wanted; the others go."""
-    captions = {}
-    for path, caption in drawn:
-        if path.name.startswith(tuple(wanted)):
-            captions[path.name] = f"{whose}: {caption}."
-        else:
-            path.unlink()
-    return captions
+    return ", ".join([f"{run.settings.recipe} on {run.settings.data}", *differ])

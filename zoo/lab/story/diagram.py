@@ -1,12 +1,17 @@
-"""A plate diagram, which the program dot draws where there is one."""
+"""A plate diagram as papers draw it, which the program dot (graphviz) draws.
+
+Solid arrows are the model's, dashed ones the guide's. Observed sites are grey, deterministic ones have a double
+outline, parameters stand outside the plates without an outline, and a plate's size is in its lower right corner.
+"""
 
 import html
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from zoo.lab.errors import import_optional
+from zoo.lab.story.program import GREEK, Program, TracedSite
 
 NO_DOT = (
     "drawing needs graphviz, the program dot, which is not on the path: install it (apt-get install graphviz, brew "
@@ -16,29 +21,30 @@ NO_DOT = (
 
 @dataclass(frozen=True)
 class Diagram:
-    """A plate diagram by `pyro.render_model`; a notebook shows it as a picture, or says what is missing.
+    """A plate diagram; a notebook shows it as a picture, or says what is missing.
 
     Attributes:
-        drawn: the `graphviz.Digraph`.
+        source: in graphviz's language.
     """
 
-    drawn: Any
+    source: str
 
-    @property
-    def source(self) -> str:
-        """In graphviz's language."""
-        return str(self.drawn.source)
+    @classmethod
+    def of(cls, model: Program, guide: Program | None = None) -> "Diagram":
+        """The model's diagram, with the guide's arrows where there is a guide."""
+        return cls("\n".join(["digraph {", "    rankdir=TB", "    node [shape=circle]", *_body(model, guide), "}", ""]))
 
     def picture(self, kind: str) -> bytes:
         """As "svg", "png", "pdf" or another of graphviz's formats.
 
         Raises:
-            OSError: the program dot is not there, or fails; says why.
+            ModuleNotFoundError: the library graphviz is not installed.
+            OSError: the program dot is missing, or fails; says why.
             ValueError: graphviz has no such format.
         """
         graphviz = import_optional("graphviz", "the plate diagram")
         try:
-            return bytes(self.drawn.pipe(format=kind))
+            return bytes(graphviz.Source(self.source).pipe(format=kind))
         except graphviz.ExecutableNotFound:
             raise OSError(NO_DOT) from None
         except subprocess.CalledProcessError as error:
@@ -58,3 +64,45 @@ class Diagram:
         except OSError as error:
             return f"<p>{html.escape(str(error))}</p>"
         return svg[svg.index("<svg") :]
+
+
+def _body(model: Program, guide: Program | None) -> Iterator[str]:
+    """Plates with their sites, parameters, arrows."""
+    programs = [model] if guide is None else [model, guide]
+    sites: dict[str, TracedSite] = {}
+    sizes: dict[str, int] = {}
+    for program in programs:
+        for site in program.sites:
+            sites.setdefault(site.name, site)  # as the model has it
+        sizes |= {plate.name: plate.full_size for plate in program.plates}
+    yield from _plate((), sites, sizes, "    ")
+    for program in programs:
+        greek, style = GREEK[program.letter], "" if program.letter == "p" else " [style=dashed]"
+        for name in program.given:
+            if name not in sites:
+                yield f'    "{name}" [style=filled, fillcolor=grey85]'
+        if any(site.learnt for site in program.sites):
+            yield f'    "{greek}" [shape=plaintext]'
+        for site in program.sites:
+            for parent in [*([greek] if site.learnt else []), *site.parents]:
+                yield f'    "{parent}" -> "{site.name}"{style}'
+
+
+def _plate(path: tuple[str, ...], sites: dict[str, TracedSite], sizes: dict[str, int], indent: str) -> Iterator[str]:
+    """The sites that stand in these plates, outermost first, and the plates further in."""
+    for site in sites.values():
+        if site.plates == path:
+            yield f'{indent}"{site.name}"{_look(site)}'
+    depth = len(path)
+    inner = dict.fromkeys(site.plates[depth] for site in sites.values() if site.plates[:depth] == path != site.plates)
+    for name in inner:
+        yield f'{indent}subgraph "cluster_{name}" {{'
+        yield f'{indent}    label="{"N" if name == "data" else sizes[name]}"; labelloc=b; labeljust=r; style=rounded'
+        yield from _plate((*path, name), sites, sizes, indent + "    ")
+        yield f"{indent}}}"
+
+
+def _look(site: TracedSite) -> str:
+    if site.role == "observed":
+        return " [style=filled, fillcolor=grey85]"
+    return " [peripheries=2]" if site.relation == "=" else ""

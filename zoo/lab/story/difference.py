@@ -35,7 +35,7 @@ class Row:
 class Difference:
     """Lines that one story has alone (-), that the other has alone (+), and that they share.
 
-    `str()` gives it as text, a notebook shows it in colour.
+    `str()` is its text, a notebook shows it in colour.
 
     Attributes:
         lines: sign and text.

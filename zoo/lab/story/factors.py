@@ -28,7 +28,7 @@ def text(program: Program) -> str:
 
 
 def _grouped(program: Program, factor: Callable[[Program, TracedSite], str], product: str, times: str) -> list[str]:
-    """The factors in order, those in a plate beside "data" under a product over it."""
+    """The factors in order, those in a plate other than "data" under a product over it."""
     sizes = {plate.name: plate.full_size for plate in program.plates}
     parts = []
     random = [site for site in program.sites if site.relation == "~"]
@@ -41,11 +41,11 @@ def _grouped(program: Program, factor: Callable[[Program, TracedSite], str], pro
 
 
 def _joint(program: Program) -> list[str]:
-    """What it is the distribution of; of a model first the data, which no other site looks at, then other observed."""
+    """The joint distribution's sites; of a model first the data, on which no site depends, then others observed."""
     random = [site for site in program.sites if site.relation == "~"]
-    looked_at = {parent for site in program.sites for parent in site.parents}
+    parents = {parent for site in program.sites for parent in site.parents}
     if program.letter == "p":
-        random.sort(key=lambda site: (site.name in looked_at, site.role != "observed"))
+        random.sort(key=lambda site: (site.name in parents, site.role != "observed"))
     return [site.name for site in random]
 
 
@@ -59,7 +59,7 @@ def _letter(program: Program) -> str:
 
 
 def _lettered(letter: str, learnt: bool, per_datapoint: bool) -> str:
-    return f"{letter}_{GREEK[letter]}{'_n' * per_datapoint}" if learnt else letter
+    return f"{letter}_{GREEK[letter]}{'_n' if per_datapoint else ''}" if learnt else letter
 
 
 def _text_factor(program: Program, site: TracedSite) -> str:
@@ -67,7 +67,7 @@ def _text_factor(program: Program, site: TracedSite) -> str:
 
 
 def _call(letter: str, names: Sequence[str], given: Sequence[str]) -> str:
-    return f"{letter}({', '.join(names)}{' | ' * bool(given)}{', '.join(given)})"
+    return f"{letter}({', '.join(names)}{' | ' if given else ''}{', '.join(given)})"
 
 
 def _latex_factor(program: Program, site: TracedSite) -> str:

@@ -1,4 +1,4 @@
-"""A story in two tellings: as a class's docstring has it, and as a trace shows it. A test holds the two together."""
+"""The lines of a story: those of its class's docstring, and those of a trace. A test holds the two equal."""
 
 import inspect
 import re
@@ -28,25 +28,25 @@ class Line:
 
     @property
     def family(self) -> str:
-        """The distribution's name: what stands before the parenthesis."""
+        """The distribution's name: the expression up to its parenthesis."""
         return self.expression.split("(")[0]
 
 
-def told(story: nn.Module | type[nn.Module]) -> list[Line]:
-    """The lines of a story as its docstring tells them."""
+def docstring_lines(story: nn.Module | type[nn.Module]) -> list[Line]:
+    """The lines in the docstring of a story's class."""
     matches = (_LINE.match(line) for line in (inspect.getdoc(story) or "").splitlines())
     return [Line(**{key: value or "" for key, value in match.groupdict().items()}) for match in matches if match]
 
 
-def traced(trace: Trace) -> list[Line]:
-    """The lines of a story as its trace shows them: sites in order, families, and shapes with B for the data plate."""
+def trace_lines(trace: Trace) -> list[Line]:
+    """The lines of a trace: sites in order, families, and shapes, with B for the data plate."""
     lines = []
     for name, site in trace.nodes.items():
         if site["type"] != "sample" or type(site["fn"]).__name__ == "_Subsample":
             continue
         deterministic = site["infer"].get("_deterministic", False)
         in_plate = any(frame.name == "data" for frame in site["cond_indep_stack"])
-        shape = ["B"] * in_plate + [str(size) for size in site["fn"].event_shape]
+        shape = [*(["B"] if in_plate else []), *map(str, site["fn"].event_shape)]
         lines.append(
             Line(
                 name=name,

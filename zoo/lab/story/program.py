@@ -1,7 +1,8 @@
-"""A program's sites as its trace shows them, and what each of them looks at, as the numbers themselves tell.
+"""A program's sites as its trace shows them, and what each of them depends on.
 
-Every site's value, the batch and the parameters carry a mark (`pyro.ops.provenance`), which whatever is computed from
-them inherits: a site's parents are the marks on its distribution, so that they are the program's and nobody's prose.
+Every site's value, the batch and the parameters carry a mark (`pyro.ops.provenance`), which everything computed from
+them inherits: a site's parents are the marks on its distribution, so they are read off the program rather than written
+by hand.
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from zoo.lab.data import Batch
-from zoo.lab.story.lines import told
+from zoo.lab.story.lines import docstring_lines
 from zoo.lab.training.fit import arguments
 from zoo.termwise import family
 
@@ -98,7 +99,7 @@ class Program:
         trace = marked_trace(program, batch)
         order = [Input("n"), Input("x"), Input("y"), *(name for name, _ in sampled(trace))]
         rows = {name for name, node in trace.nodes.items() if node["type"] == "param" and node["cond_indep_stack"]}
-        meanings = {line.name: line.meaning.strip() for line in told(program)}
+        meanings = {line.name: line.meaning.strip() for line in docstring_lines(program)}
         sites = tuple(
             _site(name, node, _Reader(letter, order, rows), meanings.get(name, "")) for name, node in sampled(trace)
         )
@@ -142,7 +143,7 @@ def marked_trace(program: nn.Module, batch: Batch | None) -> Trace:
 
 
 class _Apart(TorchFunctionMode):
-    """Broadcasting leaves each tensor its own marks: the scale of Normal(loc, 1) does not look at what loc looks at."""
+    """Broadcasting leaves each tensor its own marks: in Normal(loc, 1) the scale has none of the marks of loc."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is not torch.broadcast_tensors:
@@ -176,7 +177,7 @@ class _Reader:
 
     def arguments(self, marks: frozenset[Any], site: str) -> str:
         """As in (z, c; θ)."""
-        greek = GREEK[self.letter] + "_n" * self.per_datapoint(marks)
+        greek = f"{GREEK[self.letter]}_n" if self.per_datapoint(marks) else GREEK[self.letter]
         parts = [", ".join(self.parents(marks, site)), greek if self.learnt(marks) else ""]
         return f"({'; '.join(filter(None, parts))})"
 
@@ -231,7 +232,7 @@ def _parameters(fn: Any) -> Iterator[tuple[str, Tensor]]:
     if "temperature" not in fn.arg_constraints and isinstance(temperature := getattr(fn, "temperature", None), Tensor):
         yield "temperature", temperature
     held = {key: value for holder in holders if holder is not None for key, value in vars(holder).items()}
-    either = [key for key in held if key in ("probs", "logits")]  # the second is had from the first, on demand
+    either = [key for key in held if key in ("probs", "logits")]  # the second is computed from the first, on demand
     for key in fn.arg_constraints:
         if isinstance(held.get(key), Tensor) and key not in ("log_density", *either[1:]):
             yield key, held[key]

@@ -1,35 +1,30 @@
-"""A story to be read: as text, in a notebook, as LaTeX, as a diagram, and beside another one."""
+"""A story to be read: as text, in a notebook, as LaTeX, as a diagram, and compared with another one."""
 
 import html
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
-import pyro
-from pyro import poutine
 from torch import nn
 
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
-from zoo.lab.errors import import_optional
 from zoo.lab.isolation import isolated
 from zoo.lab.story import factors
 from zoo.lab.story.diagram import Diagram
 from zoo.lab.story.difference import Difference, Row, difference
 from zoo.lab.story.program import Program
 from zoo.lab.story.terms import Terms, terms_of
-from zoo.lab.training.fit import arguments
 
 WIDTH = 120  # that two programs may take side by side
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Story:
     """A model, and with it a guide and an objective where they were given; see `story`.
 
-    `str()` gives it as text, a notebook shows it as a page.
+    `str()` and `repr()` are its text, a notebook shows it as a page.
 
     Attributes:
         model: p, as its trace shows it.
@@ -40,7 +35,6 @@ class Story:
     model: Program
     guide: Program | None = None
     terms: Terms | None = None
-    _draw: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         blocks = [_block(program) for program in (self.model, self.guide) if program]
@@ -49,24 +43,25 @@ class Story:
             parts.append(_terms_text(self.terms))
         return "\n\n".join(parts)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def latex(self) -> str:
         """Both factorisations, as LaTeX for an aligned display."""
         lines = [factors.latex(p).replace(" = ", " &= ", 1) for p in (self.model, self.guide) if p]
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
     def graph(self, path: str | Path | None = None) -> Diagram:
-        """The model's plate diagram by `pyro.render_model`, which a notebook shows.
+        """The plate diagram of model and guide, which a notebook shows.
 
         Args:
             path: where to write it too: .gv or .dot for its source, else a picture, by graphviz's program dot.
 
         Raises:
-            ModuleNotFoundError: the library graphviz is not installed.
-            OSError: the program dot is not.
+            ModuleNotFoundError: a picture is asked for, and the library graphviz is not installed.
+            OSError: the program dot is not installed.
         """
-        import_optional("graphviz", "the plate diagram")
-        assert self._draw is not None
-        diagram = Diagram(self._draw())
+        diagram = Diagram.of(self.model, self.guide)
         if path is not None:
             diagram.write(path)
         return diagram
@@ -97,50 +92,38 @@ class Story:
 def story(
     model: nn.Module, guide: nn.Module | None = None, elbo: TermwiseELBO | None = None, batch: Batch | None = None
 ) -> Story:
-    """Tells the story of a model, with its guide beside it and what each site adds to an objective.
+    """The story of a model, with its guide next to it and what each site adds to an objective.
 
         story(model, guide, elbo, batch)           # in a notebook, the last line of a cell
         print(story(model, guide, batch=batch))
 
-    All is read off traces on the batch: families, shapes, plates and dependencies; only what a site means is the
-    docstring's. The pair is left as it was, and so are the objective's running statistics and the random state.
+    Families, shapes, plates and dependencies are read off traces on the batch; only a site's meaning is taken from the
+    docstring. The pair, the objective's running statistics and the random state are left as they were.
 
     Args:
         model: a story.
         guide: its guide.
         elbo: an objective, which needs the guide.
-        batch: some datapoints; without one the model draws one from its prior, and neither guide nor objective goes.
+        batch: some datapoints; without them the model draws one from its prior, without guide or objective.
 
     Raises:
         ValueError: there is a guide without a batch, or an objective without a guide; or the pair does not fit.
     """
     if guide is not None and batch is None:
-        raise ValueError("a guide is told on data: give batch=, as in story(model, guide, batch=next(batches))")
+        raise ValueError("a guide needs data: give batch=, as in story(model, guide, batch=next(batches))")
     if elbo is not None and guide is None:
-        raise ValueError("an objective looks at model and guide: give guide= too")
+        raise ValueError("an objective needs model and guide: give guide= too")
     programs = [program for program in (model, guide) if program is not None]
-
-    def draw() -> Any:
-        args, kwargs = ((), {}) if batch is None else arguments(batch)
-        with isolated(model):
-            first = poutine.trace(model).get_trace(*args, **kwargs)
-            return pyro.render_model(
-                poutine.replay(model, trace=first),
-                args,
-                kwargs,
-                render_distributions=True,
-                render_deterministic=True,
-            )
 
     with isolated(*programs):
         p = Program.of("p", model, batch)
         if guide is None or batch is None:
-            return Story(p, _draw=draw)
+            return Story(p)
         q = Program.of("q", guide, batch)
     if elbo is None:
-        return Story(p, q, _draw=draw)
-    with isolated(*programs):  # the seed anew: the draws are those of the objective's own pass
-        return Story(p, q, terms_of(model, guide, elbo, batch), draw)
+        return Story(p, q)
+    with isolated(*programs):  # with the seed again, so that the draws are those of the objective's own pass
+        return Story(p, q, terms_of(model, guide, elbo, batch))
 
 
 def _lines(program: Program, *, prose: bool = True) -> list[Row]:

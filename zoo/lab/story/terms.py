@@ -1,4 +1,4 @@
-"""What each site contributes to an objective's terms on one batch, as the terms themselves tell."""
+"""What each site contributes to an objective's terms on one batch, read off the computation of the terms."""
 
 import copy
 from collections.abc import Callable
@@ -56,10 +56,10 @@ class Terms:
 
 
 def terms_of(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) -> Terms:
-    """One pass of a copy of the objective, whose running statistics nobody else sees.
+    """One pass of a copy of the objective, so that its report and running statistics are not shared.
 
-    Before the terms are computed, whatever the traces say of a site is marked with its name, which the terms inherit:
-    a term that is no sum over sites, as a total correlation, is of all of those that it looks at.
+    Before the terms are computed, everything in the traces that belongs to a site is marked with its name, and the
+    terms inherit the marks: a term that is not a sum over sites, such as a total correlation, has several.
     """
     watched = copy.copy(elbo)
 

@@ -1,0 +1,9 @@
+"""Training: the loop, its ramps and optimisers, and what an experiment and a recipe are.
+
+from zoo.lab.training import fit, ramp
+"""
+
+from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.training.fit import adam, fit, prepare, ramp
+
+__all__ = ["Experiment", "Recipe", "adam", "fit", "prepare", "ramp"]

@@ -25,8 +25,8 @@ class Experiment:
         schedule: called after each step with the step and the objective; changes hyperparameters.
         labels: whether the pair is handed labels, in training and on the test set.
         batches: what is trained on, called as the default is; `labels` is among its arguments.
-        pictures: what draws this pair, from model, guide, data, evaluation and folder, where the usual ones do not fit;
-            it may give what each file shows, for the summary.
+        pictures: what draws this pair, from model, guide, test data and evaluation, where the usual pictures do not
+            fit: `zoo.lab.plots.Picture` by file name.
     """
 
     model: nn.Module
@@ -39,7 +39,7 @@ class Experiment:
     schedule: Callable[[int, TermwiseELBO], None] | None = None
     labels: bool = False
     batches: Callable[..., Iterator[Batch]] = Dataset.batches
-    pictures: Callable[..., Mapping[str, str] | None] | None = None
+    pictures: Callable[..., Mapping[str, Any]] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
 from zoo.lab.files import write_file
+from zoo.lab.plots.picture import Picture, save_pictures
 from zoo.lab.training.experiment import Recipe
 from zoo.lab.trials.card import read_result
 from zoo.lab.trials.trial import Budget, Measure, Trial, run_trials
@@ -90,7 +91,7 @@ class Reproduction:
         seeds: how many, by budget.
         claims: of the paper.
         deviations: every known one.
-        pictures: from the trials by variant, and a folder, to captions by file name.
+        pictures: from the trials by variant to pictures by file name.
     """
 
     title: str
@@ -103,7 +104,7 @@ class Reproduction:
     seeds: Mapping[Budget, int] = field(default_factory=lambda: {"full": 5, "short": 3})
     claims: Sequence[Claim] = ()
     deviations: Sequence[str] = ()
-    pictures: Callable[[Mapping[str, Sequence[Trial]], Path], Mapping[str, str]] | None = None
+    pictures: Callable[[Mapping[str, Sequence[Trial]]], Mapping[str, Picture]] | None = None
 
     def verdicts(self, results: Results) -> list[dict[str, Any]]:
         """Each claim with its verdict and evidence, as a result's JSON holds them."""
@@ -202,10 +203,9 @@ def draw(reproduction: Reproduction, variants: Variants, name: str, out: Path) -
     """Draws the pictures of the finished trials into OUT/NAME; returns captions by path within `out`."""
     if reproduction.pictures is None:
         return {}
-    stem = file_name(name)
-    (out / stem).mkdir(parents=True, exist_ok=True)
-    captions = reproduction.pictures(finished(variants), out / stem)
-    return {f"{stem}/{file}": caption for file, caption in captions.items()}
+    folder = file_name(name)
+    pictures = reproduction.pictures(finished(variants))
+    return {f"{folder}/{file}": caption for file, caption in save_pictures(pictures, out / folder).items()}
 
 
 def save(result: Mapping[str, Any], out: Path, *, replace: bool = False) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.estimators import mmd
 from zoo.lab.analysis.evaluate import evaluate
-from zoo.lab.analysis.grid import Plane, information, log_aggregate, log_prior, match, prior
+from zoo.lab.analysis.grid import Grid2D, divergences, information, log_aggregate, log_prior, prior
 from zoo.lab.analysis.importance_sampling import log_evidence
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset
@@ -78,10 +78,10 @@ def on_pinwheel(hyperparameters: Hyperparameters) -> Measure:
 
     def measure(trial: Trial) -> Mapping[str, float]:
         trained = trial.train("decomposition/pinwheel", **hyperparameters)
-        q, plane = encoded(trained.guide, trained.data.train), Plane()
+        q, plane = encoded(trained.guide, trained.data.train), Grid2D()
         points = plane.points.to(device_of(trained.guide))
         log_p, log_q = log_prior(trained.model, points), log_aggregate(q, points)
-        fit = match(log_p, log_q, plane)
+        fit = divergences(log_p, log_q, plane)
         evaluation = evaluate(trained.model, trained.guide, trained.data.test, kl="sampled")
         return {
             "KL(p || q)": fit.p_from_q,

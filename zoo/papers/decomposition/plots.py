@@ -1,50 +1,64 @@
 """The decomposition paper's pictures: overlap, aggregate posteriors in the plane, which units a class uses."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 from torch import Tensor, nn
 
 from zoo.lab.analysis.evaluate import Evaluation
-from zoo.lab.analysis.grid import Plane, log_aggregate, log_prior
+from zoo.lab.analysis.grid import Grid2D, log_aggregate, log_prior
 from zoo.lab.analysis.posterior import decode, posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
-from zoo.lab.plots.curves import two_errors
-from zoo.lab.plots.image_grid import save_sheet
-from zoo.lab.plots.style import COLOURS, FAINT, INK, figure, plain
+from zoo.lab.plots.image_grid import ImageGrid
+from zoo.lab.plots.picture import Picture
+from zoo.lab.plots.style import COLOURS, FAINT, INK, figure, styled
 from zoo.papers.decomposition.measures import encoded
 
-VIEW = Plane(reach=2.0, num=300)  # the code's
+VIEW = Grid2D(reach=2.0, num=300)  # the code's
 
 
-def plane_pictures(model: nn.Module, guide: nn.Module, data: Dataset, evaluation: Evaluation, folder: Path) -> None:
-    """What a run on points of the plane with codes of two units leaves: aggregate.png, overlap.png, samples.png."""
+def plane_pictures(model: nn.Module, guide: nn.Module, data: Dataset, evaluation: Evaluation) -> dict[str, Picture]:
+    """Pictures of a run on points of the plane with codes of two units."""
     q = encoded(guide, data)
-    density_grid({"q(z), test set": q}, model, folder / "aggregate.png")
-    overlap({"q(z | x), test set": q}, data, model, folder / "overlap.png")
+    reconstructed = decode(model, {"z": q.mean}).cpu()
+    return {
+        "aggregate.png": Picture(density_grid({"q(z), test set": q}, model), "densities of q(z) and of p(z)"),
+        "overlap.png": Picture(
+            overlap({"q(z | x), test set": q}, data, model),
+            "q(z | x) to two deviations by class, on contours of p(z)",
+        ),
+        "reconstructions.png": Picture(
+            reconstructed_points(data, reconstructed), "test data and the mean of p(x given the posterior mean)"
+        ),
+    }
+
+
+@styled
+def reconstructed_points(data: Dataset, means: Tensor) -> Figure:
+    """Points of the plane, and their reconstructions [N, 2]."""
     canvas = figure(3.6, 3.4)
-    axes = plain(canvas.add_subplot())
-    x, means = data.batch(torch.arange(len(data))).x, decode(model, {"z": q.mean}).cpu()
+    axes = canvas.add_subplot()
+    x = data.batch(torch.arange(len(data))).x
     axes.scatter(x[:, 0], x[:, 1], s=6, color=FAINT, label="test data")
     axes.scatter(means[:, 0], means[:, 1], s=4, color=INK, label="mean of p(x | mean z)")
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend()
     axes.set_aspect("equal")
-    canvas.savefig(folder / "reconstructions.png", bbox_inches="tight")
+    return canvas
 
 
-def density_grid(panels: Mapping[str, Any], model: nn.Module, path: Path, *, columns: int = 4) -> None:
+@styled
+def density_grid(panels: Mapping[str, Any], model: nn.Module, *, columns: int = 4) -> Figure:
     """Figure 3: the density of q(z) in each panel, between 0 and 1 as in the paper's code, and last that of the prior.
 
     Args:
         panels: posteriors, batch [N], by title.
         model: whose prior it is.
-        path: of the picture.
         columns: panels a row.
     """
     points = VIEW.points.to(device_of(model))
@@ -59,21 +73,21 @@ def density_grid(panels: Mapping[str, Any], model: nn.Module, path: Path, *, col
         reach = (-VIEW.reach, VIEW.reach)
         axes.imshow(image, origin="lower", extent=(*reach, *reach), cmap="Greys", vmin=0, vmax=1)
         _bare(axes, title)
-    canvas.savefig(path, bbox_inches="tight")
+    return canvas
 
 
-def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, path: Path, *, num: int = 80) -> None:
+@styled
+def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, *, num: int = 80) -> Figure:
     """Figure 1 from real encodings: q(z | x) of `num` datapoints to two deviations, by class, over the density of p.
 
     Args:
         panels: posteriors of all of `data`, batch [N], by title.
         data: with labels.
         model: whose prior it is.
-        path: of the picture.
         num: how many datapoints, evenly through the set.
     """
     if data.y is None:
-        raise ValueError(f"data {data.name!r} has no labels to tell encodings apart by")
+        raise ValueError(f"data {data.name!r} has no labels to colour encodings by")
     log_p = log_prior(model, VIEW.points.to(device_of(model))).reshape(VIEW.num, VIEW.num).mT.cpu()
     axis = np.linspace(-VIEW.reach, VIEW.reach, VIEW.num)
     rows = np.linspace(0, len(data) - 1, min(num, len(data))).astype(int)
@@ -88,43 +102,43 @@ def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, path: Pa
         axes.set_xlim(-VIEW.reach, VIEW.reach)
         axes.set_ylim(-VIEW.reach, VIEW.reach)
         _bare(axes, title)
-    canvas.savefig(path, bbox_inches="tight")
+    return canvas
 
 
-def magnitudes(means: Tensor, labels: np.ndarray, classes: Sequence[str], path: Path) -> None:
+@styled
+def magnitudes(means: Tensor, labels: np.ndarray, classes: Sequence[str]) -> Figure:
     """Figure 5, top, for every class: the average |z_d| of its datapoints.
 
     Args:
         means: posterior means [N, D].
         labels: classes [N].
         classes: their names.
-        path: of the picture.
     """
     canvas = figure(9.0, 0.62 * len(classes) + 0.5)
     averages = [means[labels == k].abs().mean(0).cpu() for k in range(len(classes))]
     top = max(average.max().item() for average in averages)
     for k, (name, average) in enumerate(zip(classes, averages, strict=True)):
-        axes = plain(canvas.add_subplot(len(classes), 1, k + 1))
+        axes = canvas.add_subplot(len(classes), 1, k + 1)
         axes.bar(range(len(average)), average, color=INK, width=0.8)
         axes.set_ylim(0, top)
         axes.set_xlim(-1, len(average))
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
-        axes.tick_params(labelsize=6, labelbottom=k == len(classes) - 1)
-    axes.set_xlabel("unit of z; bars: average |mean of q(z_d | x)| over the class", fontsize=8)
-    canvas.savefig(path, bbox_inches="tight")
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+        axes.tick_params(labelbottom=k == len(classes) - 1)
+    axes.set_xlabel("unit of z; bars: average |mean of q(z_d | x)| over the class")
+    return canvas
 
 
 def interpolations(
-    model: nn.Module, guide: nn.Module, data: Dataset, path: Path, *, classes: Sequence[int], steps: int = 7
-) -> dict[str, int]:
+    model: nn.Module, guide: nn.Module, data: Dataset, *, classes: Sequence[int], steps: int = 7
+) -> tuple[ImageGrid, dict[str, int]]:
     """Figure 5, bottom: one unit from z_d to z_d + sign(z_d), the rest as inferred, for a datapoint of each class.
 
     The unit is the one of largest average magnitude in the class, and the datapoint the class's first in which it is
-    as large as it is on average: chosen by rule, not by eye. Gives the unit of each class by name.
+    as large as it is on average: chosen by rule, not by eye. Returns the unit of each class by name, too.
     """
     if data.y is None:
         raise ValueError(f"data {data.name!r} has no labels to choose datapoints by")
-    sheet, labels, chosen = [], [], {}
+    rows_of_images, labels, chosen = [], [], {}
     for k in classes:
         rows = np.flatnonzero(data.y == k)[:200]
         z = posterior_means(guide, data.batch(torch.from_numpy(rows), device=device_of(model)).x)["z"]
@@ -135,41 +149,16 @@ def interpolations(
         settings = start.repeat(steps, 1)
         settings[:, unit] = start[unit] + start[unit].sign() * torch.linspace(0, 1, steps).to(start)
         x = data.batch(torch.from_numpy(rows[row : row + 1]), device=device_of(model)).x
-        sheet.append(torch.cat([x, decode(model, {"z": settings})]))
+        rows_of_images.append(torch.cat([x, decode(model, {"z": settings})]))
         chosen[data.classes[k]] = unit
         labels.append(f"{data.classes[k]}, z[{unit}]")
     columns = ["x", *(f"{step:+.2f}" for step in np.linspace(0, 1, steps))]
-    save_sheet(torch.stack(sheet), path, title="One active unit, outward", row_labels=labels, column_labels=columns)
-    return chosen
-
-
-def scatter(
-    points: Mapping[str, Sequence[tuple[str, Sequence[float], Sequence[float]]]], path: Path, *, x: str, y: str
-) -> None:
-    """Figure 2: y against x, a curve per setting through its labelled points, with two standard errors in y.
-
-    Args:
-        points: by the curve's name, of each point its label and every seed's x and y.
-        path: of the picture.
-        x, y: what the axes show.
-    """
-    canvas = figure(4.4, 3.2)
-    axes = plain(canvas.add_subplot())
-    for colour, (name, of_it) in zip(COLOURS, points.items(), strict=False):
-        xs, ys = [np.mean(xs) for _, xs, _ in of_it], [np.mean(ys) for _, _, ys in of_it]
-        errors = [two_errors(ys) for _, _, ys in of_it]
-        axes.errorbar(xs, ys, errors, color=colour, marker="o", ms=4, lw=1, capsize=2, label=name)
-        for (label, every_x, every_y), at_x, at_y in zip(of_it, xs, ys, strict=True):
-            axes.scatter(every_x, every_y, s=8, color=colour, alpha=0.4)
-            axes.annotate(label, (at_x, at_y), xytext=(4, 4), textcoords="offset points", fontsize=7, color=colour)
-    axes.set_xlabel(x, fontsize=8)
-    axes.set_ylabel(y, fontsize=8)
-    axes.legend(fontsize=7, frameon=False)
-    canvas.savefig(path, bbox_inches="tight")
+    return ImageGrid(torch.stack(rows_of_images), "One active unit, outward", labels, columns), chosen
 
 
 def _bare(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=8, loc="left")
+    axes.set_title(title)
+    axes.spines[:].set_visible(True)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_aspect("equal")

@@ -1,13 +1,14 @@
 """DIP-VAE's pictures, of finished trials (Kumar et al. 2018, arXiv:1711.00848v1)."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.plots.curves import Setting, trade_off
+from zoo.lab.plots.picture import Picture
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial
 from zoo.metrics import Encoded, factor_correlations, latent_correlations, neighbours
-from zoo.papers.dip_vae import plots as plots
+from zoo.papers.dip_vae import plots
 from zoo.papers.dip_vae.measures import SEARCH, STEPS, encoded, opened
 from zoo.papers.dip_vae.recipes import LAMBDAS
 
@@ -17,99 +18,101 @@ def first_runs(tried: Mapping[str, Sequence[Trial]]) -> dict[str, FinishedRun]:
     return {variant: opened(variant, trials[0]) for variant, trials in tried.items() if trials}
 
 
-def draw_correlations(
-    models: Mapping[str, FinishedRun], codes: Mapping[str, Encoded], path: Path, what: str
-) -> dict[str, str]:
+def draw_correlations(codes: Mapping[str, Encoded], what: str) -> dict[str, Picture]:
     """Tables 3 and 4, Figures 3 to 12, of one seed."""
     tables = {
-        name: (latent_correlations(codes[name], repeats=2), factor_correlations(codes[name], repeats=2))
-        for name in models
+        name: (latent_correlations(of_model, repeats=2), factor_correlations(of_model, repeats=2))
+        for name, of_model in codes.items()
     }
-    plots.correlations(tables, path / "correlations.png")
-    return {
-        "correlations.png": f"{what}: Pearson's correlations among latents (top) and of factors with latents (bottom), "
-        "one seed"
-    }
+    caption = f"{what}: Pearson's correlations among latents (top) and of factors with latents (bottom), one seed"
+    return {"correlations.png": Picture(plots.correlations(tables), caption)}
 
 
-def draw_shapes(tried: Mapping[str, Sequence[Trial]], path: Path) -> dict[str, str]:
+def draw_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """Figure 1 with either error, Table 3 with Figures 9 to 12, and traversals."""
     models = first_runs(tried)
-    codes = {name: encoded(trained) for name, trained in models.items()}
-    captions = draw_figure1(tried, path) | draw_correlations(models, codes, path, "Table 3, Figures 9 to 12")
+    codes = {name: encoded(run) for name, run in models.items()}
     tables = {name: factor_correlations(codes[name], repeats=2) for name in models}
     title = "The latent most correlated with each factor, from -3 to 3"
-    names = ("scale", "posX", "posY")  # a line tells nothing of an angle, nor of three shapes in no order
-    plots.factor_sweeps(models, tables, path / "traversals.png", factors=names, title=title)
-    return captions | {"traversals.png": f"As Table 5, on 2D Shapes. {title}; one seed"}
+    # Correlation is linear: it cannot follow an angle, or three shapes in no order.
+    grid = plots.factor_traversals(models, tables, factors=("scale", "posX", "posY"), title=title)
+    return {
+        **draw_figure1(tried),
+        **draw_correlations(codes, "Table 3, Figures 9 to 12"),
+        "traversals.png": Picture(grid, f"As Table 5, on 2D Shapes. {title}; one seed"),
+    }
 
 
-def draw_figure1(tried: Mapping[str, Sequence[Trial]], path: Path) -> dict[str, str]:
+def draw_figure1(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """The metric against the error, in both senses."""
-    figures = [(variant, trial.quantities(), trial.budget) for variant, trials in tried.items() for trial in trials]
-    captions = {}
-    for kind, unit in (
-        ("squared_error", "squared error per pixel"),
-        ("cross_entropy", "cross-entropy per pixel, nats"),
-    ):
-        points = []
-        for variant, values, budget in figures:
+    units = {"squared_error": "squared error per pixel", "cross_entropy": "cross-entropy per pixel, nats"}
+    pictures = {}
+    for kind, unit in units.items():
+        figure = trade_off(_families(tried, kind), x=unit, y="Higgins metric, %")
+        caption = f"Figure 1: the metric against the {unit}; every seed, labelled with beta or lambda_od"
+        pictures[f"figure1-{kind.replace('_', '-')}.png"] = Picture(figure, caption)
+    return pictures
+
+
+def _families(tried: Mapping[str, Sequence[Trial]], kind: str) -> dict[str, list[Setting]]:
+    """By family, its settings from the least weight to the largest, with every seed's error and metric."""
+    points: dict[str, dict[float, list[tuple[float, float]]]] = {}
+
+    def add(family: str, weight: float, error: float, metric: float) -> None:
+        points.setdefault(family, {}).setdefault(weight, []).append((error, metric))
+
+    for variant, trials in tried.items():
+        for trial in trials:
+            values = trial.quantities()
             if "lambda_od" in values:
-                length = STEPS if budget == "full" else SEARCH
-                points += [
-                    plots.Point(
-                        f"DIP-VAE after {length:,} steps",
-                        weight,
-                        values[f"search_{kind}_{weight:g}"],
-                        values[f"search_metric_{weight:g}"],
-                    )
-                    for weight in LAMBDAS
-                    if f"search_metric_{weight:g}" in values
-                ]
-            family, weight = weight_of(variant, values)
-            points.append(plots.Point(family, weight, values[kind], values["metric"]))
-        file = f"figure1-{kind.replace('_', '-')}.png"
-        plots.trade_off(points, path / file, error=unit, metric="Higgins metric, %")
-        captions[file] = f"Figure 1: the metric against the {unit}; every seed, beside it beta or lambda_od"
-    return captions
+                family = f"DIP-VAE after {STEPS if trial.budget == 'full' else SEARCH:,} steps"
+                for weight in LAMBDAS:
+                    if f"search_metric_{weight:g}" in values:
+                        error = values[f"search_{kind}_{weight:g}"]
+                        add(family, weight, error, values[f"search_metric_{weight:g}"])
+            add(*weight_of(variant, values), values[kind], values["metric"])
+    return {
+        family: [Setting(f"{weight:g}", *zip(*of_weight[weight], strict=True)) for weight in sorted(of_weight)]
+        for family, of_weight in points.items()
+    }
 
 
-def weight_of(variant: str, figures: Mapping[str, float]) -> tuple[str, float]:
-    """The family and the weight of a variant, as Figure 1 has them."""
-    if "lambda_od" in figures:
-        return "DIP-VAE", figures["lambda_od"]
+def weight_of(variant: str, values: Mapping[str, float]) -> tuple[str, float]:
+    """The family and the weight of a variant in Figure 1."""
+    if "lambda_od" in values:
+        return "DIP-VAE", values["lambda_od"]
     if variant == "VAE":
         return "beta-VAE", 1.0
     name, _, weight = variant.partition(", ")
     return name, float(weight.rpartition(" = ")[2])
 
 
-def draw_celeba(tried: Mapping[str, Sequence[Trial]], path: Path) -> dict[str, str]:
+def draw_celeba(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """Table 4 with Figures 3 to 8, Figure 2 and appendix A, and Table 5."""
     models = first_runs(tried)
-    codes = {name: encoded(trained) for name, trained in models.items()}
-    captions = draw_correlations(models, codes, path, "Table 4, Figures 3 to 8")
+    codes = {name: encoded(run) for name, run in models.items()}
     near = {name: neighbours(codes[name], repeats=2) for name in models}
-    plots.neighbour_bars(near, ("Bangs", "Rosy_Cheeks"), path / "figure2.png")
     every = next(iter(near.values())).axes[0]
-    plots.neighbour_bars(near, every, path / "appendix-a.png")
     tables = {name: factor_correlations(codes[name], repeats=2) for name in models}
     title = "The latent most correlated with each attribute, from -3 to 3"
     names = ("Smiling", "Blond_Hair", "Black_Hair")
-    plots.factor_sweeps(models, tables, path / "traversals.png", factors=names, title=title)
-    return captions | {
-        "figure2.png": "Figure 2: the four attributes that an attribute's latent is most correlated with",
-        "appendix-a.png": "Appendix A: the same for every attribute",
-        "traversals.png": f"Table 5, without azimuth, which no attribute tells. {title}; one seed",
+    return {
+        **draw_correlations(codes, "Table 4, Figures 3 to 8"),
+        "figure2.png": Picture(
+            plots.neighbour_bars(near, ("Bangs", "Rosy_Cheeks")),
+            "Figure 2: the four attributes that an attribute's latent is most correlated with",
+        ),
+        "appendix-a.png": Picture(plots.neighbour_bars(near, every), "Appendix A: the same for every attribute"),
+        "traversals.png": Picture(
+            plots.factor_traversals(models, tables, factors=names, title=title),
+            f"Table 5, without azimuth, which is not among the attributes. {title}; one seed",
+        ),
     }
 
 
-def draw_chairs(tried: Mapping[str, Sequence[Trial]], path: Path) -> dict[str, str]:
-    """Table 6: what the latents of largest KL change, since no factor tells legs or size."""
-    models = first_runs(tried)
-    runs = {
-        name: (trained, evaluate(trained.model, trained.guide, trained.data.test)) for name, trained in models.items()
-    }
+def draw_chairs(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
+    """Table 6: what the latents of largest KL change, since no factor is legs or size."""
+    runs = {name: (run, evaluate(run.model, run.guide, run.data.test)) for name, run in first_runs(tried).items()}
     title = "The five latents of largest KL, from -3 to 3"
-    plots.informative_sweeps(runs, path / "traversals.png", count=5, title=title)
-    return {"traversals.png": f"Table 6. {title}; one seed"}
+    grid = plots.informative_traversals(runs, count=5, title=title)
+    return {"traversals.png": Picture(grid, f"Table 6. {title}; one seed")}

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.lab.analysis.elbo_anatomy import decompose
+from zoo.lab.analysis.elbo_anatomy import elbo_anatomy
 from zoo.lab.analysis.evaluate import evaluate
-from zoo.lab.analysis.interventions import inferred, sweep, wide
-from zoo.lab.analysis.knn_labels import Judge
+from zoo.lab.analysis.interventions import RANGE_3, encode_modes, traverse_unit
+from zoo.lab.analysis.knn_labels import NearestNeighbours
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
@@ -120,7 +120,7 @@ def held(trained: FinishedRun, codes: Encoded) -> dict[str, float]:
     """
     model, guide, data = trained.model, trained.guide, trained.data.test
     evaluation = evaluate(model, guide, data)
-    parts = decompose(model, guide, data, num_data=len(data), num_samples=1000)
+    parts = elbo_anatomy(model, guide, data, num_data=len(data), num_samples=1000)
     return {
         "reconstruction": evaluation.reconstruction["x"],
         **{f"KL of {site}": kl.sum().item() for site, kl in evaluation.kl.items()},
@@ -210,6 +210,6 @@ def steady(trained: FinishedRun, unit: int, *, num: int = NUM_STARTS) -> float:
     nearest neighbours: 1 where the traversal keeps the digit. A row for each of the first `num` test images.
     """
     data = trained.data.test
-    start = inferred(trained.model, trained.guide, data.batch(torch.arange(num), device=device_of(trained.model)).x)
-    images = sweep(trained.model, start, "z", unit, wide())
-    return Judge.of(trained.data.train).steady(images.cpu()).mean().item()
+    start = encode_modes(trained.model, trained.guide, data.batch(torch.arange(num), device=device_of(trained.model)).x)
+    images = traverse_unit(trained.model, start, "z", unit, RANGE_3)
+    return NearestNeighbours.of(trained.data.train).label_consistency(images.cpu()).mean().item()

@@ -1,7 +1,7 @@
 """HFVAE's Figure 2: each term of the ELBO is left out in turn, on a toy where all four can be computed.
 
 Esmaeili et al. 2019, Figures 1 and 2, https://arxiv.org/abs/1804.02086. The paper does not say what its toy is; this
-one is six points on a line, a code on a line, and an encoder and a decoder that can do what an objective asks of them.
+one is six points on a line, a code on a line, and an encoder and a decoder flexible enough for every objective.
 """
 
 import math
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import pyro
@@ -17,7 +16,6 @@ import pyro.distributions as dist
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
@@ -25,9 +23,9 @@ from torch import Tensor, nn
 
 from zoo.aggregate import dissect
 from zoo.handlers import ScorePairs
-from zoo.lab.analysis.elbo_anatomy import decompose
+from zoo.lab.analysis.elbo_anatomy import elbo_anatomy
 from zoo.lab.data import Batch, Dataset
-from zoo.lab.plots.style import INK
+from zoo.lab.plots.style import INK, figure, styled
 from zoo.lab.training.fit import fit
 from zoo.likelihoods import normal
 from zoo.program import data_plate, picklable_state, register
@@ -35,7 +33,7 @@ from zoo.termwise import TermwiseELBO, num_data_of
 from zoo.vae import VAE
 
 POINTS = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)
-NOISE = 0.5  # sd of p(x | z), half the distance of two points: neighbours can be told apart, if not for nothing
+NOISE = 0.5  # sd of p(x | z), half the distance of two points: neighbours can be told apart, at a cost in KL
 
 
 class FourTerms(TermwiseELBO):
@@ -43,10 +41,10 @@ class FourTerms(TermwiseELBO):
 
     1 = E[log p(x | z) - log p(x)], 2 = I(x; z), 4 = KL(q(z) || p(z)); 3 = KL(q(x) || p(x)) stands here as
     E[log p(x)], which is what of it a model can change. A batch is all of the data, so that q(z) is exact given
-    its draws. No bound on log p(x) but where nothing is left out.
+    its draws. A bound on log p(x) only where nothing is left out.
 
     Args:
-        model: a `VAE` with one unit, whose evidence log p(x) is had by quadrature.
+        model: a `VAE` with one unit, whose evidence log p(x) is computed by quadrature.
         without: the term to leave out, "1" to "4".
 
     Raises:
@@ -106,7 +104,7 @@ class Encoder(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """What became of the pair without a term, and its terms in nats per datapoint.
+    """A pair trained without a term, and its terms in nats per datapoint.
 
     Attributes:
         without: the term that was left out, or None.
@@ -139,7 +137,7 @@ def train_without(without: str | None, *, steps: int, seed: int) -> Panel:
         for _ in fit(model, encoder, elbo, batches, lr=1e-2, device="cpu"):
             pass
     data = Dataset.from_arrays(x, name="six points")
-    d = decompose(model, encoder, data, num_data=N, num_samples=500 * N)
+    d = elbo_anatomy(model, encoder, data, num_data=N, num_samples=500 * N)
     with torch.no_grad():
         evidence = log_evidence(model, x).mean().item()
     terms = {
@@ -152,21 +150,18 @@ def train_without(without: str | None, *, steps: int, seed: int) -> Panel:
     return Panel(without, model, encoder, terms)
 
 
-def figure2(path: Path, *, steps: int = 1000, seed: int = 0) -> str:
-    """Trains without nothing and without each term, draws the five panels, and gives a table of what the terms became.
+def train_every_panel(*, steps: int = 1000, seed: int = 0) -> list[Panel]:
+    """Trains the pair by the ELBO, and without each term.
 
-    What the caption of the paper's figure says of each can be read off it: without 1, I(x; z) falls to zero and each
-    posterior is the prior; without 2, I(x; z) nears log N; without 3, p(x) keeps away from the data; without 4, q(z)
-    keeps away from the prior. Where a panel without 3 or 4 ends is the seed's affair: many pairs are as good.
+    What the caption of the paper's figure says of each: without 1, I(x; z) falls to zero and each posterior is the
+    prior; without 2, I(x; z) nears log N; without 3, p(x) stays away from the data; without 4, q(z) stays away from the
+    prior. Where a pair without 3 or 4 ends depends on the seed: many solutions are equally good.
 
     Args:
-        path: where the picture goes.
         steps: of training, for each panel.
         seed: of weights and draws.
     """
-    panels = [train_without(without, steps=steps, seed=seed) for without in (None, "1", "2", "3", "4")]
-    draw(panels, path)
-    return table(panels)
+    return [train_without(without, steps=steps, seed=seed) for without in (None, "1", "2", "3", "4")]
 
 
 def table(panels: Sequence[Panel]) -> str:
@@ -185,12 +180,12 @@ def table(panels: Sequence[Panel]) -> str:
     return "\n".join(lines)
 
 
+@styled
 @torch.no_grad()
-def draw(panels: Sequence[Panel], path: Path) -> None:
+def draw(panels: Sequence[Panel]) -> Figure:
     """A column per panel: z-space; what the encoder and the decoder make of the points; x-space."""
-    figure = Figure(figsize=(15, 7.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(3, len(panels), sharey="row", height_ratios=[3, 4, 3])
+    canvas = figure(15, 7.6)
+    grid = canvas.subplots(3, len(panels), sharey="row", height_ratios=[3, 4, 3])
     titles = {
         None: "the ELBO",
         "1": "without 1, E log p(x | z) / p(x)",
@@ -199,7 +194,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         "4": "without 4, KL(q(z) || p(z))",
     }
     for panel, (codes, maps, points) in zip(panels, grid.T, strict=True):
-        codes.set_title(f"{_letter(panel)}: {titles[panel.without]}", fontsize=10, loc="left")
+        codes.set_title(f"{_letter(panel)}: {titles[panel.without]}")
         _draw_codes(codes, panel)
         _draw_maps(maps, panel)
         _draw_points(points, panel)
@@ -212,8 +207,8 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
     maps.set_ylabel("x")
     points.set_ylabel("density of x")
     for axes, corner in ((codes, "upper right"), (maps, "lower right"), (points, "upper right")):
-        axes.legend(fontsize=7, loc=corner, frameon=False)
-    figure.savefig(path, bbox_inches="tight")
+        axes.legend(loc=corner)
+    return canvas
 
 
 CODES = (-6.5, 6.5)  # what is shown of z, and of x
@@ -232,7 +227,6 @@ def _draw_codes(axes: Axes, panel: Panel) -> None:
     axes.plot(z, shares.sum(0), color=INK, label="q(z)")
     axes.plot(z, dist.Normal(0.0, 1.0).log_prob(z).exp(), "--", color="grey", label="p(z)")
     axes.set_xlim(*CODES)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_maps(axes: Axes, panel: Panel) -> None:
@@ -246,18 +240,16 @@ def _draw_maps(axes: Axes, panel: Panel) -> None:
         axes.errorbar(centre, point, xerr=2 * sd, fmt="o", color=colour, markersize=4)
     axes.set_xlim(*CODES)
     axes.set_xlabel("z")
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_points(axes: Axes, panel: Panel) -> None:
-    """The data, and what the model takes for their density, beside the data's own with the decoder's noise."""
+    """The data, the model's density p(x), and the density of the data with the decoder's noise."""
     x = torch.linspace(*DATA, 400)
     own = dist.Normal(torch.tensor(POINTS).unsqueeze(1), NOISE).log_prob(x).exp().mean(0)
     axes.plot(x, log_evidence(panel.model, x.unsqueeze(1)).exp(), color=INK, label="p(x)")
     axes.plot(x, own, "--", color="grey", label="q(x), blurred")
     axes.scatter(POINTS, torch.zeros(len(POINTS)), color=COLOURS, zorder=3, clip_on=False)
     axes.set_xlabel("x")
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _letter(panel: Panel) -> str:
@@ -269,7 +261,7 @@ def _two_digits(nats: float) -> str:
 
 
 def _corner(axes: Axes) -> dict[str, Any]:
-    return {"transform": axes.transAxes, "fontsize": 8, "va": "top"}
+    return {"transform": axes.transAxes, "va": "top"}
 
 
 def _network(inputs: int, outputs: int, width: int = 32) -> nn.Sequential:

@@ -1,8 +1,6 @@
 """HFVAE's topics (Esmaeili et al. 2019, arXiv:1804.02086, section 5.2)."""
 
-from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +10,8 @@ from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import npmi, perplexity
-from zoo.metrics.correlations import Pair
 from zoo.papers.hfvae_topics import claims
-from zoo.papers.hfvae_topics import plots as plots
+from zoo.papers.hfvae_topics.figures import on_topics
 from zoo.papers.hfvae_topics.topics import IN_USE, Topics, document_nats
 
 PAPER = "Esmaeili et al. 2019, Structured Disentangled Representations, section 5.2; https://arxiv.org/abs/1804.02086"
@@ -72,42 +69,6 @@ VARIANTS: dict[str, Measure] = {
 }
 
 
-# Pictures.
-
-
-def pictures(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
-    """Of the first seed: correlations, what each topic tells, words; these as text too, in a file of their own."""
-    found = {}
-    for variant, trials in tried.items():
-        trained = trials[0].open()
-        model, guide, test = trained.model, trained.guide, trained.data.test
-        found[variant] = topics = Topics.of(model, guide, test)  # type: ignore[arg-type]
-        (folder / f"{_stem(variant)}.md").write_text(plots.markdown(topics, evaluate(model, guide, test)))
-    plots.correlations(found, folder / "correlations.png")
-    plots.ranked(found, folder / "information.png")
-    captions = {
-        "correlations.png": "Correlations of the posterior means of the topics in use, groups apart, first seed",
-        "information.png": "I(x; z_d) of every topic, the largest first, first seed",
-    }
-    for variant, topics in found.items():
-        file = f"{_stem(variant)}.png"
-        plots.bars(topics, folder / file)
-        across = bool(topics.pairs(across=True, count=1))
-        told = "; ".join(in_words(topics, pair) for pair in topics.pairs(across=across, count=3))
-        where = "of two groups" if across else "of one group"
-        captions[file] = f"{variant}: every topic's first words. Most correlated topics {where}: {told or 'none'}"
-    return captions
-
-
-def _stem(variant: str) -> str:
-    return f"words-{variant.lower().replace(', ', '-').replace(' ', '-')}"
-
-
-def in_words(topics: Topics, pair: Pair) -> str:
-    """A pair of topics by their first words."""
-    return f"{topics.told(pair.first, 5)} / {topics.told(pair.second, 5)} ({pair.correlation:+.2f})"
-
-
 REPRODUCTIONS = {
     "hfvae/topics": Reproduction(
         title="HFVAE's topics: 20 Newsgroups",
@@ -157,6 +118,6 @@ REPRODUCTIONS = {
             "The text has neither NPMI nor perplexity, and its appendix D, with all results, was not at hand.",
             f"Short budget: {EPOCHS['short']} epochs. Full: {EPOCHS['full']}, as ProdLDA's README has it.",
         ],
-        pictures=pictures,
+        pictures=on_topics,
     ),
 }

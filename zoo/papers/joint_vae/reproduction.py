@@ -1,22 +1,21 @@
 """Joint-VAE's figures (Dupont 2018, arXiv:1804.00104)."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zoo.lab.analysis.azimuth import azimuth
 from zoo.lab.analysis.evaluate import evaluate
-from zoo.lab.analysis.kl_history import History, capacities, order, overshoot
+from zoo.lab.analysis.kl_history import History, capacities, discovery_order, overshoot
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.runs.traverse import keep, traverse
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.trial import Trial
 from zoo.metrics.clusters import clusters
 from zoo.papers.joint_vae import claims
+from zoo.papers.joint_vae.figures import both_gammas, of_the_best_seed
 
 PAPER = "Dupont 2018, Learning Disentangled Joint Continuous and Discrete Representations, arXiv:1804.00104"
 
@@ -49,7 +48,7 @@ def types(trained: FinishedRun) -> dict[str, float]:
     found = clusters(trained.encode, data, factor="type" if among_factors else None)
     confusion = np.asarray(found.confusion.value)
     used = confusion.sum(1) > 0.01
-    units = [discovery.unit for discovery in order(History.read(trained.folder))]
+    units = [discovery.unit for discovery in discovery_order(History.read(trained.folder))]
     return {
         "KL of z": evaluation.kl["z"].sum().item(),
         "KL of c": sum(kl.sum().item() for site, kl in evaluation.kl.items() if site != "z"),
@@ -70,22 +69,6 @@ def mnist(trial: Trial) -> Mapping[str, float]:
 def fashion_mnist(trial: Trial) -> Mapping[str, float]:
     """Appendix C.2; the short budget ends after both ramps."""
     return types(trial.train("joint-vae/fashion-mnist", steps=trial.steps(full=93_800, short=55_000)))
-
-
-def pictures(tried: Mapping[str, Sequence[Trial]], folder: Path, *, by: str = "majority") -> Mapping[str, str]:
-    """Of the seed that is best by a figure: samples by type, the first unit by type, units by KL, what was found when,
-    the confusion, the azimuth.
-    """
-    best = max(tried["Joint-VAE"], key=lambda trial: trial.quantities()[by])
-    wanted = ("samples-by-type.png", "units.png", "z-", "discovery.png", "confusion.png", "azimuth.png")
-    return keep(traverse(best.open(), folder, values="quantiles"), wanted, f"Seed {best.seed}")
-
-
-def both_gammas(tried: Mapping[str, Sequence[Trial]], folder: Path) -> Mapping[str, str]:
-    """Figures 1 and 10: the same seed under both gammas."""
-    high, low = (tried[variant][0].open() for variant in ("gamma = 30", "gamma = 3"))
-    drawn = traverse(high, folder, beside=low, values="quantiles")
-    return keep(drawn, ("beside.png", "beside-kl.png"), f"Seed {high.settings.seed}")
 
 
 def held_at(gamma: float) -> Callable[[Trial], Mapping[str, float]]:
@@ -136,7 +119,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             Claim("The first factor that is found is digit type.", claims.type_first()),
         ],
         deviations=DEVIATIONS,
-        pictures=pictures,
+        pictures=of_the_best_seed,
     ),
     "joint-vae/fashion-mnist": Reproduction(
         title="Joint-VAE on Fashion-MNIST",
@@ -147,7 +130,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         best=("Joint-VAE", "majority"),
         claims=[Z_AT_CAPACITY, C_AT_CAPACITY],
         deviations=DEVIATIONS,
-        pictures=pictures,
+        pictures=of_the_best_seed,
     ),
     "joint-vae/mnist-gamma": Reproduction(
         title="Joint-VAE on MNIST with gamma too low",
@@ -188,6 +171,6 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "paper's. Capacities, gamma and the number of steps are ours.",
             *DEVIATIONS,
         ),
-        pictures=partial(pictures, by="azimuth"),
+        pictures=partial(of_the_best_seed, by="azimuth"),
     ),
 }

@@ -103,7 +103,7 @@ def compare_guides(
     if not experiment.labels and two_units(experiment.model, split.test) is not None:
         runs = {guide: trial.open() for guide, trial in done.items()}
         pairs = {guide: (run.model, run.guide) for guide, run in runs.items()}
-        plane_posteriors(pairs, split.test, out / "posteriors.png")
+        plane_posteriors(pairs, split.test).savefig(out / "posteriors.png")
         result["picture"] = "posteriors.png"
     write_file(out / "compare.json", (json.dumps(result, indent=2) + "\n").encode())
     write_file(out / "compare.md", table(result).encode())

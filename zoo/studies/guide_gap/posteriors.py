@@ -2,27 +2,25 @@
 
 from collections.abc import Mapping
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pyro import plate, poutine
 from torch import Tensor, nn
 
-from zoo.lab.analysis.grid import Plane
+from zoo.lab.analysis.grid import Grid2D
+from zoo.lab.analysis.posterior import refine
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
 from zoo.lab.isolation import OwnParameters
-from zoo.lab.plots.style import INK
+from zoo.lab.plots.style import INK, figure, styled
 
 WIDE, REACH, CELLS = 5.0, 4.0, 120  # the first grid's half side; deviations that the second reaches; its side
 
 
-def plane_posteriors(
-    pairs: Mapping[str, tuple[nn.Module, nn.Module]], data: Dataset, path: Path, *, num: int = 4
-) -> None:
+@styled
+def plane_posteriors(pairs: Mapping[str, tuple[nn.Module, nn.Module]], data: Dataset, *, num: int = 4) -> Figure:
     """A column per guide, a row per datapoint: p(z | x) of the guide's own model in grey, q(z | x) as lines.
 
     Lines are where q is exp(-1/2), exp(-2) and exp(-9/2) of its highest: 1, 2 and 3 deviations of a normal.
@@ -34,14 +32,13 @@ def plane_posteriors(
     site = two_units(next(iter(pairs.values()))[0], data)
     if site is None:
         raise ValueError("there is no plane to draw on: the story has other latent sites than one of two units")
-    canvas = Figure(figsize=(2.3 * len(pairs), 2.3 * num), layout="constrained")
-    FigureCanvasAgg(canvas)
+    canvas = figure(2.3 * len(pairs), 2.3 * num)
     axes = canvas.subplots(num, len(pairs), squeeze=False)
     for column, (name, (model, guide)) in enumerate(pairs.items()):
         for row in range(num):
             datum, axis = x[row : row + 1], axes[row, column]
             centre, half = _window(model, site, datum)
-            points = (centre + half * Plane(1.0, CELLS).points.to(x)).cpu()
+            points = (centre + half * Grid2D(1.0, CELLS).points.to(x)).cpu()
             exact = exact_log_density(model, site, datum, points.to(x)).exp()
             q = log_density(guide, site, datum, points.to(x)).exp()
             low, high = (centre - half).tolist(), (centre + half).tolist()
@@ -50,13 +47,12 @@ def plane_posteriors(
             levels = (torch.tensor([-4.5, -2.0, -0.5]).exp() * q.max().cpu()).tolist()
             across, up = points.reshape(CELLS, CELLS, 2).numpy().transpose(2, 0, 1)
             axis.contour(across, up, q.reshape(CELLS, CELLS).cpu().numpy(), levels=levels, colors=INK, linewidths=0.9)
-            axis.tick_params(labelsize=6)
             if row == 0:
-                axis.set_title(name, fontsize=9)
+                axis.set_title(name)
             if column == 0:
-                axis.set_ylabel(f"test datapoint {row}", fontsize=8)
-    canvas.suptitle(f"{data.name}: p({site} | x) in grey, q({site} | x) in lines", fontsize=10)
-    canvas.savefig(path, dpi=110)
+                axis.set_ylabel(f"test datapoint {row}")
+    canvas.suptitle(f"{data.name}: p({site} | x) in grey, q({site} | x) in lines")
+    return canvas
 
 
 def exact_log_density(model: nn.Module, site: str, x: Tensor, points: Tensor) -> Tensor:
@@ -71,8 +67,7 @@ def exact_log_density(model: nn.Module, site: str, x: Tensor, points: Tensor) ->
 def log_density(guide: Any, site: str, x: Tensor, points: Tensor) -> Tensor:
     """log q(site | x) at points [S, 2] for one datapoint: [S]."""
     with torch.no_grad(), poutine.block(), OwnParameters():
-        proposal = guide.refined(x) if hasattr(guide, "refined") else guide
-        q = poutine.trace(proposal).get_trace(x).nodes[site]["fn"]
+        q = poutine.trace(refine(guide, x)).get_trace(x).nodes[site]["fn"]
         density: Tensor = q.log_prob(points.unsqueeze(1))
     return density.squeeze(1)
 
@@ -89,7 +84,7 @@ def two_units(model: nn.Module, data: Dataset) -> str | None:
 
 def _window(model: nn.Module, site: str, x: Tensor) -> tuple[Tensor, Tensor]:
     """Where the posterior is: its mean, and so many deviations around it, [2] each."""
-    points = Plane(WIDE, 200).points.to(x)
+    points = Grid2D(WIDE, 200).points.to(x)
     mass = exact_log_density(model, site, x, points).exp().unsqueeze(-1)
     mean = (mass * points).sum(0)
     deviation = (mass * (points - mean).square()).sum(0).sqrt()

@@ -1,0 +1,106 @@
+"""What lies where in a grid of images and in a table, and in what formats they are shown and saved."""
+
+from base64 import b64decode
+from io import BytesIO
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from zoo.lab.plots import Animation, ImageGrid, side_by_side
+from zoo.lab.plots.style import shaded_table
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("rows", "columns"), [(2, 3), (1, 1)])
+def test_every_image_is_where_its_row_and_column_are(channels, rows, columns):
+    images = torch.rand(rows, columns, channels, 5, 4)  # sizes that no mix-up of axes survives
+    images[0, 0, 0, 0, 0] = 1.5  # beyond white
+    grid = ImageGrid(images, "t", ["a", "b"][:rows], ["x", "y", "z"][:columns])
+    (axes,) = grid.figure().axes
+    shown = np.asarray(axes.images[0].get_array())
+    assert shown.shape[:2] == (6 * rows - 1, 5 * columns - 1)  # a line of white between
+    white = np.ones(shown.shape[:2], bool)
+    for row in range(rows):
+        for column in range(columns):
+            here = slice(6 * row, 6 * row + 5), slice(5 * column, 5 * column + 4)
+            expected = images[row, column].clamp(0, 1).movedim(0, -1).squeeze(-1).numpy()
+            np.testing.assert_array_equal(shown[here], expected)
+            white[here] = False
+    assert (shown[white] == 1).all()
+    assert axes.get_title("left") == "t"
+    assert list(axes.get_yticks()) == [6 * row + 2.5 for row in range(rows)]
+    assert list(axes.get_xticks()) == [5 * column + 2.0 for column in range(columns)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"][:rows]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["x", "y", "z"][:columns]
+
+
+def test_what_is_no_grid_is_refused():
+    with pytest.raises(ValueError, match=r"images \[rows, columns, 1 or 3, height, width\], got \[2, 3, 4\]"):
+        ImageGrid(torch.zeros(2, 3, 4))
+    with pytest.raises(ValueError, match=r"got \[1, 1, 2, 4, 4\]"):
+        ImageGrid(torch.zeros(1, 1, 2, 4, 4))
+    with pytest.raises(ValueError, match="a grid of 3 columns was given 2 column labels"):
+        ImageGrid(torch.zeros(2, 3, 1, 4, 4), column_labels=["a", "b"])
+
+
+def test_grids_next_to_each_other_keep_their_own_labels():
+    left, right = (
+        ImageGrid(torch.full((2, 2, 1, 4, 4), value), title, labels)
+        for value, title, labels in ((0.0, "l", ["a", "b"]), (1.0, "r", ["c", "d"]))
+    )
+    for axes, grid, value in zip(side_by_side([left, right]).axes, (left, right), (0, 1), strict=True):
+        assert (np.asarray(axes.images[0].get_array())[:4, :4] == value).all()
+        assert axes.get_title("left") == grid.title
+        assert [label.get_text() for label in axes.get_yticklabels()] == grid.row_labels
+
+
+def test_a_table_has_each_number_on_its_shade_in_ink_that_can_be_read():
+    numbers = np.array([[1, 20, 3], [90, 5, 0]])
+    shade = numbers / 90
+    (axes,) = shaded_table(numbers, title="t", rows=["a", "b"], columns=["x", "y", "z"], shade=shade).axes
+    written = {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts}
+    assert written[0, 1] == ("90", "white")
+    assert written[2, 0] == ("3", "black")
+    np.testing.assert_array_equal(axes.images[0].get_array(), shade)
+
+
+def test_a_notebook_shows_what_a_file_holds(tmp_path):
+    grid = ImageGrid(torch.rand(2, 3, 1, 5, 4), "t")
+    grid.save(tmp_path / "g.png")
+    shown = np.asarray(Image.open(BytesIO(grid._repr_png_())))
+    np.testing.assert_array_equal(shown, np.asarray(Image.open(tmp_path / "g.png")))
+    figure = grid.figure()
+    assert isinstance(figure, Figure)
+    np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(figure._repr_png_()))), shown)
+    assert repr(grid) == "ImageGrid('t', 2 x 3 images of 1 x 5 x 4)"
+
+
+@pytest.mark.parametrize(("ending", "beginning"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_pictures_are_saved_in_the_format_of_their_ending(tmp_path, ending, beginning):
+    ImageGrid(torch.rand(1, 2, 1, 4, 4), "t").save(tmp_path / f"g.{ending}")
+    assert (tmp_path / f"g.{ending}").read_bytes().startswith(beginning)
+
+
+def test_an_animation_runs_forwards_and_backwards(tmp_path):
+    frames = torch.linspace(0, 1, 4)[:, None, None, None, None, None].expand(4, 2, 3, 1, 8, 8)
+    animation = Animation([ImageGrid(images, title) for images, title in zip(frames, "abcd", strict=True)])
+    animation.save(tmp_path / "f.gif")
+    brightness = []
+    with Image.open(tmp_path / "f.gif") as film:
+        for n in range(film.n_frames):
+            film.seek(n)
+            brightness.append(int(np.asarray(film.convert("L"))[film.height // 2, film.width // 2]))
+    assert len(brightness) == 6
+    assert brightness == [brightness[k] for k in (0, 1, 2, 3, 2, 1)]
+    assert sorted(set(brightness)) == brightness[:4]
+    assert b64decode(animation._repr_mimebundle_()["image/gif"]) == (tmp_path / "f.gif").read_bytes()
+
+
+def test_drawing_leaves_matplotlibs_settings_as_they_were():
+    before = dict(matplotlib.rcParams)
+    ImageGrid(torch.rand(1, 2, 1, 4, 4), "t").figure()
+    assert dict(matplotlib.rcParams) == before
