@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from zoo import VAE, ClusteredVAE
-from zoo.lab.analysis.grid import Plane, information, log_aggregate, log_prior, match
+from zoo.lab.analysis.grid import Grid2D, divergences, information, log_aggregate, log_prior
 from zoo.lab.analysis.importance_sampling import log_evidence
 from zoo.likelihoods import normal
 from zoo.papers.decomposition.recipes import PLACES
@@ -63,10 +63,10 @@ def test_under_a_wide_posterior_draws_come_up_to_the_evidence():
 
 
 def test_divergences_on_a_grid_are_those_of_normals():
-    plane = Plane(reach=6.0, num=400)
+    plane = Grid2D(reach=6.0, num=400)
     p = dist.Normal(torch.tensor([0.2, -0.1]), torch.tensor([0.5, 0.8])).to_event(1)
     q = dist.Normal(torch.tensor([0.0, 0.3]), torch.tensor([0.7, 0.6])).to_event(1)
-    found = match(p.log_prob(plane.points), q.log_prob(plane.points), plane)
+    found = divergences(p.log_prob(plane.points), q.log_prob(plane.points), plane)
     assert found.p_from_q == pytest.approx(torch.distributions.kl_divergence(p, q).item(), abs=1e-6)
     assert found.q_from_p == pytest.approx(torch.distributions.kl_divergence(q, p).item(), abs=1e-6)
     assert found.mass_p == pytest.approx(1, abs=1e-9)

@@ -14,14 +14,14 @@ from zoo import VAE
 from zoo.lab.data import Dataset
 from zoo.lab.plots.curves import two_errors
 from zoo.likelihoods import normal
-from zoo.papers.decomposition import plots as pictures
+from zoo.papers.decomposition import plots
 
 
 def num_parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
-def test_the_interpolated_unit_is_the_classes_largest_and_goes_outward(tmp_path, monkeypatch):
+def test_the_interpolated_unit_is_the_classes_largest_and_goes_outward(monkeypatch):
     # codes are the pixels themselves, and class k lights pixel k
     x = np.full((20, 1, 1, 3), 10, np.uint8)
     y = np.arange(20) % 2
@@ -33,12 +33,11 @@ def test_the_interpolated_unit_is_the_classes_largest_and_goes_outward(tmp_path,
             pyro.sample("z", dist.Normal(-x.flatten(1), 0.1).to_event(1))
 
     model = VAE(nn.Unflatten(-1, (1, 1, 3)), z_dim=3, likelihood=partial(normal, scale=0.1))
-    sheets = []
-    monkeypatch.setattr(pictures, "save_sheet", lambda images, *_, **__: sheets.append(images))
-    monkeypatch.setattr(pictures, "device_of", lambda module: "cpu")
-    assert pictures.interpolations(model, guide, data, tmp_path / "x.png", classes=(0, 1), steps=3) == {"a": 0, "b": 2}
+    monkeypatch.setattr(plots, "device_of", lambda module: "cpu")
+    grid, units = plots.interpolations(model, guide, data, classes=(0, 1), steps=3)
+    assert units == {"a": 0, "b": 2}
     # column 0 is the datapoint; unit 0 goes from z to z - 1 as z is negative, the other units stay
-    moved = sheets[0][0, 1:, 0, 0]
+    moved = grid.images[0, 1:, 0, 0]
     torch.testing.assert_close(moved[:, 0] - moved[0, 0], torch.tensor([0.0, -0.5, -1.0]))
     torch.testing.assert_close(moved[:, 1], torch.full((3,), -10 / 255))
     assert moved[0, 0] <= -x[y == 0, 0, 0, 0].mean() / 255  # as large as the class's average at least

@@ -7,6 +7,7 @@ from matplotlib.image import imread
 from tests.papers.hfvae_topics.posts import hand_made, posts, split
 from zoo.elbos import ELBO
 from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.plots import save_pictures
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.training.experiment import Experiment
 from zoo.papers.hfvae_topics import plots as topic_plots
@@ -17,7 +18,7 @@ from zoo.papers.reproductions import REPRODUCTIONS
 def test_the_pictures_tell_the_topics_in_words(tmp_path):
     model, guide = hand_made(log_var=-8.0)
     data = posts(100)
-    shows = topic_plots.pictures(model, guide, data, evaluate(model, guide, data), tmp_path)
+    shows = save_pictures(topic_plots.pictures(model, guide, data, evaluate(model, guide, data)), tmp_path)
     assert set(shows) == {"topics.md", "topics.png", "correlations.png"}
     text = (tmp_path / "topics.md").read_text()
     assert "1 of 2 topics are in use" in text
@@ -55,10 +56,11 @@ def test_the_pictures_of_the_reproduction_tell_pairs_in_words(tmp_path):
                 guide.layers["z"][0].bias[3] = -8.0
             return FinishedRun(None, Experiment(model, guide, ELBO(), steps=1), data, tmp_path)
 
-    captions = REPRODUCTIONS["hfvae/topics"].pictures({"NVDM, VAE": [Done(2.0)], "NVDM, HFVAE": [Done(-2.0)]}, tmp_path)
+    pictures = REPRODUCTIONS["hfvae/topics"].pictures({"NVDM, VAE": [Done(2.0)], "NVDM, HFVAE": [Done(-2.0)]})
+    captions = save_pictures(pictures, tmp_path)
     assert captions["words-nvdm-vae.png"].endswith("(+1.00)")
     assert captions["words-nvdm-hfvae.png"].endswith("(-1.00)")
     assert "of one group: rocket orbit moon" in captions["words-nvdm-vae.png"]
     for name in captions:
-        assert imread(tmp_path / name).std() > 0.02
+        assert name.endswith(".md") or imread(tmp_path / name).std() > 0.02
     assert "| -1.00 | rocket orbit moon" in (tmp_path / "words-nvdm-hfvae.md").read_text()

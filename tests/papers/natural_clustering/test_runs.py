@@ -58,7 +58,7 @@ def test_a_run_trains_with_labels_and_comes_back(tmp_path):
     assert evaluation.reconstruction.keys() == {"y", "x"}
     terms = (folder / "terms.csv").read_text().splitlines()[0]
     assert "log q(y | x)" in terms
-    pictures = {"reconstructions.png", "class_traversals.png", "traversals.png", "samples.png", "kl.png"}
+    pictures = {"reconstructions.png", "class_traversals.png", "traversals.png", "samples.png", "kl.png", "curves.png"}
     assert pictures <= {path.name for path in folder.iterdir()}
     trained = open_run(folder)
     again = evaluate(trained.model, trained.guide, trained.data.test, labels=True)
