@@ -15,8 +15,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from zoo.likelihoods import bernoulli, check_data
-from zoo.program import data_plate, picklable_state, register
+from zoo.likelihoods import as_event, bernoulli, check_data
+from zoo.program import data_plate, picklable_state, register, whole
 
 Likelihood = Callable[[Tensor], TorchDistribution]
 
@@ -113,7 +113,7 @@ class StudentTVAE(nn.Module):
         self.decoder = decoder
         self.likelihood = likelihood
         self.num_data = num_data
-        self.register_buffer("nu", _positive("nu", [nu]).repeat(z_dim), persistent=False)
+        self.register_buffer("nu", _positive("nu", [nu]).repeat(whole("z_dim", z_dim)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
@@ -256,6 +256,7 @@ class SparseVAE(nn.Module):
         self.decoder = decoder
         self.likelihood = likelihood
         self.num_data = num_data
+        z_dim = whole("z_dim", z_dim)
         on, off = 1 - _share(gamma), _share(gamma)
         self.register_buffer("log_weights", torch.tensor([on, off]).log().repeat(z_dim, 1), persistent=False)
         self.register_buffer("scales", _positive("sigma_0", [1.0, sigma_0]).repeat(z_dim, 1), persistent=False)
@@ -304,7 +305,7 @@ class SparseIndicatorVAE(nn.Module):
     ) -> None:
         super().__init__()
         self.decoder = decoder
-        self.z_dim = z_dim
+        self.z_dim = whole("z_dim", z_dim)
         self.likelihood = likelihood
         self.num_data = num_data
         self.register_buffer("share_on", torch.tensor(1 - _share(gamma)), persistent=False)
@@ -327,7 +328,7 @@ class SparseIndicatorVAE(nn.Module):
 
 def _decode(data: TorchDistribution, z: Tensor, x: Tensor | None) -> Tensor:
     """The last line of every story here: x, observed where there is one; z [..., z_dim] says what is a batch."""
-    data = data.to_event(len(data.batch_shape) - (z.dim() - 1))
+    data = as_event(data, like=z)
     check_data(x, data)
     sampled: Tensor = pyro.sample("x", data, obs=x)
     return sampled

@@ -14,8 +14,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from zoo.likelihoods import bernoulli, check_data
-from zoo.program import data_plate, one_hot, picklable_state, register
+from zoo.likelihoods import as_event, bernoulli, check_data
+from zoo.program import data_plate, one_hot, picklable_state, register, whole
 
 
 class NaturalClustering(nn.Module):
@@ -65,6 +65,9 @@ class NaturalClustering(nn.Module):
         num_data: int | None = None,
     ) -> None:
         super().__init__()
+        classes, c_dim, s_dim = (
+            whole(what, value, least=0) for what, value in {"classes": classes, "c_dim": c_dim, "s_dim": s_dim}.items()
+        )
         if classes < 2 or c_dim < 1 or s_dim < 1:
             raise ValueError(
                 f"at least 2 classes and a unit of each kind are needed, got classes = {classes}, c_dim = {c_dim}, "
@@ -91,8 +94,7 @@ class NaturalClustering(nn.Module):
             z_s = pyro.sample("z_s", dist.Normal(self.loc_s, 1.0).to_event(1))
             z_cy = pyro.deterministic("z_cy", self.mask(c_y, z_c), event_dim=1)
             z_cy, z_s = _side_by_side(z_cy, z_s)
-            pixels = self.likelihood(self.decoder(z_cy, z_s))
-            pixels = pixels.to_event(len(pixels.batch_shape) - (z_s.dim() - 1))
+            pixels = as_event(self.likelihood(self.decoder(z_cy, z_s)), like=z_s)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)
 
@@ -141,6 +143,7 @@ class ConditionalVAE(nn.Module):
         num_data: int | None = None,
     ) -> None:
         super().__init__()
+        classes, z_dim = whole("classes", classes, least=0), whole("z_dim", z_dim, least=0)
         if classes < 2 or z_dim < 1:
             raise ValueError(
                 f"at least 2 classes and a unit of code are needed, got classes = {classes}, z_dim = {z_dim}"
@@ -160,8 +163,7 @@ class ConditionalVAE(nn.Module):
             c_y = pyro.sample("y", dist.OneHotCategorical(self.uniform), obs=c_y)
             z = pyro.sample("z", dist.Normal(self.loc, 1.0).to_event(1))
             z, c_y = _side_by_side(z, c_y)
-            pixels = self.likelihood(self.decoder(z, c_y))
-            pixels = pixels.to_event(len(pixels.batch_shape) - (z.dim() - 1))
+            pixels = as_event(self.likelihood(self.decoder(z, c_y)), like=z)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)
 

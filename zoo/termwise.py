@@ -23,8 +23,9 @@ from torch import Tensor
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic
-from zoo.pairing import check_order, check_pair, check_room
+from zoo.pairing import check_call, check_order, check_pair, check_room
 from zoo.parents import MarkParents
+from zoo.program import whole
 from zoo.sites import Site, chances_of, family, known_sites, latent, num_data_of, observed, summed_out, total
 
 __all__ = [
@@ -149,8 +150,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     @num_particles.setter
     def num_particles(self, num_particles: int) -> None:
-        if isinstance(num_particles, bool) or not isinstance(num_particles, int) or num_particles < 1:
-            raise ValueError(f"num_particles must be a whole number of at least 1, got {num_particles!r}")
+        num_particles = whole("num_particles", num_particles)
         if num_particles != vars(self).get("_num_particles"):
             self.max_plate_nesting = float("inf")  # counts the plate of the particles: to be found again
         self._num_particles, self.vectorize_particles = num_particles, num_particles > 1
@@ -240,6 +240,9 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     def differentiable_loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
         """The loss as a 0-dim tensor, which `backward` takes."""
+        if is_validation_enabled():
+            for program in (model, guide):
+                check_call(program, args, kwargs)
         model_trace, guide_trace = next(self._get_traces(model, guide, args, kwargs))
         terms = self.terms(model_trace, guide_trace)
         loss = -torch.stack(list(terms.values())).sum()

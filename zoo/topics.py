@@ -17,7 +17,7 @@ from pyro.distributions.util import is_validation_enabled
 from torch import Tensor, nn
 
 from zoo.likelihoods import check_data, multinomial
-from zoo.program import Misfit, data_plate, picklable_state, register
+from zoo.program import Misfit, data_plate, picklable_state, register, whole
 
 Likelihood = Callable[[Tensor], TorchDistribution]
 
@@ -162,6 +162,7 @@ def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None
 
 def _sites(groups: Sequence[int]) -> dict[str, int]:
     """Groups of topics by site."""
+    groups = [whole("groups: a size", size, least=0) for size in groups]
     if not groups or min(groups) < 1:
         raise ValueError(f"groups: each needs at least 1 topic, got {list(groups)}; [25, 25] makes two of 25")
     return {"z": groups[0]} if len(groups) == 1 else {f"z{i}": size for i, size in enumerate(groups, start=1)}

@@ -12,8 +12,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from zoo.likelihoods import bernoulli, check_data
-from zoo.program import data_plate, picklable_state, register
+from zoo.likelihoods import as_event, bernoulli, check_data
+from zoo.program import data_plate, picklable_state, register, whole
 
 
 class VAE(nn.Module):
@@ -44,6 +44,7 @@ class VAE(nn.Module):
         num_data: int | None = None,
     ) -> None:
         super().__init__()
+        z_dim = whole("z_dim", z_dim)
         self.decoder = decoder
         self.likelihood = likelihood
         self.num_data = num_data
@@ -55,8 +56,7 @@ class VAE(nn.Module):
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.Normal(self.loc, self.scale).to_event(1))
-            pixels = self.likelihood(self.decoder(z))
-            pixels = pixels.to_event(len(pixels.batch_shape) - (z.dim() - 1))
+            pixels = as_event(self.likelihood(self.decoder(z)), like=z)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)
 

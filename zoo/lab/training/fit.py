@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from zoo.lab.data import Batch
 from zoo.lab.training.adversary import Adversary, sample
 from zoo.lab.training.compiled import Compiled
+from zoo.pairing import check_call
 from zoo.termwise import Report, TermwiseELBO
 
 Optimizer = Callable[..., torch.optim.Optimizer]
@@ -117,6 +118,8 @@ def prepare(
     guide.to(device).train()
     batch = _to(batch, torch.device(device))
     args, kwargs = arguments(batch)
+    for program in (model, guide):
+        check_call(program, args, kwargs)
     state = elbo.state_dict()
     buffers = [(buffer, buffer.clone()) for buffer in chain(model.buffers(), guide.buffers())]
     with (
