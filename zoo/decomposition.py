@@ -73,7 +73,10 @@ class AnisotropicVAE(nn.Module):
         return self.total * self.log_variances.softmax(-1)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.Normal(self.loc, self.variances.sqrt()).to_event(1))
@@ -91,7 +94,7 @@ class StudentTVAE(nn.Module):
 
     Args:
         decoder, likelihood, num_data: as `AnisotropicVAE`'s.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         nu: degrees of freedom; as they grow the prior tends to Normal(0, I).
 
     Raises:
@@ -116,7 +119,10 @@ class StudentTVAE(nn.Module):
         self.register_buffer("nu", _positive("nu", [nu]).repeat(whole("z_dim", z_dim)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.StudentT(self.nu).to_event(1))
@@ -163,7 +169,10 @@ class ClusteredVAE(nn.Module):
         self.register_buffer("log_weights", self.places.new_zeros(len(self.places)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, ...], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, ...]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             cluster = dist.Categorical(logits=self.log_weights)
@@ -212,7 +221,10 @@ class ClusterIndicatorVAE(nn.Module):
         self.register_buffer("log_weights", self.places.new_zeros(len(self.places)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, ...], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, ...]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             k = pyro.sample("k", dist.Categorical(logits=self.log_weights), infer={"enumerate": "parallel"})
@@ -231,7 +243,7 @@ class SparseVAE(nn.Module):
 
     Args:
         decoder, likelihood, num_data: as `AnisotropicVAE`'s.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         gamma: the share of units that are off, in [0, 1]; at 0 the prior is Normal(0, I).
         sigma_0: the standard deviation of a unit that is off; `SIGMA_0` has the paper's and its code's.
 
@@ -262,7 +274,10 @@ class SparseVAE(nn.Module):
         self.register_buffer("scales", _positive("sigma_0", [1.0, sigma_0]).repeat(z_dim, 1), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             on_or_off = dist.Categorical(logits=self.log_weights)
@@ -312,7 +327,10 @@ class SparseIndicatorVAE(nn.Module):
         self.register_buffer("sigma_0", _positive("sigma_0", [sigma_0]).squeeze(), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             with pyro.plate("units", self.z_dim):

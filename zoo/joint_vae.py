@@ -28,10 +28,10 @@ class JointVAE(nn.Module):
 
     Args:
         decoder: codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters.
-        z_dim: units of the style.
+        z_dim: latent dimensions of the style.
         c_dims: classes of each type.
-        temperature: of the relaxed types' prior; None for types that are one-hot, c ~ OneHotCategorical(uniform), as
-            enumeration and Pyro's own ELBOs need them with a head that is.
+        temperature: of the relaxed types' prior; None makes the types one-hot, c ~ OneHotCategorical(uniform). Pyro's
+            own ELBOs need that with the heads Exact and StraightThrough; the zoo's take either.
         likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
         num_data: how many datapoints there are in all; needed once batches come with their index.
 
@@ -70,7 +70,10 @@ class JointVAE(nn.Module):
         self.register_buffer("temperature", tensor, persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.Normal(self.loc, self.scale).to_event(1))

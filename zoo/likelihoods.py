@@ -1,7 +1,8 @@
 """How a decoder's output becomes a distribution over data: the last line of every story.
 
-A likelihood is a function from the decoder's output to a distribution of the same shape. A scale is bound with
-`functools.partial(laplace, scale=0.1)`.
+A likelihood is any function of one tensor, the decoder's output, that returns a Pyro distribution over data of the
+shape of a batch. Pixels may be independent of each other, [B, C, H, W], or be one event for a datapoint; `as_event`
+makes one event of what is left. Arguments are bound with `functools.partial(laplace, scale=0.1)`.
 """
 
 import pyro.distributions as dist

@@ -33,6 +33,10 @@ class NaturalClustering(nn.Module):
 
     With labels y is observed; without them it is latent, and the guide says which class it takes x for.
 
+    Each datapoint has a pi of its own, and not a softmax in its place, because the guide's q(pi | x) is the classifier:
+    a Dirichlet whose mean is what a softmax would be, and whose concentration says how sure it is. The prior of pi and
+    the class are conjugate, so what a label teaches q(pi | x) has a closed form (see `posterior`).
+
     Args:
         decoder: z_cy [..., L (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's parameters.
         classes: L.
@@ -84,7 +88,11 @@ class NaturalClustering(nn.Module):
         self.register_buffer("alpha", torch.full((classes,), float(alpha)), persistent=False)
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W] with labels y [B], or draws from the prior; gives x."""
+        """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
+
+        Without x it draws from the prior: `story(y=y)` one image of each class in y, `story()` a single image of any
+        class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
         with data_plate(x if x is not None else y, index, self.num_data):
@@ -106,7 +114,11 @@ class NaturalClustering(nn.Module):
         return (y.unsqueeze(-1) * rows).flatten(-2)
 
     def posterior(self, y: Tensor) -> dist.Dirichlet:
-        """p(pi | y) = Dirichlet(alpha 1 + y), by conjugacy, for one-hot y [..., L]; x tells nothing beyond y."""
+        """p(pi | y) = Dirichlet(alpha 1 + y), by conjugacy, for one-hot y [..., L]; given y, x says nothing about pi.
+
+        The distribution that a trained q(pi | x) is to match: for exact checks of a guide, and for the equality of
+        equation (3) that `zoo.elbos.NVAE` starts from. Training does not call it.
+        """
         return dist.Dirichlet(self.alpha + y)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -123,7 +135,7 @@ class ConditionalVAE(nn.Module):
     Args:
         decoder: codes [..., z_dim] and classes [..., L], one argument each, to the likelihood's parameters.
         classes: L.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         likelihood, num_data: as `NaturalClustering` takes them.
 
     Raises:
@@ -156,7 +168,11 @@ class ConditionalVAE(nn.Module):
         self.register_buffer("uniform", torch.full((classes,), 1 / classes), persistent=False)
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W] with labels y [B], or draws from the prior; gives x."""
+        """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
+
+        Without x it draws from the prior: `story(y=y)` one image of each class in y, `story()` a single image of any
+        class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
         with data_plate(x if x is not None else y, index, self.num_data):

@@ -74,7 +74,10 @@ class ProdLDA(nn.Module):
         self.register_buffer("scale", torch.full((num_topics,), math.sqrt(variance)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of documents x [B, V], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, V]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = _topics(self.groups, self.loc, self.scale)
@@ -123,7 +126,10 @@ class NVDM(nn.Module):
         self.register_buffer("scale", torch.ones(sum(groups)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of documents x [B, V], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, V]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = _topics(self.groups, self.loc, self.scale)
