@@ -30,17 +30,17 @@ from zoo.aggregate import (
     batch_scale,
     dissect,
     partition,
-    posterior_means,
-    posterior_moments,
     prior_kl,
     prior_mmd,
 )
 from zoo.estimators import Estimator, covariance, largest_kl
 from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
+from zoo.moments import posterior_means, posterior_moments
+from zoo.report import Report
 from zoo.sites import family, known_sites, latent, mean_over_data, observed, summed_out, total
 from zoo.terms import check_divergence, dip_terms, elbo_terms, mmd_kernel, reconstruction, recounted
-from zoo.termwise import How, Report, TermwiseELBO
+from zoo.termwise import How, TermwiseELBO
 
 __all__ = [
     "DIPVAE",

@@ -5,7 +5,6 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import pyro
@@ -26,6 +25,7 @@ from zoo.hyperparameters import Hyperparameter, Statistic
 from zoo.pairing import check_call, check_order, check_pair, check_room
 from zoo.parents import MarkParents
 from zoo.program import whole
+from zoo.report import Report
 from zoo.sites import Site, chances_of, family, known_sites, latent, num_data_of, observed, summed_out, total
 
 __all__ = [
@@ -50,41 +50,6 @@ PLATES = 4  # that a pair may nest, particles included; sites that are summed ou
 
 Program = Callable[..., Any]
 How = Literal["closed", "sampled"]
-
-
-@dataclass(frozen=True)
-class Report:
-    """One pass in numbers: nats per datapoint, 0-dim, detached, and on the device until somebody reads them.
-
-    Attributes:
-        terms: what the objective adds up, signed and weighted, by name.
-        reconstruction: E[log p(x | ...)] for each observed site, unweighted.
-        kl: KL(q || p) for each latent site, unweighted: [units], one entry where the units are coupled.
-    """
-
-    terms: dict[str, Tensor]
-    reconstruction: dict[str, Tensor]
-    kl: dict[str, Tensor]
-
-    @property
-    def loss(self) -> Tensor:
-        """Minus the sum of the terms."""
-        return -torch.stack(list(self.terms.values())).sum()
-
-    @property
-    def elbo(self) -> Tensor:
-        """Reconstruction minus KL, whatever the objective weighed."""
-        return torch.stack([*self.reconstruction.values(), *(-kl.sum() for kl in self.kl.values())]).sum()
-
-    def figures(self) -> dict[str, Tensor]:
-        """Every figure under one flat name: loss, elbo, term/..., reconstruction/SITE, kl/SITE."""
-        return {
-            "loss": self.loss,
-            "elbo": self.elbo,
-            **{f"term/{name}": term for name, term in self.terms.items()},
-            **{f"reconstruction/{site}": value for site, value in self.reconstruction.items()},
-            **{f"kl/{site}": kl.sum() for site, kl in self.kl.items()},
-        }
 
 
 class TermwiseELBO(pyro.infer.ELBO):
@@ -161,7 +126,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 
         The traces' sites carry `nats`, unweighted: the reconstruction on the observed sites of the model (0-dim), the
         KL on the latent sites of the guide ([units]). What reads them needs no messenger: `zoo.terms.elbo_terms`,
-        `zoo.aggregate.posterior_moments`. Of terms of q(z), `dissect` and `anchor_information` need `ScorePairs` from
+        `zoo.moments.posterior_moments`. Of terms of q(z), `dissect` and `anchor_information` need `ScorePairs` from
         `messengers`, `prior_mmd` needs `DrawPriors`, and `prior_kl` both; they are in `zoo.aggregate`.
         """
 

@@ -1,0 +1,63 @@
+"""Means and covariances of q(z | x), over whatever a site looks at."""
+
+import torch
+from pyro.poutine.trace_struct import Trace
+from torch import Tensor
+
+from zoo.estimators import covariance_of
+from zoo.sites import chances_of, family, known_sites, latent, summed_out
+
+
+def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
+    """Means [B, D] and covariances [B, D, D] of q(site | x_j), over the classes and draws that the site looks at.
+
+    By the laws of total expectation and covariance: classes that are summed out count by their chances, particles
+    alike.
+
+    Raises:
+        ValueError: there is no such latent site, or its family has no moments in closed form.
+    """
+    known_sites("site", [site], guide_trace)
+    q = guide_trace.nodes[site]["fn"]
+    try:
+        means = q.mean
+    except NotImplementedError:
+        raise ValueError(
+            f"site {site!r}: {family(q)} has no mean in closed form; take a head that has one (MeanField, FullRank)"
+        ) from None
+    try:
+        covariances = covariance_of(q)
+    except NotImplementedError:
+        raise ValueError(
+            f"site {site!r}: the covariance of {family(q)} is not known; take a head whose is (MeanField, FullRank)"
+        ) from None
+    B, D = means.shape[-2:]
+    chances = chances_of(guide_trace)
+    chances = means.new_ones(means.shape[:-1]) if chances is None else chances
+    batch = torch.broadcast_shapes(means.shape[:-1], chances.shape)
+    weights = chances.expand(batch).reshape(-1, B)
+    weights = (weights / weights.sum(0)).unsqueeze(-1)
+    means = means.expand(*batch, D).reshape(-1, B, D)
+    mean = (weights * means).sum(0)
+    centred = means - mean
+    covariances = covariances.expand(*batch, D, D).reshape(-1, B, D, D)
+    between = centred.unsqueeze(-1) * centred.unsqueeze(-2)
+    return mean, (weights.unsqueeze(-1) * (covariances + between)).sum(0)
+
+
+def posterior_means(guide_trace: Trace, site: str) -> Tensor:
+    """Means E[site | x_j], [B, D].
+
+    Raises:
+        ValueError: as `posterior_moments`; or the site looks at one that is drawn, of which a few draws are no mean.
+    """
+    known_sites("site", [site], guide_trace)
+    node = guide_trace.nodes[site]
+    looked_at = {*node["infer"].get("given", ()), *node.get("parents", ())}
+    drawn = [name for name, other in latent(guide_trace) if name in looked_at and not summed_out(other)]
+    if drawn:
+        raise ValueError(
+            f"site {site!r} looks at {', '.join(map(repr, drawn))}, which is drawn, so its mean given x is not known; "
+            "sum it out (Exact), or take DIPVAEII, which needs the covariance of q(z) alone"
+        )
+    return posterior_moments(guide_trace, site)[0]
