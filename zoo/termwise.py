@@ -5,6 +5,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import pyro
@@ -98,15 +99,15 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     @property
     def kl(self) -> How | Mapping[str, How]:
-        """How the KL of the latent sites is estimated: "closed" or "sampled", for all or by site."""
-        return self._kl
+        """How the KL is estimated, "closed" or "sampled", for all latent sites or by site; to be assigned whole."""
+        return MappingProxyType(self._kl) if isinstance(self._kl, dict) else self._kl
 
     @kl.setter
     def kl(self, kl: How | Mapping[str, How]) -> None:
         hows = kl.values() if isinstance(kl, Mapping) else [kl]
         if any(how not in ("closed", "sampled") for how in hows):
             raise ValueError(f"kl must be 'closed' or 'sampled', got {kl!r}")
-        self._kl = kl
+        self._kl: How | dict[str, How] = dict(kl) if isinstance(kl, Mapping) else kl
 
     @property
     def num_particles(self) -> int:
@@ -151,7 +152,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         """What the objective is beside its state: a compiled step holds for these alone."""
         state = {*self._state_names(), "max_plate_nesting"}
         rest = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in state}
-        settings = {"kl": self.kl, "num_particles": self.num_particles, **rest}
+        settings = {"kl": self._kl, "num_particles": self.num_particles, **rest}
         return {name: copy.copy(v) if isinstance(v, (Mapping, list)) else v for name, v in settings.items()}
 
     def state_dict(self) -> dict[str, Tensor]:

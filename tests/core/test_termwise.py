@@ -1,5 +1,6 @@
 """What all objectives have in common: their order, their state, what may be assigned, and what may not be made."""
 
+import copy
 import math
 
 import pyro
@@ -111,6 +112,15 @@ def test_kl_is_looked_at_where_it_is_assigned():
         elbo.kl = {"z": "both"}
     with pytest.raises(ValueError, match=r"kl names \['zz'\]; the guide has the latent sites \['z'\]"):
         ELBO(kl={"zz": "sampled"}).loss(*pair, x)
+
+
+def test_what_is_by_site_is_assigned_whole():
+    # An entry that is set in place would be looked at by nobody.
+    elbo = BetaVAE(beta={"z": 2.0}, kl={"z": "closed"})
+    for by_site, value in ((elbo.beta, -1.0), (elbo.kl, "smapled")):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            by_site["z"] = value
+    assert copy.deepcopy(elbo).state_dict() == elbo.state_dict()
 
 
 @pytest.mark.parametrize(
