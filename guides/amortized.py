@@ -85,7 +85,7 @@ class Amortized(nn.Module):
         index: Tensor | None = None,
         offsets: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Samples every site for the batch x [B, ...], but for a y that is given [B]; gives the values by site.
+        """Samples every site for the batch x [B, ...], but for a y that is given [B]. Returns the values by site.
 
         Args:
             x, y: the batch.

@@ -51,7 +51,7 @@ class Automatic(nn.Module):
         self.autoguide: Any = None
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> Any:
-        """Samples every site for the batch x [B, ...]; gives the values by site."""
+        """Samples every site for the batch x [B, ...]. Returns the values by site."""
         if self.build:
             build: Any = self.build.pop()
             self.autoguide = build()

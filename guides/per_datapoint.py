@@ -18,8 +18,8 @@ class PerDatapoint(nn.Module):
 
         guide = PerDatapoint(len(train), z=MeanField(10))
 
-    It is as good as its heads' families can be on the data that it was trained on, and knows no other data. The batch
-    says by its index which rows are its own; the data themselves are not looked at.
+    It has no amortisation gap: on the data that it was trained on it is as good as its heads' families can be. Other
+    data has no rows in it. The index of a batch says which rows are the batch's; the data themselves are not used.
 
     Args:
         num_data: how many datapoints there are.
@@ -60,7 +60,7 @@ class PerDatapoint(nn.Module):
         return moved
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Tensor]:
-        """Samples every site for the datapoints `index` [B], but for a y that is given [B]; gives the values by site.
+        """Samples every site for the datapoints `index` [B], but for a y that is given [B]. Returns the values by site.
 
         Raises:
             ValueError: there is no index, and the batch is not all of the data in order.

@@ -4,6 +4,7 @@ Stories use it too, as `zoo.program`.
 """
 
 import itertools
+import operator
 import re
 from typing import Any
 from weakref import WeakValueDictionary
@@ -120,6 +121,7 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
         )
     if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise Misfit(f"index must hold integers, got {index.dtype}")
+    num_data = whole("num_data", num_data)
     if len(index) > num_data:
         raise Misfit(f"a batch of {len(index)} out of num_data = {num_data} datapoints: num_data is too small")
     if is_validation_enabled() and (wrong := (index < 0) | (index >= num_data)).any():
@@ -156,11 +158,15 @@ def one_hot(y: Tensor, classes: int, like: Tensor) -> Tensor:
 
 
 def whole(what: str, value: int, *, least: int = 1) -> int:
-    """The value, if it is a whole number of at least so much.
+    """The value, if it is a whole number of at least so much: any integer type, but neither 10.0 nor True.
 
     Raises:
-        ValueError: it is less, or no int.
+        ValueError: it is less, or no integer.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
         raise ValueError(f"{what} must be a whole number of at least {least}, got {value!r}")
-    return value
+    return number

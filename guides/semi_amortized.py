@@ -51,7 +51,7 @@ class SemiAmortized(nn.Module):
         return refine(self.amortized, self.loss, x, y, index=index, steps=self.steps, lr=self.lr, through=self.through)
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Tensor]:
-        """Takes the steps for the batch x [B, ...], and samples every site; gives the values by site."""
+        """Takes the steps for the batch x [B, ...], and samples every site. Returns the values by site."""
         register(self)
         values: dict[str, Tensor] = self.refined(x, y, index=index)(x, y, index=index)
         return values

@@ -54,7 +54,7 @@ def distribution(heads: Mapping[str, Any], site: str, given: Mapping[str, Tensor
 
 
 def sample_sites(heads: Mapping[str, Any], values: dict[str, Tensor], raw: Raw) -> dict[str, Tensor]:
-    """Samples, in order, every site that has no value yet; gives all of them."""
+    """Samples, in order, every site that has no value yet. Returns all values."""
 
     # What it is not given is the datapoint's own: its label, as x is, and what was drawn for it.
     def again(site: str, given: Mapping[str, Tensor]) -> TorchDistribution:

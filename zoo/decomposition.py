@@ -15,8 +15,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from zoo.likelihoods import bernoulli, check_data
-from zoo.program import data_plate, picklable_state, register
+from zoo.likelihoods import as_event, bernoulli, check_data
+from zoo.program import data_plate, picklable_state, register, whole
 
 Likelihood = Callable[[Tensor], TorchDistribution]
 
@@ -73,7 +73,10 @@ class AnisotropicVAE(nn.Module):
         return self.total * self.log_variances.softmax(-1)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.Normal(self.loc, self.variances.sqrt()).to_event(1))
@@ -91,7 +94,7 @@ class StudentTVAE(nn.Module):
 
     Args:
         decoder, likelihood, num_data: as `AnisotropicVAE`'s.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         nu: degrees of freedom; as they grow the prior tends to Normal(0, I).
 
     Raises:
@@ -113,10 +116,13 @@ class StudentTVAE(nn.Module):
         self.decoder = decoder
         self.likelihood = likelihood
         self.num_data = num_data
-        self.register_buffer("nu", _positive("nu", [nu]).repeat(z_dim), persistent=False)
+        self.register_buffer("nu", _positive("nu", [nu]).repeat(whole("z_dim", z_dim)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.StudentT(self.nu).to_event(1))
@@ -163,7 +169,10 @@ class ClusteredVAE(nn.Module):
         self.register_buffer("log_weights", self.places.new_zeros(len(self.places)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, ...], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, ...]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             cluster = dist.Categorical(logits=self.log_weights)
@@ -212,7 +221,10 @@ class ClusterIndicatorVAE(nn.Module):
         self.register_buffer("log_weights", self.places.new_zeros(len(self.places)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, ...], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, ...]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             k = pyro.sample("k", dist.Categorical(logits=self.log_weights), infer={"enumerate": "parallel"})
@@ -231,7 +243,7 @@ class SparseVAE(nn.Module):
 
     Args:
         decoder, likelihood, num_data: as `AnisotropicVAE`'s.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         gamma: the share of units that are off, in [0, 1]; at 0 the prior is Normal(0, I).
         sigma_0: the standard deviation of a unit that is off; `SIGMA_0` has the paper's and its code's.
 
@@ -256,12 +268,16 @@ class SparseVAE(nn.Module):
         self.decoder = decoder
         self.likelihood = likelihood
         self.num_data = num_data
+        z_dim = whole("z_dim", z_dim)
         on, off = 1 - _share(gamma), _share(gamma)
         self.register_buffer("log_weights", torch.tensor([on, off]).log().repeat(z_dim, 1), persistent=False)
         self.register_buffer("scales", _positive("sigma_0", [1.0, sigma_0]).repeat(z_dim, 1), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             on_or_off = dist.Categorical(logits=self.log_weights)
@@ -304,14 +320,17 @@ class SparseIndicatorVAE(nn.Module):
     ) -> None:
         super().__init__()
         self.decoder = decoder
-        self.z_dim = z_dim
+        self.z_dim = whole("z_dim", z_dim)
         self.likelihood = likelihood
         self.num_data = num_data
         self.register_buffer("share_on", torch.tensor(1 - _share(gamma)), persistent=False)
         self.register_buffer("sigma_0", _positive("sigma_0", [sigma_0]).squeeze(), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             with pyro.plate("units", self.z_dim):
@@ -327,7 +346,7 @@ class SparseIndicatorVAE(nn.Module):
 
 def _decode(data: TorchDistribution, z: Tensor, x: Tensor | None) -> Tensor:
     """The last line of every story here: x, observed where there is one; z [..., z_dim] says what is a batch."""
-    data = data.to_event(len(data.batch_shape) - (z.dim() - 1))
+    data = as_event(data, like=z)
     check_data(x, data)
     sampled: Tensor = pyro.sample("x", data, obs=x)
     return sampled

@@ -1,10 +1,17 @@
 """The objectives, one small class per paper, side by side.
 
-Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final.
+Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final: an
+objective of your own inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`).
 
 `weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the letters of its Figures 1 and
-3, each a signed term: 1 + 3 the reconstruction; 2 minus the mutual information I(x; z); 4 = A + i + ii minus
-KL(q(z) || p(z)), of which A and i are the total correlation between and within groups, and ii the KL of each unit.
+3. Each letter names a term of the ELBO, with its sign:
+
+    1 + 3    the reconstruction, E_q[log p(x | z)]
+    2        the mutual information, -I(x; z)
+    4        the rest of the KL, -KL(q(z) || p(z)), which is A + i + ii:
+    A        the total correlation between groups of sites, -TC
+    i        the total correlation within each group, -TC
+    ii       the KL of each latent dimension, -KL(q(z_d) || p(z_d))
 """
 
 import warnings
@@ -17,14 +24,23 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
-from zoo.aggregate import Groups, anchor_information, batch_scale, dissect, partition, prior_kl, prior_mmd
+from zoo.aggregate import (
+    Groups,
+    anchor_information,
+    batch_scale,
+    dissect,
+    partition,
+    prior_kl,
+    prior_mmd,
+)
 from zoo.estimators import Estimator, covariance, largest_kl
 from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
 from zoo.moments import posterior_means, posterior_moments
+from zoo.report import Report
 from zoo.sites import family, known_sites, latent, mean_over_data, observed, summed_out, total
 from zoo.terms import check_divergence, dip_terms, elbo_terms, mmd_kernel, reconstruction, recounted
-from zoo.termwise import How, Report, TermwiseELBO
+from zoo.termwise import How, TermwiseELBO
 
 __all__ = [
     "DIPVAE",
@@ -190,8 +206,8 @@ class BetaTCVAE(TermwiseELBO):
     Args:
         beta: weight of the total correlation over all units of all latent sites.
         num_data: N, how many datapoints q(z) mixes.
-        estimator: of q(z), as `zoo.estimators.log_weights` has them; Chen's is "weighted".
-        concrete: what a Concrete site scores, as `zoo.estimators.scores` has it.
+        estimator: of q(z), one of those of `zoo.estimators.log_weights`; Chen's is "weighted".
+        concrete: what a Concrete site scores, "mass" or "density"; see `zoo.estimators.scores`.
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
@@ -216,7 +232,7 @@ class BetaTCVAE(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """What scores each sample under every datapoint's posterior."""
+        """ScorePairs, for scores of each sample under every datapoint's posterior."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -240,7 +256,7 @@ class HFVAE(TermwiseELBO):
     Args:
         alpha, beta, gamma: the weights.
         groups: the latent sites in groups; each site by itself when not given.
-        num_data, estimator, concrete: as `BetaTCVAE` takes them; the paper's are "stratified" and, in its code, "mass".
+        num_data, estimator, concrete: as in `BetaTCVAE`; the paper's are "stratified" and, in its code, "mass".
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
@@ -270,7 +286,7 @@ class HFVAE(TermwiseELBO):
         self.num_data, self.groups, self.estimator, self.concrete = num_data, groups, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """What scores each sample under every datapoint's posterior."""
+        """ScorePairs, for scores of each sample under every datapoint's posterior."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -339,7 +355,7 @@ class DIPVAEI(TermwiseELBO):
     Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, as the later literature reads it. A bound.
 
     Args:
-        lambda_od, lambda_d, site: as `DIPVAE` takes them.
+        lambda_od, lambda_d, site: as in `DIPVAE`.
 
     Raises:
         ValueError: as `DIPVAE` does.
@@ -370,7 +386,7 @@ class DIPVAEII(TermwiseELBO):
     DIP-VAE-I keep the second part. A bound.
 
     Args:
-        lambda_od, lambda_d, site: as `DIPVAE` takes them.
+        lambda_od, lambda_d, site: as in `DIPVAE`.
 
     Raises:
         ValueError: as `DIPVAE` does.
@@ -438,7 +454,7 @@ class Decomposition(TermwiseELBO):
         self.divergence, self.log_p, self.sites = divergence, log_p, sites
 
     def messengers(self) -> Sequence[Messenger]:
-        """What draws from the priors, and what scores the draws."""
+        """DrawPriors for draws of the priors, and ScorePairs for their scores."""
         return [DrawPriors(), ScorePairs("density")]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -463,10 +479,10 @@ class InfoVAE(TermwiseELBO):
     Table 1, which drops I(x; z) altogether. No bound on log p(x) where alpha > 0.
 
     Args:
-        alpha: how much of the information is let free; above 1 it is sought, below 0 it costs more.
+        alpha: the mutual information weighs 1 - alpha: free at 1, sought above 1, at a higher price below 0.
         lambda_: weight of KL(q(z) || p(z)); alpha + lambda_ >= 1.
         divergence: D, "kl", by the estimator of q(z), or "mmd-marginal" or "mmd-joint".
-        num_data, estimator, concrete: as `BetaTCVAE` takes them; for divergence="kl".
+        num_data, estimator, concrete: as in `BetaTCVAE`; for divergence="kl".
 
     Raises:
         ValueError: alpha + lambda_ < 1, so that D would be sought; or as `zoo.aggregate.dissect` and `Decomposition`.
@@ -505,7 +521,7 @@ class InfoVAE(TermwiseELBO):
             )
 
     def messengers(self) -> Sequence[Messenger]:
-        """What scores samples pairwise, and what draws from the priors."""
+        """ScorePairs for pairwise scores, and DrawPriors for draws of the priors."""
         return [ScorePairs(self.concrete), DrawPriors()]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -533,7 +549,7 @@ class AnchoredCorEx(TermwiseELBO):
     Args:
         lambda_: how much more.
         anchors: for each anchored site, which of its units.
-        num_data, estimator, concrete: as `BetaTCVAE` takes them.
+        num_data, estimator, concrete: as in `BetaTCVAE`.
 
     Raises:
         ValueError: an anchor is no unit of a latent site, or its site couples its units; or as `zoo.aggregate.dissect`.
@@ -566,7 +582,7 @@ class AnchoredCorEx(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """What scores each sample under every datapoint's posterior."""
+        """ScorePairs, for scores of each sample under every datapoint's posterior."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -581,12 +597,12 @@ class InformationDropout(TermwiseELBO):
     """Information dropout: E_q[log p(x | z)] - beta I(x; z) - gamma TC(z).
 
     Achille & Soatto 2018, https://arxiv.org/abs/1611.01353: the information bottleneck with a total correlation, for
-    reconstruction, as HFVAE's Table 1 has it. It knows no prior: each q(z_d) is free. With beta = gamma it is
+    reconstruction, as in HFVAE's Table 1. The marginals q(z_d) are not held to any prior. With beta = gamma it is
     E_q[log p(x | z)] - beta KL(q(z | x) || prod_d q(z_d)); the ELBO under the prior prod_d q(z_d) for beta = 1.
 
     Args:
         beta, gamma: the weights.
-        num_data, estimator, concrete: as `BetaTCVAE` takes them.
+        num_data, estimator, concrete: as in `BetaTCVAE`.
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
@@ -613,7 +629,7 @@ class InformationDropout(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """What scores each sample under every datapoint's posterior."""
+        """ScorePairs, for scores of each sample under every datapoint's posterior."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -626,7 +642,7 @@ class InformationDropout(TermwiseELBO):
 
 
 class FactorVAE(TermwiseELBO):
-    """FactorVAE: ELBO - gamma TC(z), with the total correlation by a density ratio that somebody else learns.
+    """FactorVAE: ELBO - gamma TC(z), with the total correlation by a density ratio that a discriminator learns.
 
     Equation (2) of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: TC = E_q(z)[log q(z) - sum_d log q(z_d)] is
     estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3), where D tells q(z) from its permuted units. D is
@@ -679,7 +695,7 @@ class NVAE(TermwiseELBO):
 
     Args:
         beta_c: weight of the KL of z_c, all classes' blocks; the paper's is 2.
-        y, pi, z_c: the sites' names.
+        y, pi, z_c: the names of the sites.
 
     Raises:
         ValueError: beta_c is negative or not finite, or a site is missing; or y is latent under a head that is not

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -28,7 +29,10 @@ class Hyperparameter:
         self.name = name
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        return self if instance is None else instance.__dict__[self.name]
+        if instance is None:
+            return self
+        value = instance.__dict__[self.name]
+        return MappingProxyType(value) if isinstance(value, dict) else value  # to be assigned whole, and so checked
 
     def __set__(self, instance: Any, value: float | Tensor | Mapping[str, float | Tensor]) -> None:
         if isinstance(value, Mapping):

@@ -13,8 +13,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from zoo.likelihoods import bernoulli, check_data
-from zoo.program import data_plate, picklable_state, register
+from zoo.likelihoods import as_event, bernoulli, check_data
+from zoo.program import data_plate, picklable_state, register, whole
 
 
 class JointVAE(nn.Module):
@@ -28,10 +28,10 @@ class JointVAE(nn.Module):
 
     Args:
         decoder: codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters.
-        z_dim: units of the style.
+        z_dim: latent dimensions of the style.
         c_dims: classes of each type.
-        temperature: of the relaxed types' prior; None for types that are one-hot, c ~ OneHotCategorical(uniform), as
-            enumeration and Pyro's own ELBOs need them with a head that is.
+        temperature: of the relaxed types' prior; None makes the types one-hot, c ~ OneHotCategorical(uniform). Pyro's
+            own ELBOs need that with the heads Exact and StraightThrough; the zoo's take either.
         likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
         num_data: how many datapoints there are in all; needed once batches come with their index.
 
@@ -55,6 +55,7 @@ class JointVAE(nn.Module):
         num_data: int | None = None,
     ) -> None:
         super().__init__()
+        z_dim, c_dims = whole("z_dim", z_dim), [whole("c_dims: a size", size, least=0) for size in c_dims]
         if not c_dims or min(c_dims) < 2:
             raise ValueError(f"c_dims: a type needs at least 2 classes, got {list(c_dims)}")
         if temperature is not None and not 0 < temperature < math.inf:
@@ -69,14 +70,16 @@ class JointVAE(nn.Module):
         self.register_buffer("temperature", tensor, persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.Normal(self.loc, self.scale).to_event(1))
             c = [pyro.sample(name, self.prior_of_type(size)) for name, size in self.types.items()]
-            pixels = self.likelihood(self.decoder(z, *c))
-            batch_dims = max(latent.dim() for latent in (z, *c)) - 1
-            pixels = pixels.to_event(len(pixels.batch_shape) - batch_dims)
+            widest = max((z, *c), key=lambda latent: latent.dim())  # a class that is summed out has more dimensions
+            pixels = as_event(self.likelihood(self.decoder(z, *c)), like=widest)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)
 

@@ -1,7 +1,8 @@
 """How a decoder's output becomes a distribution over data: the last line of every story.
 
-A likelihood is a function from the decoder's output to a distribution of the same shape. A scale is bound with
-`functools.partial(laplace, scale=0.1)`.
+A likelihood is any function of one tensor, the decoder's output, that returns a Pyro distribution over data of the
+shape of a batch. Pixels may be independent of each other, [B, C, H, W], or be one event for a datapoint; `as_event`
+makes one event of what is left. Arguments are bound with `functools.partial(laplace, scale=0.1)`.
 """
 
 import pyro.distributions as dist
@@ -88,6 +89,15 @@ def multinomial(logits: Tensor, *, num_words: int = 100) -> TorchDistribution:
     return Multinomial(num_words, logits=logits)
 
 
+def as_event(likelihood: TorchDistribution, *, like: Tensor) -> TorchDistribution:
+    """The likelihood with one event for each datapoint; the batch is that of a latent's values, `like` [..., size].
+
+    A likelihood of pixels [B, C, H, W] has four batch dimensions as PyTorch has it; beside codes [B, z_dim] the last
+    three are a datapoint's. Particles and classes that are summed out stand to the left, in both alike.
+    """
+    return likelihood.to_event(len(likelihood.batch_shape) - (like.dim() - 1))
+
+
 def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x") -> None:
     """Refuses data that the likelihood cannot have made, before a broadcast or a cast hides it.
 
@@ -114,7 +124,11 @@ def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x")
         )
     if is_validation_enabled() and not likelihood.support.check(x).all():
         low, high = x.min().item(), x.max().item()
-        mends = {Bernoulli: "; scale the images to [0, 1]", Multinomial: "; words are counted in whole numbers from 0"}
+        mends = {
+            Bernoulli: "; scale the images to [0, 1]",
+            dist.Bernoulli: ", 0 and 1 alone; for grey pixels take zoo.likelihoods.bernoulli",
+            Multinomial: "; words are counted in whole numbers from 0",
+        }
         raise Misfit(
             f"site {site!r}: values in [{low:g}, {high:g}] are outside the likelihood's support"
             + mends.get(type(getattr(likelihood, "base_dist", likelihood)), "")

@@ -1,4 +1,4 @@
-"""Moments of posteriors over a batch, which DIP-VAE's penalties are made of."""
+"""Means and covariances of q(z | x), over whatever a site looks at."""
 
 import torch
 from pyro.poutine.trace_struct import Trace

@@ -14,8 +14,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from zoo.likelihoods import bernoulli, check_data
-from zoo.program import data_plate, one_hot, picklable_state, register
+from zoo.likelihoods import as_event, bernoulli, check_data
+from zoo.program import data_plate, one_hot, picklable_state, register, whole
 
 
 class NaturalClustering(nn.Module):
@@ -32,6 +32,10 @@ class NaturalClustering(nn.Module):
     decoder's first layer; bias=False leaves it out, as the paper's appendix B does.
 
     With labels y is observed; without them it is latent, and the guide says which class it takes x for.
+
+    Each datapoint has a pi of its own, and not a softmax in its place, because the guide's q(pi | x) is the classifier:
+    a Dirichlet whose mean is what a softmax would be, and whose concentration says how sure it is. The prior of pi and
+    the class are conjugate, so what a label teaches q(pi | x) has a closed form (see `posterior`).
 
     Args:
         decoder: z_cy [..., L (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's parameters.
@@ -65,6 +69,9 @@ class NaturalClustering(nn.Module):
         num_data: int | None = None,
     ) -> None:
         super().__init__()
+        classes, c_dim, s_dim = (
+            whole(what, value, least=0) for what, value in {"classes": classes, "c_dim": c_dim, "s_dim": s_dim}.items()
+        )
         if classes < 2 or c_dim < 1 or s_dim < 1:
             raise ValueError(
                 f"at least 2 classes and a unit of each kind are needed, got classes = {classes}, c_dim = {c_dim}, "
@@ -81,7 +88,11 @@ class NaturalClustering(nn.Module):
         self.register_buffer("alpha", torch.full((classes,), float(alpha)), persistent=False)
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W] with labels y [B], or draws from the prior; gives x."""
+        """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
+
+        Without x it draws from the prior: `story(y=y)` one image of each class in y, `story()` a single image of any
+        class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
         with data_plate(x if x is not None else y, index, self.num_data):
@@ -91,8 +102,7 @@ class NaturalClustering(nn.Module):
             z_s = pyro.sample("z_s", dist.Normal(self.loc_s, 1.0).to_event(1))
             z_cy = pyro.deterministic("z_cy", self.mask(c_y, z_c), event_dim=1)
             z_cy, z_s = _side_by_side(z_cy, z_s)
-            pixels = self.likelihood(self.decoder(z_cy, z_s))
-            pixels = pixels.to_event(len(pixels.batch_shape) - (z_s.dim() - 1))
+            pixels = as_event(self.likelihood(self.decoder(z_cy, z_s)), like=z_s)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)
 
@@ -104,7 +114,11 @@ class NaturalClustering(nn.Module):
         return (y.unsqueeze(-1) * rows).flatten(-2)
 
     def posterior(self, y: Tensor) -> dist.Dirichlet:
-        """p(pi | y) = Dirichlet(alpha 1 + y), by conjugacy, for one-hot y [..., L]; x tells nothing beyond y."""
+        """p(pi | y) = Dirichlet(alpha 1 + y), by conjugacy, for one-hot y [..., L]; given y, x says nothing about pi.
+
+        The distribution that a trained q(pi | x) is to match: for exact checks of a guide, and for the equality of
+        equation (3) that `zoo.elbos.NVAE` starts from. Training does not call it.
+        """
         return dist.Dirichlet(self.alpha + y)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -121,7 +135,7 @@ class ConditionalVAE(nn.Module):
     Args:
         decoder: codes [..., z_dim] and classes [..., L], one argument each, to the likelihood's parameters.
         classes: L.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         likelihood, num_data: as `NaturalClustering` takes them.
 
     Raises:
@@ -141,6 +155,7 @@ class ConditionalVAE(nn.Module):
         num_data: int | None = None,
     ) -> None:
         super().__init__()
+        classes, z_dim = whole("classes", classes, least=0), whole("z_dim", z_dim, least=0)
         if classes < 2 or z_dim < 1:
             raise ValueError(
                 f"at least 2 classes and a unit of code are needed, got classes = {classes}, z_dim = {z_dim}"
@@ -153,15 +168,18 @@ class ConditionalVAE(nn.Module):
         self.register_buffer("uniform", torch.full((classes,), 1 / classes), persistent=False)
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W] with labels y [B], or draws from the prior; gives x."""
+        """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
+
+        Without x it draws from the prior: `story(y=y)` one image of each class in y, `story()` a single image of any
+        class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
         with data_plate(x if x is not None else y, index, self.num_data):
             c_y = pyro.sample("y", dist.OneHotCategorical(self.uniform), obs=c_y)
             z = pyro.sample("z", dist.Normal(self.loc, 1.0).to_event(1))
             z, c_y = _side_by_side(z, c_y)
-            pixels = self.likelihood(self.decoder(z, c_y))
-            pixels = pixels.to_event(len(pixels.batch_shape) - (z.dim() - 1))
+            pixels = as_event(self.likelihood(self.decoder(z, c_y)), like=z)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)
 

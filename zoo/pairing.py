@@ -1,17 +1,41 @@
 """Whether a model and a guide fit each other: looked at on their traces, before a number is computed from them."""
 
-from collections.abc import Iterable, Sequence
-from typing import NoReturn
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
+from torch import nn
 
 from zoo.sites import Site, latent, observed, same, summed_out
 
 
 class NoClosedKL(ValueError):
     """A site's KL has no closed form; `kl="sampled"` estimates it from the guide's draw."""
+
+
+def check_call(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Refuses a program whose `forward` does not take a batch as it is handed over.
+
+    Raises:
+        TypeError: an argument too many or too few; names the program, what it takes, and what was given.
+    """
+    if not isinstance(program, nn.Module):
+        return
+    takes = inspect.signature(program.forward)
+    try:
+        takes.bind(*args, **kwargs)
+    except TypeError as error:
+        # Without annotations the signature is short enough to read.
+        plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in takes.parameters.values()]
+        named = [name for name, _ in zip(("x", "y"), args, strict=False)] + [f"{name}=..." for name in kwargs]
+        short = takes.replace(parameters=plain, return_annotation=takes.empty)
+        raise TypeError(
+            f"{type(program).__name__}.forward{short} cannot be called with ({', '.join(named)}): {error}; a program "
+            "takes its batch as (x, y=None, *, index=None), y only where it has labels"
+        ) from None
 
 
 def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:

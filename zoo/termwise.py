@@ -5,7 +5,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import pyro
@@ -23,8 +23,10 @@ from torch import Tensor
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic
-from zoo.pairing import NoClosedKL, check_order, check_pair, check_room
+from zoo.pairing import NoClosedKL, check_call, check_order, check_pair, check_room
 from zoo.parents import MarkParents
+from zoo.program import whole
+from zoo.report import Report
 from zoo.sites import Site, chances_of, family, known_sites, latent, num_data_of, observed, summed_out, total
 
 __all__ = [
@@ -49,41 +51,6 @@ PLATES = 4  # that a pair may nest, particles included; sites that are summed ou
 
 Program = Callable[..., Any]
 How = Literal["closed", "sampled"]
-
-
-@dataclass(frozen=True)
-class Report:
-    """One pass in numbers: nats per datapoint, 0-dim, detached, and on the device until somebody reads them.
-
-    Attributes:
-        terms: what the objective adds up, signed and weighted, by name.
-        reconstruction: E[log p(x | ...)] for each observed site, unweighted.
-        kl: KL(q || p) for each latent site, unweighted: [units], one entry where the units are coupled.
-    """
-
-    terms: dict[str, Tensor]
-    reconstruction: dict[str, Tensor]
-    kl: dict[str, Tensor]
-
-    @property
-    def loss(self) -> Tensor:
-        """Minus the sum of the terms."""
-        return -torch.stack(list(self.terms.values())).sum()
-
-    @property
-    def elbo(self) -> Tensor:
-        """Reconstruction minus KL, whatever the objective weighed."""
-        return torch.stack([*self.reconstruction.values(), *(-kl.sum() for kl in self.kl.values())]).sum()
-
-    def figures(self) -> dict[str, Tensor]:
-        """Every figure under one flat name: loss, elbo, term/..., reconstruction/SITE, kl/SITE."""
-        return {
-            "loss": self.loss,
-            "elbo": self.elbo,
-            **{f"term/{name}": term for name, term in self.terms.items()},
-            **{f"reconstruction/{site}": value for site, value in self.reconstruction.items()},
-            **{f"kl/{site}": kl.sum() for site, kl in self.kl.items()},
-        }
 
 
 class TermwiseELBO(pyro.infer.ELBO):
@@ -132,15 +99,15 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     @property
     def kl(self) -> How | Mapping[str, How]:
-        """How the KL of the latent sites is estimated: "closed" or "sampled", for all or by site."""
-        return self._kl
+        """How the KL is estimated, "closed" or "sampled", for all latent sites or by site; to be assigned whole."""
+        return MappingProxyType(self._kl) if isinstance(self._kl, dict) else self._kl
 
     @kl.setter
     def kl(self, kl: How | Mapping[str, How]) -> None:
         hows = kl.values() if isinstance(kl, Mapping) else [kl]
         if any(how not in ("closed", "sampled") for how in hows):
             raise ValueError(f"kl must be 'closed' or 'sampled', got {kl!r}")
-        self._kl = kl
+        self._kl: How | dict[str, How] = dict(kl) if isinstance(kl, Mapping) else kl
 
     @property
     def num_particles(self) -> int:
@@ -149,8 +116,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     @num_particles.setter
     def num_particles(self, num_particles: int) -> None:
-        if isinstance(num_particles, bool) or not isinstance(num_particles, int) or num_particles < 1:
-            raise ValueError(f"num_particles must be a whole number of at least 1, got {num_particles!r}")
+        num_particles = whole("num_particles", num_particles)
         if num_particles != vars(self).get("_num_particles"):
             self.max_plate_nesting = float("inf")  # counts the plate of the particles: to be found again
         self._num_particles, self.vectorize_particles = num_particles, num_particles > 1
@@ -161,7 +127,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 
         The traces' sites carry `nats`, unweighted: the reconstruction on the observed sites of the model (0-dim), the
         KL on the latent sites of the guide ([units]). What reads them needs no messenger: `zoo.terms.elbo_terms`,
-        `zoo.aggregate.posterior_moments`. Of terms of q(z), `dissect` and `anchor_information` need `ScorePairs` from
+        `zoo.moments.posterior_moments`. Of terms of q(z), `dissect` and `anchor_information` need `ScorePairs` from
         `messengers`, `prior_mmd` needs `DrawPriors`, and `prior_kl` both; they are in `zoo.aggregate`.
         """
 
@@ -186,7 +152,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         """What the objective is beside its state: a compiled step holds for these alone."""
         state = {*self._state_names(), "max_plate_nesting"}
         rest = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in state}
-        settings = {"kl": self.kl, "num_particles": self.num_particles, **rest}
+        settings = {"kl": self._kl, "num_particles": self.num_particles, **rest}
         return {name: copy.copy(v) if isinstance(v, (Mapping, list)) else v for name, v in settings.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -240,6 +206,9 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     def differentiable_loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
         """The loss as a 0-dim tensor, which `backward` takes."""
+        if is_validation_enabled():
+            for program in (model, guide):
+                check_call(program, args, kwargs)
         model_trace, guide_trace = next(self._get_traces(model, guide, args, kwargs))
         terms = self.terms(model_trace, guide_trace)
         loss = -torch.stack(list(terms.values())).sum()

@@ -17,7 +17,7 @@ from pyro.distributions.util import is_validation_enabled
 from torch import Tensor, nn
 
 from zoo.likelihoods import check_data, multinomial
-from zoo.program import Misfit, data_plate, picklable_state, register
+from zoo.program import Misfit, data_plate, picklable_state, register, whole
 
 Likelihood = Callable[[Tensor], TorchDistribution]
 
@@ -74,7 +74,10 @@ class ProdLDA(nn.Module):
         self.register_buffer("scale", torch.full((num_topics,), math.sqrt(variance)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of documents x [B, V], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, V]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = _topics(self.groups, self.loc, self.scale)
@@ -123,7 +126,10 @@ class NVDM(nn.Module):
         self.register_buffer("scale", torch.ones(sum(groups)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of documents x [B, V], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, V]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = _topics(self.groups, self.loc, self.scale)
@@ -162,6 +168,7 @@ def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None
 
 def _sites(groups: Sequence[int]) -> dict[str, int]:
     """Groups of topics by site."""
+    groups = [whole("groups: a size", size, least=0) for size in groups]
     if not groups or min(groups) < 1:
         raise ValueError(f"groups: each needs at least 1 topic, got {list(groups)}; [25, 25] makes two of 25")
     return {"z": groups[0]} if len(groups) == 1 else {f"z{i}": size for i, size in enumerate(groups, start=1)}

@@ -12,8 +12,8 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from zoo.likelihoods import bernoulli, check_data
-from zoo.program import data_plate, picklable_state, register
+from zoo.likelihoods import as_event, bernoulli, check_data
+from zoo.program import data_plate, picklable_state, register, whole
 
 
 class VAE(nn.Module):
@@ -24,7 +24,7 @@ class VAE(nn.Module):
 
     Args:
         decoder: codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
         num_data: how many datapoints there are in all; needed once batches come with their index.
 
@@ -44,6 +44,7 @@ class VAE(nn.Module):
         num_data: int | None = None,
     ) -> None:
         super().__init__()
+        z_dim = whole("z_dim", z_dim)
         self.decoder = decoder
         self.likelihood = likelihood
         self.num_data = num_data
@@ -51,12 +52,14 @@ class VAE(nn.Module):
         self.register_buffer("scale", torch.ones(z_dim), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Tells the story of a batch x [B, C, H, W], or draws from the prior; gives x."""
+        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        """
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.Normal(self.loc, self.scale).to_event(1))
-            pixels = self.likelihood(self.decoder(z))
-            pixels = pixels.to_event(len(pixels.batch_shape) - (z.dim() - 1))
+            pixels = as_event(self.likelihood(self.decoder(z)), like=z)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)
 

@@ -7,6 +7,8 @@ from typing import Any
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from guides.program import whole
+
 
 class Head(nn.Module, ABC):
     """A family for one site.
@@ -23,6 +25,7 @@ class Head(nn.Module, ABC):
 
     def __init__(self, size: int, num_raw: int, given: Sequence[str], hidden: Sequence[int]) -> None:
         super().__init__()
+        size = whole(f"{type(self).__name__}: the size of a site", size, least=0)
         if size < 1:
             raise ValueError(f"{type(self).__name__}: a site needs at least one unit, got {size}")
         if isinstance(given, str):

@@ -3,7 +3,9 @@
 import copy
 import pickle
 
+import numpy as np
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
@@ -13,6 +15,16 @@ from torch import nn
 
 from guides import MeanField
 from tests.pairs import images, vae_pair
+from zoo import (
+    VAE,
+    ConditionalVAE,
+    JointVAE,
+    NaturalClustering,
+    ProdLDA,
+    SparseIndicatorVAE,
+    SparseVAE,
+    StudentTVAE,
+)
 from zoo.elbos import ELBO
 from zoo.program import data_plate
 
@@ -164,3 +176,41 @@ def test_errors_of_the_zoos_own_are_one_line_under_a_trace():
     other = vae_pair(z_dim=3, head=MeanField(3))[1]
     with pytest.raises(ValueError, match=r"\Asite 'z': the model's event has shape[^\n]*\Z"):
         ELBO().loss(model, other, images(3))
+
+
+# Sizes and likelihoods.
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: VAE(nn.Identity(), z_dim=0), "z_dim must be a whole number of at least 1, got 0"),
+        (lambda: VAE(nn.Identity(), z_dim=10.0), r"z_dim must be .*, got 10\.0"),
+        (lambda: VAE(nn.Identity(), z_dim=True), r"z_dim must be .*, got True"),
+        (lambda: VAE(nn.Identity(), z_dim="2"), r"z_dim must be .*, got '2'"),
+        (lambda: JointVAE(nn.Identity(), z_dim=0, c_dims=[10], temperature=0.67), "z_dim must be .*, got 0"),
+        (lambda: JointVAE(nn.Identity(), z_dim=2, c_dims=[10.0], temperature=0.67), r"c_dims: a size must .* 10\.0"),
+        (lambda: ConditionalVAE(nn.Identity(), classes=10.0, z_dim=2), r"classes must be .*, got 10\.0"),
+        (lambda: NaturalClustering(nn.Identity(), classes=3, c_dim=1.0, s_dim=1), r"c_dim must be .*, got 1\.0"),
+        (lambda: StudentTVAE(nn.Identity(), z_dim=0, nu=3.0), "z_dim must be .*, got 0"),
+        (lambda: SparseVAE(nn.Identity(), z_dim=0, gamma=0.5, sigma_0=0.1), "z_dim must be .*, got 0"),
+        (lambda: SparseIndicatorVAE(nn.Identity(), z_dim=2.0, gamma=0.5, sigma_0=0.1), r"z_dim must be .*, got 2\.0"),
+        (lambda: ProdLDA(nn.Identity(), groups=[25.0]), r"groups: a size must be .*, got 25\.0"),
+        (lambda: MeanField(10.0), r"MeanField: the size of a site must be .*, got 10\.0"),
+        (lambda: data_plate(None, torch.arange(2), 70.0), r"num_data must be .*, got 70\.0"),
+    ],
+)
+def test_sizes_are_whole_numbers(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_any_integer_type_is_a_size():
+    assert VAE(nn.Identity(), z_dim=np.int64(3)).loc.shape == (3,)
+
+
+def test_grey_pixels_under_a_stock_bernoulli_are_told_what_to_take():
+    model, _ = vae_pair(likelihood=lambda logits: dist.Bernoulli(logits=logits))
+    with pytest.raises(ValueError, match=r"site 'x': values in .* for grey pixels take zoo\.likelihoods\.bernoulli"):
+        model(images(5))
+    assert model(images(5).round()).shape == (5, 1, 3, 5)

@@ -1,5 +1,6 @@
 """What all objectives have in common: their order, their state, what may be assigned, and what may not be made."""
 
+import copy
 import math
 
 import pyro
@@ -113,6 +114,15 @@ def test_kl_is_looked_at_where_it_is_assigned():
         ELBO(kl={"zz": "sampled"}).loss(*pair, x)
 
 
+def test_what_is_by_site_is_assigned_whole():
+    # An entry that is set in place would be looked at by nobody.
+    elbo = BetaVAE(beta={"z": 2.0}, kl={"z": "closed"})
+    for by_site, value in ((elbo.beta, -1.0), (elbo.kl, "smapled")):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            by_site["z"] = value
+    assert copy.deepcopy(elbo).state_dict() == elbo.state_dict()
+
+
 @pytest.mark.parametrize(
     "assign",
     [
@@ -218,3 +228,85 @@ def test_the_most_that_a_categorical_holds_is_of_its_priors_rarest_class(shares)
     with pytest.warns(UserWarning, match=f"9 nats are asked of c, which holds {most:.4g} at most"):
         held.capacity = {"c": 9.0}
     assert held.loss(Uneven(), guide, torch.randn(5, 2)) == pytest.approx(0, abs=1e-9)
+
+
+# What mutants of the pass and of its checks would get away with.
+
+
+class Auxiliary(nn.Module):
+    """q(u | x) q(z | u), where u is the guide's own, with q(u) = N(0, 3) and q(z | u) = N(u, 1)."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            u = pyro.sample("u", dist.Normal(torch.zeros(len(x), 2), 3.0).to_event(1), infer={"is_auxiliary": True})
+            pyro.sample("z", dist.Normal(u, 1.0).to_event(1))
+
+
+def test_an_auxiliary_site_costs_its_log_density():
+    # E[log q(u)] of Normal(0, 3) is minus its entropy, (1 + log(2 pi 9)) / 2 a unit; Pyro's ELBO has the same sum.
+    model, x = vae_pair()[0], images(11)
+    elbo = ELBO(kl="sampled", num_particles=20_000)
+    elbo.loss(model, Auxiliary(), x)
+    entropy = 0.5 * (1 + math.log(2 * math.pi * 9))
+    # log q(u) has a sd of 1 over the 2 units, and there are 220,000 draws
+    assert elbo.report().kl["u"].sum().item() == pytest.approx(-2 * entropy, abs=0.01)
+    ours = loss_of(ELBO(kl="sampled"), (model, Auxiliary()), x)
+    pyro.set_rng_seed(1)
+    assert ours * 11 == pytest.approx(pyro.infer.Trace_ELBO().loss(model, Auxiliary(), x), abs=1e-9)
+
+
+@pytest.mark.parametrize("way", ["loss", "loss_and_grads"])
+def test_a_loss_that_is_not_a_number_is_warned_of(way):
+    class Broken(TermwiseELBO):
+        def terms(self, model_trace, guide_trace):
+            return {"log p": guide_trace.nodes["z"]["value"].sum() * math.nan}
+
+    with pytest.warns(UserWarning, match="Encountered NaN: loss"):
+        getattr(Broken(), way)(*vae_pair(), images())
+
+
+def test_shapes_that_differ_between_model_and_guide_are_refused():
+    # Pyro's own check: without it 11 posteriors would be scored under one prior for all.
+    class Outside(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1).expand([len(x)]))
+
+    class Narrow(nn.Module):
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                pass
+            pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+
+    with pytest.raises(ValueError, match="Model and guide"):
+        ELBO().loss(Outside(), Narrow(), images())
+
+
+def test_a_rate_is_at_most_one():
+    with pytest.raises(ValueError, match=r"rate must be in \(0, 1\], got 1.5"):
+        DIPVAE(lambda_od=1, lambda_d=1, rate=1.5)
+
+
+# How a program is called.
+
+
+class WithoutIndex(nn.Module):
+    """A user's story that takes its batch alone."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            return pyro.sample("x", dist.Normal(z.sum(-1), 1.0), obs=x.flatten(1).sum(-1))
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "message"),
+    [
+        (1, {"index": torch.arange(11)}, r"WithoutIndex\.forward\(x\) cannot be called with \(x, index=\.\.\.\)"),
+        (2, {}, r"WithoutIndex\.forward\(x\) cannot be called with \(x, y\)"),
+    ],
+)
+def test_a_program_that_does_not_take_the_batch_is_named(args, kwargs, message):
+    guide = vae_pair()[1]
+    with pytest.raises(TypeError, match=message + r".*\(x, y=None, \*, index=None\)"):
+        ELBO().loss(WithoutIndex(), guide, *[images(11), torch.arange(11)][:args], **kwargs)

@@ -378,3 +378,61 @@ def test_a_copy_and_a_pickle_score_alike(name):
 def test_a_head_that_makes_no_sense_is_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+# What a mutant of a flow, or of a guide's width, would get away with.
+
+
+def _moved(q, base, value):
+    """By unit, whether a draw of the base differs from the flow's, and which units of the base each unit looks at."""
+    jacobian = torch.autograd.functional.jacobian(lambda v: _forward(q, v), value)
+    return (jacobian.diagonal() - 1).abs() > 1e-9, jacobian.abs() > 1e-9
+
+
+def _forward(q, value):
+    for transform in q.transforms:
+        value = transform(value)
+    return value
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_coupling_transforms_every_unit_in_two_steps(size):
+    # Without the turn after each step the first half would never be transformed.
+    head = bent(Flow(size, kind="coupling", steps=2, width=8, context=2))
+    q = head(torch.randn(head.num_raw))
+    value = torch.randn(size)
+    scaled, looks_at = _moved(q, None, value)
+    # Two turns bring each unit back to its place; every one of them is scaled by a network.
+    assert scaled.all()
+    half = size // 2
+    assert looks_at[half:, :half].any()  # the second half at the first, in the first step
+    assert looks_at[:half, half:].any()  # and the first at the second, in the second
+
+
+def test_iaf_looks_both_ways_in_two_steps():
+    # One step looks at earlier units alone, the next one in the reverse order at later ones.
+    for steps, later in ((1, False), (2, True)):
+        head = bent(Flow(4, kind="iaf", steps=steps, width=16, context=2))
+        q = head(torch.randn(head.num_raw))
+        _, looks_at = _moved(q, None, torch.randn(4))
+        assert looks_at.tril(-1).any()
+        assert looks_at.triu(1).any().item() == later
+
+
+def test_a_trunks_own_width_counts_before_its_layers():
+    class Cut(nn.Module):
+        """Gives the first 3 of its layer's 8 features."""
+
+        def __init__(self, out_features):
+            super().__init__()
+            self.layer = nn.Linear(5, 8)
+            if out_features:
+                self.out_features = out_features
+
+        def forward(self, x):
+            return self.layer(x)[..., :3]
+
+    guide = Amortized(Cut(3), z=MeanField(2))
+    assert guide.layers["z"][0].in_features == 3
+    assert guide(torch.randn(6, 5))["z"].shape == (6, 2)
+    assert Amortized(Cut(None), z=MeanField(2)).layers["z"][0].in_features == 8  # the last layer's, for want of its own

@@ -25,7 +25,8 @@ from zoo.lab.training.check_arguments import (
     iterate,
 )
 from zoo.lab.training.compiled import Compiled
-from zoo.termwise import Report, TermwiseELBO, num_data_of, observed
+from zoo.report import Report
+from zoo.termwise import TermwiseELBO, num_data_of, observed
 
 Optimizer = Callable[..., torch.optim.Optimizer]
 

@@ -1,0 +1,41 @@
+"""What a pass of an objective reports."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Report:
+    """One pass in numbers: nats per datapoint, 0-dim, detached, and on the device until somebody reads them.
+
+    Attributes:
+        terms: what the objective adds up, signed and weighted, by name.
+        reconstruction: E[log p(x | ...)] for each observed site, unweighted.
+        kl: KL(q || p) for each latent site, unweighted: [units], one entry where the units are coupled.
+    """
+
+    terms: dict[str, Tensor]
+    reconstruction: dict[str, Tensor]
+    kl: dict[str, Tensor]
+
+    @property
+    def loss(self) -> Tensor:
+        """Minus the sum of the terms."""
+        return -torch.stack(list(self.terms.values())).sum()
+
+    @property
+    def elbo(self) -> Tensor:
+        """Reconstruction minus KL, whatever the objective weighed."""
+        return torch.stack([*self.reconstruction.values(), *(-kl.sum() for kl in self.kl.values())]).sum()
+
+    def figures(self) -> dict[str, Tensor]:
+        """Every figure under one flat name: loss, elbo, term/..., reconstruction/SITE, kl/SITE."""
+        return {
+            "loss": self.loss,
+            "elbo": self.elbo,
+            **{f"term/{name}": term for name, term in self.terms.items()},
+            **{f"reconstruction/{site}": value for site, value in self.reconstruction.items()},
+            **{f"kl/{site}": kl.sum() for site, kl in self.kl.items()},
+        }
