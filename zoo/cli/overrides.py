@@ -69,6 +69,8 @@ def _kinds(function: Callable[..., Any]) -> dict[str, Any]:
             found[parameter.name] = type(default)
             continue
         for option in (annotation, *get_args(annotation)):  # of `int | None`, or of `Sequence[int] | None`
+            if parameter.name in found:
+                break
             if option in TYPES:
                 found[parameter.name] = option
             elif get_origin(option) is Sequence and get_args(option)[0] in TYPES:
