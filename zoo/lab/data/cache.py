@@ -87,6 +87,8 @@ def _read(folder: Path, header: Mapping[str, Any]) -> dict[str, np.ndarray]:
     found = json.loads((folder / HEADER).read_text(encoding="utf-8"))
     if not isinstance(found, dict) or found.get("header") != header or not isinstance(found.get("sha256"), dict):
         raise ValueError(f"{folder} is damaged, or holds other settings")
+    if strange := [name for name in found["sha256"] if Path(name).name != name]:
+        raise ValueError(f"{folder} names a file elsewhere: {strange[0]}")
     return {name: _read_array(folder / f"{name}.npy", digest) for name, digest in found["sha256"].items()}
 
 
