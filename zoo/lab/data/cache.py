@@ -50,9 +50,10 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
     and `rsync --times` cannot set), so that no content has to be read.
     """
     digest = hashlib.sha256(f"{root.resolve()}\n".encode(errors="surrogateescape"))
+    start = f"{root}{os.sep}"
     for file in files:
         stat = file.stat()
-        line = f"{file.relative_to(root).as_posix()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
+        line = f"{str(file).removeprefix(start)} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
