@@ -1,6 +1,7 @@
 """Caches: made once, whole or not there, and never taken for what they are not."""
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -104,6 +105,16 @@ def test_a_cache_in_anothers_place_is_not_taken_for_it(folder: Path) -> None:
         (new / file.name).write_bytes(file.read_bytes())
     check(cached("set", {"size": 4}, lambda: ARRAYS))
     check(cached("set", {"size": 4}, never))
+
+
+def test_a_cache_that_names_files_elsewhere_is_made_again(folder: Path, tmp_path: Path) -> None:
+    cached("set", {}, lambda: ARRAYS)
+    header = only(folder) / "header.json"
+    content = json.loads(header.read_text(encoding="utf-8"))
+    np.save(tmp_path / "other.npy", np.zeros(3))
+    digest = hashlib.sha256((tmp_path / "other.npy").read_bytes()).hexdigest()
+    header.write_text(json.dumps({**content, "sha256": {"../../other": digest}}), encoding="utf-8")
+    check(cached("set", {}, lambda: ARRAYS))
 
 
 def files() -> Iterator[tuple[str, int]]:

@@ -36,9 +36,11 @@ def write(folder: Path) -> Path:
     for n, name in enumerate(IMAGES):
         face(n).save(root / "img_align_celeba" / name, quality=95)
     lines = [f"{name} {' '.join(f'{1 if has(n, k) else -1:2d}' for k in range(40))}" for n, name in enumerate(IMAGES)]
-    (root / "list_attr_celeba.txt").write_text("\n".join(["10", " ".join(NAMES) + " ", *lines]) + "\n")
+    (root / "list_attr_celeba.txt").write_text(
+        "\n".join(["10", " ".join(NAMES) + " ", *lines]) + "\n", encoding="utf-8"
+    )
     rows = [f"{name} {part}\n" for name, part in zip(IMAGES, PARTS, strict=True)]
-    (root / "list_eval_partition.txt").write_text("".join(rows))
+    (root / "list_eval_partition.txt").write_text("".join(rows), encoding="utf-8")
     return root
 
 
@@ -110,7 +112,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_a_stranger_among_the_images(tmp_path: Path) -> None:
     root = write(tmp_path)
-    (root / "img_align_celeba" / ".listing").write_text("")
+    (root / "img_align_celeba" / ".listing").write_text("", encoding="utf-8")
     load("celeba", folder=tmp_path)
     (root / "img_align_celeba" / "holiday.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match=r"holiday.jpg is not in celeba/list_attr_celeba.txt, one of 1 such files"):
@@ -140,10 +142,10 @@ def test_a_stranger_among_the_images(tmp_path: Path) -> None:
 )
 def test_damaged_lists_are_told(tmp_path: Path, caches: Path, file: str, old: str, new: str, message: str) -> None:
     path = write(tmp_path) / file
-    found = path.read_text()
+    found = path.read_text(encoding="utf-8")
     changed = re.sub(old, new, found)
     assert changed != found
-    path.write_text(changed)
+    path.write_text(changed, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"data 'celeba': .*{message}"):
         load("celeba", folder=tmp_path)
 
@@ -168,7 +170,7 @@ def test_a_damaged_image_is_named_and_the_mended_one_taken(tmp_path: Path, conte
     elif content == "small":
         face(4).crop((0, 0, 178, 217)).save(path)
     else:
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     for _ in range(2):  # never taken for whole
         with pytest.raises(ValueError, match=rf"'celeba': {path} cannot be read: .*{message}.*Unpack it anew"):
             load("celeba", folder=tmp_path)

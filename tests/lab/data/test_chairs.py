@@ -74,7 +74,7 @@ def write(folder: Path, models: int = 3) -> Path:
                 name = f"image_{32 * e + a:03d}_p{elevation:03d}_t{azimuth:03d}_r096.png"
                 (renders / name).write_bytes(encoded(m, elevation, azimuth))
     (root / "all_chair_names.mat").write_bytes(b"")  # lies there in the archive
-    (root / "model0" / "renders" / ".hidden").write_text("")
+    (root / "model0" / "renders" / ".hidden").write_text("", encoding="utf-8")
     return root
 
 
@@ -161,16 +161,16 @@ def test_the_number_of_models_is_checked(tmp_path: Path) -> None:
 
 def test_models_are_chosen_by_a_list_and_in_its_order(tmp_path: Path) -> None:
     root = write(tmp_path)
-    (root / "models.txt").write_text("model2\nmodel0\n")
+    (root / "models.txt").write_text("model2\nmodel0\n", encoding="utf-8")
     train, test = load("chairs", folder=tmp_path, models=2, train_share=0.5)
     assert train.classes == ("model2", "model0")
     assert train.left_out == {"model": 1}
     assert train.x[0][0, 32, 32] == round(grey(2, 20, 0))
     assert test.x[0][0, 32, 32] == round(grey(0, 20, 0))
-    (root / "models.txt").write_text("model2\nmodel7\n")
+    (root / "models.txt").write_text("model2\nmodel7\n", encoding="utf-8")
     with pytest.raises(FileNotFoundError, match=r"has no folder model7, one of 1 that .*models.txt names"):
         load("chairs", folder=tmp_path, models=2)
-    (root / "models.txt").write_text("model2\nmodel2\n")
+    (root / "models.txt").write_text("model2\nmodel2\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"models.txt names a model twice"):
         load("chairs", folder=tmp_path, models=2)
 

@@ -238,5 +238,7 @@ def test_little_of_it_stays_resident(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def resident(path: Path, _: np.ndarray) -> int:
     """Megabytes of a mapped file in this process's memory, now that these images were read."""
-    found = re.findall(rf"{re.escape(str(path))}\n(?:.*\n)*?Rss:\s+(\d+) kB", Path("/proc/self/smaps").read_text())
+    found = re.findall(
+        rf"{re.escape(str(path))}\n(?:.*\n)*?Rss:\s+(\d+) kB", Path("/proc/self/smaps").read_text(encoding="utf-8")
+    )
     return sum(map(int, found)) // 1024

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import time
 import urllib.request
 from collections.abc import Callable
 from email.message import Message
@@ -112,6 +113,15 @@ def test_what_unpacks_to_too_much_or_not_at_all(tmp_path: Path, serve: Callable[
 
     with pytest.raises(OSError, match=r"it ends too soon"):
         fetch("set", URL, tmp_path / "file", DIGEST, most=100, unpack=damaged)
+
+
+def test_what_a_killed_download_left_is_removed_after_a_day(tmp_path: Path, serve: Callable[[bytes], None]) -> None:
+    serve(CONTENT)
+    for name, hours in ((".file.old.part", 25), (".file.new.part", 1), (".other.old.part", 25)):
+        (tmp_path / name).write_bytes(b"pub")
+        os.utime(tmp_path / name, times=(time.time() - 3600 * hours,) * 2)
+    fetch("set", URL, tmp_path / "file", DIGEST, most=100)
+    assert {file.name for file in tmp_path.iterdir()} == {"file", ".file.new.part", ".other.old.part"}
 
 
 def test_digests_of_files(tmp_path: Path) -> None:

@@ -71,16 +71,18 @@ class TestFolder:
     def test_factors_from_a_table(self, tmp_path: Path) -> None:
         for n in range(3):
             picture(tmp_path / f"{n}.png", n)
-        (tmp_path / "factors.csv").write_text("file,angle,who\n2.png,-5,b\n0.png,30.5,a\n1.png,-5,a\n")
+        (tmp_path / "factors.csv").write_text(
+            "file,angle,who\n2.png,-5,b\n0.png,30.5,a\n1.png,-5,a\n", encoding="utf-8"
+        )
         factors = load(str(tmp_path), held_out=0).train.factors
         assert factors is not None
         assert factors.names == ("angle", "who")
         np.testing.assert_array_equal(factors.values[0], [-5.0, 30.5])
         np.testing.assert_array_equal(factors.classes, [[1, 0], [0, 0], [0, 1]])
-        (tmp_path / "factors.csv").write_text("file,angle\n0.png,1\n")
+        (tmp_path / "factors.csv").write_text("file,angle\n0.png,1\n", encoding="utf-8")
         with pytest.raises(ValueError, match=r"factors.csv has no line for 1.png, one of 2 such images"):
             load(str(tmp_path))
-        (tmp_path / "factors.csv").write_text("file,angle,who\n0.png,1,a\n1.png,2\n2.png,3,a\n")
+        (tmp_path / "factors.csv").write_text("file,angle,who\n0.png,1,a\n1.png,2\n2.png,3,a\n", encoding="utf-8")
         with pytest.raises(
             ValueError, match=r"factors.csv: line 3, for 1.png, has 2 values and the first line 3 names"
         ):
@@ -98,9 +100,9 @@ class TestFolder:
 
     def test_a_stranger_is_named(self, tmp_path: Path, caches: Path) -> None:
         picture(tmp_path / "pets" / "a.png")
-        (tmp_path / "pets" / ".DS_Store").write_text("hidden, and so of no matter")
+        (tmp_path / "pets" / ".DS_Store").write_text("hidden, and so of no matter", encoding="utf-8")
         assert len(load(str(tmp_path / "pets"), held_out=0).train) == 1
-        (tmp_path / "pets" / "notes.txt").write_text("no image")
+        (tmp_path / "pets" / "notes.txt").write_text("no image", encoding="utf-8")
         with pytest.raises(ValueError, match=r"notes.txt is no image, one of 1 such files; move them elsewhere"):
             load(str(tmp_path / "pets"))
         (tmp_path / "pets" / "notes.txt").rename(tmp_path / "pets" / "notes.png")
@@ -420,7 +422,7 @@ class TestFile:
     def test_paths_that_are_nothing(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"mine.npz': there is no such file or folder"):
             load(str(tmp_path / "mine.npz"))
-        (tmp_path / "mine.csv").write_text("1,2")
+        (tmp_path / "mine.csv").write_text("1,2", encoding="utf-8")
         with pytest.raises(ValueError, match=r"mine.csv': expected a folder of images, an .npz or a .pt"):
             load(str(tmp_path / "mine.csv"))
         with pytest.raises(

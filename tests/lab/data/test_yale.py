@@ -33,7 +33,7 @@ def test_read_as_distributed(tmp_path: Path) -> None:
     person = write(tmp_path, 12, 59)
     (person / "yaleB12_P00_Ambient.pgm").write_bytes(b"P5\n640 480\n255\n" + bytes(640 * 480))
     (person / "yaleB12_P00A-110E+15.pgm.bad").write_bytes(b"")
-    (person / "yaleB12_P00.info").write_text("")
+    (person / "yaleB12_P00.info").write_text("", encoding="utf-8")
     data = load("yale-b", folder=tmp_path, subjects=(39, 12), held_out=0).train
     near = [[n for n in range(count) if abs(LIGHTS[n][0]) < 100] for count in (59, 64)]
     assert len(data) == len(near[0]) + len(near[1])

@@ -61,10 +61,10 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
     """The data set called `name`, or your own at the path `name`, with the options of its function.
 
     Args:
-        name: one of `SOURCES`; else a folder of images, an .npz or a .pt, as `yours.yours` reads them.
+        name: one of `SOURCES`; else a folder of images, an .npz or a .pt, as `from_disk.yours` reads them.
         folder: where the files are, see `data_folder`; of no meaning for a path.
         download: whether to fetch files that are missing.
-        options: of the function in `SOURCES`, or of `yours.yours`.
+        options: of the function in `SOURCES`, or of `from_disk.yours`.
 
     Raises:
         LookupError: there is no such set; says which there are, and the nearest name.

@@ -50,9 +50,10 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
     and `rsync --times` cannot set), so that no content has to be read.
     """
     digest = hashlib.sha256(f"{root.resolve()}\n".encode(errors="surrogateescape"))
+    start = f"{root}{os.sep}"
     for file in files:
         stat = file.stat()
-        line = f"{file.relative_to(root).as_posix()} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
+        line = f"{str(file).removeprefix(start)} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\n"
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
@@ -87,6 +88,8 @@ def _read(folder: Path, header: Mapping[str, Any]) -> dict[str, np.ndarray]:
     found = json.loads((folder / HEADER).read_text(encoding="utf-8"))
     if not isinstance(found, dict) or found.get("header") != header or not isinstance(found.get("sha256"), dict):
         raise ValueError(f"{folder} is damaged, or holds other settings")
+    if strange := [name for name in found["sha256"] if Path(name).name != name]:
+        raise ValueError(f"{folder} names a file elsewhere: {strange[0]}")
     return {name: _read_array(folder / f"{name}.npy", digest) for name, digest in found["sha256"].items()}
 
 

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import time
 import urllib.error
 import urllib.request
 import zlib
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 TIMEOUT = 60.0  # seconds without an answer
+DAY = 24 * 3600.0
 
 
 def check_digest(what: str, path: Path, digest: str) -> None:
@@ -72,6 +74,9 @@ def fetch(
             raise OSError(f"it has more than {most:,} bytes")
         content = content if unpack is None else unpack(content)
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*.part"):  # by a process that was killed
+            if time.time() - left.lstat().st_mtime > DAY:
+                left.unlink()
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         part = Path(name)
         with os.fdopen(handle, "wb") as file:

@@ -136,8 +136,9 @@ def _pixels(name: str, root: Path, files: Sequence[Path], size: int | None, back
 
 
 def _headers(files: Sequence[Path]) -> dict[str, np.ndarray]:
+    parts = [files[start : start + 1024] for start in range(0, len(files), 1024)]
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(kind, files, chunksize=64))
+        found = [one for part in pool.map(lambda part: [kind(file) for file in part], parts) for one in part]
     return {field: np.array(values) for field, values in zip(Kind._fields, zip(*found, strict=True), strict=True)}
 
 
