@@ -55,6 +55,15 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are():
         zoo.papers.pretrained("joint-vae/mnits")
 
 
+def test_a_folder_of_ones_own_is_a_path_or_a_string_and_its_names_are_those_it_holds(trained, tmp_path):
+    weights.keep("mine", trained, str(tmp_path / "kept"), {})
+    assert zoo.papers.pretrained("mine", folder=str(tmp_path / "kept")).about["name"] == "mine"
+    with pytest.raises(
+        LookupError, match=r"unknown pretrained pair 'min'; did you mean 'mine'\? There are: mine in .*kept"
+    ):
+        zoo.papers.pretrained("min", folder=tmp_path / "kept")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

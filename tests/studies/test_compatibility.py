@@ -159,6 +159,9 @@ def test_what_is_shown_is_the_matrix_that_was_written(tmp_path):
     mine.write_text(f"before\n{matrix.BEGIN}\nold\n{matrix.END}\nafter\n")
     matrix.write_readme(mine, WRITTEN)
     assert mine.read_text() == f"before\n{matrix.summary(WRITTEN)}\nafter\n"
+    (tmp_path / "matrix.json").write_text("{")
+    with pytest.raises(ValueError, match=r"matrix.json is damaged: .*`python -m zoo matrix` writes it again"):
+        matrix.load(tmp_path / "matrix.json")
     mine.write_text("no place")
     with pytest.raises(ValueError, match="has no place for the matrix: it needs the lines"):
         matrix.write_readme(mine, WRITTEN)

@@ -277,6 +277,13 @@ def test_nothing_is_trained_before_all_of_it_fits(recipe, guides, message, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Of the guide that is fitted to each datapoint: what it comes to is tested above."""
+    monkeypatch.setitem(fitted_to.__kwdefaults__, "steps", 3)
+    torch.set_default_dtype(torch.float32)
+
+
 SMALL = {"images": 6, "samples": 20, "gap_images": 4, "steps": 12, "device": "cpu"}
 
 
@@ -285,8 +292,7 @@ def columns(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_a_comparison_from_a_recipe_to_its_table(tmp_path):
-    torch.set_default_dtype(torch.float32)
+def test_a_comparison_from_a_recipe_to_its_table(few_steps, tmp_path):
     out = tmp_path / "compared"
     done = compare_guides(RECIPES["vae"], ["mean-field", "full-rank"], out, hyperparameters={"z_dim": 2}, **SMALL)
     assert list(done.failures) == []
@@ -309,9 +315,8 @@ def test_a_comparison_from_a_recipe_to_its_table(tmp_path):
         assert (settings.recipe, settings.steps) == (f"vae under {guide}", 12)
 
 
-def test_the_recipes_own_guide_trains_as_it_does_alone(tmp_path):
+def test_the_recipes_own_guide_trains_as_it_does_alone(few_steps, tmp_path):
     # Swapping mean-field heads for mean-field heads, in a trial, changes no digit of the training.
-    torch.set_default_dtype(torch.float32)
     vae = RECIPES["vae"]
     options = {"steps": 8, "device": "cpu"}
     compare_guides(vae, ["mean-field"], tmp_path / "out", images=3, samples=5, gap_images=1, **options)
@@ -321,8 +326,7 @@ def test_the_recipes_own_guide_trains_as_it_does_alone(tmp_path):
     assert curves[0] == curves[1]
 
 
-def test_guides_that_are_finished_are_kept_and_other_settings_are_refused(tmp_path):
-    torch.set_default_dtype(torch.float32)
+def test_guides_that_are_finished_are_kept_and_other_settings_are_refused(few_steps, tmp_path):
 
     def run(*guides, **other):
         done = compare_guides(RECIPES["vae"], guides, tmp_path, **{**SMALL, "steps": 3, **other})
@@ -343,8 +347,7 @@ def test_guides_that_are_finished_are_kept_and_other_settings_are_refused(tmp_pa
         run("mean-field", steps=4, samples=30)
 
 
-def test_a_guide_that_was_stopped_on_the_way_resumes(tmp_path, monkeypatch):
-    torch.set_default_dtype(torch.float32)
+def test_a_guide_that_was_stopped_on_the_way_resumes(few_steps, tmp_path, monkeypatch):
     options = {**SMALL, "steps": 20, "every": Every(5, in_seconds=False)}
     whole = compare_guides(RECIPES["vae"], ["full-rank"], tmp_path / "whole", **options).result
 

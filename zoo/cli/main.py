@@ -58,7 +58,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a story's Greek letters, where the output is not UTF-8
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signal)

@@ -30,6 +30,16 @@ def path(text: str | Path) -> Path:
     return Path(text)
 
 
+def file(text: str | Path) -> Path:
+    """A file to be written after work that may take long: its folder has to exist before."""
+    found = path(text)
+    if not found.parent.is_dir():
+        raise typer.BadParameter(f"the folder {found.parent} does not exist, got {text}")
+    if found.is_dir():
+        raise typer.BadParameter(f"it is a folder, and a file's name is needed, got {text}")
+    return found
+
+
 def rate(text: str) -> float:
     """A positive and finite number."""
     value = _number(text)
@@ -92,7 +102,7 @@ Jobs = Annotated[int, typer.Option(parser=whole(1, 256), help="Runs at once, eac
 Device = Annotated[str | None, typer.Option(parser=name, help="cpu, cuda, mps; found when not given.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Trace and compile the step; slow to begin.")]
 CheckpointEvery = Annotated[str, typer.Option(help="Between checkpoints: steps, 500; or seconds, 60s.")]
-Picture = Annotated[Path, typer.Option(parser=path, help="The picture's file.")]
+Picture = Annotated[Path, typer.Option(parser=file, help="The picture's file.")]
 
 
 def hyperparameters(recipe: "Recipe", pairs: list[str] | None) -> dict[str, Any]:

@@ -32,6 +32,11 @@ class Keyword:
     optional: bool
 
     @property
+    def least(self) -> int:
+        """The smallest integer that it may be: 1, for a count whose default is not 0 or None."""
+        return 1 if isinstance(self.default, int) and self.default >= 1 else 0
+
+    @property
     def kind(self) -> str:
         """Its type in words."""
         one = " or ".join(kind.__name__ for kind in self.kinds)
@@ -133,16 +138,16 @@ def _one(flag: str, pair: str, keyword: Keyword, text: str) -> Any:
             value = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
         except (ValueError, KeyError):
             continue
-        _check_range(f"{flag} {pair!r}: {keyword.name}", value)
+        _check_range(f"{flag} {pair!r}: {keyword.name}", value, keyword.least)
         return value
     or_none = " or none" if keyword.optional else ""
     raise ValueError(f"{flag} {pair!r}: {keyword.name} is of type {keyword.kind}{or_none}, got {text!r}")
 
 
-def _check_range(where: str, value: Any) -> None:
+def _check_range(where: str, value: Any, least: int) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where} must be finite, got {value}")
-    if isinstance(value, int) and not 0 <= value <= LARGEST:
-        raise ValueError(f"{where} must be from 0 to {LARGEST:,}, got {value}")
+    if type(value) is int and not least <= value <= LARGEST:
+        raise ValueError(f"{where} must be from {least} to {LARGEST:,}, got {value}")
     if value == "":
         raise ValueError(f"{where} is empty; give a value")

@@ -17,9 +17,9 @@ from zoo.cli.options import (
     Hyperparameters,
     RecipeName,
     data_of,
+    file,
     hyperparameters,
     name,
-    path,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def story(
     ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Only the factorisation, in LaTeX.")] = False,
     graph: Annotated[
-        Path | None, typer.Option(parser=path, help="Also draw the plates: FILE.svg, .png, .pdf; .gv, source.")
+        Path | None, typer.Option(parser=file, help="Also draw the plates: FILE.svg, .png, .pdf; .gv, source.")
     ] = None,
     diff: Annotated[
         str | None, typer.Option(parser=name, help="How it differs from another recipe, as vae, line by line.")

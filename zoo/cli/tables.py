@@ -5,23 +5,25 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import DataDir, Device, Picture, path, whole
+from zoo.cli.options import DataDir, Device, Picture, file, whole
 
 
 def matrix(
     table: Annotated[bool, typer.Option("--table", help="Only write the README's table, from OUT.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(parser=path, help="The JSON file of what came out; in the study's package when not given."),
+        typer.Option(parser=file, help="The JSON file of what came out; in the study's package when not given."),
     ] = None,
 ) -> None:
     """Tries every story under every guide and every objective, and writes down what fits; minutes."""
     from zoo.studies.compatibility import matrix as compatibility
 
-    file = out or compatibility.WRITTEN
-    written = compatibility.load(file) if table else compatibility.write(file)
-    compatibility.write_readme(Path("README.md"), written)
-    print("wrote README.md" if table else f"wrote {file} and README.md")
+    to = out or compatibility.WRITTEN
+    readme = Path("README.md")
+    compatibility.check_readme(readme)  # before minutes of work
+    written = compatibility.load(to) if table else compatibility.write(to)
+    compatibility.write_readme(readme, written)
+    print(f"wrote {readme}" if table else f"wrote {to} and {readme}")
 
 
 def estimators(

@@ -294,6 +294,7 @@ def reproduce(
         ValueError: the budget, the number of seeds or the device does not exist.
         FileNotFoundError: no trial is finished; says why the last one failed.
         FileExistsError: `out` holds a result of more, and `replace` is not given.
+        OSError: `out` cannot be made; raised before any trial.
     """
     if name not in reproductions:
         raise LookupError(unknown_name("reproduction", name, reproductions))
@@ -301,6 +302,11 @@ def reproduce(
         raise ValueError(f"--budget must be full or short, got {budget!r}")
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    where = str(find_device(device))
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # before the trials, which may take days
+    except OSError as error:
+        raise OSError(f"the folder {out} cannot be made ({error.strerror}): name another one with --out") from error
     reproduction = reproductions[name]
     count = reproduction.seeds[budget] if seeds is None else seeds
     variants = trials(
@@ -312,7 +318,7 @@ def reproduce(
         recipes=recipes,
         data_dir=data_dir,
         download=download,
-        device=str(find_device(device)),
+        device=where,
         compile=compile,
     )
     work = [(reproduction.variants[variant], trial) for variant, own in variants.items() for trial in own]

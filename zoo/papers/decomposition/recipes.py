@@ -26,7 +26,6 @@ from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.likelihoods import laplace, normal_and_scale
 from zoo.papers.decomposition.networks import NormedConvDecoder, NormedConvEncoder
-from zoo.papers.decomposition.plots import plane_pictures
 
 PLACES = ((0.0, -1.0), (0.0, 1.0), (1.0, 0.0), (-1.0, 0.0))
 
@@ -118,6 +117,8 @@ def pinwheel(
         lr: learning rate.
         steps: how long.
     """
+    from zoo.papers.decomposition.plots import plane_pictures  # matplotlib, which a list of recipes does not need
+
     shape, num_data = data.train.shape, len(data.train)
     model = ClusteredVAE(
         MLPDecoder(2, (2 * shape[0],), hidden=(100,)),

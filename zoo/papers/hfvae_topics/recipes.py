@@ -32,7 +32,6 @@ from zoo.lab.data import Dataset, Split
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.papers.hfvae_topics.networks import TopicDecoder, UnitLength, normed
-from zoo.papers.hfvae_topics.plots import pictures
 
 Model = Literal["prodlda", "nvdm"]
 Objective = Literal["vae", "hfvae"]
@@ -70,6 +69,8 @@ def newsgroups(
         scale: whether ProdLDA's batch norms learn a scale beside the centre.
         epochs: how long.
     """
+    from zoo.papers.hfvae_topics.plots import pictures  # matplotlib, which a list of recipes does not need
+
     train = data.train
     check_counts(train)
     check_counts(data.test)

@@ -19,7 +19,6 @@ from zoo.elbos import ELBO, NVAE
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.networks import networks
 from zoo.lab.training.experiment import Experiment, Recipe, offering
-from zoo.papers.natural_clustering.plots import conditional_pictures, pictures
 
 
 def natural_clustering(
@@ -59,6 +58,8 @@ def natural_clustering(
         batch_size: B.
         steps: how long.
     """
+    from zoo.papers.natural_clustering.plots import pictures  # matplotlib, which a list of recipes does not need
+
     train = data.train
     classes = count_classes(train)
     decoded = classes * (c_dim + bias) + s_dim
@@ -112,6 +113,8 @@ def conditional_vae(
         batch_size: B.
         steps: how long.
     """
+    from zoo.papers.natural_clustering.plots import conditional_pictures  # matplotlib, as above
+
     train = data.train
     classes = count_classes(train)
     trunk, decoder = networks(train.shape, z_dim + classes, network, width=width)

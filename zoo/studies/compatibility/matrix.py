@@ -149,8 +149,16 @@ def _same_steps(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, 
 
 
 def load(path: Path = WRITTEN) -> dict[str, dict[str, dict[str, Any]]]:
-    """The matrix that was written: story, guide, objective."""
-    matrix: dict[str, dict[str, dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
+    """The matrix that was written: story, guide, objective.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: the file is damaged.
+    """
+    try:
+        matrix: dict[str, dict[str, dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}; `python -m zoo matrix` writes it again") from error
     return matrix
 
 
@@ -221,11 +229,20 @@ def write_readme(readme: Path, matrix: Matrix) -> None:
     Raises:
         ValueError: the README has no marks.
     """
+    before, rest = check_readme(readme).split(BEGIN, 1)
+    write_file(readme, (before + summary(matrix) + rest.split(END, 1)[1]).encode())
+
+
+def check_readme(readme: Path) -> str:
+    """The README's text.
+
+    Raises:
+        ValueError: it has no marks.
+    """
     text = readme.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
         raise ValueError(f"{readme} has no place for the matrix: it needs the lines {BEGIN} and {END}")
-    before, rest = text.split(BEGIN, 1)
-    write_file(readme, (before + summary(matrix) + rest.split(END, 1)[1]).encode())
+    return text
 
 
 def _table(story: str, rows: Mapping[str, Mapping[str, Cell]], reasons: dict[str, str]) -> str:

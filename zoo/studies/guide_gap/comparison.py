@@ -71,7 +71,7 @@ def compare_guides(
             the folder holds other runs; raised before anything is trained.
         FileNotFoundError: every guide failed.
     """
-    if not guides or len(set(guides)) < len(guides):
+    if not guides or "" in guides or len(set(guides)) < len(guides):
         raise ValueError(f"--guides must name at least one guide, each once, got {', '.join(guides) or 'none'}")
     plans = {guide: _planned(_swapped(recipe, guide), **options) for guide in guides}  # what does not fit fails here
     settings, split, experiment = next(iter(plans.values()))
