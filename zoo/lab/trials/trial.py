@@ -170,7 +170,7 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
 
 
 def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1) -> list[str]:
-    """Runs what is not finished, `jobs` at once, and gives what went wrong, trial by trial.
+    """Runs what is not finished, `jobs` at once, and returns what went wrong, trial by trial.
 
     Raises:
         ChildProcessError: a process was killed from outside; what is finished stays so, and runs go on where they were.
