@@ -89,7 +89,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         pictures=kl_figures,
     ),
     "natural-clustering/choices": Reproduction(
-        title="N-VAE under other choices, and beta-VAE",
+        title="N-VAE under other choices, and beside beta-VAE",
         paper=f"{PAPER}, section IV (beta_c), Figure 3",
         variants={
             "MNIST, beta_c = 1": trained_on("mnist", beta_c=1.0),
@@ -116,7 +116,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         pictures=latent_space_figures,
     ),
     "natural-clustering/augmentation": Reproduction(
-        title="Classifiers trained on generated digits and clothes",
+        title="Classifiers trained on generated digits and garments",
         paper=f"{PAPER}, section IV-C, Figure 9",
         variants={
             key(data, model): augmented(None if model == "baseline" else model, data)
