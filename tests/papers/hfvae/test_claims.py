@@ -43,7 +43,7 @@ def test_similar_is_within_the_deviation_of_the_seeds():
 
 
 @pytest.mark.parametrize("share", [0.02, 0.03, 0.97, 0.98])
-def test_seeds_and_settings_are_told_apart_by_f(share):
+def test_seeds_and_settings_are_separation_by_f(share):
     # 4 settings of 3 seeds: the mean squares have 3 and 8 degrees of freedom, and their ratio is (3 + 1) F where the
     # two variances are equal. Seeds of each setting are -1, 0, 1 about its mean, so within is 1.
     ratio = 4 * stats.f.ppf(share, 3, 8)

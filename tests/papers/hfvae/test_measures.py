@@ -101,7 +101,7 @@ def test_what_is_measured_of_a_run_is_in_the_table_and_within_its_bounds(digits)
 
 def test_without_labels_there_is_what_the_latents_hold(digits):
     trained = digits["images"].open()
-    figures = measures.held(trained, measures.encoded(trained))
+    figures = measures.latent_quantities(trained, measures.encoded(trained))
     wanted = REPRODUCTIONS["hfvae/celeba"].quantities
     assert figures.keys() == wanted.keys()
     nats = measures.about_data(measures.encoded(trained))

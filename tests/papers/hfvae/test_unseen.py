@@ -6,14 +6,14 @@ import torch
 
 from zoo.papers.hfvae import measures, unseen
 from zoo.papers.hfvae.measures import unit_of
-from zoo.papers.hfvae.unseen import COMBINATIONS, REST, WHOLE, told_apart
+from zoo.papers.hfvae.unseen import COMBINATIONS, REST, WHOLE, separation
 from zoo.papers.reproductions import REPRODUCTIONS
 
 
 def test_the_share_of_pruned_codes_above_kept_ones():
-    assert told_apart(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == 1.0
-    assert told_apart(np.array([1.0, 3.0]), np.array([2.0, 4.0])) == 3 / 4  # of four pairs one is the wrong way
-    assert told_apart(np.array([1.0, 1.0]), np.array([1.0])) == 0.5
+    assert separation(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == 1.0
+    assert separation(np.array([1.0, 3.0]), np.array([2.0, 4.0])) == 3 / 4  # of four pairs one is the wrong way
+    assert separation(np.array([1.0, 1.0]), np.array([1.0])) == 0.5
 
 
 def test_what_was_pruned_is_a_third_of_the_digit_at_its_end_and_nothing_else(digits):

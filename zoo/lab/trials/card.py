@@ -21,7 +21,7 @@ BEGIN, END = "<!-- results: python -m zoo reproduce --table -->", "<!-- end of r
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """A result's JSON; one of before, which says "figures" and "held", is read too."""
+    """A result's JSON; an older one, which says "figures" and "held", is read too."""
     result: dict[str, Any] = json.loads(path.read_text())
     if "figures" in result:
         result["quantities"] = result.pop("figures")
@@ -82,7 +82,7 @@ def card(result: Mapping[str, Any]) -> str:
 
 
 def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
-    """How many claims of these results hold, do not, and cannot be told, in a sentence; empty where there is none."""
+    """How many claims of these results hold, do not, and cannot be decided, in a sentence; empty for no claim."""
     verdicts = [claim["verdict"] for result in results for claim in result["claims"]]
     if not verdicts:
         return ""
@@ -104,8 +104,8 @@ class Claims:
             rows = [(v, cell.what, cell.paper, cell.mean) for (v, _), cell in _cells(result).items() if cell.paper]
             parts += [table(("", "", "the paper:", "ours:"), rows)]
         if result["claims"]:
-            told = [(c["claim"], f"**{VERDICTS[c['verdict']]}**", c["evidence"]) for c in result["claims"]]
-            parts += [table(("the paper says", "here it", "what came out"), told)]
+            checked = [(c["claim"], f"**{VERDICTS[c['verdict']]}**", c["evidence"]) for c in result["claims"]]
+            parts += [table(("the paper says", "here it", "what came out"), checked)]
         deviations = "\n".join(f"- {text}" for text in result["deviations"])
         parts += ["<details><summary>What differs from the paper</summary>", deviations, "</details>"]
         return "\n\n".join(parts)

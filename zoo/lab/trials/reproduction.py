@@ -1,4 +1,4 @@
-"""Reproduction: what a paper reports, tried over seeds, and written down whatever comes out.
+"""Reproduction: what a paper reports, run over seeds, and written down whatever comes out.
 
 A `Reproduction` says what to run and what the paper has; `trials` lays out one folder per variant and seed; `collect`
 makes the result of those that are finished, and `save` writes it.
@@ -78,7 +78,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What a paper reports, and how we try for it.
+    """What a paper reports, and how we reproduce it.
 
     Attributes:
         title: what is reproduced.

@@ -40,7 +40,7 @@ def on_shapes(beta: float = 1.0, **hyperparameters: Any) -> Measure:
         evaluation = evaluate(trained.model, trained.guide, data.test, kl=elbo.kl)
         num_points = len(data.train) if whole else 10_000
         codes = Encoded.of(trained.encode, data.train, num_points=num_points, device=device_of(trained.guide))
-        figures = {
+        quantities = {
             "reconstruction loss": -evaluation.reconstruction["x"],
             "KL": evaluation.kl["z"].sum().item(),
             "metric": _metric(codes, whole),
@@ -48,8 +48,8 @@ def on_shapes(beta: float = 1.0, **hyperparameters: Any) -> Measure:
         if hyperparameters.get("prior") == "student-t":
             factors = dict(zip(codes.names, codes.factors.T, strict=True))
             at = stats.norm.ppf(stats.t.cdf(codes.codes, float(hyperparameters["nu"])))
-            figures["metric of normal scores"] = _metric(Encoded.of(at, factors), whole)
-        return figures
+            quantities["metric of normal scores"] = _metric(Encoded.of(at, factors), whole)
+        return quantities
 
     return measure
 

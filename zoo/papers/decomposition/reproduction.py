@@ -19,7 +19,7 @@ from zoo.papers.decomposition.measures import (
 
 PAPER = (
     "Mathieu, Rainforth, Siddharth & Teh 2019, Disentangling Disentanglement in Variational Autoencoders, "
-    "arXiv:1812.02833, {}. The text gives no numbers: all of it is in curves and pictures"
+    "arXiv:1812.02833, {}. The text has no numbers: all of it is in curves and pictures"
 )
 
 SUM = "Its code minimises the sum over a batch, ours the mean, which changes Adam's epsilon alone."

@@ -65,12 +65,12 @@ def mean_correlation(table: np.ndarray) -> float:
 
 
 def encoded(trained: FinishedRun) -> Encoded:
-    """Posterior means of the test set, or of 20,000 of a larger one, beside its factors."""
+    """Posterior means of the test set, or of 20,000 of a larger one, and its factors."""
     return Encoded.of(trained.encode, trained.data.test, num_points=20_000, device=device_of(trained.guide))
 
 
 def measured(trained: FinishedRun) -> dict[str, float]:
-    """Table 1's two figures and what explains them, on the test set; the error in both senses it can have."""
+    """Table 1's two numbers and what explains them, on the test set; the error in both senses it can have."""
     test = trained.data.test
     codes = encoded(trained)
     evaluation = evaluate(trained.model, trained.guide, test)
@@ -89,8 +89,8 @@ def accuracies(codes: Encoded) -> dict[str, float]:
     """Table 2's, in %, where the codes are of faces."""
     if not set(ATTRIBUTES) <= set(codes.names):
         return {}
-    told = attribute_accuracy(codes)
-    return {name: 100 * float(told.value[told.axes[0].index(name)]) for name in ATTRIBUTES}
+    found = attribute_accuracy(codes)
+    return {name: 100 * float(found.value[found.axes[0].index(name)]) for name in ATTRIBUTES}
 
 
 # What is run.
@@ -125,7 +125,9 @@ def dip_vae(trial: Trial, *, data: str) -> dict[str, float]:
     best = max(search, key=lambda weight: search[weight]["metric"])
     steps = trial.steps(full=STEPS, short=SHORT)
     chosen = train(trial, f"dip-vae/{data}", steps, within=folder(best, steps), lambda_od=best)
-    found = {f"search_{figure}_{weight:g}": search[weight][figure] for weight in grid for figure in REPORTED_IN_SEARCH}
+    found = {
+        f"search_{quantity}_{weight:g}": search[weight][quantity] for weight in grid for quantity in REPORTED_IN_SEARCH
+    }
     return {**measured(chosen), "lambda_od": best, **found}
 
 
@@ -135,7 +137,7 @@ def folder(lambda_od: float, steps: int) -> str:
 
 
 def opened(variant: str, trial: Trial) -> FinishedRun:
-    """The run behind a variant's figures."""
+    """The run behind a variant's quantities."""
     if variant != DIP:
         return trial.open()
     return trial.open(folder(trial.quantities()["lambda_od"], trial.steps(full=STEPS, short=SHORT)))

@@ -1,6 +1,6 @@
-"""DIP-VAE's settings, and the beta-VAE beside it (Kumar et al. 2018, arXiv:1711.00848v1, section 3).
+"""DIP-VAE's settings, and those of the beta-VAE it is compared with (Kumar et al. 2018, arXiv:1711.00848v1, section 3).
 
-The text gives the grids, the data and "the same CNN network architectures" as Higgins et al. 2017. It leaves open the
+The text has the grids, the data and "the same CNN network architectures" as Higgins et al. 2017. It leaves open the
 likelihood, the optimiser, the batch and the length, which are disentanglement_lib's here (Locatello et al. 2019,
 arXiv:1811.12359): a Bernoulli, Adam at 1e-4, 300,000 batches of 64.
 

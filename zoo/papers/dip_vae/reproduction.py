@@ -28,27 +28,27 @@ PAPER = "Kumar, Sattigeri, Balakrishnan 2018, Variational Inference of Disentang
 
 # What there is.
 
-ERROR = "The paper does not say what its reconstruction error is: its one figure stands beside both of ours."
+ERROR = "The paper does not say what its reconstruction error is: its one number is shown next to both of ours."
 METRIC = (
-    "The paper gives neither the pairs per vote nor the votes: ours are 64, and 10,000 to train and 5,000 to test on, "
+    "The paper has neither the pairs per vote nor the votes: ours are 64, and 10,000 to train and 5,000 to test on, "
     "three times over."
 )
 ONE_DRAW = (
     "Errors are those of one draw of z from q(z | x) per test image, as the ELBO has them; correlations are of means, "
-    "of all latents alike, also of those that hardly vary. The metric's SVM is not scale invariant."
+    "of all latents, also of those that hardly vary. The metric's SVM is not scale invariant."
 )
 SHORTENED = (
     f"Short budget: {SHORT:,} steps, Adam at {SHORT_LR:g} instead of 1e-4 (at 1e-3 one of two seeds of the VAE was "
     "stuck after 1,000), matrix products with their factors in bfloat16 where the CPU can; lambda_od is chosen by the "
-    f"metric after {SEARCH:,} steps, in each seed anew, among {', '.join(f'{weight:g}' for weight in SEARCHED)}, and "
+    f"metric after {SEARCH:,} steps, in each seed again, among {', '.join(f'{weight:g}' for weight in SEARCHED)}, and "
     "not in the paper's whole grid. "
     "Errors still fall at the end."
 )
 RATE = "The covariance is the batch's own (rate 1): at what rate the paper's estimate runs is open; at 0.1 codes swing."
 SEARCH_QUANTITIES = {
-    f"search_{figure}_{weight:g}": Quantity(f"lambda_od = {weight:g} in the search: {about}", digits=digits)
+    f"search_{quantity}_{weight:g}": Quantity(f"lambda_od = {weight:g} in the search: {about}", digits=digits)
     for weight in LAMBDAS
-    for figure, about, digits in (
+    for quantity, about, digits in (
         ("metric", "Higgins metric, %", 1),
         ("squared_error", "squared error per pixel", 4),
         ("cross_entropy", "cross-entropy per pixel, nats", 4),
@@ -66,7 +66,7 @@ MEASURED = {
 
 
 def reported(table: Mapping[str, tuple[float, float]]) -> dict[str, dict[str, float]]:
-    """Metric and error of Table 1 by variant, the error beside both of ours."""
+    """Metric and error of Table 1 by variant, the error next to both of ours."""
     return {v: {"metric": m, "squared_error": error, "cross_entropy": error} for v, (m, error) in table.items()}
 
 
@@ -137,7 +137,7 @@ REPRODUCTIONS = {
         variants=SHAPES,
         quantities=MEASURED | SEARCH_QUANTITIES,
         reported=TABLE_1,
-        headline=[(variant, figure) for variant in SHAPES for figure in ("metric", "squared_error")],
+        headline=[(variant, quantity) for variant in SHAPES for quantity in ("metric", "squared_error")],
         seeds={"full": 5, "short": 2},
         claims=[
             Claim("DIP-VAE has the highest metric.", highest("metric", DIP, list(SHAPES)[:-1])),
@@ -199,14 +199,14 @@ REPRODUCTIONS = {
             LIKE_THE_VAE,
             Claim(NEARER_ERROR, nearer_to_squared_error(TABLE_1_FACES)),
             *(
-                Claim(f"DIP-VAE tells {name} best (Table 2).", highest(name, DIP, list(FACES)[:-1]))
+                Claim(f"DIP-VAE's codes are the best for {name} (Table 2).", highest(name, DIP, list(FACES)[:-1]))
                 for name in ATTRIBUTES
                 if name not in ("Mouth_Slightly_Open", "No_Beard")
             ),
         ],
         deviations=[
-            "Attributes are told from 90 % of the test faces' codes on the other 10 %, ten times over; the paper takes "
-            "the training faces for the former.",
+            "Attributes are classified from 90 % of the test faces' codes on the other 10 %, ten times over; the paper "
+            "takes the training faces for the former.",
             "Pixels are scored as grey Bernoullis, as in disentanglement_lib; the paper does not say.",
             SHORTENED,
             RATE,

@@ -35,7 +35,7 @@ NUM_STARTS = 50  # traversals whose label is judged
 BETA, GAMMA = 4.0, 3.0  # Table 3's
 DIGITS_BETA = 10.0  # of Figures 4 and 5, which say none
 EQUAL_VALUES = (2.0, 3.0, 4.0, 6.0)  # gamma = beta, the values that the caption of Figure 6 names
-BETAS = (1.0, 3.0, 6.0)  # beside gamma = 3; the caption names none
+BETAS = (1.0, 3.0, 6.0)  # with gamma = 3; the caption names none
 SENSITIVITY_EPOCHS = 5
 SENSITIVITY_GRID = [(beta, gamma) for beta in (1.0, 4.0, 10.0) for gamma in (1.0, 3.0, 6.0)]
 
@@ -72,7 +72,7 @@ def on_digits(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[s
 def on_celeba(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
     """A run on CelebA, whose length is the recipe's: what its latents hold of x."""
     trained = trial.train(recipe, steps=trial.steps(full=31_700, short=600), **hyperparameters)
-    return held(trained, encoded(trained))
+    return latent_quantities(trained, encoded(trained))
 
 
 def on_shapes(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
@@ -99,14 +99,16 @@ def on_shapes(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[s
 
 
 def measured(trained: FinishedRun) -> dict[str, float]:
-    """What latents hold of x, and what each unit tells about the label, on the whole test set, nats."""
+    """What latents hold of x, and what each unit holds of the label, on the whole test set, nats."""
     codes = encoded(trained)
     about_y = about_label(codes)
-    figures = held(trained, codes) | {"max I(y; z_d)": max(nats for name, nats in about_y.items() if name != "c")}
+    quantities = latent_quantities(trained, codes) | {
+        "max I(y; z_d)": max(nats for name, nats in about_y.items() if name != "c")
+    }
     if "c" not in about_y:
-        return figures
+        return quantities
     found = clusters(codes)
-    return figures | {
+    return quantities | {
         "I(y; c)": about_y["c"],
         "MIG": float(mig_unnormalised(codes, repeats=2).value[0]),
         "accuracy": 100 * float(found.majority),
@@ -114,7 +116,7 @@ def measured(trained: FinishedRun) -> dict[str, float]:
     }
 
 
-def held(trained: FinishedRun, codes: Encoded) -> dict[str, float]:
+def latent_quantities(trained: FinishedRun, codes: Encoded) -> dict[str, float]:
     """The ELBO's parts, I(x; z, c) and the total correlation with q(z, c) summed over the test set, and how many units
     are pruned.
     """
@@ -154,7 +156,7 @@ def _names(codes: Encoded) -> list[str]:
 
 
 def ink(x: Tensor) -> Tensor:
-    """Of each image [N, C, H, W] the mean of its pixels, which tells thick strokes from thin ones of the same digit."""
+    """Of each image [N, C, H, W] the mean of its pixels: among images of a digit, large for thick strokes."""
     return x.flatten(1).mean(1)
 
 

@@ -1,6 +1,6 @@
-"""HFVAE's settings for images, and the objectives beside it (Esmaeili et al. 2019, arXiv:1804.02086, section 5).
+"""HFVAE's settings for images, and its rivals' objectives (Esmaeili et al. 2019, arXiv:1804.02086, section 5).
 
-Table 2 has the sizes: a style z of 10 normal units (20 for CelebA), and for HFVAE a type c beside it, of 10, 10, 3 and
+Table 2 has the sizes: a style z of 10 normal units (20 for CelebA), and for HFVAE a type c as well, of 10, 10, 3 and
 2 classes on MNIST, Fashion-MNIST, 2D Shapes and CelebA. The groups of equation (4) are {z} and {c}.
 
 What the text at hand leaves open, for all of them:
@@ -13,7 +13,7 @@ What the text at hand leaves open, for all of them:
   does: the categorical's mass at the arg max of the draw, by which no term of c exceeds log K. concrete="density" is
   the Concrete density, as Pyro's own objectives take it. It is more than bookkeeping: at the arg max nothing flows back
   through the draw, and the mean slope of a log mass is 0, so the terms of c alone do not push q(c | x) anywhere, and
-  the type is as sure as the decoder likes. With the density it told nothing after 2,000 steps on scikit-learn's digits.
+  the type is as sure as the decoder likes. With the density it held nothing after 2,000 steps on scikit-learn's digits.
 - That library scores z_i at (x_j, c_j) throughout; here log q(z, c) scores it at (x_j, c_i), log q(z) at (x_j, c_j).
 - alpha is never given, and is 1 here; beta = 4 and gamma = 3 are Table 3's.
 """

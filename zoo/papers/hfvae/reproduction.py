@@ -28,7 +28,7 @@ from zoo.papers.hfvae.measures import (
     on_images,
     on_shapes,
 )
-from zoo.papers.hfvae.unseen import COMBINATIONS, on_unseen
+from zoo.papers.hfvae.unseen import COMBINATIONS, UNSEEN_QUANTITIES, on_unseen
 
 PAPER = "Esmaeili, Wu, Jain, Bozkurt, Siddharth, Paige, Brooks, Dy, van de Meent 2019, Structured Disentangled " + (
     "Representations, {}; https://arxiv.org/abs/1804.02086"
@@ -209,7 +209,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         variants=FIGURE_6,
         quantities=QUANTITIES,
         headline=[
-            (name, figure) for name in (EQUAL_WEIGHTS[0], EQUAL_WEIGHTS[-1]) for figure in ("I(x; z, c)", "TC", "MIG")
+            (name, quantity)
+            for name in (EQUAL_WEIGHTS[0], EQUAL_WEIGHTS[-1])
+            for quantity in ("I(x; z, c)", "TC", "MIG")
         ],
         seeds={"full": 50, "short": 3},
         claims=[
@@ -235,7 +237,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             MASS,
             ESTIMATES,
             SHORTENED,
-            f"The caption names four of the seven values of gamma = beta, and none beside gamma = 3: ours are {BETAS}. "
+            f"The caption names four of the seven values of gamma = beta, and none with gamma = 3: ours are {BETAS}. "
             "The paper does not say over how many datapoints its I(x; z, c) and TC are taken; ours cannot exceed 9.21.",
         ],
         pictures=pictures.on_figure_6,
@@ -244,17 +246,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         title="HFVAE on combinations of factors that it never saw (Figure 7)",
         paper=PAPER.format("section 5.5"),
         variants=UNSEEN,
-        quantities={
-            f"{combination.name}, {name}": figure
-            for combination in COMBINATIONS
-            for name, figure in {
-                "unseen": Quantity(f"E[log p(x)] of {combination.name}, never seen, nats", "high", 1),
-                "seen": Quantity(f"E[log p(x)] of {combination.name} by the model that saw them, nats", "high", 1),
-                "told apart": Quantity(
-                    f"area under the ROC curve, the code of {combination.name} above kept ones", "high"
-                ),
-            }.items()
-        },
+        quantities=UNSEEN_QUANTITIES,
         headline=[
             (HFVAE, f"{combination.name}, {name}") for combination in COMBINATIONS for name in ("unseen", "seen")
         ],
@@ -321,7 +313,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "KL of c": Quantity("KL of c, nats"),
         },
         reported=TABLE_3,
-        headline=[(variant, figure) for variant in SHAPES for figure in ("Kim", "Eastwood")],
+        headline=[(variant, quantity) for variant in SHAPES for quantity in ("Kim", "Eastwood")],
         seeds={"full": 10, "short": 3},
         claims=[
             Claim(

@@ -13,6 +13,7 @@ from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.data import Dataset
 from zoo.lab.files import write_file
 from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.trials.reproduction import Quantity
 from zoo.lab.trials.trial import Trial
 from zoo.papers.hfvae.measures import DIGITS_BETA, GAMMA, ink, styles, train, unit_of, width
 
@@ -31,9 +32,19 @@ class Combination(NamedTuple):
 
 COMBINATIONS = (Combination("thick 7s", 7, ink, 1), Combination("narrow 0s", 0, width, -1))
 
+UNSEEN_QUANTITIES = {
+    f"{combination.name}, {name}": quantity
+    for combination in COMBINATIONS
+    for name, quantity in {
+        "unseen": Quantity(f"E[log p(x)] of {combination.name}, never seen, nats", "high", 1),
+        "seen": Quantity(f"E[log p(x)] of {combination.name} by the model that saw them, nats", "high", 1),
+        "told apart": Quantity(f"area under the ROC curve, the code of {combination.name} above kept ones", "high"),
+    }.items()
+}
+
 
 def on_unseen(trial: Trial) -> Mapping[str, float]:
-    """Trains on all digits; prunes what the trained model's own units say is such a combination; trains anew on the
+    """Trains on all digits; prunes what the trained model's own units say is such a combination; trains again on the
     rest; and compares the two on what was pruned.
     """
     hyperparameters: dict[str, Any] = {"beta": DIGITS_BETA, "gamma": GAMMA}
@@ -49,14 +60,14 @@ def compared(whole: FinishedRun, again: FinishedRun, rows: Mapping[str, np.ndarr
     """Of each combination: E[log p(x)] under both models, and how well the code of the one that never saw it tells it
     from the same digit's datapoints that were kept, as the area under the ROC curve.
     """
-    figures = {}
+    quantities = {}
     for combination in COMBINATIONS:
         unseen = whole.data.train.subset(rows[combination.name])
         for name, trained in (("seen", whole), ("unseen", again)):
             found = evaluate(trained.model, trained.guide, unseen).reconstruction["x"]
-            figures[f"{combination.name}, {name}"] = found
-        figures[f"{combination.name}, told apart"] = told_apart(*feature_values(again, combination))
-    return figures
+            quantities[f"{combination.name}, {name}"] = found
+        quantities[f"{combination.name}, told apart"] = separation(*feature_values(again, combination))
+    return quantities
 
 
 def chosen(trained: FinishedRun) -> dict[str, np.ndarray]:
@@ -92,7 +103,7 @@ def feature_values(again: FinishedRun, combination: Combination) -> tuple[np.nda
     return codes[0][kept.y == combination.label], codes[1][pruned.y == combination.label]
 
 
-def told_apart(kept: np.ndarray, pruned: np.ndarray) -> float:
+def separation(kept: np.ndarray, pruned: np.ndarray) -> float:
     """The probability that a pruned datapoint's code lies above a kept one's; 0.5 says nothing."""
     labels = np.repeat([0, 1], [len(kept), len(pruned)])
     return float(roc_auc_score(labels, np.concatenate([kept, pruned])))

@@ -1,6 +1,6 @@
 """HFVAE's topic models (Esmaeili et al. 2019, arXiv:1804.02086, section 5.2): ProdLDA and NVDM on 20 Newsgroups.
 
-The text gives the numbers of topics, beta = 0.1 and gamma = 4.0. Networks and optimisers are those of the two models'
+The text has the numbers of topics, beta = 0.1 and gamma = 4.0. Networks and optimisers are those of the two models'
 own codes (ProdLDA: https://github.com/akashgit/autoencoding_vi_for_topic_models), which the text does not name. Ours:
 
 - alpha = 1, which the text does not say.
@@ -66,7 +66,7 @@ def newsgroups(
         beta: weight of the total correlation between groups.
         gamma: weight of that within each group.
         dropout: which share of ProdLDA's hidden units and shares of topics is left out in training.
-        scale: whether ProdLDA's batch norms learn a scale beside the centre.
+        scale: whether ProdLDA's batch norms learn a scale as well as the centre.
         epochs: how long.
     """
     from zoo.papers.hfvae_topics.plots import pictures  # matplotlib, which a list of recipes does not need

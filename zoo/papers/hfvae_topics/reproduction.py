@@ -80,7 +80,9 @@ REPRODUCTIONS = {
             "ProdLDA, VAE": {"in use": 50},
             "ProdLDA, HFVAE": {"in use": 11},
         },
-        headline=[(variant, figure) for variant in VARIANTS for figure in ("in use", "npmi", "perplexity", "across")],
+        headline=[
+            (variant, quantity) for variant in VARIANTS for quantity in ("in use", "npmi", "perplexity", "across")
+        ],
         seeds={"full": 5, "short": 2},
         best=("ProdLDA, HFVAE", "npmi"),
         claims=[
@@ -99,10 +101,10 @@ REPRODUCTIONS = {
             ),
         ],
         deviations=[
-            "The text gives 50 topics, two groups of 25, beta = 0.1 and gamma = 4, and neither alpha, networks, "
+            "The text has 50 topics, two groups of 25, beta = 0.1 and gamma = 4, and neither alpha, networks, "
             "batches, rates nor length: alpha is 1, the others are those of ProdLDA's and NVDM's codes, but for "
             "batches of 512 under HFVAE, with learning rates in proportion.",
-            "Nor does it give vocabulary or preprocessing: ours are the 2,000 most frequent words of the posts without "
+            "Nor does it have vocabulary or preprocessing: ours are the 2,000 most frequent words of the posts without "
             "headers, footers, quotes and stop words. Posts of more than 1,000 words are left out: encoded binaries, "
             "lists and the like.",
             "ProdLDA is tried twice: as in its code, with dropout and batch norm whose scale is not learnt, and "

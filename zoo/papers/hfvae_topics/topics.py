@@ -1,4 +1,4 @@
-"""What the topics of a topic model are: their words, what they tell of a document, how they go together."""
+"""What the topics of a topic model are: their words, what they hold of a document, how they go together."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -73,7 +73,7 @@ class Topics:
 
     @property
     def in_use(self) -> list[str]:
-        """The topics whose I(x; z_d) is above 0.1 nats, the one that tells most of a document first."""
+        """The topics whose I(x; z_d) is above 0.1 nats, the one that holds most of a document first."""
         order = np.argsort(-self.information.value, kind="stable")
         return [self.names[k] for k in order if self.information.value[k] > IN_USE]
 

@@ -22,7 +22,7 @@ def generate(model: nn.Module, *, sigma: float) -> Generate:
     """A function from labels [B] to images, means of p(x | y, z), for z ~ Normal(0, sigma I), sigma a deviation.
 
     Raises:
-        TypeError: the model cannot be told a class.
+        TypeError: the model does not take a class.
     """
     if isinstance(model, NaturalClustering):
         sizes = {"z_c": model.classes * model.c_dim, "z_s": model.s_dim}
@@ -63,7 +63,7 @@ def classification_error(
     """The error, in per cent of `test`, of a classifier trained on `data` with a share of it replaced.
 
     Each time a datapoint is seen it is, with probability `share`, replaced by a generated one of its class: the paper
-    does not say whether anew or once for all. A dense layer of ReLU units and Adam; the paper names no classifier.
+    does not say whether each time or once for all. A dense layer of ReLU units and Adam; the paper names no classifier.
     Draws from torch's generator, which is left as it was.
 
     Args:

@@ -77,7 +77,7 @@ def measure(guide: nn.Module, data: Dataset, *, classes: int, batch_size: int = 
 def effect(model: nn.Module, guide: nn.Module, data: Dataset, *, site: str, num: int = 500, seed: int = 0) -> float:
     """How far a site moves the reconstruction: the root mean square change of p(x | ...)'s mean, per pixel.
 
-    The site is drawn anew from its prior, all others stay at their posterior means, the class at the label.
+    The site is drawn again from its prior, all others stay at their posterior means, the class at the label.
     """
     batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=device_of(model))
     assert batch.y is not None
@@ -85,8 +85,8 @@ def effect(model: nn.Module, guide: nn.Module, data: Dataset, *, site: str, num:
     latents = {"y": torch.eye(q["pi"].event_shape[0], device=batch.x.device)[batch.y]}
     latents |= {name: q[name].mean for name in ("z_c", "z_s")}
     generator = torch.Generator().manual_seed(seed)
-    anew = torch.randn(latents[site].shape, generator=generator, dtype=batch.x.dtype).to(batch.x.device)
-    difference = decode(model, latents | {site: anew}) - decode(model, latents)
+    drawn = torch.randn(latents[site].shape, generator=generator, dtype=batch.x.dtype).to(batch.x.device)
+    difference = decode(model, latents | {site: drawn}) - decode(model, latents)
     return difference.square().mean().sqrt().item()
 
 

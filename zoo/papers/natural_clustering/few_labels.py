@@ -12,7 +12,7 @@ LABELLED = (100, 1_000)
 
 
 def accuracy(labelled: int, *, unlabelled: bool) -> Callable[[Trial], Mapping[str, float]]:
-    """A trial with so many labels: beside the other datapoints without theirs, or alone."""
+    """A trial with so many labels, and the other datapoints without theirs, or alone."""
 
     def run(trial: Trial) -> Mapping[str, float]:
         steps = trial.steps(full=93_600, short=9_360)
@@ -42,7 +42,7 @@ FEW_LABELS = Reproduction(
     seeds={"full": 5, "short": 3},
     claims=[
         Claim(
-            f"Datapoints without labels help beside {labelled:,} with (ours, not the paper's).",
+            f"Datapoints without labels help {labelled:,} with labels (ours, not the paper's).",
             unlabelled_help(labelled),
         )
         for labelled in LABELLED

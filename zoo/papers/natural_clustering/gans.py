@@ -56,7 +56,7 @@ class Critic(nn.Module):
     Args:
         classes: L.
         shape: of an image.
-        sees_class: whether it is told the class beside the image, as CGAN's is; AC-GAN's has to tell it itself.
+        sees_class: whether it sees the class as well as the image, as CGAN's does; AC-GAN's has to infer it.
         hidden: widths of its two layers, with leaky ReLU (0.2) and dropout (0.3).
     """
 
@@ -110,7 +110,7 @@ def train_gan(
     lr: float = 2e-4,
     device: str | torch.device = "cpu",
 ) -> Generator:
-    """Trains a CGAN, or with `auxiliary` an AC-GAN, a step of critic and of generator per batch; gives the generator.
+    """Trains a CGAN, or with `auxiliary` an AC-GAN, a step of critic and of generator per batch; returns the generator.
 
     Draws from torch's generator; weights too.
 

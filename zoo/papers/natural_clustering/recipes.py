@@ -1,4 +1,4 @@
-"""N-VAE's settings (Antorán & Miguel 2019, arXiv:1901.09415), and the conditional VAE beside it.
+"""N-VAE's settings (Antorán & Miguel 2019, arXiv:1901.09415), and the conditional VAE it is compared with.
 
 The text leaves networks, sizes of the latents, likelihood, alpha and optimiser open, and there is no public code. Ours:
 two hidden layers of 256 ReLU units (for Yale B at 64 pixels too), 4 shared units and one of each class's own, grey
@@ -49,9 +49,9 @@ def natural_clustering(
         s_dim: shared units.
         c_dim: units of each class's own.
         beta_c: weight of the KL of z_c.
-        bias: whether z_cy tells the class, or as in appendix B not.
+        bias: whether z_cy shows the class; in appendix B it does not.
         alpha: concentration of the Dirichlet prior.
-        labelled: how many datapoints keep their labels, alike for all classes; all when not given.
+        labelled: how many datapoints keep their labels, equally many of each class; all when not given.
         unlabelled: whether the others are used without theirs, or not at all.
         network: "mlp", or "conv" for 28, 32 or 64 pixels.
         width: of an "mlp"'s hidden layers.
@@ -145,7 +145,7 @@ def count_classes(data: Dataset) -> int:
         named = [data.classes[c] if data.classes else int(c) for c in absent]
         raise ValueError(
             f"data {data.name!r}: class {', '.join(map(str, named))} never occurs among {len(data):,} datapoints, so "
-            "nothing of it can be learnt; leave it out, np.unique(y, return_inverse=True) numbers the rest anew"
+            "nothing of it can be learnt; leave it out, np.unique(y, return_inverse=True) numbers the rest again"
         )
     return len(counts)
 

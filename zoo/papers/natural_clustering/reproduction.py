@@ -26,8 +26,8 @@ QUANTITIES = {
     "KL of the least unit of z_s": Quantity("the same per unit, the smallest", digits=3),
     "KL of z_cy": Quantity("KL per unit of the right class's block of z_c, nats", digits=3),
     "KL of others": Quantity("KL per unit of the other classes' blocks, nats", digits=4),
-    "effect of z_c": Quantity("change of a pixel's mean when z_c is drawn anew, root mean square", digits=4),
-    "effect of z_s": Quantity("change of a pixel's mean when z_s is drawn anew, root mean square", digits=4),
+    "effect of z_c": Quantity("change of a pixel's mean when z_c is drawn again, root mean square", digits=4),
+    "effect of z_s": Quantity("change of a pixel's mean when z_s is drawn again, root mean square", digits=4),
     "reconstruction": Quantity("E[log p(x | y, z)] on the test set, nats", better="high", digits=1),
 }
 
@@ -38,7 +38,7 @@ DEVIATIONS = (
     "q(pi | x) is Dirichlet(alpha_p + softmax), which holds the exact posterior; the text says a Dirichlet.",
     "The short budget is 6 epochs of MNIST and Fashion-MNIST (full: 20), and 6,000 steps of Yale B (full: 10,000).",
     "Matrix products take their factors in bfloat16 where the CPU can; sums are in float32.",
-    "Little is left for z_c to say where z_s tells classes apart too: its traversals change digits and garments.",
+    "Little is left for z_c to say where z_s tells classes apart too: its traversals change digits and clothes.",
     "Yale B is held to both angles; a tenth of its images, held out by chance, is the test set.",
 )
 
@@ -163,7 +163,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "Generators: N-VAE as above; the conditional VAE has the same networks and 5 units; both GANs have two "
             "hidden layers of 256 units and 64 units of noise. Short budget: 4 epochs for each (full: 20).",
             "The classifier is one hidden layer of 256 ReLU units under Adam, in batches of 500, for 3 epochs (full: "
-            "10); the paper names none. A point is replaced anew each time it is seen.",
+            "10); the paper names none. A point is replaced again each time it is seen.",
             "Generated images are means of p(x | y, z); sigma is a standard deviation.",
             "The short budget says little for or against the claims: after 4 epochs the generators still mix classes, "
             "and a classifier of 3 epochs has not begun to overfit, which is what samples are to help against.",

@@ -90,7 +90,7 @@ def pretrained(name: str, *, folder: str | Path = HERE) -> Pretrained:
 
 
 def keep(name: str, trained: FinishedRun, folder: str | Path, about: Mapping[str, Any]) -> Path:
-    """Writes the run's weights under `name` into `folder`; gives the file's path.
+    """Writes the run's weights under `name` into `folder`; returns the file's path.
 
     Args:
         name: what `pretrained` will call it.
