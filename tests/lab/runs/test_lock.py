@@ -23,7 +23,7 @@ def _hold(folder: Path, held, done) -> None:
 
 @pytest.fixture
 def holder(tmp_path):
-    """A process that holds the folder until it is told to let go."""
+    """A process that holds the folder until it is asked to let go."""
     held, done = processes.Event(), processes.Event()
     process = processes.Process(target=_hold, args=(tmp_path / "run", held, done))
     process.start()

@@ -59,7 +59,7 @@ def start(cwd: Path, *arguments: str, largest: int | None = None):
 
 
 def zoo(cwd: Path, *arguments: str, code: int = 0, largest: int | None = None) -> str:
-    """Runs to its end; gives what was said."""
+    """Runs to its end; returns what was said."""
     process = start(cwd, *arguments, largest=largest)
     process.join(120)
     said = (cwd / "said").read_text()
@@ -265,7 +265,7 @@ def test_other_versions_are_a_warning(stopped, whole, tmp_path):
     assert_equal(tmp_path / "run", whole[0])
 
 
-def test_a_run_without_a_checkpoint_begins_anew(whole, stopped, tmp_path):
+def test_a_run_without_a_checkpoint_begins_again(whole, stopped, tmp_path):
     shutil.copytree(stopped[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / "run" / CHECKPOINT).unlink()
     zoo(tmp_path, *RESUME)

@@ -26,7 +26,7 @@ from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.trials.trial import QUANTITIES, STOP, Trial, run_trial, run_trials
 
-STEPS = 600
+STEPS = 300
 TOGETHER = "together"
 
 

@@ -4,7 +4,7 @@
     checkpoint = load("run.safetensors")
     start = restore(checkpoint, model, guide, elbo, optimizer)
 
-The file is a safetensors file: numbers and JSON, which cannot hold code. A digest tells a damaged one.
+The file is a safetensors file: numbers and JSON, which cannot hold code. A digest shows whether one is damaged.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def capture(
 def restore(
     state: State, model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer
 ) -> int:
-    """Puts back what `capture` took, and gives the number of steps that were taken. Nothing is drawn in between.
+    """Puts back what `capture` took, and returns the number of steps that were taken. Nothing is drawn in between.
 
     Raises:
         ValueError: the pair, the objective or the optimiser has other tensors; says which, and nothing is changed.

@@ -213,7 +213,7 @@ def _train(
 
 
 def _versions() -> dict[str, Any]:
-    """What digits depend on beside the settings; the order of a sum depends on the threads."""
+    """What digits depend on, the settings aside; the order of a sum depends on the threads."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -223,7 +223,7 @@ def _versions() -> dict[str, Any]:
 
 
 def _fingerprint(data: Dataset) -> dict[str, Any]:
-    """What tells a data set from another: its size, and up to 256 of its datapoints."""
+    """By what a data set is recognised: its size, and up to 256 of its datapoints."""
     batch = data.batch(torch.linspace(0, len(data) - 1, min(len(data), 256)).long(), labels=True)
     digest = hashlib.sha256(batch.x.numpy().tobytes())
     if batch.y is not None:

@@ -154,7 +154,7 @@ def check_call(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
 
 
 def check_index(index: Tensor, num_data: int) -> None:
-    """Whether the datapoints are among those that the story is told of.
+    """Whether the datapoints are among the num_data of the model.
 
     Raises:
         ValueError: one is not.

@@ -132,10 +132,10 @@ def _steps(
 def prepare(
     model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch, device: str | torch.device
 ) -> list[nn.Parameter]:
-    """Moves the pair to the device, into training mode, and runs it once on the batch; gives its parameters.
+    """Moves the pair to the device, into training mode, and runs it once on the batch; returns its parameters.
 
     The model runs on its own first: it names the site where something does not fit. An autoguide has no parameters
-    before its first run, so the optimiser comes after. The run leaves no trace beside that.
+    before its first run, so the optimiser comes after. The run leaves no other trace.
 
     Raises:
         ValueError, TypeError: pair, objective and data do not fit; or nothing of the batch is observed.
