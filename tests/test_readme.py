@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 import guides
@@ -10,7 +11,10 @@ import zoo.elbos
 from zoo.cli.listing import objectives
 from zoo.lab.networks import MLPEncoder
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+OBJECTIVES_PAGE = (ROOT / "docs/objectives.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCKS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -47,8 +51,8 @@ def test_the_swap_is_one_line():
     assert type(guides_[0].heads["z"]) is not type(guides_[1].heads["z"])
 
 
-def test_the_matrix_has_every_objective():
-    rows = [line for line in README.splitlines() if line.startswith("| [`")]
+def test_the_page_of_objectives_has_every_objective():
+    rows = [line for line in OBJECTIVES_PAGE.splitlines() if line.startswith("| [`")]
     in_matrix = {re.findall(r"\[`(\w+)`\]", row)[1]: row for row in rows}
     assert in_matrix.keys() == {c.__name__ for c in objectives()}
     for objective in objectives():
@@ -57,7 +61,11 @@ def test_the_matrix_has_every_objective():
             assert objective.weights in row
 
 
-def test_links_lead_somewhere():
-    root = Path(__file__).parents[1]
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (root / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_is_read_in_two_minutes():
+    assert len(README.encode()) <= 9_000

@@ -38,8 +38,8 @@ def test_the_page_is_what_is_written(page):
         assert f"`{name}`" in written or any(result["name"] == name for result in page.results())
 
 
-def test_the_readme_has_the_table_of_the_results():
-    assert pages.results_table() in (pages.CHECKOUT / "README.md").read_text()
+def test_the_readme_has_the_table_of_verdicts():
+    assert pages.readme_table() in (pages.CHECKOUT / "README.md").read_text()
 
 
 def test_every_reproduction_is_on_one_page():

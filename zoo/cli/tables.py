@@ -9,21 +9,22 @@ from zoo.cli.options import DataDir, Device, Picture, file, whole
 
 
 def matrix(
-    table: Annotated[bool, typer.Option("--table", help="Only write the README's table, from OUT.")] = False,
+    table: Annotated[bool, typer.Option("--table", help="Only write the tables again, from OUT.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(parser=file, help="The JSON file of what came out; in the study's package when not given."),
     ] = None,
 ) -> None:
     """Tries every story under every guide and every objective, and writes down what fits; minutes."""
+    from zoo.lab.files import write_file
     from zoo.studies.compatibility import matrix as compatibility
 
     to = out or compatibility.WRITTEN
-    readme = Path("README.md")
-    compatibility.check_readme(readme)  # before minutes of work
-    written = compatibility.load(to) if table else compatibility.write(to)
-    compatibility.write_readme(readme, written)
-    print(f"wrote {readme}" if table else f"wrote {to} and {readme}")
+    if table:
+        write_file(to.with_suffix(".md"), compatibility.markdown(compatibility.load(to)).encode())
+    else:
+        compatibility.write(to)
+    print(f"wrote {to.with_suffix('.md')}" if table else f"wrote {to} and {to.with_suffix('.md')}")
 
 
 def estimators(

@@ -10,7 +10,16 @@ from typing import Any
 import zoo
 from zoo import elbos
 from zoo.lab.files import write_file
-from zoo.lab.trials.card import HOW_DECIDED, card, count_verdicts, read_result, readme_table, table, write_readme_table
+from zoo.lab.trials.card import (
+    HOW_DECIDED,
+    card,
+    count_verdicts,
+    headline_table,
+    read_result,
+    table,
+    verdicts_table,
+    write_readme_table,
+)
 from zoo.lab.trials.reproduction import Reproduction, graded, write_result
 from zoo.papers import results
 from zoo.papers.decomposition import recipes as decomposition
@@ -63,6 +72,7 @@ class Page:
         parts = [
             f"# {self.title}",
             f"{count_verdicts(results)} {HOW_DECIDED}" if results else "",
+            headline_table(results) if results else "",
             "## Story",
             *map(_described, self.stories),
             "## Objective",
@@ -108,21 +118,16 @@ def write_pages(readme: Path = CHECKOUT / "README.md") -> list[Path]:
     for path in results().values():
         result = read_result(path)
         write_result(graded(result, REPRODUCTIONS[result["name"]]), path)
-    write_readme_table(readme, results_table())
+    write_readme_table(readme, readme_table())
     for page in PAGES:
         write_file(page.room / "README.md", page.text().encode())
     return [readme, *(page.room / "README.md" for page in PAGES)]
 
 
-def results_table() -> str:
-    """The README's table of every result's headline."""
-    return readme_table(
-        [
-            (result, (page.room / "README.md").relative_to(CHECKOUT).as_posix())
-            for page in PAGES
-            for result in page.results()
-        ]
-    )
+def readme_table() -> str:
+    """The README's table: a row for each paper, with a link to its page."""
+    rows = [(f"[{page.title}]({(page.room / 'README.md').relative_to(CHECKOUT).as_posix()})", page) for page in PAGES]
+    return verdicts_table([(link, results) for link, page in rows if (results := page.results())])
 
 
 def _described(thing: type) -> str:

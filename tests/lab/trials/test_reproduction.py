@@ -7,7 +7,17 @@ import statistics
 import pytest
 
 from zoo.lab.runs import train as run
-from zoo.lab.trials.card import BEGIN, END, Claims, card, count_verdicts, read_result, readme_table, write_readme_table
+from zoo.lab.trials.card import (
+    BEGIN,
+    END,
+    Claims,
+    card,
+    count_verdicts,
+    headline_table,
+    read_result,
+    verdicts_table,
+    write_readme_table,
+)
 from zoo.lab.trials.reproduction import (
     Claim,
     Quantity,
@@ -207,14 +217,20 @@ def test_pictures_are_of_finished_trials_and_their_captions_are_on_the_card(vari
     assert "![What it shows.](a-toy/a.png)" in card(result)
 
 
-def test_the_readme_table_goes_between_its_marks(variants, tmp_path):
+def test_the_headline_has_the_papers_value_and_ours(variants):
     run_trials(work(variants))
-    text = readme_table([(collect("a/toy", reproduction(), variants, command=""), "a/README.md")])
+    text = headline_table([collect("a/toy", reproduction(), variants, command="")])
+    assert "| A toy | ours | score, nats | 11.0 | 11.0 +- 1.0 | 12.0 | 3 seeds, short |" in text
+
+
+def test_the_readme_table_counts_claims_and_goes_between_its_marks(tmp_path):
+    results = [{"claims": [{"verdict": True}, {"verdict": None}]}, {"claims": [{"verdict": False}, {"verdict": True}]}]
+    text = verdicts_table([("[A paper](a/README.md)", results)])
+    assert [cell.strip() for cell in text.splitlines()[3].split("|")[1:-1]] == ["[A paper](a/README.md)", *"4211"]
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     write_readme_table(readme, text)
     assert readme.read_text() == f"before\n{text}\nafter\n"
-    assert "| [A toy](a/README.md) | ours | score, nats | 11.0 | 11.0 +- 1.0 | 12.0 | 3 seeds, short |" in text
     (tmp_path / "bare.md").write_text("")
     with pytest.raises(ValueError, match="no place for the table"):
         write_readme_table(tmp_path / "bare.md", text)

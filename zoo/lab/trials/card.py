@@ -1,4 +1,4 @@
-"""Markdown of a result, from its JSON file alone: a reproduction's card, its claims, and rows of the README's table."""
+"""Markdown of a result, from its JSON file alone: a reproduction's card, its claims, and the README's table."""
 
 import json
 import math
@@ -17,7 +17,7 @@ HOW_DECIDED = (
     "seed, nobody can tell, which counts for neither side."
 )
 
-BEGIN, END = "<!-- results: python -m zoo reproduce --table -->", "<!-- end of results -->"
+BEGIN, END = "<!-- verdicts: python -m zoo reproduce --table -->", "<!-- end of verdicts -->"
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -114,18 +114,32 @@ class Claims:
         return self._repr_markdown_()
 
 
-def readme_table(results: Sequence[tuple[Mapping[str, Any], str]]) -> str:
-    """The README's table: the headline quantities of each result, and the link to where it is shown in full."""
+def headline_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """The headline quantities of several results: the paper's value, ours over seeds, and the best seed's."""
     rows = []
-    for result, link in results:
+    for result in results:
         cells = _cells(result)
         shown = [pair for pair in map(tuple, result["headline"]) if pair in cells]
         for place, (variant, quantity) in enumerate(shown):
             cell = cells[variant, quantity]
-            title = "" if place else f"[{result['title']}]({link})"
             budget = f"{_seeds(len(cell.values))}, {result['budget']}"
+            title = "" if place else result["title"]
             rows.append((title, variant, cell.what, cell.paper, cell.mean, cell.best, budget))
     headers = ("reproduction", "variant", "quantity", "paper:", "ours, mean +- sd:", "best:", "budget")
+    return table(headers, rows)
+
+
+def verdicts_table(papers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> str:
+    """The README's table: for each paper, named in Markdown, how many of its claims hold in its results.
+
+    Args:
+        papers: of each paper what to call it, a link for instance, and its results.
+    """
+    headers = ("paper", "claims checked:", *(f"{words}:" for words in VERDICTS.values()))
+    rows = []
+    for paper, results in papers:
+        verdicts = [claim["verdict"] for result in results for claim in result["claims"]]
+        rows.append((paper, str(len(verdicts)), *(str(verdicts.count(verdict)) for verdict in VERDICTS)))
     return "\n".join([BEGIN, table(headers, rows), END])
 
 

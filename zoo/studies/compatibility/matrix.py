@@ -25,7 +25,6 @@ from zoo.pairing import NoClosedKL
 from zoo.sites import latent
 from zoo.studies.compatibility.recipes import NUM_DATA, STORIES, SmallStory, data, guides_of, pair
 
-BEGIN, END = "<!-- matrix: python -m zoo matrix -->", "<!-- end of matrix -->"
 STEPS, LR, LOOKS = 10, 5e-2, 2
 WRITTEN = Path(__file__).parent / "results" / "matrix.json"
 
@@ -187,6 +186,10 @@ def markdown(matrix: Matrix) -> str:
 {_counted(matrix)} ● the KL is in closed form, ○ by
 draws (`kl="sampled"`); a letter stands for the reason why something does not fit.
 
+How many guides fit:
+
+{summary(matrix)}
+
 {tables}
 ## Why
 
@@ -195,13 +198,13 @@ draws (`kl="sampled"`); a letter stands for the reason why something does not fi
 
 
 def summary(matrix: Matrix) -> str:
-    """The README's part: how many guides fit each story under each objective."""
+    """How many guides fit each story under each objective, a table."""
     rows = [
         {"story": story, "guides": len(guides), **{name: count or "" for name, count in _fitting(guides).items()}}
         for story, guides in matrix.items()
     ]
     align = ("left", *["right"] * (len(rows[0]) - 1))
-    return "\n".join([BEGIN, _counted(matrix), "", tabulate(rows, "keys", "pipe", colalign=align), END])
+    return tabulate(rows, "keys", "pipe", colalign=align)
 
 
 def _fitting(guides: Mapping[str, Mapping[str, Cell]]) -> dict[str, int]:
@@ -221,28 +224,6 @@ def _counted(matrix: Matrix) -> str:
 {tried["traced"]} of these were also traced with their gradients, as `fit(compile=True)` does; {equal["traced"]} of them
 take the same steps as without. {tried["compiled"]} were compiled as well: every story with its first guide under the
 ELBO, and the VAE with its first guide under every objective; {equal["compiled"]} of them take the same steps."""
-
-
-def write_readme(readme: Path, matrix: Matrix) -> None:
-    """Puts the summary between the README's two marks.
-
-    Raises:
-        ValueError: the README has no marks.
-    """
-    before, rest = check_readme(readme).split(BEGIN, 1)
-    write_file(readme, (before + summary(matrix) + rest.split(END, 1)[1]).encode())
-
-
-def check_readme(readme: Path) -> str:
-    """The README's text.
-
-    Raises:
-        ValueError: it has no marks.
-    """
-    text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{readme} has no place for the matrix: it needs the lines {BEGIN} and {END}")
-    return text
 
 
 def _table(story: str, rows: Mapping[str, Mapping[str, Cell]], reasons: dict[str, str]) -> str:
