@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from zoo.lab.analysis.evaluate import evaluate
@@ -105,6 +104,8 @@ def feature_values(again: FinishedRun, combination: Combination) -> tuple[np.nda
 
 def separation(kept: np.ndarray, pruned: np.ndarray) -> float:
     """The probability that a pruned datapoint's code lies above a kept one's; 0.5 says nothing."""
+    from sklearn.metrics import roc_auc_score  # takes a second to import
+
     labels = np.repeat([0, 1], [len(kept), len(pruned)])
     return float(roc_auc_score(labels, np.concatenate([kept, pruned])))
 
