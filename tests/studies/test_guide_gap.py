@@ -253,7 +253,7 @@ def test_the_picture_is_there_for_one_site_of_two_units_alone():
     model, guide = vae_pair()
     pairs = {"mean-field": (model, guide), "flow": (model, vae_pair(head=Flow(2))[1])}
     columns = plane_posteriors(pairs, data).axes
-    assert [axes.get_title() for axes in columns[:2]] == list(pairs)
+    assert [axes.get_title("left") for axes in columns[:2]] == list(pairs)
     assert all(len(axes.images) == 1 for axes in columns)
     three = vae_pair(z_dim=3, head=MeanField(3))
     with pytest.raises(ValueError, match="no plane to draw on"):

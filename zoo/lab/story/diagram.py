@@ -61,7 +61,7 @@ class Diagram:
     def _repr_html_(self) -> str:
         try:
             svg = self.picture("svg").decode()
-        except OSError as error:
+        except (ModuleNotFoundError, OSError) as error:
             return f"<p>{html.escape(str(error))}</p>"
         return svg[svg.index("<svg") :]
 
@@ -80,26 +80,32 @@ def _body(model: Program, guide: Program | None) -> Iterator[str]:
         greek, style = GREEK[program.letter], "" if program.letter == "p" else " [style=dashed]"
         for name in program.given:
             if name not in sites:
-                yield f'    "{name}" [style=filled, fillcolor=grey85]'
+                yield f"    {_id(name)} [style=filled, fillcolor=grey85]"
         if any(site.learnt for site in program.sites):
-            yield f'    "{greek}" [shape=plaintext]'
+            yield f"    {greek} [shape=plaintext]"
         for site in program.sites:
             for parent in [*([greek] if site.learnt else []), *site.parents]:
-                yield f'    "{parent}" -> "{site.name}"{style}'
+                yield f"    {_id(parent)} -> {_id(site.name)}{style}"
 
 
 def _plate(path: tuple[str, ...], sites: dict[str, TracedSite], sizes: dict[str, int], indent: str) -> Iterator[str]:
     """The sites that stand in these plates, outermost first, and the plates further in."""
     for site in sites.values():
         if site.plates == path:
-            yield f'{indent}"{site.name}"{_look(site)}'
+            yield f"{indent}{_id(site.name)}{_look(site)}"
     depth = len(path)
-    inner = dict.fromkeys(site.plates[depth] for site in sites.values() if site.plates[:depth] == path != site.plates)
+    further_in = [site for site in sites.values() if len(site.plates) > depth and site.plates[:depth] == path]
+    inner = dict.fromkeys(site.plates[depth] for site in further_in)
     for name in inner:
         yield f'{indent}subgraph "cluster_{name}" {{'
         yield f'{indent}    label="{"N" if name == "data" else sizes[name]}"; labelloc=b; labeljust=r; style=rounded'
         yield from _plate((*path, name), sites, sizes, indent + "    ")
         yield f"{indent}}}"
+
+
+def _id(name: str) -> str:
+    """A name in graphviz's language."""
+    return name if name.isidentifier() else f'"{name}"'
 
 
 def _look(site: TracedSite) -> str:

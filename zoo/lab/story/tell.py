@@ -82,10 +82,7 @@ class Story:
         ]
         if self.terms:
             parts.append(_terms_html(self.terms))
-        try:
-            parts.append(self.graph()._repr_html_())
-        except ModuleNotFoundError as error:
-            parts.append(f"<p>{html.escape(str(error))}</p>")
+        parts.append(self.graph()._repr_html_())
         return "\n".join(parts)
 
 
