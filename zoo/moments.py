@@ -1,5 +1,7 @@
 """Means and covariances of q(z | x), over whatever a site looks at."""
 
+import math
+
 import torch
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
@@ -32,7 +34,7 @@ def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
             f"site {site!r}: the covariance of {family(q)} is not known; take a head whose is (MeanField, FullRank)"
         ) from None
     B, D = means.shape[-2:]
-    if means.shape[:-2].numel() == 1:  # it looks at nothing that has several values
+    if math.prod(means.shape[:-2]) == 1:  # it looks at nothing that has several values
         return means.reshape(B, D), covariances.reshape(B, D, D)
     chances = chances_of(guide_trace)
     chances = means.new_ones(means.shape[:-1]) if chances is None else chances

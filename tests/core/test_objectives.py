@@ -695,6 +695,6 @@ def test_a_family_without_marginals_is_refused_with_the_heads_that_have_them():
             return dist.TransformedDistribution(super().forward(raw), [dist.transforms.TanhTransform()])
 
     with pytest.raises(
-        ValueError, match=r"site 'z': there is no closed-form KL of TransformedDistribution.*MeanField, FullRank"
+        ValueError, match=r"site 'z': TransformedDistribution has no marginals per unit.*MeanField, FullRank"
     ):
         BetaTCVAE(beta=2, num_data=N).loss(*vae_pair(head=Warped(2)), images())

@@ -286,7 +286,7 @@ def test_a_running_statistic_is_left_alone_by_a_copy_of_the_objective():
     model, amortized = vae_pair()
     elbo = DIPVAE(lambda_od=2.0, lambda_d=20.0, rate=0.1)
     x = images()
-    elbo.loss(model, amortized, x)
+    elbo.loss_and_grads(model, amortized, x)
     before = elbo.covariance.clone()
     loss = lambda *args, **kwargs: copy.copy(elbo).differentiable_loss(model, *args, **kwargs)  # noqa: E731
     refine(amortized, loss, x, steps=3, lr=0.1)
