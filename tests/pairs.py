@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from guides import Amortized, DirichletHead, Head, MeanField, Predicted
 from zoo import VAE, ConditionalVAE, NaturalClustering
 from zoo.lab.networks import MLPDecoder, MLPEncoder
+from zoo.lab.training.experiment import Experiment
 
 SHAPE = (1, 3, 5)  # sizes that no mix-up of axes survives
 Z_DIM = 2
@@ -53,3 +54,13 @@ def cvae_pair(**options: Any) -> tuple[ConditionalVAE, Amortized]:
     model = ConditionalVAE(MLPDecoder(S + L, SHAPE, hidden=(8,)), classes=L, z_dim=S, **options)
     guide = Amortized(MLPEncoder(SHAPE, hidden=(8,)), classes=L, z=MeanField(S, given=("y",), hidden=(5,)), **options)
     return model, guide
+
+
+def assert_same_but_for_the_objective(ours: Experiment, theirs: Experiment) -> None:
+    """Pairs with equal weights, trained in the same way."""
+    for part in ("model", "guide"):
+        mine, other = getattr(ours, part).state_dict(), getattr(theirs, part).state_dict()
+        assert mine.keys() == other.keys()
+        assert all(torch.equal(mine[key], other[key]) for key in mine)
+    for setting in ("steps", "batch_size", "lr", "optimizer", "schedule"):
+        assert getattr(ours, setting) == getattr(theirs, setting)

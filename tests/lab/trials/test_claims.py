@@ -87,6 +87,12 @@ def test_what_is_not_run_and_what_has_one_seed_say_so():
     assert check(results(a=[2.0, 2.0], b=[1.0, 1.0])) == (True, "q: a: 2 +- 0, b: 1 +- 0.")
 
 
+def test_evidence_is_in_plain_numbers():
+    check = above(("a", "q"), ("b", "q"))
+    said = check(results(a=[1180.0, 2000.0, 400.0], b=[0.00012345, 0.0002, math.nan]))[1]
+    assert said == "q: a: 1193 +- 800, b: nan +- nan."
+
+
 def test_bounds():
     assert [verdict(at_least(("a", "q"), 1.0), a=v) for v in ([1.1, 1.1], [0.9, 0.9], [0.0, 2.1])] == [
         True,

@@ -4,6 +4,7 @@ import pyro
 import pytest
 import torch
 
+from tests.pairs import assert_same_but_for_the_objective
 from zoo.elbos import DIPVAE, ELBO, BetaVAE
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset, Split, load
@@ -92,12 +93,7 @@ def test_the_baseline_differs_in_the_objective_alone(name, data):
     split = data[name.split("/")[1]]
     ours, theirs = built(name, split), built(BESIDE[name], split)
     assert isinstance(theirs.elbo, BetaVAE)
-    for part in ("model", "guide"):
-        mine, other = getattr(ours, part).state_dict(), getattr(theirs, part).state_dict()
-        assert mine.keys() == other.keys()
-        assert all(torch.equal(mine[key], other[key]) for key in mine)
-    for setting in ("steps", "batch_size", "lr", "optimizer", "schedule"):
-        assert getattr(ours, setting) == getattr(theirs, setting)
+    assert_same_but_for_the_objective(ours, theirs)
     assert RECIPES[name].data == name.split("/")[1]
     if name != "dip-vae/digits":
         assert RECIPES[name].data_options == RECIPES[BESIDE[name]].data_options

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from guides import Concrete, MeanField
+from tests.pairs import assert_same_but_for_the_objective
 from zoo import VAE, JointVAE
 from zoo.elbos import HFVAE, BetaTCVAE, BetaVAE
 from zoo.lab.data import Dataset, Split
@@ -101,12 +102,7 @@ def test_what_stands_beside_differs_in_the_objective_alone(name):
     ours, theirs = built(beside, data), built(name, data, beta=2.5)
     assert isinstance(theirs.elbo, objective)
     assert theirs.elbo.beta.item() == 2.5
-    for part in ("model", "guide"):
-        mine, other = getattr(ours, part).state_dict(), getattr(theirs, part).state_dict()
-        assert mine.keys() == other.keys()
-        assert all(torch.equal(mine[key], other[key]) for key in mine)
-    for setting in ("steps", "batch_size", "lr", "optimizer", "schedule"):
-        assert getattr(ours, setting) == getattr(theirs, setting)
+    assert_same_but_for_the_objective(ours, theirs)
     assert (RECIPES[name].data, RECIPES[name].data_options) == (RECIPES[beside].data, RECIPES[beside].data_options)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 from scipy import stats
 
 from zoo.lab.trials.card import deviation
@@ -212,5 +213,10 @@ def _combined(checks: Sequence[Comparison], decide: Callable[[Sequence[Verdict]]
 
 def _number(values: Sequence[float]) -> str:
     """The mean, and where there are several seeds the standard deviation over them."""
-    mean = f"{statistics.fmean(values):.4g}"
-    return f"{mean} +- {deviation(values):.2g}" if len(values) > 1 else mean
+    mean = _digits(statistics.fmean(values), 4)
+    return f"{mean} +- {_digits(deviation(values), 2)}" if len(values) > 1 else mean
+
+
+def _digits(value: float, count: int) -> str:
+    """So many significant digits, without an exponent."""
+    return np.format_float_positional(value, precision=count, unique=False, fractional=False, trim="-")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from zoo.lab.trials.claims import Comparison, above, at_least, every, highest, lowest, some
+from zoo.lab.trials.claims import Comparison, above, at_least, every, highest, in_order, lowest, some
 from zoo.papers.decomposition.measures import BETAS, FASHION_MNIST_BETAS, NUS, SPARSE
 
 PINWHEEL_ALPHAS = ["alpha 1", "alpha 3", "alpha 5", "alpha 8"]
@@ -32,8 +32,9 @@ def mismatch(suffix: str) -> Comparison:
     """Both divergences are larger at the largest beta than at some other; `suffix` ends the variants' names."""
 
     def worse(quantity: str) -> Comparison:
-        *others, largest = ((name + suffix, quantity) for name in PINWHEEL_BETAS)
-        return some(*(above(largest, other) for other in others))
+        variants = [name + suffix for name in PINWHEEL_BETAS]
+        *others, largest = ((variant, quantity) for variant in variants)
+        return in_order(some(*(above(largest, other) for other in others)), quantity, variants)
 
     return every(worse("KL(p || q)"), worse("KL(q || p)"))
 
@@ -43,63 +44,50 @@ def no_collapse() -> Comparison:
     return at_least(("alpha 8", "least cluster"), 0.1)
 
 
-def on_fashion_mnist(prior: str, alpha: int, quantity: str) -> tuple[str, str]:
-    """The cell of a prior at an alpha."""
-    return f"{prior}, alpha {alpha}", quantity
+def variant(prior: str, alpha: int) -> str:
+    """The variant of a prior and an alpha on Fashion-MNIST."""
+    return f"{prior}, alpha {alpha}"
+
+
+def along_alpha(quantity: str, *checks: Comparison, note: str = "") -> Comparison:
+    """All checks hold, of the means for each prior along alpha."""
+    variants = [variant(prior, alpha) for prior in ("gamma 0", *SPARSE) for alpha in ALPHAS]
+    return in_order(every(*checks, note=note), quantity, variants)
 
 
 def sparser() -> Comparison:
     """Both sparse priors' Hoyer scores exceed that of gamma = 0 by 0.05, at each alpha above 0."""
-    return every(
-        *(
-            above(on_fashion_mnist(prior, alpha, "Hoyer"), on_fashion_mnist("gamma 0", alpha, "Hoyer"), plus=0.05)
-            for prior in SPARSE
-            for alpha in ALPHAS[1:]
-        ),
-        note="By 0.05 at least.",
-    )
+    pairs = [(variant(prior, alpha), variant("gamma 0", alpha)) for prior in SPARSE for alpha in ALPHAS[1:]]
+    checks = (above((sparse, "Hoyer"), (dense, "Hoyer"), plus=0.05) for sparse, dense in pairs)
+    return along_alpha("Hoyer", *checks, note="By 0.05 at least.")
 
 
 def alpha_sparsifies() -> Comparison:
     """Each alpha above 0 raises the Hoyer score by 0.05, under both sparse priors."""
-    return every(
-        *(
-            above(on_fashion_mnist(prior, alpha, "Hoyer"), on_fashion_mnist(prior, 0, "Hoyer"), plus=0.05)
-            for prior in SPARSE
-            for alpha in ALPHAS[1:]
-        ),
-        note="By 0.05 at least.",
-    )
+    pairs = [(variant(prior, alpha), variant(prior, 0)) for prior in SPARSE for alpha in ALPHAS[1:]]
+    checks = (above((some_alpha, "Hoyer"), (none, "Hoyer"), plus=0.05) for some_alpha, none in pairs)
+    return along_alpha("Hoyer", *checks, note="By 0.05 at least.")
 
 
 def reconstructs_as_well() -> Comparison:
     """Both sparse priors reach 95 % of the E[log p(x)] of gamma = 0, which is positive here, at each alpha."""
-    quantity = "reconstruction"
-    return every(
-        *(
-            above(on_fashion_mnist(prior, alpha, quantity), on_fashion_mnist("gamma 0", alpha, quantity), times=0.95)
-            for prior in SPARSE
-            for alpha in ALPHAS
-        ),
-        note="Within 5 % of gamma 0's.",
-    )
+    pairs = [(variant(prior, alpha), variant("gamma 0", alpha)) for prior in SPARSE for alpha in ALPHAS]
+    checks = (above((sparse, "reconstruction"), (dense, "reconstruction"), times=0.95) for sparse, dense in pairs)
+    return along_alpha("reconstruction", *checks, note="Within 5 % of gamma 0's.")
 
 
 def large_alpha_reconstructs_worse() -> Comparison:
     """The largest alpha reconstructs worse than none, under every prior."""
-    quantity = "reconstruction"
-    return every(
-        *(
-            above(on_fashion_mnist(prior, 0, quantity), on_fashion_mnist(prior, ALPHAS[-1], quantity))
-            for prior in ("gamma 0", *SPARSE)
-        )
-    )
+    pairs = [(variant(prior, 0), variant(prior, ALPHAS[-1])) for prior in ("gamma 0", *SPARSE)]
+    checks = (above((none, "reconstruction"), (largest, "reconstruction")) for none, largest in pairs)
+    return along_alpha("reconstruction", *checks)
 
 
 def mmd_lowest_without_sparsity() -> Comparison:
     """The MMD is lower with gamma = 0 than under both sparse priors, at each alpha."""
-    sparse = {alpha: [f"{prior}, alpha {alpha}" for prior in SPARSE] for alpha in ALPHAS}
-    return every(*(lowest("MMD", f"gamma 0, alpha {alpha}", others) for alpha, others in sparse.items()))
+    sparse = {alpha: [variant(prior, alpha) for prior in SPARSE] for alpha in ALPHAS}
+    checks = (lowest("MMD", variant("gamma 0", alpha), others) for alpha, others in sparse.items())
+    return along_alpha("MMD", *checks)
 
 
 def sparsest_at_middle_beta() -> Comparison:
