@@ -147,10 +147,9 @@ def finished_run(folder: Path, split: Split, experiment: Experiment) -> Finished
 def _check_numbers(
     *, steps: int | None, epochs: float | None, batch_size: int | None, lr: float | None, seed: int
 ) -> None:
-    counts: list[tuple[str, Any, int]] = [("seed", seed, 0)]
-    counts += [(name, value, 1) for name, value in (("steps", steps), ("batch-size", batch_size)) if value is not None]
-    for name, value, least in counts:
-        if not _is_a(int, value) or value < least:
+    wholes: list[tuple[str, Any, int]] = [("steps", steps, 1), ("batch-size", batch_size, 1), ("seed", seed, 0)]
+    for name, value, least in wholes:
+        if (value is not None or name == "seed") and (not _is_a(int, value) or value < least):
             raise ValueError(f"--{name} must be a whole number (int) from {least}, got {value!r}")
     for name, number in (("epochs", epochs), ("lr", lr)):
         if number is not None and not (_is_a((int, float), number) and number > 0 and math.isfinite(number)):
