@@ -37,7 +37,7 @@ def small(split: Split) -> Experiment:
     model = VAE(nn.Sequential(nn.Linear(2, 64), nn.Unflatten(-1, shape)), z_dim=2, num_data=len(split.train))
     guide = Amortized(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), z=MeanField(2), num_data=len(split.train))
     return Experiment(
-        model, guide, ELBO(), steps=STEPS, pictures=lambda *_: None, schedule=lambda *_: time.sleep(0.002)
+        model, guide, ELBO(), steps=STEPS, pictures=lambda *_: {}, schedule=lambda *_: time.sleep(0.002)
     )
 
 
