@@ -92,13 +92,13 @@ def test_a_full_disk_is_one_line_with_the_path_and_the_run_goes_on(name, whole, 
     assert_equal(folder, whole)
 
 
-def test_a_picture_that_finds_no_room_does_not_lose_the_training(whole, tmp_path, monkeypatch):
+def test_what_finds_no_room_after_the_training_does_not_lose_it(whole, tmp_path, monkeypatch):
     folder = new_folder(tmp_path / "run")
 
     def full(*_):
         raise OSError(errno.ENOSPC, NO_SPACE)
 
-    monkeypatch.setattr(run.plots, "kl_bars", full)
+    monkeypatch.setattr(run, "write_kl", full)
     assert_cut_short(folder, "", True)
     monkeypatch.undo()
     steps = []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -35,9 +36,7 @@ def small(split: Split) -> Experiment:
     shape = split.train.shape
     model = VAE(nn.Sequential(nn.Linear(2, 64), nn.Unflatten(-1, shape)), z_dim=2, num_data=len(split.train))
     guide = Amortized(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), z=MeanField(2), num_data=len(split.train))
-    return Experiment(
-        model, guide, ELBO(), steps=STEPS, pictures=lambda *_: None, schedule=lambda *_: time.sleep(0.002)
-    )
+    return Experiment(model, guide, ELBO(), steps=STEPS, pictures=lambda *_: {}, schedule=lambda *_: time.sleep(0.002))
 
 
 RECIPES = {"small": Recipe("small", small, data="digits", paper="")}
@@ -199,6 +198,12 @@ def test_figures_of_version_0_1_which_had_no_digest_are_read(tmp_path):
     assert trial.quantities() == {"score": 0.5}
     assert run_trial(toy, trial) is None
     assert (trial.folder / "times").read_text() == "x"
+
+
+def test_nobody_who_leaves_out_what_fails_leaves_out_the_wish_to_stop():
+    assert not issubclass(Stopped, Exception)
+    kept = pickle.loads(pickle.dumps(Stopped("by SIGTERM", signal.SIGTERM)))  # workers return it
+    assert (str(kept), kept.signal) == ("by SIGTERM", signal.SIGTERM)
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 2.0, None, "2"])

@@ -51,8 +51,10 @@ class DeferredInterrupt:
         self._restore()
 
 
-class Stopped(Exception):
+class Stopped(BaseException):
     """A run that was asked to stop, and did so with everything saved.
+
+    No `Exception`, as `KeyboardInterrupt` is none: who leaves out a picture that fails must not leave out this.
 
     Attributes:
         signal: which signal asked.
