@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import pyro
+import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from guides import Amortized, DirichletHead, Head, MeanField, Predicted
+from guides import Amortized, Concrete, DirichletHead, Head, MeanField, Predicted
 from zoo import VAE, ConditionalVAE, NaturalClustering
+from zoo.joint_vae import JointVAE
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.training.experiment import Experiment
 
@@ -64,3 +67,29 @@ def assert_same_but_for_the_objective(ours: Experiment, theirs: Experiment) -> N
         assert all(torch.equal(mine[key], other[key]) for key in mine)
     for setting in ("steps", "batch_size", "lr", "optimizer", "schedule"):
         assert getattr(ours, setting) == getattr(theirs, setting)
+
+
+def joint_pair(c_dims=(3,), z=None):
+    decoder = MLPDecoder(2 + sum(c_dims), SHAPE, hidden=(8,))
+    model = JointVAE(decoder, z_dim=2, c_dims=c_dims, temperature=0.67, num_data=NUM_DATA)
+    types = {name: Concrete(size, temperature=0.67) for name, size in model.types.items()}
+    return model, Amortized(MLPEncoder(SHAPE, hidden=(8,)), num_data=NUM_DATA, z=z or MeanField(2), **types)
+
+
+class StyleGivenType(nn.Module):
+    """z ~ Normal(0, I), c ~ uniform Concrete, x ~ Normal."""
+
+    def __init__(self, z_dim=2):
+        super().__init__()
+        self.z_dim = z_dim
+        self.decoder = nn.Linear(z_dim + 3, 5)
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            c = pyro.sample("c", dist.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(3)))
+            z = pyro.sample("z", dist.Normal(torch.zeros(self.z_dim), 1).to_event(1))
+            pyro.sample("x", dist.Normal(self.decoder(torch.cat([z, c], -1)), 1).to_event(1), obs=x)
+
+
+def by_hand(model, z, *c):
+    return model.decoder(z, *c).sigmoid().detach()

@@ -12,8 +12,8 @@ from pyro import poutine
 from torch import nn
 
 from guides import Amortized, Concrete, DirichletHead, Exact, FullRank, MeanField
-from tests.core.test_types import pair as type_pair
-from tests.pairs import NUM_DATA, images, vae_pair
+from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
+from tests.type_pairs import pair as type_pair
 from zoo import AnisotropicVAE
 from zoo.aggregate import dissect, partition, prior_kl, prior_mmd
 from zoo.elbos import HFVAE, Decomposition, TermwiseELBO
@@ -226,21 +226,6 @@ def test_chunks_of_a_conditional_head_score_each_sample_at_its_own_values(max_el
 
 
 # The whole way from a guide.
-
-
-class StyleGivenType(nn.Module):
-    """z ~ Normal(0, I), c ~ uniform Concrete, x ~ Normal."""
-
-    def __init__(self, z_dim=2):
-        super().__init__()
-        self.z_dim = z_dim
-        self.decoder = nn.Linear(z_dim + 3, 5)
-
-    def forward(self, x):
-        with pyro.plate("data", len(x)):
-            c = pyro.sample("c", dist.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(3)))
-            z = pyro.sample("z", dist.Normal(torch.zeros(self.z_dim), 1).to_event(1))
-            pyro.sample("x", dist.Normal(self.decoder(torch.cat([z, c], -1)), 1).to_event(1), obs=x)
 
 
 def traces(model, guide, x, concrete="mass", particles=None):

@@ -7,21 +7,14 @@ import torch
 from pyro import poutine
 from torch import nn
 
-from guides import Amortized, Concrete, FullRank, MeanField
-from tests.pairs import NUM_DATA, SHAPE, images
+from guides import FullRank, MeanField
+from tests.pairs import NUM_DATA, SHAPE, images, joint_pair
 from zoo.elbos import ELBO, HFVAE, Capacity
 from zoo.joint_vae import JointVAE
 from zoo.lab.data import Batch
-from zoo.lab.networks import MLPDecoder, MLPEncoder
+from zoo.lab.networks import MLPDecoder
 from zoo.lab.story import docstring_lines, trace_lines
 from zoo.lab.training.fit import fit, ramp
-
-
-def joint_pair(c_dims=(3,), z=None):
-    decoder = MLPDecoder(2 + sum(c_dims), SHAPE, hidden=(8,))
-    model = JointVAE(decoder, z_dim=2, c_dims=c_dims, temperature=0.67, num_data=NUM_DATA)
-    types = {name: Concrete(size, temperature=0.67) for name, size in model.types.items()}
-    return model, Amortized(MLPEncoder(SHAPE, hidden=(8,)), num_data=NUM_DATA, z=z or MeanField(2), **types)
 
 
 def test_the_docstring_tells_what_the_trace_shows():

@@ -11,8 +11,8 @@ from pyro import poutine
 from torch import nn
 
 from guides import Amortized, Concrete, DirichletHead, Exact, FullRank, MeanField, StraightThrough
-from tests.core.test_aggregate import StyleGivenType
-from tests.pairs import NUM_DATA, images, vae_pair
+from tests.objectives import EVERY, N
+from tests.pairs import StyleGivenType, images, vae_pair
 from zoo.elbos import (
     DIPVAE,
     DIPVAEI,
@@ -30,8 +30,6 @@ from zoo.elbos import (
 )
 from zoo.estimators import closed_kl, mmd, permute_units
 
-N = NUM_DATA
-
 
 def evaluate(elbo, pair, x, seed=1, **kwargs):
     """The loss and the named terms on one seed."""
@@ -44,25 +42,6 @@ def styled():
     """A pair with a class and a style that looks at it."""
     guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",)))
     return StyleGivenType(), guide
-
-
-EVERY = {
-    "ELBO": lambda: ELBO(),
-    "BetaVAE": lambda: BetaVAE(beta=4.0),
-    "Capacity": lambda: Capacity(gamma=3.0, capacity=1.0),
-    "BetaTCVAE": lambda: BetaTCVAE(beta=4.0, num_data=N),
-    "HFVAE": lambda: HFVAE(alpha=2.0, beta=3.0, gamma=4.0, num_data=N),
-    "DIPVAE": lambda: DIPVAE(lambda_od=2.0, lambda_d=20.0, rate=0.1),
-    "DIPVAEI": lambda: DIPVAEI(lambda_od=2.0, lambda_d=20.0),
-    "DIPVAEII": lambda: DIPVAEII(lambda_od=2.0, lambda_d=20.0),
-    "InfoVAE-kl": lambda: InfoVAE(alpha=0.5, lambda_=2.0, divergence="kl", num_data=N),
-    "InfoVAE-mmd": lambda: InfoVAE(alpha=0.5, lambda_=2.0, divergence="mmd-joint", num_data=N),
-    "AnchoredCorEx": lambda: AnchoredCorEx(lambda_=0.5, anchors={"z": [1]}, num_data=N),
-    "InformationDropout": lambda: InformationDropout(beta=2.0, gamma=3.0, num_data=N),
-    "FactorVAE": lambda: FactorVAE(gamma=2.0, log_ratio=lambda z: z.square().sum(-1)),
-    "Decomposition-kl": lambda: Decomposition(alpha=1.0, beta=2.0, divergence="kl"),
-    "Decomposition-mmd": lambda: Decomposition(alpha=1.0, beta=2.0, divergence="mmd-marginal"),
-}
 
 
 @pytest.mark.parametrize("particles", [1, 3])

@@ -11,9 +11,9 @@ from pyro.infer import Trace_ELBO
 from torch import nn
 
 from guides import Amortized, Concrete, DirichletHead, Exact, MeanField, Predicted
-from tests.core.test_objectives import EVERY
-from tests.core.test_types import pair as type_pair
+from tests.objectives import EVERY
 from tests.pairs import NUM_DATA, images, vae_pair
+from tests.type_pairs import pair as type_pair
 from zoo import ClusteredVAE, NaturalClustering
 from zoo.elbos import ELBO, HFVAE, NVAE, BetaVAE, Decomposition
 from zoo.lab.networks import MLPDecoder

@@ -11,8 +11,8 @@ from torch import nn
 
 import zoo.elbos
 from guides import Amortized, Concrete, ConjugateDirichlet, DirichletHead, Exact, MeanField
-from tests.core.test_types import pair as type_pair
 from tests.pairs import NUM_DATA, images, vae_pair
+from tests.type_pairs import pair as type_pair
 from zoo import NaturalClustering
 from zoo.elbos import (
     DIPVAE,

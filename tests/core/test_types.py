@@ -12,6 +12,7 @@ from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from guides import Amortized, Concrete, Exact, MeanField, StraightThrough
 from guides.heads import OneHotStraightThrough
 from tests.pairs import NUM_DATA, SHAPE, images
+from tests.type_pairs import HEADS, pair
 from zoo.elbos import ELBO, HFVAE, BetaVAE, Capacity
 from zoo.estimators import closed_kl
 from zoo.joint_vae import JointVAE
@@ -19,22 +20,6 @@ from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.training import compiled
 from zoo.lab.training.fit import fit
-
-HEADS = {
-    "concrete": lambda size: Concrete(size, temperature=0.67),
-    "straight-through": lambda size: StraightThrough(size, temperature=0.67),
-    "exact": Exact,
-}
-
-
-def pair(head, c_dims=(3,), temperature=0.67, z=None, seed=0):
-    """Alike to the last weight, whatever the head."""
-    pyro.set_rng_seed(seed)
-    decoder = MLPDecoder(2 + sum(c_dims), SHAPE, hidden=(8,))
-    model = JointVAE(decoder, z_dim=2, c_dims=c_dims, temperature=temperature, num_data=NUM_DATA)
-    types = {name: head(size) for name, size in model.types.items()}
-    guide = Amortized(MLPEncoder(SHAPE, hidden=(8,)), num_data=NUM_DATA, **types, z=z or MeanField(2))
-    return model, guide
 
 
 def by_hand(model, guide, x, seed):

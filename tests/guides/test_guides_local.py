@@ -29,8 +29,7 @@ from guides import (
     SemiAmortized,
     refine,
 )
-from tests.core.test_aggregate import StyleGivenType
-from tests.pairs import NUM_DATA, images, vae_pair
+from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
 from zoo import ClusteredVAE, ConditionalVAE, NaturalClustering
 from zoo.elbos import DIPVAE, ELBO, HFVAE, BetaTCVAE, BetaVAE, Capacity
 from zoo.lab.data import Batch
@@ -268,7 +267,7 @@ def test_the_steps_are_hidden_from_whoever_runs_the_guide():
 
 def test_a_class_that_is_summed_out_is_refined_too():
     pyro.set_rng_seed(0)
-    from tests.core.test_types import pair
+    from tests.type_pairs import pair
 
     model, amortized = pair(Exact)
     x = images().round()

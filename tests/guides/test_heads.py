@@ -279,8 +279,8 @@ def test_terms_of_q_add_up_to_the_kl(name):
 
 
 def test_the_kl_is_taken_by_draws_at_the_sites_that_are_named_alone():
-    from tests.core.test_types import HEADS as TYPES
-    from tests.core.test_types import pair
+    from tests.type_pairs import HEADS as TYPES
+    from tests.type_pairs import pair
 
     model, guide = pair(TYPES["straight-through"], z=Flow(2))
     x = images()
@@ -305,8 +305,8 @@ def test_a_flow_is_encoded_by_the_mean_of_its_draws():
 
 
 def test_what_is_summed_out_has_no_density_ratio():
-    from tests.core.test_types import HEADS as TYPES
-    from tests.core.test_types import pair
+    from tests.type_pairs import HEADS as TYPES
+    from tests.type_pairs import pair
 
     elbo = FactorVAE(gamma=1.0, log_ratio=lambda z: z.sum(-1))
     with pytest.raises(ValueError, match=r"site 'c' is summed out, and a density ratio needs draws: take Concrete"):
@@ -314,8 +314,8 @@ def test_what_is_summed_out_has_no_density_ratio():
 
 
 def test_a_point_lies_where_the_prior_does_or_is_refused():
-    from tests.core.test_types import HEADS as TYPES
-    from tests.core.test_types import pair
+    from tests.type_pairs import HEADS as TYPES
+    from tests.type_pairs import pair
 
     model, guide = pair(TYPES["concrete"])
     x = images()

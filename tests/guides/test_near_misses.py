@@ -24,9 +24,8 @@ from guides import (
     StraightThrough,
     StudentT,
 )
-from tests.core.test_aggregate import StyleGivenType
-from tests.core.test_types import pair as type_pair
-from tests.pairs import NUM_DATA, images, vae_pair
+from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
+from tests.type_pairs import pair as type_pair
 from zoo.elbos import ELBO, HFVAE, AnchoredCorEx, BetaTCVAE, Decomposition, InformationDropout, InfoVAE
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from guides import Amortized, Concrete, Delta, Flow, FullRank, MeanField, PerDatapoint, SemiAmortized
-from tests.core.test_exactness import NOISE, Pca, Z
-from tests.core.test_types import HEADS, pair
+from tests.exact import NOISE, Pca, Z
 from tests.pairs import SHAPE, images, vae_pair
+from tests.type_pairs import HEADS, pair
 from zoo.elbos import ELBO, BetaTCVAE, Capacity
 from zoo.lab.analysis.importance_sampling import importance, log_evidence
 from zoo.lab.data import Dataset

@@ -25,12 +25,13 @@ def evaluate(
 
     from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
     from zoo.lab.analysis.evaluate import evaluate as evaluate_pair
+    from zoo.lab.analysis.posterior import needs_labels
     from zoo.papers import open_run
 
     run = open_run(folder, data_dir, download)
     settings, experiment, data = run.settings, run.experiment, run.data.test
     print_evaluation(evaluate_pair(run.model, run.guide, data, labels=experiment.labels, kl=experiment.elbo.kl))
-    if getattr(run.guide, "needs_labels", False):
+    if needs_labels(run.guide):
         print("\nthe guide sees labels, so it is no encoder of x alone: no q(z) to split, no codes to score")
         return
     from zoo.lab.plots import anatomy_bars

@@ -3,19 +3,20 @@
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, Picture, RecipeName, data_options, name
 
 if TYPE_CHECKING:
-    from zoo.termwise import TermwiseELBO
+    pass
 
 
 def list_everything() -> None:
     """What there is: recipes, objectives, stories, data, reproductions, pretrained pairs."""
     import zoo
+    from zoo import elbos
     from zoo.lab.data import SOURCES
     from zoo.papers.recipes import RECIPES
     from zoo.papers.reproductions import REPRODUCTIONS
@@ -24,7 +25,7 @@ def list_everything() -> None:
     _section("recipes", {name: (r.description, f"[{r.paper}; {r.data}]") for name, r in RECIPES.items()})
     print("\nobjectives (zoo.elbos), and their weights in the letters of HFVAE's Figures 1 and 3:")
     print("1+3 reconstruction, 2 -I(x; z), 4 = A + i + ii -KL(q(z) || p(z)): A and i total correlation, ii KL per unit")
-    for objective in objectives():
+    for objective in elbos.OBJECTIVES:
         print(f"  {objective.__name__:<20} {first_line(objective)}")
         print(f"  {'':<20} {objective.weights}")
     _section("\nstories (zoo)", {name: (getattr(zoo, name), "") for name in zoo.__all__})
@@ -33,14 +34,6 @@ def list_everything() -> None:
     for known, reproduction in REPRODUCTIONS.items():
         print(f"  {known:<34} {reproduction.title}")
     print("\npretrained (zoo.papers.pretrained)\n  " + "\n  ".join(names()))
-
-
-def objectives() -> "list[type[TermwiseELBO]]":
-    """Every objective, in the order of zoo/elbos.py."""
-    from zoo import elbos
-
-    classes = [value for value in vars(elbos).values() if inspect.isclass(value)]
-    return [c for c in classes if issubclass(c, elbos.TermwiseELBO) and c is not elbos.TermwiseELBO]
 
 
 def first_line(thing: object) -> str:

@@ -11,8 +11,7 @@ from pyro import poutine
 from torch import nn
 
 from guides import Amortized, FullRank, MeanField
-from tests.core.test_joint_vae import joint_pair
-from tests.pairs import SHAPE, images, vae_pair
+from tests.pairs import SHAPE, by_hand, images, joint_pair, vae_pair
 from zoo.lab.analysis import (
     RANGE_3,
     LatentSites,
@@ -30,10 +29,6 @@ from zoo.lab.analysis import (
 from zoo.lab.analysis.knn_labels import NearestNeighbours
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
-
-
-def by_hand(model, z, *c):
-    return model.decoder(z, *c).sigmoid().detach()
 
 
 def test_traversing_changes_one_unit_of_every_datapoint_and_nothing_else():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.core.test_joint_vae import joint_pair
+from tests.pairs import joint_pair
 from zoo.elbos import ELBO, Capacity
 from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, discovery_order, overshoot, smooth
 from zoo.lab.plots.kl_history import _apart, plot_kl_history

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.lab.trials.test_trial import RECIPES
+from tests.small_recipe import RECIPES
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
 from zoo.lab.runs.digests import FILES, SUMS

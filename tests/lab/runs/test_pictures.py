@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from guides import Amortized, MeanField
-from tests.core.test_joint_vae import joint_pair
-from tests.pairs import SHAPE, images, vae_pair
+from tests.pairs import SHAPE, images, joint_pair, vae_pair
 from zoo import VAE
 from zoo.elbos import ELBO
 from zoo.lab.data import Dataset, Split

@@ -4,19 +4,16 @@ ZOO_KILLS=50 pytest tests/test_resume.py -k kills -s
 """
 
 import json
-import multiprocessing
 import os
 import random
-import resource
 import shutil
 import signal
-import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.processes import processes, start, zoo
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
 from zoo.lab.runs.folder import CHECKPOINT, how_to_resume
@@ -26,45 +23,7 @@ STEPS = 150
 RUN = ["train", "beta-vae", "--steps", str(STEPS), "--seed", "3", "--checkpoint-every", "10", "--out", "run"]
 RESUME = ["train", "--resume", "run", "--checkpoint-every", "10"]
 
-# Its children have everything imported, so that a moment drawn at random is one of the run's.
-processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["zoo.__main__", "tests.lab.runs.test_resume"])
-
-
-def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
-    """The command line as a process of its own sees it."""
-    import torch
-    from tqdm import tqdm
-
-    from zoo.__main__ import main
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
-    os.chdir(cwd)
-    os.dup2(os.open("said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
-    os.dup2(1, 2)
-    sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
-    tqdm.set_lock(threading.RLock())  # its own outlives a process that is killed
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float32)
-    if largest is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    sys.argv = ["zoo", *arguments]
-    main()
-
-
-def start(cwd: Path, *arguments: str, largest: int | None = None):
-    process = processes.Process(target=_zoo, args=(cwd, list(arguments), largest))
-    process.start()
-    return process
-
-
-def zoo(cwd: Path, *arguments: str, code: int = 0, largest: int | None = None) -> str:
-    """Runs to its end; returns what was said."""
-    process = start(cwd, *arguments, largest=largest)
-    process.join(120)
-    said = (cwd / "said").read_text()
-    assert process.exitcode == code, said
-    return said
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.lab.analysis.test_interventions import by_hand
+from tests.pairs import by_hand
 from zoo.__main__ import main
 from zoo.lab.analysis import (
     RANGE_3,

@@ -24,7 +24,6 @@ from zoo.lab.isolation import isolated
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.story import Line, docstring_lines, story
 from zoo.lab.story.program import Program, sampled
-from zoo.lab.training.fit import arguments
 from zoo.papers.recipes import RECIPES
 from zoo.studies.compatibility import recipes as small
 from zoo.studies.guide_gap.recipes import names as swaps
@@ -122,7 +121,7 @@ def test_a_prior_has_parameters_only_where_they_are_trained():
 
 def looks_at(program: nn.Module, batch: Batch, site: str) -> set[str]:
     """The oracle: the sites whose value, changed by itself, changes the density of this one's."""
-    args, kwargs = arguments(batch)
+    args, kwargs = batch.arguments()
     trace = poutine.trace(program).get_trace(*args, **kwargs)
     values = {name: node["value"] for name, node in sampled(trace)}
     deterministic = {name for name, node in sampled(trace) if node["infer"].get("_deterministic")}
@@ -173,7 +172,7 @@ def test_terms_sum_to_the_objective_and_name_the_sites_that_they_are_of():
     elbo = HFVAE(alpha=2.0, beta=3.0, gamma=4.0, num_data=small.NUM_DATA)
     terms = story(model, guide, elbo, batch).terms
     with isolated(model, guide):
-        args, kwargs = arguments(batch)
+        args, kwargs = batch.arguments()
         assert terms.total == pytest.approx(-elbo.loss(model, guide, *args, **kwargs))
     assert {term.name: term.sites for term in terms.terms} == {
         "log p(x)": ("x",),

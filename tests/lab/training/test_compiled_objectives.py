@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from guides import FullRank
-from tests.core.test_objectives import EVERY
+from tests.objectives import EVERY
 from tests.pairs import SHAPE, vae_pair
 from zoo.lab.data import Batch
 from zoo.lab.training import compiled

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.lab.runs.test_resume import start, zoo
+from tests.processes import start, zoo
 from zoo.__main__ import main
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.trials import sweep as restarts

@@ -12,34 +12,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
-from guides import Amortized, MeanField
-from tests.lab.runs.test_resume import processes
-from zoo import VAE
-from zoo.elbos import ELBO
-from zoo.lab.data import Split
+from tests.processes import processes
+from tests.small_recipe import RECIPES, STEPS
 from zoo.lab.runs import train as run
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
-from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.trials.trial import QUANTITIES, STOP, Trial, run_trial, run_trials
 
-STEPS = 300
 TOGETHER = "together"
-
-
-def small(split: Split) -> Experiment:
-    """A pair so small that a step takes a millisecond."""
-    shape = split.train.shape
-    model = VAE(nn.Sequential(nn.Linear(2, 64), nn.Unflatten(-1, shape)), z_dim=2, num_data=len(split.train))
-    guide = Amortized(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), z=MeanField(2), num_data=len(split.train))
-    return Experiment(model, guide, ELBO(), steps=STEPS, pictures=lambda *_: {}, schedule=lambda *_: time.sleep(0.002))
-
-
-RECIPES = {"small": Recipe("small", small, data="digits", paper="")}
 
 
 def train(trial: Trial) -> dict[str, float]:

@@ -10,7 +10,6 @@ from zoo.elbos import ELBO
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
 from zoo.lab.isolation import isolated
-from zoo.lab.training.fit import arguments
 from zoo.termwise import How
 
 
@@ -73,7 +72,7 @@ def evaluate(
     with isolated(model, guide, seed=seed):
         for batch in data.in_order(batch_size, labels=labels, device=device):
             # Without its index a batch stands for itself, so that the test set may have another size.
-            args, _ = arguments(batch)
+            args, _ = batch.arguments()
             elbo.loss(model, guide, *args)
             report = elbo.report()
             for name, value in _flat(report.reconstruction, report.kl).items():

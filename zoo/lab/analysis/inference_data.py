@@ -18,7 +18,6 @@ from zoo.lab.device import device_of
 from zoo.lab.errors import import_optional
 from zoo.lab.isolation import isolated
 from zoo.lab.story.program import sampled
-from zoo.lab.training.fit import arguments
 from zoo.termwise import TermwiseELBO
 
 Site = dict[str, Any]
@@ -80,12 +79,12 @@ def to_inference_data(
         if not 1 <= num <= len(data):
             raise ValueError(f"num must be from 1 to {len(data):,}, the size of data {data.name!r}, got {num}")
         batch = data.batch(torch.arange(num), labels=labels, device=device)
-        args, kwargs = arguments(batch)
+        args, kwargs = batch.arguments()
         kwargs = {}  # without its index a batch stands for itself, so that the set may have another size
         y, classes = None if data.y is None else data.y[:num], data.classes
     else:
         batch = data
-        args, kwargs = arguments(batch)
+        args, kwargs = batch.arguments()
         y, classes = None if data.y is None else data.y.cpu().numpy(), ()
     traces: dict[str, list[Trace]] = {"posterior": [], "posterior_predictive": [], "prior": []}
     with isolated(model, guide, seed=seed):

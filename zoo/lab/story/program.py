@@ -23,7 +23,6 @@ from torch.overrides import TorchFunctionMode
 
 from zoo.lab.data import Batch
 from zoo.lab.story.lines import docstring_lines
-from zoo.lab.training.fit import arguments
 from zoo.termwise import family
 
 Letter = Literal["p", "q"]
@@ -121,7 +120,7 @@ def marked_trace(program: nn.Module, batch: Batch | None) -> Trace:
     A first run draws the values, since not every sampler can draw from marked numbers, and makes an autoguide's
     parameters; the second one replays them.
     """
-    args, kwargs = ((), {}) if batch is None else arguments(batch)
+    args, kwargs = ((), {}) if batch is None else batch.arguments()
     first = poutine.trace(program).get_trace(*args, **kwargs)
     inputs = tuple(ProvenanceTensor(arg, frozenset({Input(name)})) for arg, name in zip(args, "xy", strict=False))
     numbers = {name: ProvenanceTensor(value, frozenset({Input("n")})) for name, value in kwargs.items()}

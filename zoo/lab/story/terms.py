@@ -12,7 +12,6 @@ from torch.distributions import Distribution
 
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
-from zoo.lab.training.fit import arguments
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def terms_of(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batc
         return terms
 
     watched.__dict__["terms"] = marked_terms
-    args, kwargs = arguments(batch)
+    args, kwargs = batch.arguments()
     watched.loss(model, guide, *args, **kwargs)
     report = watched.report()
     sites = [*report.reconstruction, *report.kl]

@@ -4,7 +4,6 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Any
 
 import pyro
 import torch
@@ -117,12 +116,12 @@ def _steps(
         batch = _to(check_batch(batch), device)
         if adversary:
             batch, own = _halves(batch)
-        args, kwargs = arguments(batch)
+        args, kwargs = batch.arguments()
         loss, report = one_pass(*args, **kwargs)
         watch.look(step, loss, report)
         optimizer.step()
         if adversary:
-            args, kwargs = arguments(own)
+            args, kwargs = own.arguments()
             with pyro.validation_enabled(False), OwnParameters():
                 adversary.step(sample(guide, *args, **kwargs))
         yield step, report
@@ -145,7 +144,7 @@ def prepare(
     model.to(device).train()
     guide.to(device).train()
     batch = _to(batch, torch.device(device))
-    args, kwargs = arguments(batch)
+    args, kwargs = batch.arguments()
     state = elbo.state_dict()
     buffers = [(buffer, buffer.clone()) for buffer in chain(model.buffers(), guide.buffers())]
     with (
@@ -183,11 +182,6 @@ def ramp(step: int, start: float, end: float, *, over: int) -> float:
     if not (math.isfinite(start) and math.isfinite(end)):
         raise ValueError(f"ramp: start and end must be finite, got {start} and {end}")
     return start + (end - start) * min(step / over, 1.0)
-
-
-def arguments(batch: Batch) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
-    """How a batch is handed to model and guide: (x) or (x, y), and its index."""
-    return ((batch.x,) if batch.y is None else (batch.x, batch.y)), {"index": batch.index}
 
 
 def _halves(batch: Batch) -> tuple[Batch, Batch]:

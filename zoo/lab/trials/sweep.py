@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.posterior import needs_labels
 from zoo.lab.device import find_device
 from zoo.lab.files import write_file
 from zoo.lab.runs.finished import FinishedRun, configure
@@ -114,7 +115,7 @@ def sweep(
     for point, own in zip(grid, settings, strict=True):
         for trial in [trial for other, _, trial in work if other is point]:
             refuse_other_settings(trial, own)
-    failures = run_trials([(measure, trial) for _, measure, trial in work], jobs=jobs)
+    failures = run_trials([(measure, trial) for _, measure, trial in work], jobs=jobs, folder=folder)
     table = rows([(point, trial) for point, _, trial in work])
     if table.empty:
         raise FileNotFoundError(f"no run of the sweep in {folder} is finished: {'; '.join(failures)}")
@@ -194,7 +195,7 @@ def scores(run: FinishedRun) -> dict[str, float]:
     factors: FactorVAE, MIG by bins, and DCI disentanglement by a random forest.
     """
     test = run.data.test
-    if getattr(run.guide, "needs_labels", False) or (test.y is None and test.factors is None):
+    if needs_labels(run.guide) or (test.y is None and test.factors is None):
         return {}
     try:
         codes = Encoded.of(run.encode, test, device=run.settings.device)

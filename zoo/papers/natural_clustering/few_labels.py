@@ -6,7 +6,6 @@ from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.trial import Trial, reduced_matmul_precision
 from zoo.papers.natural_clustering.claims import unlabelled_help
 from zoo.papers.natural_clustering.class_latents import measure
-from zoo.papers.natural_clustering.recipes import count_classes
 
 LABELLED = (100, 1_000)
 
@@ -20,7 +19,7 @@ def accuracy(labelled: int, *, unlabelled: bool) -> Callable[[Trial], Mapping[st
             steps //= 2  # as many with labels as where every second batch comes without
         with reduced_matmul_precision():
             trained = trial.train("natural-clustering/mnist", steps=steps, labelled=labelled, unlabelled=unlabelled)
-        found = measure(trained.guide, trained.data.test, classes=count_classes(trained.data.train))
+        found = measure(trained.guide, trained.data.test, classes=trained.data.train.count_classes())
         return {"accuracy": 100 * found.accuracy}
 
     return run

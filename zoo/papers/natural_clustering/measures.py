@@ -11,13 +11,12 @@ from zoo.lab.device import device_of
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial, reduced_matmul_precision
 from zoo.papers.natural_clustering.class_latents import Clustering, effect, measure
-from zoo.papers.natural_clustering.recipes import count_classes
 
 
 def latent_quantities(trained: FinishedRun) -> dict[str, float]:
     """What z_c and z_s hold on the test set, and how well y is inferred."""
     data, model, guide = trained.data.test, trained.model, trained.guide
-    found = measure(guide, data, classes=count_classes(trained.data.train))
+    found = measure(guide, data, classes=trained.data.train.count_classes())
     return {
         "accuracy": 100 * found.accuracy,
         "KL of z_s": found.shared.sum().item(),
@@ -47,7 +46,7 @@ SETS = ("MNIST", "Fashion-MNIST", "Yale B")
 
 
 def class_latents(trained: FinishedRun) -> Clustering:
-    return measure(trained.guide, trained.data.test, classes=count_classes(trained.data.train))
+    return measure(trained.guide, trained.data.test, classes=trained.data.train.count_classes())
 
 
 def beta_vae(trial: Trial) -> Mapping[str, float]:

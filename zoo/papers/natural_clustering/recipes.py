@@ -61,7 +61,7 @@ def natural_clustering(
     from zoo.papers.natural_clustering.plots import pictures  # matplotlib, which a list of recipes does not need
 
     train = data.train
-    classes = count_classes(train)
+    classes = train.count_classes()
     decoded = classes * (c_dim + bias) + s_dim
     trunk, decoder = networks(train.shape, decoded, network, width=width)
     num_data = len(train)
@@ -116,7 +116,7 @@ def conditional_vae(
     from zoo.papers.natural_clustering.plots import conditional_pictures  # matplotlib, as above
 
     train = data.train
-    classes = count_classes(train)
+    classes = train.count_classes()
     trunk, decoder = networks(train.shape, z_dim + classes, network, width=width)
     num_data = len(train)
     model = ConditionalVAE(decoder, classes=classes, z_dim=z_dim, num_data=num_data)
@@ -127,36 +127,13 @@ def conditional_vae(
     )
 
 
-def count_classes(data: Dataset) -> int:
-    """L: how many classes the labels have.
-
-    Raises:
-        ValueError: there are no labels, a single class, or a class of which there is no datapoint.
-    """
-    if data.y is None:
-        raise ValueError(
-            f"data {data.name!r} has no labels, and a pair with classes is trained with them: take a set that has "
-            "labels (python -m zoo data), or a folder with a sub-folder for each class"
-        )
-    counts = np.bincount(data.y, minlength=len(data.classes))
-    if len(counts) < 2:
-        raise ValueError(f"data {data.name!r} has a single class: there is nothing to tell apart")
-    if (absent := np.flatnonzero(counts == 0)).size:
-        named = [data.classes[c] if data.classes else int(c) for c in absent]
-        raise ValueError(
-            f"data {data.name!r}: class {', '.join(map(str, named))} never occurs among {len(data):,} datapoints, so "
-            "nothing of it can be learnt; leave it out, np.unique(y, return_inverse=True) numbers the rest again"
-        )
-    return len(counts)
-
-
 def choose(data: Dataset, labelled: int) -> np.ndarray:
     """Which datapoints keep their labels: equally many of each class, drawn with seed 0.
 
     Raises:
         ValueError: not a multiple of the number of classes, or more than there are of a class.
     """
-    classes = count_classes(data)
+    classes = data.count_classes()
     assert data.y is not None
     each, fewest = labelled // classes, int(np.bincount(data.y).min())
     if labelled < 1 or labelled % classes or each > fewest:

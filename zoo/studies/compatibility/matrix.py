@@ -20,7 +20,7 @@ from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
 from zoo.lab.files import write_file
 from zoo.lab.isolation import OwnParameters
-from zoo.lab.training.fit import arguments, fit
+from zoo.lab.training.fit import fit
 from zoo.pairing import NoClosedKL
 from zoo.sites import latent
 from zoo.studies.compatibility.recipes import NUM_DATA, STORIES, SmallStory, data, guides_of, pair
@@ -117,7 +117,7 @@ def _train(made: tuple[nn.Module, nn.Module], elbo: TermwiseELBO, batch: Batch, 
 
 def _look(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) -> tuple[Any, float]:
     """Shapes of the latent values by site, and the loss over several draws; by copies, which leave no trace."""
-    args, kwargs = arguments(batch)
+    args, kwargs = batch.arguments()
     with torch.random.fork_rng([]), poutine.block(), OwnParameters(), pyro.validation_enabled():
         torch.manual_seed(0)
         losses = [copy.copy(elbo).loss(model, guide, *args, **kwargs) for _ in range(LOOKS)]
