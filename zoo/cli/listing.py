@@ -9,9 +9,6 @@ import typer
 
 from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, Picture, RecipeName, data_options, name
 
-if TYPE_CHECKING:
-    pass
-
 
 def list_everything() -> None:
     """What there is: recipes, objectives, stories, data, reproductions, pretrained pairs."""
