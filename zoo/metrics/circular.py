@@ -4,7 +4,6 @@ Mardia and Jupp 2000, Directional Statistics (https://doi.org/10.1002/9780470316
 """
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def linear(codes: np.ndarray, angle: np.ndarray, *, harmonics: int = 1) -> np.ndarray:
@@ -56,6 +55,8 @@ def as_angle(code: np.ndarray) -> np.ndarray:
 
     A latent that rises once with the angle, wherever it jumps, so has 1 or -1, whatever its distribution.
     """
+    from scipy.stats import rankdata
+
     return np.asarray(2 * np.pi * (rankdata(code) - 0.5) / len(code))
 
 

@@ -8,7 +8,6 @@ site, or of several together.
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
@@ -116,6 +115,8 @@ def hungarian_accuracy(table: np.ndarray) -> float:
 
 def assignment(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The types and the labels that are matched, [min(K, L)] each."""
+    from scipy.optimize import linear_sum_assignment
+
     types, labels = linear_sum_assignment(table, maximize=True)
     return types, labels
 

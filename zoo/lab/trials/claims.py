@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from zoo.lab.trials.card import deviation
 from zoo.lab.trials.reproduction import Results
@@ -73,7 +73,7 @@ def exceeds(
     width = 0.0
     if sum(errors) > 0:
         freedom = sum(errors) ** 2 / (errors[0] ** 2 / (len(one) - 1) + errors[1] ** 2 / (len(other) - 1))
-        width = float(stats.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(sum(errors))
+        width = float(special.stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(sum(errors))
     return None if abs(difference) < width else bool(difference > 0)
 
 
@@ -145,6 +145,8 @@ def correlated(one: str, other: str, variants: Sequence[str]) -> Comparison:
         a, b = ([value for variant in variants for value in results.values(variant, q)] for q in (one, other))
         if len(a) != len(b) or len(a) < 4:
             return None
+        from scipy import stats
+
         low, high = stats.pearsonr(a, b).confidence_interval(0.95)
         return True if low > 0 else False if high < 0 else None
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from zoo.estimators import mmd
@@ -47,6 +46,8 @@ def on_shapes(beta: float = 1.0, **hyperparameters: Any) -> Measure:
         }
         if hyperparameters.get("prior") == "student-t":
             factors = dict(zip(codes.names, codes.factors.T, strict=True))
+            from scipy import stats
+
             at = stats.norm.ppf(stats.t.cdf(codes.codes, float(hyperparameters["nu"])))
             quantities["metric of normal scores"] = _metric(Encoded.of(at, factors), whole)
         return quantities

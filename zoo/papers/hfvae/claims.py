@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from scipy import stats
+from scipy import special
 
 from zoo.lab.trials.claims import Comparison, Verdict, both, exceeds, near
 from zoo.lab.trials.reproduction import Results
@@ -44,7 +44,7 @@ def seeds_matter_more(quantity: str, variants: Sequence[str]) -> Comparison:
         over_settings = seeds * statistics.variance(map(statistics.fmean, values))
         over_seeds = statistics.fmean(map(statistics.variance, values))
         ratio = over_settings / over_seeds / (seeds + 1)
-        below = stats.f.cdf(ratio, len(values) - 1, sum(map(len, values)) - len(values))
+        below = special.fdtr(len(values) - 1, sum(map(len, values)) - len(values), ratio)
         return True if below < 0.025 else False if below > 0.975 else None
 
     return Comparison(tuple((variant, quantity) for variant in variants), decide)
