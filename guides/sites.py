@@ -64,7 +64,7 @@ def sample_sites(heads: Mapping[str, Any], values: dict[str, Tensor], raw: Raw) 
         if site in values:
             continue
         # What an objective needs that scores one datapoint's sample under another's posterior.
-        rerun = {"given": head.given, "rerun": partial(again, site)} if head.given else {}
+        rerun: Any = {"given": head.given, "rerun": partial(again, site)} if head.given else {}
         values[site] = pyro.sample(site, distribution(heads, site, values, raw), infer={**head.infer(), **rerun})
     return values
 

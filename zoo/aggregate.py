@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, log_marginals, log_weights, mmd
-from zoo.sites import Site, common_scale, family, known_sites, latent, num_data_of, other_plates, summed_out
+from zoo.sites import Site, common_scale, family, known_sites, latent, nodes_of, num_data_of, other_plates, summed_out
 
 Groups = Sequence[Sequence[str]]
 
@@ -49,7 +49,7 @@ def dissect(
     own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in chosen.items()}
     weights = batch_weights(model_trace, chosen, num_data, estimator)
     marginals = log_marginals(score_pairs(chosen), values, weights, groups, looks_at=looks_at(chosen))
-    prior = {name: _sample_first(model_trace.nodes[name]["score_own"]()) for name in chosen}
+    prior = {name: _sample_first(nodes_of(model_trace)[name]["score_own"]()) for name in chosen}
     return _scaled(anatomy(own, marginals, prior, groups), batch_scale(chosen))
 
 
@@ -170,7 +170,7 @@ def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
         ValueError: a site's prior looks at another latent site.
     """
     for name in sites:
-        if parents := sorted(model_trace.nodes[name].get("parents", ())):
+        if parents := sorted(nodes_of(model_trace)[name].get("parents", ())):
             raise ValueError(
                 f"site {name!r}: its prior looks at {', '.join(map(repr, parents))}, and the terms of q(z) need priors "
                 "that are independent of each other; take ELBO, BetaVAE or Capacity, or make the two one site"
@@ -224,10 +224,10 @@ def prior_draws(model_trace: Trace, sites: Iterable[str]) -> dict[str, Tensor]:
     for name in sites:
         _check_left(model_trace, name, "draw_prior", "DrawPriors()")
         try:
-            draws[name] = model_trace.nodes[name]["draw_prior"]()
+            draws[name] = nodes_of(model_trace)[name]["draw_prior"]()
         except NotImplementedError:
             raise ValueError(
-                f"site {name!r}: {family(model_trace.nodes[name]['fn'])} has no sampler, and a divergence from the "
+                f"site {name!r}: {family(nodes_of(model_trace)[name]['fn'])} has no sampler, and a divergence from the "
                 "prior needs draws of it"
             ) from None
     return draws
@@ -248,7 +248,7 @@ def prior_kl(model_trace: Trace, guide_trace: Trace, *, sites: Sequence[str] | N
     draws = prior_draws(model_trace, chosen)
     _check_scored([guide_trace], chosen)
     _check_measures(model_trace, chosen)
-    log_p = torch.stack([model_trace.nodes[name]["fn"].log_prob(draw) for name, draw in draws.items()]).sum(0)
+    log_p = torch.stack([nodes_of(model_trace)[name]["fn"].log_prob(draw) for name, draw in draws.items()]).sum(0)
     values = {name: samples({"value": draw}) for name, draw in draws.items()}
     batch_size = log_p.shape[-1]
     weights = log_p.new_full((batch_size,), -math.log(batch_size))
@@ -288,14 +288,14 @@ def _check_scored(traces: Iterable[Trace], sites: Iterable[str]) -> None:
 
 def _check_left(trace: Trace, name: str, what: str, messenger: str) -> None:
     """Refuses a site on which an objective's messenger did not leave what a term needs."""
-    if what not in trace.nodes[name]:
+    if what not in nodes_of(trace)[name]:
         raise ValueError(f"site {name!r} lacks {what!r}, which this term needs: return {messenger} from messengers()")
 
 
 def _check_measures(model_trace: Trace, sites: Mapping[str, Site]) -> None:
     """Refuses the log mass of a corner beside the log density of a relaxed prior, which has none there."""
     for name, site in sites.items():
-        q, p = site["fn"], model_trace.nodes[name]["fn"]
+        q, p = site["fn"], nodes_of(model_trace)[name]["fn"]
         if site["concrete"] == "density" and q.support.is_discrete != p.support.is_discrete:
             raise ValueError(
                 f"site {name!r}: log q - log p would mix a mass with a density: q is {family(q)}, p is {family(p)}; "

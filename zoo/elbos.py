@@ -38,7 +38,7 @@ from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
 from zoo.moments import posterior_means, posterior_moments
 from zoo.report import Report
-from zoo.sites import family, known_sites, latent, mean_over_data, observed, summed_out, total
+from zoo.sites import family, known_sites, latent, mean_over_data, nodes_of, observed, summed_out, total
 from zoo.terms import check_divergence, dip_terms, elbo_terms, mmd_kernel, reconstruction, recounted
 from zoo.termwise import How, TermwiseELBO
 
@@ -179,7 +179,7 @@ class Capacity(TermwiseELBO):
         terms = reconstruction(model_trace)
         for key, names in zip(gamma, partition([key.split("+") for key in gamma], list(sites)), strict=True):
             kl = torch.stack([total(sites[name]) for name in names]).sum()
-            C = self._at_most(capacity[key], key, [largest_kl(model_trace.nodes[name]["fn"]) for name in names])
+            C = self._at_most(capacity[key], key, [largest_kl(nodes_of(model_trace)[name]["fn"]) for name in names])
             scale = batch_scale({name: sites[name] for name in names})
             terms[f"-gamma |KL({key}) - C|"] = -gamma[key] * (kl - scale * C).abs()
         return terms
@@ -341,7 +341,7 @@ class DIPVAE(TermwiseELBO):
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, and the two penalties."""
         current = covariance(posterior_means(guide_trace, self.site))
-        scale = batch_scale({self.site: guide_trace.nodes[self.site]})
+        scale = batch_scale({self.site: nodes_of(guide_trace)[self.site]})
         if self.covariance is not None:
             current = (1 - self.rate) * self.covariance + self.rate * current
         if torch.is_grad_enabled():  # an evaluation is no step of training
@@ -375,7 +375,7 @@ class DIPVAEI(TermwiseELBO):
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's, and the two penalties."""
         cov = covariance(posterior_means(guide_trace, self.site))
-        scale = batch_scale({self.site: guide_trace.nodes[self.site]})
+        scale = batch_scale({self.site: nodes_of(guide_trace)[self.site]})
         return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d, scale)
 
 
@@ -407,7 +407,7 @@ class DIPVAEII(TermwiseELBO):
         """The ELBO's, and the two penalties."""
         means, covariances = posterior_moments(guide_trace, self.site)
         cov = covariances.mean(0) + covariance(means)
-        scale = batch_scale({self.site: guide_trace.nodes[self.site]})
+        scale = batch_scale({self.site: nodes_of(guide_trace)[self.site]})
         return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d, scale)
 
 
@@ -725,29 +725,29 @@ class NVAE(TermwiseELBO):
         terms = elbo_terms(model_trace, guide_trace, {self.z_c: self.beta_c})
         del terms[f"-KL({self.pi})"]
         if self.y in dict(latent(guide_trace)):
-            q, prior = guide_trace.nodes[self.y]["fn"].probs, model_trace.nodes[self.pi]["fn"].mean
+            q, prior = nodes_of(guide_trace)[self.y]["fn"].probs, nodes_of(model_trace)[self.pi]["fn"].mean
             del terms[f"-KL({self.y})"]
             kl = (torch.xlogy(q, q) - torch.xlogy(q, prior)).sum(-1)
-            return terms | {f"-KL(q({self.y} | x) || p)": -mean_over_data(kl, guide_trace.nodes[self.y])}
+            return terms | {f"-KL(q({self.y} | x) || p)": -mean_over_data(kl, nodes_of(guide_trace)[self.y])}
         if self.y not in dict(observed(model_trace)):
             raise ValueError(
                 f"NVAE: the story has no observed site {self.y!r}, and log q(y | x) needs the label: say which site it "
                 "is with y=, and hand batches of labels=True to fit"
             )
         del terms[f"log p({self.y})"]
-        if self.y in guide_trace.nodes[self.pi]["infer"].get("given", ()):
+        if self.y in nodes_of(guide_trace)[self.pi]["infer"].get("given", ()):
             raise ValueError(
                 f"NVAE: the head of {self.pi!r} looks at {self.y!r}, so its mean is no q({self.y} | x); take a head "
                 "that looks at x alone (DirichletHead)"
             )
         try:
-            mean = guide_trace.nodes[self.pi]["fn"].mean
+            mean = nodes_of(guide_trace)[self.pi]["fn"].mean
         except NotImplementedError:
             raise ValueError(
-                f"site {self.pi!r}: {family(guide_trace.nodes[self.pi]['fn'])} has no mean in closed form, which "
+                f"site {self.pi!r}: {family(nodes_of(guide_trace)[self.pi]['fn'])} has no mean in closed form, which "
                 f"q({self.y} | x) is; take a head that has one (DirichletHead)"
             ) from None
-        y = model_trace.nodes[self.y]
+        y = nodes_of(model_trace)[self.y]
         return terms | {f"log q({self.y} | x)": mean_over_data((mean * y["value"]).sum(-1).log(), y)}
 
 

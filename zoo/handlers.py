@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import constraints
 
 from zoo.estimators import Scores, scores
 from zoo.program import Misfit
+from zoo.sites import is_subsample, nodes_of
 
 
 class ScorePairs(Messenger):
@@ -43,7 +43,7 @@ class ScorePairs(Messenger):
         self.concrete = concrete
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if not msg["is_observed"] and not site_is_subsample(msg):
+        if not msg["is_observed"] and not is_subsample(msg):
             drawn = _Drawn(msg["name"])
             msg.update(
                 concrete=self.concrete,
@@ -81,7 +81,7 @@ class DrawPriors(Messenger):
     """
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if not msg["is_observed"] and not site_is_subsample(msg):
+        if not msg["is_observed"] and not is_subsample(msg):
             prior = _Drawn(msg["name"])
             msg.update(prior=prior, draw_prior=prior.draw)
 
@@ -125,9 +125,10 @@ class RefuseMisfits(Messenger):
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         name, p = msg["name"], msg["fn"]
-        if msg["is_observed"] or site_is_subsample(msg) or name not in self.guide_trace:
+        if msg["is_observed"] or is_subsample(msg) or name not in self.guide_trace:
             return
-        q, value = self.guide_trace.nodes[name]["fn"], self.guide_trace.nodes[name]["value"]
+        drawn = nodes_of(self.guide_trace)[name]
+        q, value = drawn["fn"], drawn["value"]
         if p.event_shape != q.event_shape:
             raise Misfit(
                 f"site {name!r}: the model's event has shape {tuple(p.event_shape)}, the guide's "

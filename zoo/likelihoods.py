@@ -5,6 +5,8 @@ shape of a batch. Pixels may be independent of each other, [B, C, H, W], or be o
 makes one event of what is left. Arguments are bound with `functools.partial(laplace, scale=0.1)`.
 """
 
+from typing import Any
+
 import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
@@ -122,7 +124,8 @@ def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x")
             f"site {site!r}: the decoder gives events of shape {event_shape}, got data of shape {tuple(x.shape)}; "
             f"expected (B, {', '.join(map(str, event_shape))})"
         )
-    if is_validation_enabled() and not likelihood.support.check(x).all():
+    support: Any = likelihood.support
+    if is_validation_enabled() and not support.check(x).all():
         low, high = x.min().item(), x.max().item()
         mends = {
             Bernoulli: "; scale the images to [0, 1]",

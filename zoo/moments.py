@@ -7,7 +7,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo.estimators import covariance_of
-from zoo.sites import chances_of, family, known_sites, latent, summed_out
+from zoo.sites import chances_of, family, known_sites, latent, nodes_of, summed_out
 
 
 def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
@@ -20,7 +20,7 @@ def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
         ValueError: there is no such latent site, or its family has no moments in closed form.
     """
     known_sites("site", [site], guide_trace)
-    q = guide_trace.nodes[site]["fn"]
+    q = nodes_of(guide_trace)[site]["fn"]
     try:
         means = q.mean
     except NotImplementedError:
@@ -56,7 +56,7 @@ def posterior_means(guide_trace: Trace, site: str) -> Tensor:
         ValueError: as `posterior_moments`; or the site looks at one that is drawn, of which a few draws are no mean.
     """
     known_sites("site", [site], guide_trace)
-    node = guide_trace.nodes[site]
+    node = nodes_of(guide_trace)[site]
     looked_at = {*node["infer"].get("given", ()), *node.get("parents", ())}
     drawn = [name for name, other in latent(guide_trace) if name in looked_at and not summed_out(other)]
     if drawn:

@@ -9,7 +9,7 @@ from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
 from torch import nn
 
-from zoo.sites import Site, latent, observed, same, summed_out
+from zoo.sites import Site, latent, nodes_of, observed, same, summed_out
 
 
 class NoClosedKL(ValueError):
@@ -68,7 +68,7 @@ def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float)
 def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:
     """Refuses more plates in a trace than there is room for to the right of what the guide sums out."""
     if any(summed_out(site) for _, site in latent(guide_trace)):
-        frames = [frame for node in trace.nodes.values() for frame in _frames(node)]
+        frames = [frame for node in nodes_of(trace).values() for frame in _frames(node)]
         deepest = min(frames, key=lambda frame: int(frame.dim or 0), default=None)
         if deepest is not None and -int(deepest.dim or 0) > room:
             raise ValueError(
@@ -92,7 +92,7 @@ def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -
         looked_at = site.get("parents", frozenset())
         ancestors[name] = set(looked_at).union(*(ancestors.get(parent, ()) for parent in looked_at))
     for name in closed:
-        parents = model_trace.nodes[name].get("parents", ()) if name in model_trace else ()
+        parents = nodes_of(model_trace)[name].get("parents", ()) if name in model_trace else ()
         for parent in sorted(parents):
             if name in ancestors.get(parent, ()):
                 raise NoClosedKL(

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Distribution, Transform
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from zoo.sites import is_subsample
 
 Names = frozenset[str]
 
@@ -35,11 +36,11 @@ class MarkParents(Messenger):
         return super().__exit__(*raised)
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if not site_is_subsample(msg):
+        if not is_subsample(msg):
             msg["parents"] = self.mode.of(msg["fn"])
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
-        if not msg["is_observed"] and not site_is_subsample(msg):
+        if not msg["is_observed"] and not is_subsample(msg):
             self.mode.marks[msg["value"]] = frozenset({msg["name"]})
 
 

@@ -8,11 +8,25 @@ import torch
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 Site = dict[str, Any]
 
 PARTICLES = "num_particles_vectorized"  # Pyro's name for the plate
+
+
+def nodes_of(trace: Trace) -> dict[str, Site]:
+    """The sites of a trace by name, with what objectives and messengers add to them, which Pyro's own type lacks."""
+    sites: Any = trace.nodes
+    nodes: dict[str, Site] = sites
+    return nodes
+
+
+def is_subsample(site: Site) -> bool:
+    """Whether a site is the choice of a plate's datapoints, and no random variable of the program."""
+    message: Any = site
+    return bool(site_is_subsample(message))
 
 
 def total(site: Site) -> Tensor:
@@ -25,14 +39,16 @@ def observed(trace: Trace) -> list[tuple[str, Site]]:
     """The sites that were observed, by name; a deterministic site scores zero and is none."""
     return [
         (name, site)
-        for name, site in trace.nodes.items()
+        for name, site in nodes_of(trace).items()
         if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic")
     ]
 
 
 def latent(trace: Trace) -> list[tuple[str, Site]]:
     """The sites that were sampled, by name."""
-    return [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample" and not site["is_observed"]]
+    return [
+        (name, site) for name, site in nodes_of(trace).items() if site["type"] == "sample" and not site["is_observed"]
+    ]
 
 
 def known_sites(what: str, sites: Iterable[str], guide_trace: Trace) -> None:
@@ -44,7 +60,7 @@ def known_sites(what: str, sites: Iterable[str], guide_trace: Trace) -> None:
 
 def num_data_of(model_trace: Trace) -> int:
     """The full size of the plate "data"."""
-    for site in model_trace.nodes.values():
+    for site in nodes_of(model_trace).values():
         for frame in site["cond_indep_stack"] if site["type"] == "sample" else ():
             if frame.name == "data":
                 return int(frame.full_size)

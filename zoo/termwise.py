@@ -27,7 +27,7 @@ from zoo.pairing import NoClosedKL, check_call, check_order, check_pair, check_r
 from zoo.parents import MarkParents
 from zoo.program import whole
 from zoo.report import Report
-from zoo.sites import Site, chances_of, family, known_sites, latent, num_data_of, observed, summed_out, total
+from zoo.sites import Site, chances_of, family, known_sites, latent, nodes_of, num_data_of, observed, summed_out, total
 
 __all__ = [
     "PLATES",
@@ -192,7 +192,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         """The loss as a float, without gradients."""
         with torch.no_grad():
             loss = self.differentiable_loss(model, guide, *args, **kwargs).item()
-        warn_if_nan(loss, "loss")
+        warn_if_nan(torch.as_tensor(loss), "loss")
         return loss
 
     def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
@@ -201,7 +201,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         if differentiable.requires_grad:
             differentiable.backward(retain_graph=self.retain_graph)
         loss = differentiable.item()
-        warn_if_nan(loss, "loss")
+        warn_if_nan(torch.as_tensor(loss), "loss")
         return loss
 
     def differentiable_loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
@@ -265,7 +265,7 @@ class TermwiseELBO(pyro.infer.ELBO):
                     f"site {name!r}: {family(site['fn'])} is not reparameterised, so no gradient would reach the "
                     "guide; take a relaxed head such as Concrete, sum it out (Exact), or observe the site"
                 )
-            prior = model_trace.nodes[name]["fn"] if name in model_trace else None
+            prior = nodes_of(model_trace)[name]["fn"] if name in model_trace else None
             with _naming(site):
                 kl = self._site_kl(name, site["fn"], prior, site["value"])
             site["nats"] = _sum_to_units(kl, site, chances) / draws

@@ -56,7 +56,7 @@ class Flow(Head):
         for step in range(steps):
             network: Any
             if kind == "iaf":
-                order = backwards if step % 2 else torch.arange(size)
+                order: Any = backwards if step % 2 else torch.arange(size)
                 network = ConditionalAutoRegressiveNN(size, context, [width], permutation=order)
                 self.transforms.append(transforms.ConditionalAffineAutoregressive(network))
             else:

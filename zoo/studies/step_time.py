@@ -21,6 +21,7 @@ import numpy as np
 import pyro
 import torch
 from pyro.infer import SVI, Trace_ELBO
+from pyro.optim import PyroOptim
 from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
@@ -99,7 +100,7 @@ def by_hand(task: Task, device: torch.device) -> Step:
 def by_svi(task: Task, device: torch.device) -> Step:
     """Pyro's own loop and objective on the same pair, its validation off."""
     model, guide = (module.to(device) for module in task.pair())
-    svi = SVI(model, guide, pyro.optim.Adam({"lr": LR, "fused": True}), loss=Trace_ELBO())
+    svi = SVI(model, guide, PyroOptim(torch.optim.Adam, {"lr": LR, "fused": True}), loss=Trace_ELBO())
 
     def step(batch: Batch) -> float:
         with pyro.validation_enabled(False):

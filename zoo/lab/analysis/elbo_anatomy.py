@@ -21,6 +21,7 @@ from zoo.lab.data import Batch, Dataset
 from zoo.lab.device import device_of
 from zoo.lab.isolation import isolated
 from zoo.parents import MarkParents
+from zoo.sites import nodes_of
 from zoo.termwise import Program, observed
 
 Concrete = Literal["mass", "density"]
@@ -238,7 +239,7 @@ def _draws(model_trace: Trace, guide_trace: Trace) -> tuple[dict[str, Tensor], .
     [b, 1, units]; and of each observed site log p [b].
     """
     sites = aggregate_sites(guide_trace)
-    prior = {name: model_trace.nodes[name]["score_own"]() for name in sites}
+    prior = {name: nodes_of(model_trace)[name]["score_own"]() for name in sites}
     model_trace.compute_log_prob(site_filter=lambda _, site: site["is_observed"])
     log_p = {}
     for name, site in observed(model_trace):

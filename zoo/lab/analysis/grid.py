@@ -9,6 +9,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from zoo.lab.isolation import OwnParameters
+from zoo.sites import nodes_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def log_prior(model: nn.Module, points: Tensor, *, site: str = "z") -> Tensor:
 def prior(model: nn.Module, site: str = "z") -> Any:
     """The story's distribution of a site that depends on no other, for one datapoint: batch shape [1]."""
     with torch.random.fork_rng(), torch.no_grad(), poutine.block(), OwnParameters():
-        return poutine.trace(model).get_trace().nodes[site]["fn"]
+        return nodes_of(poutine.trace(model).get_trace())[site]["fn"]
 
 
 def information(q: Any, *, draws: int = 10, seed: int = 0) -> float:

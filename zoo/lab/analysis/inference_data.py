@@ -18,6 +18,7 @@ from zoo.lab.device import device_of
 from zoo.lab.errors import import_optional
 from zoo.lab.isolation import isolated
 from zoo.lab.story.program import sampled
+from zoo.sites import nodes_of
 from zoo.termwise import TermwiseELBO
 
 Site = dict[str, Any]
@@ -153,7 +154,7 @@ def _deterministic(site: Site) -> bool:
 
 def _values(traces: Sequence[Trace], sites: Iterable[str], names: _Names) -> Group:
     return {
-        site: _stacked([t.nodes[site] for t in traces], [t.nodes[site]["value"] for t in traces], names)
+        site: _stacked([nodes_of(t)[site] for t in traces], [nodes_of(t)[site]["value"] for t in traces], names)
         for site in sites
     }
 
@@ -166,7 +167,7 @@ def _stacked(nodes: Sequence[Site], values: Sequence[Tensor], names: _Names) -> 
 def _log_likelihoods(traces: Sequence[Trace], sites: Iterable[str], names: _Names) -> Group:
     group: Group = {}
     for site in sites:
-        nodes = [trace.nodes[site] for trace in traces]
+        nodes = [nodes_of(trace)[site] for trace in traces]
         plates = tuple(frame.name for frame in sorted(nodes[0]["cond_indep_stack"], key=lambda frame: frame.dim))
         values = np.stack([_numpy(node["fn"].log_prob(node["value"])) for node in nodes])[None]
         group[site] = ("chain", "draw", *plates), values

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 import torch
 from pyro import poutine
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.distributions import Normal, constraints
 
@@ -20,6 +19,7 @@ from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import OwnParameters
+from zoo.sites import is_subsample, nodes_of
 from zoo.termwise import family
 
 Latents: TypeAlias = dict[str, Tensor]  # by latent site, [N, ...]
@@ -196,12 +196,13 @@ def decoded(model: nn.Module, latents: Latents) -> Tensor:
 
 def _latents(model: nn.Module, *args: Any, given: Latents | None = None) -> dict[str, Any]:
     """The sites of one run of the story except x, with `given` sites set; outer handlers do not see the run."""
+    values: Any = given or {}
     with torch.no_grad(), poutine.block(), OwnParameters():
-        trace = poutine.trace(poutine.do(model, given or {})).get_trace(*args)
+        trace = poutine.trace(poutine.do(model, values)).get_trace(*args)
     return {
         name: node
-        for name, node in trace.nodes.items()
-        if node["type"] == "sample" and name != "x" and not site_is_subsample(node)
+        for name, node in nodes_of(trace).items()
+        if node["type"] == "sample" and name != "x" and not is_subsample(node)
     }
 
 

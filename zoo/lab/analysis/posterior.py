@@ -8,6 +8,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from zoo.lab.isolation import OwnParameters
+from zoo.sites import nodes_of
 from zoo.termwise import family
 
 
@@ -35,7 +36,7 @@ def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str
     args = (x,) if y is None else (x, y)
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(guide).get_trace(*args)
-    return {name: site["fn"] for name, site in trace.nodes.items() if site["type"] == "sample" and name != "data"}
+    return {name: site["fn"] for name, site in nodes_of(trace).items() if site["type"] == "sample" and name != "data"}
 
 
 def _mean(fn: Any) -> Tensor:
@@ -48,10 +49,10 @@ def _mean(fn: Any) -> Tensor:
 
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
     """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...]."""
-    values = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: one datapoint, N times
+    values: Any = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: one datapoint, N times
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(poutine.do(model, values)).get_trace()
-    mean: Tensor = trace.nodes[site]["fn"].mean
+    mean: Tensor = nodes_of(trace)[site]["fn"].mean
     return mean.squeeze(1)
 
 
@@ -59,5 +60,5 @@ def draw(model: nn.Module, num: int, *, site: str = "x") -> Tensor:
     """Means of p(x | z) for `num` draws of the latents from the prior, [num, ...]."""
     with torch.no_grad(), poutine.block(), OwnParameters(), pyro.plate("draws", num, dim=-2):
         trace = poutine.trace(model).get_trace()
-    mean: Tensor = trace.nodes[site]["fn"].mean
+    mean: Tensor = nodes_of(trace)[site]["fn"].mean
     return mean.squeeze(1)

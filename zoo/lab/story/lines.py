@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pyro.poutine.trace_struct import Trace
 from torch import nn
 
+from zoo.sites import nodes_of
 from zoo.termwise import family
 
 # name ~ Family(arguments)    meaning    [shape]
@@ -41,7 +42,7 @@ def docstring_lines(story: nn.Module | type[nn.Module]) -> list[Line]:
 def trace_lines(trace: Trace) -> list[Line]:
     """The lines of a trace: sites in order, families, and shapes, with B for the data plate."""
     lines = []
-    for name, site in trace.nodes.items():
+    for name, site in nodes_of(trace).items():
         if site["type"] != "sample" or type(site["fn"]).__name__ == "_Subsample":
             continue
         deterministic = site["infer"].get("_deterministic", False)

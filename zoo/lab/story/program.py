@@ -16,13 +16,13 @@ from pyro.infer.inspect import TrackProvenance
 from pyro.ops.provenance import ProvenanceTensor, detach_provenance, get_provenance
 from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.trace_struct import Trace
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from zoo.lab.data import Batch
 from zoo.lab.story.lines import docstring_lines
+from zoo.sites import is_subsample, nodes_of
 from zoo.termwise import family
 
 Letter = Literal["p", "q"]
@@ -97,7 +97,7 @@ class Program:
         """Read off a trace on the batch, or without one off a draw of everything."""
         trace = marked_trace(program, batch)
         order = [Input("n"), Input("x"), Input("y"), *(name for name, _ in sampled(trace))]
-        rows = {name for name, node in trace.nodes.items() if node["type"] == "param" and node["cond_indep_stack"]}
+        rows = {name for name, node in nodes_of(trace).items() if node["type"] == "param" and node["cond_indep_stack"]}
         meanings = {line.name: line.meaning.strip() for line in docstring_lines(program)}
         sites = tuple(
             _site(name, node, _Reader(letter, order, rows), meanings.get(name, "")) for name, node in sampled(trace)
@@ -153,7 +153,7 @@ class _Apart(TorchFunctionMode):
 
 def sampled(trace: Trace) -> list[tuple[str, dict[str, Any]]]:
     """The sites by name, but for the subsampling of plates."""
-    return [(n, node) for n, node in trace.nodes.items() if node["type"] == "sample" and not site_is_subsample(node)]
+    return [(n, node) for n, node in nodes_of(trace).items() if node["type"] == "sample" and not is_subsample(node)]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch.distributions import Distribution
 
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
+from zoo.sites import nodes_of
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _number(value: Tensor) -> float:
 
 def _mark(trace: Trace) -> None:
     """Marks all that an objective reads of a site, as `zoo.termwise` and the messengers leave it."""
-    for name, node in trace.nodes.items():
+    for name, node in nodes_of(trace).items():
         if node["type"] != "sample":
             continue
         mark = frozenset({name})

@@ -25,6 +25,7 @@ from zoo.lab.training.check_arguments import (
 )
 from zoo.lab.training.compiled import Compiled
 from zoo.report import Report
+from zoo.sites import nodes_of
 from zoo.termwise import TermwiseELBO, num_data_of, observed
 
 Optimizer = Callable[..., torch.optim.Optimizer]
@@ -160,7 +161,7 @@ def prepare(
                 f"the model {type(model).__name__} observes nothing of the batch, so there would be no reconstruction "
                 "to train on: the order is fit(model, guide, elbo, batches)"
             )
-        if "data" in trace and torch.equal(trace.nodes["data"]["value"], batch.index):  # else the story ignores it
+        if "data" in trace and torch.equal(nodes_of(trace)["data"]["value"], batch.index):  # else the story ignores it
             check_index(batch.index, num_data_of(trace))
         trace.compute_log_prob()
         with torch.enable_grad():

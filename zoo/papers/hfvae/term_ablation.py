@@ -29,6 +29,7 @@ from zoo.lab.plots.style import INK, figure, styled
 from zoo.lab.training.fit import fit
 from zoo.likelihoods import normal
 from zoo.program import data_plate, picklable_state, register
+from zoo.sites import nodes_of
 from zoo.termwise import TermwiseELBO, num_data_of
 from zoo.vae import VAE
 
@@ -65,7 +66,7 @@ class FourTerms(TermwiseELBO):
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The terms that are left."""
         kl = dissect(model_trace, guide_trace, num_data=num_data_of(model_trace), estimator="batch")
-        x = model_trace.nodes["x"]
+        x = nodes_of(model_trace)["x"]
         evidence = log_evidence(self.model, x["value"]).mean()
         terms = {"1": x["nats"] - evidence, "2": -kl.mutual_information, "3": evidence, "4": -kl.marginal_kl}
         return {name: term for name, term in terms.items() if name != self.without}

@@ -16,7 +16,7 @@ from typing import Any
 
 from guides import Amortized, Concrete, Exact, Head, MeanField, StraightThrough
 from zoo import JointVAE
-from zoo.elbos import Capacity, TermwiseELBO
+from zoo.elbos import Capacity
 from zoo.lab.data import Split
 from zoo.lab.networks import networks
 from zoo.lab.training.experiment import Experiment, Recipe, offering
@@ -66,7 +66,7 @@ def joint_vae(
     c = "+".join(heads)
     elbo = Capacity(gamma={"z": gamma_z, c: gamma_c}, capacity={"z": c_z, c: c_c})
 
-    def schedule(step: int, elbo: TermwiseELBO) -> None:
+    def schedule(step: int, elbo: Any) -> None:
         elbo.capacity = {"z": ramp(step, 0.0, c_z, over=over), c: ramp(step, 0.0, c_c, over=over)}
 
     schedule(0, elbo)

@@ -15,6 +15,7 @@ from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
 from zoo.lab.isolation import OwnParameters
 from zoo.lab.plots.style import INK, figure, styled
+from zoo.sites import nodes_of
 
 WIDE, REACH, CELLS = 5.0, 4.0, 120  # the first grid's half side; deviations that the second reaches; its side
 
@@ -59,7 +60,7 @@ def exact_log_density(model: nn.Module, site: str, x: Tensor, points: Tensor) ->
     """log p(site | x) at points [S, 2] for one datapoint x [1, ...], as if they were all there is: [S]."""
     with torch.no_grad(), poutine.block(), OwnParameters(), plate("grid", len(points), dim=-2):
         told = poutine.trace(poutine.condition(model, {site: points.unsqueeze(1)})).get_trace(x)
-    nodes = [node for node in told.nodes.values() if node["type"] == "sample" and node["is_observed"]]
+    nodes = [node for node in nodes_of(told).values() if node["type"] == "sample" and node["is_observed"]]
     joint: Tensor = sum(node["fn"].log_prob(node["value"]) for node in nodes if node["name"] != "data")
     return joint.squeeze(1).log_softmax(0)
 
@@ -67,7 +68,7 @@ def exact_log_density(model: nn.Module, site: str, x: Tensor, points: Tensor) ->
 def log_density(guide: Any, site: str, x: Tensor, points: Tensor) -> Tensor:
     """log q(site | x) at points [S, 2] for one datapoint: [S]."""
     with torch.no_grad(), poutine.block(), OwnParameters():
-        q = poutine.trace(refine(guide, x)).get_trace(x).nodes[site]["fn"]
+        q = nodes_of(poutine.trace(refine(guide, x)).get_trace(x))[site]["fn"]
         density: Tensor = q.log_prob(points.unsqueeze(1))
     return density.squeeze(1)
 
@@ -76,7 +77,7 @@ def two_units(model: nn.Module, data: Dataset) -> str | None:
     """The one latent site, if it has two units."""
     x = data.batch(torch.arange(2), device=device_of(model)).x
     with torch.no_grad(), poutine.block(), OwnParameters():
-        nodes = poutine.trace(model).get_trace(x).nodes.items()
+        nodes = nodes_of(poutine.trace(model).get_trace(x)).items()
     latent = {n: s for n, s in nodes if s["type"] == "sample" and not s["is_observed"] and n != "data"}
     one = next(iter(latent), None)
     return one if one and len(latent) == 1 and tuple(latent[one]["fn"].event_shape) == (2,) else None
