@@ -1,5 +1,6 @@
 """What a run draws when its training has ended, and that no picture can take a finished training away."""
 
+import errno
 import re
 
 import numpy as np
@@ -53,6 +54,16 @@ def test_a_picture_that_cannot_be_drawn_is_left_out_with_its_reason_and_the_run_
     assert "## Left out\n\n- the recipe's own pictures: ZeroDivisionError: no picture today" in summary
     assert f"| -ELBO | {-evaluation.elbo:.2f} |" in summary
     assert (tmp_path / "run" / "weights.safetensors").is_file()
+
+
+def test_a_full_disk_among_the_pictures_is_no_picture_that_cannot_be_drawn(tmp_path, monkeypatch):
+    def full(pictures, folder):
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / "curves.png"))
+
+    monkeypatch.setattr("zoo.lab.runs.pictures.save_pictures", full)
+    with pytest.raises(OSError, match=r"curves.png: No space left on device; .* from the last checkpoint"):
+        trained(tmp_path / "run", vae_pair())
+    assert not (tmp_path / "run" / "summary.md").exists()  # so the run counts as one to resume
 
 
 def test_where_the_evaluation_fails_everything_else_is_written_before_it_is_said(tmp_path):

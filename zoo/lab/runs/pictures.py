@@ -1,5 +1,6 @@
 """The pictures that a run leaves when its training has ended."""
 
+import errno
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from zoo.lab.plots.traversals import samples_by_type, unit_traversals
 from zoo.lab.training.experiment import Experiment
 
 MOST = 10  # units that are traversed
+FULL = {errno.ENOSPC, errno.EDQUOT}  # no space left, or none left to this user
 
 
 def draw_run(
@@ -36,6 +38,9 @@ def draw_run(
 
     Returns:
         Captions by file name; and by what could not be drawn, the reason: no failure of a picture ends a run.
+
+    Raises:
+        OSError: the disk is full.
     """
     captions: dict[str, str] = {}
     left_out: dict[str, str] = {}
@@ -49,6 +54,8 @@ def draw_run(
             try:
                 captions |= save_pictures(draw(), folder)
             except Exception as error:  # whatever it is, the run is trained and stays
+                if isinstance(error, OSError) and error.errno in FULL:
+                    raise  # the run is finished by resuming it, once there is room
                 left_out[what] = f"{type(error).__name__}: {error}"
     return captions, left_out
 
