@@ -17,10 +17,11 @@ from zoo.lab.trials.card import (
     headline_table,
     read_result,
     table,
+    unfinished_table,
     verdicts_table,
     write_readme_table,
 )
-from zoo.lab.trials.reproduction import Reproduction, graded, write_result
+from zoo.lab.trials.reproduction import Reproduction, file_name, graded, write_result
 from zoo.papers import results
 from zoo.papers.decomposition import recipes as decomposition
 from zoo.papers.dip_vae import recipes as dip_vae
@@ -65,6 +66,11 @@ class Page:
         found = map(read_result, (self.room / "results").glob("*.json"))
         return sorted(found, key=lambda result: order.index(result["name"]))
 
+    def unfinished(self, name: str) -> str:
+        """The finished seeds of a reproduction at full length, as far as results/full/ has any."""
+        path = self.room / "results" / "full" / f"{file_name(name)}.json"
+        return unfinished_table(read_result(path), REPRODUCTIONS[name].seeds["full"]) if path.is_file() else ""
+
     def text(self) -> str:
         """The page in Markdown."""
         results = self.results()
@@ -84,7 +90,7 @@ class Page:
                 [(f"`{r.name}`", r.data, r.paper, r.description.splitlines()[0]) for r in self.recipes.RECIPES],
             ),
             f"    python -m zoo train {self.recipes.RECIPES[0].name}",
-            *(card({**result, "pictures": _within(result["pictures"])}) for result in results),
+            *(part for result in results for part in (_card(result), self.unfinished(result["name"]))),
             _not_run({name: one for name, one in self.reproductions().items() if name not in done}),
         ]
         return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
@@ -135,6 +141,10 @@ def _described(thing: type) -> str:
     text = (inspect.getdoc(thing) or "").split("\nArgs:")[0].strip()
     home = "zoo" if thing.__name__ in zoo.__all__ else "zoo.elbos"
     return f"`{home}.{thing.__name__}`\n\n```text\n{text}\n```"
+
+
+def _card(result: Mapping[str, Any]) -> str:
+    return card({**result, "pictures": _within(result["pictures"])})
 
 
 def _within(pictures: Mapping[str, str]) -> dict[str, str]:

@@ -223,6 +223,14 @@ def test_the_headline_has_the_papers_value_and_ours(variants):
     assert "| A toy | ours | score, nats | 11.0 | 11.0 +- 1.0 | 12.0 | 3 seeds, short |" in text
 
 
+def test_seeds_of_a_result_that_is_not_complete_are_shown_apart_from_its_claims(variants):
+    run_trials(work(variants))
+    text = unfinished_table(collect("a/toy", reproduction(), variants, command="the command"), 10)
+    assert "3 of 10 seeds are finished; the claims above do not rest on them." in text
+    assert "| ours | score, nats | 10.0, 11.0, 12.0 |" in text
+    assert "the paper says" not in text
+
+
 def test_the_readme_table_counts_claims_and_goes_between_its_marks(tmp_path):
     results = [{"claims": [{"verdict": True}, {"verdict": None}]}, {"claims": [{"verdict": False}, {"verdict": True}]}]
     text = verdicts_table([("[A paper](a/README.md)", results)])

@@ -81,6 +81,19 @@ def card(result: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def unfinished_table(result: Mapping[str, Any], wanted: int) -> str:
+    """The finished seeds at the paper's length, where others are still to be run; no claim rests on them."""
+    count = max(len(records) for records in result["variants"].values())
+    rows = [(v, cell.what, ", ".join(map(cell.number, cell.values))) for (v, _), cell in _cells(result).items()]
+    parts = [
+        "### At the paper's length, so far",
+        f"{count} of {wanted} seeds are finished; the claims above do not rest on them.",
+        f"    {result['command']}",
+        table(("variant", "quantity", "every finished seed"), rows),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
     """How many claims of these results hold, do not, and cannot be decided, in a sentence; empty for no claim."""
     verdicts = [claim["verdict"] for result in results for claim in result["claims"]]

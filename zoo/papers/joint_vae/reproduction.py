@@ -109,6 +109,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         reported={"Joint-VAE": {"majority": 88.7, "hungarian": 88.7, "found first": 1}},
         headline=[("Joint-VAE", "majority"), ("Joint-VAE", "KL of z"), ("Joint-VAE", "KL of c")],
         best=("Joint-VAE", "majority"),
+        seeds={"full": 10, "short": 3},
         claims=[
             Claim(
                 "The type of test digits is inferred with 88.7 % accuracy (one run that was selected).",
