@@ -15,6 +15,7 @@ from zoo.lab.trials.card import (
     count_verdicts,
     headline_table,
     read_result,
+    unfinished_table,
     verdicts_table,
     write_readme_table,
 )
