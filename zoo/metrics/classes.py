@@ -14,14 +14,24 @@ class Data(Protocol):
     """What a metric asks of a data set: batches in order, each with its x, and factors or labels."""
 
     def __len__(self) -> int: ...
-    def in_order(self, batch_size: int, *, device: Any = ...) -> Iterator[Any]: ...
-    def subset(self, rows: np.ndarray) -> "Data": ...
+
+    def in_order(self, batch_size: int, *, device: Any = ...) -> Iterator[Any]:
+        """Batches of all datapoints, each with its `x`."""
+
+    def subset(self, rows: np.ndarray) -> "Data":
+        """The datapoints at these rows [n]."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What the set is called, for messages."""
+
     @property
-    def y(self) -> np.ndarray | None: ...
+    def y(self) -> np.ndarray | None:
+        """Labels [N], where there are some."""
+
     @property
-    def factors(self) -> Any: ...
+    def factors(self) -> Any:
+        """Generative factors, where there are some."""
 
 
 Classes: TypeAlias = "np.ndarray | Tensor | Mapping[str, Any] | Data | None"

@@ -1,0 +1,1 @@
+"""What crosses papers: guides compared, which combinations fit, estimators, times and rates."""

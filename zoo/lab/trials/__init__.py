@@ -1,0 +1,1 @@
+"""Many runs: seeds of variants, sweeps, claims and what came out."""

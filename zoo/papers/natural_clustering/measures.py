@@ -46,6 +46,7 @@ SETS = ("MNIST", "Fashion-MNIST", "Yale B")
 
 
 def class_latents(trained: FinishedRun) -> Clustering:
+    """KL of each class's own latents and of the shared ones, on a run's test set."""
     return measure(trained.guide, trained.data.test, classes=trained.data.train.count_classes())
 
 

@@ -1,0 +1,1 @@
+"""The VAE and beta-VAE, baselines that other papers may use."""

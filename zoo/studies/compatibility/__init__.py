@@ -1,0 +1,1 @@
+"""Which stories, guides and objectives fit each other."""
