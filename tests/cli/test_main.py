@@ -48,7 +48,6 @@ from zoo.cli import main as command_line
         (["story", "vae", "--diff", "vea"], r"unknown recipe 'vea'; did you mean 'vae'\?"),
         (["reproduce", "joint-vae/mnits"], r"unknown reproduction 'joint-vae/mnits'; did you mean 'joint-vae/mnist'\?"),
         (["reproduce", "joint-vae/mnist", "--budget", "tiny"], r"--budget must be full or short, got 'tiny'"),
-        (["matrix", "--table"], r".*README.md"),
         (["figure2", "--out", "no/x.png"], r"Invalid value for '--out': the folder no does not exist, got no/x.png"),
         (["data", "--sheet", "digits", "--out", "."], r"Invalid value for '--out': it is a folder, and a file's name"),
         (["story", "--graph", "no/x.svg"], r"Invalid value for '--graph': the folder no does not exist"),

@@ -105,8 +105,11 @@ def test_a_pair_in_the_wrong_order_is_refused():
         ({"batches": [batch(index=list(range(8)))]}, "index must say which datapoints .* got list"),
         ({"batches": [batch(index=torch.arange(7))]}, r"one for each of 8 datapoints, got shape \[7\]"),
         ({"batches": [batch(index=torch.arange(8)[:, None])]}, r"one for each of 8 datapoints, got shape \[8, 1\]"),
-        ({"batches": [batch(index=torch.arange(63, 71))]}, "index goes from 63 to 70, and num_data = 70 says"),
-        ({"batches": [batch(index=torch.arange(-1, 7))]}, "index goes from -1 to 6, and num_data = 70"),
+        (
+            {"batches": [batch(index=torch.arange(63, 71))]},
+            "index goes from 0 to num_data - 1 = 69, got 70: num_data counts",
+        ),
+        ({"batches": [batch(index=torch.arange(-1, 7))]}, "index goes from 0 to num_data - 1 = 69, got -1"),
         ({"batches": [batch(x=torch.zeros(8, *SHAPE, dtype=torch.uint8))]}, "floats, got torch.uint8; .* / 255"),
         ({"batches": [batch(x=torch.zeros(8, *SHAPE).numpy())]}, "x must be a tensor of floats, got ndarray"),
         ({"batches": [batch(x=torch.tensor(1.0))]}, r"x must hold datapoints, \[B, ...\], got shape \[\]"),

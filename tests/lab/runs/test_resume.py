@@ -163,7 +163,7 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        (None, ["--lr", "0.5"], "goes on with the settings that it has: lr is 0.001 there, 0.5 was asked for"),
+        (None, ["--lr", "0.5"], "continues with the settings that it has: lr is 0.001 there, 0.5 was asked for"),
         (None, ["vae"], "recipe is 'beta-vae' there, 'vae' was asked for"),
         (None, ["--set", "beta=3"], "hyperparameters is {} there, {'beta': 3.0} was asked for"),
         (None, ["--epochs", "3"], "--epochs does not go with --resume"),

@@ -5,7 +5,9 @@ import math
 import statistics
 
 import pytest
+import torch
 
+from zoo.lab.plots import ImageGrid, Picture
 from zoo.lab.runs import train as run
 from zoo.lab.trials.card import (
     BEGIN,
@@ -204,16 +206,16 @@ def test_means_over_seeds_and_none():
 def test_pictures_are_of_finished_trials_and_their_captions_are_on_the_card(variants, tmp_path):
     seen = {}
 
-    def pictures(finished, folder):
-        seen.update({variant: [trial.seed for trial in of_it] for variant, of_it in finished.items()})
-        (folder / "a.png").touch()
-        return {"a.png": "What it shows."}
+    def pictures(finished):
+        seen.update({variant: [trial.seed for trial in trials] for variant, trials in finished.items()})
+        return {"a.png": Picture(ImageGrid(torch.zeros(1, 1, 1, 4, 4)), "What it shows.")}
 
     run_trials(work(variants))
     wanted = reproduction(pictures=pictures)
     captions = draw(wanted, variants, "a/toy", tmp_path / "results")
     assert seen == {"ours": [0, 1, 2], "Other (2)": [0, 2]}
     assert captions == {"a-toy/a.png": "What it shows."}
+    assert (tmp_path / "results" / "a-toy" / "a.png").read_bytes().startswith(b"\x89PNG")
     result = {**collect("a/toy", wanted, variants, command=""), "pictures": captions}
     assert "![What it shows.](a-toy/a.png)" in card(result)
 

@@ -153,20 +153,6 @@ def check_call(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
         )
 
 
-def check_index(index: Tensor, num_data: int) -> None:
-    """Whether the datapoints are among the num_data of the model.
-
-    Raises:
-        ValueError: one is not.
-    """
-    low, high = int(index.min()), int(index.max())
-    if low < 0 or high >= num_data:
-        raise ValueError(
-            f"the batch's index goes from {low} to {high}, and num_data = {num_data} says that it ends at "
-            f"{num_data - 1}: give model, guide and objective the size of the whole set as num_data"
-        )
-
-
 def _binds(signature: inspect.Signature, *args: Any, **kwargs: Any) -> bool:
     try:
         signature.bind(*args, **kwargs)

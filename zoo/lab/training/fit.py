@@ -17,7 +17,6 @@ from zoo.lab.training.adversary import Adversary, sample
 from zoo.lab.training.check_arguments import (
     check_batch,
     check_call,
-    check_index,
     check_optimizer,
     check_options,
     check_pair,
@@ -25,8 +24,7 @@ from zoo.lab.training.check_arguments import (
 )
 from zoo.lab.training.compiled import Compiled
 from zoo.report import Report
-from zoo.sites import nodes_of
-from zoo.termwise import TermwiseELBO, num_data_of, observed
+from zoo.termwise import TermwiseELBO, observed
 
 Optimizer = Callable[..., torch.optim.Optimizer]
 
@@ -161,8 +159,6 @@ def prepare(
                 f"the model {type(model).__name__} observes nothing of the batch, so there would be no reconstruction "
                 "to train on: the order is fit(model, guide, elbo, batches)"
             )
-        if "data" in trace and torch.equal(nodes_of(trace)["data"]["value"], batch.index):  # else the story ignores it
-            check_index(batch.index, num_data_of(trace))
         trace.compute_log_prob()
         with torch.enable_grad():
             elbo.differentiable_loss(model, guide, *args, **kwargs)
