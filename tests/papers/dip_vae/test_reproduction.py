@@ -3,6 +3,7 @@
 from functools import partial
 
 from tests.pictures import shown
+from zoo.lab.plots import save_pictures
 from zoo.lab.trials.trial import Trial, run_trial
 from zoo.metrics import higgins_svm
 from zoo.papers.dip_vae import measures
@@ -47,8 +48,7 @@ def test_a_short_run_of_it_all(tmp_path, monkeypatch):
         assert run_trial(reproduction.variants[variant], trial) is None
         tried[variant] = [trial]
     assert tried[DIP][0].quantities()["lambda_od"] == 50.0
-    (tmp_path / "pictures").mkdir()
-    captions = reproduction.pictures(tried, tmp_path / "pictures")
+    captions = save_pictures(reproduction.pictures(tried), tmp_path / "pictures")
     assert captions.keys() == {
         "figure1-squared-error.png",
         "figure1-cross-entropy.png",

@@ -1,5 +1,6 @@
 """A run of the topic models and what is measured of it; the reproduction's variants."""
 
+import re
 from functools import partial
 
 import pyro
@@ -35,7 +36,8 @@ def test_a_run_leaves_its_topics_and_its_figures(tmp_path, model):
     summary = (tmp_path / "run" / "summary.md").read_text()
     listed = [line.split(" | ")[0].removeprefix("| ") for line in summary.splitlines() if line.startswith("| ")]
     files = {name for cell in listed for name in cell.split(", ") if "." in name}
-    assert files == {path.name for path in (tmp_path / "run").iterdir()} - {"summary.md"}
+    files |= set(re.findall(r"^!\[.*\]\((.*)\)$", summary, re.MULTILINE))
+    assert files == {path.name for path in (tmp_path / "run").iterdir()} - {"summary.md", ".lock", "SHA256SUMS"}
     figures = measured(done)
     evaluation = evaluate(done.model, done.guide, done.data.test)
     assert figures["elbo"] == evaluation.elbo

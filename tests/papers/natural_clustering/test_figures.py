@@ -14,7 +14,7 @@ class Trial:
     def __init__(self, numbers):
         self.numbers = numbers
 
-    def figures(self):
+    def quantities(self):
         return self.numbers
 
 

@@ -12,7 +12,6 @@ from zoo.papers.natural_clustering.class_latents import measure
 from zoo.papers.natural_clustering.recipes import (
     choose,
     conditional_vae,
-    count_classes,
     digits,
     natural_clustering,
     only_labelled,
@@ -64,7 +63,7 @@ def test_sets_that_no_classes_can_be_learnt_from_are_refused_before_training():
         for recipe in (natural_clustering, conditional_vae):
             with pytest.raises(ValueError, match=message):
                 recipe(Split(data, data))
-    assert count_classes(small_set()) == 3
+    assert small_set().count_classes() == 3
 
 
 def test_some_labels_are_known_alike_for_all_classes():
