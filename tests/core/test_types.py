@@ -142,7 +142,7 @@ def test_a_relaxed_head_does_not_fit_a_one_hot_prior():
 
 def test_objectives_of_the_aggregate_posterior_say_that_they_need_draws():
     elbo = HFVAE(alpha=1, beta=4, gamma=3, groups=[["z"], ["c"]], num_data=NUM_DATA)
-    with pytest.raises(ValueError, match="site 'c' is summed out, and q\\(z\\) needs draws: take Concrete"):
+    with pytest.raises(ValueError, match="site 'c' is summed out, and q\\(z\\) needs draws: use Concrete"):
         elbo.loss(*pair(Exact), images(20))
 
 

@@ -155,7 +155,7 @@ def test_weights_that_mean_nothing_are_refused():
     model, guide = pair(HEADS["straight-through"])
     with pytest.raises(ValueError, match=r"site 'c': a weight would mix a mass with a density.*temperature=None"):
         importance(model, guide, images(), num_samples=2)
-    with pytest.raises(ValueError, match=r"site 'z': a point has no density to weigh by"):
+    with pytest.raises(ValueError, match=r"site 'z': a point mass has no density for a weight"):
         importance(*vae_pair(head=Delta(2)), images(), num_samples=2)
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
         importance(*vae_pair(), images(), num_samples=0)
@@ -264,7 +264,7 @@ def test_the_picture_is_there_for_one_site_of_two_units_alone():
     ("recipe", "guides", "message"),
     [
         ("vae", ["mean-field", "mean-feild"], r"mean-feild.*mean-field"),
-        ("dip-vae/digits", ["mean-field", "flow"], r"site 'z': NormalFlow has no mean in closed form; take a head"),
+        ("dip-vae/digits", ["mean-field", "flow"], r"site 'z': NormalFlow has no mean in closed form; use a head"),
         ("vae", ["mean-field"], r"--images 9000: the test set has"),
     ],
 )

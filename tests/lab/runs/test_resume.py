@@ -204,10 +204,10 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        (None, ["--lr", "0.5"], "goes on with the settings that it has: lr is 0.001 there, 0.5 was asked for"),
+        (None, ["--lr", "0.5"], "can only be resumed with its own settings: lr is 0.001 there, 0.5 was asked for"),
         (None, ["vae"], "recipe is 'beta-vae' there, 'vae' was asked for"),
         (None, ["--set", "beta=3"], "hyperparameters is {} there, {'beta': 3.0} was asked for"),
-        (None, ["--epochs", "3"], "--epochs does not go with --resume"),
+        (None, ["--epochs", "3"], "--epochs cannot be combined with --resume"),
         (lambda f: _edit(f, lr=0.5), [], "with other settings: lr is 0.001 in the checkpoint, 0.5 here"),
         (
             lambda f: _edit(f, hyperparameters={"z_dim": 3}),

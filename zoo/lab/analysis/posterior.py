@@ -25,7 +25,7 @@ def needs_labels(guide: nn.Module) -> bool:
 
 
 def refine(guide: nn.Module, *batch: Tensor) -> Any:
-    """The guide to use for this batch: of one with a method `refined`, such as a semi-amortised guide, the result."""
+    """The guide for this batch: the result of its method `refined` if it has one, as a semi-amortised guide does."""
     refined = getattr(guide, "refined", None)
     return refined(*batch) if refined else guide
 
@@ -48,7 +48,7 @@ def _mean(fn: Any) -> Tensor:
 
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
     """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...]."""
-    values = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: one datapoint, N times
+    values = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: one datapoint, N particles
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(poutine.do(model, values)).get_trace()
     mean: Tensor = trace.nodes[site]["fn"].mean
