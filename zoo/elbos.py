@@ -517,7 +517,7 @@ class InfoVAE(TermwiseELBO):
 
     def assigned(self, name: str) -> None:
         """Refuses a negative weight of the divergence, which would reward it."""
-        alpha, lambda_ = (vars(self).get(weight) for weight in ("alpha", "lambda_"))
+        alpha, lambda_ = vars(self).get("alpha"), vars(self).get("lambda_")
         if alpha is not None and lambda_ is not None and (alpha + lambda_).item() < 1 - 1e-6:
             raise ValueError(
                 f"InfoVAE: alpha + lambda_ must be at least 1, got {alpha.item():g} + {lambda_.item():g}; to change "

@@ -197,7 +197,7 @@ def test_a_categorical_holds_log_k_at_most():
     pair, x = styled(), torch.randn(9, 5)
     gamma = {"c": 1.0, "z": 1.0}
     at_ceiling, _ = evaluate(Capacity(gamma=gamma, capacity={"c": math.log(3), "z": 1.0}), pair, x)
-    with pytest.warns(UserWarning, match="5 nats are asked of c, which holds 1.099 at most"):
+    with pytest.warns(UserWarning, match="5 nats are asked of c, whose KL is at most 1.099"):
         beyond, _ = evaluate(Capacity(gamma=gamma, capacity={"c": 5.0, "z": 1.0}), pair, x)
     assert beyond == at_ceiling
 

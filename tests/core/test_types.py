@@ -227,7 +227,7 @@ def test_a_capacity_beyond_the_ceiling_is_said_once():
     elbo = Capacity(gamma={"z": 1.0, "c": 1.0}, capacity={"z": 0.0, "c": 0.0})
     elbo.loss(model, guide, images())
     elbo.capacity = {"z": 9.0, "c": 1.09}  # log 3 = 1.0986
-    with pytest.warns(UserWarning, match=r"Capacity: 1.2 nats are asked of c, which holds 1.099 at most"):
+    with pytest.warns(UserWarning, match=r"Capacity: 1.2 nats are asked of c, whose KL is at most 1.099"):
         elbo.capacity = {"z": 9.0, "c": 1.2}
     elbo.capacity = {"z": 9.0, "c": 1.3}  # and a warning would be an error here
     elbo.loss(model, guide, images())

@@ -216,7 +216,8 @@ def _check_batch(sites: Mapping[str, Site], size: int, first: Mapping[str, Site]
     for name, site in sites.items():
         if len(site.mean) != size:
             raise ValueError(f"codes of site {name!r} are {site.mean.shape} for {size} points: give a row for each")
-    kinds, before = ({name: site.kind for name, site in some.items()} for some in (sites, first))
+    kinds = {name: site.kind for name, site in sites.items()}
+    before = {name: site.kind for name, site in first.items()}
     if kinds != before:
         raise ValueError(f"sites (size, categorical, q known) are {kinds}, but {before} in the first batch")
 

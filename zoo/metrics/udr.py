@@ -42,8 +42,8 @@ def udr(
     absolute value of Spearman's correlation, with which they have 1. A row or column without similarity counts as 0.
 
     A latent is informative if its KL from the standard normal, or from equal classes, is above the threshold on
-    average; where q(z | x) is unknown, if its mean varies. The paper ranks hyperparameters by it: the models are seeds of
-    one setting. Codes that every seed entangles in the same way score as high as disentangled ones.
+    average; where q(z | x) is unknown, if its mean varies. The paper ranks hyperparameters by it: the models are seeds
+    of one setting. Codes that every seed entangles in the same way score as high as disentangled ones.
 
     Args:
         models: at least two encoders, or codes of the same datapoints in the same order, see `Encoded.of`; by name, or
@@ -123,13 +123,14 @@ def _pair(a: np.ndarray, b: np.ndarray, similarity: Similarity, alpha: float) ->
     if not a.size or not b.size:
         return 0.0
     if similarity == "spearman":
-        from scipy.stats import rankdata  # takes seconds to import, as does scikit-learn
+        from scipy.stats import rankdata  # imported here because it takes seconds to import
 
         return of_similarity(np.abs(pearson(rankdata(a, axis=0), rankdata(b, axis=0))))
     from sklearn.linear_model import Lasso
     from sklearn.preprocessing import StandardScaler
 
-    a, b = (StandardScaler().fit_transform(table) for table in (a, b))
+    a = StandardScaler().fit_transform(a)
+    b = StandardScaler().fit_transform(b)
     return of_similarity(np.abs(Lasso(alpha=alpha).fit(a, b).coef_.reshape(b.shape[1], a.shape[1])).T)
 
 

@@ -187,7 +187,7 @@ class TestFolder:
         [
             (("train/a", "test/a", "extra/a"), r"extra/a/1.png is next to the folders test, train, which split"),
             (("train/a", "test/a", "."), r"1.png is next to the folders test, train, which split the set; move it"),
-            (("val/a", "test/a"), r"has the folders test, val, and none to train on"),
+            (("val/a", "test/a"), r"has the folders test, val, but no folder train to train on"),
             (("a", "b", "."), r"1.png is next to the folders of the classes, one of 1 such images; move it into"),
             (("train/a", "train", "test/a"), r"train/1.png is next to the folders of the classes"),
         ],

@@ -141,7 +141,10 @@ def test_ctrl_c_and_sigterm_save_first_and_say_how_to_go_on(number, whole, tmp_p
     name = signal.Signals(number).name
     step = checkpoint.load(tmp_path / "run" / CHECKPOINT)["step"]
     assert 10 <= step < STEPS
-    assert said == f"stopped by {name} after step {step} of {STEPS}, and saved; go on with {how_to_resume(Path('run'))}"
+    assert (
+        said
+        == f"stopped by {name} after step {step} of {STEPS}, and saved; resume it with {how_to_resume(Path('run'))}"
+    )
     rows = (tmp_path / "run/terms.csv").read_text().splitlines()
     assert len(rows) == 1 + step
     zoo(tmp_path, *RESUME)
@@ -167,7 +170,7 @@ def test_a_full_disk_is_reported_and_the_last_good_checkpoint_kept(whole, stoppe
     said = zoo(tmp_path, *RESUME, code=1, largest=len(before) // 2).splitlines()[-1]
     assert said == (
         "error: the run was cut short: the checkpoint run/checkpoint.safetensors could not be written "
-        "(File too large): the one from before is kept; when that is mended, go on from the last checkpoint with "
+        "(File too large): the one from before is kept; once that is fixed, resume from the last checkpoint with "
         "python -m zoo train --resume run"
     )
     assert path.read_bytes() == before

@@ -82,7 +82,8 @@ def celeba(
     data = Dataset("celeba", x, factors=Factors(tuple(table["names"].tolist()), values, table["attributes"]))
     if held_out is not None:
         return split(data, held_out, seed=seed)
-    train, tested = (np.flatnonzero(table["parts"] == PARTS.index(part)) for part in ("train", test))
+    train = np.flatnonzero(table["parts"] == PARTS.index("train"))
+    tested = np.flatnonzero(table["parts"] == PARTS.index(test))
     if not len(train) or not len(tested):
         raise ValueError(
             f"data 'celeba': {lists[1]} has {len(train)} images for 'train' and {len(tested)} for {test!r}"

@@ -122,7 +122,9 @@ def _named(path: Path, loaded: Any) -> dict[str, Any]:
 def _check_keys(path: Path, names: list[str]) -> None:
     keys = [_key(name) for name in names]
     if "x" not in keys or not set(keys) <= set(KEYS) or len(set(keys)) < len(keys):
-        few = sorted(names)[:10] + ["..."] * (len(names) > 10)
+        few = sorted(names)[:10]
+        if len(names) > 10:
+            few.append("...")
         raise ValueError(f"data {str(path)!r} holds {few}; it must have x, and may have {', '.join(KEYS[1:])}")
 
 

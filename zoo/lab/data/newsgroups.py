@@ -78,7 +78,8 @@ def newsgroups(
     arrays = cached(
         "newsgroups", settings, lambda: _count(file, vocabulary, remove, stop_words, min_df, max_df, longest)
     )
-    words, classes = (tuple(arrays[name].tolist()) for name in ("words", "classes"))
+    words = tuple(arrays["words"].tolist())
+    classes = tuple(arrays["classes"].tolist())
     parts = []
     for part in ("train", "test"):
         data, indices, indptr, y, empty, long = (

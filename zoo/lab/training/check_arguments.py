@@ -151,7 +151,7 @@ def check_call(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
             raise TypeError(f"{what} takes no index: its forward has to be forward(x, *, index=None)")
         raise TypeError(
             f"{what} cannot be called with a batch: its forward is forward{signature}, and has to be "
-            f"forward(x{', y' * (len(args) - 1)}, *, index=None)"
+            f"forward({'x, y' if len(args) == 2 else 'x'}, *, index=None)"
         )
 
 
