@@ -61,7 +61,7 @@ def newsgroups(
     if not archive.is_file() and not pickled.is_file():
         if not download:
             raise FileNotFoundError(
-                f"data 'newsgroups': neither {pickled} nor {archive.name} was found there. Name another folder with "
+                f"data 'newsgroups': {pickled} not found, and no {archive.name} next to it. Name another folder with "
                 "--data-dir or ZOO_DATA, or fetch it with --download"
             )
         fetch("newsgroups", URL, archive, DIGEST, most=2**25)

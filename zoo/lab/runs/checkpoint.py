@@ -55,7 +55,7 @@ def restore(
     """Restores what `capture` returned, and returns the number of steps that were taken. Draws no random numbers.
 
     Raises:
-        ValueError: the pair, the objective or the optimiser has other tensors (the message says which); nothing changes.
+        ValueError: the pair, the objective or the optimiser has other tensors; the message says which. Nothing changes.
     """
     differences = _differences("model", state["model"], _tensors(model))
     differences += _differences("guide", state["guide"], _tensors(guide))

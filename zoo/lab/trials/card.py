@@ -13,8 +13,8 @@ from zoo.lab.files import write_file
 VERDICTS = {True: "holds", False: "does not hold", None: "cannot tell"}
 HOW_DECIDED = (
     "Evidence is means and standard deviations over seeds. One mean counts as larger than another where the 95 % "
-    "interval of their difference lies above 0 (Welch's), and as not larger where it lies below; otherwise, and with one "
-    'seed, the verdict is "cannot tell".'
+    "interval of their difference lies above 0 (Welch's), and as not larger where it lies below; otherwise, and with "
+    'one seed, the verdict is "cannot tell".'
 )
 
 BEGIN, END = "<!-- verdicts: python -m zoo reproduce --table -->", "<!-- end of verdicts -->"

@@ -2,7 +2,8 @@
 
 One mean over seeds exceeds another where the 95 % interval of their difference lies above 0 (Welch 1947,
 https://doi.org/10.2307/2332510), and does not where it lies below; where it contains 0, and with fewer than two
-seeds, the verdict is "cannot tell". `every`, `some`, `most` and `fails` combine verdicts by Kleene's logic of three values.
+seeds, the verdict is "cannot tell". `every`, `some`, `most` and `fails` combine verdicts by Kleene's three-valued
+logic.
 """
 
 import math
