@@ -21,24 +21,24 @@ class Amortized(nn.Module):
         guide = Amortized(trunk, z=MeanField(10))
         guide = Amortized(trunk, c=Concrete(10, temperature=0.67), z=MeanField(10, given=("c",)))
 
-    Labels y are observed, so a batch that has them leaves the site "y" out, if there is a head for it; heads that are
-    given "y" then see the labels, one-hot:
+    Labels y are observed: for a batch that has labels, a head of the site "y" is not sampled, and heads that are given
+    "y" see the one-hot labels:
 
         guide = Amortized(trunk, pi=DirichletHead(10), y=Predicted(10, of="pi"), z=MeanField(10))     # q(z | x)
         guide = Amortized(trunk, classes=10, z=MeanField(10, given=("y",)))                          # q(z | x, y)
 
     Args:
-        trunk: data [B, ...] to features [B, out_features]. It, or the last of its layers to have one, tells its
-            `out_features`.
+        trunk: maps data [B, ...] to features [B, out_features]. It, or the last of its layers that has one, has the
+            attribute `out_features`.
         num_data: how many datapoints there are in all; needed once batches come with their index.
-        classes: of labels that heads are given as "y" where there is no head for it.
-        layers: makes what stands between the trunk and a head, from widths that begin with the features' and end with
-            the head's `num_raw`. For a head that is given other sites it has to keep any leading dimensions.
+        classes: number of classes of the labels, for heads that are given "y" where there is no head for it.
+        layers: builds the layers between the trunk and a head from their widths, from that of the features to the
+            head's `num_raw`. For a head that is given other sites they have to keep any leading dimensions.
         heads: the family of each site, sampled in the order given.
 
     Raises:
-        ValueError: there is no head, a head looks at a site that does not come before it, or the width of the
-            trunk's features cannot be told.
+        ValueError: there is no head, a head depends on a site that does not come before it, or the width of the
+            trunk's features is unknown.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Amortized(nn.Module):
         self.layers = nn.ModuleDict(made)
 
     def raw(self, features: Tensor, offsets: Mapping[str, Tensor], site: str, given: Mapping[str, Tensor]) -> Tensor:
-        """The raw numbers of a site's head, [..., num_raw], with what is added to them."""
+        """The raw numbers of a site's head, [..., num_raw], with the site's offsets added."""
         head: Any = self.heads[site]
         raw = through(self.layers[site], [features, *(given[name] for name in head.given)])
         return raw + offsets[site] if site in offsets else raw
@@ -85,12 +85,12 @@ class Amortized(nn.Module):
         index: Tensor | None = None,
         offsets: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Samples every site for the batch x [B, ...], but for a y that is given [B]. Returns the values by site.
+        """Samples every site for the batch x [B, ...], except "y" where labels y [B] are given. Returns values by site.
 
         Args:
             x, y: the batch.
-            index: which datapoints these are, [B].
-            offsets: what is added to the raw numbers of a site, [B, num_raw]; what `guides.refine` finds.
+            index: positions of these datapoints in the data set, [B].
+            offsets: added to the raw numbers of each site, [B, num_raw]; `guides.refine` computes them.
 
         Raises:
             TypeError, ValueError: y is missing where a head needs it; or as `guides.program.one_hot`.
@@ -98,7 +98,7 @@ class Amortized(nn.Module):
         register(self)
         if y is None and self.needs_labels:
             raise Misfit(
-                "the guide needs labels y, which its heads are given and no head says: call guide(x, y), with batches "
+                "the guide needs labels y: its heads are given y and no head infers it; call guide(x, y), with batches "
                 "of labels=True"
             )
         raw = partial(self.raw, self.trunk(x), offsets or {})
@@ -121,10 +121,10 @@ def dense(widths: list[int]) -> nn.Sequential:
 
 
 def through(layers: Any, inputs: list[Tensor]) -> Tensor:
-    """The layers on the inputs [..., width] side by side.
+    """The layers applied to the concatenated inputs [..., width].
 
-    Inputs of different batches, as B features under S given values, meet after the first layer where that is linear: it
-    takes B + S products, and not B S.
+    Inputs with different batch dimensions, as B features and S given values, are combined after the first layer where
+    that is linear, which costs B + S products instead of B S.
     """
     first, *rest = layers if isinstance(layers, nn.Sequential) else [layers]
     alike = len({t.shape[:-1] for t in inputs}) == 1
@@ -141,10 +141,10 @@ def through(layers: Any, inputs: list[Tensor]) -> Tensor:
 
 
 def _out_features(trunk: nn.Module) -> int:
-    """The width of the trunk's features, from the trunk itself or from the last layer that has one."""
+    """`out_features` of the trunk, or of its last layer that has one."""
     widths: list[Any] = [module.out_features for module in trunk.modules() if hasattr(module, "out_features")]
     if not widths:
         raise ValueError(
-            "the trunk does not say how many features it gives: set trunk.out_features to the width of its output"
+            "the number of the trunk's features is unknown: set trunk.out_features to the width of its output"
         )
     return int(getattr(trunk, "out_features", widths[-1]))

@@ -1,4 +1,4 @@
-"""Pyro's autoguides, made to fit: a row per datapoint, a site per site, and names of their own."""
+"""Pyro's autoguides for a zoo story: parameters per datapoint, one guide site per model site, unique names."""
 
 import inspect
 import itertools
@@ -25,12 +25,13 @@ class Automatic(nn.Module):
         guide = Automatic(model, num_data=len(train))              # AutoNormal
         guide = Automatic(model, AutoDelta, num_data=len(train))
 
-    Parameters are a row per datapoint, of which a batch takes those of its index, so that it knows the data that it was
-    trained on alone, as `PerDatapoint`. AutoNormal's two statements per site, a normal on the reals and the point that
-    it is mapped to, come as one, with the density of the two: objectives see the model's sites. Kinds that couple all
-    datapoints (AutoMultivariateNormal) stay as they are, and take all of the data at once.
+    Parameters are a row per datapoint, and a batch uses the rows of its index; as with `PerDatapoint`, the guide cannot
+    be applied to data that it was not trained on. AutoNormal samples each site by two statements, a normal on the reals
+    and the point that it is mapped to; they are merged into one, with their joint density, so that objectives see the
+    model's sites. Kinds that couple all datapoints (AutoMultivariateNormal) are unchanged, and need all of the data in
+    one batch.
 
-    Parameters are there after the first call, as with any autoguide; `zoo.lab.training.fit.fit` makes it.
+    Parameters exist after the first call, as with any autoguide; `zoo.lab.training.fit.fit` makes that call.
 
     Args:
         model: the story.
@@ -46,7 +47,7 @@ class Automatic(nn.Module):
         super().__init__()
         if "create_plates" in inspect.signature(kind).parameters:
             options["create_plates"] = partial(_plate, num_data)
-        # Built at the first call: an autoguide that was copied before it has lost its model.
+        # Built at the first call: a copy of an autoguide that was not called yet has lost its model.
         self.build: list[Callable[[], Any]] = [partial(kind, model, **options)]
         self.autoguide: Any = None
 
@@ -62,12 +63,12 @@ class Automatic(nn.Module):
             except NotImplementedError as error:  # as for the support of a mixture
                 reason = str(error).partition("\n")[0]
                 raise ValueError(
-                    f"{type(self.autoguide).__name__} does not know where a site's values lie ({reason}); take "
-                    "PerDatapoint, whose heads say it themselves"
+                    f"{type(self.autoguide).__name__} cannot map the reals to a site's support ({reason}); use "
+                    "PerDatapoint, whose heads have the support"
                 ) from error
 
     def _rename(self) -> None:
-        # The param store knows an autoguide's parameters by name alone: a second one would read the first one's.
+        # The param store identifies an autoguide's parameters by name: a second autoguide would read the first one's.
         if self.autoguide is None:
             return
         before, after = self.autoguide._pyro_name, f"{type(self.autoguide).__name__}-{next(_count)}"
@@ -84,7 +85,7 @@ class Automatic(nn.Module):
 
 
 class _OneSite(Messenger):
-    """Makes one sample statement of AutoNormal's two."""
+    """Merges AutoNormal's two sample statements per site into one."""
 
     def __init__(self, autoguide: Any) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A guide that is not one forward pass: parameters of its own for every datapoint."""
+"""A guide without amortisation: separate parameters for every datapoint."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -18,17 +18,17 @@ class PerDatapoint(nn.Module):
 
         guide = PerDatapoint(len(train), z=MeanField(10))
 
-    It has no amortisation gap: on the data that it was trained on it is as good as its heads' families can be. Other
-    data has no rows in it. The index of a batch says which rows are the batch's; the data themselves are not used.
+    It has no amortisation gap: on its training data it is as good as its heads' families can be. It cannot be applied
+    to other data, which has no rows. The index of a batch selects its rows; the data themselves are not used.
 
     Args:
         num_data: how many datapoints there are.
-        classes: of labels that heads are given as "y" where there is no head for it.
-        heads: the family of each site, sampled in the order given. What a head is given acts through layers that all
-            datapoints share.
+        classes: number of classes of the labels, for heads that are given "y" where there is no head for it.
+        heads: the family of each site, sampled in the order given. The sites that a head is given enter through layers
+            that all datapoints share.
 
     Raises:
-        ValueError: there is no head, or a head looks at a site that does not come before it.
+        ValueError: there is no head, or a head depends on a site that does not come before it.
     """
 
     def __init__(self, num_data: int, *, classes: int | None = None, **heads: Head) -> None:
@@ -40,7 +40,7 @@ class PerDatapoint(nn.Module):
         self.num_data = num_data
         self.classes = sizes.get("y")
         self.heads = nn.ModuleDict(heads)
-        # Not all zero: a factor of low rank would stay there.
+        # Not all zero: the gradient of a low-rank factor vanishes at zero.
         self.tables = nn.ParameterDict({s: 0.1 * torch.randn(num_data, head.num_raw) for s, head in learnt.items()})
         self.layers = nn.ModuleDict(
             {
@@ -51,7 +51,7 @@ class PerDatapoint(nn.Module):
         )
 
     def raw(self, index: Tensor, site: str, given: Mapping[str, Tensor]) -> Tensor:
-        """The raw numbers of a site's head, [..., num_raw]: a row per datapoint, moved by what the head is given."""
+        """The raw numbers of a site's head, [..., num_raw]: a row per datapoint, shifted by the given sites."""
         head: Any = self.heads[site]
         row = self.tables[site][index]
         if not head.given:
@@ -60,7 +60,7 @@ class PerDatapoint(nn.Module):
         return moved
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Tensor]:
-        """Samples every site for the datapoints `index` [B], but for a y that is given [B]. Returns the values by site.
+        """Samples every site for the datapoints `index` [B], except "y" if labels y [B] are given. Returns the values.
 
         Raises:
             ValueError: there is no index, and the batch is not all of the data in order.
@@ -69,7 +69,7 @@ class PerDatapoint(nn.Module):
         if index is None and len(x) != self.num_data:
             raise Misfit(
                 f"a guide with a row per datapoint needs to know which of its {self.num_data} datapoints these "
-                f"{len(x)} are: give index=, as fit does; other data has no rows, so take Amortized for it"
+                f"{len(x)} are: give index=, as fit does; for other data, which has no rows, use Amortized"
             )
         values: dict[str, Tensor] = {}
         if y is not None and self.classes is not None:

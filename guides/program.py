@@ -24,8 +24,8 @@ _registered: "WeakValueDictionary[str, nn.Parameter]" = WeakValueDictionary()
 class Misfit(ValueError):
     """A ValueError that is one line: what does not fit, where, and what to do.
 
-    Pyro makes a new error of each that leaves a traced program, with a table "Trace Shapes:" below it. Here the message
-    says it all.
+    Pyro wraps each error that leaves a traced program in a new one, with a table "Trace Shapes:" below it. This class
+    drops the table, since the message is complete without it.
     """
 
     def __init__(self, message: str) -> None:
@@ -33,13 +33,13 @@ class Misfit(ValueError):
 
 
 def register(module: nn.Module) -> None:
-    """Offers the trainable parameters of `module` to `pyro.infer.SVI`, under names that no other module has.
+    """Registers the trainable parameters of `module` for `pyro.infer.SVI`, under names that no other module has.
 
-    `pyro.module(name, module)` would do so under the name that it is given, and a second instance with the same name
-    would be handed the first one's values, in silence, and never train. The param store knows a tensor by identity, so
-    here neither a second instance nor a deep copy nor an unpickled one reads another's values, and a network that two
-    programs share is registered once. Under a messenger with `keeps_parameters`, which is how a loop says that it holds
-    the parameters itself, there is nobody to offer them to.
+    `pyro.module(name, module)` registers them under the given name. A second instance with the same name would then
+    silently read the first one's values and never train. Here every parameter tensor has a name of its own, so that a
+    second instance, a deep copy or an unpickled one never reads another's values, and a network that two programs share
+    is registered once. Under a messenger with the attribute `keeps_parameters`, which marks a training loop that holds
+    the parameters itself, nothing is registered.
 
     Raises:
         ValueError: a parameter is not contiguous, or a loaded param store holds another tensor under its name.
@@ -65,7 +65,7 @@ def register(module: nn.Module) -> None:
 
 
 def _refuse_loaded(kind: str) -> None:
-    """Refuses a store with parameters of this kind of module that no module here has registered."""
+    """Refuses a param store with parameters of this kind of module that no module in this process has registered."""
     store = pyro.get_param_store()
     for full_name in store.keys():  # noqa: SIM118
         prefix, divider, _ = full_name.partition("$$$")
@@ -75,14 +75,14 @@ def _refuse_loaded(kind: str) -> None:
 
 def _refuse(full_name: str) -> None:
     raise Misfit(
-        f"the param store holds another tensor under {full_name!r} than the module that goes by this name, as after "
-        "pyro.get_param_store().load(): SVI would train that one, and the module stay as it is; call "
+        f"the param store holds a tensor under {full_name!r} that is not the module's, as after "
+        "pyro.get_param_store().load(): SVI would train that tensor and leave the module unchanged; call "
         "pyro.clear_param_store(), and keep weights by module.state_dict() and load_state_dict()"
     )
 
 
 def picklable_state(module: nn.Module) -> dict[str, Any]:
-    """What pickle takes of `module`, without the weak references that the param store leaves on parameters."""
+    """The state of `module` for pickle, without the weak references that the param store leaves on parameters."""
     for parameter in module.parameters():
         parameter.__dict__.pop("unconstrained", None)
     return module.__dict__
@@ -99,13 +99,13 @@ def conditioned_on(site: str) -> Tensor | None:
 
 
 def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> pyro.plate:
-    """The plate "data" [B]: of the full size when `index` says which B of `num_data` datapoints these are.
+    """The plate "data" [B]; its size is `num_data` when `index` holds the positions of the B datapoints.
 
-    Without `index` the batch stands for itself. Without data one datapoint is drawn, or as many as "x" or "y" is
-    conditioned on by `poutine.condition`.
+    Without `index` the batch is all of the data. Without data one datapoint is drawn, or as many as `poutine.condition`
+    holds values for "x" or "y".
 
     Raises:
-        ValueError: `index` comes without `num_data`, or is not one integer per datapoint, or (looked at where Pyro's
+        ValueError: `index` comes without `num_data`, or is not one integer per datapoint, or (checked where Pyro's
             validation is on) an integer is not from 0 to num_data - 1.
     """
     for site in ("x", "y"):
@@ -113,7 +113,7 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
     if index is None:
         return pyro.plate("data", 1 if x is None else len(x))
     if num_data is None:
-        raise Misfit("index says which datapoints these are, but not of how many: give num_data= when building")
+        raise Misfit("a batch with index= needs the size of the data: give num_data= when building the program")
     if index.dim() != 1 or (x is not None and len(index) != len(x)):
         raise Misfit(
             f"index must hold one integer per datapoint, got shape {tuple(index.shape)}"
@@ -126,8 +126,8 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
         raise Misfit(f"a batch of {len(index)} out of num_data = {num_data} datapoints: num_data is too small")
     if is_validation_enabled() and (wrong := (index < 0) | (index >= num_data)).any():
         raise Misfit(
-            f"index goes from 0 to num_data - 1 = {num_data - 1}, got {int(index[wrong][0])}: num_data counts the "
-            "whole training set"
+            f"index goes from 0 to num_data - 1 = {num_data - 1}, got {int(index[wrong][0])}: num_data is the "
+            "size of the whole training set"
         )
     return pyro.plate("data", num_data, subsample=index)
 
@@ -135,10 +135,10 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
 def one_hot(y: Tensor, classes: int, like: Tensor) -> Tensor:
     """Labels y [B], integers from 0, as rows of the identity, [B, classes], for a batch `like` of B datapoints.
 
-    Their range is looked at where Pyro's validation is on.
+    Their range is checked where Pyro's validation is on.
 
     Raises:
-        TypeError: y holds no integers.
+        TypeError: y does not hold integers.
         ValueError: y is not one label per datapoint, or one is out of range.
     """
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
@@ -158,10 +158,10 @@ def one_hot(y: Tensor, classes: int, like: Tensor) -> Tensor:
 
 
 def whole(what: str, value: int, *, least: int = 1) -> int:
-    """The value, if it is a whole number of at least so much: any integer type, but neither 10.0 nor True.
+    """Returns the value after checking that it is an integer of at least `least`; 10.0 and True are refused.
 
     Raises:
-        ValueError: it is less, or no integer.
+        ValueError: the value is less, or not an integer.
     """
     try:
         number = operator.index(value)

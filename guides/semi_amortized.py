@@ -1,4 +1,4 @@
-"""Semi-amortised inference: from where the network starts, a few steps of optimisation for each datapoint."""
+"""Semi-amortised inference: the network's output is improved by a few optimisation steps for each datapoint."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,16 +23,16 @@ class SemiAmortized(nn.Module):
         guide = SemiAmortized(Amortized(trunk, z=MeanField(10)), loss, steps=5, lr=0.1)
 
     Kim, Wiseman, Miller, Sontag & Rush 2018, https://arxiv.org/abs/1802.02550, with Adam for their gradient descent.
-    Training passes the gradient at the end point on to the network as if it had been taken at the start; with
-    `through` it passes through the steps, as in the paper, at the price of second derivatives.
+    In training, the gradient at the end point is passed to the network as if it were the gradient at the start; with
+    `through` it is backpropagated through the steps, as in the paper, which needs second derivatives.
 
-    The objective is called anew at every step, so what it keeps from pass to pass, a report or a running statistic, is
-    that of these steps too: hand in a copy of it (`copy.copy(elbo)`) where that matters.
+    The objective is called at every step, so these calls also change its report and its running statistics: pass a copy
+    (`copy.copy(elbo)`) where that matters.
 
     Args:
-        amortized: where the steps start.
-        loss: from a guide and a batch, as (guide, x, index=...), to what is minimised, a 0-dim tensor.
-        steps, lr: how many steps of Adam, and how long.
+        amortized: the guide whose output the steps start from.
+        loss: function of a guide and a batch, called as (guide, x, index=...), that returns the loss, a 0-dim tensor.
+        steps, lr: number of Adam steps, and their learning rate.
         through: whether gradients pass through the steps.
 
     Raises:
@@ -47,7 +47,7 @@ class SemiAmortized(nn.Module):
         self.steps, self.lr, self.through = steps, lr, through
 
     def refined(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> "Refined":
-        """The guide after its steps, for this batch alone: to draw from it often at the cost of refining it once."""
+        """The guide after its steps, for this batch only; draw from it repeatedly without refining again."""
         return refine(self.amortized, self.loss, x, y, index=index, steps=self.steps, lr=self.lr, through=self.through)
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Tensor]:
@@ -61,11 +61,11 @@ class SemiAmortized(nn.Module):
 
 
 class Refined(nn.Module):
-    """An amortised guide with something added to its raw numbers, for the one batch that this was found for.
+    """An amortised guide with offsets added to its raw numbers, valid for the batch that they were computed for.
 
     Args:
         amortized: the guide.
-        offsets: by site, [B, num_raw].
+        offsets: what is added, by site, [B, num_raw].
     """
 
     def __init__(self, amortized: Amortized, offsets: Mapping[str, Tensor]) -> None:
@@ -100,14 +100,14 @@ def refine(
     lr: float,
     through: bool = False,
 ) -> Refined:
-    """The guide's raw numbers for a batch, `steps` of Adam further down the loss; networks and model stay as they are.
+    """Improves the guide's raw numbers for a batch by `steps` of Adam on the loss; networks and model do not change.
 
     Args:
-        amortized, loss, steps, lr, through: as `SemiAmortized` takes them.
+        amortized, loss, steps, lr, through: as in `SemiAmortized`.
         x, y, index: the batch.
     """
     batch = (x,) if y is None else (x, y)
-    # Labels that are given leave a head for them without work.
+    # Given labels replace the head for "y", which then has no raw numbers.
     heads: dict[str, Any] = {s: head for s, head in amortized.heads.items() if s in amortized.layers}
     heads = {site: head for site, head in heads.items() if not (site == "y" and y is not None)}
     with torch.enable_grad(), _as_if_alone():
@@ -121,7 +121,7 @@ def refine(
                 means[site] = BETAS[0] * means[site] + (1 - BETAS[0]) * slope
                 squares[site] = BETAS[1] * squares[site] + (1 - BETAS[1]) * slope.square()
                 mean, square = means[site] / (1 - BETAS[0] ** step), squares[site] / (1 - BETAS[1] ** step)
-                # Inside the root, so that there is a derivative at a slope of 0.
+                # Inside the root, so that the derivative is finite at a slope of 0.
                 moved = offset - lr * mean / (square + EPSILON**2).sqrt()
                 offsets[site] = moved if through else moved.detach().requires_grad_()
     return Refined(amortized, offsets if through else {site: offset.detach() for site, offset in offsets.items()})

@@ -1,4 +1,4 @@
-"""What guides with a head per site share: the order of the sites, their distributions, and the draws."""
+"""Shared by the guides with a head per site: the order of the sites, their distributions, and the draws."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,16 +15,16 @@ Raw = Callable[[str, Mapping[str, Tensor]], Tensor]
 
 
 def sizes_of(heads: Mapping[str, Head], classes: int | None) -> dict[str, int]:
-    """The size of each site that a head may look at, labels "y" of so many classes included.
+    """The size of each site that a head may depend on, including labels "y" of `classes` classes.
 
     Raises:
-        TypeError, ValueError: there is no head, or something else in its place; it looks at a site that does not come
-            before it; or labels come twice.
+        TypeError, ValueError: there is no head, or a value that is not a head; a head depends on a site that does not
+            come before it; or there are both `classes` and a head for "y".
     """
     if not heads:
         raise ValueError("a guide needs at least one head, as in Amortized(trunk, z=MeanField(10))")
     if "y" in heads and classes is not None:
-        raise ValueError("give classes= or a head for y, which says how many there are, not both")
+        raise ValueError("give either classes= or a head for y, which defines the number of classes, not both")
     sizes = {} if classes is None else {"y": classes}
     for site, head in heads.items():
         if not isinstance(head, Head):
@@ -32,23 +32,22 @@ def sizes_of(heads: Mapping[str, Head], classes: int | None) -> dict[str, int]:
         looks_at = {*head.given, *([head.of] if isinstance(head, Predicted) else [])}
         if unknown := looks_at - sizes.keys():
             raise ValueError(
-                f"site {site!r} is given {sorted(unknown)}, of which no head comes before it: "
-                f"the order is {list(heads)}"
-                + ("; for labels, say how many classes= they have" if unknown == {"y"} else "")
+                f"site {site!r} is given {sorted(unknown)}, but no such head comes before it: "
+                f"the order is {list(heads)}" + ("; for labels, give classes=" if unknown == {"y"} else "")
             )
         sizes[site] = head.size
     return sizes
 
 
 def distribution(heads: Mapping[str, Any], site: str, given: Mapping[str, Tensor], raw: Raw) -> TorchDistribution:
-    """q(site | x, given), from whatever gives the raw numbers and earlier sites' values [..., size]."""
+    """q(site | x, given), from the function `raw`, which returns raw numbers, and earlier sites' values [..., size]."""
     head = heads[site]
     made: TorchDistribution
     if isinstance(head, Predicted):
         made = head(distribution(heads, head.of, given, raw).mean)
     else:
         numbers = raw(site, given) if head.learnt else side_by_side([given[name] for name in head.given])
-        # Under autocast the layers give half precision, in which the entries of a simplex do not add up to 1.
+        # Under autocast the layers return half precision, in which the entries of a simplex do not add up to 1.
         made = head(numbers.float() if numbers.dtype in (torch.float16, torch.bfloat16) else numbers)
     return made
 
@@ -56,20 +55,20 @@ def distribution(heads: Mapping[str, Any], site: str, given: Mapping[str, Tensor
 def sample_sites(heads: Mapping[str, Any], values: dict[str, Tensor], raw: Raw) -> dict[str, Tensor]:
     """Samples, in order, every site that has no value yet. Returns all values."""
 
-    # What it is not given is the datapoint's own: its label, as x is, and what was drawn for it.
+    # Sites that `given` leaves out keep the datapoint's values: its label, and what was drawn for it.
     def again(site: str, given: Mapping[str, Tensor]) -> TorchDistribution:
         return distribution(heads, site, {**values, **given}, raw)
 
     for site, head in heads.items():
         if site in values:
             continue
-        # What an objective needs that scores one datapoint's sample under another's posterior.
+        # For objectives that score one datapoint's sample under another's posterior.
         rerun: Any = {"given": head.given, "rerun": partial(again, site)} if head.given else {}
         values[site] = pyro.sample(site, distribution(heads, site, values, raw), infer={**head.infer(), **rerun})
     return values
 
 
 def side_by_side(tensors: list[Tensor]) -> Tensor:
-    """The tensors [..., width] with their batch dimensions expanded alike, as one."""
+    """Concatenates the tensors [..., width] after expanding their batch dimensions to one shape."""
     batch = torch.broadcast_shapes(*(t.shape[:-1] for t in tensors))
     return torch.cat([t.expand(*batch, t.shape[-1]) for t in tensors], dim=-1)

@@ -47,7 +47,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """A story is imported on first use: `python -m zoo --help` needs neither Pyro nor PyTorch."""
+    """Imports a story on first use, so that `python -m zoo --help` needs neither Pyro nor PyTorch."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"zoo.{_MODULES.get(name, 'decomposition')}"), name)

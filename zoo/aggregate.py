@@ -1,4 +1,4 @@
-"""The aggregate posterior q(z) as objectives read it off the traces, under the messengers of `zoo.handlers`."""
+"""Terms of the aggregate posterior q(z), computed from the traces that the messengers of `zoo.handlers` prepared."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,18 +24,19 @@ def dissect(
     estimator: Estimator,
     sites: Sequence[str] | None = None,
 ) -> Anatomy:
-    """The anatomy of the KL from one batch, whose posteriors stand for all `num_data`; under `ScorePairs`.
+    """The KL's parts, estimated from one batch whose posteriors stand for all `num_data`; needs `ScorePairs`.
 
     Args:
         model_trace, guide_trace: of the batch.
         num_data: N, how many datapoints q(z) mixes.
         groups: the latent sites in groups; each site by itself when not given.
-        estimator: as `zoo.estimators.log_weights` has them.
-        sites: the latent sites that z is; all of them when not given.
+        estimator: the name of an estimator of q(z); `zoo.estimators.log_weights` lists them.
+        sites: the latent sites that make up z; all of them when not given.
 
     Raises:
-        ValueError: num_data contradicts the plate or the batch, the batch is of one, the groups are no partition of the
-            sites, a site cannot be scored pairwise, or one looks at a latent site that is not among them.
+        ValueError: num_data contradicts the plate or the batch, the batch holds one datapoint only, the groups do not
+            hold each site once, a site cannot be scored pairwise, or one depends on a latent site that is not among
+            them.
     """
     chosen = aggregate_sites(guide_trace, sites)
     check_priors(model_trace, chosen)
@@ -43,7 +44,7 @@ def dissect(
     _check_measures(model_trace, chosen)
     for name, looked_at in looks_at(chosen).items():
         if outside := [other for other, _ in latent(guide_trace) if other in looked_at and other not in chosen]:
-            raise ValueError(f"site {name!r} looks at {outside[0]!r}, which is not among the sites: name it too")
+            raise ValueError(f"site {name!r} depends on {outside[0]!r}, which is not among the sites: name it too")
     groups = partition(groups, list(chosen))
     values = {name: samples(site) for name, site in chosen.items()}
     own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in chosen.items()}
@@ -61,10 +62,11 @@ def anchor_information(
     num_data: int,
     estimator: Estimator,
 ) -> Tensor:
-    """I(x; z_a) = E[log q(z_a | x) - log q(z_a)] of some units of some sites together; under `ScorePairs`.
+    """I(x; z_a) = E[log q(z_a | x) - log q(z_a)] of the named units together; needs `ScorePairs`.
 
     Raises:
-        ValueError: as `dissect`; or an anchor is no unit of a latent site, or one of several that their site couples.
+        ValueError: as `dissect`; or an anchor is not a unit of a latent site, or several anchors belong to one site
+            whose family couples its units.
     """
     known_sites("anchors", anchors, guide_trace)
     sites = aggregate_sites(guide_trace, list(anchors))
@@ -86,7 +88,7 @@ def anchor_information(
 
     looking = list(looks_at(sites))
     if looking and len(sites) < len(latent(guide_trace)):
-        raise ValueError(f"anchors {sorted(anchors)}: {looking} look at other sites; anchor those too")
+        raise ValueError(f"anchors {sorted(anchors)}: {looking} depend on other sites; anchor those too")
     own = torch.stack([restrict(name, _sample_first(site["score_own"]())).joint for name, site in sites.items()]).sum(0)
     weights = batch_weights(model_trace, sites, num_data, estimator)
     values = {name: samples(site) for name, site in sites.items()}
@@ -98,7 +100,7 @@ def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, 
     """`log_weights` for the batch of these sites.
 
     Raises:
-        ValueError: num_data contradicts the plate or the batch, or the batch is of one.
+        ValueError: num_data contradicts the plate or the batch, or the batch holds one datapoint only.
     """
     value = next(iter(sites.values()))["value"]
     batch_size, full_size = value.shape[-2], num_data_of(model_trace)
@@ -108,11 +110,12 @@ def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, 
 
 
 def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> dict[str, Site]:
-    """The latent sites, or those that are named, if each can be scored pairwise.
+    """Returns the latent sites, or the named ones, after checking that each can be scored pairwise.
 
     Raises:
-        ValueError: a site has a mask, a scale per datapoint, or no vector for an event; it stands outside the plate
-            "data"; it is auxiliary; or it looks at an earlier one without saying how to run it again.
+        ValueError: a site has a mask, a scale per datapoint, or an event that is not a vector; it is outside the plate
+            "data"; it is auxiliary; it is summed out or depends on a site that is; or it depends on an earlier site
+            and has no infer["rerun"].
     """
     every = dict(latent(guide_trace))
     known_sites("sites", only or (), guide_trace)
@@ -123,62 +126,62 @@ def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> di
         frames = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
         problem = None
         if site["infer"].get("is_auxiliary"):
-            problem = "is an auxiliary one, which the model does not have"
+            problem = "is an auxiliary site, which the model does not have"
         elif summed_out(site):
-            problem = "is summed out, and q(z) needs draws: take Concrete or StraightThrough"
+            problem = "is summed out, and q(z) needs draws: use Concrete or StraightThrough"
         elif summed:
-            problem = f"looks at {summed[0]!r}, which is summed out, and q(z) needs draws of both"
+            problem = f"depends on {summed[0]!r}, which is summed out, and q(z) needs draws of both"
         elif frames.get("data") != -1:
-            problem = "does not stand in the plate 'data' as its last dimension"
+            problem = "is not in the plate 'data' as its last dimension"
         elif len(site["fn"].event_shape) != 1:
             problem = f"has an event of shape {tuple(site['fn'].event_shape)}, not a vector"
         elif hidden := _hidden_parents(site):
-            problem = f"looks at {hidden} without infer['rerun'], so that it cannot be scored pairwise"
+            problem = f"depends on {hidden} without infer['rerun'], so it cannot be scored pairwise"
         if problem:
-            raise ValueError(f"site {name!r} {problem}; take a guide such as guides.Amortized")
+            raise ValueError(f"site {name!r} {problem}; use a guide such as guides.Amortized")
     batch_scale(sites)
     return sites
 
 
 def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
-    """The user's scale of these sites, which a term over the whole batch is multiplied by, as the ELBO's terms are.
+    """The user's `poutine.scale` of these sites, by which a term over the whole batch is multiplied like the ELBO's.
 
     Raises:
-        ValueError: datapoints have a mask or scales of their own; the sites' scales differ; or one stands in a plate
-            beside "data", over which the ELBO sums.
+        ValueError: a site has a mask or a scale per datapoint; the sites' scales differ; or a site is in another plate
+            than "data", over which the ELBO sums.
     """
     for name, site in sites.items():
         if site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
             raise ValueError(
                 f"site {name!r} has a mask or a scale per datapoint, and a term over the whole batch counts each "
-                "datapoint once; leave datapoints out of the batch instead, or take ELBO, BetaVAE or NVAE"
+                "datapoint once; leave datapoints out of the batch instead, or use ELBO, BetaVAE or NVAE"
             )
         if plates := [frame.name for frame in other_plates(site)]:
             raise ValueError(
-                f"site {name!r} stands in the plate {plates[0]!r} beside 'data', and a term over the whole batch knows "
-                "one batch alone; take the plate away, or ELBO, BetaVAE or NVAE"
+                f"site {name!r} is in the plate {plates[0]!r} as well as in 'data', and a term over the whole batch "
+                "supports the plate 'data' only; remove the plate, or use ELBO, BetaVAE or NVAE"
             )
     return common_scale(sites)
 
 
 def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
-    """Refuses priors that depend on each other; looked at where Pyro's validation is on.
+    """Refuses priors that depend on each other; checked where Pyro's validation is on.
 
-    A trace of the model scores and draws p(z1 | z2) at the guide's z2, where the terms of q(z) need the marginal p(z1).
+    A trace of the model scores and draws p(z1 | z2) at the guide's z2, but the terms of q(z) need the marginal p(z1).
 
     Raises:
-        ValueError: a site's prior looks at another latent site.
+        ValueError: a site's prior depends on another latent site.
     """
     for name in sites:
         if parents := sorted(nodes_of(model_trace)[name].get("parents", ())):
             raise ValueError(
-                f"site {name!r}: its prior looks at {', '.join(map(repr, parents))}, and the terms of q(z) need priors "
-                "that are independent of each other; take ELBO, BetaVAE or Capacity, or make the two one site"
+                f"site {name!r}: its prior depends on {', '.join(map(repr, parents))}, and the terms of q(z) need "
+                "priors that are independent of each other; use ELBO, BetaVAE or Capacity, or make the two one site"
             )
 
 
 def partition(groups: Groups | None, sites: Sequence[str]) -> Groups:
-    """The groups, if they hold each site once; each site by itself when there are none.
+    """Returns the groups after checking that they hold each site once; without groups, each site by itself.
 
     Raises:
         ValueError: a site is missing, unknown, or in two groups.
@@ -204,20 +207,20 @@ def samples(site: Site) -> Tensor:
 
 
 def score_pairs(sites: Mapping[str, Site]) -> Score:
-    """A site's scores under the posteriors of the batch, as `log_marginals` takes them."""
+    """The `score` argument of `log_marginals`: a site's scores under all posteriors of the batch."""
     return lambda name, values: sites[name]["score_pairs"](values)
 
 
 def looks_at(sites: Mapping[str, Site]) -> dict[str, Sequence[str]]:
-    """Which sites each site's posterior looks at, of those that do; labels are a datapoint's own, as x is."""
+    """The latent sites that each site's posterior depends on, where it does; labels belong to the datapoint, like x."""
     return {name: site["infer"]["given"] for name, site in sites.items() if site["infer"].get("rerun")}
 
 
 def prior_draws(model_trace: Trace, sites: Iterable[str]) -> dict[str, Tensor]:
-    """One draw of the prior per datapoint (and particle), by site, in the shape of its value; under `DrawPriors`.
+    """One draw of the prior per datapoint (and particle), by site, in the shape of its value; needs `DrawPriors`.
 
     Raises:
-        ValueError: a prior has no sampler, or looks at another site.
+        ValueError: a prior has no sampler, or depends on another site.
     """
     draws = {}
     check_priors(model_trace, sites)
@@ -238,8 +241,8 @@ def prior_kl(model_trace: Trace, guide_trace: Trace, *, sites: Sequence[str] | N
 
     Args:
         model_trace, guide_trace: of the batch, under `DrawPriors` and `ScorePairs`.
-        sites: the latent sites that z is; all of them when not given. One that is left out, and that a site's posterior
-            looks at, is as each datapoint drew it.
+        sites: the latent sites that make up z; all of them when not given. Where a posterior depends on a site that is
+            left out, that site keeps the value that each datapoint drew.
 
     Raises:
         ValueError: a prior cannot be drawn from, or a posterior not be scored at its draws.
@@ -267,11 +270,11 @@ def prior_mmd(
 
     Args:
         model_trace, guide_trace: of the batch, the model's under `DrawPriors`.
-        kernel: as `zoo.estimators.mmd` takes it.
-        sites: the latent sites that z is; all of them when not given.
+        kernel: "marginal" or "joint"; see `zoo.estimators.mmd`.
+        sites: the latent sites that make up z; all of them when not given.
 
     Raises:
-        ValueError: a prior cannot be drawn from, or a site is no vector per datapoint.
+        ValueError: a prior cannot be drawn from, or a site is not a vector per datapoint.
     """
     chosen = aggregate_sites(guide_trace, sites)
     draws = prior_draws(model_trace, chosen)
@@ -293,13 +296,13 @@ def _check_left(trace: Trace, name: str, what: str, messenger: str) -> None:
 
 
 def _check_measures(model_trace: Trace, sites: Mapping[str, Site]) -> None:
-    """Refuses the log mass of a corner beside the log density of a relaxed prior, which has none there."""
+    """Refuses a one-hot posterior with a relaxed prior: a log mass and a log density must not be subtracted."""
     for name, site in sites.items():
         q, p = site["fn"], nodes_of(model_trace)[name]["fn"]
         if site["concrete"] == "density" and q.support.is_discrete != p.support.is_discrete:
             raise ValueError(
                 f"site {name!r}: log q - log p would mix a mass with a density: q is {family(q)}, p is {family(p)}; "
-                "take concrete='mass' where the objective has it, or a prior and a head that are both one-hot or both "
+                "use concrete='mass' where the objective has it, or a prior and a head that are both one-hot or both "
                 "relaxed"
             )
 
@@ -316,6 +319,6 @@ def _sample_first(own: Scores) -> Scores:
 
 
 def _hidden_parents(site: Site) -> str:
-    """The sites whose values reach this one's distribution though it does not say that it looks at them."""
+    """The sites whose values reach this site's distribution although infer["given"] does not name them."""
     said = site["infer"]["given"] if "rerun" in site["infer"] else ()
     return ", ".join(map(repr, sorted(site.get("parents", frozenset()) - set(said))))

@@ -1,8 +1,8 @@
-"""Priors that carry the structure: a story for each, alike but for the line of z.
+"""Priors that carry the structure: one story for each, which differ in the line of z only.
 
 Mathieu, Rainforth, Siddharth & Teh 2019, Disentangling Disentanglement in Variational Autoencoders,
-https://arxiv.org/abs/1812.02833, section 6. The mixtures are told twice: with the indicator summed out, which is what
-a guide for z alone trains, and with it as a site, to be read, and summed out by `pyro.infer.TraceEnum_ELBO`.
+https://arxiv.org/abs/1812.02833, section 6. Each mixture has two stories: one with the indicator summed out, to be
+trained with a guide for z alone, and one with the indicator as a site, which `pyro.infer.TraceEnum_ELBO` sums out.
 """
 
 import math
@@ -20,20 +20,20 @@ from zoo.program import data_plate, picklable_state, register, whole
 
 Likelihood = Callable[[Tensor], TorchDistribution]
 
-# What a unit that is off deviates by: the paper's text has the variance 0.05, its code the standard deviation.
+# Of a unit that is off: in the paper's text 0.05 is the variance, in its code the standard deviation.
 SIGMA_0 = {"paper": math.sqrt(0.05), "code": 0.05}
 
 
 class AnisotropicVAE(nn.Module):
-    """A code whose units have length scales of their own, so that no rotation leaves its prior alone (section 6.1).
+    """A code with a different prior variance for each unit, so that rotating it changes its prior (section 6.1).
 
         z ~ Normal(0, sqrt(variances))    code    [B, z_dim]
         x ~ Bernoulli(decoder(z))         pixels  [B, C, H, W]
 
     Args:
-        decoder: codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
-        variances: of the units, [z_dim]; where they are learnt, at first.
-        learnt: whether they are trained. Their sum stays what it is, as in the paper's code: only shares are learnt.
+        decoder: maps codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
+        variances: prior variances of the units, [z_dim]; the initial ones where they are learnt.
+        learnt: whether the variances are trained. Their sum is kept fixed, as in the paper's code.
         likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
         num_data: how many datapoints there are in all; needed once batches come with their index.
 
@@ -69,7 +69,7 @@ class AnisotropicVAE(nn.Module):
 
     @property
     def variances(self) -> Tensor:
-        """The prior's, [z_dim]."""
+        """The prior's variances, [z_dim]."""
         return self.total * self.log_variances.softmax(-1)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
@@ -87,13 +87,13 @@ class AnisotropicVAE(nn.Module):
 
 
 class StudentTVAE(nn.Module):
-    """A code of independent heavy-tailed units: the axes stand out, though all units are alike (section 6.1).
+    """A code of independent heavy-tailed units: its prior is not rotation-invariant, though equal in all (section 6.1).
 
         z ~ StudentT(nu, 0, 1)       code    [B, z_dim]
         x ~ Bernoulli(decoder(z))    pixels  [B, C, H, W]
 
     Args:
-        decoder, likelihood, num_data: as `AnisotropicVAE`'s.
+        decoder, likelihood, num_data: as in `AnisotropicVAE`.
         z_dim: latent dimensions.
         nu: degrees of freedom; as they grow the prior tends to Normal(0, I).
 
@@ -139,12 +139,12 @@ class ClusteredVAE(nn.Module):
         x ~ Normal(decoder(z))                                   data  [B, ...]
 
     Args:
-        decoder, likelihood, num_data: as `AnisotropicVAE`'s.
+        decoder, likelihood, num_data: as in `AnisotropicVAE`.
         places: the clusters' centres, [K, z_dim].
         scale: their standard deviation in each unit.
 
     Raises:
-        TypeError, ValueError: the scale is not positive, or places are no matrix; and as `AnisotropicVAE`.
+        TypeError, ValueError: the scale is not positive, or places is not a matrix; and as `AnisotropicVAE`.
     """
 
     places: Tensor
@@ -184,16 +184,16 @@ class ClusteredVAE(nn.Module):
 
 
 class ClusterIndicatorVAE(nn.Module):
-    """`ClusteredVAE` with the cluster as a site: the same density of z and x once it is summed out.
+    """`ClusteredVAE` with the cluster as a site: the same density of z and x once the cluster is summed out.
 
         k ~ Categorical(uniform)         which cluster  [B]
         z ~ Normal(places[k], scale)     code           [B, z_dim]
         x ~ Normal(decoder(z))           data           [B, ...]
 
-    The site asks to be enumerated, which `TraceEnum_ELBO` does beside any guide for z.
+    The site k is marked for enumeration: `TraceEnum_ELBO` sums it out, with any guide for z.
 
     Args:
-        decoder, places, scale, likelihood, num_data: as `ClusteredVAE`'s.
+        decoder, places, scale, likelihood, num_data: as in `ClusteredVAE`.
 
     Raises:
         TypeError, ValueError: as `ClusteredVAE`.
@@ -242,10 +242,10 @@ class SparseVAE(nn.Module):
         x ~ Laplace(decoder(z), 0.1)                                          pixels  [B, C, H, W]
 
     Args:
-        decoder, likelihood, num_data: as `AnisotropicVAE`'s.
+        decoder, likelihood, num_data: as in `AnisotropicVAE`.
         z_dim: latent dimensions.
         gamma: the share of units that are off, in [0, 1]; at 0 the prior is Normal(0, I).
-        sigma_0: the standard deviation of a unit that is off; `SIGMA_0` has the paper's and its code's.
+        sigma_0: the standard deviation of a unit that is off; `SIGMA_0` holds the paper's value and its code's.
 
     Raises:
         TypeError, ValueError: gamma is outside [0, 1], or sigma_0 not positive; and as `AnisotropicVAE`.
@@ -289,17 +289,17 @@ class SparseVAE(nn.Module):
 
 
 class SparseIndicatorVAE(nn.Module):
-    """`SparseVAE` with each unit's switch as a site: the same density of z and x once they are summed out.
+    """`SparseVAE` with each unit's switch as a site: the same density of z and x once the switches are summed out.
 
         on ~ Bernoulli(1 - gamma)               switches  [z_dim, B]
         z ~ Normal(0, 1 if on else sigma_0)     code      [z_dim, B]
         x ~ Laplace(decoder(z), 0.1)            pixels    [B, C, H, W]
 
-    The units are a plate of their own, around that of the data, so that `TraceEnum_ELBO` sums out 2 z_dim states and
-    not 2^z_dim. A guide for z has the same plates, as `AutoNormal(poutine.block(model, hide=["on"]))` does.
+    The units are in a second plate, outside the plate "data", so that `TraceEnum_ELBO` sums out 2 z_dim states and
+    not 2^z_dim. A guide for z needs the same plates, as `AutoNormal(poutine.block(model, hide=["on"]))` has them.
 
     Args:
-        decoder, z_dim, gamma, sigma_0, likelihood, num_data: as `SparseVAE`'s.
+        decoder, z_dim, gamma, sigma_0, likelihood, num_data: as in `SparseVAE`.
 
     Raises:
         TypeError, ValueError: as `SparseVAE`.
@@ -336,7 +336,7 @@ class SparseIndicatorVAE(nn.Module):
             with pyro.plate("units", self.z_dim):
                 on = pyro.sample("on", dist.Bernoulli(self.share_on), infer={"enumerate": "parallel"})
                 z = pyro.sample("z", dist.Normal(0.0, torch.where(on == 1, 1.0, self.sigma_0)))
-            code = z.movedim(-2, -1)  # a plate around this one finds the units' place empty
+            code = z.movedim(-2, -1)  # leaves dimension -2 free for an outer plate
             code = code.unsqueeze(-3) if code.dim() > 2 else code
             return _decode(self.likelihood(self.decoder(code)), code, x)
 
@@ -345,7 +345,7 @@ class SparseIndicatorVAE(nn.Module):
 
 
 def _decode(data: TorchDistribution, z: Tensor, x: Tensor | None) -> Tensor:
-    """The last line of every story here: x, observed where there is one; z [..., z_dim] says what is a batch."""
+    """The last line of every story here: samples x, observed where given; z [..., z_dim] has the batch dimensions."""
     data = as_event(data, like=z)
     check_data(x, data)
     sampled: Tensor = pyro.sample("x", data, obs=x)
@@ -353,7 +353,7 @@ def _decode(data: TorchDistribution, z: Tensor, x: Tensor | None) -> Tensor:
 
 
 def _positive(what: str, values: Sequence[float] | Tensor) -> Tensor:
-    """The values as a vector, if they are positive and finite."""
+    """Returns the values as a vector, after checking that they are positive and finite."""
     tensor = torch.as_tensor(values, dtype=torch.get_default_dtype())
     if tensor.dim() != 1 or not len(tensor) or not (tensor.isfinite() & (tensor > 0)).all():
         raise ValueError(f"{what} must be positive and finite, got {tensor.tolist()}")

@@ -1,17 +1,17 @@
 """The objectives, one small class per paper, side by side.
 
-Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final: an
-objective of your own inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`).
+Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final: a new
+objective inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`).
 
 `weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the letters of its Figures 1 and
-3. Each letter names a term of the ELBO, with its sign:
+3. Each letter is a signed term of the ELBO, so the ELBO is (1 + 3) + 2 + 4 and 4 = A + i + ii:
 
     1 + 3    the reconstruction, E_q[log p(x | z)]
-    2        the mutual information, -I(x; z)
-    4        the rest of the KL, -KL(q(z) || p(z)), which is A + i + ii:
-    A        the total correlation between groups of sites, -TC
-    i        the total correlation within each group, -TC
-    ii       the KL of each latent dimension, -KL(q(z_d) || p(z_d))
+    2        minus the mutual information, -I(x; z)
+    4        minus the rest of the KL, -KL(q(z) || p(z))
+    A        minus the total correlation between groups of sites, -TC
+    i        minus the total correlation within each group, -TC
+    ii       minus the KL of each latent dimension, -KL(q(z_d) || p(z_d))
 """
 
 import warnings
@@ -70,7 +70,8 @@ class ELBO(TermwiseELBO):
     """The evidence lower bound: E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
     Equation (3) of Kingma & Welling 2014, https://arxiv.org/abs/1312.6114. With kl="closed" it is Pyro's
-    `TraceMeanField_ELBO`, with kl="sampled" its `Trace_ELBO`, divided by the number of datapoints. A bound on log p(x).
+    `TraceMeanField_ELBO`, with kl="sampled" Pyro's `Trace_ELBO`, divided by the number of datapoints. A lower bound on
+    log p(x).
     """
 
     weights = "(1 + 3) + 2 + 4"
@@ -83,11 +84,11 @@ class ELBO(TermwiseELBO):
 class BetaVAE(TermwiseELBO):
     """beta-VAE: E_q[log p(x | z)] - beta KL(q(z | x) || p(z)).
 
-    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. It is the ELBO of the two programs
-    with their latent sites scaled by beta. A bound on log p(x) for beta >= 1; beta = 1 is the ELBO.
+    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. It equals the ELBO of the two
+    programs with their latent sites scaled by beta. A lower bound on log p(x) for beta >= 1; beta = 1 is the ELBO.
 
     Args:
-        beta: one for all latent sites, or a mapping from site to beta in which an absent site keeps 1.
+        beta: one number for all latent sites, or a mapping from site to beta; sites that it leaves out have beta = 1.
 
     Raises:
         ValueError: beta is negative or not finite, or names a site that is not latent.
@@ -108,7 +109,7 @@ class BetaVAE(TermwiseELBO):
         self.beta = beta
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's, with beta on the KLs."""
+        """The ELBO's terms, with each KL multiplied by its beta."""
         if not isinstance(self.beta, Tensor):
             known_sites("beta", self.beta, guide_trace)
         return elbo_terms(model_trace, guide_trace, self.beta)
@@ -119,13 +120,13 @@ class Capacity(TermwiseELBO):
 
     Burgess et al. 2018, https://arxiv.org/abs/1804.03599, equation (8), with one gamma and one C for the whole KL; with
     a mapping from site to each, Joint-VAE's equation (7) (Dupont 2018, https://arxiv.org/abs/1804.00104). The KL is the
-    mean over batch and particles, and |.| is taken of that mean. No bound on log p(x) where KL < C.
+    mean over batch and particles, and |.| is taken of that mean. Where KL < C it is not a bound on log p(x).
 
     Args:
-        gamma: how firmly; one, or one per latent site, or per sum of sites, as in {"z": 30.0, "c1+c2": 30.0}.
-        capacity: C in nats; as gamma. A categorical holds log K at most under a uniform prior, and minus the log
-            probability of the rarest class under another one; several hold their sum. A larger C counts as that, which
-            is said once, as a UserWarning.
+        gamma: weight of |KL - C|: one number, or one per latent site or sum of sites, as in {"z": 30.0, "c1+c2": 30.0}.
+        capacity: C in nats, given in the same form as gamma. The KL of a categorical is at most log K under a uniform
+            prior, and at most minus the log probability of the rarest class under another one; for a sum of sites
+            these maxima add up. A larger C is replaced by this maximum, with one UserWarning.
 
     Raises:
         ValueError: a value is negative or not finite, or the keys do not name each latent site once.
@@ -151,7 +152,7 @@ class Capacity(TermwiseELBO):
         self.capacity = capacity
 
     def assigned(self, name: str) -> None:
-        """Says where more is asked for than there can be."""
+        """Warns where the capacity is larger than the KL can be."""
         if name == "capacity":
             self._say_what_is_too_much()
 
@@ -161,13 +162,13 @@ class Capacity(TermwiseELBO):
             if not self._said and key in asked and asked[key].item() > most * (1 + 1e-6):
                 self._said = True
                 warnings.warn(
-                    f"Capacity: {asked[key].item():.4g} nats are asked of {key}, which holds {most:.4g} at most (log K "
-                    "under a uniform prior): it counts as that, from here on",
+                    f"Capacity: {asked[key].item():.4g} nats are asked of {key}, whose KL is at most {most:.4g} (log K "
+                    "under a uniform prior): this maximum is used instead",
                     stacklevel=4,
                 )
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """log p of each observed site, and -gamma |KL - C| of the whole, or of each site or sum of sites."""
+        """log p of each observed site, and -gamma |KL - C| of the whole KL, or of each site or sum of sites."""
         sites = dict(latent(guide_trace))
         gamma, capacity = self.gamma, self.capacity
         if isinstance(gamma, Tensor) and isinstance(capacity, Tensor):
@@ -185,7 +186,7 @@ class Capacity(TermwiseELBO):
         return terms
 
     def _at_most(self, capacity: Tensor, key: str, largest: Sequence[Tensor | None]) -> Tensor:
-        """The capacity, or what the sites can hold if that is less."""
+        """The capacity, or the largest KL that the sites can have if that is less."""
         known = [most for most in largest if most is not None]
         if len(known) < len(largest):
             return capacity
@@ -199,15 +200,15 @@ class Capacity(TermwiseELBO):
 class BetaTCVAE(TermwiseELBO):
     """beta-TCVAE: E_q[log p(x | z)] - I(x; z) - beta TC(z) - sum_d KL(q(z_d) || p(z_d)).
 
-    Equation (4) of Chen et al. 2018, https://arxiv.org/abs/1802.04942, with alpha = gamma = 1 as they have it. The KL
-    of the ELBO is I + TC + sum_d KL, so this is the ELBO + (1 - beta) TC, and a bound for beta >= 1 but for the error
-    of the estimator.
+    Equation (4) of Chen et al. 2018, https://arxiv.org/abs/1802.04942, with alpha = gamma = 1 as in the paper. The KL
+    of the ELBO is I + TC + sum_d KL, so this is ELBO + (1 - beta) TC: a lower bound on log p(x) for beta >= 1, up to
+    the error of the estimator.
 
     Args:
         beta: weight of the total correlation over all units of all latent sites.
-        num_data: N, how many datapoints q(z) mixes.
-        estimator: of q(z), one of those of `zoo.estimators.log_weights`; Chen's is "weighted".
-        concrete: what a Concrete site scores, "mass" or "density"; see `zoo.estimators.scores`.
+        num_data: N, the number of datapoints whose posteriors q(z) averages.
+        estimator: of q(z); `zoo.estimators.log_weights` lists them. Chen's is "weighted".
+        concrete: how values of a Concrete site are scored, "mass" or "density"; see `zoo.estimators.scores`.
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
@@ -232,11 +233,11 @@ class BetaTCVAE(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """ScorePairs, for scores of each sample under every datapoint's posterior."""
+        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The four parts, with beta on the total correlation."""
+        """Reconstruction and the three parts of the KL, the total correlation multiplied by beta."""
         kl = dissect(model_trace, guide_trace, num_data=self.num_data, estimator=self.estimator)
         return reconstruction(model_trace) | {
             "-I(x; z)": -kl.mutual_information,
@@ -246,12 +247,12 @@ class BetaTCVAE(TermwiseELBO):
 
 
 class HFVAE(TermwiseELBO):
-    """HFVAE: (1 + 3) + ii + alpha (2) + beta A + gamma i, in the letters of its Figures 1 and 3.
+    """HFVAE: (1 + 3) + alpha 2 + beta A + gamma i + ii, in the letters of its Figures 1 and 3.
 
     Equation (4) of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086:
     E_q[log p(x | z)] - sum KL(q(z_de) || p(z_de)) - alpha I(x; z) - beta TC between groups - gamma TC within groups,
-    each total correlation less the prior's. alpha = beta = gamma = 1 is the ELBO; one group, or beta = gamma with
-    alpha = 1, is beta-TCVAE.
+    where the prior's total correlation is subtracted from each TC. alpha = beta = gamma = 1 is the ELBO; one group, or
+    beta = gamma with alpha = 1, is beta-TCVAE.
 
     Args:
         alpha, beta, gamma: the weights.
@@ -286,11 +287,11 @@ class HFVAE(TermwiseELBO):
         self.num_data, self.groups, self.estimator, self.concrete = num_data, groups, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """ScorePairs, for scores of each sample under every datapoint's posterior."""
+        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The five parts, weighted."""
+        """Reconstruction and the four parts of the KL, weighted."""
         kl = dissect(model_trace, guide_trace, num_data=self.num_data, groups=self.groups, estimator=self.estimator)
         return reconstruction(model_trace) | {
             "-I(x; z)": -self.alpha * kl.mutual_information,
@@ -304,17 +305,18 @@ class DIPVAE(TermwiseELBO):
     """DIP-VAE: ELBO - lambda_od sum_{i != j} Cov_ij^2 - lambda_d sum_i (Cov_ii - 1)^2, Cov of the posterior means.
 
     Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848v1. Cov is a running estimate over minibatches,
-    (1 - rate) old + rate new, with the gradient through the current batch alone; the paper does not say at what rate.
-    A bound, since the penalty is not negative. A site that looks at a class takes its mean over the classes, which have
-    to be summed out for it (the head Exact).
+    (1 - rate) old + rate new, with the gradient through the current batch only; the paper does not state the rate.
+    A lower bound on log p(x), since the penalty is not negative. For a site that depends on a class, the mean is taken
+    over the classes, which have to be summed out for it (the head Exact).
 
     Args:
-        lambda_od, lambda_d: the weights; the paper takes lambda_d = 10 lambda_od. Ordered pairs, so each counts twice.
-        rate: of the running estimate, in (0, 1]; rate = 1 is the later papers' DIP-VAE-I.
-        site: the latent site whose means these are.
+        lambda_od, lambda_d: the weights; the paper uses lambda_d = 10 lambda_od. The sum over i != j counts each pair
+            twice.
+        rate: weight of the new batch in the running estimate, in (0, 1]; rate = 1 is the later papers' DIP-VAE-I.
+        site: the latent site whose posterior means are penalised.
 
     Raises:
-        ValueError: a value makes no sense; the site's family has no mean; or it looks at a site that is drawn.
+        ValueError: a value is out of range; the site's family has no mean; or the site depends on one that is drawn.
     """
 
     weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: running"
@@ -339,12 +341,12 @@ class DIPVAE(TermwiseELBO):
         self.lambda_od, self.lambda_d, self.rate, self.site = lambda_od, lambda_d, rate, site
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's, and the two penalties."""
+        """The ELBO's terms, and the two penalties."""
         current = covariance(posterior_means(guide_trace, self.site))
         scale = batch_scale({self.site: nodes_of(guide_trace)[self.site]})
         if self.covariance is not None:
             current = (1 - self.rate) * self.covariance + self.rate * current
-        if torch.is_grad_enabled():  # an evaluation is no step of training
+        if torch.is_grad_enabled():  # evaluation must not update the running estimate
             self.covariance = current
         return elbo_terms(model_trace, guide_trace) | dip_terms(current, self.lambda_od, self.lambda_d, scale)
 
@@ -352,7 +354,8 @@ class DIPVAE(TermwiseELBO):
 class DIPVAEI(TermwiseELBO):
     """DIP-VAE-I: as DIP-VAE, with the covariance of the current batch alone.
 
-    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, as the later literature reads it. A bound.
+    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, as the later literature reads it. A lower bound
+    on log p(x).
 
     Args:
         lambda_od, lambda_d, site: as in `DIPVAE`.
@@ -373,7 +376,7 @@ class DIPVAEI(TermwiseELBO):
         self.lambda_od, self.lambda_d, self.site = lambda_od, lambda_d, site
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's, and the two penalties."""
+        """The ELBO's terms, and the two penalties."""
         cov = covariance(posterior_means(guide_trace, self.site))
         scale = batch_scale({self.site: nodes_of(guide_trace)[self.site]})
         return elbo_terms(model_trace, guide_trace) | dip_terms(cov, self.lambda_od, self.lambda_d, scale)
@@ -383,7 +386,7 @@ class DIPVAEII(TermwiseELBO):
     """DIP-VAE-II: the penalties of DIP-VAE-I on the covariance of q(z) itself, E[Cov(z | x)] + Cov(E[z | x]).
 
     Section 2 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848: the law of total covariance, of which DIP-VAE and
-    DIP-VAE-I keep the second part. A bound.
+    DIP-VAE-I use the second part only. A lower bound on log p(x).
 
     Args:
         lambda_od, lambda_d, site: as in `DIPVAE`.
@@ -404,7 +407,7 @@ class DIPVAEII(TermwiseELBO):
         self.lambda_od, self.lambda_d, self.site = lambda_od, lambda_d, site
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's, and the two penalties."""
+        """The ELBO's terms, and the two penalties."""
         means, covariances = posterior_moments(guide_trace, self.site)
         cov = covariances.mean(0) + covariance(means)
         scale = batch_scale({self.site: nodes_of(guide_trace)[self.site]})
@@ -416,18 +419,18 @@ class Decomposition(TermwiseELBO):
 
     Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far encodings overlap, alpha
     how closely q(z) follows the prior. D is estimated from one prior draw per datapoint, with the batch standing for
-    the data in q(z), as in the paper's code; it takes all latent sites together, or those that `sites` names.
-    A bound for beta >= 1 where D >= 0.
+    the data in q(z), as in the paper's code; it is taken of all latent sites together, or of those in `sites`.
+    A lower bound on log p(x) for beta >= 1 where D >= 0.
 
     Args:
         alpha, beta: the weights.
         divergence: "kl", KL(p(z) || q(z)), as for the pinwheel; "mmd-marginal", as for Fashion-MNIST; or "mmd-joint".
-        log_p: "once", as the paper means it, or "per-unit", as its code has it for a prior that couples its D units: by
-            a broadcast the sampled KL becomes log q - D log p, which draws encodings to the prior's modes.
-        sites: the latent sites that D is of; all of them when not given.
+        log_p: "once", as in the paper's text, or "per-unit", as in its code for a prior that couples its D units:
+            there a broadcast turns the sampled KL into log q - D log p, which draws encodings to the prior's modes.
+        sites: the latent sites that D compares; all of them when not given.
 
     Raises:
-        ValueError: a prior cannot be sampled, or the posterior not be scored at a draw of it.
+        ValueError: a prior cannot be sampled, or the posterior cannot be scored at a draw of it.
     """
 
     weights = "(1 + 3) + beta (2 + 4) + alpha 4, by another divergence"
@@ -454,11 +457,11 @@ class Decomposition(TermwiseELBO):
         self.divergence, self.log_p, self.sites = divergence, log_p, sites
 
     def messengers(self) -> Sequence[Messenger]:
-        """DrawPriors for draws of the priors, and ScorePairs for their scores."""
+        """`DrawPriors` for draws of the priors, and `ScorePairs` for their scores."""
         return [DrawPriors(), ScorePairs("density")]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's, with beta on the KLs, and the divergence."""
+        """The ELBO's terms with each KL multiplied by beta, and the weighted divergence."""
         if self.divergence == "kl":
             name, divergence = "KL(p || q)", prior_kl(model_trace, guide_trace, sites=self.sites)
         else:
@@ -473,19 +476,20 @@ class Decomposition(TermwiseELBO):
 class InfoVAE(TermwiseELBO):
     """InfoVAE: E_q[log p(x | z)] - (1 - alpha) KL(q(z | x) || p(z)) - (alpha + lambda - 1) D(q(z), p(z)).
 
-    Zhao et al. 2017, https://arxiv.org/abs/1706.02262, the form that they optimise. The KL is I(x; z) +
-    KL(q(z) || p(z)), so with D that same KL the information weighs 1 - alpha and KL(q(z) || p(z)) weighs lambda.
-    alpha = 0, lambda = 1 is the ELBO, alpha = 1 - beta, lambda = beta is beta-VAE, and alpha = 1 the row of HFVAE's
-    Table 1, which drops I(x; z) altogether. No bound on log p(x) where alpha > 0.
+    Zhao et al. 2017, https://arxiv.org/abs/1706.02262, in the form that they optimise. The KL is I(x; z) +
+    KL(q(z) || p(z)), so with D = KL(q(z) || p(z)) the weight of I(x; z) is 1 - alpha and that of D is lambda.
+    alpha = 0, lambda = 1 is the ELBO; alpha = 1 - beta, lambda = beta is beta-VAE; alpha = 1 is the row of HFVAE's
+    Table 1, without I(x; z). Not a bound on log p(x) where alpha > 0.
 
     Args:
-        alpha: the mutual information weighs 1 - alpha: free at 1, sought above 1, at a higher price below 0.
+        alpha: the mutual information has the weight 1 - alpha: not penalised at alpha = 1, rewarded above 1, penalised
+            more than in the ELBO below 0.
         lambda_: weight of KL(q(z) || p(z)); alpha + lambda_ >= 1.
-        divergence: D, "kl", by the estimator of q(z), or "mmd-marginal" or "mmd-joint".
+        divergence: D: "kl", estimated with `estimator`, or "mmd-marginal" or "mmd-joint".
         num_data, estimator, concrete: as in `BetaTCVAE`; for divergence="kl".
 
     Raises:
-        ValueError: alpha + lambda_ < 1, so that D would be sought; or as `zoo.aggregate.dissect` and `Decomposition`.
+        ValueError: alpha + lambda_ < 1, so that D would be rewarded; or as `zoo.aggregate.dissect` and `Decomposition`.
     """
 
     weights = "(1 + 3) + (1 - alpha) 2 + lambda 4"
@@ -512,8 +516,8 @@ class InfoVAE(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def assigned(self, name: str) -> None:
-        """Refuses a weight of the divergence below 0, with which it would be sought."""
-        alpha, lambda_ = (vars(self).get(weight) for weight in ("alpha", "lambda_"))
+        """Refuses a negative weight of the divergence, which would reward it."""
+        alpha, lambda_ = vars(self).get("alpha"), vars(self).get("lambda_")
         if alpha is not None and lambda_ is not None and (alpha + lambda_).item() < 1 - 1e-6:
             raise ValueError(
                 f"InfoVAE: alpha + lambda_ must be at least 1, got {alpha.item():g} + {lambda_.item():g}; to change "
@@ -521,11 +525,11 @@ class InfoVAE(TermwiseELBO):
             )
 
     def messengers(self) -> Sequence[Messenger]:
-        """ScorePairs for pairwise scores, and DrawPriors for draws of the priors."""
+        """`ScorePairs` for pairwise scores, and `DrawPriors` for draws of the priors."""
         return [ScorePairs(self.concrete), DrawPriors()]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The information and the divergence, weighted."""
+        """Reconstruction, and the weighted mutual information and divergence."""
         if self.divergence == "kl":
             kl = dissect(model_trace, guide_trace, num_data=self.num_data, estimator=self.estimator)
             return reconstruction(model_trace) | {
@@ -541,18 +545,20 @@ class InfoVAE(TermwiseELBO):
 
 
 class AnchoredCorEx(TermwiseELBO):
-    """Anchored CorEx: ELBO + lambda I(x; z_a), so that the anchors z_a may say more about x.
+    """Anchored CorEx: ELBO + lambda I(x; z_a), which lets the anchors z_a carry more information about x.
 
-    Gao et al. 2018, https://arxiv.org/abs/1802.05822, in the form of HFVAE's Table 1: term 2 weighs 1 - lambda on the
-    anchors. I(x; z_a) = E[log q(z_a | x) - log q(z_a)] over the anchors' units together. No bound for lambda > 0.
+    Gao et al. 2018, https://arxiv.org/abs/1802.05822, in the form of HFVAE's Table 1: on the anchors term 2 has the
+    weight 1 - lambda. I(x; z_a) = E[log q(z_a | x) - log q(z_a)] over the anchors' units together. Not a bound on
+    log p(x) for lambda > 0.
 
     Args:
-        lambda_: how much more.
-        anchors: for each anchored site, which of its units.
+        lambda_: the weight of I(x; z_a).
+        anchors: for each anchored site, the positions of its anchored units.
         num_data, estimator, concrete: as in `BetaTCVAE`.
 
     Raises:
-        ValueError: an anchor is no unit of a latent site, or its site couples its units; or as `zoo.aggregate.dissect`.
+        ValueError: an anchor is not a unit of a latent site, or its site couples its units; or as
+            `zoo.aggregate.dissect`.
     """
 
     weights = "(1 + 3) + 2 + 4 - lambda 2, of the anchors"
@@ -582,11 +588,11 @@ class AnchoredCorEx(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """ScorePairs, for scores of each sample under every datapoint's posterior."""
+        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's, and the anchors' information."""
+        """The ELBO's terms, and the anchors' weighted mutual information."""
         information = anchor_information(
             model_trace, guide_trace, self.anchors, num_data=self.num_data, estimator=self.estimator
         )
@@ -597,8 +603,8 @@ class InformationDropout(TermwiseELBO):
     """Information dropout: E_q[log p(x | z)] - beta I(x; z) - gamma TC(z).
 
     Achille & Soatto 2018, https://arxiv.org/abs/1611.01353: the information bottleneck with a total correlation, for
-    reconstruction, as in HFVAE's Table 1. The marginals q(z_d) are not held to any prior. With beta = gamma it is
-    E_q[log p(x | z)] - beta KL(q(z | x) || prod_d q(z_d)); the ELBO under the prior prod_d q(z_d) for beta = 1.
+    reconstruction, as in HFVAE's Table 1. No term compares the marginals q(z_d) with a prior. With beta = gamma it is
+    E_q[log p(x | z)] - beta KL(q(z | x) || prod_d q(z_d)): for beta = 1 the ELBO under the prior prod_d q(z_d).
 
     Args:
         beta, gamma: the weights.
@@ -629,11 +635,11 @@ class InformationDropout(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """ScorePairs, for scores of each sample under every datapoint's posterior."""
+        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The information and the total correlation, weighted."""
+        """Reconstruction, and the weighted mutual information and total correlation."""
         kl = dissect(model_trace, guide_trace, num_data=self.num_data, estimator=self.estimator)
         return reconstruction(model_trace) | {
             "-I(x; z)": -self.beta * kl.mutual_information,
@@ -642,17 +648,17 @@ class InformationDropout(TermwiseELBO):
 
 
 class FactorVAE(TermwiseELBO):
-    """FactorVAE: ELBO - gamma TC(z), with the total correlation by a density ratio that a discriminator learns.
+    """FactorVAE: ELBO - gamma TC(z), the total correlation being estimated by a discriminator's density ratio.
 
     Equation (2) of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: TC = E_q(z)[log q(z) - sum_d log q(z_d)] is
-    estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3), where D tells q(z) from its permuted units. D is
-    held outside and trained on its own loss by `zoo.lab.training.fit(..., adversary=)`. A bound where TC is not
-    negative.
+    estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3), where D separates q(z) from its permuted units.
+    D is not part of the objective: `zoo.lab.training.fit(..., adversary=)` trains it on its own loss. A lower bound on
+    log p(x) where the estimate of TC is not negative.
 
     Args:
         gamma: weight of the total correlation.
-        log_ratio: values [..., D] of all latent sites side by side to log D - log(1 - D), [...]. Not trained here: it
-            is neither in `elbo(model, guide).parameters()` nor in the state.
+        log_ratio: maps values [..., D] of all latent sites, concatenated, to log D - log(1 - D), [...]. Not trained
+            here: its parameters are neither in `elbo(model, guide).parameters()` nor in the state.
 
     Raises:
         ValueError: gamma is negative or not finite.
@@ -669,11 +675,11 @@ class FactorVAE(TermwiseELBO):
         self.gamma, self.log_ratio = gamma, log_ratio
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's, and the estimated total correlation."""
+        """The ELBO's terms, and the estimated total correlation."""
         for name, site in latent(guide_trace):
             if summed_out(site):
                 raise ValueError(
-                    f"site {name!r} is summed out, and a density ratio needs draws: take Concrete or StraightThrough"
+                    f"site {name!r} is summed out, and a density ratio needs draws: use Concrete or StraightThrough"
                 )
         z = torch.cat([site["value"] for _, site in latent(guide_trace)], dim=-1)
         scale = batch_scale(dict(latent(guide_trace)))
@@ -684,17 +690,18 @@ class NVAE(TermwiseELBO):
     """N-VAE: E_q[log p(x | y, z)] - KL(q(z_s | x) || p) - beta_c KL(q(z_c | x) || p) + log q(y | x).
 
     Equation (7) of Antorán & Miguel 2019, https://arxiv.org/abs/1901.09415; with beta_c = 1 their (6). q(y | x) is the
-    mean of the Dirichlet q(pi | x). Their (3), a bound on log p(x, y), is the plain `ELBO` of the story, since
-    p(pi) p(y | pi) = p(pi | y) p(y) by conjugacy. From it (6) takes -KL(q(pi | x) || p(pi | y)) + log p(y), which is
-    at most E_q[log pi_y] and so at most log q(y | x): (6) is never below (3), and no bound, whatever the paper says.
-    It exceeds log p(x, y) by as much as -log p(y) where q(y | x) is sure of y.
+    mean of the Dirichlet q(pi | x). Their (3), a lower bound on log p(x, y), is the plain `ELBO` of the story, since
+    p(pi) p(y | pi) = p(pi | y) p(y) by conjugacy. (6) replaces its part -KL(q(pi | x) || p(pi | y)) + log p(y) by
+    log q(y | x). That part is at most E_q[log pi_y], and so at most log q(y | x): (6) is never below (3), and it is
+    not a lower bound on log p(x, y), contrary to the paper. It exceeds log p(x, y) by up to -log p(y) where
+    q(y | x) is close to 1.
 
-    A batch without labels trains on every class, under a head for y that is summed out, with pi integrated out by
+    A batch without labels needs a head for y that is summed out, and trains on every class, with pi integrated out by
     conjugacy: E_q(y | x)[log p(x | y, z)] - KL(z_s) - beta_c KL(z_c) - KL(q(y | x) || p(y)), where p(y) is the mean of
-    p(pi). That is a bound on log p(x) for beta_c >= 1.
+    p(pi). That is a lower bound on log p(x) for beta_c >= 1.
 
     Args:
-        beta_c: weight of the KL of z_c, all classes' blocks; the paper's is 2.
+        beta_c: weight of the KL of z_c, over the blocks of all classes; 2 in the paper.
         y, pi, z_c: the names of the sites.
 
     Raises:
@@ -720,7 +727,7 @@ class NVAE(TermwiseELBO):
         self.beta_c, self.y, self.pi, self.z_c = beta_c, y, pi, z_c
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's, in which log q(y | x), or its KL, stands for p(y | pi) and the KL of pi."""
+        """The ELBO's terms, with log q(y | x), or the KL of q(y | x), in place of log p(y | pi) and the KL of pi."""
         known_sites("NVAE", [self.pi, self.z_c], guide_trace)
         terms = elbo_terms(model_trace, guide_trace, {self.z_c: self.beta_c})
         del terms[f"-KL({self.pi})"]
@@ -737,15 +744,15 @@ class NVAE(TermwiseELBO):
         del terms[f"log p({self.y})"]
         if self.y in nodes_of(guide_trace)[self.pi]["infer"].get("given", ()):
             raise ValueError(
-                f"NVAE: the head of {self.pi!r} looks at {self.y!r}, so its mean is no q({self.y} | x); take a head "
-                "that looks at x alone (DirichletHead)"
+                f"NVAE: the head of {self.pi!r} depends on {self.y!r}, so its mean is not q({self.y} | x); use a "
+                "head that depends on x only (DirichletHead)"
             )
         try:
             mean = nodes_of(guide_trace)[self.pi]["fn"].mean
         except NotImplementedError:
             raise ValueError(
                 f"site {self.pi!r}: {family(nodes_of(guide_trace)[self.pi]['fn'])} has no mean in closed form, which "
-                f"q({self.y} | x) is; take a head that has one (DirichletHead)"
+                f"q({self.y} | x) is; use a head that has one (DirichletHead)"
             ) from None
         y = nodes_of(model_trace)[self.y]
         return terms | {f"log q({self.y} | x)": mean_over_data((mean * y["value"]).sum(-1).log(), y)}
@@ -767,4 +774,4 @@ OBJECTIVES: tuple[type[TermwiseELBO], ...] = (
     FactorVAE,
     NVAE,
 )
-"""All of them, in the order of this page."""
+"""All objectives, in the order of this file."""

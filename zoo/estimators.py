@@ -1,8 +1,8 @@
-"""Numbers from distributions and samples: tensors in, tensors out, in nats. Imports torch alone.
+"""Divergences and estimators of q(z), as functions of tensors, in nats. Imports torch only.
 
 Notation: B datapoints x_j with posteriors q(z | x_j), of N in all; S samples z_i. The aggregate posterior, or inference
-marginal, is q(z) = 1/N sum_n q(z | x_n). A unit is an entry of z that has a density of its own; a categorical, relaxed
-or not, and a Dirichlet are one unit each.
+marginal, is q(z) = 1/N sum_n q(z | x_n). A unit is an entry of z with its own density, a latent dimension; a
+categorical, relaxed or not, and a Dirichlet are one unit each.
 """
 
 import math
@@ -38,7 +38,8 @@ def closed_kl(q: Any, p: Any) -> Tensor:
     p; the KL of the two Concrete densities has no closed form and no such bound.
 
     Returns:
-        [*batch, units]: one entry for each unit of an independent family, a single one where the units are coupled.
+        [*batch, units]: one entry for each unit of an independent family, or a single entry where the units are
+        coupled.
 
     Raises:
         NotImplementedError: there is no closed form for this pair.
@@ -53,17 +54,17 @@ def closed_kl(q: Any, p: Any) -> Tensor:
 
 
 def sampled_kl(q: Any, p: Any, value: Tensor) -> Tensor:
-    """log q(value) - log p(value), unit by unit where both factorise: one draw's estimate of KL(q || p).
+    """log q(value) - log p(value), unit by unit where both factorise: the estimate of KL(q || p) from one draw.
 
     Returns:
         [*batch, units], as `closed_kl`.
 
     Raises:
-        ValueError: one of the two is a mass and the other a density, whose difference means nothing.
+        ValueError: one of the two is a mass and the other a density, which must not be subtracted.
     """
     if q.support.is_discrete != p.support.is_discrete:
         raise ValueError(
-            f"log q - log p would mix a mass with a density: q is {type(q).__name__}, p is {type(p).__name__}; take "
+            f"log q - log p would mix a mass with a density: q is {type(q).__name__}, p is {type(p).__name__}; use "
             "kl='closed', which compares the categoricals, or a prior and a head that are both one-hot or both relaxed"
         )
     if _factorises(q) and _factorises(p):
@@ -82,7 +83,7 @@ def _factorises(d: Any) -> bool:
 
 @register_kl(MultivariateNormal, Independent)
 def _kl_multivariate_normal_independent(q: MultivariateNormal, p: Independent) -> Tensor:
-    """KL of a full-rank normal from independent ones, which neither torch nor Pyro has.
+    """KL of a full-rank normal from independent ones, which neither torch nor Pyro implements.
 
     1/2 (tr(S_p^-1 S_q) + |S_p^-1/2 (m_p - m_q)|^2 - D + log |S_p| - log |S_q|).
     """
@@ -99,7 +100,7 @@ def _kl_multivariate_normal_independent(q: MultivariateNormal, p: Independent) -
 
 @register_kl(LowRankMultivariateNormal, Independent)
 def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: Independent) -> Tensor:
-    """The same for a covariance of low rank: it takes the variances and, of the entropy, the log determinant."""
+    """The same for a covariance of low rank, from its variances and its log determinant."""
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
     loc, scale = p.base_dist.loc, p.base_dist.scale
@@ -113,7 +114,7 @@ def largest_kl(p: Any) -> Tensor | None:
     """The most that KL(q || p) can be: -log of the rarest class's probability for a categorical p, else None."""
     if not isinstance(p, _CATEGORICAL):
         return None
-    # Wide, so that log K of a uniform p is that of the reals, to the last bit of the capacity's type.
+    # In double precision, so that log K of a uniform p is exact in the capacity's type.
     logits = p.logits if p.logits.device.type == "mps" else p.logits.double()
     return -logits.log_softmax(-1).amin()
 
@@ -122,9 +123,9 @@ def covariance_of(q: Any) -> Tensor:
     """Covariances [*batch, D, D] of a distribution over vectors.
 
     Raises:
-        NotImplementedError: it is not known in closed form.
+        NotImplementedError: the covariance is not known in closed form.
     """
-    if _factorises(q) or type(q).__name__ == "Delta":  # Pyro's point
+    if _factorises(q) or type(q).__name__ == "Delta":  # Pyro's point mass
         return q.variance.diag_embed()
     if isinstance(q, (OneHotCategorical, Dirichlet)):
         mean = q.mean
@@ -139,7 +140,7 @@ def covariance_of(q: Any) -> Tensor:
 
 
 class Scores(NamedTuple):
-    """Log densities: of whole values [...], and of each unit's marginal [..., units]."""
+    """Log densities of whole values [...], and of each unit's marginal [..., units]."""
 
     joint: Tensor
     units: Tensor
@@ -149,13 +150,13 @@ def scores(q: Any, value: Tensor, *, concrete: Literal["mass", "density"] = "mas
     """log q(value) and the log densities of its units' marginals.
 
     Args:
-        q: a distribution with a vector for an event; value broadcasts with it.
+        q: a distribution whose event is a vector; value broadcasts with it.
         value: [..., size].
-        concrete: what a relaxed one-hot value scores: "mass", the categorical mass at its arg max, as HFVAE's code
-            does, or "density", the Concrete density.
+        concrete: how a relaxed one-hot value is scored: "mass", the categorical mass at its arg max, as in HFVAE's
+            code, or "density", the Concrete density.
 
     Raises:
-        NotImplementedError: the family's units have no marginals in closed form.
+        NotImplementedError: the marginals of the family's units have no closed form.
     """
     if _factorises(q):
         units = q.base_dist.log_prob(value)
@@ -183,22 +184,23 @@ def scores(q: Any, value: Tensor, *, concrete: Literal["mass", "density"] = "mas
 def log_weights(batch_size: int, num_data: int, estimator: Estimator, *, like: Tensor | None = None) -> Tensor:
     """log w[i, j], [B, B], such that q(z_i) is estimated by sum_j w[i, j] q(z_i | x_j) for z_i ~ q(z | x_i).
 
-    - "stratified": 1/N for the own datapoint, (N - 1) / (N (B - 1)) for each other. HFVAE, section 3.1 (Esmaeili 2019,
-      https://arxiv.org/abs/1804.02086). Unbiased for q(z), so by Jensen's inequality low for E[log q(z)].
+    - "stratified": 1/N for the sample's own datapoint, (N - 1) / (N (B - 1)) for each other one. HFVAE, section 3.1
+      (Esmaeili 2019, https://arxiv.org/abs/1804.02086). Unbiased for q(z), so by Jensen's inequality biased downwards
+      for E[log q(z)].
     - "weighted": 1 / (N B) for all. Minibatch weighted sampling (Chen 2018, https://arxiv.org/abs/1802.04942, C.1).
-    - "minibatch-stratified": 1/N for the own, (N - B + 1) / (N (B - 1)) for the next one, 1 / (B - 1) for the others
-      (Chen 2018, C.2; the public code writes the first of them down a column instead of the diagonal).
-    - "batch": 1/B for all: the batch stands for the data. Exact when it is all of the data.
+    - "minibatch-stratified": 1/N for the sample's own datapoint, (N - B + 1) / (N (B - 1)) for the next one,
+      1 / (B - 1) for the others (Chen 2018, C.2; the public code writes 1/N into a column instead of the diagonal).
+    - "batch": 1/B for all: the batch stands for the data. Exact when the batch is all of the data.
 
     Raises:
-        ValueError: the batch is larger than the data, or a batch of one where there must be others.
+        ValueError: the batch is larger than the data, or holds one datapoint where the estimator needs several.
     """
     if num_data < batch_size:
         raise ValueError(
-            f"num_data = {num_data} is less than the batch of {batch_size}: it counts the whole training set"
+            f"num_data = {num_data} is less than the batch of {batch_size}: give the size of the whole training set"
         )
     if batch_size < 2 and estimator != "batch":
-        raise ValueError("a batch of one says nothing about q(z): take two datapoints or more")
+        raise ValueError("q(z) cannot be estimated from a batch of one: use at least two datapoints")
     options: dict[str, Any] = {} if like is None else {"dtype": like.dtype, "device": like.device}
     B, N = batch_size, num_data
     own = torch.eye(B, **options)
@@ -217,7 +219,7 @@ def log_weights(batch_size: int, num_data: int, estimator: Estimator, *, like: T
 
 
 class Marginals(NamedTuple):
-    """log q of S samples (and particles): of z [S, ...], of each group [S, ..., groups], of each site's units."""
+    """log q of S samples (and particles): of z [S, ...], of each group [S, ..., groups], and of each site's units."""
 
     joint: Tensor
     groups: Tensor
@@ -238,21 +240,22 @@ def log_marginals(
 ) -> Marginals:
     """log q(z), log q(z_group) and log q(z_d) of every sample, from its scores under every datapoint's posterior.
 
-    Where q(z | x, c) looks at c, the marginal of z and c together scores z_i at (x_j, c_i), and that of z without c at
-    (x_j, c_j) with c_j the datapoint's own draw: q(z) = 1/N sum_j E_q(c | x_j)[q(z | x_j, c)], by one draw of each.
+    Where q(z | x, c) depends on c, the marginal of z and c together scores z_i at (x_j, c_i), and the marginal of z
+    without c scores it at (x_j, c_j), with c_j drawn for datapoint j: q(z) = 1/N sum_j E_q(c | x_j)[q(z | x_j, c)],
+    each expectation estimated from one draw.
 
     Samples are scored in chunks, and a chunk is scored again in the backward pass instead of being kept, so that memory
-    is O(chunk x B) with gradients too.
+    is O(chunk x B) also with gradients.
 
     Args:
-        score: a site, and values [s, ..., 1, size] of it and of sites that it looks at, to the scores of the site's
-            under the B posteriors, [s, ..., B]. A site that it looks at and that has no value here is as each datapoint
-            drew it.
+        score: function of a site's name and of values [s, ..., 1, size] of the site and of sites that it depends on;
+            returns the scores of the site's values under the B posteriors, [s, ..., B]. A site that it depends on and
+            that has no value here keeps the value that each datapoint drew.
         values: by site, [S, ..., 1, size].
-        log_weights: [S, B], or [B] where no datapoint is a sample's own.
-        groups: sites, group by group.
-        looks_at: the sites that a site's posterior looks at, where it does.
-        max_elements: how many scores a chunk may hold.
+        log_weights: [S, B], or [B] where the samples belong to none of the datapoints.
+        groups: the sites of each group.
+        looks_at: for each site whose posterior depends on other sites, their names.
+        max_elements: the largest number of scores in a chunk.
     """
     sites = list(values)
     num_samples = len(values[sites[0]])
@@ -291,15 +294,16 @@ def log_marginals(
 
 
 class Anatomy(NamedTuple):
-    """KL(q(z | x) || p(z)) taken apart, after HFVAE's Figures 1 and 3: nats per datapoint, means over the samples.
+    """The parts of KL(q(z | x) || p(z)), after HFVAE's Figures 1 and 3: nats per datapoint, means over the samples.
 
-    mutual_information + between + sum(within) + sum(units) is the KL.
+    mutual_information + between + sum(within) + sum(units) is the KL. These are the unsigned quantities; the paper's
+    letters 2, 4, A, i and ii, as used in `zoo.elbos`, are the same with a minus sign.
 
     Attributes:
-        mutual_information: term 2, E[log q(z | x) - log q(z)]; the rest is term 4, KL(q(z) || p(z)).
-        between: term A, the total correlation between groups, less the prior's.
-        within: term i, the total correlation within each group, less the prior's, [groups].
-        units: term ii, KL(q(z_d) || p(z_d)) by site, [units].
+        mutual_information: I(x; z) = E[log q(z | x) - log q(z)], minus term 2.
+        between: the total correlation between groups, less the prior's; minus term A.
+        within: the total correlation within each group, less the prior's, [groups]; their sum is minus term i.
+        units: KL(q(z_d) || p(z_d)) by site, [units]; their sum is minus term ii.
     """
 
     mutual_information: Tensor
@@ -309,21 +313,21 @@ class Anatomy(NamedTuple):
 
     @property
     def marginal_kl(self) -> Tensor:
-        """Term 4, KL(q(z) || p(z)) = A + i + ii."""
+        """KL(q(z) || p(z)), minus term 4: between + sum(within) + sum(units)."""
         return self.between + self.within.sum() + torch.cat(list(self.units.values())).sum()
 
 
 def anatomy(
     own: Mapping[str, Tensor], marginals: Marginals, prior: Mapping[str, Scores], groups: Sequence[Sequence[str]]
 ) -> Anatomy:
-    """The terms of HFVAE's equation (4), from log densities of the same samples.
+    """The parts of the KL in HFVAE's equation (4), from log densities of the same samples.
 
     Args:
         own: log q(z | x) of each sample under its own datapoint, by site [S, ...].
-        marginals: as `log_marginals` gives them.
+        marginals: the result of `log_marginals`.
         prior: the samples' scores under p, by site.
-        groups: as in `marginals`. The prior's sites are independent of each other, so its total correlation between
-            groups is zero.
+        groups: those that `marginals` was computed with. The prior's sites are independent of each other, so its total
+            correlation between groups is zero.
     """
     within = []
     for g, group in enumerate(groups):
@@ -347,10 +351,10 @@ IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 def mmd(x: Tensor, y: Tensor, *, kernel: Literal["marginal", "joint"], scales: Sequence[float] = IMQ_SCALES) -> Tensor:
     """Squared maximum mean discrepancy of two samples [S, D], with inverse multiquadric kernels C / (C + d^2).
 
-    "marginal": each dimension by itself with C = 2 s, summed over scales s and dimensions, as the decomposition paper's
-    code has it (Mathieu 2019, https://arxiv.org/abs/1812.02833, section 6.3). "joint": d^2 over all dimensions with
+    "marginal": each dimension by itself with C = 2 s, summed over scales s and dimensions, as in the decomposition
+    paper's code (Mathieu 2019, https://arxiv.org/abs/1812.02833, section 6.3). "joint": d^2 over all dimensions with
     C = 2 D s, summed over scales (Tolstikhin 2018, https://arxiv.org/abs/1711.01558). Within a sample it is a
-    U-statistic, across the two a full double sum; the mean is over pairs alone.
+    U-statistic, across the two a full double sum; the means are over pairs only.
 
     Raises:
         ValueError: fewer than two samples, or samples of different shapes.
@@ -367,13 +371,13 @@ def mmd(x: Tensor, y: Tensor, *, kernel: Literal["marginal", "joint"], scales: S
             squares = squares.sum(-1) / D
         return torch.stack([(2 * s / (2 * s + squares)).sum() for s in scales]).sum()
 
-    i, j = torch.triu_indices(S, S, offset=1, device=x.device)  # each pair of a sample once
+    i, j = torch.triu_indices(S, S, offset=1, device=x.device)  # each pair within a sample once
     across = total(x.unsqueeze(1) - y.unsqueeze(0)) / S**2
     return (total(x[i] - x[j]) + total(y[i] - y[j])) / len(i) - 2 * across
 
 
 def permute_units(values: Tensor) -> Tensor:
-    """Each unit of [B, D] permuted across the batch on its own: from samples of q(z) to samples of prod_d q(z_d).
+    """Permutes each unit of [B, D] across the batch independently: samples of q(z) become samples of prod_d q(z_d).
 
     Algorithm 1 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983.
     """
@@ -388,5 +392,5 @@ def covariance(values: Tensor) -> Tensor:
 
 
 def gaussian_total_correlation(cov: Tensor) -> Tensor:
-    """Total correlation of a Gaussian with this covariance, [D, D]: half of sum log diagonal less log determinant."""
+    """Total correlation of a Gaussian with this covariance, [D, D]: (sum of log diagonal - log determinant) / 2."""
     return 0.5 * (cov.diagonal().log().sum() - torch.linalg.slogdet(cov).logabsdet)

@@ -1,4 +1,4 @@
-"""The messengers that objectives install, on model and guide alike.
+"""The messengers that objectives install on both model and guide.
 
 A messenger changes what is written on a site, never the site's distribution or its value.
 """
@@ -18,22 +18,22 @@ from zoo.sites import is_subsample, nodes_of
 
 
 class ScorePairs(Messenger):
-    """Leaves on each latent site how samples score, for q(z).
+    """Writes on each latent site two functions that score samples, for the terms of q(z).
 
-    - `score_own`: nothing to the `Scores` of the site's own values.
-    - `score_pairs`: values by site [S, ..., 1, size] to the `Scores` of the site's under every datapoint's posterior,
-      [S, ..., B].
+    - `score_own()`: the `Scores` of the site's values, each under its own datapoint's posterior.
+    - `score_pairs(values)`: of values by site [S, ..., 1, size], the `Scores` of this site's values under every
+      datapoint's posterior, [S, ..., B].
 
-    A site whose distribution looks at earlier ones must say at which, `infer["given"]`, and how to run it again,
-    `infer["rerun"]`: from the values of some of these to its distribution, the others as its datapoint drew them, as
-    `guides.Amortized` leaves it. Then sample i is scored under q(z | x_j, c_i) where c_i is among the values, and under
-    q(z | x_j, c_j) where not.
+    A site whose distribution depends on earlier ones must name them in `infer["given"]` and have a function
+    `infer["rerun"]`, as `guides.Amortized` does: it takes values of some of these sites, keeps what the datapoint drew
+    for the others, and returns the distribution. Then sample i is scored under q(z | x_j, c_i) where c_i is among the
+    values, and under q(z | x_j, c_j) where it is not.
 
     Args:
-        concrete: as `zoo.estimators.scores` takes it.
+        concrete: "mass" or "density"; see `zoo.estimators.scores`.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: concrete is neither.
     """
 
     def __init__(self, concrete: Literal["mass", "density"]) -> None:
@@ -69,15 +69,15 @@ class ScorePairs(Messenger):
         except NotImplementedError:
             raise ValueError(
                 f"site {name!r}: {type(distribution).__name__} has no marginals per unit, which the terms of q(z) "
-                "need; take a family that has them (in a guide: MeanField, FullRank, LowRank, Mixture, Laplace, "
+                "need; use a family that has them (in a guide: MeanField, FullRank, LowRank, Mixture, Laplace, "
                 "StudentT, Concrete, StraightThrough, DirichletHead)"
             ) from None
 
 
 class DrawPriors(Messenger):
-    """Leaves on each latent site of the model `draw_prior`, a function that samples its prior.
+    """Writes on each latent site of the model `draw_prior`, a function that samples its prior.
 
-    The draw itself waits until both traces stand, so that it takes no random numbers from them.
+    The function is called after both traces are complete, so that they use the same random numbers as without it.
     """
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
@@ -91,9 +91,10 @@ class DrawPriors(Messenger):
 
 
 class _Drawn:
-    """What a site has once it was drawn: plates and values come to its message late.
+    """A site's distribution, value and plates, filled in after the draw: its message has them only then.
 
-    The functions on a message hold this, not the message that holds them, so that no cycle keeps a pass's tensors.
+    The functions on a message refer to this object and not to the message, so that no reference cycle keeps the
+    tensors of a pass alive.
     """
 
     fn: Any
@@ -107,16 +108,17 @@ class _Drawn:
         self.fn, self.value, self.infer = msg["fn"], msg["value"], msg["infer"]
 
     def draw(self) -> Tensor:
-        """A new draw, with gradients where there are any."""
+        """A new draw, with gradients where the family is reparameterised."""
         new: Tensor = self.fn.rsample() if self.fn.has_rsample else self.fn.sample()
         return new
 
 
 class RefuseMisfits(Messenger):
-    """On a model that is replayed: refuses a guide's value that the site cannot take, before the model uses it.
+    """On a replayed model: refuses a guide's value that the site cannot have, before the model uses it.
 
     Raises:
-        ValueError: the guide's event has another shape, or values outside the model's support, or not finite ones.
+        ValueError: the guide's event has another shape, values outside the model's support, or values that are not
+            finite.
     """
 
     def __init__(self, guide_trace: Trace) -> None:
@@ -136,15 +138,15 @@ class RefuseMisfits(Messenger):
             )
         if not value.isfinite().all():
             raise Misfit(
-                f"site {name!r}: the guide draws values that are not finite; look at its parameters and at the data"
+                f"site {name!r}: the guide draws values that are not finite; check its parameters and the data"
             )
-        # A simplex is a thin slice of the reals: densities on the two do not compare, though the values would pass.
-        # A point has no density to compare.
+        # Densities on the simplex and on the reals are not comparable, although the values would pass the check.
+        # A point mass has no density to compare.
         thin = _on_simplex(p) != _on_simplex(q) and type(q).__name__ != "Delta"
         if thin or not p.support.check(value).all():
             raise Misfit(
                 f"site {name!r}: the model's values lie in {p.support}, the guide's in {q.support}; "
-                "take a head for the model's support"
+                "use a head for the model's support"
             )
 
 

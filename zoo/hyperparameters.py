@@ -12,14 +12,14 @@ from torch import Tensor
 class Hyperparameter:
     """A number, or one per site, that may change over training: assigned as floats, read as 0-dim tensors.
 
-        elbo.beta = 2.0              # replaces the tensor, so a backward pass under way keeps the old one
+        elbo.beta = 2.0              # replaces the tensor: a backward pass in progress keeps the old one
         elbo.beta = {"z": 4.0}       # where the objective takes one per site
 
-    Once the numbers are set, the objective's `assigned` is called with the name; where it raises, the old ones stay. A
-    tensor is taken as it is, unchecked: that is how a compiled step hands one in.
+    After an assignment the objective's `assigned` is called with the name; if it raises, the old numbers are restored.
+    A tensor is stored unchecked: compiled steps assign tensors.
 
     Args:
-        low: the least value that makes sense; None where any does.
+        low: the smallest valid value; None where every number is valid.
     """
 
     def __init__(self, *, low: float | None = 0.0) -> None:
@@ -32,7 +32,7 @@ class Hyperparameter:
         if instance is None:
             return self
         value = instance.__dict__[self.name]
-        return MappingProxyType(value) if isinstance(value, dict) else value  # to be assigned whole, and so checked
+        return MappingProxyType(value) if isinstance(value, dict) else value  # read-only: a whole assignment is checked
 
     def __set__(self, instance: Any, value: float | Tensor | Mapping[str, float | Tensor]) -> None:
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Joint-VAE: a continuous style and a discrete type. It is the story of HFVAE's image models too.
+"""Joint-VAE: a continuous style and a discrete type. HFVAE's image models use the same story.
 
 Dupont 2018, Learning Disentangled Joint Continuous and Discrete Representations, https://arxiv.org/abs/1804.00104.
 """
@@ -24,19 +24,19 @@ class JointVAE(nn.Module):
         c ~ RelaxedOneHotCategorical(temperature, uniform)    type    [B, c_dim]
         x ~ Bernoulli(decoder(z, c))                          pixels  [B, C, H, W]
 
-    Several types are the sites c1, c2, ..., one for each size.
+    With several types, their sites are c1, c2, ..., one for each entry of c_dims.
 
     Args:
-        decoder: codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters.
+        decoder: maps codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters.
         z_dim: latent dimensions of the style.
         c_dims: classes of each type.
-        temperature: of the relaxed types' prior; None makes the types one-hot, c ~ OneHotCategorical(uniform). Pyro's
-            own ELBOs need that with the heads Exact and StraightThrough; the zoo's take either.
+        temperature: of the prior of relaxed types; None makes the types one-hot, c ~ OneHotCategorical(uniform). With
+            the heads Exact and StraightThrough, Pyro's own ELBOs need one-hot types; the zoo's work with both.
         likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
         num_data: how many datapoints there are in all; needed once batches come with their index.
 
     Raises:
-        TypeError, ValueError: sizes or a temperature that make no sense; and as `zoo.likelihoods.check_data` and
+        TypeError, ValueError: a size or the temperature is out of range; and as `zoo.likelihoods.check_data` and
             `zoo.program.data_plate` do.
     """
 
@@ -78,7 +78,7 @@ class JointVAE(nn.Module):
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.Normal(self.loc, self.scale).to_event(1))
             c = [pyro.sample(name, self.prior_of_type(size)) for name, size in self.types.items()]
-            widest = max((z, *c), key=lambda latent: latent.dim())  # a class that is summed out has more dimensions
+            widest = max((z, *c), key=lambda latent: latent.dim())  # a type that is summed out adds a dimension
             pixels = as_event(self.likelihood(self.decoder(z, *c)), like=widest)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)

@@ -1,8 +1,9 @@
 """How a decoder's output becomes a distribution over data: the last line of every story.
 
-A likelihood is any function of one tensor, the decoder's output, that returns a Pyro distribution over data of the
-shape of a batch. Pixels may be independent of each other, [B, C, H, W], or be one event for a datapoint; `as_event`
-makes one event of what is left. Arguments are bound with `functools.partial(laplace, scale=0.1)`.
+A likelihood is any function of one tensor, the decoder's output, that returns a Pyro distribution over a batch of
+data. Its batch shape may be that of the pixels, [B, C, H, W], or that of the datapoints, [B], with one event for each;
+the stories call `as_event`, which turns the first into the second. Bind further arguments with `functools.partial`, as
+in `partial(laplace, scale=0.1)`.
 """
 
 from typing import Any
@@ -21,9 +22,9 @@ from zoo.program import Misfit, conditioned_on
 class Bernoulli(dist.Bernoulli):
     """Pyro's Bernoulli, which also scores grey values: log p(x) = x log p + (1 - x) log(1 - p) for x in [0, 1].
 
-    Between 0 and 1 this is no normalised density. It is what the five papers' codes train grey images with: the
-    expected log mass of a pixel that is lit with probability x. Outside [0, 1] it is -inf, as outside any support,
-    so wrong data cannot train a model in silence where validation is off.
+    For grey values this is not a normalised density. The five papers' codes train on grey images with it: it is the
+    expected log mass of a pixel that is 1 with probability x. Outside [0, 1] it is -inf, as outside any support, so
+    that wrong data is noticed also where validation is off.
     """
 
     support = constraints.unit_interval
@@ -33,20 +34,20 @@ class Bernoulli(dist.Bernoulli):
         if self._validate_args:
             self._validate_sample(value)
         logits: Tensor = self.logits
-        # log(1 + e^l) by exp and log: log1p is ten times as slow on a CPU, for 1e-7 nats that no pixel misses. At l = 0
-        # maximum has slope 1/2, and the rest none, as it should be.
+        # log(1 + e^l) by exp and log: log1p is ten times slower on a CPU, and the difference is below 1e-7 nats. At
+        # l = 0 the gradient of maximum is 1/2 and that of the other part is 0; their sum is right.
         tail = logits.abs().neg().exp().add(1).log()
         log_prob = value * logits - torch.maximum(logits, logits.new_zeros(())) - tail
-        # Added rather than chosen, so that no gradient has to pass it.
+        # Added rather than selected by torch.where, so that no gradient passes through it.
         return log_prob + torch.where(value == value.clamp(0, 1), 0.0, -torch.inf).to(log_prob.dtype)
 
 
 class Multinomial(dist.Multinomial):
     """Pyro's multinomial, which scores documents of any length: log p(x) = sum_w x_w log p_w for counts x of words.
 
-    It is the log mass of the words in the order in which they came, given how many they are. In how many orders they
-    could have come, the multinomial coefficient, is left out, as ProdLDA's and NVDM's codes leave it out: no parameter
-    changes it, and perplexities are without it. Over all orders of n words the mass adds up to 1.
+    It is the log mass of the words in the order of the document, given how many they are. The multinomial coefficient,
+    the number of possible orders, is left out, as in ProdLDA's and NVDM's codes: it does not depend on any parameter,
+    and perplexities are defined without it. Over all sequences of n words the mass adds up to 1.
     """
 
     support = constraints.independent(constraints.nonnegative_integer, 1)
@@ -60,57 +61,58 @@ class Multinomial(dist.Multinomial):
 
 
 def bernoulli(logits: Tensor) -> TorchDistribution:
-    """Binary or grey pixels in [0, 1]; the decoder gives logits."""
+    """Binary or grey pixels in [0, 1]; the decoder returns logits."""
     return Bernoulli(logits=logits)
 
 
 def normal(loc: Tensor, *, scale: float) -> TorchDistribution:
-    """Real values around the decoder's output, with one standard deviation for all."""
+    """Normal distributions around the decoder's output, with one standard deviation for all."""
     return dist.Normal(loc, scale)
 
 
 def normal_and_scale(raw: Tensor) -> TorchDistribution:
-    """Real values with a standard deviation each: the decoder gives [..., 2 n], means and then scales by softplus.
+    """Normal distributions with a standard deviation each: the decoder returns [..., 2 n], means, then raw scales.
 
-    As the decomposition paper's code has the pinwheel: no floor, so a density may grow without bound.
+    The scales are softplus(raw), as in the decomposition paper's code for the pinwheel. They have no lower limit, so
+    the density may grow without bound.
     """
     loc, scale = raw.chunk(2, dim=-1)
     return dist.Normal(loc, softplus(scale))
 
 
 def laplace(loc: Tensor, *, scale: float) -> TorchDistribution:
-    """Real values around the decoder's output; the decomposition paper takes scale = 0.1 for Fashion-MNIST."""
+    """Laplace distributions around the decoder's output; the decomposition paper uses scale = 0.1 for Fashion-MNIST."""
     return dist.Laplace(loc, scale)
 
 
 def multinomial(logits: Tensor, *, num_words: int = 100) -> TorchDistribution:
-    """Counts of words, one event for all of them; the decoder gives logits [..., V].
+    """Word counts, one event per document; the decoder returns logits [..., V].
 
-    A document that is given has as many words as it has, one that is drawn `num_words`.
+    An observed document may have any number of words; a document that is drawn has `num_words`.
     """
     return Multinomial(num_words, logits=logits)
 
 
 def as_event(likelihood: TorchDistribution, *, like: Tensor) -> TorchDistribution:
-    """The likelihood with one event for each datapoint; the batch is that of a latent's values, `like` [..., size].
+    """The likelihood with one event per datapoint: its batch shape becomes that of a latent's value `like` [..., size].
 
-    A likelihood of pixels [B, C, H, W] has four batch dimensions as PyTorch has it; beside codes [B, z_dim] the last
-    three are a datapoint's. Particles and classes that are summed out stand to the left, in both alike.
+    A likelihood of pixels [B, C, H, W] has four batch dimensions. For codes [B, z_dim] its last three become event
+    dimensions. Particles and summed-out classes are further batch dimensions on the left, in both.
     """
     return likelihood.to_event(len(likelihood.batch_shape) - (like.dim() - 1))
 
 
 def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x") -> None:
-    """Refuses data that the likelihood cannot have made, before a broadcast or a cast hides it.
+    """Refuses data that the likelihood cannot generate, before a broadcast or a cast hides the mistake.
 
     Args:
-        x: the data [B, *event]; where it is None, what `poutine.condition` has for the site.
+        x: the data [B, *event]; where it is None, the value that `poutine.condition` holds for the site.
         likelihood: its distribution, one event per datapoint.
         site: its name, for the message.
 
     Raises:
         TypeError: x is not of a floating-point type.
-        ValueError: x has another event shape than the decoder gives, or values outside the support (looked at where
+        ValueError: the event shape of x differs from the decoder's, or x has values outside the support (checked where
             Pyro's validation is on).
     """
     x = conditioned_on(site) if x is None else x
@@ -121,7 +123,7 @@ def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x")
         raise TypeError(f"site {site!r}: expected floats, got {x.dtype}; for bytes, x.float() / 255")
     if x.shape[1:] != event_shape:
         raise Misfit(
-            f"site {site!r}: the decoder gives events of shape {event_shape}, got data of shape {tuple(x.shape)}; "
+            f"site {site!r}: the decoder returns events of shape {event_shape}, got data of shape {tuple(x.shape)}; "
             f"expected (B, {', '.join(map(str, event_shape))})"
         )
     support: Any = likelihood.support
@@ -129,8 +131,8 @@ def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x")
         low, high = x.min().item(), x.max().item()
         mends = {
             Bernoulli: "; scale the images to [0, 1]",
-            dist.Bernoulli: ", 0 and 1 alone; for grey pixels take zoo.likelihoods.bernoulli",
-            Multinomial: "; words are counted in whole numbers from 0",
+            dist.Bernoulli: ", 0 and 1 only; for grey pixels use zoo.likelihoods.bernoulli",
+            Multinomial: "; word counts must be whole numbers from 0",
         }
         raise Misfit(
             f"site {site!r}: values in [{low:g}, {high:g}] are outside the likelihood's support"

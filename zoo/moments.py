@@ -1,4 +1,4 @@
-"""Means and covariances of q(z | x), over whatever a site looks at."""
+"""Means and covariances of q(z | x), averaged over the sites that z depends on."""
 
 import math
 
@@ -11,10 +11,10 @@ from zoo.sites import chances_of, family, known_sites, latent, nodes_of, summed_
 
 
 def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
-    """Means [B, D] and covariances [B, D, D] of q(site | x_j), over the classes and draws that the site looks at.
+    """Means [B, D] and covariances [B, D, D] of q(site | x_j), averaged over the classes and draws it depends on.
 
-    By the laws of total expectation and covariance: classes that are summed out count by their chances, particles
-    alike.
+    By the laws of total expectation and covariance: summed-out classes are weighted by their probabilities, particles
+    equally.
 
     Raises:
         ValueError: there is no such latent site, or its family has no moments in closed form.
@@ -25,16 +25,16 @@ def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
         means = q.mean
     except NotImplementedError:
         raise ValueError(
-            f"site {site!r}: {family(q)} has no mean in closed form; take a head that has one (MeanField, FullRank)"
+            f"site {site!r}: {family(q)} has no mean in closed form; use a head that has one (MeanField, FullRank)"
         ) from None
     try:
         covariances = covariance_of(q)
     except NotImplementedError:
         raise ValueError(
-            f"site {site!r}: the covariance of {family(q)} is not known; take a head whose is (MeanField, FullRank)"
+            f"site {site!r}: {family(q)} has no known covariance; use a head that has one (MeanField, FullRank)"
         ) from None
     B, D = means.shape[-2:]
-    if math.prod(means.shape[:-2]) == 1:  # it looks at nothing that has several values
+    if math.prod(means.shape[:-2]) == 1:  # it depends on nothing that has several values
         return means.reshape(B, D), covariances.reshape(B, D, D)
     chances = chances_of(guide_trace)
     chances = means.new_ones(means.shape[:-1]) if chances is None else chances
@@ -53,7 +53,7 @@ def posterior_means(guide_trace: Trace, site: str) -> Tensor:
     """Means E[site | x_j], [B, D].
 
     Raises:
-        ValueError: as `posterior_moments`; or the site looks at one that is drawn, of which a few draws are no mean.
+        ValueError: as `posterior_moments`; or the site depends on one that is drawn: a few draws do not give its mean.
     """
     known_sites("site", [site], guide_trace)
     node = nodes_of(guide_trace)[site]
@@ -61,7 +61,7 @@ def posterior_means(guide_trace: Trace, site: str) -> Tensor:
     drawn = [name for name, other in latent(guide_trace) if name in looked_at and not summed_out(other)]
     if drawn:
         raise ValueError(
-            f"site {site!r} looks at {', '.join(map(repr, drawn))}, which is drawn, so its mean given x is not known; "
-            "sum it out (Exact), or take DIPVAEII, which needs the covariance of q(z) alone"
+            f"site {site!r} depends on {', '.join(map(repr, drawn))}, which is drawn, so its mean given x is unknown; "
+            "sum it out (Exact), or use DIPVAEII, which needs the covariance of q(z) only"
         )
     return posterior_moments(guide_trace, site)[0]

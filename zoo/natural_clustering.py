@@ -1,4 +1,4 @@
-"""N-VAE: factors of variation of one class apart from those that all classes share; and the conditional VAE.
+"""N-VAE separates the factors of variation within a class from those that all classes share; and the conditional VAE.
 
 Antorán & Miguel 2019, Disentangling and Learning Robust Representations with Natural Clustering,
 https://arxiv.org/abs/1901.09415. Sohn, Lee & Yan 2015, Learning Structured Output Representation using Deep
@@ -28,27 +28,27 @@ class NaturalClustering(nn.Module):
         z_cy = vec(y * [1, z_c1 ... z_cL])    the class and its own z_c     [B, L (1 + c_dim)]
         x ~ Bernoulli(decoder(z_cy, z_s))     pixels                        [B, C, H, W]
 
-    Of z_cy's L rows all but the class's are zero. Its first column is y itself, a bias of the class's own in the
-    decoder's first layer; bias=False leaves it out, as the paper's appendix B does.
+    Of z_cy's L rows only that of the class is not zero. Its first column is y itself, which adds a bias per class to
+    the decoder's first layer; bias=False leaves it out, as in the paper's appendix B.
 
-    With labels y is observed; without them it is latent, and the guide says which class it takes x for.
+    With labels y is observed; without them y is latent, and the guide infers it from x.
 
-    Each datapoint has a pi of its own, and not a softmax in its place, because the guide's q(pi | x) is the classifier:
-    a Dirichlet whose mean is what a softmax would be, and whose concentration says how sure it is. The prior of pi and
-    the class are conjugate, so what a label teaches q(pi | x) has a closed form (see `posterior`).
+    Each datapoint has its own pi because the guide's q(pi | x) is the classifier: a Dirichlet, whose mean gives the
+    class probabilities as a softmax would, and whose concentration says how certain they are. The prior of pi and the
+    class are conjugate, so the posterior of pi given a label has a closed form (see `posterior`).
 
     Args:
-        decoder: z_cy [..., L (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's parameters.
-        classes: L.
-        c_dim: units of each class's own.
-        s_dim: shared units.
-        alpha: the prior's concentration, alpha_p of the paper.
-        bias: whether z_cy tells the class beside the class's z_c.
+        decoder: maps z_cy [..., L (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's parameters.
+        classes: L, the number of classes.
+        c_dim: latent dimensions of each class.
+        s_dim: latent dimensions that all classes share.
+        alpha: the prior's concentration, the paper's alpha_p.
+        bias: whether z_cy holds y itself as well as the class's z_c.
         likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
         num_data: how many datapoints there are in all; needed once batches come with their index.
 
     Raises:
-        TypeError, ValueError: sizes or an alpha that make no sense; and as `zoo.likelihoods.check_data`,
+        TypeError, ValueError: a size or alpha is out of range; and as `zoo.likelihoods.check_data`,
             `zoo.program.one_hot` and `zoo.program.data_plate` do.
     """
 
@@ -74,7 +74,7 @@ class NaturalClustering(nn.Module):
         )
         if classes < 2 or c_dim < 1 or s_dim < 1:
             raise ValueError(
-                f"at least 2 classes and a unit of each kind are needed, got classes = {classes}, c_dim = {c_dim}, "
+                f"classes must be at least 2, c_dim and s_dim at least 1, got classes = {classes}, c_dim = {c_dim}, "
                 f"s_dim = {s_dim}"
             )
         if not 0 < alpha < float("inf"):
@@ -90,8 +90,8 @@ class NaturalClustering(nn.Module):
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
 
-        Without x it draws from the prior: `story(y=y)` one image of each class in y, `story()` a single image of any
-        class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        Without x it draws from the prior: `story(y=y)` draws one image for each label in y, `story()` a single image
+        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
         """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
@@ -116,8 +116,8 @@ class NaturalClustering(nn.Module):
     def posterior(self, y: Tensor) -> dist.Dirichlet:
         """p(pi | y) = Dirichlet(alpha 1 + y), by conjugacy, for one-hot y [..., L]; given y, x says nothing about pi.
 
-        The distribution that a trained q(pi | x) is to match: for exact checks of a guide, and for the equality of
-        equation (3) that `zoo.elbos.NVAE` starts from. Training does not call it.
+        A perfect q(pi | x) equals it. It is used in exact checks of a guide, and in the derivation of `zoo.elbos.NVAE`
+        from equation (3); training does not call it.
         """
         return dist.Dirichlet(self.alpha + y)
 
@@ -126,17 +126,17 @@ class NaturalClustering(nn.Module):
 
 
 class ConditionalVAE(nn.Module):
-    """A class and a code that knows nothing of it (Sohn et al. 2015), with z ~ Normal(0, I) whatever the class.
+    """A class and a code that is independent of it (Sohn et al. 2015), with z ~ Normal(0, I) for every class.
 
         y ~ OneHotCategorical(1 / L)     class   [B, L]
         z ~ Normal(0, I)                 code    [B, z_dim]
         x ~ Bernoulli(decoder(z, y))     pixels  [B, C, H, W]
 
     Args:
-        decoder: codes [..., z_dim] and classes [..., L], one argument each, to the likelihood's parameters.
-        classes: L.
+        decoder: maps codes [..., z_dim] and classes [..., L], one argument each, to the likelihood's parameters.
+        classes: L, the number of classes.
         z_dim: latent dimensions.
-        likelihood, num_data: as `NaturalClustering` takes them.
+        likelihood, num_data: as in `NaturalClustering`.
 
     Raises:
         TypeError, ValueError: as `NaturalClustering`.
@@ -158,7 +158,7 @@ class ConditionalVAE(nn.Module):
         classes, z_dim = whole("classes", classes, least=0), whole("z_dim", z_dim, least=0)
         if classes < 2 or z_dim < 1:
             raise ValueError(
-                f"at least 2 classes and a unit of code are needed, got classes = {classes}, z_dim = {z_dim}"
+                f"classes must be at least 2 and z_dim at least 1, got classes = {classes}, z_dim = {z_dim}"
             )
         self.decoder = decoder
         self.classes = classes
@@ -170,8 +170,8 @@ class ConditionalVAE(nn.Module):
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
 
-        Without x it draws from the prior: `story(y=y)` one image of each class in y, `story()` a single image of any
-        class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        Without x it draws from the prior: `story(y=y)` draws one image for each label in y, `story()` a single image
+        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
         """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
@@ -188,6 +188,6 @@ class ConditionalVAE(nn.Module):
 
 
 def _side_by_side(*latents: Tensor) -> list[Tensor]:
-    """The latents [..., size] with their leading dimensions, datapoints, particles, classes, expanded alike."""
+    """The latents [..., size] with their leading dimensions (datapoints, particles, classes) expanded to one shape."""
     batch = torch.broadcast_shapes(*(latent.shape[:-1] for latent in latents))
     return [latent.expand(*batch, latent.shape[-1]) for latent in latents]

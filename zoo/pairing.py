@@ -1,4 +1,4 @@
-"""Whether a model and a guide fit each other: looked at on their traces, before a number is computed from them."""
+"""Checks that a model and a guide fit each other, on their traces, before anything is computed from them."""
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +17,11 @@ class NoClosedKL(ValueError):
 
 
 def check_call(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Refuses a program whose `forward` does not take a batch as it is handed over.
+    """Refuses a program whose `forward` does not accept the arguments of a batch.
 
     Raises:
-        TypeError: an argument too many or too few; names the program, what it takes, and what was given.
+        TypeError: there is an argument too many or too few; the message names the program, its signature and the
+            arguments.
     """
     if not isinstance(program, nn.Module):
         return
@@ -28,13 +29,13 @@ def check_call(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     try:
         takes.bind(*args, **kwargs)
     except TypeError as error:
-        # Without annotations the signature is short enough to read.
+        # Shown without annotations, so that the signature is short enough to read.
         plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in takes.parameters.values()]
         named = [name for name, _ in zip(("x", "y"), args, strict=False)] + [f"{name}=..." for name in kwargs]
         short = takes.replace(parameters=plain, return_annotation=takes.empty)
         raise TypeError(
             f"{type(program).__name__}.forward{short} cannot be called with ({', '.join(named)}): {error}; a program "
-            "takes its batch as (x, y=None, *, index=None), y only where it has labels"
+            "is called with its batch as (x, y=None, *, index=None), with y only where the batch has labels"
         ) from None
 
 
@@ -48,44 +49,44 @@ def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float)
 
     if watched := [name for name, _ in observed(guide_trace)]:
         raise ValueError(
-            f"the guide observes site {watched[0]!r}, as pyro.factor does: its log density is no part of the "
+            f"the guide observes site {watched[0]!r}, as pyro.factor does: its log density is not part of the "
             "objective; put it into the model"
         )
     if missing := in_model.keys() - in_guide.keys():
         refuse(f"the guide has no site {sorted(missing)}: give it a head, as in Amortized(trunk, z=MeanField(10))")
     if extra := in_guide.keys() - in_model.keys():
-        refuse(f"the model has no latent site {sorted(extra)}: take the head out, or do not observe the site")
+        refuse(f"the model has no latent site {sorted(extra)}: remove the head, or do not observe the site")
     for name, site in in_guide.items():
         for what in ("scale", "mask"):
             if not same(in_model[name][what], site[what]):
                 raise ValueError(
                     f"site {name!r}: the {what} differs between model ({in_model[name][what]}) and guide "
-                    f"({site[what]}); a scale or mask on a latent must stand in both, and both plates need num_data"
+                    f"({site[what]}); a scale or mask on a latent must be in both, and both plates need num_data"
                 )
     check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
 
 
 def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:
-    """Refuses more plates in a trace than there is room for to the right of what the guide sums out."""
+    """Refuses a trace with more plates than fit to the right of the dimensions that the guide sums out."""
     if any(summed_out(site) for _, site in latent(guide_trace)):
         frames = [frame for node in nodes_of(trace).values() for frame in _frames(node)]
         deepest = min(frames, key=lambda frame: int(frame.dim or 0), default=None)
         if deepest is not None and -int(deepest.dim or 0) > room:
             raise ValueError(
-                f"plate {deepest.name!r} stands at dimension {deepest.dim}, of {-int(deepest.dim or 0)} plates; a pair "
+                f"plate {deepest.name!r} is at dimension {deepest.dim}, of {-int(deepest.dim or 0)} plates; a pair "
                 f"with a site that is summed out may nest {room}, particles included"
             )
 
 
 def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -> None:
-    """Refuses a closed form at a site whose prior looks at another one that the guide draws from the site.
+    """Refuses a closed-form KL of a site whose prior depends on another site that the guide draws given this one.
 
-    KL(q(z | earlier) || p(z | parents)) is a part of the ELBO if, given what q(z) looks at, z is independent of its
-    parents in the model under q. It is so of everything that the guide does not draw from z.
+    KL(q(z | earlier) || p(z | parents)) is a part of the ELBO if z is independent of its parents in the model, under q
+    and given what q(z) depends on. That holds for every parent that the guide does not draw given z.
 
     Args:
         model_trace, guide_trace: under `zoo.parents.MarkParents`.
-        closed: the latent sites whose KL is taken in closed form.
+        closed: the latent sites whose KL is computed in closed form.
     """
     ancestors: dict[str, set[str]] = {}
     for name, site in latent(guide_trace):
@@ -96,8 +97,8 @@ def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -
         for parent in sorted(parents):
             if name in ancestors.get(parent, ()):
                 raise NoClosedKL(
-                    f"site {name!r}: its prior looks at {parent!r}, which the guide draws from {name!r}, so its KL has "
-                    f"no closed form; take kl={{{name!r}: 'sampled'}}, or a guide that draws {parent!r} first"
+                    f"site {name!r}: its prior depends on {parent!r}, which the guide draws given {name!r}, so its KL "
+                    f"has no closed form; use kl={{{name!r}: 'sampled'}}, or a guide that draws {parent!r} first"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Which sites a site's distribution was computed from, as a pass itself shows it, without a second run."""
+"""Finds which sites a site's distribution was computed from, during the pass itself, without a second run."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -16,10 +16,11 @@ Names = frozenset[str]
 
 
 class MarkParents(Messenger):
-    """Leaves on each sample site `parents`, the names of the latent sites that its distribution was computed from.
+    """Writes on each sample site `parents`, the names of the latent sites that its distribution was computed from.
 
-    A latent site's value carries the site's name, and so does whatever PyTorch computes from it, as far as the next
-    latent site. What leaves PyTorch in between (`.item()`, NumPy, a custom `torch.autograd.Function`) is not followed.
+    A latent site's value is marked with the site's name, and so is whatever PyTorch computes from it, up to the next
+    latent site. Values that leave PyTorch in between (`.item()`, NumPy, a custom `torch.autograd.Function`) lose the
+    mark.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class MarkParents(Messenger):
 
 
 class _Marks(TorchFunctionMode):
-    """The names that each tensor carries, and how they are handed on."""
+    """The names that each tensor is marked with; every PyTorch function passes them on to its results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +55,7 @@ class _Marks(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if len(self.marks) and (names := self.of((args, kwargs))):
-            # An assignment to a part of a tensor returns nothing.
+            # Assigning to a part of a tensor returns None.
             for tensor in _tensors(args[:1] if result is None else result):
                 self.marks[tensor] = self.marks.get(tensor, frozenset()) | names
         return result
@@ -69,7 +70,7 @@ class _Marks(TorchFunctionMode):
 
 
 def _tensors(thing: Any) -> Iterator[Tensor]:
-    """Every tensor in nested containers, and in what distributions and their transforms are made of."""
+    """Every tensor in nested containers, and in the parameters of distributions and their transforms."""
     if isinstance(thing, Tensor):
         yield thing
     elif isinstance(thing, (tuple, list)):

@@ -1,7 +1,7 @@
-"""What makes an `nn.Module` a Pyro program here: `guides.program`, by the name that stories know.
+"""What makes an `nn.Module` a Pyro program here: `guides.program` under the name that the stories import.
 
-It is no guide's: parameters that SVI finds, the plate over the data, labels. It lives with the guides since they
-import nothing of the zoo; of all of `guides`, this is what the zoo imports outside of recipes.
+It holds what stories and guides both need: parameters that SVI finds, the plate over the data, and labels. It is in
+`guides` because guides never import the zoo; outside recipes, it is the only part of `guides` that the zoo imports.
 """
 
 from guides.program import Misfit, conditioned_on, data_plate, one_hot, picklable_state, register, whole

@@ -1,4 +1,4 @@
-"""What a pass of an objective reports."""
+"""The numbers that a pass of an objective reports."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Report:
-    """One pass in numbers: nats per datapoint, 0-dim, detached, and on the device until somebody reads them.
+    """The terms of one pass in nats per datapoint: detached 0-dim tensors, left on their device until they are read.
 
     Attributes:
-        terms: what the objective adds up, signed and weighted, by name.
+        terms: the terms that the objective adds up, signed and weighted, by name.
         reconstruction: E[log p(x | ...)] for each observed site, unweighted.
-        kl: KL(q || p) for each latent site, unweighted: [units], one entry where the units are coupled.
+        kl: KL(q || p) for each latent site, unweighted: [units], or one entry where the units are coupled.
     """
 
     terms: dict[str, Tensor]
@@ -27,11 +27,11 @@ class Report:
 
     @property
     def elbo(self) -> Tensor:
-        """Reconstruction minus KL, whatever the objective weighed."""
+        """Reconstruction minus KL, unweighted."""
         return torch.stack([*self.reconstruction.values(), *(-kl.sum() for kl in self.kl.values())]).sum()
 
     def figures(self) -> dict[str, Tensor]:
-        """Every figure under one flat name: loss, elbo, term/..., reconstruction/SITE, kl/SITE."""
+        """All numbers by flat names: loss, elbo, term/..., reconstruction/SITE, kl/SITE."""
         return {
             "loss": self.loss,
             "elbo": self.elbo,

@@ -1,4 +1,4 @@
-"""The sites of a trace: which there are, and what objectives read of them."""
+"""The sites of a trace, and what objectives read from them."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -30,13 +30,13 @@ def is_subsample(site: Site) -> bool:
 
 
 def total(site: Site) -> Tensor:
-    """A site's nats per datapoint, its units summed: 0-dim."""
+    """A site's nats per datapoint, summed over its units: 0-dim."""
     nats: Tensor = site["nats"].sum()
     return nats
 
 
 def observed(trace: Trace) -> list[tuple[str, Site]]:
-    """The sites that were observed, by name; a deterministic site scores zero and is none."""
+    """The observed sites by name, without deterministic sites, whose score is zero."""
     return [
         (name, site)
         for name, site in nodes_of(trace).items()
@@ -68,25 +68,25 @@ def num_data_of(model_trace: Trace) -> int:
 
 
 def summed_out(site: Site) -> bool:
-    """Whether a site of the guide has all of its values at once, instead of a draw."""
+    """Whether a site of the guide is enumerated: it has all of its values at once instead of a draw."""
     return site["infer"].get("_enumerate_dim") is not None
 
 
 def family(fn: Any) -> str:
-    """The name of a distribution's family, behind `to_event`, `mask` and `expand_by`."""
+    """The name of a distribution's family, without the wrappers of `to_event`, `mask` and `expand_by`."""
     while type(fn).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):
         fn = fn.base_dist
     return type(fn).__name__
 
 
 def chances_of(guide_trace: Trace) -> Tensor | None:
-    """q of every combination of the values that are summed out, [K, ..., *batch]; None where nothing is."""
+    """q of every combination of summed-out values, [K, ..., *batch]; None where no site is summed out."""
     log_q = [site["fn"].log_prob(site["value"]) for _, site in latent(guide_trace) if summed_out(site)]
     return sum(log_q[1:], start=log_q[0]).exp() if log_q else None
 
 
 def users_scale(site: Site) -> float | Tensor:
-    """What a user's `poutine.scale` multiplies a site by: its scale without that of the plates."""
+    """The factor of a user's `poutine.scale` on a site: its scale without that of the plates."""
     plates = 1.0
     for frame in site["cond_indep_stack"]:
         plates = plates * (frame.full_size or frame.size) / frame.size
@@ -95,7 +95,7 @@ def users_scale(site: Site) -> float | Tensor:
 
 
 def common_scale(sites: Mapping[str, Site]) -> float | Tensor:
-    """The user's scale of all these sites, for a term that they have together.
+    """The user's scale of these sites, for a term that is computed from all of them.
 
     Raises:
         ValueError: their scales differ.
@@ -104,14 +104,16 @@ def common_scale(sites: Mapping[str, Site]) -> float | Tensor:
     if any(
         scale is not scales[0] and not bool(torch.equal(*map(torch.as_tensor, (scale, scales[0])))) for scale in scales
     ):
-        raise ValueError(f"sites {sorted(sites)} have different scales, {scales}, and a term of all of them has one")
+        raise ValueError(
+            f"sites {sorted(sites)} have different scales, {scales}, but a term over all of them needs one"
+        )
     return scales[0]
 
 
 def mean_over_data(values: Tensor, site: Site) -> Tensor:
     """Nats per datapoint of values [..., B] that belong to a site, under its mask and the user's scale: 0-dim.
 
-    Particles are averaged over, as the data are; other plates are summed over.
+    The mean is over the particles as well as the data; other plates are summed over.
     """
     mean: Tensor = scale_and_mask(values, users_scale(site), site["mask"]).mean()
     copies = math.prod(int(frame.full_size or frame.size) for frame in other_plates(site))
@@ -119,7 +121,7 @@ def mean_over_data(values: Tensor, site: Site) -> Tensor:
 
 
 def other_plates(site: Site) -> list[CondIndepStackFrame]:
-    """The plates that a site stands in beside "data" and that of the particles."""
+    """The plates that a site is in, without "data" and that of the particles."""
     return [frame for frame in site["cond_indep_stack"] if frame.name not in ("data", PARTICLES)]
 
 

@@ -11,13 +11,13 @@ from zoo.sites import known_sites, latent, mean_over_data, observed, total
 
 
 def check_divergence(divergence: str) -> None:
-    """Refuses the name of a divergence that there is not."""
+    """Refuses an unknown divergence."""
     if divergence not in ("kl", "mmd-marginal", "mmd-joint"):
         raise ValueError(f"divergence must be 'kl', 'mmd-marginal' or 'mmd-joint', got {divergence!r}")
 
 
 def mmd_kernel(divergence: str) -> Literal["marginal", "joint"]:
-    """The kernel that a divergence's name ends in."""
+    """The kernel named at the end of a divergence's name."""
     return "marginal" if divergence == "mmd-marginal" else "joint"
 
 
@@ -33,7 +33,7 @@ def elbo_terms(
 
     Args:
         model_trace, guide_trace: of the batch.
-        weights: of the KLs, one for all or by site, where an absent one is 1.
+        weights: of the KLs: one number for all, or a mapping from site to weight; sites that it leaves out have 1.
 
     Raises:
         ValueError: a weight's site is not latent.
@@ -48,7 +48,7 @@ def elbo_terms(
 
 
 def recounted(model_trace: Trace) -> dict[str, Tensor]:
-    """(D - 1) E[log p] of each latent site whose prior couples its D units; those of independent units count once."""
+    """(D - 1) E[log p] of each latent site whose prior couples its D units; other sites have no entry."""
     coupled = {name: s for name, s in latent(model_trace) if not isinstance(s["fn"], Independent)}
     return {
         name: (site["value"].shape[-1] - 1) * mean_over_data(site["fn"].log_prob(site["value"]), site)
@@ -62,7 +62,7 @@ def dip_terms(cov: Tensor, lambda_od: Tensor, lambda_d: Tensor, scale: float | T
     Args:
         cov: the covariance.
         lambda_od, lambda_d: their weights.
-        scale: the user's, of the site that the covariance is of.
+        scale: the user's `poutine.scale` of the site.
     """
     diagonal = cov.diagonal()
     return {

@@ -1,4 +1,4 @@
-"""TermwiseELBO: what the zoo's objectives have in common. The objectives themselves are in `zoo.elbos`."""
+"""TermwiseELBO, the base class of the objectives in `zoo.elbos`."""
 
 import copy
 import logging
@@ -47,36 +47,36 @@ __all__ = [
     "total",
 ]
 
-PLATES = 4  # that a pair may nest, particles included; sites that are summed out stand left of them
+PLATES = 4  # a pair may nest, particles included; dimensions of sites that are summed out are left of them
 
 Program = Callable[..., Any]
 How = Literal["closed", "sampled"]
 
 
 class TermwiseELBO(pyro.infer.ELBO):
-    """An objective as named terms. Abstract: a subclass says which terms, and is final.
+    """An objective as a sum of named terms. Abstract: a subclass defines the terms, and is final.
 
     One pass runs the guide and replays the model, both under the messengers that the objective installs, reads
     reconstruction and KL off the traces, and adds up `terms`. The loss is minus their sum, in nats per datapoint:
-    it is Pyro's divided by the full size of the plate "data". Particles are one leading plate in one trace. A site of
-    the guide that says `infer={"enumerate": "parallel"}` (the head Exact) is summed out: everything after it is run
-    once per class, and weighed by q(class | x).
+    Pyro's loss divided by the full size of the plate "data". Particles are one leading plate in one trace. A site of
+    the guide with `infer={"enumerate": "parallel"}` (the head Exact) is summed out: everything after it is run once
+    per class, and weighted by q(class | x).
 
     Works with `pyro.infer.SVI(model, guide, optim, loss=elbo)` and with `elbo(model, guide)` and a torch optimiser.
 
     Attributes:
-        weights: how the objective weighs the terms of the ELBO's anatomy, for people to read; see `zoo.elbos`.
-        needs_kl: whether `terms` reads the KL of the latent sites. Where it does not, the report has the KL by the draw
-            for a site that has no closed form.
+        weights: the objective in HFVAE's letters, for people to read; see `zoo.elbos`.
+        needs_kl: whether `terms` reads the KL of the latent sites. If not, the report uses the sampled KL for a site
+            that has no closed form.
 
     Args:
-        kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw; or one of them
-            for each site that is named, where an absent one is closed. The attribute may be assigned at any time.
-            A site has no closed form where its prior looks at a site that the guide draws from it.
+        kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw; or a
+            mapping from site to one of them, in which an absent site is "closed". The attribute may be assigned at any
+            time. A site has no closed form where its prior depends on a site that the guide draws given it.
         num_particles: draws per datapoint.
 
     Raises:
-        ValueError: on the first pass, where model and guide do not fit each other or the objective.
+        ValueError: on the first pass, if model and guide do not fit each other or the objective.
     """
 
     weights: ClassVar[str] = ""
@@ -88,7 +88,7 @@ class TermwiseELBO(pyro.infer.ELBO):
             bases = ", ".join(base.__name__ for base in cls.__bases__)
             raise TypeError(
                 f"{cls.__name__} inherits from {bases}: an objective is final and inherits from TermwiseELBO alone; "
-                "write terms() of its own, with the functions of zoo.terms, such as elbo_terms, and of zoo.aggregate"
+                "define its own terms() with the functions of zoo.terms, such as elbo_terms, and of zoo.aggregate"
             )
 
     def __init__(self, *, kl: How | Mapping[str, How] = "closed", num_particles: int = 1) -> None:
@@ -99,7 +99,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     @property
     def kl(self) -> How | Mapping[str, How]:
-        """How the KL is estimated, "closed" or "sampled", for all latent sites or by site; to be assigned whole."""
+        """How the KL is computed, "closed" or "sampled", for all latent sites or by site; assign the whole mapping."""
         return MappingProxyType(self._kl) if isinstance(self._kl, dict) else self._kl
 
     @kl.setter
@@ -118,7 +118,7 @@ class TermwiseELBO(pyro.infer.ELBO):
     def num_particles(self, num_particles: int) -> None:
         num_particles = whole("num_particles", num_particles)
         if num_particles != vars(self).get("_num_particles"):
-            self.max_plate_nesting = float("inf")  # counts the plate of the particles: to be found again
+            self.max_plate_nesting = float("inf")  # includes the particles' plate, so it is determined again
         self._num_particles, self.vectorize_particles = num_particles, num_particles > 1
 
     @abstractmethod
@@ -126,37 +126,38 @@ class TermwiseELBO(pyro.infer.ELBO):
         """Named 0-dim terms, signed, in nats per datapoint, to be maximised.
 
         The traces' sites carry `nats`, unweighted: the reconstruction on the observed sites of the model (0-dim), the
-        KL on the latent sites of the guide ([units]). What reads them needs no messenger: `zoo.terms.elbo_terms`,
-        `zoo.moments.posterior_moments`. Of terms of q(z), `dissect` and `anchor_information` need `ScorePairs` from
-        `messengers`, `prior_mmd` needs `DrawPriors`, and `prior_kl` both; they are in `zoo.aggregate`.
+        KL on the latent sites of the guide ([units]). `zoo.terms.elbo_terms` and
+        `zoo.moments.posterior_moments` need nothing else. The terms of q(z) in `zoo.aggregate` need messengers, which
+        `messengers` must return: `dissect` and `anchor_information` need `ScorePairs`, `prior_mmd` needs `DrawPriors`,
+        and `prior_kl` needs both.
         """
 
     def messengers(self) -> Sequence[Messenger]:
-        """What the objective installs on model and guide, outermost last. Nothing, unless it says so."""
+        """The messengers that the objective installs on model and guide, outermost last; none by default."""
         return ()
 
     def report(self) -> Report:
-        """The figures of the last pass."""
+        """The numbers of the last pass."""
         if self._report is None:
             raise RuntimeError("there is no pass to report on yet: evaluate the loss first")
         return self._report
 
     def assigned(self, name: str) -> None:
-        """Called when numbers were assigned to the hyperparameter `name`. An objective may refuse them here.
+        """Called after numbers were assigned to the hyperparameter `name`; a subclass may refuse them here.
 
         Raises:
             ValueError: they contradict another hyperparameter.
         """
 
     def settings(self) -> dict[str, Any]:
-        """What the objective is beside its state: a compiled step holds for these alone."""
+        """Everything that defines the objective but its state; a compiled step is valid for one value of it."""
         state = {*self._state_names(), "max_plate_nesting"}
         rest = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in state}
         settings = {"kl": self._kl, "num_particles": self.num_particles, **rest}
         return {name: copy.copy(v) if isinstance(v, (Mapping, list)) else v for name, v in settings.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The hyperparameters and running statistics as they stand; one per site is called name.site."""
+        """The current hyperparameters and running statistics; the entry of a site is called name.site."""
         state: dict[str, Tensor] = {}
         for name in self._state_names():
             value = getattr(self, name)
@@ -167,7 +168,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Takes over the `state_dict()` of an objective of the same class.
+        """Loads the `state_dict()` of an objective of the same class.
 
         Raises:
             ValueError: the state has other names.
@@ -176,7 +177,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         for key, value in state.items():
             name, _, site = key.partition(".")
             if name not in loaded:
-                raise ValueError(f"{type(self).__name__} has the state {list(loaded)}, and no {key!r}")
+                raise ValueError(f"{type(self).__name__} has the state {list(loaded)}, but no {key!r}")
             loaded[name] = {**(loaded[name] or {}), site: value} if site else value
         for name, value in loaded.items():
             if value is None and isinstance(vars(type(self))[name], Hyperparameter):
@@ -196,7 +197,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         return loss
 
     def loss_and_grads(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> float:
-        """The loss as a float; adds its gradients to the parameters'."""
+        """Returns the loss as a float, and adds its gradients to the parameters'."""
         differentiable = self.differentiable_loss(model, guide, *args, **kwargs)
         if differentiable.requires_grad:
             differentiable.backward(retain_graph=self.retain_graph)
@@ -205,7 +206,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         return loss
 
     def differentiable_loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
-        """The loss as a 0-dim tensor, which `backward` takes."""
+        """The loss as a 0-dim tensor with gradients."""
         if is_validation_enabled():
             for program in (model, guide):
                 check_call(program, args, kwargs)
@@ -220,8 +221,8 @@ class TermwiseELBO(pyro.infer.ELBO):
         return loss
 
     def _guess_max_plate_nesting(self, model: Program, guide: Program, args: Any, kwargs: Any) -> None:
-        # Pyro runs the pair for this; the first pass is to draw what every later one would on its seed.
-        # Without validation, since it would score every site, and a corner has no Concrete density.
+        # Pyro runs the pair for this. The random state is restored, so that the first pass draws what a later one
+        # with the same seed would. Without validation, which would score every site: a corner has no Concrete density.
         with torch.random.fork_rng(), pyro.validation_enabled(False), _quiet("pyro.infer.elbo"):
             super()._guess_max_plate_nesting(model, guide, args, kwargs)
 
@@ -235,7 +236,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         check_room(guide_trace, guide_trace, PLATES)
         if is_validation_enabled():
             model = RefuseMisfits(guide_trace)(model)
-            if len(latent(guide_trace)) > 1:  # a single one depends on no other
+            if len(latent(guide_trace)) > 1:  # a single site depends on no other
                 model = MarkParents()(model)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
         check_room(guide_trace, model_trace, PLATES)
@@ -263,7 +264,7 @@ class TermwiseELBO(pyro.infer.ELBO):
             if torch.is_grad_enabled() and not site["fn"].has_rsample and not summed_out(site):
                 raise ValueError(
                     f"site {name!r}: {family(site['fn'])} is not reparameterised, so no gradient would reach the "
-                    "guide; take a relaxed head such as Concrete, sum it out (Exact), or observe the site"
+                    "guide; use a relaxed head such as Concrete, sum it out (Exact), or observe the site"
                 )
             prior = nodes_of(model_trace)[name]["fn"] if name in model_trace else None
             with _naming(site):
@@ -271,13 +272,13 @@ class TermwiseELBO(pyro.infer.ELBO):
             site["nats"] = _sum_to_units(kl, site, chances) / draws
 
     def _how(self, name: str, q: Any) -> How:
-        """How a latent site's KL is estimated; the one draw of a point mass is exact."""
+        """How a latent site's KL is computed; for a point mass "sampled" is exact."""
         how = self.kl.get(name, "closed") if isinstance(self.kl, Mapping) else self.kl
         return "sampled" if family(q) == "Delta" else how
 
     def _site_kl(self, name: str, q: Any, p: Any, value: Tensor) -> Tensor:
         """KL(q || p), [*batch, units]."""
-        if p is None:  # an auxiliary site of the guide's, which the model does not have
+        if p is None:  # an auxiliary site of the guide, which the model does not have
             log_q: Tensor = q.log_prob(value)
             return log_q.unsqueeze(-1)
         if self._how(name, q) == "sampled":
@@ -288,7 +289,7 @@ class TermwiseELBO(pyro.infer.ELBO):
             if not self.needs_kl:
                 return sampled_kl(q, p, value)
             raise NoClosedKL(
-                f"there is no closed-form KL of {family(q)} from {family(p)}; take kl='sampled' (or, later, elbo.kl = "
+                f"there is no closed-form KL of {family(q)} from {family(p)}; use kl='sampled' (or, later, elbo.kl = "
                 "'sampled'), or a head that has one (MeanField, FullRank, LowRank, Laplace, Concrete, StraightThrough, "
                 "Exact and DirichletHead, each from a prior of its kind)"
             ) from None
@@ -297,7 +298,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
     """Sums [*batch, units] over the batch under the site's mask and scale.
 
-    What is summed out is weighed by its chances, which add up to 1 for values that do not depend on it.
+    Values that depend on a summed-out site are weighted by its probabilities, `chances`, which add up to 1.
     """
     if chances is not None:
         values = values * chances.unsqueeze(-1)
@@ -312,7 +313,7 @@ def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
 
 @contextmanager
 def _naming(site: Site) -> Iterator[None]:
-    """What goes wrong in scoring a site is said with the site's name."""
+    """Adds the site's name to an error that is raised while the site is scored."""
     try:
         yield
     except ValueError as error:
@@ -322,7 +323,7 @@ def _naming(site: Site) -> Iterator[None]:
 
 @contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Keeps a logger to warnings: Pyro tells of every guess."""
+    """Silences a logger below warnings: Pyro logs every guess of the plate nesting."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.WARNING)

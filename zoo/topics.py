@@ -1,4 +1,4 @@
-"""Topic models: ProdLDA and NVDM, with their topics in one group or in several, as HFVAE's section 5.2 has them.
+"""Topic models: ProdLDA and NVDM, with their topics in one group or in several, as in HFVAE's section 5.2.
 
 Srivastava & Sutton 2017, Autoencoding Variational Inference for Topic Models, https://arxiv.org/abs/1703.01488; Miao,
 Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arxiv.org/abs/1511.06038; Esmaeili et al.
@@ -26,25 +26,26 @@ class ProdLDA(nn.Module):
     """Topics whose distributions over words are multiplied (Srivastava & Sutton 2017, arXiv:1703.01488).
 
         z ~ Normal(0, sigma)                topics, before the softmax        [B, K]
-        theta = softmax(z)                  shares of the topics              [B, K]
-        x ~ Multinomial(decoder(theta))     how often each word is there      [B, V]
+        shares = softmax(z)                 shares of the topics, theta       [B, K]
+        x ~ Multinomial(decoder(shares))    how often each word is there      [B, V]
 
-    The prior of theta is Laplace's approximation of Dirichlet(alpha 1) in the softmax's terms, sigma^2 = (1 - 1 / K) /
-    alpha: 0.98 for 50 topics and alpha = 1. HFVAE's "softmax of a Gaussian" may as well be that of Normal(0, I).
+    The paper calls the shares theta; here theta is kept for the decoder's weights, as in every story. Their prior is
+    the Laplace approximation of Dirichlet(alpha 1) in the softmax basis, sigma^2 = (1 - 1 / K) / alpha: 0.98 for 50
+    topics and alpha = 1. HFVAE says only "softmax of a Gaussian", which may also mean that of Normal(0, I).
 
-    Several groups of topics are the sites z1, z2, ..., one for each size, under one softmax over all of them: how the
-    topics are grouped matters to an objective alone. HFVAE's text leaves open whether each group has a softmax of its
-    own; with one for all, its model is ProdLDA itself, and its objective at alpha = beta = gamma = 1 ProdLDA's.
+    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups, under one softmax over all
+    of them: only the objective depends on the grouping. HFVAE's text does not say whether each group has its own
+    softmax; with one for all, its model is ProdLDA, and its objective at alpha = beta = gamma = 1 is ProdLDA's.
 
     Args:
-        decoder: shares [..., K] to logits of the words [..., V].
-        groups: topics of each group; K in all.
-        alpha: concentration of the Dirichlet; None for z ~ Normal(0, I), as Pyro's tutorial has it.
+        decoder: maps shares [..., K] to logits of the words [..., V].
+        groups: the number of topics in each group; K in all.
+        alpha: concentration of the Dirichlet; None for z ~ Normal(0, I), as in Pyro's tutorial.
         likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
         num_data: how many documents there are in all; needed once batches come with their index.
 
     Raises:
-        TypeError, ValueError: groups or an alpha that make no sense; a document without words; and as
+        TypeError, ValueError: a group or alpha is out of range; a document has no words; and as
             `zoo.likelihoods.check_data` and `zoo.program.data_plate` do.
     """
 
@@ -65,7 +66,7 @@ class ProdLDA(nn.Module):
             raise ValueError(f"alpha must be positive and finite, got {alpha:g}")
         self.groups = _sites(groups)
         num_topics = sum(groups)
-        # (1 - 2 / K) / alpha + 1 / (alpha K) in the paper, for an alpha that is the same for all.
+        # (1 - 2 / K) / alpha + 1 / (alpha K) in the paper, for one alpha for all topics.
         variance = 1.0 if alpha is None else (1 - 1 / num_topics) / alpha
         self.decoder = decoder
         self.likelihood = likelihood
@@ -81,8 +82,8 @@ class ProdLDA(nn.Module):
         register(self)
         with data_plate(x, index, self.num_data):
             z = _topics(self.groups, self.loc, self.scale)
-            theta = pyro.deterministic("theta", z.softmax(-1), event_dim=1)
-            words = self.likelihood(self.decoder(theta))
+            shares = pyro.deterministic("shares", z.softmax(-1), event_dim=1)
+            words = self.likelihood(self.decoder(shares))
             check_words(x, words, index)
             return pyro.sample("x", words, obs=x)
 
@@ -91,16 +92,17 @@ class ProdLDA(nn.Module):
 
 
 class NVDM(nn.Module):
-    """The neural variational document model (Miao et al. 2016, arXiv:1511.06038): topics that need not be shares.
+    """The neural variational document model (Miao et al. 2016, arXiv:1511.06038): topics that do not add up to 1.
 
         z ~ Normal(0, I)                topics                        [B, K]
         x ~ Multinomial(decoder(z))     how often each word is there  [B, V]
 
-    Several groups of topics are the sites z1, z2, ..., one for each size, side by side to the decoder.
+    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups; the decoder sees them
+    concatenated.
 
     Args:
-        decoder: topics [..., K] to logits of the words [..., V]; linear in the paper.
-        groups, likelihood, num_data: as `ProdLDA` takes them.
+        decoder: maps topics [..., K] to logits of the words [..., V]; linear in the paper.
+        groups, likelihood, num_data: as in `ProdLDA`.
 
     Raises:
         TypeError, ValueError: as `ProdLDA`.
@@ -142,15 +144,15 @@ class NVDM(nn.Module):
 
 
 def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None = None) -> None:
-    """Refuses what is no batch of documents, each of some words; values are looked at where Pyro's validation is on.
+    """Refuses data that is not a batch of non-empty documents; values are checked where Pyro's validation is on.
 
     Args:
         x: counts [B, V].
         words: their distribution.
-        index: which of all documents these are, [B].
+        index: positions of these documents in the data set, [B].
 
     Raises:
-        TypeError, ValueError: a document has no words, of which no topic can be told and no perplexity; or as
+        TypeError, ValueError: a document has no words, so that its topics and perplexity are undefined; or as
             `zoo.likelihoods.check_data`.
     """
     check_data(x, words)
@@ -175,6 +177,6 @@ def _sites(groups: Sequence[int]) -> dict[str, int]:
 
 
 def _topics(groups: dict[str, int], loc: Tensor, scale: Tensor) -> Tensor:
-    """Samples each group, and puts them side by side, [..., K]."""
+    """Samples each group and concatenates them, [..., K]."""
     parts = zip(groups, loc.split(list(groups.values())), scale.split(list(groups.values())), strict=True)
     return torch.cat([pyro.sample(name, dist.Normal(m, s).to_event(1)) for name, m, s in parts], dim=-1)

@@ -17,13 +17,13 @@ from zoo.program import data_plate, picklable_state, register, whole
 
 
 class VAE(nn.Module):
-    """A code, and what it decodes to (Kingma & Welling 2014, arXiv:1312.6114).
+    """A continuous code and the image that it decodes to (Kingma & Welling 2014, arXiv:1312.6114).
 
         z ~ Normal(0, I)             code    [B, z_dim]
         x ~ Bernoulli(decoder(z))    pixels  [B, C, H, W]
 
     Args:
-        decoder: codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
+        decoder: maps codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
         z_dim: latent dimensions.
         likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
         num_data: how many datapoints there are in all; needed once batches come with their index.

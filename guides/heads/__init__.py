@@ -1,8 +1,8 @@
 """Heads: a family of distributions for one site, as a map from raw numbers to a distribution.
 
-A head says how many numbers it needs and what they mean; where they come from is the guide's affair (a linear layer
-on a trunk's features, a table with a row per datapoint, a few steps of optimisation). All of them but Exact and
-Predicted, which are summed over, are reparameterised.
+A head defines how many numbers it needs and what they mean; the guide computes them (by a linear layer on a trunk's
+features, from a table with a row per datapoint, or by a few optimisation steps). All heads are reparameterised except
+Exact and Predicted, which are summed over.
 """
 
 from guides.heads.categorical import Concrete, Exact, OneHotStraightThrough, Predicted, StraightThrough

@@ -1,4 +1,4 @@
-"""Heads for types: categoricals, as points of the simplex or as its corners."""
+"""Heads for discrete types: categoricals, with draws inside the simplex or at its corners."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,11 +33,11 @@ class Concrete(Head):
 
 
 class StraightThrough(Head):
-    """A one-hot categorical whose draws are corners going forward and relaxed going backward (Jang 2017).
+    """A one-hot categorical with corners in the forward pass and relaxed draws in the backward pass (Jang 2017).
 
     Its probability is the categorical's mass at the corner, never the Concrete density, so its KL from a categorical
     or relaxed prior is that of the categoricals. Under Pyro's own ELBOs the prior has to be a OneHotCategorical. The
-    gradient is biased, the less so the lower the temperature, and then the noisier.
+    gradient is biased; a lower temperature reduces the bias and increases the variance.
     """
 
     temperature: Tensor
@@ -55,10 +55,11 @@ class StraightThrough(Head):
 
 
 class Exact(Head):
-    """A one-hot categorical that is summed over instead of drawn: exact, at K times the decoder's work.
+    """A one-hot categorical that is summed over instead of drawn: exact, at K times the cost of the decoder.
 
-    The site says `enumerate: parallel`: the zoo's objectives and Pyro's `TraceEnum_ELBO` then run whatever comes after
-    it once per class, and weigh by q(c | x). Its KL is that of the categoricals. Several such sites multiply.
+    The site has infer={"enumerate": "parallel"}: the zoo's objectives and Pyro's `TraceEnum_ELBO` run everything after
+    it once per class, and weight by q(c | x). Its KL is that of the categoricals. With several such sites, everything
+    after them is run for each combination of their classes.
     """
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
@@ -70,14 +71,14 @@ class Exact(Head):
         return dist.OneHotCategorical(logits=raw)
 
     def infer(self) -> dict[str, Any]:
-        """Asks to be enumerated."""
+        """Marks the site for enumeration."""
         return {"enumerate": "parallel"}
 
 
 class Predicted(Head):
     """The class that the posterior of its probabilities predicts: y ~ Categorical(E_q[pi | x]), one-hot.
 
-    It is what pi ~ q(pi | x), y ~ Categorical(pi) leave of y once pi is integrated out, and has no layers of its own.
+    It is the distribution of y in pi ~ q(pi | x), y ~ Categorical(pi) with pi integrated out, and has no layers.
     Objectives sum over it, as over `Exact`.
 
     Args:
@@ -96,12 +97,12 @@ class Predicted(Head):
         return dist.OneHotCategorical(raw)
 
     def infer(self) -> dict[str, Any]:
-        """Asks to be enumerated."""
+        """Marks the site for enumeration."""
         return {"enumerate": "parallel"}
 
 
 class OneHotStraightThrough(dist.OneHotCategorical):
-    """A one-hot categorical with draws that pass the gradient of relaxed ones; what `StraightThrough` gives."""
+    """The distribution of `StraightThrough`: a one-hot categorical whose draws have the gradient of relaxed ones."""
 
     has_rsample = True
 
@@ -120,4 +121,4 @@ class OneHotStraightThrough(dist.OneHotCategorical):
         relaxed = dist.RelaxedOneHotCategorical(self.temperature, logits=self.logits, validate_args=False)
         soft: Tensor = relaxed.rsample(sample_shape)
         corner = torch.zeros_like(soft).scatter_(-1, soft.argmax(-1, keepdim=True), 1.0)
-        return corner + (soft - soft.detach())  # the bracket is exactly 0, so the value is a corner to the last bit
+        return corner + (soft - soft.detach())  # the bracket is exactly 0, so the value is exactly a corner

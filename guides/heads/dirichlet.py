@@ -13,12 +13,12 @@ from guides.heads.head import Head, classes, positive
 class DirichletHead(Head):
     """A Dirichlet over `size` classes, from concentrations with a floor that keeps samples off the corners.
 
-    With total = 1 and the prior's concentration for a floor it holds the posterior of a prior Dirichlet(alpha 1) and
-    one class that was seen, Dirichlet(alpha 1 + y), and what lies between two classes.
+    With total = 1 and floor = alpha, the prior's concentration, the family contains Dirichlet(alpha 1 + y), the exact
+    posterior after one observed class, for every class y and for mixtures of classes.
 
     Args:
-        total: what the concentrations above the floor add up to; each is free when not given.
-        floor: the least concentration.
+        total: the sum of the concentrations above the floor; without it they are unconstrained.
+        floor: the smallest concentration.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class DirichletHead(Head):
 
 
 class ConjugateDirichlet(Head):
-    """The exact posterior of a Dirichlet whose class was seen, Dirichlet(alpha 1 + y): it looks at y alone.
+    """The exact posterior of a Dirichlet with an observed class, Dirichlet(alpha 1 + y): it depends on y only.
 
     Args:
         alpha: the prior's concentration.
-        given: the site of the class.
+        given: the name of the class's site.
     """
 
     learnt = False

@@ -1,4 +1,4 @@
-"""A head for codes of any shape: a normalising flow."""
+"""A head for posteriors of any shape: a normalising flow."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -14,20 +14,20 @@ from guides.heads.head import Head, several
 
 
 class Flow(Head):
-    """Independent normals, bent by affine transforms that look at each other's units and at the features.
+    """Independent normals, transformed by affine maps that depend on other units and on the features.
 
     "iaf" is the inverse autoregressive flow (Kingma 2016, arXiv:1606.04934): every unit is shifted and scaled by a
-    network of those before it; drawing takes one pass, scoring a value that it did not draw as many as there are units.
-    "coupling" is RealNVP's (Dinh 2017, arXiv:1605.08803): half of the units is shifted and scaled by a network of the
-    other half; both directions take one pass. The order of the units is turned around from step to step. The transforms
-    start as the identity, and so the flow as MeanField. The density is exact; the KL, the moments and the marginals
-    have no closed form, so there are no terms of q(z).
+    network of those before it; drawing needs one pass, scoring a value that it did not draw needs one pass per unit.
+    "coupling" is RealNVP's (Dinh 2017, arXiv:1605.08803): half of the units are shifted and scaled by a network of the
+    other half; both directions need one pass. The order of the units is reversed from step to step. The transforms
+    start as the identity, so the flow starts as MeanField. The density is exact; the KL, the moments and the marginals
+    have no closed form, so terms of q(z) are not available.
 
     Args:
         kind: "iaf" or "coupling".
         steps: transforms, one after the other.
         width: of each network's hidden layer.
-        context: how many raw numbers beside means and log variances tell the networks of the datapoint.
+        context: number of further raw numbers, after means and log variances, that the networks get as input.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Flow(Head):
             raise ValueError(f"Flow: kind must be 'iaf' or 'coupling', got {kind!r}")
         if min(steps, context) < 1 or width < size:
             raise ValueError(
-                f"Flow: at least one step, one number of context and a width of {size}, the units, are needed; got "
+                f"Flow: steps and context must be at least 1, and width at least {size}, the number of units; got "
                 f"steps = {steps}, context = {context}, width = {width}"
             )
         backwards = torch.arange(size).flip(0)
@@ -71,10 +71,10 @@ class Flow(Head):
         loc, log_var, context = raw.split([self.size, self.size, self.context], dim=-1)
         conditional: Any = self.transforms
         steps = [step.condition(context) for step in conditional]
-        if self.kind == "coupling":  # after each step the other half's turn
+        if self.kind == "coupling":  # the next step transforms the other half
             steps = [t for step in steps for t in (step, transforms.Permute(self.backwards))]
         return NormalFlow(dist.Normal(loc, (0.5 * log_var).exp()).to_event(1), steps)
 
 
 class NormalFlow(dist.TransformedDistribution):
-    """What `Flow` gives; by this name errors call it."""
+    """The distribution of `Flow`; error messages show this name."""

@@ -1,4 +1,4 @@
-"""What a head is."""
+"""The base class of heads."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ class Head(nn.Module, ABC):
     """A family for one site.
 
     Attributes:
-        size: units of the site's event, [size].
-        num_raw: how many raw numbers parameterise one distribution.
-        given: earlier sites that the head looks at, q(z | x, c), in the order in which they are concatenated.
-        hidden: widths of ReLU layers of the head's own, between the features and the raw numbers.
-        learnt: whether raw numbers come from layers on the features; else they are the values of `given` themselves.
+        size: number of units of the site's event, [size].
+        num_raw: number of raw numbers that parameterise one distribution.
+        given: earlier sites that the head depends on, q(z | x, c), in the order in which they are concatenated.
+        hidden: widths of the head's ReLU layers between the features and the raw numbers.
+        learnt: whether raw numbers come from layers on the features; if not, they are the values of `given`.
     """
 
     learnt = True
@@ -40,26 +40,26 @@ class Head(nn.Module, ABC):
         """Raw numbers [..., num_raw] to a distribution with batch shape [...] and event shape [size]."""
 
     def infer(self) -> dict[str, Any]:
-        """What the head asks of whoever runs the guide: Pyro's `infer` of its site."""
+        """Pyro's `infer` dictionary of the head's site."""
         return {}
 
 
 def positive(head: str, what: str, value: float) -> float:
-    """The value, if it is positive and finite."""
+    """Returns the value after checking that it is positive and finite."""
     if not 0 < value < float("inf"):
         raise ValueError(f"{head}: {what} must be positive and finite, got {value:g}")
     return float(value)
 
 
 def classes(head: str, size: int) -> int:
-    """The size, if it is enough for a categorical."""
+    """Returns the size after checking that it is enough for a categorical."""
     if size < 2:
         raise ValueError(f"{head}: a categorical needs at least 2 classes, got {size}")
     return size
 
 
 def several(head: str, size: int) -> int:
-    """The size, if the family has anything to couple."""
+    """Returns the size after checking that there are units to couple."""
     if size < 2:
-        raise ValueError(f"{head}: on one unit there is nothing to couple, got {size}; take MeanField")
+        raise ValueError(f"{head}: the family couples units and needs at least 2, got {size}; use MeanField")
     return size

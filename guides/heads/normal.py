@@ -44,7 +44,7 @@ class FullRank(Head):
 
 
 class LowRank(Head):
-    """A multivariate normal with covariance F F^T + diag(d): what `rank` directions couple, and each unit's own.
+    """A multivariate normal with covariance F F^T + diag(d), where F has `rank` columns.
 
     Between MeanField (rank 0) and FullRank, with 2 size + rank size numbers instead of about size^2 / 2.
 
@@ -68,11 +68,11 @@ class LowRank(Head):
 class Mixture(Head):
     """A mixture of independent normals, for posteriors with several modes.
 
-    Draws are reparameterised by pathwise derivatives (Jankowiak & Karaletsos 2018, arXiv:1806.01856), as Pyro has them.
+    Draws are reparameterised by pathwise derivatives (Jankowiak & Karaletsos 2018, arXiv:1806.01856), as in Pyro.
     Its KL has no closed form.
 
     Args:
-        components: how many normals. They start apart, by Normal(0, 1/2) draws that are always the same.
+        components: number of normals. They start apart, at fixed draws of Normal(0, 1/2).
     """
 
     apart: Tensor
@@ -80,9 +80,9 @@ class Mixture(Head):
     def __init__(self, size: int, *, components: int, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
         super().__init__(several("Mixture", size), components * (1 + 2 * size), given, hidden)
         if components < 2:
-            raise ValueError(f"Mixture: at least 2 components are needed, got {components}; one is MeanField")
+            raise ValueError(f"Mixture: at least 2 components are needed, got {components}; with one, use MeanField")
         self.components = components
-        # Components that start as one stay one: the gradient does not tell them apart.
+        # Components that start equal stay equal: their gradients are the same.
         always = torch.Generator().manual_seed(0)
         self.register_buffer("apart", torch.randn(components, size, generator=always) / 2, persistent=False)
 
@@ -96,7 +96,7 @@ class Mixture(Head):
 
 
 class MixtureOfNormals(dist.MixtureSameFamily):
-    """A mixture of independent normals with reparameterised draws; what `Mixture` gives."""
+    """A mixture of independent normals with reparameterised draws; the distribution of `Mixture`."""
 
     has_rsample = True
 

@@ -41,8 +41,8 @@ class StudentT(Head):
 class Delta(Head):
     """A point: the maximum a posteriori, for real sites.
 
-    Its KL is -log p(z) at the point, against a density of 0 nats there, and so the objective no bound. It has neither
-    spread nor terms of q(z).
+    Its KL is computed as -log p(z) at the point, as if log q(z) were 0 there, so the objective is not a bound on
+    log p(x). It has no variance, and terms of q(z) are not available.
     """
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:

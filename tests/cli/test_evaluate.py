@@ -14,12 +14,12 @@ def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
     for line in shown.split("nats per datapoint\n")[1].splitlines()[:3]:
         assert line in printed
     terms = collections.defaultdict(float)
-    for m in re.finditer(r"^ *(1\+3|2|4|A|i|ELBO) .* (-?\d+\.\d{3}) ", printed, re.MULTILINE):
+    for m in re.finditer(r"^ *(1\+3|-2|-4|-A|-i|ELBO) .* (-?\d+\.\d{3}) ", printed, re.MULTILINE):
         terms[m[1]] += float(m[2])  # i has a line for each group
-    assert terms["ELBO"] == pytest.approx(terms["1+3"] - terms["2"] - terms["4"], abs=2e-3)
-    per_unit = [float(value) for value in re.findall(r"ii +KL\(q \|\| p\) of (?:z\[\d\]|c) +(-?\d+\.\d+)", printed)]
+    assert terms["ELBO"] == pytest.approx(terms["1+3"] - terms["-2"] - terms["-4"], abs=2e-3)
+    per_unit = [float(value) for value in re.findall(r"-ii +KL\(q \|\| p\) of (?:z\[\d\]|c) +(-?\d+\.\d+)", printed)]
     assert len(per_unit) == 11
-    assert terms["4"] == pytest.approx(terms["A"] + terms["i"] + sum(per_unit), abs=1e-2)
+    assert terms["-4"] == pytest.approx(terms["-A"] + terms["-i"] + sum(per_unit), abs=1e-2)
     assert (folder / "anatomy.png").read_bytes().startswith(b"\x89PNG")
     scored = json.loads((folder / "metrics.json").read_text())
     assert "seed" in str(scored)

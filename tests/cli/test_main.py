@@ -29,7 +29,7 @@ from zoo.cli import main as command_line
         (["train", "--set", "z_dim=0", "vae"], r"--set 'z_dim=0': z_dim must be from 1 to 1,000,000,000, got 0"),
         (["train", "--set", "steps=0", "vae"], r"--set 'steps=0': steps must be from 1 to 1,000,000,000, got 0"),
         (["train", "--set", "network=", "vae"], r"--set 'network=': network is empty; give a value"),
-        (["train", "--set", "beta=1", "--set", "beta=2", "beta-vae"], r"beta is there twice; give it once"),
+        (["train", "--set", "beta=1", "--set", "beta=2", "beta-vae"], r"beta is given twice; give it once"),
         (["train", "--set", "beta=-1", "beta-vae"], r"BetaVAE: beta must be finite and at least 0, got -1"),
         (["train", "vae", "--set", "network=rnn"], r"network must be 'mlp' or 'conv', got 'rnn'"),
         (["train", "vae", "--set", "network=conv"], r"no paper has a convolutional network for 8 pixels"),
@@ -49,7 +49,10 @@ from zoo.cli import main as command_line
         (["reproduce", "joint-vae/mnits"], r"unknown reproduction 'joint-vae/mnits'; did you mean 'joint-vae/mnist'\?"),
         (["reproduce", "joint-vae/mnist", "--budget", "tiny"], r"--budget must be full or short, got 'tiny'"),
         (["figure2", "--out", "no/x.png"], r"Invalid value for '--out': the folder no does not exist, got no/x.png"),
-        (["data", "--sheet", "digits", "--out", "."], r"Invalid value for '--out': it is a folder, and a file's name"),
+        (
+            ["data", "--sheet", "digits", "--out", "."],
+            r"Invalid value for '--out': it is a folder; give the name of a file",
+        ),
         (["story", "--graph", "no/x.svg"], r"Invalid value for '--graph': the folder no does not exist"),
         (["reproduce", "joint-vae/mnist", "--out", os.devnull], r"the folder .* cannot be made \(File exists\): name"),
         (

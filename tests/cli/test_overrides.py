@@ -68,7 +68,7 @@ def test_a_value_has_the_type_of_its_annotation(pair, value):
         ("zero=-1", r"zero must be from 0 to 1,000,000,000, got -1"),
         ("share=inf", r"share must be finite, got inf"),
         ("least=x", r"least is of type int or float, got 'x'"),
-        ("poses=0,x", r"poses is of type ints with commas between them or none, got 'x'"),
+        ("poses=0,x", r"poses is of type ints, separated by commas or none, got 'x'"),
         ("words=a,,b", r"words is empty; give a value"),
         ("count=none", r"count is of type int, got 'none'"),
         ("hidden=1", r"unknown hyperparameter 'hidden'"),  # of no type that can be typed

@@ -25,7 +25,9 @@ def test_a_story_with_its_guide_in_latex_as_a_diagram_and_next_to_another(run, t
     changed = [line for line in run("story", "beta-vae", "--diff", "vae").splitlines() if line[0] in "+-"]
     assert changed == ["- ELBO: (1 + 3) + 2 + 4", "+ BetaVAE: (1 + 3) + beta (2 + 4), beta = 4"]
     assert "\x1b[34m+ BetaVAE" in run("story", "beta-vae", "--diff", "vae", "--color")
-    assert "vae does not take pinwheel; shown on digits" in run("story", "decomposition/pinwheel", "--diff", "vae")
+    assert "vae cannot use the data pinwheel; shown on digits" in run(
+        "story", "decomposition/pinwheel", "--diff", "vae"
+    )
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -334,7 +334,7 @@ def test_a_guide_that_hides_a_dependence_is_refused():
                 pyro.sample("z", dist.Normal(self.z(c), 1).to_event(1))
 
     elbo = HFVAE(alpha=1, beta=1, gamma=1, num_data=9)
-    with pytest.raises(ValueError, match=r"site 'z' looks at 'c' without infer\['rerun'\]"):
+    with pytest.raises(ValueError, match=r"site 'z' depends on 'c' without infer\['rerun'\]"):
         elbo.loss_and_grads(StyleGivenType(), Hiding(), torch.randn(4, 5))
 
 
@@ -445,11 +445,11 @@ def test_decomposition_takes_the_sites_of_its_divergence():
     ("divergence", "head", "message"),
     [
         (lambda m, g: prior_mmd(m, g, "joint", sites=["w"]), Concrete, r"sites names \['w'\]"),
-        (lambda m, g: prior_mmd(m, g, "joint", sites=["z"]), Exact, "site 'z' looks at 'c', which is summed out"),
+        (lambda m, g: prior_mmd(m, g, "joint", sites=["z"]), Exact, "site 'z' depends on 'c', which is summed out"),
         (
             lambda m, g: dissect(m, g, num_data=20, estimator="batch", sites=["z"]),
             Concrete,
-            "site 'z' looks at 'c', which is not among the sites",
+            "site 'z' depends on 'c', which is not among the sites",
         ),
     ],
 )
@@ -567,7 +567,7 @@ def test_groups_that_are_no_partition_are_refused(groups, message):
 @pytest.mark.parametrize(
     ("B", "num_data", "message"),
     [
-        (1, NUM_DATA, "a batch of one says nothing about q"),
+        (1, NUM_DATA, "cannot be estimated from a batch of one"),
         (11, 10, "num_data = 10 is less than the batch of 11"),
     ],
 )
@@ -629,7 +629,7 @@ class Placed(nn.Module):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dim": -2}, "does not stand in the plate 'data' as its last dimension"),
+        ({"dim": -2}, "is not in the plate 'data' as its last dimension"),
         ({"shape": (2, 3)}, r"has an event of shape \(2, 3\), not a vector"),
         ({"shape": ()}, r"has an event of shape \(\), not a vector"),
     ],

@@ -416,7 +416,7 @@ def test_state_goes_out_and_comes_back():
     other = BetaVAE(beta=1.0)
     other.load_state_dict(elbo.state_dict())
     assert {site: beta.item() for site, beta in other.beta.items()} == {"z": 2.0, "c": 0.5}
-    with pytest.raises(ValueError, match=r"BetaVAE has the state \['beta'\], and no 'gamma'"):
+    with pytest.raises(ValueError, match=r"BetaVAE has the state \['beta'\], but no 'gamma'"):
         other.load_state_dict({"gamma": torch.tensor(1.0)})
     with pytest.raises(ValueError, match="no 'beta', which BetaVAE needs"):
         other.load_state_dict({})

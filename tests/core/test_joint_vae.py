@@ -32,7 +32,7 @@ def test_several_types_are_sites_of_their_own():
     trace = poutine.trace(model).get_trace(images())
     assert [line.name for line in trace_lines(trace)] == ["z", "c1", "c2", "c3", "x"]
     elbo = Capacity(gamma={"z": 30.0, "c1+c2+c3": 30.0}, capacity={"z": 1.0, "c1+c2+c3": 99.0})
-    with pytest.warns(UserWarning, match=r"99 nats are asked of c1\+c2\+c3, which holds 2.485 at most"):
+    with pytest.warns(UserWarning, match=r"99 nats are asked of c1\+c2\+c3, whose KL is at most 2.485"):
         elbo.loss(model, guide, images())
     report = elbo.report()
     of_types = sum(report.kl[name].sum().item() for name in ("c1", "c2", "c3"))

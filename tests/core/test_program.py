@@ -96,7 +96,7 @@ def test_a_parameter_that_pyro_would_copy_is_refused():
         (torch.zeros(3, 1), torch.arange(4), 9, r"shape \(4,\) for 3 datapoints"),
         (None, torch.zeros(2, 2), 9, r"shape \(2, 2\)"),
         (torch.zeros(3, 1), torch.arange(3), 2, "batch of 3 out of num_data = 2"),
-        (torch.zeros(3, 1), torch.tensor([0, 1499, 7]), 100, r"from 0 to num_data - 1 = 99, got 1499: num_data counts"),
+        (torch.zeros(3, 1), torch.tensor([0, 1499, 7]), 100, r"from 0 to num_data - 1 = 99, got 1499: num_data is"),
         (torch.zeros(3, 1), torch.tensor([0, -1, 7]), 100, r"got -1"),
         (torch.zeros(3, 1), torch.rand(3), 100, r"index must hold integers, got torch.float"),
     ],
@@ -158,7 +158,7 @@ def test_a_param_store_that_was_loaded_is_refused_by_name(same_pair, tmp_path):
         store.save(tmp_path / "store")
         store.load(tmp_path / "store")
         svi = SVI(*(pair if same_pair else vae_pair()), pyro.optim.Adam({"lr": 1e-2}), loss=ELBO())
-        with pytest.raises(ValueError, match=r"holds another tensor under '(VAE|Amortized)-\d+\$\$\$.*clear_param"):
+        with pytest.raises(ValueError, match=r"holds a tensor under '(VAE|Amortized)-\d+\$\$\$.*clear_param"):
             svi.step(x)
         pyro.clear_param_store()
         assert _fall(*pair, ELBO(), x) > 0.5
@@ -211,6 +211,6 @@ def test_any_integer_type_is_a_size():
 
 def test_grey_pixels_under_a_stock_bernoulli_are_told_what_to_take():
     model, _ = vae_pair(likelihood=lambda logits: dist.Bernoulli(logits=logits))
-    with pytest.raises(ValueError, match=r"site 'x': values in .* for grey pixels take zoo\.likelihoods\.bernoulli"):
+    with pytest.raises(ValueError, match=r"site 'x': values in .* for grey pixels use zoo\.likelihoods\.bernoulli"):
         model(images(5))
     assert model(images(5).round()).shape == (5, 1, 3, 5)

@@ -99,7 +99,7 @@ class Boxed(nn.Module):
 def test_terms_over_the_whole_batch_refuse_a_plate_around_it(elbo):
     # The ELBO sums over the plate, where they would average.
     pair = [Boxed(program) for program in vae_pair()]
-    with pytest.raises(ValueError, match=r"site 'z' stands in the plate 'box'"):
+    with pytest.raises(ValueError, match=r"site 'z' is in the plate 'box'"):
         elbo().loss(*pair, images(11))
 
 

@@ -194,7 +194,7 @@ def test_a_factor_in_a_guide_is_refused():
             pyro.factor("bonus", torch.tensor(1.0), has_rsample=True)
 
     model, guide = vae_pair()
-    with pytest.raises(ValueError, match=r"the guide observes site 'bonus'.*no part of the objective"):
+    with pytest.raises(ValueError, match=r"the guide observes site 'bonus'.*not part of the objective"):
         ELBO().loss(model, Reweighted(guide), images())
 
 
@@ -203,7 +203,7 @@ def test_n_vae_refuses_shares_that_look_at_the_label():
     trunk = nn.Sequential(nn.Flatten(), nn.Linear(15, 4))
     for pi in (ConjugateDirichlet(3, alpha=1.0), DirichletHead(3, given=("y",))):
         guide = Amortized(trunk, classes=3, pi=pi, z_c=MeanField(3), z_s=MeanField(2))
-        with pytest.raises(ValueError, match=r"NVAE: the head of 'pi' looks at 'y', so its mean is no q\(y \| x\)"):
+        with pytest.raises(ValueError, match=r"NVAE: the head of 'pi' depends on 'y', so its mean is not q\(y \| x\)"):
             NVAE(beta_c=2.0).loss(model, guide, images(6), torch.arange(6) % 3)
 
 
@@ -225,7 +225,7 @@ def test_the_most_that_a_categorical_holds_is_of_its_priors_rarest_class(shares)
     held = Capacity(gamma={"c": 1.0}, capacity={"c": most - 1e-3})
     held.loss(Uneven(), guide, torch.randn(5, 2))
     assert held.report().loss.item() == pytest.approx(1e-3)  # not clamped
-    with pytest.warns(UserWarning, match=f"9 nats are asked of c, which holds {most:.4g} at most"):
+    with pytest.warns(UserWarning, match=f"9 nats are asked of c, whose KL is at most {most:.4g} at most"):
         held.capacity = {"c": 9.0}
     assert held.loss(Uneven(), guide, torch.randn(5, 2)) == pytest.approx(0, abs=1e-9)
 

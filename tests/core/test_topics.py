@@ -82,8 +82,8 @@ def test_groups_are_sites_of_their_own_and_the_same_model(pair):
     in_one = poutine.trace(poutine.condition(one, {"z": z})).get_trace(x)
     in_two = poutine.trace(poutine.condition(two, {"z1": z[:, :2], "z2": z[:, 2:]})).get_trace(x)
     torch.testing.assert_close(in_one.log_prob_sum(), in_two.log_prob_sum())
-    if "theta" in in_two:
-        torch.testing.assert_close(in_two.nodes["theta"]["value"], z.softmax(-1))
+    if "shares" in in_two:
+        torch.testing.assert_close(in_two.nodes["shares"]["value"], z.softmax(-1))
 
 
 def test_the_prior_is_laplaces_approximation_of_a_dirichlet():
@@ -293,8 +293,8 @@ def test_a_traced_step_is_the_eager_one():
 def test_showing_a_story_takes_one_document_and_teaches_batch_norm_nothing():
     model, guide = prodlda_pair()
     text = str(view(model, guide, batch=Batch(documents(1), None, torch.arange(1))))
-    assert "theta = f(z1, z2)" in text
-    assert f"x ~ Multinomial(probs(theta; θ))  how often each word is there (observed)  [B, {V}]" in text
+    assert "shares = f(z1, z2)" in text
+    assert f"x ~ Multinomial(probs(shares; θ))  how often each word is there (observed)  [B, {V}]" in text
     assert model.decoder.norm.num_batches_tracked == 0
     assert model.training
     assert guide.training
@@ -350,10 +350,14 @@ def test_a_document_without_words_is_named():
         (
             torch.full((3, V), 0.5),
             ValueError,
-            r"values in \[0.5, 0.5\] are outside.*words are counted in whole numbers",
+            r"values in \[0.5, 0.5\] are outside.*word counts must be whole numbers",
         ),
         (torch.full((3, V), -1.0), ValueError, r"values in \[-1, -1\] are outside the likelihood's support"),
-        (torch.ones(3, V + 1), ValueError, rf"the decoder gives events of shape \({V},\), got data of shape \(3, 8\)"),
+        (
+            torch.ones(3, V + 1),
+            ValueError,
+            rf"the decoder returns events of shape \({V},\), got data of shape \(3, 8\)",
+        ),
         (torch.ones(3, V, dtype=torch.int64), TypeError, "expected floats, got torch.int64"),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_relaxed_head_does_not_fit_a_one_hot_prior():
 
 def test_objectives_of_the_aggregate_posterior_say_that_they_need_draws():
     elbo = HFVAE(alpha=1, beta=4, gamma=3, groups=[["z"], ["c"]], num_data=NUM_DATA)
-    with pytest.raises(ValueError, match="site 'c' is summed out, and q\\(z\\) needs draws: take Concrete"):
+    with pytest.raises(ValueError, match="site 'c' is summed out, and q\\(z\\) needs draws: use Concrete"):
         elbo.loss(*pair(Exact), images(20))
 
 
@@ -212,7 +212,7 @@ def test_a_capacity_beyond_the_ceiling_is_said_once():
     elbo = Capacity(gamma={"z": 1.0, "c": 1.0}, capacity={"z": 0.0, "c": 0.0})
     elbo.loss(model, guide, images())
     elbo.capacity = {"z": 9.0, "c": 1.09}  # log 3 = 1.0986
-    with pytest.warns(UserWarning, match=r"Capacity: 1.2 nats are asked of c, which holds 1.099 at most"):
+    with pytest.warns(UserWarning, match=r"Capacity: 1.2 nats are asked of c, whose KL is at most 1.099"):
         elbo.capacity = {"z": 9.0, "c": 1.2}
     elbo.capacity = {"z": 9.0, "c": 1.3}  # and a warning would be an error here
     elbo.loss(model, guide, images())

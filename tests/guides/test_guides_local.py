@@ -125,7 +125,7 @@ def test_terms_of_q_run_a_per_datapoint_head_again_on_its_own_rows():
 
 def test_a_per_datapoint_guide_knows_no_other_data():
     model, guide = vae_pair()[0], PerDatapoint(NUM_DATA, z=MeanField(2))
-    with pytest.raises(ValueError, match=r"which of its 70 datapoints these 11 are: give index=.*take Amortized"):
+    with pytest.raises(ValueError, match=r"which of its 70 datapoints these 11 are: give index=.*use Amortized"):
         ELBO().loss(model, guide, images(11))
     assert ELBO().loss(model, guide, images(NUM_DATA)) > 0  # all of it, in order
 
@@ -156,7 +156,7 @@ def test_a_datapoints_label_goes_with_it_where_its_posterior_is_run_again(per_da
 
 def test_an_autoguide_that_cannot_map_to_a_support_says_what_to_take():
     model = ClusteredVAE(MLPDecoder(2, (1, 3, 5), hidden=(8,)), places=[[0.0, 1.0], [1.0, 0.0]], scale=0.3)
-    with pytest.raises(ValueError, match=r"AutoNormal does not know where a site's values lie.*take PerDatapoint"):
+    with pytest.raises(ValueError, match=r"AutoNormal cannot map the reals to a site's support.*use PerDatapoint"):
         ELBO().loss(model, Automatic(model), images(4))
 
 
@@ -356,7 +356,7 @@ def test_an_autoguide_that_couples_the_data_takes_all_of_it_and_says_why_it_has_
     elbo.loss(model, guide, x)
     coupled, z = elbo.report().kl
     assert (coupled.startswith("_AutoMultivariateNormal"), z) == (True, "z")
-    with pytest.raises(ValueError, match=rf"site '{coupled}' is an auxiliary one"):
+    with pytest.raises(ValueError, match=rf"site '{coupled}' is an auxiliary site"):
         BetaTCVAE(beta=2.0, num_data=4).loss(model, guide, x)
 
 

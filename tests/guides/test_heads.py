@@ -250,7 +250,7 @@ def test_any_head_may_be_given_an_earlier_site(name):
 @pytest.mark.parametrize("name", SAMPLED)
 def test_a_head_without_a_closed_kl_says_which_have_one_and_trains_with_draws(name):
     pair, x = vae_pair(z_dim=D, head=HEADS[name]()), images()
-    with pytest.raises(ValueError, match=r"no closed-form KL of \w+ from Normal; take kl='sampled'.*MeanField, FullR"):
+    with pytest.raises(ValueError, match=r"no closed-form KL of \w+ from Normal; use kl='sampled'.*MeanField, FullR"):
         ELBO().loss(*pair, x)
     assert math.isfinite(ELBO(kl="sampled").loss(*pair, x))
 
@@ -262,7 +262,7 @@ def test_a_flow_has_no_terms_of_q_and_no_moments(name):
         elbo.kl = "sampled"
         with pytest.raises(ValueError, match=r"site 'z': NormalFlow has no marginals per unit.*MeanField, FullRank, L"):
             elbo.loss(*pair, x)
-    with pytest.raises(ValueError, match="site 'z': NormalFlow has no mean in closed form; take a head"):
+    with pytest.raises(ValueError, match="site 'z': NormalFlow has no mean in closed form; use a head"):
         DIPVAEII(lambda_od=1.0, lambda_d=1.0, kl="sampled").loss(*pair, x)
 
 
@@ -309,7 +309,7 @@ def test_what_is_summed_out_has_no_density_ratio():
     from tests.type_pairs import pair
 
     elbo = FactorVAE(gamma=1.0, log_ratio=lambda z: z.sum(-1))
-    with pytest.raises(ValueError, match=r"site 'c' is summed out, and a density ratio needs draws: take Concrete"):
+    with pytest.raises(ValueError, match=r"site 'c' is summed out, and a density ratio needs draws: use Concrete"):
         elbo.loss(*pair(TYPES["exact"]), images())
 
 
@@ -365,11 +365,14 @@ def test_a_copy_and_a_pickle_score_alike(name):
     [
         (lambda: LowRank(3, rank=0), "LowRank: rank must be from 1 to 3, the units, got 0"),
         (lambda: LowRank(3, rank=4), "got 4"),
-        (lambda: Mixture(3, components=1), "at least 2 components are needed, got 1; one is MeanField"),
-        (lambda: Mixture(1, components=2), "Mixture: on one unit there is nothing to couple, got 1; take MeanField"),
-        (lambda: Flow(1), "Flow: on one unit there is nothing to couple"),
+        (lambda: Mixture(3, components=1), "at least 2 components are needed, got 1; with one, use MeanField"),
+        (
+            lambda: Mixture(1, components=2),
+            "Mixture: the family couples units and needs at least 2, got 1; use MeanField",
+        ),
+        (lambda: Flow(1), "Flow: the family couples units and needs at least 2"),
         (lambda: Flow(3, kind="spline"), "Flow: kind must be 'iaf' or 'coupling', got 'spline'"),
-        (lambda: Flow(3, width=2), "a width of 3, the units.*width = 2"),
+        (lambda: Flow(3, width=2), "width at least 3, the number of units.*width = 2"),
         (lambda: Flow(3, steps=0), "steps = 0"),
         (lambda: StudentT(3, df=0.0), "StudentT: df must be positive and finite, got 0"),
         (lambda: DirichletHead(3, total=-1.0), "DirichletHead: total must be positive and finite, got -1"),

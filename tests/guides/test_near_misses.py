@@ -137,7 +137,7 @@ def test_terms_of_q_need_no_closed_kl(elbo, head):
 )
 def test_the_mend_that_an_objective_names_is_one_that_it_takes(elbo):
     pair, x = vae_pair(head=StudentT(2, df=5.0)), images()
-    with pytest.raises(ValueError, match="no closed-form KL of StudentT from Normal; take kl='sampled'"):
+    with pytest.raises(ValueError, match="no closed-form KL of StudentT from Normal; use kl='sampled'"):
         elbo().loss(*pair, x)
     elbo(kl="sampled").loss(*pair, x)
 

@@ -65,7 +65,7 @@ def test_a_pair_in_the_wrong_order_is_refused():
         ({"model": lambda x, index=None: None}, "model must be an nn.Module, .* got function"),
         ({"guide": None}, "guide must be an nn.Module, .* got NoneType"),
         ({"elbo": ELBO}, r"got the class ELBO: make one, as in ELBO\(\)"),
-        ({"elbo": pyro.infer.Trace_ELBO()}, "got Trace_ELBO: Pyro's own train by pyro.infer.SVI"),
+        ({"elbo": pyro.infer.Trace_ELBO()}, "got Trace_ELBO: train with Pyro's own objectives by pyro.infer.SVI"),
         ({"elbo": "ELBO"}, "elbo must be an instance of an objective"),
         ({"lr": None}, "fit needs lr="),
         ({"lr": "1e-3"}, "lr must be a number, got '1e-3'"),
@@ -74,10 +74,13 @@ def test_a_pair_in_the_wrong_order_is_refused():
         ({"lr": -1e-3}, "lr must be positive and finite, got -0.001"),
         ({"lr": NAN}, "lr must be positive and finite, got nan"),
         ({"lr": INF}, "lr must be positive and finite, got inf"),
-        ({"optimizer": "adam"}, "optimizer must be of torch.optim, as torch.optim.Adam, got str"),
-        ({"optimizer": None}, "optimizer must be of torch.optim, as torch.optim.Adam, got NoneType"),
+        ({"optimizer": "adam"}, "optimizer must be of torch.optim, such as torch.optim.Adam, got str"),
+        ({"optimizer": None}, "optimizer must be of torch.optim, such as torch.optim.Adam, got NoneType"),
         ({"optimizer": pyro.optim.Adam({"lr": 1e-3})}, "optimizer must be of torch.optim"),
-        ({"optimizer": lambda parameters, lr: None}, "has to make an optimiser of torch.optim, and made NoneType"),
+        (
+            {"optimizer": lambda parameters, lr: None},
+            "has to return an optimiser of torch.optim, but returned NoneType",
+        ),
         ({"device": "gpu"}, "no device 'gpu' here; there is cpu"),
         ({"compile": "yes"}, "compile must be True or False, got 'yes'"),
         ({"compile": 1}, "compile must be True or False, got 1"),
@@ -131,15 +134,15 @@ def test_arguments_are_refused_when_fit_is_called_and_not_when_it_is_first_asked
 def test_a_rate_next_to_an_optimiser_and_an_optimiser_of_something_else_are_refused():
     model, guide = vae_pair()
     own = torch.optim.Adam([*model.parameters(), *guide.parameters()], lr=1e-3)
-    refused("lr=0.5 does not go with an optimiser that is there", model=model, guide=guide, optimizer=own, lr=0.5)
+    refused("lr=0.5 cannot be combined with an existing optimiser", model=model, guide=guide, optimizer=own, lr=0.5)
     other = torch.optim.Adam(vae_pair()[0].parameters(), lr=1e-3)
     refused("the optimiser has none of the pair's parameters", optimizer=other, lr=None)
 
 
 def test_an_adversary_that_trains_what_nobody_reads_is_refused():
     adversary = Adversary(Discriminator(2), lr=1e-4)
-    refused("trains a network that ELBO does not read", adversary=adversary)
-    refused("that FactorVAE does not read", elbo=FactorVAE(gamma=1.0, log_ratio=Discriminator(2)), adversary=adversary)
+    refused("trains a network that ELBO does not use", adversary=adversary)
+    refused("that FactorVAE does not use", elbo=FactorVAE(gamma=1.0, log_ratio=Discriminator(2)), adversary=adversary)
 
 
 def test_a_story_that_wants_labels_or_no_index_says_so():

@@ -113,7 +113,7 @@ def test_what_cannot_be_scored_is_refused():
     labels = np.arange(40) % 4
     with pytest.raises(Inapplicable, match="needs a categorical site, and the sites are"):
         clusters({"z": np.random.default_rng(0).normal(size=(40, 2))}, labels)
-    with pytest.raises(Inapplicable, match="say with factor= which of"):
+    with pytest.raises(Inapplicable, match="name the factor that is the label with factor=, one of"):
         clusters(labels, {"a": labels, "b": labels // 2})
     with pytest.raises(Inapplicable, match="no factor 'x' varies"):
         clusters(labels, {"a": labels, "b": labels // 2}, factor="x")

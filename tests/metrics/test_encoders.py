@@ -261,7 +261,7 @@ def encoder_of(first, later):
         (lambda n: np.ones((6, n + 1)), None, r"for points 0 to 19: codes of site 'z' are \(6, 21\) for 20 points"),
         (lambda n: np.ones(n), None, r"for points 0 to 19: codes of site 'z' must be \[N, D\], got \(20,\)"),
         (lambda n: np.full((n, 2), np.nan), None, r"for points 0 to 19: .* 40 values are not finite"),
-        (lambda n: {}, None, r"for points 0 to 19: codes: the mapping has no site"),
+        (lambda n: {}, None, r"for points 0 to 19: codes: the mapping is empty"),
         (lambda n: None, None, r"for points 0 to 19: codes of site 'z' must be \[N, D\], got \(\)"),
         (lambda n: (np.ones((n, 2)),) * 2, None, r"for points 0 to 19: codes of site 'z': a tuple of 2 arrays"),
         (
@@ -286,12 +286,12 @@ def test_what_is_no_encoder_is_refused():
         Encoded.of(Net, DATA)
     with pytest.raises(TypeError, match="the first argument is a data set: give the encoder first"):
         mig(DATA, Net())
-    with pytest.raises(TypeError, match="an encoder takes a data set beside it, got list"):
+    with pytest.raises(TypeError, match="an encoder needs a data set as the second argument, got list"):
         mig(Net(), [X])
-    with pytest.raises(ValueError, match="encoded beside their factors already"):
+    with pytest.raises(ValueError, match="these codes already have their factors"):
         mig(Encoded.of(X, Y), Y)
     for setting in ("num_points", "batch_size"):
-        with pytest.raises(ValueError, match=f"{setting} = 0: take 1 or more"):
+        with pytest.raises(ValueError, match=f"{setting} = 0: give 1 or more"):
             Encoded.of(Net(), DATA, **{setting: 0})
 
 

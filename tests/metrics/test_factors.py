@@ -63,9 +63,9 @@ def test_columns_keep_their_names():
     [
         (np.where(Y > 0, "a", None), r"None at point 0, where classes are all names or all numbers"),
         (pd.Series(["a", float("nan"), "b"] * 20, dtype=object), r"nan at point 1"),
-        (pd.Series([1, None, 2] * 20, dtype="Int64"), r"nan at point 1 is no class index"),
+        (pd.Series([1, None, 2] * 20, dtype="Int64"), r"nan at point 1 is not a class index"),
         (np.array([0, None, 1] * 20), r"None at point 1"),
-        (np.where(Y > 0, 1.0, np.nan), r"nan at point 0 is no class index"),
+        (np.where(Y > 0, 1.0, np.nan), r"nan at point 0 is not a class index"),
         (np.array([1, "a", 2] * 20, dtype=object), r"1 at point 0, where classes are all names"),
         (np.ma.masked_equal(Y, 2), r"20 values are masked: leave these points out"),
         (Y * 1j, r"expected class indices or names, got complex128"),

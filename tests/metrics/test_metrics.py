@@ -82,7 +82,7 @@ def test_the_self_check_tells_which_answer_is_off(monkeypatch):
     row = next(row for row in known_answers() if row.metric == "TC (Gaussian)" and row.codes == "correlated by 0.6")
     wrong = row._replace(expected=0.5)
     monkeypatch.setattr(zoo.metrics.known_answers, "known_answers", lambda: [row, wrong])
-    with pytest.raises(ValueError, match=r"1 of the known answers are off") as caught:
+    with pytest.raises(ValueError, match=r"1 of the known scores are wrong") as caught:
         self_check()
     right_line, wrong_line = str(caught.value).splitlines()[2:]
     assert "WRONG" in wrong_line
@@ -557,9 +557,9 @@ NAN = np.where(np.indices(Z.shape)[0] + np.indices(Z.shape)[1] == 7, np.nan, Z)
         (Z[:, :0], Y, r"must be \[N, D\], got \(240, 0\)"),
         (Z.astype(str)[:, :1] + "x", Y, r"codes must be numbers"),
         ({"a": Z, "b": Z[:5]}, Y, r"the sites differ in their number of points, \{'a': 240, 'b': 5\}"),
-        ({}, Y, r"the mapping has no site"),
+        ({}, Y, r"the mapping is empty"),
         (Z, Y[:100], r"'factor 0' has values of shape \(100,\) for codes of 240 points"),
-        (Z, {"size": Z[:, 0]}, r"'size' is not categorical: .* at point 0 is no class index; np.unique"),
+        (Z, {"size": Z[:, 0]}, r"'size' is not categorical: .* at point 0 is not a class index; np.unique"),
         (
             Z,
             {"day": np.full(240, np.datetime64("2020-01-01"))},
@@ -593,7 +593,7 @@ def test_metrics_that_tell_factors_apart_need_two():
         attribute_accuracy(Z, {"size": Y[:, 2]})
     with pytest.raises(Inapplicable, match="Hoyer sparsity needs two latents that vary, got 1 of 2"):
         hoyer(np.c_[Z[:, 0], np.ones(240)])
-    with pytest.raises(Inapplicable, match=r"compares unit 'c' with the others, and the units are \('z_0',"):
+    with pytest.raises(Inapplicable, match=r"compares unit 'c' with the others, but the units are \('z_0',"):
         mig_unnormalised(posteriors(Z, 1.0), Y)
     for metric in (latent_correlations, total_correlation_gaussian, neighbours):
         with pytest.raises(Inapplicable, match=r"no (continuous )?latent"):
@@ -601,7 +601,7 @@ def test_metrics_that_tell_factors_apart_need_two():
 
 
 def test_bad_settings_are_named():
-    with pytest.raises(ValueError, match="repeats = 1: an interval takes at least 2"):
+    with pytest.raises(ValueError, match="repeats = 1: an interval needs at least 2"):
         mig(Z, Y, repeats=1)
     with pytest.raises(ValueError, match="seed = -1"):
         generators(-1, 3)
@@ -609,7 +609,7 @@ def test_bad_settings_are_named():
         mig(Z, Y, num_bins=1)
     with pytest.raises(ValueError, match="'forest', 'lasso' or 'boosted', got 'boosting'"):
         dci(Z, Y, regressor="boosting")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="an encoder takes a data set beside it, got ndarray"):
+    with pytest.raises(TypeError, match="an encoder needs a data set as the second argument, got ndarray"):
         mig(lambda x: x, Y)
 
 

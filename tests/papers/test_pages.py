@@ -48,7 +48,7 @@ def test_every_reproduction_is_on_one_page():
 
 
 def test_pages_are_written_in_a_checkout_alone(tmp_path):
-    with pytest.raises(FileNotFoundError, match="pages are written in a checkout"):
+    with pytest.raises(FileNotFoundError, match="pages can only be written in a checkout"):
         pages.write_pages(tmp_path / "README.md")
 
 

@@ -155,7 +155,7 @@ def test_weights_that_mean_nothing_are_refused():
     model, guide = pair(HEADS["straight-through"])
     with pytest.raises(ValueError, match=r"site 'c': a weight would mix a mass with a density.*temperature=None"):
         importance(model, guide, images(), num_samples=2)
-    with pytest.raises(ValueError, match=r"site 'z': a point has no density to weigh by"):
+    with pytest.raises(ValueError, match=r"site 'z': a point mass has no density for a weight"):
         importance(*vae_pair(head=Delta(2)), images(), num_samples=2)
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
         importance(*vae_pair(), images(), num_samples=0)
@@ -207,7 +207,7 @@ def test_every_guide_trains_the_pair_of_a_recipe_by_its_own_objective():
 def test_what_does_not_fit_says_so_before_the_first_step():
     with pytest.raises(LookupError, match=r"mean-feild.*mean-field"):
         swap(experiment(), "mean-feild")
-    with pytest.raises(TypeError, match="PerDatapoint; heads are swapped in an Amortized one"):
+    with pytest.raises(TypeError, match="PerDatapoint; heads can be swapped only in an Amortized guide"):
         swap(Experiment(vae_pair()[0], PerDatapoint(70, z=MeanField(2)), ELBO(), steps=1), "flow")
     with pytest.raises(ValueError, match=r"no real site to swap the head of: it has \['c'\]"):
         swap(experiment(c=Concrete(3, temperature=0.5)), "flow")
@@ -256,7 +256,7 @@ def test_the_picture_is_there_for_one_site_of_two_units_alone():
     assert [axes.get_title("left") for axes in columns[:2]] == list(pairs)
     assert all(len(axes.images) == 1 for axes in columns)
     three = vae_pair(z_dim=3, head=MeanField(3))
-    with pytest.raises(ValueError, match="no plane to draw on"):
+    with pytest.raises(ValueError, match="posteriors can be drawn only"):
         plane_posteriors({"mean-field": three}, data)
 
 
@@ -264,7 +264,7 @@ def test_the_picture_is_there_for_one_site_of_two_units_alone():
     ("recipe", "guides", "message"),
     [
         ("vae", ["mean-field", "mean-feild"], r"mean-feild.*mean-field"),
-        ("dip-vae/digits", ["mean-field", "flow"], r"site 'z': NormalFlow has no mean in closed form; take a head"),
+        ("dip-vae/digits", ["mean-field", "flow"], r"site 'z': NormalFlow has no mean in closed form; use a head"),
         ("vae", ["mean-field"], r"--images 9000: the test set has"),
     ],
 )

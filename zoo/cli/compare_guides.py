@@ -1,4 +1,4 @@
-"""`compare-guides`: a recipe under one guide after the other."""
+"""`compare-guides`: trains a recipe under several guides and compares them."""
 
 import sys
 from pathlib import Path
@@ -35,7 +35,7 @@ from zoo.cli.options import (
 def compare_guides(
     recipe_name: RecipeName = DEFAULT_RECIPE,
     guides: Annotated[
-        str, typer.Option(parser=name, help="Names with commas between them.")
+        str, typer.Option(parser=name, help="Names, separated by commas.")
     ] = "mean-field,full-rank,flow,semi-amortised",
     data: DataName = None,
     data_dir: DataDir = None,
@@ -47,21 +47,23 @@ def compare_guides(
     batch_size: BatchSize = None,
     lr: LearningRate = None,
     images: Annotated[
-        int | None, typer.Option(parser=whole(1, MOST), help="Of the test set; all, or 500 with convolutions.")
+        int | None, typer.Option(parser=whole(1, MOST), help="Test datapoints; all, or 500 with convolutions.")
     ] = None,
     samples: Annotated[
         int | None, typer.Option(parser=whole(1, 10**6), help="Importance samples; 5000, or 1000 with convolutions.")
     ] = None,
     gap_images: Annotated[
-        int | None, typer.Option(parser=whole(1, MOST), help="On which the gap is split; 200.")
+        int | None, typer.Option(parser=whole(1, MOST), help="Datapoints on which the gap is split; 200.")
     ] = None,
     seed: Seed = 0,
     device: Device = None,
     compile: Compile = False,
-    out: Annotated[Path | None, typer.Option(parser=path, help="Where to; compare/RECIPE-DATA when not given.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=path, help="Output folder; compare/RECIPE-DATA when not given.")
+    ] = None,
     checkpoint_every: CheckpointEvery = "60s",
 ) -> None:
-    """Trains a recipe under several guides, and shows what each loses, where, and at what price."""
+    """Trains a recipe under several guides, and shows each one's gap to the log evidence, its parts, and its cost."""
     from zoo.lab.runs.train import Every
     from zoo.papers import recipe
     from zoo.studies.guide_gap.comparison import compare_guides as compare
@@ -94,4 +96,4 @@ def compare_guides(
         print(f"failed: {failure}", file=sys.stderr)
     print(table(done.result))
     if done.failures:
-        raise ValueError(f"{len(done.failures)} guides failed, and the table is without them; run the command again")
+        raise ValueError(f"{len(done.failures)} guides failed and are not in the table; run the command again")

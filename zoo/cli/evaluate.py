@@ -1,4 +1,4 @@
-"""`evaluate`: a finished run's ELBO term by term, and what metrics say of its codes."""
+"""`evaluate`: a finished run's ELBO term by term, and the metrics of its codes."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +14,15 @@ def evaluate(
     folder: Run,
     data_dir: DataDir = None,
     download: Download = False,
-    estimator: Annotated[str, typer.Option(parser=name, help="Of q(z): exact, stratified, weighted, ...")] = "exact",
+    estimator: Annotated[
+        str, typer.Option(parser=name, help="Estimator of q(z): exact, stratified, weighted, ...")
+    ] = "exact",
     num_samples: Annotated[
         int, typer.Option(parser=whole(2, 10**6), help="Draws, each scored under all posteriors.")
     ] = 1000,
-    with_metrics: Annotated[bool, typer.Option("--metrics/--no-metrics", help="Whether to score the codes.")] = True,
+    with_metrics: Annotated[
+        bool, typer.Option("--metrics/--no-metrics", help="Whether to compute the metrics.")
+    ] = True,
 ) -> None:
     """Splits a run's ELBO on the test set into its terms, and scores its codes; metrics.json, anatomy.png."""
     import pyro
@@ -32,26 +36,26 @@ def evaluate(
     settings, experiment, data = run.settings, run.experiment, run.data.test
     print_evaluation(evaluate_pair(run.model, run.guide, data, labels=experiment.labels, kl=experiment.elbo.kl))
     if needs_labels(run.guide):
-        print("\nthe guide sees labels, so it is no encoder of x alone: no q(z) to split, no codes to score")
+        print("\nthe guide needs labels, so it is not an encoder of x alone: no terms of q(z) and no metrics")
         return
     from zoo.lab.plots import anatomy_bars
 
     size = len(data)
-    how: Any = estimator  # elbo_anatomy refuses what it does not know
+    how: Any = estimator  # checked by elbo_anatomy
     terms = elbo_anatomy(
         run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )
     print(f"\n{table(terms)}")
     anatomy_bars({settings.recipe: terms}).savefig(folder / "anatomy.png")
-    print(f"\ndrawn in {folder / 'anatomy.png'}")
+    print(f"\nwrote the picture {folder / 'anatomy.png'}")
     if with_metrics and (data.factors is not None or data.y is not None):
         from zoo.metrics import suite
 
-        pyro.set_rng_seed(settings.seed)  # a head that looks at another site encodes by a draw of it
+        pyro.set_rng_seed(settings.seed)  # a head that depends on another site encodes with a draw of it
         scored = suite(run.encode, data, device=settings.device, seed=settings.seed)
         print(f"\n{scored.table()}")
         scored.write_json(folder / "metrics.json")
-        print(f"\nwith their protocols in {folder / 'metrics.json'}")
+        print(f"\nwrote the metrics and their protocols to {folder / 'metrics.json'}")
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

@@ -1,4 +1,4 @@
-"""`list`, `show`, `metrics` and `data`: what there is."""
+"""`list`, `show`, `metrics` and `data`: lists of recipes, objectives, metrics and data sets."""
 
 import inspect
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, Picture, Recip
 
 
 def list_everything() -> None:
-    """What there is: recipes, objectives, stories, data, reproductions, pretrained pairs."""
+    """Lists recipes, objectives, stories, data sets, reproductions and pretrained pairs."""
     import zoo
     from zoo import elbos
     from zoo.lab.data import SOURCES
@@ -20,8 +20,9 @@ def list_everything() -> None:
     from zoo.papers.weights import names
 
     _section("recipes", {name: (r.description, f"[{r.paper}; {r.data}]") for name, r in RECIPES.items()})
-    print("\nobjectives (zoo.elbos), and their weights in the letters of HFVAE's Figures 1 and 3:")
-    print("1+3 reconstruction, 2 -I(x; z), 4 = A + i + ii -KL(q(z) || p(z)): A and i total correlation, ii KL per unit")
+    print("\nobjectives (zoo.elbos), in the letters of HFVAE's Figures 1 and 3, each a signed term of the ELBO:")
+    print("1+3: E[log p(x | z)]; 2: -I(x; z); 4: -KL(q(z) || p(z)), the sum of A, i and ii;")
+    print("A: -TC between groups of latents; i: -TC within groups; ii: -KL of each latent dimension")
     for objective in elbos.OBJECTIVES:
         print(f"  {objective.__name__:<20} {first_line(objective)}")
         print(f"  {'':<20} {objective.weights}")
@@ -34,12 +35,12 @@ def list_everything() -> None:
 
 
 def first_line(thing: object) -> str:
-    """Of a text, or of a docstring."""
+    """The first line of a text or of a docstring."""
     return (thing if isinstance(thing, str) else inspect.getdoc(thing) or "").splitlines()[0]
 
 
 def _section(title: str, things: Mapping[str, tuple[object, str]]) -> None:
-    """Names in one column, and next to each what it is."""
+    """Prints names in one column, each with its first line."""
     print(title)
     width = max(map(len, things))
     for known, (thing, more) in things.items():
@@ -47,7 +48,7 @@ def _section(title: str, things: Mapping[str, tuple[object, str]]) -> None:
 
 
 def show(recipe_name: RecipeName = DEFAULT_RECIPE, data_dir: DataDir = None) -> None:
-    """A recipe: what it is, its hyperparameters with their defaults, its paper, its data, and what it costs."""
+    """Shows a recipe: its description, hyperparameters with their defaults, paper, data, and cost."""
     import torch
 
     from zoo.cli.overrides import keywords
@@ -79,9 +80,11 @@ def show(recipe_name: RecipeName = DEFAULT_RECIPE, data_dir: DataDir = None) -> 
 
 
 def list_metrics(
-    check: Annotated[bool, typer.Option("--self-check", help="Measure codes whose scores are known.")] = False,
+    check: Annotated[
+        bool, typer.Option("--self-check", help="Compute the metrics of codes whose scores are known.")
+    ] = False,
 ) -> None:
-    """The disentanglement metrics that `evaluate` prints; with --self-check, measured on codes with known answers."""
+    """Lists the disentanglement metrics that `evaluate` prints; --self-check tests them on codes with known scores."""
     from zoo import metrics
 
     if check:
@@ -100,7 +103,7 @@ def list_data(
     out: Picture = Path("sheet.png"),
     bench: Annotated[bool, typer.Option("--bench", help="Measure batches per second instead.")] = False,
 ) -> None:
-    """What data there is: present or not, where it was looked for, sizes, licences, citations."""
+    """Lists the data sets: whether each is present, where it was looked for, sizes, licences, citations."""
     if bench:
         from zoo.studies.data_rate import bench as measure
 

@@ -49,11 +49,11 @@ USERS_ERRORS = (
     RuntimeError,  # of PyTorch: out of memory, a device that fails
     ImportError,
 )
-"""What options, files and a machine's limits can cause; an error of another kind is a bug and keeps its traceback."""
+"""Errors that options, files and a machine's limits can cause; any other error is a bug and keeps its traceback."""
 
 
 def main() -> None:
-    """Runs the command; what a person can cause is said in one line, without a traceback."""
+    """Runs the command; a user's error is printed in one line, without a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a story's Greek letters, where the output is not UTF-8

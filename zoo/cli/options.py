@@ -1,4 +1,4 @@
-"""Options that several commands share, each written once, with the range that its values have."""
+"""Options that several commands share, with the ranges of their values."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,35 +13,35 @@ if TYPE_CHECKING:
 
 DEFAULT_RECIPE = "joint-vae/digits"
 MOST = 10**9  # steps
-LARGEST_SEED = 2**32 - 1  # NumPy takes no larger one
+LARGEST_SEED = 2**32 - 1  # NumPy's largest
 
 
 def name(text: str) -> str:
-    """A name that is not empty."""
+    """Parses a name; refuses an empty one."""
     if not text.strip():
         raise typer.BadParameter("it is empty; give a name, or leave the option out")
     return text
 
 
 def path(text: str | Path) -> Path:
-    """A path that is not empty."""
+    """Parses a path; refuses an empty one."""
     if not str(text).strip():
         raise typer.BadParameter("it is empty; give a path, or leave the option out")
     return Path(text)
 
 
 def file(text: str | Path) -> Path:
-    """A file to be written after work that may take long: its folder has to exist before."""
+    """Parses the path of an output file; its folder has to exist before the work begins."""
     found = path(text)
     if not found.parent.is_dir():
         raise typer.BadParameter(f"the folder {found.parent} does not exist, got {text}")
     if found.is_dir():
-        raise typer.BadParameter(f"it is a folder, and a file's name is needed, got {text}")
+        raise typer.BadParameter(f"it is a folder; give the name of a file, got {text}")
     return found
 
 
 def rate(text: str) -> float:
-    """A positive and finite number."""
+    """Parses a positive and finite number."""
     value = _number(text)
     if not 0 < value < float("inf"):
         raise typer.BadParameter(f"it must be positive and finite, got {text}")
@@ -49,7 +49,7 @@ def rate(text: str) -> float:
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
-    """A parser of whole numbers in a range."""
+    """Returns a parser of whole numbers in a range."""
 
     def number(text: str) -> int:
         try:
@@ -64,7 +64,7 @@ def whole(least: int, most: int) -> Callable[[str], int]:
 
 
 def epochs(text: str) -> float:
-    """A positive number of at most a million."""
+    """Parses a positive number of at most a million."""
     value = _number(text)
     if not 0 < value <= 1e6:
         raise typer.BadParameter(f"it must be above 0 and at most 1,000,000, got {text}")
@@ -83,9 +83,9 @@ RecipeName = Annotated[
 ]
 Run = Annotated[Path, typer.Argument(parser=path, metavar="RUN", help="A finished run's folder.")]
 DataName = Annotated[
-    str | None, typer.Option("--data", parser=name, help="A data set, or a path to your own; else the recipe's own.")
+    str | None, typer.Option("--data", parser=name, help="A data set, or the path of your own data; else the recipe's.")
 ]
-DataDir = Annotated[Path | None, typer.Option(parser=path, help="Where data files are; ZOO_DATA, else ./data.")]
+DataDir = Annotated[Path | None, typer.Option(parser=path, help="Folder of data files; else ZOO_DATA, else ./data.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch data files that are missing.")]
 Hyperparameters = Annotated[
     list[str] | None, typer.Option("--set", help="A hyperparameter of the recipe, as in --set beta=2; repeatable.")
@@ -93,25 +93,27 @@ Hyperparameters = Annotated[
 DataOptions = Annotated[
     list[str] | None, typer.Option("--data-option", help="An option of the data set, as in size=32; repeatable.")
 ]
-Steps = Annotated[int | None, typer.Option(parser=whole(1, MOST), help="How long; the recipe's own when not given.")]
-Epochs = Annotated[float | None, typer.Option(parser=epochs, help="How long, in passes over the training set.")]
-BatchSize = Annotated[int | None, typer.Option(parser=whole(1, MOST), help="The recipe's own when not given.")]
+Steps = Annotated[int | None, typer.Option(parser=whole(1, MOST), help="Number of steps; the recipe's when not given.")]
+Epochs = Annotated[float | None, typer.Option(parser=epochs, help="Length in passes over the training set.")]
+BatchSize = Annotated[int | None, typer.Option(parser=whole(1, MOST), help="The recipe's when not given.")]
 LearningRate = Annotated[float | None, typer.Option("--lr", parser=rate, help="Learning rate.")]
-Seed = Annotated[int, typer.Option(parser=whole(0, LARGEST_SEED), help="Of weights, batches and draws.")]
-Jobs = Annotated[int, typer.Option(parser=whole(1, 256), help="Runs at once, each on its share of the cores.")]
-Device = Annotated[str | None, typer.Option(parser=name, help="cpu, cuda, mps; found when not given.")]
-Compile = Annotated[bool, typer.Option("--compile", help="Trace and compile the step; slow to begin.")]
-CheckpointEvery = Annotated[str, typer.Option(help="Between checkpoints: steps, 500; or seconds, 60s.")]
-Picture = Annotated[Path, typer.Option(parser=file, help="The picture's file.")]
+Seed = Annotated[int, typer.Option(parser=whole(0, LARGEST_SEED), help="Seed of weights, batches and draws.")]
+Jobs = Annotated[int, typer.Option(parser=whole(1, 256), help="Parallel runs, each on its share of the cores.")]
+Device = Annotated[str | None, typer.Option(parser=name, help="cpu, cuda or mps; chosen automatically when not given.")]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Trace and compile the step; takes a while before training begins.")
+]
+CheckpointEvery = Annotated[str, typer.Option(help="Interval of checkpoints: steps, as in 500, or seconds, as in 60s.")]
+Picture = Annotated[Path, typer.Option(parser=file, help="File of the picture.")]
 
 
 def hyperparameters(recipe: "Recipe", pairs: list[str] | None) -> dict[str, Any]:
-    """The values of --set, read as the recipe's types."""
+    """The values of --set, converted to the recipe's types."""
     return read("--set", "hyperparameter", recipe.build, pairs or [])
 
 
 def data_options(source: str, pairs: list[str] | None) -> dict[str, Any]:
-    """The values of --data-option, read as the types of the data set's options."""
+    """The values of --data-option, converted to the types of the data set's options."""
     from zoo.lab.data import SOURCES
     from zoo.lab.data.from_disk import yours
 
@@ -119,7 +121,7 @@ def data_options(source: str, pairs: list[str] | None) -> dict[str, Any]:
 
 
 def data_of(recipe: "Recipe", data: str | None, pairs: list[str] | None) -> tuple[str, dict[str, Any]]:
-    """The data set and its options: the recipe's own, except where they are given."""
+    """The data set and its options: the recipe's, unless they are given."""
     from zoo.lab.data import absolute
 
     source = absolute(data) if data else recipe.data

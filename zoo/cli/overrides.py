@@ -1,4 +1,4 @@
-"""A recipe's hyperparameters as people type them: name=value, and name=value,value,... for a grid."""
+"""Parses hyperparameters on the command line: name=value, and name=value,value,... for a grid."""
 
 import inspect
 import itertools
@@ -10,19 +10,19 @@ from typing import Any, get_args, get_origin
 from zoo.lab.errors import unknown_name
 
 KINDS = (bool, int, float, str)
-LARGEST = 10**9  # of an integer: all of them count something
+LARGEST = 10**9  # of an integer
 
 
 @dataclass(frozen=True)
 class Keyword:
-    """A keyword of a function whose value can be typed.
+    """A keyword argument of a function that can be set on the command line.
 
     Attributes:
         name: of the keyword.
         default: its default.
         kinds: the types that a value may have, tried in this order.
-        many: whether a value is a sequence, typed with commas.
-        optional: whether it may be None, typed as "none".
+        many: whether a value is a sequence, written with commas.
+        optional: whether it may be None, written as "none".
     """
 
     name: str
@@ -33,18 +33,18 @@ class Keyword:
 
     @property
     def least(self) -> int:
-        """The smallest integer that it may be: 1, for a count whose default is not 0 or None."""
+        """The smallest integer that is allowed: 1 for a count whose default is not 0 or None."""
         return 1 if isinstance(self.default, int) and self.default >= 1 else 0
 
     @property
     def kind(self) -> str:
         """Its type in words."""
         one = " or ".join(kind.__name__ for kind in self.kinds)
-        return f"{one}s with commas between them" if self.many else one
+        return f"{one}s, separated by commas" if self.many else one
 
 
 def keywords(function: Callable[..., Any]) -> dict[str, Keyword]:
-    """The keywords that can be typed, by name: of the type of their annotation, or else of their default."""
+    """The keywords that can be set, by name; their type is that of the annotation, or else of the default."""
     found = {}
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name == "download":
@@ -62,23 +62,23 @@ def keywords(function: Callable[..., Any]) -> dict[str, Keyword]:
 
 
 def read(flag: str, what: str, function: Callable[..., Any], pairs: Sequence[str]) -> dict[str, Any]:
-    """name=value pairs, each read as the type that the function has for it.
+    """Parses name=value pairs, each converted to the type of the function's keyword.
 
     Args:
         flag: the option that they come from, for messages.
-        what: what they are, for messages.
+        what: the kind of keyword, for messages.
         function: whose keywords they are.
         pairs: as typed.
 
     Raises:
-        LookupError: there is no such keyword; says which there are, and the nearest.
-        ValueError: there is no =, a keyword is there twice, or the value is of another type or out of range.
+        LookupError: there is no such keyword; the message lists the keywords and the nearest name.
+        ValueError: there is no =, a keyword occurs twice, or the value is of another type or out of range.
     """
     known, values = keywords(function), {}
     for pair in pairs:
         key, text = _split(flag, what, known, pair, "name=value")
         if key in values:
-            raise ValueError(f"{flag} {pair!r}: {key} is there twice; give it once")
+            raise ValueError(f"{flag} {pair!r}: {key} is given twice; give it once")
         values[key] = _value(flag, pair, known[key], text)
     return values
 
@@ -92,8 +92,8 @@ def grid(function: Callable[..., Any], axes: Sequence[str], fixed: Mapping[str, 
         fixed: hyperparameters that are set for all.
 
     Raises:
-        LookupError: there is no such hyperparameter; says which there are, and the nearest.
-        ValueError: an axis has no =, no value, one that cannot be read, or one twice; or a hyperparameter is there
+        LookupError: there is no such hyperparameter; the message lists them and the nearest name.
+        ValueError: an axis has no =, no value, an invalid value, or the same value twice; or a hyperparameter is given
             twice.
     """
     known = keywords(function)
@@ -101,9 +101,11 @@ def grid(function: Callable[..., Any], axes: Sequence[str], fixed: Mapping[str, 
     for axis in axes:
         key, text = _split("--grid", "hyperparameter", known, axis, "name=value,value,...")
         if key in values or key in fixed:
-            raise ValueError(f"--grid {axis!r}: {key} is {'in --set' if key in fixed else 'there twice'}; name it once")
+            raise ValueError(
+                f"--grid {axis!r}: {key} is {'in --set as well' if key in fixed else 'given twice'}; give it once"
+            )
         if known[key].many:
-            raise ValueError(f"--grid {axis!r}: {key} is itself a sequence; give it with --set, a run for each")
+            raise ValueError(f"--grid {axis!r}: {key} is itself a sequence; set it with --set, one run for each value")
         texts = [part.strip() for part in text.split(",")] if text.strip() else []
         if not texts:
             default = known[key].default

@@ -1,4 +1,4 @@
-"""`reproduce`: what a paper reports, run again over seeds."""
+"""`reproduce`: runs a paper's experiments over seeds, and compares the results with the paper's."""
 
 import sys
 from pathlib import Path
@@ -12,21 +12,21 @@ from zoo.cli.options import Compile, DataDir, Device, Download, Jobs, name, path
 def reproduce(
     reproduction: Annotated[
         str | None,
-        typer.Argument(parser=name, metavar="REPRODUCTION", help="All are listed when not given."),
+        typer.Argument(parser=name, metavar="REPRODUCTION", help="A reproduction; without it, all are listed."),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(parser=whole(1, 1_000), help="How many; the budget's own number when not given.")
+        int | None, typer.Option(parser=whole(1, 1_000), help="Number of seeds; the budget's when not given.")
     ] = None,
     budget: Annotated[
-        str, typer.Option(parser=name, help="full, the paper's length, or short, what a CPU can do.")
+        str, typer.Option(parser=name, help="full: the paper's length; short: feasible on a CPU.")
     ] = "full",
     jobs: Jobs = 1,
     runs: Annotated[
-        Path, typer.Option(parser=path, help="Where the runs are; finished ones are not run again.")
+        Path, typer.Option(parser=path, help="Folder of the runs; finished ones are not run again.")
     ] = Path("runs/reproduce"),
     out: Annotated[
         Path | None,
-        typer.Option(parser=path, help="Where the result goes; results/ in the paper's package when not given."),
+        typer.Option(parser=path, help="Folder of the result; results/ in the paper's package when not given."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a result of a larger budget or of more seeds.")
@@ -43,7 +43,7 @@ def reproduce(
     data_dir: DataDir = None,
     download: Download = False,
 ) -> None:
-    """Reproduces what a paper reports, over seeds, and writes down what came out next to it."""
+    """Runs a paper's experiments over seeds, and writes the results next to the numbers that the paper reports."""
     from zoo import papers
     from zoo.lab.trials.card import card
     from zoo.papers.reproductions import REPRODUCTIONS
@@ -58,7 +58,7 @@ def reproduce(
         for known, about in REPRODUCTIONS.items():
             print(f"  {known:<34} {about.title}  [{about.paper}]")
         return
-    length: Any = budget  # reproduce refuses what it does not know
+    length: Any = budget  # checked by reproduce
     done = papers.reproduce(
         reproduction,
         seeds=seeds,
@@ -80,4 +80,4 @@ def reproduce(
     print(card(done.result))
     print(f"wrote {done.path}; `reproduce --table` writes the paper's page")
     if done.failures:
-        raise ValueError(f"{len(done.failures)} trials failed, and the result is without them; run the command again")
+        raise ValueError(f"{len(done.failures)} trials failed and are not in the result; run the command again")

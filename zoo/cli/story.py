@@ -35,22 +35,23 @@ def story(
     download: Download = False,
     data_options: DataOptions = None,
     set_: Hyperparameters = None,
-    guide: Annotated[bool, typer.Option("--guide", help="The guide as well as the model.")] = False,
+    guide: Annotated[bool, typer.Option("--guide", help="Show the guide as well as the model.")] = False,
     swap: Annotated[
-        str | None, typer.Option(parser=name, help="Another guide, as flow; those of `compare-guides`.")
+        str | None, typer.Option(parser=name, help="Another guide, such as flow; one of those of `compare-guides`.")
     ] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="Only the factorisation, in LaTeX.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print only the factorisation, in LaTeX.")] = False,
     graph: Annotated[
-        Path | None, typer.Option(parser=file, help="Also draw the plates: FILE.svg, .png, .pdf; .gv, source.")
+        Path | None,
+        typer.Option(parser=file, help="Also draw the plate diagram: FILE.svg, .png or .pdf; or .gv for its source."),
     ] = None,
     diff: Annotated[
-        str | None, typer.Option(parser=name, help="How it differs from another recipe, as vae, line by line.")
+        str | None, typer.Option(parser=name, help="Show the line-by-line difference from another recipe, such as vae.")
     ] = None,
     color: Annotated[
-        bool | None, typer.Option(help="In colour; the default in a terminal, unless NO_COLOR is set.")
+        bool | None, typer.Option(help="Use colours; the default in a terminal, unless NO_COLOR is set.")
     ] = None,
 ) -> None:
-    """Shows a recipe's story, read off its trace, and what each site adds to the objective on one batch."""
+    """Shows a recipe's story, read off its trace, and each site's contribution to the objective on one batch."""
     from zoo.lab.data.stand_in import load_or_stand_in
     from zoo.papers import recipe
 
@@ -65,8 +66,11 @@ def story(
     elif other:
         try:
             plain = _story(other, split)
-        except (ValueError, TypeError):  # a likelihood that cannot have made these data, as of points in the plane
-            print(f"{diff} does not take {source}; shown on {other.data}")
+        except (
+            ValueError,
+            TypeError,
+        ):  # a likelihood that does not fit these data, such as that of points in the plane
+            print(f"{diff} cannot use the data {source}; shown on {other.data}")
             plain = _story(other, load_or_stand_in(other.data, folder=data_dir, **other.data_options)[0])
         in_colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") if color is None else color
         difference = shown.diff(plain)

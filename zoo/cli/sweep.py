@@ -32,10 +32,14 @@ from zoo.cli.options import (
 
 def sweep(
     recipe_name: RecipeName,
-    seeds: Annotated[int, typer.Option(parser=whole(1, 1_000), help="Restarts of each setting, from seed 0.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(parser=whole(1, 1_000), help="Number of restarts of each setting, with seeds from 0.")
+    ] = 3,
     axes: Annotated[
         list[str] | None,
-        typer.Option("--grid", help="A hyperparameter and its values, as in beta=2,3,4; several multiply."),
+        typer.Option(
+            "--grid", help="A hyperparameter and its values, as in beta=2,3,4; several give all combinations."
+        ),
     ] = None,
     data: DataName = None,
     data_dir: DataDir = None,
@@ -50,11 +54,11 @@ def sweep(
     device: Device = None,
     compile: Compile = False,
     out: Annotated[
-        Path | None, typer.Option(parser=path, help="The folder; runs/sweep/RECIPE-DATA when not given.")
+        Path | None, typer.Option(parser=path, help="Output folder; runs/sweep/RECIPE-DATA when not given.")
     ] = None,
     checkpoint_every: CheckpointEvery = "60s",
 ) -> None:
-    """Restarts a recipe over seeds and hyperparameters; after a kill, the same command resumes. One table."""
+    """Trains a recipe over seeds and hyperparameters, and writes one table; repeat the command to resume a sweep."""
     from zoo import papers
     from zoo.cli.overrides import grid
     from zoo.lab.runs.train import Every
@@ -88,4 +92,4 @@ def sweep(
     print(f"wrote {' and '.join(map(str, done.files))}")
     if failed := len(done.failures):
         total = failed + len(done.table)
-        raise ValueError(f"{failed} of {total} runs failed, and the table is without them; run the command again")
+        raise ValueError(f"{failed} of {total} runs failed and are not in the table; run the command again")

@@ -9,13 +9,15 @@ from zoo.cli.options import DataDir, Device, Picture, file, whole
 
 
 def matrix(
-    table: Annotated[bool, typer.Option("--table", help="Only write the tables again, from OUT.")] = False,
+    table: Annotated[
+        bool, typer.Option("--table", help="Only write the tables again, from the results in OUT.")
+    ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(parser=file, help="The JSON file of what came out; in the study's package when not given."),
+        typer.Option(parser=file, help="JSON file of the results; in the study's package when not given."),
     ] = None,
 ) -> None:
-    """Tries every story under every guide and every objective, and writes down what fits; minutes."""
+    """Tries every story with every guide and objective, and writes which combinations fit; takes minutes."""
     from zoo.lab.files import write_file
     from zoo.studies.compatibility import matrix as compatibility
 
@@ -28,23 +30,25 @@ def matrix(
 
 
 def estimators(
-    seeds: Annotated[int, typer.Option(parser=whole(2, 10_000), help="How many batches each number is over.")] = 20,
+    seeds: Annotated[
+        int, typer.Option(parser=whole(2, 10_000), help="Number of batches that each number is averaged over.")
+    ] = 20,
 ) -> None:
-    """Every estimator of q(z) next to the exact value."""
+    """Compares every estimator of q(z) with the exact value."""
     from zoo.studies.estimator_bias import estimator_table
 
     print(estimator_table(seeds))
 
 
 def density_ratio() -> None:
-    """FactorVAE's total correlation, as its discriminator learns it, next to the exact one."""
+    """Compares the total correlation that FactorVAE's discriminator learns with the exact one."""
     from zoo.studies.estimator_bias import density_ratio_table
 
     print(density_ratio_table())
 
 
 def figure2(out: Picture = Path("figure2.png")) -> None:
-    """HFVAE's Figure 2: a toy on which each term of the ELBO is left out in turn, and what then happens."""
+    """Draws HFVAE's Figure 2: a small example, trained with each term of the ELBO left out in turn."""
     from zoo.papers.hfvae import term_ablation
 
     panels = term_ablation.train_every_panel()
@@ -54,12 +58,12 @@ def figure2(out: Picture = Path("figure2.png")) -> None:
 
 
 def bench(
-    turns: Annotated[int, typer.Option(parser=whole(1, 10_000), help="How often each variant has its turn.")] = 30,
-    steps: Annotated[int, typer.Option(parser=whole(1, 100_000), help="Steps in a turn.")] = 20,
+    turns: Annotated[int, typer.Option(parser=whole(1, 10_000), help="Number of turns of each variant.")] = 30,
+    steps: Annotated[int, typer.Option(parser=whole(1, 100_000), help="Number of steps in a turn.")] = 20,
     device: Device = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Measures a step next to hand-written PyTorch and to Pyro's own SVI."""
+    """Measures the time of a step against hand-written PyTorch and Pyro's own SVI."""
     from zoo.lab.device import find_device
     from zoo.studies import step_time
 

@@ -1,4 +1,4 @@
-"""`train`: a recipe trained into a folder, or a run that was stopped resumed."""
+"""`train`: trains a recipe into a folder, or resumes a run that was stopped."""
 
 import copy
 import shlex
@@ -59,10 +59,10 @@ def train(
     ] = None,
     checkpoint_every: CheckpointEvery = "60s",
     resume: Annotated[
-        Path | None, typer.Option(parser=path, help="A run's folder: continue where it was stopped or killed.")
+        Path | None, typer.Option(parser=path, help="Resume the stopped or killed run in this folder.")
     ] = None,
 ) -> None:
-    """Trains a recipe, and leaves figures, pictures and weights in a folder."""
+    """Trains a recipe, and writes numbers, pictures and weights to a folder."""
     from zoo.lab.runs.folder import free_folder, new_folder
     from zoo.lab.runs.train import Every
     from zoo.papers import configure, recipe
@@ -94,7 +94,7 @@ def train(
 
 
 def _resume(context: typer.Context, folder: Path, data_dir: Path | None, download: bool, every: "Every") -> None:
-    """Continues the run in `folder`, with the settings that it has."""
+    """Resumes the run in `folder`, with its own settings."""
     from zoo.lab.runs.finished import restore_experiment
     from zoo.lab.runs.folder import is_finished, read_settings
     from zoo.papers.recipes import RECIPES
@@ -109,13 +109,13 @@ def _resume(context: typer.Context, folder: Path, data_dir: Path | None, downloa
 
 
 def _check_asked(context: typer.Context, settings: "Settings", folder: Path) -> None:
-    """Refuses options next to --resume that differ from the run's settings."""
+    """Refuses options given with --resume that differ from the run's settings."""
     from zoo.papers import recipe
 
     source = context.get_parameter_source
     asked = {key: value for key, value in context.params.items() if getattr(source(key), "name", "") == "COMMANDLINE"}
     if wrong := sorted({"epochs", "out"} & asked.keys()):
-        raise ValueError(f"--{wrong[0]} does not go with --resume: the run in {folder} has its own")
+        raise ValueError(f"--{wrong[0]} cannot be combined with --resume: the run in {folder} has its own")
     if "set_" in asked:
         given = hyperparameters(recipe(settings.recipe), asked.pop("set_"))
         asked["hyperparameters"] = {**settings.hyperparameters, **given}
@@ -133,7 +133,7 @@ def _check_asked(context: typer.Context, settings: "Settings", folder: Path) -> 
         if key in has and value != has[key]
     ]
     if differ:
-        raise ValueError(f"the run in {folder} continues with the settings that it has: {'; '.join(differ)}")
+        raise ValueError(f"the run in {folder} can only be resumed with its own settings: {'; '.join(differ)}")
 
 
 def _run(
@@ -146,7 +146,7 @@ def _run(
     *,
     resume: bool,
 ) -> None:
-    """Shows what is trained, trains it, and shows what came out."""
+    """Shows the experiment, trains it, and shows the results."""
     import torch
 
     from zoo.cli.evaluate import print_evaluation
@@ -164,7 +164,7 @@ def _run(
 
 
 def unfinished_schedule(experiment: "Experiment", steps: int) -> str:
-    """What a run of so few steps leaves of its recipe's schedule; empty where it leaves nothing.
+    """Says which values of the recipe's schedule a run of `steps` steps does not reach; empty if it reaches all.
 
     The schedule is called on a copy of the objective, at the run's last step and at the recipe's.
     """

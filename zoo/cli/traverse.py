@@ -1,4 +1,4 @@
-"""`traverse`: pictures of what a finished run's latents mean."""
+"""`traverse`: pictures of the latents of a finished run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,25 +10,28 @@ from zoo.cli.options import LARGEST_SEED, MOST, DataDir, Download, Run, name, pa
 
 def traverse(
     folder: Run,
-    site: Annotated[str | None, typer.Option(parser=name, help="This site alone.")] = None,
-    unit: Annotated[int | None, typer.Option(parser=whole(0, MOST), help="This unit of it alone.")] = None,
+    site: Annotated[str | None, typer.Option(parser=name, help="Only this site.")] = None,
+    unit: Annotated[
+        int | None, typer.Option(parser=whole(0, MOST), help="Only this unit (latent dimension) of the site.")
+    ] = None,
     datapoint: Annotated[
-        int | None, typer.Option(parser=whole(0, MOST), help="Of the test set, to start from; the first one.")
+        int | None,
+        typer.Option(parser=whole(0, MOST), help="Test datapoint to start from; the first one when not given."),
     ] = None,
     prior: Annotated[
         int | None, typer.Option(parser=whole(0, LARGEST_SEED), help="Start from a draw of the prior, with this seed.")
     ] = None,
     values: Annotated[
-        str, typer.Option(parser=name, help="wide: -3 to 3; quantiles: a normal's 0.05 to 0.95.")
+        str, typer.Option(parser=name, help="wide: -3 to 3; quantiles: 0.05 to 0.95 of a standard normal.")
     ] = "wide",
     beside: Annotated[
-        Path | None, typer.Option(parser=path, help="Another run's folder, to be shown next to this one.")
+        Path | None, typer.Option(parser=path, help="Another run's folder, shown next to this one.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(parser=path, help="Where to; RUN/traverse when not given.")] = None,
+    out: Annotated[Path | None, typer.Option(parser=path, help="Output folder; RUN/traverse when not given.")] = None,
     data_dir: DataDir = None,
     download: Download = False,
 ) -> None:
-    """Shows what a run's latents mean: images with one latent changed at a time, and an animation of them."""
+    """Draws images in which one latent of a run changes at a time, and an animation of them."""
     from zoo.lab.runs.traverse import traverse as draw
     from zoo.papers import open_run
 

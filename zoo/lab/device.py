@@ -1,4 +1,4 @@
-"""The one place that says which device to use and where a module is."""
+"""Chooses the device, and finds the device of a module."""
 
 from contextlib import AbstractContextManager
 from itertools import chain
@@ -8,10 +8,10 @@ from torch import nn
 
 
 def find_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, or a GPU if there is one, or else the CPU.
+    """The requested device; when none is requested, a GPU if there is one, else the CPU.
 
     Raises:
-        ValueError: there is no such device here; lists those that there are.
+        ValueError: there is no such device on this machine; the message lists the devices.
     """
     here = ["cpu"]
     if torch.cuda.is_available():
@@ -30,11 +30,11 @@ def find_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def device_of(*modules: nn.Module) -> torch.device:
-    """Where the modules are: the device of their first parameter or buffer; the CPU where they have neither."""
+    """The device of the modules' first parameter or buffer; the CPU where they have neither."""
     tensors = chain.from_iterable(chain(module.parameters(), module.buffers()) for module in modules)
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def fork_random_state(device: torch.device) -> AbstractContextManager[None]:
-    """A block after which the random state of the CPU, and of the device if it is a GPU, is what it was before."""
+    """A context that restores the random state of the CPU, and of the device if it is a GPU, at its end."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])

@@ -22,14 +22,14 @@ def import_optional(name: str, what: str) -> Any:
     """The module `name` of the extra "notebooks", which is needed for `what`.
 
     Raises:
-        ModuleNotFoundError: it is not installed; says how to install it.
+        ModuleNotFoundError: it is not installed; the message says how to install it.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # libraries announce their own plans at import
+            warnings.simplefilter("ignore", FutureWarning)  # deprecation warnings raised while libraries are imported
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != name.partition(".")[0]:  # it is installed, and something that it needs is not
+        if error.name != name.partition(".")[0]:  # the module is installed, but one of its dependencies is not
             raise
         raise ModuleNotFoundError(
             f'{what} needs {error.name}, which is not installed: pip install -e ".[notebooks]"', name=error.name

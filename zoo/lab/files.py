@@ -10,7 +10,7 @@ from typing import Any
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replaces a file at once: whoever reads it, and a crash at any moment, finds the old content or the new.
+    """Replaces a file atomically: after a crash at any moment it has the old content or the new.
 
     Raises:
         OSError: as `open` and `write`, with the file's name; the old content is kept.
@@ -23,10 +23,10 @@ def write_file(path: Path, content: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """The name of an empty file, PATH.part, which takes the place of `path` when the block ends without an error.
 
-    It is always a new file: what lay there before, a symbolic link for instance, is removed and not followed.
+    It is always a new file: an existing one, such as a symbolic link, is removed and not followed.
 
     Raises:
-        OSError: the file cannot be written; names it. The old content is kept.
+        OSError: the file cannot be written; the message names it. The old content is kept.
     """
     part = path.with_name(path.name + ".part")
     with naming(path):
@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        if os.name == "posix":  # the new name, too, has to outlive a power cut
+        if os.name == "posix":  # the new name also has to survive a power failure
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -50,7 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Gives an `OSError` the file's name where it has none, as that of a full disk has not."""
+    """Adds the file's name to an `OSError` without one, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -70,11 +70,11 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Reads what `write_record` wrote; a record without a digest, as version 0.1 wrote them, is taken as it is.
+    """Reads what `write_record` wrote; a record without a digest, as written by version 0.1, is accepted.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds no JSON object, or was changed since it was written; names the file.
+        ValueError: it holds no JSON object, or was changed since it was written; the message names the file.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +86,7 @@ def read_record(path: Path) -> dict[str, Any]:
     if digest not in (None, _digest(record)):
         raise ValueError(
             f"{path} is damaged, or was changed since it was written: its digest differs. "
-            'If the change was meant, remove "digest" from it'
+            'If the change was intended, remove "digest" from it'
         )
     return record
 

@@ -1,7 +1,8 @@
 """The papers' networks. Encoders are trunks (data to features), decoders map latents to a likelihood's parameters.
 
-An encoder says how many features it gives (`out_features`) and refuses data of another shape by name. A decoder takes
-any number of latents [..., size], concatenates them, and keeps every leading dimension: particles, samples, classes.
+An encoder has the attribute `out_features`, the number of its features, and refuses data of another shape. A decoder
+takes any number of latents [..., size], concatenates them, and keeps all leading dimensions: particles, samples,
+classes.
 """
 
 import itertools
@@ -54,7 +55,7 @@ class MLPDecoder(nn.Module):
         return out.unflatten(-1, self.shape)
 
 
-# Channels of the maps between 4 x 4 convolutions of stride 2, by pixels; the decoders do not mirror the encoders.
+# Channels between 4 x 4 convolutions of stride 2, by image size; the decoders are not mirror images of the encoders.
 ENCODER_CHANNELS = {28: (64, 128), 32: (32, 64, 64), 64: (32, 32, 64, 64)}
 DECODER_CHANNELS = {28: (128, 64), 32: (64, 32, 32), 64: (64, 64, 32, 32)}
 
@@ -63,8 +64,8 @@ class ConvEncoder(nn.Module):
     """4 x 4 convolutions of stride 2, then one dense layer, ReLU after each: [B, C, S, S] to [B, hidden].
 
     64 pixels: 32, 32, 64, 64 channels (Joint-VAE, appendix B; Higgins 2017 the same). 32 pixels: 32, 64, 64, as in
-    Joint-VAE's code, which drops the second layer where its text drops the last. 28 pixels: 64, 128 (take
-    hidden=1024), since three halvings do not fit.
+    Joint-VAE's code, which drops the second layer; the paper's text drops the last one. 28 pixels: 64, 128 (use
+    hidden=1024), since 28 cannot be halved three times.
     """
 
     def __init__(self, shape: Shape, *, channels: Sequence[int] | None = None, hidden: int = 256) -> None:
@@ -114,7 +115,7 @@ class ConvDecoder(nn.Module):
 class Discriminator(nn.Module):
     """FactorVAE's: fully connected layers with leaky ReLU (slope 0.2) to one logit, [B, in_features] to [B].
 
-    Six layers of 1,000 (Kim & Mnih 2018, appendix A; their two logits are one logit's difference).
+    Six layers of 1,000 (Kim & Mnih 2018, appendix A; their two logits are equivalent to one, the difference).
     """
 
     def __init__(self, in_features: int, *, hidden: Sequence[int] = (1000,) * 6) -> None:
@@ -139,9 +140,7 @@ def _dense(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
 
 
 def _side_by_side(latents: tuple[Tensor, ...]) -> Tensor:
-    """Latents, each [..., size], as one [..., sum of sizes]; leading dimensions are broadcast, as for a type that is
-    summed out.
-    """
+    """Concatenates latents [..., size] to [..., sum of sizes], after broadcasting their leading dimensions."""
     if all(latent.shape[:-1] == latents[0].shape[:-1] for latent in latents):
         return torch.cat(latents, dim=-1)
     leading = torch.broadcast_shapes(*(latent.shape[:-1] for latent in latents))
@@ -158,7 +157,7 @@ def _channels(plan: dict[int, tuple[int, ...]], shape: Shape) -> tuple[int, ...]
 
 
 def _smallest_side(shape: Shape, halvings: int) -> int:
-    """The side of the smallest map, once `halvings` strides of 2 have been taken."""
+    """The side of the smallest map, after `halvings` strides of 2."""
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] % 2**halvings:
         raise ValueError(
             f"{halvings} convolutions of stride 2 need images [C, S, S] with S a multiple of {2**halvings}, "
@@ -168,7 +167,7 @@ def _smallest_side(shape: Shape, halvings: int) -> int:
 
 
 def _expect(x: Tensor, shape: Shape) -> Tensor:
-    """x, if it is [B, *shape] and of floats."""
+    """Returns x after checking that it holds floats [B, *shape]."""
     if tuple(x.shape[1:]) != shape or not x.is_floating_point():
         raise ValueError(
             f"site 'x': the encoder takes floats of shape (B, {', '.join(map(str, shape))}), "
@@ -178,7 +177,7 @@ def _expect(x: Tensor, shape: Shape) -> Tensor:
 
 
 def networks(shape: Shape, latents: int, network: str, *, width: int = 400) -> tuple[nn.Module, nn.Module]:
-    """An encoder and a decoder of `latents` units: "mlp" with two hidden layers of `width`, or "conv"."""
+    """An encoder and a decoder of `latents` latent dimensions: "mlp" with two hidden layers of `width`, or "conv"."""
     if network == "mlp":
         return MLPEncoder(shape, hidden=(width, width)), MLPDecoder(latents, shape, hidden=(width, width))
     if network == "conv":

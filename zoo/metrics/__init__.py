@@ -1,11 +1,11 @@
-"""Metrics of representations. Each takes codes and factors, or an encoder and a data set, and no model.
+"""Metrics of representations. Each needs codes and factors, or an encoder and a data set, but no model.
 
     result = mig(codes, factors)         means [N, D] and class indices [N, K]
     result = mig(encoder, data)          a function from x [B, ...] to means or distributions, and a set with factors
     results = suite(encoder, data)       all of them, on one encoding
 
-A `Result` carries its value, an interval over repeats, and the protocol that it was measured with. scikit-learn, which
-takes seconds to import, is imported by the first metric that needs it.
+A `Result` has a value, an interval over repeats, and the protocol of the measurement. scikit-learn, which takes seconds
+to import, is imported by the first metric that needs it.
 """
 
 from zoo.metrics.attributes import attribute_accuracy

@@ -14,9 +14,9 @@ def attribute_accuracy(
 ) -> Result:
     """Test accuracy for each attribute y, [A]: w = mean(code | y = 1) - mean(code | y = 0), and a bias by hinge loss.
 
-    The attributes are the factors of two classes. The protocol has the accuracy of always saying the same, which a low
-    one must be held against. w is not normalised, so the bias, and through it the accuracy, depends on the scale of the
-    codes. The paper holds out 10 %.
+    The attributes are the factors with two classes. The protocol holds the accuracy of a constant answer, for
+    comparison. w is not normalised, so the bias, and with it the accuracy, depends on the scale of the codes. The paper
+    holds out 10 %.
 
     Raises:
         Inapplicable: no factor has two classes; or all training points, or none, have an attribute.
@@ -58,8 +58,8 @@ def attribute_accuracy(
 def hinge_bias(projection: np.ndarray, y: np.ndarray) -> float:
     """The b that minimises sum_n max(0, 1 - s_n (p_n + b)) with s = +1 where y and -1 elsewhere; p and y [N].
 
-    The loss has a kink at s - p of each point, and its slope at b is the number of kinks below b less that of points
-    with y. So it is least between the kinks of this rank and the next; of these b, the middle.
+    The loss has a kink at s - p of each point, and its slope at b is the number of kinks below b minus the number of
+    points with y. So it is smallest between the kinks of this rank and the next; the middle is returned.
     """
     kinks = np.sort(np.where(y, 1.0, -1.0) - projection)
     rank = int(y.sum())

@@ -1,4 +1,4 @@
-"""Correlations with an angle, which has no beginning: 359 degrees and 1 are neighbours.
+"""Correlations with an angle, which is periodic: 359 degrees and 1 degree are neighbours.
 
 Mardia and Jupp 2000, Directional Statistics (https://doi.org/10.1002/9780470316979), sections 11.2 and 11.3.
 """
@@ -7,12 +7,12 @@ import numpy as np
 
 
 def linear(codes: np.ndarray, angle: np.ndarray, *, harmonics: int = 1) -> np.ndarray:
-    """Of each latent [N, D] with an angle [N] in radians: the multiple correlation with its cosine and sine, [D].
+    """Multiple correlation of each latent [N, D] with the cosine and sine of an angle [N] in radians, [D].
 
-    Between 0 and 1, and the same wherever the angle's zero is. It is 1 for a latent a + b cos(angle - t), and
-    sqrt(6) / pi = 0.780 for one that is the angle itself and jumps once around the circle. With two harmonics, those of
-    twice the angle count too: a latent that cannot tell front from back has 0 with one and up to 1 with two.
-    A latent that does not change has 0.
+    Between 0 and 1, and independent of the angle's zero. It is 1 for a latent a + b cos(angle - t), and sqrt(6) / pi =
+    0.780 for one that is the angle itself, with one jump around the circle. With two harmonics, the cosine and sine of
+    twice the angle are used as well: a latent that is equal for front and back has 0 with one and up to 1 with two.
+    A constant latent has 0.
 
     Raises:
         ValueError: lengths differ, there are too few points, or an angle is not finite.
@@ -31,13 +31,15 @@ def linear(codes: np.ndarray, angle: np.ndarray, *, harmonics: int = 1) -> np.nd
 
 
 def circular(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two angles [N] in radians: Fisher and Lee 1983, https://doi.org/10.1093/biomet/70.2.327; -1 to 1.
+    """Circular correlation of two angles [N] in radians, -1 to 1: Fisher and Lee 1983,
+    https://doi.org/10.1093/biomet/70.2.327.
 
-    It is E[sin(a - a') sin(b - b')] over pairs of points, divided by the root of both angles' own. 1 if one is the
-    other turned, -1 if turned and mirrored; 0 if one is symmetric in the other. Neither zero matters.
+    It is E[sin(a - a') sin(b - b')] over pairs of points, divided by sqrt(E[sin^2(a - a')] E[sin^2(b - b')]): 1 if one
+    is a rotation of the other, -1 if it is rotated and mirrored; 0 if one is symmetric in the other. It does not depend
+    on the zeros of the angles.
 
     Raises:
-        ValueError: lengths differ, or an angle is not finite; or one angle never changes but by half a turn.
+        ValueError: lengths differ, or an angle is not finite; or one angle has only values that differ by half a turn.
     """
     a, b = _checked(a), _checked(b)
     if a.shape != b.shape:
@@ -46,14 +48,14 @@ def circular(a: np.ndarray, b: np.ndarray) -> float:
     across = (cosines @ np.cos(b)) * (sines @ np.sin(b)) - (cosines @ np.sin(b)) * (sines @ np.cos(b))
     spread = [len(t) ** 2 - np.cos(2 * t).sum() ** 2 - np.sin(2 * t).sum() ** 2 for t in (a, b)]
     if min(spread) <= 1e-12 * len(a) ** 2:
-        raise ValueError("an angle that never changes but by half a turn has no correlation")
+        raise ValueError("an angle whose values differ only by half a turn has no correlation")
     return float(4 * across / np.sqrt(spread[0] * spread[1]))
 
 
 def as_angle(code: np.ndarray) -> np.ndarray:
-    """A latent [N] wound once around the circle by its ranks, [N]: what `circular` may compare with an angle.
+    """Maps the ranks of a latent [N] to angles once around the circle, [N], for `circular`.
 
-    A latent that rises once with the angle, wherever it jumps, so has 1 or -1, whatever its distribution.
+    A latent that increases with the angle except for one jump then has the correlation 1 or -1, for every distribution.
     """
     from scipy.stats import rankdata
 

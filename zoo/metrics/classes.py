@@ -1,4 +1,4 @@
-"""The classes of each factor of N datapoints, from whatever holds them."""
+"""The classes of each factor of N datapoints, read from the forms in which they are given."""
 
 from collections.abc import Iterator, Mapping
 from numbers import Real
@@ -11,7 +11,7 @@ from zoo.metrics.sites import to_numpy
 
 
 class Data(Protocol):
-    """What a metric asks of a data set: batches in order, each with its x, and factors or labels."""
+    """The part of a data set that metrics use: batches in order, each with its x, and factors or labels."""
 
     def __len__(self) -> int: ...
 
@@ -38,7 +38,7 @@ Classes: TypeAlias = "np.ndarray | Tensor | Mapping[str, Any] | Data | None"
 
 
 class NotCategorical(ValueError):
-    """A factor's values are no classes."""
+    """A factor's values are not classes."""
 
 
 def columns(factors: Any) -> dict[str, Any]:
@@ -95,11 +95,11 @@ def classes_of(name: str, column: Any, length: int) -> tuple[np.ndarray, np.ndar
         whole = np.isfinite(column) & (column == np.round(column))
         if not whole.all():
             n = np.flatnonzero(~whole)[0]
-            raise NotCategorical(f"{name!r} is not categorical: {column[n]} at point {n} is no class index; {mend}")
+            raise NotCategorical(f"{name!r} is not categorical: {column[n]} at point {n} is not a class index; {mend}")
     values, classes = np.unique(column, return_inverse=True)
     if 2 * len(values) > length:
         raise NotCategorical(
-            f"{name!r} is not categorical: {len(values)} classes in {length} points, fewer than two points a class; "
+            f"{name!r} is not categorical: {len(values)} classes in {length} points, fewer than two points per class; "
             f"give more points, or {mend}"
         )
     return values, classes.astype(np.int64)

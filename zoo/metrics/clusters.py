@@ -1,7 +1,7 @@
-"""How well a type that no label taught agrees with the labels.
+"""Agreement of a type that was learnt without labels with the labels.
 
 Joint-VAE (Dupont 2018, https://arxiv.org/abs/1804.00104, section 4.2) reads the digit off the arg max of q(c | x); it
-does not say how types were matched with digits, so both usual ways are here. A type is the arg max of a categorical
+does not say how types were matched with digits, so both usual methods are here. A type is the arg max of a categorical
 site, or of several together.
 """
 
@@ -16,13 +16,13 @@ from zoo.metrics.sites import Site
 
 
 class Clusters(NamedTuple):
-    """What `clusters` gives.
+    """The results of `clusters`.
 
     Attributes:
-        majority: accuracy when each type stands for the label that most of its points have.
-        hungarian: accuracy when each type stands for a label of its own, matched so that most points are right
-            (Kuhn 1955, https://doi.org/10.1002/nav.3800020109); types beyond the labels are always wrong.
-        purity: of each type, the share of its points that have its most frequent label, [K]; 0 where it has no point.
+        majority: accuracy when each type is assigned the most frequent label of its points.
+        hungarian: accuracy of the best one-to-one assignment of types to labels (Kuhn 1955,
+            https://doi.org/10.1002/nav.3800020109); points of types without a label count as wrong.
+        purity: the share of each type's points that have its most frequent label, [K]; 0 for a type without points.
         confusion: the share of all points by type and label, [K, L]; it sums to 1.
     """
 
@@ -41,22 +41,22 @@ def clusters(
     seed: int = 0,
     repeats: int = 10,
 ) -> Clusters:
-    """Types against labels. Types and labels are matched on the points that are scored, which flatters small sets.
+    """Types against labels. They are matched on the same points that are scored, which favours small sets.
 
-    Where no type is used twice for a label, majority and Hungarian agree; else the majority is above. With one type per
-    point the majority would be perfect: compare it at equal numbers of types alone.
+    Where no two types are assigned the same label, majority and Hungarian accuracy agree; else the majority accuracy is
+    higher. With one type per point it would be 1: compare it only for equal numbers of types.
 
     Args:
         codes: as `Encoded.of`; or types [N] from 0; or their probabilities [N, K].
         factors: as `Encoded.of`.
-        sites: whose arg max is the type, together where there are several; the categorical ones when not given.
-        factor: which factor the label is; needed where several vary.
+        sites: the sites whose arg max is the type, combined if there are several; all categorical ones when not given.
+        factor: the factor that is the label; needed where several vary.
         seed: of the repeats.
-        repeats: how many.
+        repeats: their number.
 
     Raises:
         Inapplicable: there is no categorical site, no such site or factor, or several factors and none is named.
-        ValueError: as `Encoded.of`; types are no class indices.
+        ValueError: as `Encoded.of`; types are not class indices.
     """
     metric = "clusters"
     encoded = Encoded.of(_by_site(codes), factors).require(metric, factors=1)
@@ -90,14 +90,14 @@ def clusters(
 
 
 def confusion(types: np.ndarray, labels: np.ndarray, num_types: int = 0, num_labels: int = 0) -> np.ndarray:
-    """How many points have each type and label, [K, L]; from class indices [N], at least `num_types` x `num_labels`.
+    """The number of points with each type and label, [K, L], at least `num_types` x `num_labels`; from indices [N].
 
     Raises:
-        ValueError: types and labels differ in length, or are no class indices.
+        ValueError: types and labels differ in length, or are not class indices.
     """
     types, labels = _indices("types", types), _indices("labels", labels)
     if len(types) != len(labels) or not len(types):
-        raise ValueError(f"a confusion matrix takes a type and a label per point, got {len(types)} and {len(labels)}")
+        raise ValueError(f"a confusion matrix needs a type and a label per point, got {len(types)} and {len(labels)}")
     table = np.zeros((max(num_types, types.max() + 1), max(num_labels, labels.max() + 1)), np.int64)
     np.add.at(table, (types, labels), 1)
     return table
@@ -114,7 +114,7 @@ def hungarian_accuracy(table: np.ndarray) -> float:
 
 
 def assignment(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The types and the labels that are matched, [min(K, L)] each."""
+    """The matched types and labels, [min(K, L)] each."""
     from scipy.optimize import linear_sum_assignment
 
     types, labels = linear_sum_assignment(table, maximize=True)
@@ -122,12 +122,12 @@ def assignment(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def purity(table: np.ndarray) -> np.ndarray:
-    """Of each type the share of its most frequent label, [K]; from counts [K, L]."""
+    """The share of each type's most frequent label, [K]; from counts [K, L]."""
     return np.asarray(table.max(1) / np.maximum(table.sum(1), 1))
 
 
 def _by_site(codes: Any) -> Any:
-    """Plain types or probabilities as a categorical site c; everything else as it is."""
+    """Plain types or probabilities as a categorical site c; everything else unchanged."""
     if isinstance(codes, Tensor):
         codes = codes.detach().cpu().numpy()
     if not isinstance(codes, np.ndarray):
@@ -138,7 +138,7 @@ def _by_site(codes: Any) -> Any:
     if codes.ndim == 2 and (codes >= 0).all() and np.allclose(codes.sum(1), 1, atol=1e-4):
         return {"c": Site(codes.astype(np.float64), categorical=True)}
     raise ValueError(
-        f"clusters takes types [N] or their probabilities [N, K], whose rows sum to 1; got numbers {codes.shape}"
+        f"clusters needs types [N] or their probabilities [N, K], whose rows sum to 1; got numbers {codes.shape}"
     )
 
 
@@ -151,7 +151,7 @@ def _indices(what: str, values: Any) -> np.ndarray:
 
 def _labels(metric: str, encoded: Encoded, factor: str | None) -> tuple[np.ndarray, str]:
     if factor is None and len(encoded.names) > 1:
-        raise Inapplicable(f"{metric}: say with factor= which of {list(encoded.names)} the label is")
+        raise Inapplicable(f"{metric}: name the factor that is the label with factor=, one of {list(encoded.names)}")
     name = factor or encoded.names[0]
     if name not in encoded.names:
         raise Inapplicable(f"{metric}: no factor {name!r} varies; there are {list(encoded.names)}")

@@ -1,8 +1,8 @@
-"""Whether a topic's words go together: normalised pointwise mutual information.
+"""Topic coherence by normalised pointwise mutual information.
 
-Bouma 2009, Normalized (Pointwise) Mutual Information in Collocation Extraction, GSCL, has the measure of a pair; Lau,
-Newman & Baldwin 2014, https://aclanthology.org/E14-1056, its mean over a topic's words as the topic's coherence; Röder,
-Both & Hinneburg 2015, https://doi.org/10.1145/2684822.2685324, how it compares with others.
+Bouma 2009, Normalized (Pointwise) Mutual Information in Collocation Extraction, GSCL, defines it for a pair; Lau,
+Newman & Baldwin 2014, https://aclanthology.org/E14-1056, use its mean over a topic's words as the topic's coherence;
+Röder, Both & Hinneburg 2015, https://doi.org/10.1145/2684822.2685324, compare it with other measures.
 """
 
 from itertools import combinations
@@ -15,21 +15,22 @@ from zoo.metrics.result import HALVES, Result, generators
 
 
 def npmi(topics: Any, documents: Any, *, seed: int = 0, repeats: int = 10) -> Result:
-    """Of each topic the mean NPMI of its pairs of words, [K]: 1 where they come only together, 0 by chance, -1 never.
+    """The mean NPMI of each topic's pairs of words, [K]: 1 if they occur only together, 0 by chance, -1 if never.
 
-    NPMI(v, w) = log P(v, w) / (P(v) P(w)) / -log P(v, w), with P the shares of documents that hold a word, or both: a
-    whole document is a window. Two words that are never together count as -1, two that are in every document, of which
-    nothing can be told, as 0. Figures depend on the documents: rare words are seldom together in few of them.
+    NPMI(v, w) = log P(v, w) / (P(v) P(w)) / -log P(v, w), with P the share of documents that contain a word, or
+    both: the window is the whole document. Two words that never occur together count as -1; two that are in every
+    document, for which it is undefined, as 0. Values depend on the documents: rare words seldom occur together in few
+    documents.
 
     Args:
-        topics: of each topic its first words, columns of `documents`, [K, n]; n = 10 in most of the literature.
+        topics: the top words of each topic, as columns of `documents`, [K, n]; n = 10 in most of the literature.
         documents: the reference corpus: counts of words [N, V], as an array or a sparse matrix.
         seed: of the repeats.
         repeats: how many.
 
     Raises:
-        ValueError: topics are no table of at least two different words each, or no columns of the documents; or there
-            are fewer than two documents.
+        ValueError: topics are not a table of at least two different words each, or not columns of the documents; or
+            there are fewer than two documents.
     """
     topics = np.asarray(topics)
     there = sparse.csc_array(documents != 0, dtype=np.float64)
@@ -51,7 +52,7 @@ def npmi(topics: Any, documents: Any, *, seed: int = 0, repeats: int = 10) -> Re
 
 
 def _of_topics(topics: np.ndarray, there: Any) -> np.ndarray:
-    """The coherence of each topic, [K], from which word is in which document, [N, V]."""
+    """The coherence of each topic, [K], from the occurrence of words in documents, [N, V]."""
     return np.array([_of_words(there[:, words].toarray()) for words in topics])
 
 
@@ -74,7 +75,7 @@ def _check(topics: np.ndarray, there: Any) -> None:
         raise ValueError(f"a reference corpus of {there.shape[0]} documents: give at least 2")
     if not ((topics >= 0) & (topics < there.shape[1])).all():
         raise ValueError(
-            f"topics name the words {topics.min()} to {topics.max()}, and the documents have the columns 0 to "
+            f"topics name the words {topics.min()} to {topics.max()}, but the documents have the columns 0 to "
             f"{there.shape[1] - 1}: count the same vocabulary in both"
         )
     for k, words in enumerate(topics):

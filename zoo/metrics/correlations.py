@@ -1,7 +1,7 @@
 """Pearson correlations among latents, and of latents with factors.
 
-DIP-VAE (Kumar 2017, https://arxiv.org/abs/1711.00848): Tables 3 and 4, Figure 2, appendices A and B. A factor counts by
-its class index, as a number.
+DIP-VAE (Kumar 2017, https://arxiv.org/abs/1711.00848): Tables 3 and 4, Figure 2, appendices A and B. The value of a
+factor is its class index.
 """
 
 from collections.abc import Collection
@@ -17,13 +17,13 @@ from zoo.metrics.result import HALVES, Result, generators
 def latent_correlations(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """Of each latent's mean with each other's, [A, A]: Tables 3 and 4, top.
+    """Correlations of the latents' means with each other, [A, A]: Tables 3 and 4, top.
 
     Args:
         codes: as `Encoded.of`.
         factors: not needed.
-        prune: latents with a standard deviation up to this are left out; one that never changes is at 0 too, since it
-            has no correlation.
+        prune: latents with a standard deviation up to this are left out; at 0, constant latents, which have no
+            correlation.
         seed: of the repeats.
         repeats: how many.
 
@@ -37,7 +37,7 @@ def latent_correlations(
 def factor_correlations(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """Of each factor with each latent's mean, [K, A]: Tables 3 and 4, bottom. Arguments as `latent_correlations`.
+    """Correlations of each factor with each latent's mean, [K, A]: Tables 3 and 4, bottom; see `latent_correlations`.
 
     Raises:
         Inapplicable: no factor varies, or no latent is left.
@@ -49,10 +49,10 @@ def factor_correlations(
 
 
 def neighbours(codes: Codes, factors: Classes = None, *, seed: int = 0, repeats: int = 10) -> Result:
-    """Of each attribute's latent with every attribute, [K, K]: how entangled they are, as Figure 2.
+    """Correlations of each attribute's latent with every attribute, [K, K]: their entanglement, as in Figure 2.
 
-    An attribute's latent is the one of largest absolute correlation with it on all points; the protocol names it.
-    `closest` gives the bars of the figure.
+    An attribute's latent is the one with the largest absolute correlation with it on all points; the protocol names
+    it. `closest` returns the bars of the figure.
 
     Raises:
         Inapplicable: fewer than two factors vary, or no latent does.
@@ -71,7 +71,7 @@ def neighbours(codes: Codes, factors: Classes = None, *, seed: int = 0, repeats:
 
 
 def closest(result: Result, attribute: str, count: int = 4) -> list[tuple[str, float]]:
-    """The other attributes that an attribute's latent is most correlated with, and how much; of `neighbours`.
+    """The other attributes most correlated with an attribute's latent, with the correlations; from `neighbours`.
 
     Raises:
         LookupError: there is no such attribute.
@@ -85,7 +85,7 @@ def closest(result: Result, attribute: str, count: int = 4) -> list[tuple[str, f
 
 
 class Pair(NamedTuple):
-    """Two latents, and how their means are correlated."""
+    """Two latents, and the correlation of their means."""
 
     first: str
     second: str
@@ -93,14 +93,14 @@ class Pair(NamedTuple):
 
 
 def strongest(result: Result, count: int = 5, *, across: bool, among: Collection[str] | None = None) -> list[Pair]:
-    """The pairs of different latents of largest absolute correlation, the strongest first; of `latent_correlations`.
+    """The pairs of latents with the largest absolute correlations, the largest first; from `latent_correlations`.
 
     HFVAE, section 5.2 (https://arxiv.org/abs/1804.02086), where each site is a group.
 
     Args:
-        result: latents are called site_unit.
-        count: how many pairs, at most.
-        across: whether of two sites, or of one.
+        result: of `latent_correlations`, with latents named site_unit.
+        count: the largest number of pairs.
+        across: True for pairs from two sites, False for pairs within a site.
         among: the latents to choose from; all when not given.
     """
     latents = [(place, name) for place, name in enumerate(result.axes[0]) if among is None or name in among]
@@ -113,7 +113,7 @@ def strongest(result: Result, count: int = 5, *, across: bool, among: Collection
 
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Correlations of the columns of a [N, A] with those of b [N, B], [A, B]; 0 where a column does not change."""
+    """Correlations of the columns of a [N, A] with those of b [N, B], [A, B]; 0 where a column is constant."""
 
     def unit(table: np.ndarray) -> np.ndarray:
         centred = table - table.mean(0)
@@ -127,7 +127,7 @@ def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _correlations(
     metric: str, encoded: Encoded, prune: float, seed: int, repeats: int, rows: tuple[str, ...] | None = None
 ) -> Result:
-    """Of the active latents, or of factors where `rows` names them, with the active latents."""
+    """Correlations of the active latents, or of the factors in `rows`, with the active latents."""
     active = encoded.active(prune)
     if not len(active):
         raise Inapplicable(f"{metric}: no latent has a standard deviation above {prune:g}")

@@ -1,7 +1,7 @@
-"""Disentanglement, completeness, informativeness: which latents a predictor of each factor finds important.
+"""Disentanglement, completeness, informativeness: the importance of latents for predictors of each factor.
 
-Eastwood and Williams 2018, https://openreview.net/forum?id=By-7dz-AZ, with the settings of their code, qedr; and by
-boosted trees as Locatello et al. 2019, https://arxiv.org/abs/1811.12359, whose numbers most papers compare with.
+Eastwood and Williams 2018, https://openreview.net/forum?id=By-7dz-AZ, with the settings of their code, qedr; and with
+boosted trees as in Locatello et al. 2019, https://arxiv.org/abs/1811.12359, whose numbers most papers compare with.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ class DCI(NamedTuple):
     """The three numbers.
 
     Attributes:
-        disentanglement: best at 1. Its `caveat` says so where the predictors know about nothing of the factors.
-        completeness: likewise.
-        informativeness: by lasso or forest an error, best at 0, and 1 for a guess of the mean; by boosted trees the
-            accuracy, best at 1.
+        disentanglement: best at 1. Its `caveat` says so where the predictors are hardly better than a constant.
+        completeness: best at 1, with the same `caveat`.
+        informativeness: with lasso or forest an error, best at 0, and 1 for a prediction of the mean; with boosted
+            trees the accuracy, best at 1.
     """
 
     disentanglement: Result
@@ -33,13 +33,13 @@ class DCI(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """How a factor is predicted.
+    """The prediction of a factor.
 
     Attributes:
         importances: of each latent, [D], not negative.
         score: the error or the accuracy on the test points.
-        gain: how much of the error of a constant guess is gone: 1 where none is left, about 0 where the latents tell
-            nothing.
+        gain: the relative reduction of the error of a constant prediction: 1 for no error, about 0 where the latents
+            have no information about the factor.
     """
 
     importances: np.ndarray
@@ -58,36 +58,38 @@ def dci(
     seed: int = 0,
     repeats: int = 10,
 ) -> DCI:
-    """Predicts each factor from the codes; R[d, k] is how important latent d is to the prediction of factor k.
+    """Predicts each factor from the codes; R[d, k] is the importance of latent d for the prediction of factor k.
 
-    Lasso and forest regress the factor's class index, as a number, on the codes; both are standardised with the
-    training set's. 80 % of the points train; for the forest, each factor's depth is the one with the least error on
-    10 %; the error is that on the other 10 %. R is a lasso's absolute coefficient, a forest's impurity decrease.
-    HFVAE's "Eastwood" number is taken to be the forest's disentanglement.
+    Lasso and forest regress the factor's class index, as a number, on the codes; both are standardised with mean and
+    standard deviation of the training set. 80 % of the points are for training; for the forest, each factor's depth is
+    the one with the smallest error on 10 %; the reported error is on the other 10 %. R is the lasso's absolute
+    coefficient, or the forest's impurity decrease. HFVAE's "Eastwood" number is assumed to be the forest's
+    disentanglement.
 
     Boosted trees classify: scikit-learn's GradientBoostingClassifier with its defaults, R its impurity decrease, and
-    accuracy on 20 % of the points. There 10,000 points train and 5,000 test. It fits 100 trees for each class, so it
-    takes minutes where factors have many classes.
+    accuracy on 20 % of the points. Locatello et al. use 10,000 training and 5,000 test points. It fits 100 trees for
+    each class, so it takes minutes where factors have many classes.
 
-    **Disentanglement and completeness mean nothing where the prediction is no better than a guess**: the importances
-    are then those of noise, and a lasso, which sets most of them to 0, can score 0.9 on pure noise. So read them beside
-    the informativeness: where less than a tenth of the error of a constant guess is gone, their `caveat` says so.
+    **Disentanglement and completeness are meaningless where the prediction is no better than a guess**: the importances
+    are then those of noise, and a lasso, which sets most of them to 0, can score 0.9 on pure noise. So read them
+    together with the informativeness: where the error is reduced by less than a tenth of that of a constant prediction,
+    their `caveat` says so.
 
-    With the lasso the scores do not depend on the scale of a latent; nor with trees, ties aside.
+    The scores do not depend on the scale of a latent, with trees up to ties.
 
     Args:
         codes: as `Encoded.of`.
         factors: as `Encoded.of`.
         regressor: "forest", "lasso" or "boosted".
         alpha: the lasso's penalty.
-        num_trees: of the forest, or for each class of the boosted ones; when not given 10 and 100.
-        max_depths: of the forest, to choose from.
+        num_trees: of the forest, or per class with boosting; 10 and 100 when not given.
+        max_depths: depths of the forest to choose from.
         seed: of splits and trees.
-        repeats: how many splits.
+        repeats: number of splits.
 
     Returns:
-        Disentanglement and completeness as the functions of these names compute them; informativeness as the root mean
-        square error in training standard deviations, or as the accuracy; its mean over factors.
+        Disentanglement and completeness, see the functions of these names; informativeness, which is the root mean
+        square error in training standard deviations, or the accuracy, as a mean over factors.
 
     Raises:
         Inapplicable: fewer than two factors or two latents; or, for boosted trees, the training points have one class.
@@ -129,7 +131,7 @@ def dci(
 def disentanglement(R: np.ndarray) -> float:
     """sum_d rho_d (1 - H_K(R[d] / sum R[d])), with rho_d the share of row d in all of R, [D, K], not negative.
 
-    H_K is the entropy in units of log K. A latent that matters for nothing has no share; where none matters it is 0.
+    H_K is the entropy in units of log K. A latent without any importance has share 0; if all are, the result is 0.
     """
     rows = R.sum(1)
     matters = rows > 0
@@ -140,7 +142,7 @@ def disentanglement(R: np.ndarray) -> float:
 
 
 def completeness(R: np.ndarray) -> float:
-    """The mean over factors k of 1 - H_D(R[:, k] / sum R[:, k]); 0 for a factor that no latent matters for."""
+    """The mean over factors k of 1 - H_D(R[:, k] / sum R[:, k]); 0 for a factor for which no latent is important."""
     columns = R.sum(0)
     found = columns > 0
     score = np.zeros(R.shape[1])
@@ -157,14 +159,14 @@ def _lasso(alpha: float) -> list[Any]:
 def _forests(num_trees: int, max_depths: Sequence[int], seed: int) -> list[Any]:
     from sklearn.ensemble import RandomForestRegressor
 
-    threads = torch.get_num_threads()  # they do not change a forest
+    threads = torch.get_num_threads()  # the number of threads does not change a forest
     return [
         RandomForestRegressor(num_trees, max_depth=depth, n_jobs=threads, random_state=seed) for depth in max_depths
     ]
 
 
 def _regress(encoded: Encoded, k: int, train: np.ndarray, rest: np.ndarray, regressors: list[Any]) -> Fit:
-    """By the regressor of least error on half of the rest; its error is on the other half."""
+    """Uses the regressor with the smallest error on half of the rest; the reported error is on the other half."""
     validation, test = np.array_split(rest, 2)
     z, y = _standardise(encoded.codes, train), _standardise(encoded.factors[:, [k]], train)[:, 0]
     fitted = [regressor.fit(z[train], y[train]) for regressor in regressors]
@@ -188,12 +190,12 @@ def _classify(encoded: Encoded, k: int, train: np.ndarray, test: np.ndarray, num
 
 
 def _of_trees(fitted: Any) -> np.ndarray:
-    """Impurity decreases; rounding leaves some at -1e-19, of which there is no entropy."""
+    """Impurity decreases; rounding leaves some at -1e-19, for which the entropy is undefined."""
     return np.asarray(fitted.feature_importances_).clip(min=0)
 
 
 def _settings(regressor: Regressor, alpha: float, num_trees: int, max_depths: Sequence[int]) -> dict[str, Any]:
-    """What the protocol says of the predictor."""
+    """The predictor's settings in the protocol."""
     numbers = {"split": "80 / 10 / 10 %", "targets": "class indices as numbers"}
     if regressor == "lasso":
         return {"regressor": f"Lasso(alpha={alpha})", **numbers}
@@ -203,7 +205,7 @@ def _settings(regressor: Regressor, alpha: float, num_trees: int, max_depths: Se
 
 
 def _standardise(table: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and standard deviation 1 in the training set; one that never changes stays 0."""
+    """Columns with mean 0 and standard deviation 1 in the training set; constant columns become 0."""
     centred = table - table[train].mean(0)
     scale = table[train].std(0)
     return centred / np.where((np.ptp(table[train], axis=0) > 0) & (scale > 0), scale, 1.0)

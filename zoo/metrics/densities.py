@@ -1,6 +1,6 @@
 """Log densities of samples of q(z | x) under the aggregate posterior, of all datapoints and of each class.
 
-What I(x; z), I(y; z), the total correlation and two of the MIGs have in common; drawn once for all of them.
+Shared by I(x; z), I(y; z), the total correlation and two of the MIGs, which use the same draws.
 """
 
 import math
@@ -23,7 +23,7 @@ class Draws(NamedTuple):
         rows: the datapoints, [S].
         values: by site, [S, 1, size].
         own: log q(z | x), of whole samples [S] and of units [S, U].
-        mixed: log q(z) with q(z) = 1/N sum_n q(z | x_n) summed exactly, alike.
+        mixed: log q(z) with q(z) = 1/N sum_n q(z | x_n) summed exactly, in the same form.
     """
 
     rows: np.ndarray
@@ -33,13 +33,13 @@ class Draws(NamedTuple):
 
 
 def draws(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Draws:
-    """Samples of datapoints drawn without replacement, as long as there are some; worked out once for `encoded`.
+    """Samples from datapoints drawn without replacement until all are used; computed once for each `encoded`.
 
     Raises:
-        ValueError: there is no sample to draw.
+        ValueError: num_samples is below 1.
     """
     if num_samples < 1:
-        raise ValueError(f"num_samples = {num_samples}: take 1 or more")
+        raise ValueError(f"num_samples = {num_samples}: give 1 or more")
     key = ("draws", num_samples, seed, repeat)
     if key not in encoded.memo:
         rng = np.random.default_rng([seed, repeat])
@@ -87,11 +87,11 @@ def _mixed(sites: Mapping[str, Site], values: dict[str, Tensor]) -> Scores:
 def _sample(site: Site, rng: np.random.Generator) -> Tensor:
     """One value of each datapoint's posterior, [S, 1, size]."""
     if site.categorical:
-        # the class at which a uniform number falls into the cumulated probabilities
+        # inverse transform sampling of the classes
         total = site.mean.cumsum(1)
         below = (rng.random((len(total), 1)) * total[:, -1:] >= total).sum(1)
         value = np.eye(site.mean.shape[1])[below]
     else:
-        assert site.scale is not None  # `require` saw to it
+        assert site.scale is not None  # checked by `require`
         value = site.mean + site.scale * rng.standard_normal(site.mean.shape)
     return torch.from_numpy(value).unsqueeze(1)

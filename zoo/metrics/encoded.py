@@ -1,4 +1,4 @@
-"""What every metric reads: the codes of N datapoints and the classes of their factors, checked once."""
+"""The input of every metric: the codes of N datapoints and the classes of their factors, checked once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,15 +20,15 @@ Codes: TypeAlias = "Latents | Mapping[str, Latents] | Encoder | Encoded"
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """N datapoints as an encoder sees them, beside their factors; made by `Encoded.of`.
+    """The codes of N datapoints and their factors; made by `Encoded.of`.
 
     Attributes:
         sites: the latent sites by name.
         factors: class indices [N, K] from 0, of the factors that vary; each class occurs.
         names: of these factors, [K].
-        constant: the factors that do not vary, with their only value. They have entropy 0, and no metric sees them.
-        left_out: the factors of a data set that have no classes, such as measurements, and why.
-        memo: what several metrics need and one has worked out.
+        constant: the factors that do not vary, with their only value. They have entropy 0, and metrics ignore them.
+        left_out: the factors of a data set that have no classes, such as measurements, with the reason.
+        memo: a cache of quantities that several metrics need.
     """
 
     sites: Mapping[str, Site]
@@ -49,21 +49,22 @@ class Encoded:
         device: str | torch.device | None = None,
         seed: int = 0,
     ) -> "Encoded":
-        """Reads codes and factors in any of the forms that there are.
+        """Reads codes and factors in any of the following forms.
 
         Args:
-            codes: means, [N, D]; or a distribution of batch [N], of which independent normals and categoricals, one-hot
-                and relaxed ones too, also give metrics their densities; or several of these by site; or an encoder, a
-                function from x [B, ...] to one of these; or what this function returned earlier. Arrays and tensors of
-                any precision, device and layout. An encoder's modules are in evaluation mode while they encode, without
-                gradients, and in their own mode afterwards.
-            factors: class indices or names, [N, K] or [N]; or columns [N] by name, a data frame too; or a data set: its
-                factors, or else its labels. For an encoder it must be a data set. None where a metric needs none. A
-                column must have classes, at least two points each on average; a data set's that has none is left out.
-            num_points: for an encoder: how many datapoints to encode, drawn without replacement; all of a smaller set.
+            codes: means, [N, D]; or a distribution with batch shape [N] (metrics that need densities accept
+                independent normals and categoricals, also one-hot and relaxed ones); or several of these by site; or an
+                encoder, a function from x [B, ...] to one of these; or an `Encoded`. Arrays and tensors may have any
+                precision, device and layout. An encoder's modules run in evaluation mode without gradients, and their
+                mode is restored afterwards.
+            factors: class indices or names, [N, K] or [N]; or columns [N] by name, or a data frame; or a data set,
+                whose factors are used, or else its labels. For an encoder it must be a data set. None where a metric
+                needs no factors. A column must have classes, with at least two points each on average; columns of a
+                data set that have none are left out.
+            num_points: for an encoder: number of datapoints, drawn without replacement; all of a smaller set.
             batch_size: for an encoder.
-            device: where x goes to, for an encoder; where the encoder's parameters are when not given, and the CPU for
-                a function that is no module.
+            device: for an encoder, the device of x; when not given, that of the encoder's parameters, and the CPU for
+                a function that is not a module.
             seed: of the choice of datapoints.
 
         Raises:
@@ -71,15 +72,15 @@ class Encoded:
             Inapplicable: there are fewer than 10 points, or a distribution has no mean.
             ValueError: codes are not finite or not [N, D]; a standard deviation is not positive; factors differ from
                 codes in length, are neither whole numbers nor names, or have about as many classes as points; codes are
-                encoded already, and factors are given again.
+                already encoded, and factors are given again.
         """
         if isinstance(codes, Encoded):
             if factors is not None:
-                raise ValueError("these codes are encoded beside their factors already: give no factors again")
+                raise ValueError("these codes already have their factors: do not give factors again")
             return codes
         if is_data(codes):
             raise TypeError("the first argument is a data set: give the encoder first, and the data set second")
-        # Pyro's distributions can be called, and are no encoders.
+        # Pyro's distributions are callable, but not encoders.
         if callable(codes) and not isinstance(codes, Distribution):
             sites, factors = encode(
                 codes, factors, num_points=num_points, batch_size=batch_size, device=device, seed=seed
@@ -108,7 +109,7 @@ class Encoded:
 
     @cached_property
     def codes(self) -> np.ndarray:
-        """The means of every site side by side, [N, D]; class probabilities where a site is categorical."""
+        """The concatenated means of all sites, [N, D]; class probabilities where a site is categorical."""
         return np.concatenate([site.mean for site in self.sites.values()], axis=1)
 
     @cached_property
@@ -118,7 +119,7 @@ class Encoded:
 
     @cached_property
     def units(self) -> tuple[str, ...]:
-        """The names of what has a density of its own, [U]: a categorical is one unit."""
+        """The names of the units, entries with their own density, [U]: a categorical is one unit."""
         names: list[str] = []
         for name, site in self.sites.items():
             names += [name] if site.categorical else [f"{name}_{d}" for d in range(site.mean.shape[1])]
@@ -126,12 +127,12 @@ class Encoded:
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """How many classes each factor has, [K]."""
+        """The number of classes of each factor, [K]."""
         return tuple(int(size) for size in self.factors.max(0, initial=-1) + 1)
 
     @property
     def protocol(self) -> dict[str, Any]:
-        """What every metric's protocol begins with."""
+        """The first entries of every metric's protocol."""
         return {
             "num_points": len(self),
             "num_latents": len(self.latents),
@@ -141,7 +142,7 @@ class Encoded:
         }
 
     def active(self, prune: float) -> np.ndarray:
-        """Which latents [A] have a standard deviation above `prune`; one that never changes does not at 0 either.
+        """The positions [A] of latents with a standard deviation above `prune`; constant latents are never active.
 
         Raises:
             ValueError: `prune` is negative or NaN.
@@ -152,7 +153,7 @@ class Encoded:
         return np.flatnonzero(alive)
 
     def active_continuous(self, prune: float) -> np.ndarray:
-        """The `active` latents that are no probabilities of a categorical."""
+        """The `active` latents without the probabilities of categoricals."""
         continuous = [not site.categorical for site in self.sites.values() for _ in range(site.mean.shape[1])]
         active = self.active(prune)
         return active[np.array(continuous)[active]]
@@ -162,29 +163,29 @@ class Encoded:
         return [name for d, name in enumerate(self.latents) if d not in active]
 
     def require(self, metric: str, *, factors: int = 0, latents: int = 1, densities: bool = False) -> "Encoded":
-        """Itself, if it has what a metric needs.
+        """Returns itself after checking that it has what a metric needs.
 
         Raises:
-            Inapplicable: there are fewer factors that vary, or fewer latents, or q(z | x) is not known.
+            Inapplicable: there are fewer factors that vary, or fewer latents, or q(z | x) is unknown.
         """
         if len(self.names) < factors:
             missing = "".join(f"; {name!r} has one value, {value!r}" for name, value in self.constant.items())
             missing += "".join(f"; {why}" for why in self.left_out.values())
             raise Inapplicable(
                 f"{metric} needs {'a factor that varies' if factors == 1 else f'{factors} factors that vary'}, "
-                f"got {list(self.names)}{missing}: take points in which more of them vary"
+                f"got {list(self.names)}{missing}: use points in which more of them vary"
             )
         if len(self.latents) < latents:
             raise Inapplicable(f"{metric} needs {latents} latents, got {len(self.latents)}: {list(self.latents)}")
         if densities and (unknown := [name for name, site in self.sites.items() if site.q is None]):
             raise Inapplicable(
-                f"{metric} needs q(z | x), and of site {unknown[0]!r} there are points alone or a family other than "
+                f"{metric} needs q(z | x), but site {unknown[0]!r} has only means, or a family other than "
                 "independent normals: give Independent(Normal(means, scales), 1), or a one-hot categorical"
             )
         return self
 
     def subset(self, rows: np.ndarray) -> "Encoded":
-        """Some of the datapoints, with classes renumbered where one is gone.
+        """Some of the datapoints, with classes renumbered where one does not occur.
 
         Raises:
             Inapplicable: a factor that varies does not vary among them.
@@ -215,7 +216,7 @@ class Encoded:
         order = rng.permutation(len(self))
         count = round(share * len(self))
         if not 0 < count < len(self):
-            raise ValueError(f"a test share of {share:g} of {len(self)} points leaves none to train or none to test")
+            raise ValueError(f"a test share of {share:g} of {len(self)} points leaves no training or no test points")
         return order[count:], order[:count]
 
     def draw(self, k: int, classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -225,7 +226,7 @@ class Encoded:
 
     @cached_property
     def _by_class(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Per factor the datapoints sorted by class, and where each class starts and how many it has."""
+        """Per factor, the datapoints sorted by class, and each class's start and size."""
         found = []
         for column in self.factors.T:
             counts = np.bincount(column)

@@ -1,4 +1,4 @@
-"""Explicitness: whether a linear classifier reads each factor's class off the whole code.
+"""Explicitness: how well a linear classifier predicts each factor's class from the whole code.
 
 Ridgeway and Mozer 2018, https://arxiv.org/abs/1802.05312, section 3.
 """
@@ -17,14 +17,15 @@ def explicitness(
 ) -> Result:
     """The area under the ROC curve of each class against the rest, [K]: its mean over the classes of each factor.
 
-    1 where every class is found, 0.5 by chance; papers quote the mean over factors, `result.value.mean()`. The
+    1 for perfect classification, 0.5 by chance; papers quote the mean over factors, `result.value.mean()`. The
     classifier is logistic regression of each class against the rest, on codes standardised with the training set's mean
     and standard deviation; the area is that of its probabilities on the test points, divided by their sum over classes.
-    So did disentanglement_lib (https://arxiv.org/abs/1811.12359) with the scikit-learn of its time, on 10,000 training
-    and 5,000 test points. Classes without a test point do not count. It does not depend on the scale of latents.
+    This is as in disentanglement_lib (https://arxiv.org/abs/1811.12359) with the scikit-learn of its time, which used
+    10,000 training and 5,000 test points. Classes without a test point do not count. The result does not depend on the
+    scale of latents.
 
     Raises:
-        Inapplicable: no factor varies; or training or test points have one class of a factor alone.
+        Inapplicable: no factor varies; or training or test points have only one class of a factor.
         ValueError: as `Encoded.of`.
     """
     encoded = Encoded.of(codes, factors).require("Explicitness", factors=1)
@@ -54,7 +55,7 @@ def explicitness(
 
 
 def _area(codes: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[float, int]:
-    """The mean area over classes, and how many fits did not converge."""
+    """The mean area over classes, and the number of fits that did not converge."""
     from sklearn.exceptions import ConvergenceWarning  # scikit-learn takes seconds to import
     from sklearn.metrics import roc_auc_score
     from sklearn.multiclass import OneVsRestClassifier
@@ -66,7 +67,7 @@ def _area(codes: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray)
         fitted = OneVsRestClassifier(_logistic()).fit(scaler.transform(codes[train]), y[train])
     failed = sum(int(one.n_iter_.max() >= one.max_iter) for one in fitted.estimators_)
     probabilities = dict(zip(fitted.classes_, fitted.predict_proba(scaler.transform(codes[test])).T, strict=True))
-    never = np.zeros(len(test))  # of a class that no training point has
+    never = np.zeros(len(test))  # the score of a class that no training point has
     areas = [roc_auc_score(y[test] == c, probabilities.get(c, never)) for c in np.unique(y[test])]
     return float(np.mean(areas)), failed
 

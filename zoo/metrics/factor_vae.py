@@ -1,4 +1,4 @@
-"""The FactorVAE metric: which latent varies least while a factor is held fixed.
+"""The FactorVAE metric: the latent that varies least while a factor is held fixed.
 
 Kim and Mnih 2018, https://arxiv.org/abs/1802.05983, section 4.
 """
@@ -20,11 +20,12 @@ def factor_vae(
     seed: int = 0,
     repeats: int = 10,
 ) -> Result:
-    """Accuracy of the majority vote from the latent of least relative variance to the factor that is fixed.
+    """Accuracy of a majority vote that predicts the fixed factor from the latent with the smallest relative variance.
 
-    A vote: a factor k and one of its classes, each uniformly; `num_points` datapoints of this class; the latent d whose
-    variance among them is least, next to its variance among all datapoints. Latent d stands for the k that it got most
-    votes for. Chance is about 1/K. Invariant to any scale of each latent, as long as no latent crosses `prune`.
+    For one vote, draw a factor k and one of its classes, each uniformly, and `num_points` datapoints of this class; the
+    vote goes from the latent d with the smallest ratio of its variance among them to its variance among all datapoints,
+    to k. The prediction for latent d is the k with most of its votes. Chance is about 1/K. The score does not depend on
+    the scale of latents, as long as no latent crosses `prune`.
 
     The defaults are those of disentanglement_lib (https://arxiv.org/abs/1811.12359). The decomposition paper's code has
     num_points=1000, num_train=20_000, num_eval=0, prune=0.
@@ -32,25 +33,25 @@ def factor_vae(
     Args:
         codes: as `Encoded.of`.
         factors: as `Encoded.of`.
-        num_points: L, of a vote.
-        num_train: votes for the table.
-        num_eval: votes for the accuracy; with 0 it is that on the votes of the table.
-        prune: latents with a standard deviation up to this have no part; in units of the prior's, which is 1. Latents
-            that never change have none at 0 either: their 0/0 would win every vote.
+        num_points: L, the number of datapoints of a vote.
+        num_train: number of votes for the table.
+        num_eval: number of votes for the accuracy; with 0 the accuracy is computed on the votes of the table.
+        prune: latents with a standard deviation up to this are left out; the prior's is 1. At 0, constant latents are
+            left out, since their 0/0 would win every vote.
         seed: of all draws.
-        repeats: how many times all votes are drawn.
+        repeats: number of times that all votes are drawn.
 
     Returns:
         The score; 0 where no latent is left.
 
     Raises:
         Inapplicable: fewer than two factors vary.
-        ValueError: as `Encoded.of`; or there are no votes, or no two points to a vote.
+        ValueError: as `Encoded.of`; or there are no votes, or fewer than two points per vote.
     """
     if num_points < 2 or num_train < 1 or num_eval < 0:
         raise ValueError(
-            f"num_points = {num_points}, num_train = {num_train}, num_eval = {num_eval}: a variance is of at least 2 "
-            "points, a table of at least 1 vote"
+            f"num_points = {num_points}, num_train = {num_train}, num_eval = {num_eval}: a variance needs at least 2 "
+            "points, a table at least 1 vote"
         )
     encoded = Encoded.of(codes, factors).require("FactorVAE", factors=2)
     active = encoded.active(prune)
@@ -77,14 +78,14 @@ def factor_vae(
 
 
 def votes(encoded: Encoded, active: np.ndarray, count: int, num_points: int, rng: np.random.Generator) -> np.ndarray:
-    """How often the latent d of least relative variance met the fixed factor k, [A, K]."""
+    """The number of votes from latent d, with the smallest relative variance, to the fixed factor k, [A, K]."""
     codes = encoded.codes[:, active]
     codes = codes / codes.std(0, ddof=1)
     table = np.zeros((len(active), len(encoded.names)), np.int64)
     labels = rng.integers(len(encoded.names), size=count)
     for k, size in enumerate(encoded.sizes):
         classes = rng.integers(size, size=(labels == k).sum())
-        for some in np.array_split(classes, len(classes) * num_points // 100_000 + 1):  # memory
+        for some in np.array_split(classes, len(classes) * num_points // 100_000 + 1):  # bounds the memory
             points = encoded.draw(k, np.repeat(some[:, None], num_points, axis=1), rng)
             least = codes[points].var(1, ddof=1).argmin(1)
             table[:, k] += np.bincount(least, minlength=len(active))

@@ -1,4 +1,4 @@
-"""The beta-VAE metric: which factor was held fixed, told from how much the codes of pairs differ.
+"""The beta-VAE metric: predicts the factor that was held fixed from the differences between the codes of pairs.
 
 Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl, in the two forms that papers compare.
 """
@@ -25,13 +25,13 @@ def higgins_svm(
 ) -> Result:
     """As DIP-VAE states it (Kumar 2017, https://arxiv.org/abs/1711.00848, section 4): a one-vs-rest linear SVM.
 
-    A vote for factor k: `num_pairs` pairs of datapoints, the two of a pair alike in factor k; the feature is the mean
-    absolute difference of their codes, the label is k. Every factor has as many votes. The score is the accuracy on
-    other votes; chance is 1/K.
+    A vote for factor k: `num_pairs` pairs of datapoints, the two of a pair with equal factor k; the feature is the mean
+    absolute difference of their codes, the label is k. Every factor has the same number of votes. The score is the
+    accuracy on other votes; chance is 1/K.
 
-    The weight C of the hinge loss is against a regulariser of 1, and features are not normalised, so the score depends
-    on the codes' scale and on num_train: it is **not** scale invariant. scikit-learn's LinearSVC also regularises the
-    bias. The paper gives neither the number of pairs nor that of votes.
+    The regulariser has the weight 1 and the hinge loss C, and features are not normalised, so the score depends on the
+    codes' scale and on num_train: it is **not** scale invariant. scikit-learn's LinearSVC also regularises the bias.
+    The paper states neither the number of pairs nor that of votes.
 
     Raises:
         Inapplicable: fewer than two factors vary.
@@ -57,10 +57,10 @@ def higgins_logistic(
     seed: int = 0,
     repeats: int = 10,
 ) -> Result:
-    """As disentanglement_lib has it (Locatello 2019, https://arxiv.org/abs/1811.12359): logistic regression.
+    """As in disentanglement_lib (Locatello 2019, https://arxiv.org/abs/1811.12359): logistic regression.
 
-    Votes are as in `higgins_svm`, of factors drawn uniformly. scikit-learn's default penalty makes it, too, depend on
-    the scale of the codes, though less.
+    Votes are as in `higgins_svm`, with factors drawn uniformly. Because of scikit-learn's default penalty the score
+    also depends on the scale of the codes, though less.
 
     Raises:
         Inapplicable: fewer than two factors vary.
@@ -84,7 +84,7 @@ def _higgins(
     encoded.require(metric, factors=2)
     for setting in ("num_pairs", "num_train", "num_eval"):
         if settings[setting] < 1:
-            raise ValueError(f"{setting} = {settings[setting]}: take 1 or more")
+            raise ValueError(f"{setting} = {settings[setting]}: give 1 or more")
     balanced = settings["votes"] == "as many per factor"
     runs = []
     unconverged = 0
@@ -111,17 +111,17 @@ def _higgins(
 def votes(
     encoded: Encoded, count: int, num_pairs: int, rng: np.random.Generator, *, balanced: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean absolute differences [count, D], and which factor the pairs share, [count].
+    """Mean absolute differences [count, D], and the factor that the pairs share, [count].
 
-    The class that a pair shares is drawn anew for each pair, uniformly; its two datapoints uniformly among those that
-    have it.
+    The class that a pair shares is drawn uniformly for each pair, and its two datapoints uniformly among those that
+    have this class.
     """
     num_factors = len(encoded.names)
     labels = np.arange(count) % num_factors if balanced else rng.integers(num_factors, size=count)
     features = np.empty((count, len(encoded.latents)))
     for k, size in enumerate(encoded.sizes):
         rows = np.flatnonzero(labels == k)
-        for some in np.array_split(rows, len(rows) // 1_000 + 1):  # memory
+        for some in np.array_split(rows, len(rows) // 1_000 + 1):  # bounds the memory
             classes = rng.integers(size, size=(len(some), num_pairs))
             first, second = encoded.draw(k, classes, rng), encoded.draw(k, classes, rng)
             features[some] = np.abs(encoded.codes[first] - encoded.codes[second]).mean(1)

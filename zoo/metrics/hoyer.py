@@ -12,15 +12,15 @@ from zoo.metrics.result import HALVES, Result, generators
 def hoyer(codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10) -> Result:
     """(sqrt D - |y|_1 / |y|_2) / (sqrt D - 1) for y = code / sd, averaged over points: 0 dense, 1 one latent at a time.
 
-    Each latent is divided by its standard deviation over all points and is not centred, so that latents of different
-    length scales do not pass for sparse ones. With D = 50, codes that are exactly Gaussian score 0.23; samples of the
-    paper's sparse prior 0.42, or 0.65 with its code's reading of the narrow component.
+    Each latent is divided by its standard deviation over all points and is not centred, so that different scales of the
+    latents do not count as sparsity. With D = 50, codes that are exactly Gaussian score 0.23; samples of the paper's
+    sparse prior 0.42, or 0.65 with the narrow component of its code.
 
     Args:
         codes: as `Encoded.of`.
         factors: not needed.
-        prune: latents with a standard deviation up to this are left out, and D counts the others. The paper prunes
-            none; one that never changes has no standard deviation to divide by and is left out at 0 too.
+        prune: latents with a standard deviation up to this are left out, and D counts the others. The paper does not
+            prune; at 0, only constant latents are left out, whose standard deviation is 0.
         seed: of the repeats.
         repeats: how many.
 
@@ -49,7 +49,7 @@ def hoyer(codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: in
 
 
 def _sparsity(y: np.ndarray) -> float:
-    """The mean Hoyer score of points [N, D]; a point at zero has none and does not count."""
+    """The mean Hoyer score of points [N, D], without points at zero, where it is undefined."""
     y = y[(y != 0).any(1)]
     root = np.sqrt(y.shape[1])
     return float(np.mean((root - np.abs(y).sum(1) / np.linalg.norm(y, axis=1)) / (root - 1)))

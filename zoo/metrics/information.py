@@ -12,12 +12,12 @@ from zoo.metrics.result import HALVES, Result, generators
 def information_about_data(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """I(x; z) = E[log q(z | x) - log q(z)], at most log N; HFVAE's term 2 (https://arxiv.org/abs/1804.02086).
+    """I(x; z) = E[log q(z | x) - log q(z)], at most log N; minus HFVAE's term 2 (https://arxiv.org/abs/1804.02086).
 
     q(z) is the mixture of all N posteriors, summed exactly; the mean is over `num_samples` samples of q(z | x).
 
     Raises:
-        Inapplicable: q(z | x) is not known.
+        Inapplicable: q(z | x) is unknown.
         ValueError: as `Encoded.of`.
     """
     encoded = Encoded.of(codes, factors).require("I(x; z)", densities=True)
@@ -31,12 +31,12 @@ def information_about_data(
 def information_about_data_by_latent(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """I(x; z_d) = E[log q(z_d | x) - log q(z_d)] of each unit, [U]; near 0 where a latent is pruned.
+    """I(x; z_d) = E[log q(z_d | x) - log q(z_d)] of each unit, [U]; near 0 for a latent that is not used.
 
     HFVAE, Figures 4 and 5. Otherwise as `information_about_data`.
 
     Raises:
-        Inapplicable: q(z | x) is not known.
+        Inapplicable: q(z | x) is unknown.
         ValueError: as `Encoded.of`.
     """
     encoded = Encoded.of(codes, factors).require("I(x; z_d)", densities=True)
@@ -57,7 +57,7 @@ def information_about_factors(
     class (Chen 2018, https://arxiv.org/abs/1802.04942, section 4).
 
     Raises:
-        Inapplicable: q(z | x) is not known, or no factor varies.
+        Inapplicable: q(z | x) is unknown, or no factor varies.
         ValueError: as `Encoded.of`.
     """
     encoded = Encoded.of(codes, factors).require("I(y; z_d)", factors=1, densities=True)
@@ -69,9 +69,9 @@ def information_about_factors(
 def information_of_means(
     codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """I(y_k; mean_d) of each factor and latent, [K, D], with the means in bins of equal width, as disentanglement_lib.
+    """I(y_k; mean_d) of each factor and latent, [K, D], the means in bins of equal width, as in disentanglement_lib.
 
-    High by about (bins - 1)(classes - 1) / 2N, so both belong to the result.
+    Biased upwards by about (bins - 1)(classes - 1) / 2N, so report bins and points with the result.
 
     Raises:
         Inapplicable: no factor varies.
@@ -90,7 +90,7 @@ def information_among_codes(
     """The mean of I(mean_d; mean_e) over pairs of different latents, with the means in bins of equal width.
 
     0 where latents are independent in pairs; a score of Locatello et al. 2019, https://arxiv.org/abs/1811.12359, that
-    needs no factors. High by about (bins - 1)^2 / 2N. A latent that never changes has 0 with any other, and counts.
+    needs no factors. Biased upwards by about (bins - 1)^2 / 2N. The pairs of a constant latent have 0, and count.
 
     Raises:
         Inapplicable: there is one latent.
@@ -119,10 +119,10 @@ def _among(encoded: Encoded, num_bins: int) -> float:
 
 
 def _binned(table: np.ndarray, num_bins: int) -> np.ndarray:
-    """Each column [N, D] in bins of equal width between its least and its largest value, from 0."""
+    """The bin of each entry [N, D], from 0; bins of equal width between a column's smallest and largest value."""
     if num_bins < 2:
-        raise ValueError(f"num_bins = {num_bins}: all values fall into one bin; take 2 or more")
-    # not NumPy's histogram_bin_edges, which refuses a range that rounding leaves no room for bins in
+        raise ValueError(f"num_bins = {num_bins}: all values fall into one bin; give 2 or more")
+    # not NumPy's histogram_bin_edges, which refuses a range too small for distinct bin edges
     edges = np.linspace(table.min(0), table.max(0), num_bins + 1)
     return np.stack([np.digitize(column, inner) for column, inner in zip(table.T, edges[1:-1].T, strict=True)], axis=1)
 
@@ -135,7 +135,7 @@ def about_factors(encoded: Encoded, num_samples: int, seed: int, repeat: int) ->
 
 
 def sampled(encoded: Encoded, num_samples: int, seed: int) -> dict[str, object]:
-    """The protocol of what is a mean over samples of q(z | x)."""
+    """The protocol of a mean over samples of q(z | x)."""
     return {
         **encoded.protocol,
         "num_samples": num_samples,

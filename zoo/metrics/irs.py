@@ -1,4 +1,4 @@
-"""The interventional robustness score: how little a latent moves while other factors do, with its own factor held.
+"""The interventional robustness score: how little a latent changes with other factors while its factor is fixed.
 
 Suter et al. 2019, https://arxiv.org/abs/1811.00007, section 4.
 """
@@ -21,20 +21,20 @@ def irs(
     """The mean over latents d of max_k (1 - E_c[deviation_d given y_k = c] / deviation_d), weighted by deviation_d.
 
     deviation_d is the largest distance of a point's mean from the mean of all; given y_k = c, it is the `quantile` of
-    the distances among the points of class c from their own mean; and E_c is over the classes of factor k, each alike.
-    1 where each latent follows one factor and nothing else moves it. Independent noise has nearly 0, more with fewer
-    points to a class. A latent for several factors is robust to the smaller of them: 5 y_0 + y_1 of five classes each
-    has 5/6. A score below 0, of a class farther from its mean than all points from theirs, counts as 0.
+    the distances among the points of class c from their own mean; and E_c is the mean over the classes of factor k.
+    1 where each latent depends on one factor only. Independent noise has nearly 0, more with fewer points per class.
+    A latent of several factors is robust to the smaller ones: 5 y_0 + y_1 with five classes each has 5/6. A score below
+    0, where a class deviates more from its mean than all points from theirs, counts as 0.
 
-    The paper takes the largest distance given y_k = c, `quantile` = 1; its authors' code, and disentanglement_lib
-    (https://arxiv.org/abs/1811.12359), 0.99. The factors are taken to be independent of each other. Scaling all latents
-    alike does not matter; scaling one changes its weight.
+    The paper uses the largest distance given y_k = c, `quantile` = 1; its authors' code, and disentanglement_lib
+    (https://arxiv.org/abs/1811.12359), 0.99. The factors are assumed to be independent of each other. Scaling all
+    latents by one factor does not matter; scaling one latent changes its weight.
 
     Args:
         codes: as `Encoded.of`.
         factors: as `Encoded.of`.
-        quantile: see above; from 0 to 1.
-        prune: latents with a standard deviation up to this are left out; one that never changes is at 0 too.
+        quantile: of the distances, see above; from 0 to 1.
+        prune: latents with a standard deviation up to this are left out; at 0, constant latents.
         seed: of the repeats.
         repeats: how many.
 
@@ -46,7 +46,7 @@ def irs(
         ValueError: as `Encoded.of`; or the quantile is not within 0 and 1.
     """
     if not 0 <= quantile <= 1:
-        raise ValueError(f"quantile = {quantile}: take one from 0 to 1")
+        raise ValueError(f"quantile = {quantile}: give one from 0 to 1")
     encoded = Encoded.of(codes, factors).require("IRS", factors=1)
     active = encoded.active(prune)
     runs = [_robustness(encoded.half(rng), active, quantile) for rng in generators(seed, repeats)]

@@ -1,4 +1,4 @@
-"""Synthetic codes whose scores are known, to check the metrics and what they stand on."""
+"""Synthetic codes whose scores are known, to check the metrics and their libraries."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ from zoo.metrics.wasserstein import wasserstein_correlation, wasserstein_correla
 
 
 class Known(NamedTuple):
-    """One row: what the codes are, which metric, what it must be and within what, and how to get it."""
+    """One row: a description of the codes, the metric, the expected value, the tolerance, and the computation."""
 
     codes: str
     metric: str
@@ -48,10 +48,10 @@ SAMPLES: dict[str, Any] = {"num_samples": 400, "repeats": 3}
 
 
 def self_check() -> str:
-    """Measures every known answer, in some seconds, and gives a table of what was expected and what came out.
+    """Computes every known score, in some seconds, and returns a table of expected and computed values.
 
     Raises:
-        ValueError: one is off; the message is the table.
+        ValueError: a value is wrong; the message contains the table.
     """
     lines = [f"{'codes':30}{'metric':32}{'expected':>9}{'got':>9}{'within':>9}"]
     wrong = 0
@@ -64,12 +64,12 @@ def self_check() -> str:
         lines.append(f"{row.codes:30}{row.metric:32}{numbers}{'' if good else '  WRONG'}")
     table = "\n".join(lines)
     if wrong:
-        raise ValueError(f"{wrong} of the known answers are off\n{table}")
+        raise ValueError(f"{wrong} of the known scores are wrong\n{table}")
     return table
 
 
 def known_answers() -> Iterator[Known]:
-    """Every row; nothing is measured yet."""
+    """Every row, without computing the scores."""
     y = grid(5, 5, times=40)
     z = (y - 2) / np.sqrt(2)  # mean 0, standard deviation 1
     a, b = z.T
@@ -77,7 +77,7 @@ def known_answers() -> Iterator[Known]:
     noise = 1e-3 * np.random.default_rng(0).standard_normal(len(z))
     yield from _perfect("identity", z, y)
     yield from _perfect("permuted", z[:, ::-1], y)
-    yield from _perfect("identity beside a dead one", np.stack([a, constant, b], axis=1), y)
+    yield from _perfect("identity and a dead latent", np.stack([a, constant, b], axis=1), y)
     yield from _perfect("identity, constant factor", z, np.c_[y, np.full(len(y), 7)])
     barely = np.stack([noise, a, b], axis=1)
     yield Known("identity, noise of 0.001", "FactorVAE", 1, 0, lambda: factor_vae(barely, y, **VOTES))
@@ -93,7 +93,7 @@ def known_answers() -> Iterator[Known]:
 
 
 def grid(*sizes: int, times: int) -> np.ndarray:
-    """Every combination of classes, each `times` over, [N, K]: factors that are exactly independent."""
+    """Every combination of classes, each `times` times, [N, K]: factors that are exactly independent."""
     return np.repeat(np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1), times, axis=0)
 
 
@@ -119,13 +119,13 @@ def _perfect(codes: str, z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "DCI informativeness (forest)", 0, 1e-9, lambda: _forest(z, y).informativeness)
     yield Known(codes, "DCI disentanglement (lasso)", 1, 1e-9, lambda: _lasso(z, y).disentanglement)
     yield Known(codes, "DCI completeness (lasso)", 1, 1e-9, lambda: _lasso(z, y).completeness)
-    # it shrinks a coefficient of 1 by alpha = 0.02, and that is the error
+    # the lasso shrinks a coefficient of 1 by alpha = 0.02, which is the error
     yield Known(codes, "DCI informativeness (lasso)", 0.02, 2e-3, lambda: _lasso(z, y).informativeness)
     yield Known(codes, "DCI disentanglement (boosted)", 1, 0.01, lambda: _boosted(z, y).disentanglement)
     yield Known(codes, "DCI completeness (boosted)", 1, 0.01, lambda: _boosted(z, y).completeness)
     yield Known(codes, "DCI informativeness (boosted)", 1, 0, lambda: _boosted(z, y).informativeness)
     yield Known(codes, "MIG (bins)", 1, 1e-9, lambda: mig(z, y))
-    yield Known(codes, "SAP", 1 - 1 / 5, 0.06, lambda: sap(z, y))  # 1, less chance
+    yield Known(codes, "SAP", 1 - 1 / 5, 0.06, lambda: sap(z, y))  # 1 minus chance
     yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(z, y, continuous=True))
     # a dead latent counts as 0
     yield Known(codes, "Modularity", np.mean(np.ptp(z, axis=0) > 0), 1e-9, lambda: modularity(z, y))
@@ -136,7 +136,7 @@ def _perfect(codes: str, z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
 
 
 def _rotated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
-    """By the symmetry b -> -b the two latents are alike for either factor: nothing is above chance."""
+    """By the symmetry b -> -b both latents have the same relation to each factor: nothing is above chance."""
     codes = "rotated by 45 degrees"
     yield Known(codes, "Higgins (SVM)", 0.5, 0.04, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "Higgins (logistic)", 0.5, 0.04, lambda: higgins_logistic(z, y, **VOTES))
@@ -160,7 +160,7 @@ def _several(z: np.ndarray) -> Iterator[Known]:
     # the lasso shrinks a coefficient of 1 by alpha = 0.1, and r^2 / r is what is left
     yield Known(codes, "UDR (lasso)", 0.9, 1e-6, lambda: udr([z, other]).value.min())
     yield Known(codes, "UDR (Spearman)", 1, 1e-9, lambda: udr([z, other], similarity="spearman").value.min())
-    # coefficients of 1/sqrt 2 are shrunk alike; of two of them r^2 / 2r is a half
+    # both coefficients of 1/sqrt 2 are shrunk by 0.1; for two equal ones r^2 / 2r is half of each
     yield Known("two models, rotated", "UDR (lasso)", (0.5**0.5 - 0.1) / 2, 1e-6, lambda: udr([z, rotated]).value[0])
     half = len(z) // 2
     noise = np.random.default_rng(1).standard_normal((half, 2))
@@ -169,7 +169,7 @@ def _several(z: np.ndarray) -> Iterator[Known]:
 
 
 def _duplicated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
-    """Two latents for each factor: no gap; an importance of a half each is complete by 1 - log 2 / log 4."""
+    """Two latents for each factor: no gap; with an importance of a half each, completeness is 1 - log 2 / log 4."""
     codes = "duplicated"
     yield Known(codes, "Higgins (SVM)", 1, 1e-3, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "Higgins (logistic)", 1, 1e-3, lambda: higgins_logistic(z, y, **VOTES))
@@ -190,7 +190,7 @@ def _duplicated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
 
 
 def _packed(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
-    """z_0 tells every combination apart, and z_1 is dead: complete, not disentangled, and no gap can tell."""
+    """z_0 differs for every combination, and z_1 is dead: complete but not disentangled, and with a gap of 1."""
     codes = "one latent for two factors"
     yield Known(codes, "FactorVAE", 0.5, 0.04, lambda: factor_vae(z, y, **VOTES))
     yield Known(codes, "MIG (25 bins)", 1, 1e-9, lambda: mig(z, y, num_bins=25))
@@ -220,41 +220,41 @@ def _all_dead(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
 
 
 def _places() -> Iterator[Known]:
-    """Two factors of 8 classes in an order, drawn at random, as two latents."""
+    """Two factors of 8 ordered classes, drawn at random, as two latents."""
     y = np.random.default_rng(0).integers(8, size=(4_000, 2))
     z = (y - 3.5) / 2
     codes = "identity, 8 places"
-    yield Known(codes, "SAP", 1 - 1 / 8, 0.03, lambda: sap(z, y, repeats=3))  # 1, less chance
-    # one line finds the first and the last class alone
+    yield Known(codes, "SAP", 1 - 1 / 8, 0.03, lambda: sap(z, y, repeats=3))  # 1 minus chance
+    # a linear classifier finds only the first and the last class
     yield Known(codes, "SAP (SVM)", 2 / 8 - 1 / 8, 0.03, lambda: sap(z, y, classifier="svm", repeats=3))
     yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(z, y, continuous=True, repeats=3))
 
 
 def _binary() -> Iterator[Known]:
-    """Two binary factors; shown as they are, and the wrong way round in exactly a quarter of the points."""
+    """Two binary factors; as they are, and flipped in exactly a quarter of the points."""
     table = grid(2, 2, 4, 4, times=32)
     y = table[:, :2]
     clear = 4.0 * y
     z = np.where(table[:, 2:] == 0, 4.0 - clear, clear)
-    told = LOG_2 + 0.25 * np.log(0.25) + 0.75 * np.log(0.75)  # log 2 less the entropy of (1/4, 3/4)
+    told = LOG_2 + 0.25 * np.log(0.25) + 0.75 * np.log(0.75)  # log 2 minus the entropy of (1/4, 3/4)
     codes = "identity, binary"
-    yield Known(codes, "SAP", 0.5, 0.05, lambda: sap(clear, y))  # 1, less chance
+    yield Known(codes, "SAP", 0.5, 0.05, lambda: sap(clear, y))  # 1 minus chance
     yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(clear, y, continuous=True))
     yield Known(codes, "attribute accuracy", 1, 0, lambda: attribute_accuracy(clear, y).value.min())
     codes = "noisy, a quarter wrong"
     yield Known(codes, "MIG (bins)", told / LOG_2, 1e-9, lambda: mig(z, y))
     yield Known(codes, "I(y; mean_d)", told, 1e-9, lambda: information_of_means(z, y).value[0, 0])
-    yield Known(codes, "SAP", 0.25, 0.04, lambda: sap(z, y))  # 3/4, less chance
+    yield Known(codes, "SAP", 0.25, 0.04, lambda: sap(z, y))  # 3/4 minus chance
     yield Known(codes, "SAP (continuous)", 0.25, 0.03, lambda: sap(z, y, continuous=True))
     yield Known(codes, "attribute accuracy", 0.75, 0.03, lambda: attribute_accuracy(z, y).value.mean())
     yield Known(codes, "factor correlations", 0.5, 1e-9, lambda: factor_correlations(z, y).value[1, 1])
     yield Known(codes, "neighbours", 0, 1e-9, lambda: neighbours(z, y).value[0, 1])
-    # the one cut that tells the classes apart finds 3/4 of either: (1 + 3/4 - 1/4) / 2
+    # the best threshold classifies 3/4 of each class: (1 + 3/4 - 1/4) / 2
     yield Known(codes, "Explicitness", 0.75, 0.03, lambda: explicitness(z, y).value.mean())
 
 
 def _posteriors() -> Iterator[Known]:
-    """q(z | x) so narrow that a sample tells the class: every information is the logarithm of a count."""
+    """q(z | x) so narrow that a sample determines the class: every information is the logarithm of a count."""
     y = grid(2, 2, times=25)
 
     def narrow(*columns: np.ndarray) -> Independent:
@@ -293,7 +293,7 @@ def _moments() -> Iterator[Known]:
     expected = (np.sqrt(D) - ratio) / (np.sqrt(D) - 1)
     yield Known("Gaussian, D = 50", "Hoyer", expected, 2e-3, lambda: hoyer(gaussian))
     on = rng.random(gaussian.shape) > 0.8
-    # expected values measured for this project, on samples of its own
+    # expected values measured by this project, on other samples
     yield Known("sparse prior, sd 0.05", "Hoyer", 0.65, 0.01, lambda: hoyer(np.where(on, 1, 0.05) * gaussian))
     yield Known(
         "sparse prior, variance 0.05", "Hoyer", 0.42, 0.01, lambda: hoyer(np.where(on, 1, 0.05**0.5) * gaussian)

@@ -1,4 +1,4 @@
-"""The mutual information gap: how much more the best latent tells about a factor than the next best.
+"""The mutual information gap: the information of the best latent about a factor minus that of the second best.
 
 Chen et al. 2018, https://arxiv.org/abs/1802.04942, section 4, in three forms that give different numbers.
 """
@@ -14,8 +14,8 @@ from zoo.metrics.result import HALVES, Result, generators
 def mig(codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10) -> Result:
     """The gap in units of H(y_k), its mean over factors; from means in bins of equal width.
 
-    As disentanglement_lib (https://arxiv.org/abs/1811.12359), with 20 bins and 10,000 points: bins and points move it.
-    It does not depend on the order of latents or of classes, nor on any latent's scale.
+    As in disentanglement_lib (https://arxiv.org/abs/1811.12359), with 20 bins and 10,000 points: the value depends on
+    both. It does not depend on the order of latents or of classes, nor on any latent's scale.
 
     Raises:
         Inapplicable: no factor varies, or there is one latent.
@@ -30,7 +30,7 @@ def mig(codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int 
 def mig_aggregate(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """The gap in units of H(y_k), its mean over factors; from samples and the aggregate posterior, as Chen.
+    """The gap in units of H(y_k), its mean over factors; from samples and the aggregate posterior, as in Chen.
 
     The mutual information is that of `information_about_factors`. Chen's numbers for dSprites leave the shape out.
 
@@ -68,16 +68,16 @@ def mig_unnormalised(
         unit: the name of c among the units.
         num_samples: as in `mig_aggregate`.
         seed: of the samples.
-        repeats: how many times they are drawn.
+        repeats: number of times that they are drawn.
 
     Raises:
-        Inapplicable: q(z | x) is not known, no factor varies, or there is no such unit and another beside it.
+        Inapplicable: q(z | x) is not known, no factor varies, or there is no such unit, or no other one.
         ValueError: as `Encoded.of`.
     """
     metric = "MIG (unnormalised)"
     encoded = Encoded.of(codes, factors).require(metric, factors=1, densities=True)
     if unit not in encoded.units or len(encoded.units) < 2:
-        raise Inapplicable(f"{metric} compares unit {unit!r} with the others, and the units are {encoded.units}")
+        raise Inapplicable(f"{metric} compares unit {unit!r} with the others, but the units are {encoded.units}")
     c = encoded.units.index(unit)
     runs = []
     for repeat, _ in enumerate(generators(seed, repeats)):
@@ -88,7 +88,7 @@ def mig_unnormalised(
 
 
 def _normalised(information: np.ndarray, encoded: Encoded) -> float:
-    """(largest - second largest) / H(y_k), the mean over k, of [K, U]; information below 0 counts as none."""
+    """(largest - second largest) / H(y_k), the mean over k, of [K, U]; information below 0 counts as 0."""
     second, first = np.sort(information.clip(min=0), axis=1)[:, -2:].T
     entropies = [entr(np.bincount(column) / len(column)).sum() for column in encoded.factors.T]
     return float(np.mean((first - second) / entropies))

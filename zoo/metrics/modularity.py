@@ -1,4 +1,4 @@
-"""Modularity: whether each latent is about one factor alone.
+"""Modularity: whether each latent has information about one factor only.
 
 Ridgeway and Mozer 2018, https://arxiv.org/abs/1802.05312, section 3.
 """
@@ -15,11 +15,11 @@ def modularity(
 ) -> Result:
     """The mean over latents d of 1 - sum_{k not k*} m_dk^2 / (m_dk*^2 (K - 1)), m_dk = I(y_k; mean_d), k* the largest.
 
-    It is 1 where each latent has information about one factor, and 0 where about all factors alike; that two latents
-    have the same factor does not matter. As disentanglement_lib (https://arxiv.org/abs/1811.12359): means in 20 bins of
+    It is 1 where each latent has information about one factor, and 0 where it has equal information about all; two
+    latents may have the same factor. As in disentanglement_lib (https://arxiv.org/abs/1811.12359): means in 20 bins of
     equal width, and a latent without information counts as 0, so that **dead latents lower it**; the protocol names
-    those that never change. A latent of mere noise is scored like any other, by the information that too few points for
-    its bins seem to have. The scale of a latent does not matter.
+    the constant ones. A latent of pure noise is scored like any other, by the upward bias of its information. The scale
+    of a latent does not matter.
 
     Raises:
         Inapplicable: fewer than two factors vary.
@@ -38,7 +38,7 @@ def modularity(
 
 
 def of_information(information: np.ndarray) -> float:
-    """The modularity of I(y_k; z_d), [K, D]; what rounding makes negative counts as 0."""
+    """The modularity of I(y_k; z_d), [K, D]; values made negative by rounding count as 0."""
     squared = information.clip(min=0) ** 2
     largest = squared.max(0)
     informed = largest > 0

@@ -1,4 +1,4 @@
-"""What a metric gives back: a value, an interval over repeats, and the protocol without which neither means much."""
+"""The result of a metric: a value, an interval over repeats, and the protocol that both depend on."""
 
 import platform
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtrit
 
-# A score is within 0 and 1; 0 is the best error; a variance has the codes' unit squared; a ratio has none.
+# A score is from 0 to 1; an error is best at 0; a variance has the codes' unit squared; a ratio has no unit.
 Unit = Literal["score", "nats", "error", "correlation", "words", "variance", "ratio"]
 
 VERSIONS = {"python": platform.python_version()} | {
@@ -19,26 +19,26 @@ VERSIONS = {"python": platform.python_version()} | {
 
 
 class Inapplicable(ValueError):
-    """These codes or factors are sound, but not what the metric is about."""
+    """The metric is not defined for these codes or factors, though they are valid."""
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A metric's value, with what it depends on.
+    """A metric's value, with its protocol.
 
     Attributes:
         metric: its name.
         value: a number, as an array [], or one along each of `axes`; the mean over the runs, or the value on all points
             where a run takes a random half of them (the protocol's "a run" says which).
-        low: the value less t sd, with sd that of the runs and t Student's 97.5 % point. Where a run draws anew, single
-            runs fall between low and high 95 times in a hundred. Where it takes a random half, sd is to first order
-            the standard error of the value on all points (the delete-half jackknife: Shao and Wu 1989,
-            https://doi.org/10.1214/aos/1176347263). A score's interval is cut at 0 and 1. Where a run is infinite there
-            is no sd, and these are the least and the largest run.
-        high: the value plus as much.
+        low: the value minus t sd, with sd that of the runs and t Student's 97.5 % point. Where runs use fresh draws,
+            single runs fall between low and high in 95 of a hundred cases. Where a run uses a random half, sd is to
+            first order the standard error of the value on all points (the delete-half jackknife: Shao and Wu 1989,
+            https://doi.org/10.1214/aos/1176347263). A score's interval is clipped to 0 and 1. Where a run is infinite,
+            low and high are the smallest and the largest run.
+        high: the value plus t sd.
         runs: the value in each repeat, [repeats, *value].
         unit: "score", "nats", "error", "correlation", "words", "variance" or "ratio".
-        axes: what the entries of the value belong to: names along each axis.
+        axes: the names of the entries along each axis of the value.
         protocol: the settings, the counts, the seed, what was left out, and the versions of the libraries.
     """
 
@@ -62,12 +62,14 @@ class Result:
         value: Any = None,
         axes: tuple[tuple[str, ...], ...] = (),
     ) -> "Result":
-        """From the runs of a metric; without a `value` it is their mean."""
+        """A result from the runs of a metric; without a `value` it is their mean."""
         every = np.asarray(runs, float)
         centre = every.mean(0) if value is None else np.asarray(value, float)
         finite = np.isfinite(every).all(0) & np.isfinite(centre)
         width = stdtrit(len(every) - 1, 0.975) * np.where(finite, every, 0.0).std(0, ddof=1)
-        width = np.where((every == every[0]).all(0), 0.0, width)  # the mean of equal numbers is rounded
+        width = np.where(
+            (every == every[0]).all(0), 0.0, width
+        )  # rounding: the mean of equal numbers may differ from them
         low = np.where(finite, centre - width, np.minimum(every.min(0), centre))
         high = np.where(finite, centre + width, np.maximum(every.max(0), centre))
         if unit == "score":
@@ -78,7 +80,7 @@ class Result:
 
     @property
     def caveat(self) -> str:
-        """What the value must not be read without; empty where there is nothing."""
+        """A warning that must be read with the value; empty if there is none."""
         return str(self.protocol.get("caveat", ""))
 
     def __float__(self) -> float:
@@ -92,12 +94,12 @@ class Result:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as JSON has it, where what is not finite becomes text."""
+        """All fields as JSON types; numbers that are not finite become text."""
         arrays = {name: _plain(getattr(self, name)) for name in ("value", "low", "high", "runs")}
         return {"metric": self.metric, "unit": self.unit, **arrays, "axes": self.axes, "protocol": dict(self.protocol)}
 
 
-# What a run of a metric is that draws nothing itself.
+# The protocol's "a run" of a metric without random draws.
 HALVES = "a random half of the points; the value is of all"
 
 
@@ -105,12 +107,12 @@ def generators(seed: int, repeats: int) -> list[np.random.Generator]:
     """A stream of random numbers for each repeat.
 
     Raises:
-        ValueError: fewer than two repeats, of which there is no interval; or a negative seed.
+        ValueError: fewer than two repeats, for which there is no interval; or a negative seed.
     """
     if repeats < 2:
-        raise ValueError(f"repeats = {repeats}: an interval takes at least 2")
+        raise ValueError(f"repeats = {repeats}: an interval needs at least 2")
     if seed < 0:
-        raise ValueError(f"seed = {seed}: take 0 or more")
+        raise ValueError(f"seed = {seed}: give 0 or more")
     return [np.random.default_rng([seed, repeat]) for repeat in range(repeats)]
 
 

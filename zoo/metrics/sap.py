@@ -27,32 +27,32 @@ def sap(
     seed: int = 0,
     repeats: int = 10,
 ) -> Result:
-    """The gap between the two latents that predict a factor best, each by itself; its mean over factors.
+    """The gap between the two latents that predict a factor best, each alone; its mean over factors.
 
-    A factor that is continuous is predicted by a line: the score is the squared correlation with its class index. Any
-    other is classified, and the score is an accuracy on test points, so that a perfect code of K equally frequent
-    classes has a gap of 1 - 1/K:
+    A continuous factor is predicted by linear regression: the score is the squared correlation with its class index.
+    Other factors are classified, and the score is an accuracy on test points, so that a perfect code of K equally
+    frequent classes has a gap of 1 - 1/K:
 
-    - "thresholds" is the paper's: cuts along the latent, here those of a decision tree with as many leaves as the
-      factor has classes, and balanced accuracy. It is the default because it also reads a factor with an order, such as
-      a position, on a latent: 8 values on one latent have 1 - 1/8. No score depends on the latent's scale.
-    - "svm" is disentanglement_lib's, which most published numbers are: a linear SVM, one class against the rest, with
-      balanced classes and C = 0.01, and plain accuracy. On one latent its decision is linear, so of classes in an order
-      it finds the first and the last alone: **8 values on one latent, a perfect code, have 2/8 - 1/8 = 0.13**. Compare
-      it with other numbers of its kind alone; like every SVM on features that are not normalised it depends on scale.
+    - "thresholds" is the paper's method: thresholds on the latent, here those of a decision tree with as many leaves as
+      the factor has classes, and balanced accuracy. It is the default because it also classifies ordered classes, such
+      as positions, on one latent: 8 values on one latent have 1 - 1/8. It does not depend on the latent's scale.
+    - "svm" is disentanglement_lib's method, and that of most published numbers: a linear SVM, one class against the
+      rest, with balanced classes and C = 0.01, and plain accuracy. On one latent its decision is linear, so it finds
+      only the first and the last of ordered classes: **8 values on one latent, a perfect code, have 2/8 - 1/8 = 0.13**.
+      Compare it only with other numbers of this method; since features are not normalised it depends on their scale.
 
     Args:
         codes: as `Encoded.of`.
         factors: as `Encoded.of`.
-        continuous: the names of the factors that are; or all, or none.
+        continuous: the names of the continuous factors; or True for all, False for none.
         classifier: of the other factors.
-        C: the SVM's weight of the loss against a regulariser of 1.
-        test_share: of the points; there 10,000 train and 5,000 test.
+        C: the weight of the SVM's loss; that of the regulariser is 1.
+        test_share: share of test points; disentanglement_lib has 10,000 training and 5,000 test points.
         seed: of splits and classifiers.
-        repeats: how many splits.
+        repeats: number of splits.
 
     Raises:
-        Inapplicable: no factor varies, or there is one latent; or a training split has one class of a factor alone.
+        Inapplicable: no factor varies, or there is one latent; or a training split has only one class of a factor.
         LookupError: there is no such factor among those that vary.
         ValueError: as `Encoded.of`; or the classifier is unknown.
     """
@@ -98,7 +98,7 @@ def _accuracies(
     C: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, int]:
-    """Test accuracy of factor k by latent, [D], and how many fits did not converge."""
+    """Test accuracy of factor k by latent, [D], and the number of fits that did not converge."""
     from sklearn.exceptions import ConvergenceWarning  # scikit-learn takes seconds to import
     from sklearn.metrics import recall_score
 

@@ -1,4 +1,4 @@
-"""The latent sites of N datapoints, from whatever an encoder returns."""
+"""The latent sites of N datapoints, read from an encoder's output."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +31,7 @@ class Site(NamedTuple):
 
     Attributes:
         mean: [N, size]; a categorical's probabilities.
-        scale: standard deviations of independent normals, [N, size]; None where q is not known, or of another family.
+        scale: standard deviations of independent normals, [N, size]; None where q is unknown, or of another family.
         categorical: whether it is one discrete unit.
     """
 
@@ -45,9 +45,9 @@ class Site(NamedTuple):
 
     @property
     def q(self) -> Any:
-        """The distribution, batch [N]; None where it is not known."""
+        """The distribution, batch [N]; None where it is unknown."""
         if self.categorical:
-            probs = self.mean / self.mean.sum(1, keepdims=True)  # single precision adds up to 1 only roughly
+            probs = self.mean / self.mean.sum(1, keepdims=True)  # in single precision the sum is only about 1
             return OneHotCategorical(probs=torch.from_numpy(probs))
         if self.scale is None:
             return None
@@ -55,7 +55,7 @@ class Site(NamedTuple):
 
     @property
     def kind(self) -> tuple[int, bool, bool]:
-        """Its size, whether it is categorical, and whether q is known: alike in every batch."""
+        """Its size, whether it is categorical, and whether q is known: the same in every batch."""
         return self.mean.shape[1], self.categorical, self.scale is not None
 
 
@@ -64,11 +64,11 @@ def sites_of(codes: Any) -> dict[str, Site]:
 
     Raises:
         Inapplicable: a distribution has no mean.
-        ValueError: codes are no finite numbers [N, D], or a standard deviation is not positive and finite.
+        ValueError: codes are not finite numbers [N, D], or a standard deviation is not positive and finite.
     """
     if isinstance(codes, Mapping):
         if not codes:
-            raise ValueError("codes: the mapping has no site in it; give at least one, as in {'z': means}")
+            raise ValueError("codes: the mapping is empty; give at least one, as in {'z': means}")
         found = {str(name): _site(name, value) for name, value in codes.items()}
     else:
         found = {"z": _site("z", codes)}
@@ -80,24 +80,24 @@ def sites_of(codes: Any) -> dict[str, Site]:
 def encode(
     encoder: Any, data: Any, *, num_points: int, batch_size: int, device: str | torch.device | None, seed: int
 ) -> tuple[dict[str, Site], Any]:
-    """The sites of some datapoints, and the data set of these.
+    """Encodes some datapoints: returns their sites, and the data set of these datapoints.
 
-    The modules that the encoder runs are in evaluation mode meanwhile, and in their own mode afterwards.
+    The encoder's modules run in evaluation mode, and their mode is restored afterwards.
 
     Raises:
         TypeError: the encoder is a class, or there is no data set.
-        ValueError: as `sites_of`, at the first batch where it is so; or batches differ in their sites.
+        ValueError: as `sites_of`, for the first such batch; or batches differ in their sites.
     """
     if isinstance(encoder, type):
         raise TypeError(f"the encoder is the class {encoder.__name__}: give an instance of it")
     if not hasattr(data, "in_order"):
         raise TypeError(
-            f"an encoder takes a data set beside it, got {type(data).__name__}; "
-            "or encode yourself, and give codes [N, D] and factors [N, K]"
+            f"an encoder needs a data set as the second argument, got {type(data).__name__}; "
+            "or encode the data first, and give codes [N, D] and factors [N, K]"
         )
     for setting, count in (("num_points", num_points), ("batch_size", batch_size)):
         if count < 1:
-            raise ValueError(f"{setting} = {count}: take 1 or more")
+            raise ValueError(f"{setting} = {count}: give 1 or more")
     if num_points < len(data):
         rows = np.random.default_rng(seed).choice(len(data), num_points, replace=False)
         data = data.subset(np.sort(rows))
@@ -118,11 +118,11 @@ def encode(
 
 
 def count_points(sites: Mapping[str, Site]) -> int:
-    """N, if all sites agree on it.
+    """Returns N after checking that it is the same for all sites.
 
     Raises:
         Inapplicable: there are fewer than 10.
-        ValueError: they do not.
+        ValueError: the sites have different numbers of points.
     """
     lengths = {name: len(site.mean) for name, site in sites.items()}
     if len(set(lengths.values())) != 1:
@@ -137,7 +137,7 @@ def to_numpy(values: Any) -> np.ndarray:
     """An array of anything array-like, on the CPU.
 
     Raises:
-        ValueError: values are masked: NumPy would read what lies under the mask.
+        ValueError: values are masked: NumPy would ignore the mask.
     """
     if isinstance(values, Tensor):
         values = values.detach().cpu()
@@ -205,7 +205,7 @@ def _check(name: str, site: Site) -> None:
         n, d = np.argwhere(~good)[0]
         raise ValueError(
             f"codes of site {name!r}: the standard deviation is {site.scale[n, d]} at point {n}, latent {d}; it "
-            "must be positive and finite, or give the means alone"
+            "must be positive and finite, or give only the means"
         )
     if site.categorical and not (good := (site.mean >= 0).all(1) & (site.mean.sum(1) > 0)).all():
         n = np.flatnonzero(~good)[0]
@@ -216,9 +216,10 @@ def _check_batch(sites: Mapping[str, Site], size: int, first: Mapping[str, Site]
     for name, site in sites.items():
         if len(site.mean) != size:
             raise ValueError(f"codes of site {name!r} are {site.mean.shape} for {size} points: give a row for each")
-    kinds, before = ({name: site.kind for name, site in some.items()} for some in (sites, first))
+    kinds = {name: site.kind for name, site in sites.items()}
+    before = {name: site.kind for name, site in first.items()}
     if kinds != before:
-        raise ValueError(f"sites (size, categorical, q known) are {kinds}, and {before} in the first batch")
+        raise ValueError(f"sites (size, categorical, q known) are {kinds}, but {before} in the first batch")
 
 
 def _join(batches: list[Site]) -> Site:
@@ -228,13 +229,13 @@ def _join(batches: list[Site]) -> Site:
 
 
 def _module(encoder: Any) -> nn.Module | None:
-    """The module that the encoder is, or is a method of."""
+    """The encoder's module: itself, or the module of which it is a method."""
     owner = encoder if isinstance(encoder, nn.Module) else getattr(encoder, "__self__", None)
     return owner if isinstance(owner, nn.Module) else None
 
 
 def _device(encoder: Any) -> torch.device:
-    """Where an encoder's module has its parameters; the CPU for any other function."""
+    """The device of the parameters of an encoder's module; the CPU for any other function."""
     module = _module(encoder)
     parameter = None if module is None else next(module.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
@@ -242,7 +243,7 @@ def _device(encoder: Any) -> torch.device:
 
 @contextmanager
 def _evaluation_mode(encoder: Any) -> Iterator[None]:
-    """Every module that runs in this thread is in evaluation mode, however the encoder holds it."""
+    """Puts every module that runs in this thread into evaluation mode, also those that the encoder does not own."""
     trained: list[nn.Module] = []
     here = threading.get_ident()
 

@@ -1,4 +1,4 @@
-"""All metrics that a data set has factors for, on one encoding of it."""
+"""All metrics that apply to a data set, on one encoding of it."""
 
 import json
 import time
@@ -65,7 +65,7 @@ METRICS: dict[str, Metric] = {
     "neighbours": neighbours,
     "clusters": clusters,
 }
-# They take from minutes to hours, and are run when asked for.
+# These take from minutes to hours, and run only on request.
 SLOW: dict[str, Metric] = {
     "dci_boosted": lambda *args, **kwargs: dci(*args, regressor="boosted", **kwargs),
 }
@@ -75,9 +75,9 @@ class Suite(dict[str, Result]):
     """Results by name.
 
     Attributes:
-        inapplicable: metrics that the codes or factors are not made for, and why; "encode" where it is all of them, and
-            factors that have no classes.
-        seconds: how long each metric took, and "encode".
+        inapplicable: the metrics that do not apply to the codes or factors, and factors without classes, each with the
+            reason; the key is "encode" where no metric applies.
+        seconds: the time of each metric, and of "encode".
     """
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Suite(dict[str, Result]):
         self.seconds: dict[str, float] = {}
 
     def write_json(self, path: str | Path) -> None:
-        """Writes all of it, protocols and runs included."""
+        """Writes all results, including protocols and runs."""
         whole = {
             "results": {name: result.as_dict() for name, result in self.items()},
             "inapplicable": self.inapplicable,
@@ -95,7 +95,7 @@ class Suite(dict[str, Result]):
         Path(path).write_text(json.dumps(whole, indent=2, allow_nan=False, default=_json) + "\n", encoding="utf-8")
 
     def table(self) -> str:
-        """Every number on a line of its own, matrices as matrices, and what was left out."""
+        """Every number on a line, matrices as matrices, and the metrics that were left out."""
         lines = [f"{'':34}{'value':>9}  {'95 % of runs':^19}"]
         for name, result in self.items():
             if len(result.axes) == 2:
@@ -124,21 +124,21 @@ def suite(
     slow: bool = False,
     progress: bool = True,
 ) -> Suite:
-    """Encodes once, then runs every metric with its own defaults.
+    """Encodes once, then runs every metric with its defaults.
 
-    Metrics that fix factors draw from what was encoded. A metric that these codes or factors are not made for is left
-    out, with the reason; so are all where there are fewer than 10 points, or a distribution has no mean.
+    Metrics that fix factors draw from the encoded points. A metric that does not apply to these codes or factors is
+    left out, with the reason; all are left out if there are fewer than 10 points, or a distribution has no mean.
 
     Args:
         codes: as `Encoded.of`: codes, distributions, or an encoder.
         data: as the factors of `Encoded.of`: classes, or a data set.
-        num_points: for an encoder, how many datapoints to encode.
+        num_points: for an encoder, number of datapoints to encode.
         batch_size: for an encoder.
         device: for an encoder, as `Encoded.of`.
         seed: of every metric, and of the choice of datapoints.
         repeats: of every metric.
-        slow: whether to run DCI by boosted trees too, which takes from minutes to hours.
-        progress: whether to draw a bar.
+        slow: whether to run DCI with boosted trees as well, which takes from minutes to hours.
+        progress: whether to show a progress bar.
 
     Raises:
         TypeError, ValueError: as `Encoded.of`.
@@ -184,4 +184,4 @@ def _json(value: Any) -> Any:
     """NumPy's numbers as Python's."""
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"not for JSON: {type(value).__name__}")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

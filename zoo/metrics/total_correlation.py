@@ -19,7 +19,7 @@ def total_correlation(
     The mean is over `num_samples` samples of q(z | x); Chen 2018, https://arxiv.org/abs/1802.04942, equation (2).
 
     Raises:
-        Inapplicable: q(z | x) is not known.
+        Inapplicable: q(z | x) is unknown.
         ValueError: as `Encoded.of`.
     """
     encoded = Encoded.of(codes, factors).require("TC", densities=True)
@@ -35,13 +35,13 @@ def total_correlation_gaussian(
 ) -> Result:
     """Half of sum_d log C_dd - log det C, with C the covariance of the means: as if they were Gaussian.
 
-    As disentanglement_lib (https://arxiv.org/abs/1811.12359). Infinite where a latent is a linear function of others.
-    A categorical's probabilities add up to 1, so they are left out.
+    As in disentanglement_lib (https://arxiv.org/abs/1811.12359). Infinite where a latent is a linear function of
+    others. A categorical's probabilities add up to 1, so they are left out.
 
     Args:
         codes: as `Encoded.of`.
         factors: not needed.
-        prune: latents with a standard deviation up to this are left out; one that never changes is at 0 too.
+        prune: latents with a standard deviation up to this are left out; at 0, constant latents.
         seed: of the repeats.
         repeats: how many.
 
@@ -68,7 +68,7 @@ def total_correlation_gaussian(
 
 
 def _gaussian(z: np.ndarray) -> float:
-    correlation = pearson(z, z)  # of the same total correlation as the covariance, and better conditioned
+    correlation = pearson(z, z)  # has the same total correlation as the covariance, and is better conditioned
     if np.linalg.matrix_rank(correlation, tol=1e-10, hermitian=True) < len(correlation):
         return np.inf
     return float(gaussian_total_correlation(torch.from_numpy(correlation)))

@@ -1,4 +1,4 @@
-"""Unsupervised disentanglement ranking: a model's codes are good if those of other seeds are the same, but for order.
+"""Unsupervised disentanglement ranking: a model scores well if other seeds have the same codes up to order and sign.
 
 Duan et al. 2020, https://arxiv.org/abs/1905.12614, section 4.
 """
@@ -30,36 +30,36 @@ def udr(
     seed: int = 0,
     repeats: int = 10,
 ) -> Result:
-    """Of each model i its median UDR_ij over the other models j, [M]; needs no factors.
+    """The median UDR_ij of each model i over the other models j, [M]; needs no factors.
 
     UDR_ij = (sum_b r_b^2 / sum_a R_ab + sum_a r_a^2 / sum_b R_ab) / (D_i + D_j), with R_ab the similarity of latent a
-    of model i with latent b of model j, r_a and r_b the largest of a row and of a column, over the D_i and D_j latents
-    that are informative. It is 1 if each informative latent is one of the other model's, up to order, sign and, by
-    ranks, any monotone change.
+    of model i with latent b of model j, r_a and r_b the largest value of a row and of a column, over the D_i and D_j
+    informative latents. It is 1 if each informative latent equals one of the other model's, up to order, sign and, with
+    ranks, any monotone map.
 
     R is the absolute coefficient of a lasso that predicts each latent of i from those of j, all standardised. A lasso
     shrinks a coefficient of 1 by alpha = 0.1, so that **identical independent codes have 0.9 and not 1**. Or R is the
-    absolute value of Spearman's correlation, where they have 1. A row or column without similarity counts as 0.
+    absolute value of Spearman's correlation, with which they have 1. A row or column without similarity counts as 0.
 
     A latent is informative if its KL from the standard normal, or from equal classes, is above the threshold on
-    average; where q(z | x) is not known, if its mean varies. The paper ranks hyperparameters by it: models are seeds of
-    one hyperparameter. Codes that every seed entangles in the same way score as high as disentangled ones.
+    average; where q(z | x) is unknown, if its mean varies. The paper ranks hyperparameters by it: the models are seeds
+    of one setting. Codes that every seed entangles in the same way score as high as disentangled ones.
 
     Args:
-        models: at least two encoders, or codes of the same datapoints in the same order, as `Encoded.of`; by name, or
-            in a row. One model's sites by name are no models.
+        models: at least two encoders, or codes of the same datapoints in the same order, see `Encoded.of`; by name, or
+            as a list. The sites of one model by name are not several models.
         data: for encoders, the data set; each encodes the same datapoints.
         similarity: "lasso" or "spearman".
         alpha: the lasso's penalty.
         threshold: in nats.
-        num_points: for encoders: how many datapoints to encode.
+        num_points: for encoders: number of datapoints to encode.
         batch_size: for encoders.
         device: for encoders; as `Encoded.of`.
         seed: of the choice of datapoints and the repeats.
         repeats: how many.
 
     Raises:
-        TypeError: there is one model alone.
+        TypeError: there is only one model.
         Inapplicable: no two models have an informative latent.
         ValueError: as `Encoded.of`; models differ in their number of points; or the similarity is unknown.
     """
@@ -123,13 +123,14 @@ def _pair(a: np.ndarray, b: np.ndarray, similarity: Similarity, alpha: float) ->
     if not a.size or not b.size:
         return 0.0
     if similarity == "spearman":
-        from scipy.stats import rankdata  # takes seconds to import, as does scikit-learn
+        from scipy.stats import rankdata  # imported here because it takes seconds to import
 
         return of_similarity(np.abs(pearson(rankdata(a, axis=0), rankdata(b, axis=0))))
     from sklearn.linear_model import Lasso
     from sklearn.preprocessing import StandardScaler
 
-    a, b = (StandardScaler().fit_transform(table) for table in (a, b))
+    a = StandardScaler().fit_transform(a)
+    b = StandardScaler().fit_transform(b)
     return of_similarity(np.abs(Lasso(alpha=alpha).fit(a, b).coef_.reshape(b.shape[1], a.shape[1])).T)
 
 
@@ -138,7 +139,7 @@ def _known(encoded: Encoded) -> bool:
 
 
 def _informative(encoded: Encoded, threshold: float) -> np.ndarray:
-    """Which latents [A] depend on x: by their mean KL from the prior, or where q is not known by whether they vary."""
+    """The latents [A] that depend on x: by their mean KL from the prior, or where q is unknown by whether they vary."""
     if not _known(encoded):
         return encoded.active(0.0)
     kl = []

@@ -1,4 +1,4 @@
-"""Gaussian Wasserstein correlation: how far the latents are from independent ones, as if they were Gaussian.
+"""Gaussian Wasserstein correlation: distance of the latents from independent ones, as if they were Gaussian.
 
 Locatello et al. 2019, https://arxiv.org/abs/1811.12359, among the scores that need no factors.
 """
@@ -23,7 +23,7 @@ def wasserstein_correlation(
     Args:
         codes: as `Encoded.of`.
         factors: not needed.
-        prune: latents with a standard deviation up to this are left out; one that never changes is at 0 too.
+        prune: latents with a standard deviation up to this are left out; at 0, constant latents.
         seed: of the repeats.
         repeats: how many.
 
@@ -37,9 +37,9 @@ def wasserstein_correlation(
 def wasserstein_correlation_normed(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """`wasserstein_correlation` over tr C, the variance of all latents together; from 0, and below 2.
+    """`wasserstein_correlation` over tr C, the total variance of the latents; at least 0 and below 2.
 
-    Scaling all latents alike does not matter; scaling one changes its weight. Arguments and errors are the same.
+    Scaling all latents by one factor does not matter; scaling one changes its weight. Same arguments and errors.
     """
 
     def normed(C: np.ndarray) -> float:
@@ -49,7 +49,7 @@ def wasserstein_correlation_normed(
 
 
 def of_covariance(C: np.ndarray) -> float:
-    """Of a covariance matrix [A, A]."""
+    """The Wasserstein correlation of a covariance matrix [A, A]."""
     scale = np.sqrt(C.diagonal())
     eigenvalues = np.linalg.eigvalsh(scale[:, None] * C * scale).clip(min=0)
     return float(max(0.0, 2 * np.trace(C) - 2 * np.sqrt(eigenvalues).sum()))  # rounding may leave -1e-16

@@ -1,4 +1,4 @@
-"""A room per paper: recipes, measures, claims, plots, figures and the reproduction; and what to import in a notebook.
+"""A package per paper with its recipes, measures, claims, plots, figures and reproduction; and functions for notebooks.
 
 from zoo.papers import configure, open_run, pretrained, recipe, reproduce, sweep
 """
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["claims", "configure", "open_run", "pretrained", "recipe", "reproduce", "results", "sweep"]
 
-# Imports are inside the functions: every paper's room imports this package, and only some callers need all papers.
+# Imports are inside the functions: every paper's package imports this one, and only some callers need all papers.
 
 
 def recipe(name: str) -> "Recipe":
     """The recipe called `name`.
 
     Raises:
-        LookupError: there is none; lists those that there are, the nearest name first.
+        LookupError: there is none; the message shows the nearest name and lists all recipes.
     """
     from zoo.lab.training.experiment import find_recipe
     from zoo.papers.recipes import RECIPES
@@ -35,7 +35,7 @@ def recipe(name: str) -> "Recipe":
 
 
 def configure(name: str, **options: Any) -> "tuple[Settings, Split, Experiment]":
-    """Settings, data and experiment of the recipe called `name`; options as `zoo.lab.runs.finished.configure` takes.
+    """Settings, data and experiment of the recipe called `name`; options of `zoo.lab.runs.finished.configure`.
 
     Raises:
         LookupError, TypeError, ValueError: there is no such recipe, data set, device or option.
@@ -49,7 +49,7 @@ def open_run(folder: Path, data_dir: Path | None = None, download: bool = False)
     """The finished run in `folder`, with its data and its weights.
 
     Raises:
-        FileNotFoundError: there is no run, it has not come to its end, or its data is missing.
+        FileNotFoundError: there is no run, it is not finished, or its data is missing.
         ValueError: its settings or weights are damaged.
     """
     from zoo.lab.runs import finished
@@ -59,14 +59,14 @@ def open_run(folder: Path, data_dir: Path | None = None, download: bool = False)
 
 
 def pretrained(name: str, *, folder: str | Path | None = None) -> "Pretrained":
-    """The pretrained pair called `name`, as its recipe is called; needs no data.
+    """The pretrained pair with the name of its recipe; needs no data.
 
     Args:
         name: of the pair.
-        folder: where its file is, as `reproduce(..., weights=folder)` leaves it; the zoo's own when not given.
+        folder: the folder of its file, written by `reproduce(..., weights=folder)`; the zoo's when not given.
 
     Raises:
-        LookupError: there is none; lists those that there are.
+        LookupError: there is none; the message lists all pairs.
     """
     from zoo.papers import weights
 
@@ -78,8 +78,8 @@ def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None
 
     Args:
         name: of the reproduction.
-        out: where the result goes; results/ in the paper's package when not given.
-        weights: a folder in which to keep the best seed's weights, as `pretrained` reads them.
+        out: folder of the result; results/ in the paper's package when not given.
+        weights: a folder for the best seed's weights, to be read by `pretrained`.
         options: of `zoo.lab.trials.reproduction.reproduce`: seeds, budget, runs, jobs, device, ...
 
     Raises:
@@ -106,7 +106,7 @@ def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None
 
 
 def sweep(name: str, folder: Path, **options: Any) -> "Sweep":
-    """Restarts the recipe called `name` over a grid and seeds; options as `zoo.lab.trials.sweep.sweep` takes them.
+    """Trains the recipe called `name` over a grid and seeds; options of `zoo.lab.trials.sweep.sweep`.
 
     Raises:
         LookupError, TypeError, ValueError, FileNotFoundError: as `zoo.lab.trials.sweep.sweep`.
@@ -117,15 +117,15 @@ def sweep(name: str, folder: Path, **options: Any) -> "Sweep":
 
 
 def results() -> dict[str, Path]:
-    """The JSON files of what was reproduced, by name: joint-vae/mnist as joint-vae-mnist."""
+    """The JSON files of all results, by name: joint-vae/mnist as joint-vae-mnist."""
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*/results/*.json"))}
 
 
 def claims(name: str) -> "Claims":
-    """What a paper says next to what came out, of the reproduction called `name`, for a notebook to show.
+    """The claims of the reproduction called `name`, each with its verdict and evidence, for a notebook to show.
 
     Raises:
-        LookupError: there is no such result; lists those that there are, the nearest name first.
+        LookupError: there is no such result; the message shows the nearest name and lists all results.
     """
     from zoo.lab.errors import unknown_name
     from zoo.lab.trials.card import Claims, read_result

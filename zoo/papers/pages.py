@@ -1,4 +1,4 @@
-"""Each paper's page, zoo/papers/PAPER/README.md, and the README's table, from code and results alone."""
+"""Each paper's page, zoo/papers/PAPER/README.md, and the README's table, generated from code and results."""
 
 import inspect
 from collections.abc import Mapping
@@ -37,13 +37,13 @@ CHECKOUT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Page:
-    """What a paper's page shows besides its results.
+    """The contents of a paper's page besides its results.
 
     Attributes:
         title: of the page.
-        recipes: the paper's recipes, a module whose docstring says what the paper leaves open.
+        recipes: the module of the paper's recipes, whose docstring lists what the paper leaves open.
         stories: the models.
-        objectives: what they are trained with.
+        objectives: those that they are trained with.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Page:
         return Path(str(self.recipes.__file__)).parent
 
     def reproductions(self) -> dict[str, Reproduction]:
-        """The paper's, by name."""
+        """The paper's reproductions, by name."""
         return {name: one for name, one in REPRODUCTIONS.items() if results_folder(name).parent == self.room}
 
     def results(self) -> list[dict[str, Any]]:
@@ -113,14 +113,14 @@ PAGES = (
 
 
 def write_pages(readme: Path = CHECKOUT / "README.md") -> list[Path]:
-    """Checks every result's claims again, writes every paper's page and the README's table; returns the pages' paths.
+    """Checks all claims again, writes every paper's page and the README's table, and returns the paths of the pages.
 
     Raises:
-        FileNotFoundError: there is no README, as where the zoo was installed without its repository.
-        ValueError: the README has no place for the table.
+        FileNotFoundError: there is no README, as in an installation without the repository.
+        ValueError: the README does not contain the table's marks.
     """
     if not readme.is_file():
-        raise FileNotFoundError(f"{readme} is not there: pages are written in a checkout of the repository")
+        raise FileNotFoundError(f"{readme} is missing: pages can only be written in a checkout of the repository")
     for path in results().values():
         result = read_result(path)
         write_result(graded(result, REPRODUCTIONS[result["name"]]), path)
@@ -137,7 +137,7 @@ def readme_table() -> str:
 
 
 def _described(thing: type) -> str:
-    """A class's docstring as it stands, without its arguments."""
+    """A class's docstring without its arguments."""
     text = (inspect.getdoc(thing) or "").split("\nArgs:")[0].strip()
     home = "zoo" if thing.__name__ in zoo.__all__ else "zoo.elbos"
     return f"`{home}.{thing.__name__}`\n\n```text\n{text}\n```"
@@ -148,7 +148,7 @@ def _card(result: Mapping[str, Any]) -> str:
 
 
 def _within(pictures: Mapping[str, str]) -> dict[str, str]:
-    """Captions by path from the page, which is one folder above the results."""
+    """Captions by path from the page, which is in the parent folder of the results."""
     return {f"results/{path}": caption for path, caption in pictures.items()}
 
 

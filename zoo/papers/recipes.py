@@ -1,7 +1,7 @@
 """Every paper's recipes by name.
 
-A recipe is a plain function from data and hyperparameters to an experiment. Files called recipes.py are the only place
-outside notebooks and tests where a model meets a guide.
+A recipe is a plain function from data and hyperparameters to an experiment. Outside notebooks and tests, models and
+guides are combined only in files called recipes.py.
 """
 
 from zoo.lab.training.experiment import Recipe

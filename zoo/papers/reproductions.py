@@ -1,4 +1,4 @@
-"""What each paper reports and how we reproduce it, by name."""
+"""All reproductions by name."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
 
 
 def results_folder(name: str) -> Path:
-    """Where the result of the reproduction called `name` is kept: results/ in its paper's package.
+    """The folder of the result of the reproduction called `name`: results/ in its paper's package.
 
     Raises:
         LookupError: there is no such reproduction.

@@ -30,7 +30,7 @@ NUM_IMAGES, BATCH_SIZE, ROUNDS = 20_000, 256, 5
 
 
 class TorchvisionWay(VisionDataset):
-    """Bytes [N, H, W] as torchvision's MNIST serves them: a picture per image, and transforms on each."""
+    """Bytes [N, H, W] as in torchvision's MNIST: a PIL image per item, with transforms."""
 
     def __init__(self, images: np.ndarray) -> None:
         super().__init__("", transform=transforms.ToTensor())
@@ -46,8 +46,8 @@ class TorchvisionWay(VisionDataset):
 def bench(folder: str | Path | None = None) -> None:
     """Prints images per second, the memory they take, and cold and warm starts.
 
-    The ways are timed in turns within one run, and the median counts, so that other load falls on all of them equally.
-    The images are 64 x 64, from bytes to floats, in shuffled batches.
+    The variants are timed alternately within one run, and the median is reported, so that other load affects all of
+    them equally. The images are 64 x 64, from bytes to floats, in shuffled batches.
     """
     packed = shapes(data_folder(folder), posX=range(0, 32, 4), posY=range(0, 32, 4), packed=True).train
     pixels = packed.batch(torch.arange(NUM_IMAGES)).x.mul(255).to(torch.uint8).numpy()
@@ -92,9 +92,9 @@ def bench(folder: str | Path | None = None) -> None:
 
 
 def bench_decoding(count: int = NUM_IMAGES) -> None:
-    """Prints how many JPEGs of CelebA's size are decoded, cropped, scaled and written a second.
+    """Prints the number of JPEGs of CelebA's size that are decoded, cropped, scaled and written per second.
 
-    One thread and all cores take turns, a quarter of the images each time, and the median counts.
+    One thread and all cores are timed alternately, on a quarter of the images each time; the median is reported.
     """
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as made, _cache_in(f"{made}/cache"):
@@ -118,7 +118,7 @@ def bench_decoding(count: int = NUM_IMAGES) -> None:
 
 @contextlib.contextmanager
 def _cache_in(place: str) -> Iterator[None]:
-    """ZOO_CACHE set to `place` for a while."""
+    """Sets ZOO_CACHE to `place` within the block."""
     before = os.environ.get("ZOO_CACHE")
     os.environ["ZOO_CACHE"] = place
     try:
@@ -130,7 +130,7 @@ def _cache_in(place: str) -> Iterator[None]:
 
 
 def _rate(batches: Iterator[object]) -> float:
-    """Images per second, once the first batch is there; a fifth of a second long at least."""
+    """Images per second after the first batch, measured for at least a fifth of a second."""
     next(batches)
     count, start = 0, time.perf_counter()
     for _ in batches:
@@ -141,7 +141,7 @@ def _rate(batches: Iterator[object]) -> float:
 
 
 def _starts(name: str, folder: str | Path | None) -> tuple[float, float]:
-    """Seconds to the first batch with an empty cache, and again."""
+    """Seconds to the first batch with an empty cache, and with the cache filled."""
     with tempfile.TemporaryDirectory() as empty, _cache_in(empty):
         crossings.cache_clear()
         return _start(name, folder), _start(name, folder)

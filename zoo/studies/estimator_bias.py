@@ -2,7 +2,7 @@
 
 Posteriors q(z | x_n) = Normal(mu_n, sd^2 I) with mu_n drawn from Normal(0, A): as N grows, q(z) tends to
 Normal(0, A + sd^2 I), whose total correlation and mutual information have closed forms. At N datapoints I(x; z) is at
-most log N, so where the closed form comes near that, q(z) has to be summed.
+most log N, so where the closed form is close to that, the exact value is the sum over q(z).
 """
 
 import math
@@ -86,7 +86,7 @@ def estimate(toy: Toy, batch_size: int, estimator: Estimator, *, seed: int) -> S
 
 
 def bias_rows(toy: Toy, truth: SmallTerms, *, batch_size: int, seeds: int) -> list[list[int | str | float]]:
-    """A row per estimator: batch size, name; for TC and I(x; z) each the exact value, mean, bias and spread over seeds.
+    """A row per estimator: batch size, name; for TC and I(x; z) the exact value, and mean, bias and spread over seeds.
 
     The spread is the standard deviation of one batch's value.
 
@@ -143,12 +143,12 @@ def density_ratio_table(
     lr: float = 1e-4,
     seed: int = 0,
 ) -> str:
-    """FactorVAE's total correlation, by its discriminator as it learns, next to the exact ones; D = 10.
+    """The total correlation by FactorVAE's discriminator during its training, next to exact values; D = 10.
 
     The network, Adam and learning rate of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983, on fixed posteriors;
     the estimate is the mean over 5,000 fresh draws of q(z). Summed over N narrow posteriors, q(z) is a sum of narrow
-    peaks, which make up much of its total correlation. A discriminator sees draws and smooths them: it converges near
-    the closed form, that of q(z) as N tends to infinity.
+    peaks, which contribute much of its total correlation. A discriminator sees only draws and smooths them: it
+    converges near the closed form, that of q(z) as N tends to infinity.
     """
     cov, sd = equicorrelated(10, 0.4), 0.3
     toy = draw_toy(num_data, cov, sd, seed=seed)
@@ -185,7 +185,7 @@ def _draw(toy: Toy, num: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _terms(means: Tensor, own: Tensor, sd: float, z: Tensor, log_weights: Tensor) -> Tensor:
-    """Each sample's share in TC and I(x; z), [S, 2], with q(z) mixed of the posteriors at `means`."""
+    """Each sample's contribution to TC and I(x; z), [S, 2], with q(z) the mixture of the posteriors at `means`."""
     mixed = Independent(Normal(means, sd, validate_args=False), 1)
     marginals = log_marginals(
         lambda _, values: scores(mixed, values["z"]), {"z": z.unsqueeze(-2)}, log_weights, [["z"]]

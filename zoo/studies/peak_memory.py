@@ -1,4 +1,4 @@
-"""The largest resident memory of a process, on the systems that have a way to read it."""
+"""The largest resident memory of a process, on systems that report it."""
 
 import platform
 import re
@@ -10,10 +10,10 @@ def peak_memory() -> float:
     """The largest resident memory that this process has had, in MiB.
 
     Raises:
-        NotImplementedError: the system has no way to read it; says which.
+        NotImplementedError: the system does not report it; the message names the system.
     """
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux, whose getrusage begins with the parent's peak
+    if status.is_file():  # Linux, where getrusage includes the parent's peak
         peak = re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"))
         if peak:
             return int(peak[1]) / 2**10

@@ -1,8 +1,8 @@
-"""What a step costs, next to hand-written PyTorch: python -m zoo bench.
+"""Time and memory of a training step, compared with hand-written PyTorch: python -m zoo bench.
 
-Every variant trains the same networks on the same batches with the same fused Adam, in turns within one process, so
-that a machine that is busy for a while is busy for all of them. The figures are medians over the turns. Memory is
-measured apart, each variant in a process of its own.
+Every variant trains the same networks on the same batches with the same fused Adam. They take turns within one process,
+so that other load affects all of them equally. The numbers are medians over the turns. Memory is measured separately,
+each variant in another process.
 """
 
 import importlib
@@ -43,8 +43,8 @@ class Task:
     """A network to train.
 
     Attributes:
-        title: what it is.
-        network, pixels, width, z_dim: as `vae_pair` takes them.
+        title: its title in the tables.
+        network, pixels, width, z_dim: arguments of `vae_pair`.
         batch: B.
     """
 
@@ -56,7 +56,7 @@ class Task:
     batch: int = BATCH
 
     def data(self) -> Dataset:
-        """Grey noise: what a step costs does not depend on what it learns."""
+        """Grey noise: the time of a step does not depend on the values of the data."""
         x = np.random.default_rng(0).integers(0, 256, (16 * self.batch, 1, self.pixels, self.pixels), np.uint8)
         return Dataset("noise", x)
 
@@ -77,7 +77,7 @@ PAIRWISE_TASKS = {
 
 
 def by_hand(task: Task, device: torch.device) -> Step:
-    """The VAE as one writes it in PyTorch: closed KL, one draw, and no library in between."""
+    """The VAE written directly in PyTorch: closed KL, one draw."""
     model, guide = (module.to(device) for module in task.pair())
     trunk, head, decoder = guide.trunk, guide.layers["z"], model.decoder
     optimizer = adam([*trunk.parameters(), *head.parameters(), *decoder.parameters()], lr=LR)
@@ -110,7 +110,7 @@ def by_svi(task: Task, device: torch.device) -> Step:
 
 
 def by_fit(task: Task, device: torch.device, *, compile: bool = False, elbo: TermwiseELBO | None = None) -> Step:
-    """`fit`, handed one batch at a time."""
+    """`fit`, called with one batch at a time."""
     model, guide = task.pair()
     handed: list[Batch] = []
 
@@ -144,7 +144,7 @@ def by_compiled_pairwise_fit(task: Task, device: torch.device) -> Step:
 
 
 def by_numpyro(task: Task, device: torch.device) -> Step:
-    """NumPyro's SVI, jitted, on the same architecture; where jax finds its device."""
+    """NumPyro's SVI, jitted, on the same architecture, on jax's default device."""
     jax, jnp, stax, numpyro, dist = map(
         importlib.import_module,
         ["jax", "jax.numpy", "jax.example_libraries.stax", "numpyro", "numpyro.distributions"],
@@ -176,7 +176,7 @@ def by_numpyro(task: Task, device: torch.device) -> Step:
         with numpyro.plate("data", len(x)):
             z = numpyro.sample("z", dist.Normal(jnp.zeros(task.z_dim), 1.0).to_event(1))
             logits = decoder(z).reshape(x.shape)
-            # As zoo.likelihoods scores grey pixels.
+            # Grey pixels are scored as in zoo.likelihoods.
             numpyro.factor("x", (x * logits - jnp.logaddexp(0.0, logits)).sum((1, 2, 3)))
 
     def guide(x: Any) -> None:
@@ -229,13 +229,13 @@ def milliseconds(
             for _ in range(steps):
                 step(next(batches))
             _wait(device)
-            if turn:  # the first one is for compilers and caches
+            if turn:  # the first turn is a warm-up for compilers and caches
                 times[name].append((time.perf_counter() - began) / steps * 1e3)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
 def megabytes(task: Task, device: torch.device, variants: Variants = VARIANTS) -> dict[str, float]:
-    """Peak memory of some steps, each variant in a process of its own: resident, or of the GPU."""
+    """Peak memory of some steps, each variant in another process: resident memory, or that of the GPU."""
     found = {}
     for name, make in variants.items():
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
@@ -314,7 +314,7 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -
     for tasks, variants in ((TASKS, VARIANTS), (PAIRWISE_TASKS, PAIRWISE)):
         baseline = next(iter(variants))
         for task in tasks.values():
-            fewer = max(1, steps * BATCH // task.batch)  # the same number of datapoints a turn
+            fewer = max(1, steps * BATCH // task.batch)  # the same number of datapoints per turn
             times = milliseconds(task, device, turns=turns, steps=fewer, variants=variants)
             print(table(task.title, "ms per step", times, baseline=baseline))
             try:

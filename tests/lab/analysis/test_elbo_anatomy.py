@@ -271,17 +271,17 @@ def test_the_table_has_a_line_per_term_group_and_unit():
     lines = {line[:8].strip() + " " + line[8:38].strip(): line[38:].split() for line in text.splitlines()[4:]}
     assert list(lines) == [
         "1+3 E[log p(x | ...)]",
-        "2 I(x; z), of log N = 3.401",
-        "4 KL(q(z) || p(z))",
-        "A TC between groups",
-        "i TC within c",
-        "i TC within z",
-        "ii KL(q || p) of c",
-        "ii KL(q || p) of z[0]",
-        "ii KL(q || p) of z[1]",
+        "-2 I(x; z), of log N = 3.401",
+        "-4 KL(q(z) || p(z))",
+        "-A TC between groups",
+        "-i TC within c",
+        "-i TC within z",
+        "-ii KL(q || p) of c",
+        "-ii KL(q || p) of z[0]",
+        "-ii KL(q || p) of z[1]",
         "ELBO ",
     ]
-    assert lines["ii KL(q || p) of z[1]"] == [f"{e[1]:.3f}" for e in ours.units["z"]]
+    assert lines["-ii KL(q || p) of z[1]"] == [f"{e[1]:.3f}" for e in ours.units["z"]]
     assert lines["ELBO "] == [f"{e:.3f}" for e in ours.elbo]
     assert "-0.000" not in text
 
@@ -317,8 +317,8 @@ class Outside(Story):
         (None, {"estimator": "stratified", "batch_size": 5, "num_data": 4}, "num_data = 4 is less than the batch of 5"),
         (None, {"groups": [["w"]]}, r"left out: \['z'\]; unknown: \['w'\]"),
         ((Story(2, classes=3), Around(sd=1.0)), {}, r"the guide has no site \['c'\]"),
-        ((Story(2, classes=3), Hiding()), {}, "site 'z' looks at 'c' without infer"),
-        ((Outside(2), Around(sd=1.0)), {}, "observed site 'w' does not stand in the plate 'data'"),
+        ((Story(2, classes=3), Hiding()), {}, "site 'z' depends on 'c' without infer"),
+        ((Outside(2), Around(sd=1.0)), {}, "observed site 'w' is not in the plate 'data'"),
     ],
 )
 def test_bad_input_is_refused(pair, options, message):

@@ -29,9 +29,9 @@ def test_a_batch_is_one() -> None:
 @pytest.mark.parametrize(
     ("batch", "got"),
     [
-        (next(iter(DataLoader(TensorDataset(X, Y), batch_size=3))), r"got list \[Tensor, Tensor\]: take Dataset.from"),
+        (next(iter(DataLoader(TensorDataset(X, Y), batch_size=3))), r"got list \[Tensor, Tensor\]: use Dataset.from"),
         ((X, Y, torch.arange(6)), r"got tuple \[Tensor, Tensor, Tensor\]"),
-        (X, r"got Tensor: take Dataset.from_arrays\(x, y\).batches\("),
+        (X, r"got Tensor: use Dataset.from_arrays\(x, y\).batches\("),
         ({"x": X}, r"got dict"),
         (Batch(np.zeros((6, 2)), None), r"got Batch \[ndarray, NoneType, NoneType\]"),  # type: ignore[arg-type]
         (None, r"got NoneType"),
@@ -44,7 +44,7 @@ def test_what_is_none_is_named(batch: Any, got: str) -> None:
 
 def test_a_set_is_no_batches() -> None:
     data = Dataset.from_arrays(X)
-    with pytest.raises(TypeError, match=r"data 'yours' is a set, not batches of it: take data.batches\(64, seed=0"):
+    with pytest.raises(TypeError, match=r"data 'yours' is a set, not batches of it: use data.batches\(64, seed=0"):
         iter(data)
 
 

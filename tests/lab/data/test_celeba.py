@@ -172,7 +172,7 @@ def test_a_damaged_image_is_named_and_the_mended_one_taken(tmp_path: Path, conte
     else:
         path.write_text(content, encoding="utf-8")
     for _ in range(2):  # never taken for whole
-        with pytest.raises(ValueError, match=rf"'celeba': {path} cannot be read: .*{message}.*Unpack it anew"):
+        with pytest.raises(ValueError, match=rf"'celeba': {path} cannot be read: .*{message}.*Unpack it again"):
             load("celeba", folder=tmp_path)
     path.write_bytes(whole)
     assert which(load("celeba", folder=tmp_path, held_out=0).train) == list(range(10))

@@ -180,10 +180,10 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         load("chairs", folder=tmp_path)
     root = write(tmp_path)
     (root / "model1" / "renders" / "image_034_p030_t023_r096.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"model1/renders has 61 images, not 62; .* p030_t023. Unpack it anew"):
+    with pytest.raises(FileNotFoundError, match=r"model1/renders has 61 images, not 62; .* p030_t023. Unpack it again"):
         three(tmp_path)
     (root / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"empty/renders not found; unpack it anew"):
+    with pytest.raises(FileNotFoundError, match=r"empty/renders not found; unpack it again"):
         load("chairs", folder=tmp_path, models=4)
 
 
@@ -194,7 +194,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 def test_strangers_among_the_images(tmp_path: Path, name: str) -> None:
     root = write(tmp_path)
     (root / "model1" / "renders" / name).write_bytes(b"")
-    with pytest.raises(ValueError, match=r"the name of .*model1/renders/.*png does not tell one of the 62 views"):
+    with pytest.raises(ValueError, match=r"the name of .*model1/renders/.*png does not state one of the 62 views"):
         three(tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_a_damaged_image_is_named_and_the_mended_one_taken(tmp_path: Path, conte
     else:
         path.write_bytes(whole[: len(whole) // 2] if content else b"")
     for _ in range(2):
-        with pytest.raises(ValueError, match=rf"'chairs': {path} cannot be read: .*{message}.*Unpack it anew"):
+        with pytest.raises(ValueError, match=rf"'chairs': {path} cannot be read: .*{message}.*Unpack it again"):
             three(tmp_path)
     path.write_bytes(whole)
     assert three(tmp_path).train.x[62 + 33][0, 32, 32] == round(grey(1, 30, 23))

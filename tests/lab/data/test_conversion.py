@@ -224,7 +224,7 @@ TABLE = np.eye(4)
         (lambda: Dataset.from_arrays(TABLE, pd.Series(["a", None] * 2)), r"y has 2 missing values, the first in dat"),
         (lambda: Dataset.from_arrays(TABLE, [0.5, 1, 1, 0]), r"y holds float64; labels are integers or names, a meas"),
         (lambda: Dataset.from_arrays(TABLE, np.eye(4, dtype=int)), r"shape \(4, 4\); one-hot labels: y.argmax\(1\)"),
-        (lambda: Dataset.from_arrays(TABLE, list("abca"), classes=["a", "b"]), r"label 'c', which is none of classes"),
+        (lambda: Dataset.from_arrays(TABLE, list("abca"), classes=["a", "b"]), r"label 'c', which is not in classes"),
         (lambda: Dataset.from_arrays(TABLE, x_max=0.0), r"x_max must be above 0, got 0"),
         (lambda: Dataset.from_arrays(TABLE, x_max=float("nan")), r"x_max must be above 0, got nan"),
         (

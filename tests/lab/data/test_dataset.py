@@ -188,13 +188,16 @@ def test_sampling_holds_factors_fixed() -> None:
         (lambda: Dataset("d", sparse.csr_array([[0.0, np.inf]])), "1 values that are not finite"),
         (lambda: grey(y=np.zeros(5, np.int64)), r"one integer per datapoint \(13\), got int64 of shape \(5,\)"),
         (lambda: grey(y=np.zeros(N)), "got float64"),
-        (lambda: grey(y=np.arange(N) - 1), "1 labels of -1, as scikit-learn marks what is without a label; leave"),
+        (
+            lambda: grey(y=np.arange(N) - 1),
+            "1 labels of -1, which scikit-learn uses for datapoints without a label; leave",
+        ),
         (lambda: grey(y=np.arange(N), classes=("a", "b")), "labels go from 0 to 1, got 0 to 12"),
         (lambda: grey(factors=Factors.of({"f": [1, 2]})), "factors of 2 datapoints for 13"),
         (lambda: Dataset("d", np.ones((2, 2), np.float32), dynamic=True), "only bytes can be binarised"),
         (lambda: Dataset("d", np.ones((2, 2), np.float32)).binarised("static"), "only bytes can be binarised"),
         (lambda: grey().binarised("Static"), "'no', 'static' or 'dynamic', got 'Static'"),
-        (lambda: grey().batches(14, seed=0), "a batch of 14 out of 13 datapoints; take a batch size from 1 to 13"),
+        (lambda: grey().batches(14, seed=0), "a batch of 14 out of 13 datapoints; choose a batch size from 1 to 13"),
         (lambda: grey().batches(0, seed=0), "a batch of 0 out of 13"),
     ],
 )

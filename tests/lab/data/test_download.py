@@ -82,7 +82,7 @@ def test_where_it_leads_must_be_https_too(tmp_path: Path, monkeypatch: pytest.Mo
         fetch("set", URL, tmp_path / "file", DIGEST, most=100)
         assert asked == [URL, target]
         return
-    with pytest.raises(OSError, match=rf"(leads to {target}, which is not https|{target}. is not allowed)"):
+    with pytest.raises(OSError, match=rf"(redirects to {target}, which is not https|{target}. is not allowed)"):
         fetch("set", URL, tmp_path / "file", DIGEST, most=100)
     assert asked == [URL]
     assert not list(tmp_path.iterdir())

@@ -76,7 +76,7 @@ def test_what_cannot_be_is_refused() -> None:
         grid().sample(1, fixed={"b": 3})
     with pytest.raises(ValueError, match=r"no datapoint has the classes \{'a': 1, 'c': 0\}"):
         grid().subset(np.array([0, 29])).sample(1, fixed={"a": 1, "c": 0})
-    with pytest.raises(ValueError, match=r"only in a whole grid"):
+    with pytest.raises(ValueError, match=r"only in a complete grid"):
         grid().subset(np.array([0])).index([0, 0, 0])
     with pytest.raises(ValueError, match=r"within the sizes \(2, 3, 5\)"):
         grid().index([0, 3, 0])

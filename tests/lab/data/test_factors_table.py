@@ -61,7 +61,7 @@ def test_commas_in_quotes_are_of_the_value(tmp_path: Path) -> None:
         (b"file,a,a\na/0.png,1,2\n", r"the first line must name"),
         (b"file,a,,b\na/0.png,1,2,3\n", r"the first line must name"),
         (b"file|a\na/0.png|1\n", r"separated by commas, semicolons or tabs; got 'file.a'"),
-        ("file,Größe\na/0.png,1\n".encode("cp1252"), r"is not in UTF-8 .*; save it as CSV UTF-8"),
+        ("file,Größe\na/0.png,1\n".encode("cp1252"), r"is not UTF-8 .*; save it as CSV UTF-8"),
         (b"file,a\na/0.png,1\n", r"has no line for a/1.png, one of 2 such images"),
         (PLAIN.replace("30.5", "").encode(), r"the line for a/0.png has no value for 'angle'"),
         (PLAIN.replace("30.5", "nan").encode(), r"the line for a/0.png has no number for 'angle'; fill it in"),

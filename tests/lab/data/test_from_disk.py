@@ -102,8 +102,8 @@ class TestFolder:
         picture(tmp_path / "pets" / "a.png")
         (tmp_path / "pets" / ".DS_Store").write_text("hidden, and so of no matter", encoding="utf-8")
         assert len(load(str(tmp_path / "pets"), held_out=0).train) == 1
-        (tmp_path / "pets" / "notes.txt").write_text("no image", encoding="utf-8")
-        with pytest.raises(ValueError, match=r"notes.txt is no image, one of 1 such files; move them elsewhere"):
+        (tmp_path / "pets" / "notes.txt").write_text("not an image", encoding="utf-8")
+        with pytest.raises(ValueError, match=r"notes.txt is not an image, one of 1 such files; move them elsewhere"):
             load(str(tmp_path / "pets"))
         (tmp_path / "pets" / "notes.txt").rename(tmp_path / "pets" / "notes.png")
         with pytest.raises(ValueError, match=r"notes.png cannot be read as an image"):
@@ -185,11 +185,11 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("places", "message"),
         [
-            (("train/a", "test/a", "extra/a"), r"extra/a/1.png lies beside the folders test, train, which divide"),
-            (("train/a", "test/a", "."), r"1.png lies beside the folders test, train, which divide the set; move it"),
-            (("val/a", "test/a"), r"has the folders test, val, and none to train on"),
-            (("a", "b", "."), r"1.png lies beside the folders of the classes, one of 1 such images; move it into"),
-            (("train/a", "train", "test/a"), r"train/1.png lies beside the folders of the classes"),
+            (("train/a", "test/a", "extra/a"), r"extra/a/1.png is next to the folders test, train, which split"),
+            (("train/a", "test/a", "."), r"1.png is next to the folders test, train, which split the set; move it"),
+            (("val/a", "test/a"), r"has the folders test, val, but no folder train to train on"),
+            (("a", "b", "."), r"1.png is next to the folders of the classes, one of 1 such images; move it into"),
+            (("train/a", "train", "test/a"), r"train/1.png is next to the folders of the classes"),
         ],
     )
     def test_what_lies_between_is_named(self, tmp_path: Path, places: tuple[str, ...], message: str) -> None:
@@ -202,12 +202,12 @@ class TestFolder:
     def test_links_that_lead_back_and_files_that_are_none(self, tmp_path: Path) -> None:
         picture(tmp_path / "pets" / "a" / "1.png")
         (tmp_path / "pets" / "a" / "all").symlink_to(tmp_path / "pets")
-        with pytest.raises(ValueError, match=r"pets/a/all leads back to a folder that it lies in; remove this link"):
+        with pytest.raises(ValueError, match=r"pets/a/all links to a folder that contains it; remove this link"):
             load(str(tmp_path / "pets"))
         (tmp_path / "pets" / "a" / "all").unlink()
         for make in (lambda place: place.symlink_to(tmp_path / "gone.png"), os.mkfifo):
             make(strange := tmp_path / "pets" / "a" / "2.png")  # a pipe, if opened, would never answer
-            with pytest.raises(ValueError, match=r"pets/a/2.png is no image, one of 1 such files"):
+            with pytest.raises(ValueError, match=r"pets/a/2.png is not an image, one of 1 such files"):
                 load(str(tmp_path / "pets"))
             strange.unlink()
         picture(tmp_path / "elsewhere" / "2.png", 9)
@@ -246,7 +246,7 @@ class TestFolder:
 
     def test_deep_images_are_refused(self, tmp_path: Path) -> None:
         Image.fromarray(np.full((5, 5), 40_000, np.uint16)).save(tmp_path / "deep.png")
-        with pytest.raises(ValueError, match=r"deep.png has mode I;16; save it with 8 bits a channel"):
+        with pytest.raises(ValueError, match=r"deep.png has mode I;16; save it with 8 bits per channel"):
             load(str(tmp_path))
 
     def test_an_empty_folder(self, tmp_path: Path) -> None:

@@ -84,9 +84,9 @@ def test_one_background_for_all(tmp_path: Path) -> None:
     x = load(str(tmp_path), held_out=0).train.x  # grey, white
     assert x[:, 0, 0, 0].tolist() == [0, 0]  # white hides one of them, so all are on black
     icon("LA", 0).save(tmp_path / "black.png")
-    with pytest.raises(ValueError, match=r"all that .*white.png shows is in its transparency.*take background=grey"):
+    with pytest.raises(ValueError, match=r"white.png has all of its content in the transparency.*use background=grey"):
         load(str(tmp_path))
-    with pytest.raises(ValueError, match=r"all that .*black.png shows .*seen on black: take background=white"):
+    with pytest.raises(ValueError, match=r"black.png has all .*invisible on black: use background=white"):
         load(str(tmp_path), background="black")
     x = load(str(tmp_path), held_out=0, background="grey").train.x
     assert x[:, 0, 0, 0].tolist() == [128, 128, 128]
@@ -118,7 +118,7 @@ def test_palettes_are_grey_where_their_colours_are(tmp_path: Path) -> None:
 def test_films_and_stacks_are_refused(tmp_path: Path, suffix: str) -> None:
     frames = [Image.fromarray(np.full((8, 8), 80 * n, np.uint8)) for n in range(3)]
     frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
-    with pytest.raises(ValueError, match=rf"a.{suffix} has 3 frames; save each as an image of its own"):
+    with pytest.raises(ValueError, match=rf"a.{suffix} has 3 frames; save each frame as an image"):
         load(str(tmp_path))
 
 

@@ -90,7 +90,7 @@ def test_options(tmp_path: Path) -> None:
         x = kept.batch(torch.arange(3)).x
         assert x[1, kept.vocabulary.index("moon")] == moons
         assert x[2, kept.vocabulary.index("hockey")] == 2
-    with pytest.raises(ValueError, match=r"remove takes headers, footers, quotes; got \['header'\]"):
+    with pytest.raises(ValueError, match=r"remove may hold headers, footers, quotes; got \['header'\]"):
         few(tmp_path, remove=("header",))
     with pytest.raises(ValueError, match=r"vocabulary, min_df, max_df or longest leave no words"):
         few(tmp_path, min_df=4)
@@ -130,7 +130,7 @@ def test_a_truncated_file_is_named(
 def test_wrong_counts_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(tmp_path)
     monkeypatch.setattr("zoo.lab.data.newsgroups.POSTS", (4, 5))
-    with pytest.raises(ValueError, match=rf"{file} has 3 posts to test with, not 5; remove it"):
+    with pytest.raises(ValueError, match=rf"{file} has 3 posts for test, not 5; remove it"):
         few(tmp_path)
 
 
@@ -186,11 +186,11 @@ def test_every_protocol_of_pickle(tmp_path: Path, protocol: int) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"target": np.array([0.0, 1.0, 1.0, 0.0])}, "its labels are no integers"),
+        ({"target": np.array([0.0, 1.0, 1.0, 0.0])}, "its labels are not integers"),
         ({"target": np.array([0, 1, 2, 0])}, "labels that have no name"),
         ({"target": np.array([0, 1])}, "does not hold texts with a label each"),
         ({"data": [1, 2, 3, 4]}, "does not hold texts with a label each"),
-        ({"target": np.array([None] * 4)}, "its labels are no integers"),
+        ({"target": np.array([None] * 4)}, "its labels are not integers"),
     ],
 )
 def test_other_contents_are_told(tmp_path: Path, changed: dict[str, Any], message: str) -> None:

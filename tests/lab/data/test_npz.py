@@ -77,7 +77,7 @@ def test_large_files_are_unpacked_once_and_mapped(
         assert found["names"].tolist() == ["a", "b"]
     assert len(list(caches.iterdir())) == 1
     save(tmp_path / "turned.npz", x=x.copy(order="F"))
-    with pytest.raises(ValueError, match=r"array 'x' is in Fortran's order; save it with np.ascontiguousarray"):
+    with pytest.raises(ValueError, match=r"array 'x' is in Fortran order; save it with np.ascontiguousarray"):
         read_npz(tmp_path / "turned.npz")
 
 
@@ -199,7 +199,7 @@ def test_truncated_at_any_length(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for length in range(0, len(whole), 13):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=f"{path} cannot be read; it is truncated, damaged, or no .npz"):
+        with pytest.raises(ValueError, match=f"{path} cannot be read; it is truncated, damaged, or not an .npz"):
             read_npz(path)
     path.unlink()
     with pytest.raises(FileNotFoundError):
@@ -225,7 +225,7 @@ def test_no_room_to_unpack_is_said_before_the_work(
     np.savez_compressed(path, x=np.zeros(10_000))
     monkeypatch.setattr(npz, "MAPPED", 200)
     monkeypatch.setattr(npz.shutil, "disk_usage", lambda _: SimpleNamespace(free=70_000))
-    with pytest.raises(OSError, match=rf"{path} has 0.0 GB of arrays, and there is room for 0.0 GB in {caches}"):
+    with pytest.raises(OSError, match=rf"{path} has 0.0 GB of arrays, and only 0.0 GB are free in {caches}"):
         read_npz(path)
     assert not caches.exists()
 

@@ -93,7 +93,7 @@ def test_missing_people_are_named(tmp_path: Path) -> None:
 
 def test_wrong_counts_are_told(tmp_path: Path) -> None:
     person = write(tmp_path, 20, 63)
-    with pytest.raises(ValueError, match=rf"'yale-b': {person} has 63 images, not 64; unpack it anew"):
+    with pytest.raises(ValueError, match=rf"'yale-b': {person} has 63 images, not 64; unpack it again"):
         load("yale-b", folder=tmp_path, subjects=(20,))
 
 
@@ -111,7 +111,7 @@ def test_a_damaged_image_is_named(tmp_path: Path, caches: Path, content: bytes, 
     person = write(tmp_path, 20, 64)
     image = next(f for f in sorted(person.iterdir()) if "A+006E" in f.name)
     image.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"'yale-b': {person}/yaleB20_P00A\+006E.*{message}.*Unpack it anew"):
+    with pytest.raises(ValueError, match=rf"'yale-b': {person}/yaleB20_P00A\+006E.*{message}.*Unpack it again"):
         load("yale-b", folder=tmp_path, subjects=(20,))
     assert not caches.exists() or not list(caches.iterdir())
 
@@ -119,7 +119,7 @@ def test_a_damaged_image_is_named(tmp_path: Path, caches: Path, content: bytes, 
 def test_a_name_without_a_light_is_refused(tmp_path: Path) -> None:
     person = write(tmp_path, 20, 63)
     (person / "holiday.pgm").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"the name of .*holiday.pgm does not tell the light"):
+    with pytest.raises(ValueError, match=r"the name of .*holiday.pgm does not state the light's angles"):
         load("yale-b", folder=tmp_path, subjects=(20,))
 
 

@@ -65,7 +65,7 @@ def test_a_latent_that_winds_around_once_has_one_wherever_it_jumps_and_whatever_
 def test_angles_that_cannot_be_correlated_are_refused():
     with pytest.raises(ValueError, match="differ in length"):
         circular(EVEN, EVEN[1:])
-    with pytest.raises(ValueError, match="never changes but by half a turn"):
+    with pytest.raises(ValueError, match="whose values differ only by half a turn"):
         circular(np.array([1.0, 1 + np.pi, 1.0]), np.arange(3.0))
     with pytest.raises(ValueError, match="finite numbers"):
         linear(np.zeros((3, 1)), np.array([0.0, np.nan, 1.0]))

@@ -142,7 +142,7 @@ def test_sliders_without_a_guide_start_from_the_prior_and_refuse_what_cannot_be(
     model, guide = vae_pair()
     start = from_prior(model, 1, seed=5)
     assert sliders(model, seed=5).controls["z[1]"].value == pytest.approx(start["z"][0, 1].item())
-    with pytest.raises(ValueError, match="give guide and data both"):
+    with pytest.raises(ValueError, match="give both guide and data"):
         sliders(model, guide)
     with pytest.raises(ValueError, match="data 'eleven' has the datapoints 0 to 10, got 11"):
         sliders(model, guide, labelled(), datapoint=11)

@@ -87,7 +87,7 @@ def test_a_folder_that_was_claimed_and_never_written_to_is_new_again(tmp_path):
     (folder / "settings.json").write_text("{}")
     with pytest.raises(
         FileExistsError,
-        match=r"run is in use: name another one with --out, go on with python -m zoo train --resume \S+/run, or remove",
+        match=r"run is in use: name another one with --out, resume it with python -m zoo train --resume \S+/run, or r",
     ):
         new_folder(folder)
 

@@ -100,7 +100,10 @@ def test_ctrl_c_and_sigterm_save_first_and_say_how_to_go_on(number, whole, tmp_p
     name = signal.Signals(number).name
     step = checkpoint.load(tmp_path / "run" / CHECKPOINT)["step"]
     assert 10 <= step < STEPS
-    assert said == f"stopped by {name} after step {step} of {STEPS}, and saved; go on with {how_to_resume(Path('run'))}"
+    assert (
+        said
+        == f"stopped by {name} after step {step} of {STEPS}, and saved; resume it with {how_to_resume(Path('run'))}"
+    )
     rows = (tmp_path / "run/terms.csv").read_text().splitlines()
     assert len(rows) == 1 + step
     zoo(tmp_path, *RESUME)
@@ -126,7 +129,7 @@ def test_a_full_disk_is_reported_and_the_last_good_checkpoint_kept(whole, stoppe
     said = zoo(tmp_path, *RESUME, code=1, largest=len(before) // 2).splitlines()[-1]
     assert said == (
         "error: the run was cut short: the checkpoint run/checkpoint.safetensors could not be written "
-        "(File too large): the one from before is kept; when that is mended, go on from the last checkpoint with "
+        "(File too large): the one from before is kept; once that is fixed, resume from the last checkpoint with "
         "python -m zoo train --resume run"
     )
     assert path.read_bytes() == before
@@ -163,10 +166,10 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
 @pytest.mark.parametrize(
     ("change", "arguments", "message"),
     [
-        (None, ["--lr", "0.5"], "continues with the settings that it has: lr is 0.001 there, 0.5 was asked for"),
+        (None, ["--lr", "0.5"], "can only be resumed with its own settings: lr is 0.001 there, 0.5 was asked for"),
         (None, ["vae"], "recipe is 'beta-vae' there, 'vae' was asked for"),
         (None, ["--set", "beta=3"], "hyperparameters is {} there, {'beta': 3.0} was asked for"),
-        (None, ["--epochs", "3"], "--epochs does not go with --resume"),
+        (None, ["--epochs", "3"], "--epochs cannot be combined with --resume"),
         (lambda f: _edit(f, lr=0.5), [], "with other settings: lr is 0.001 in the checkpoint, 0.5 here"),
         (
             lambda f: _edit(f, hyperparameters={"z_dim": 3}),

@@ -286,7 +286,7 @@ def test_a_diagram_without_its_program_or_library_says_what_to_install(tmp_path,
         told.graph(tmp_path / "plates.svg")
         assert "<svg" in (tmp_path / "plates.svg").read_text()
         assert "<svg" in told.graph()._repr_html_()
-        with pytest.raises(ValueError, match=r"graphviz draws no 'xyz': take \.svg, \.png or \.pdf, or \.gv"):
+        with pytest.raises(ValueError, match=r"graphviz has no format 'xyz': use \.svg, \.png or \.pdf, or \.gv"):
             told.graph(tmp_path / "plates.xyz")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OSError, match=r"the program dot, which is not on the path: install it \(apt-get inst"):

@@ -81,7 +81,7 @@ def test_validation_comes_back_after_each_step():
     ("x", "message"),
     [
         (torch.full((4, *SHAPE), 3.0), r"site 'x': values in \[3, 3\]"),
-        (torch.zeros(4, 15), r"site 'x': the decoder gives events of shape \(1, 3, 5\)"),
+        (torch.zeros(4, 15), r"site 'x': the decoder returns events of shape \(1, 3, 5\)"),
     ],
 )
 def test_data_that_does_not_fit_is_named_before_anything_is_trained(x, message):

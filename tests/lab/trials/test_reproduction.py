@@ -103,7 +103,7 @@ def test_the_result_holds_every_seed_and_the_claims(variants, tmp_path):
     assert [record["seed"] for record in result["variants"]["Other (2)"]] == [0, 2]
     assert [claim["verdict"] for claim in result["claims"]] == [True, None]
     assert best(reproduction(), variants, result).seed == 2
-    with pytest.raises(ValueError, match="no quantity says which seed is best"):
+    with pytest.raises(ValueError, match="no quantity defines the best seed"):
         best(Reproduction("", "", {}, {}), variants, result)
 
 

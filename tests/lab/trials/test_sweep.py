@@ -54,7 +54,7 @@ def refused(monkeypatch, capsys, tmp_path):
         (["--grid", "beta=1,,2"], r"beta is of type float, got ''"),
         (["--grid", ""], r"--grid '': write it as name=value,value,\.\.\."),
         (["--grid", "beta=1,2,1.0"], r"beta has the value 1\.0 twice"),
-        (["--grid", "beta=1", "--grid", "beta=2"], r"beta is there twice; name it once"),
+        (["--grid", "beta=1", "--grid", "beta=2"], r"beta is given twice; give it once"),
         (["--grid", "beta=1", "--set", "beta=2"], r"beta is in --set; name it once"),
         (["--grid", "network=mlp,cnn"], r"network must be 'mlp' or 'conv', got 'cnn'"),
         (["--grid", "beta=1,-1"], r"beta must be finite and at least 0, got -1"),
@@ -114,7 +114,7 @@ def test_the_table_has_settings_then_runs_then_what_failed(tmp_path):
         ["1", "1", "-14.000", "5.000", ""],
         ["4", "0", "-20.000", "1.000", "50.000"],
     ]
-    assert "Failed, and so not in the tables:\n\n- beta=9/seed-1: why" in text
+    assert "Failed, and therefore not in the tables:\n\n- beta=9/seed-1: why" in text
     assert "-0.000" not in restarts.markdown(TABLE.assign(ELBO=-1e-9), ["beta"], command="")
     restarts.write(tmp_path, TABLE, text)
     assert (tmp_path / "table.md").read_text() == text
@@ -258,7 +258,7 @@ def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twic
     assert 1 <= len(before) < 4
     # Not always the last line: joblib's own process may still complain of what the killed one left behind.
     [error] = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert error.startswith("error: a process was killed from outside, perhaps for want of memory")
+    assert error.startswith("error: a process was killed from outside, perhaps for lack of memory")
     assert f"{len(before)} of 4 trials are finished. Run the command again" in error
 
     zoo(killed, *SWEEP)

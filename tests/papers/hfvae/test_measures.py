@@ -70,7 +70,7 @@ def test_the_unit_of_a_feature_is_found_within_labels():
 
 def test_no_labels_are_an_error():
     data = Dataset.from_arrays(np.ones((20, 1, 3, 3), np.float32))
-    with pytest.raises(ValueError, match="has no labels to hold apart"):
+    with pytest.raises(ValueError, match="has no labels to compute correlations within"):
         unit_of(stand_in(Means(lambda x: x.flatten(1)[:, :2]), data), ink)
 
 

@@ -78,7 +78,7 @@ def rows(x, vocabulary=VOCABULARY):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (rows(np.ones((9, 7)), ()), "'mine' has no vocabulary, and topics are of words: take --data newsgroups"),
+        (rows(np.ones((9, 7)), ()), "'mine' has no vocabulary, which topics need: use --data newsgroups"),
         (rows(np.ones((9, 5))), r"'mine': 7 words for datapoints of shape \(5,\)"),
         (rows(np.ones((9, 7)) * (np.arange(9) != 4)[:, None]), "'mine': document 4 has no words"),
         (

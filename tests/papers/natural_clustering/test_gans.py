@@ -137,7 +137,7 @@ def test_a_repeat_is_the_same_and_leaves_the_random_state():
     ("options", "message"),
     [
         ({"share": 1.5}, r"share must be in \[0, 1\].*got 1.5"),
-        ({"share": 0.4}, "with something to replace by"),
+        ({"share": 0.4}, "generate= must be given"),
     ],
 )
 def test_a_share_that_makes_no_sense_is_refused(options, message):

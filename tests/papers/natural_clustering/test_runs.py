@@ -92,4 +92,4 @@ def test_evaluating_a_guide_that_is_told_the_labels_gives_the_elbo_alone(tmp_pat
     assert not stopped.value.code
     said = capsys.readouterr().out
     assert "KL of z" in said
-    assert "the guide is told labels, so it is no encoder of x alone" in said
+    assert "the guide needs labels, so it is not an encoder of x alone" in said

@@ -1,4 +1,4 @@
-"""Numbers of a trained pair: how well it does, what it encodes, and what its latents mean.
+"""Analysis of a trained pair: its ELBO, its codes, and the meaning of its latents.
 
 from zoo.lab.analysis import evaluate, posteriors, elbo_anatomy
 """

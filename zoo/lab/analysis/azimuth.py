@@ -1,7 +1,7 @@
 """The azimuth that the guide infers against the true one: Joint-VAE's Figure 9a, with numbers.
 
-Dupont 2018, https://arxiv.org/abs/1804.00104, section 4.2, says that the unit of the azimuth correlates well with that
-of unseen chairs, and shows it; the number is ours.
+Dupont 2018, https://arxiv.org/abs/1804.00104, section 4.2, states and shows that the unit of the azimuth correlates
+well with the azimuth of unseen chairs, without a number; the numbers computed here are this project's.
 """
 
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class Azimuth:
 
     Attributes:
         units: their names, [D].
-        linear: multiple correlation of each with the angle's cosine and sine, [D].
-        twice: the same with those of twice the angle too, [D].
-        circular: of each unit, wound around the circle by its ranks, with the angle, [D].
+        linear: multiple correlation of each unit with the angle's cosine and sine, [D].
+        twice: the same, with the cosine and sine of twice the angle as well, [D].
+        circular: circular correlation of the angle with each unit's ranks, mapped to a circle, [D].
         angles: in degrees, [N].
         codes: posterior means, [N, D].
-        index: which datapoints, [N].
+        index: positions of the datapoints, [N].
     """
 
     units: tuple[str, ...]
@@ -50,8 +50,8 @@ class Azimuth:
         k = self.best
         return (
             f"{self.units[k]} is most correlated with the azimuth of {len(self.angles):,} test points: "
-            f"{self.linear[k]:.2f} with its cosine and sine, {self.twice[k]:.2f} with those of twice the angle too, "
-            f"{self.circular[k]:+.2f} as an angle itself"
+            f"{self.linear[k]:.2f} with its cosine and sine, {self.twice[k]:.2f} with twice the angle as well, "
+            f"{self.circular[k]:+.2f} circular"
         )
 
 
@@ -67,15 +67,15 @@ def azimuth(
     """Encodes datapoints drawn without replacement, and correlates each unit with a factor in degrees.
 
     Args:
-        model: whose real sites count.
+        model: the story, whose real sites are used.
         guide: the encoder.
-        data: a set with this factor; take one that training never saw.
+        data: a set with this factor; use one that was not trained on.
         factor: its name; its values are degrees.
-        num_points: how many to encode; all of a smaller set.
-        seed: of their choice.
+        num_points: number of datapoints to encode; all of a smaller set.
+        seed: of their random choice.
 
     Raises:
-        ValueError: the set has no such factor, or the story no real unit.
+        ValueError: the set has no such factor, or the story has no real unit.
     """
     angles = degrees(data, factor)
     index = np.sort(np.random.default_rng(seed).permutation(len(data))[:num_points])

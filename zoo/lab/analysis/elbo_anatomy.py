@@ -1,4 +1,4 @@
-"""The anatomy of an ELBO: HFVAE's terms over a whole set, with q(z) summed exactly or estimated by minibatches."""
+"""The ELBO split into HFVAE's terms over a whole set, with q(z) summed exactly or estimated by minibatches."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -36,23 +36,24 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ElboAnatomy:
-    """The ELBO = (1 + 3) - 2 - 4 with 4 = A + i + ii, term by term: nats per datapoint.
+    """The parts of an ELBO in nats per datapoint: reconstruction - mutual_information - marginal_kl.
 
-    The numbers and letters are those of Figures 1 and 3 of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086,
-    where terms 2 and 4 are subtracted, and A and i have the opposite sign.
+    They are the terms of Figures 1 and 3 of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086. As in `zoo.elbos`,
+    a letter is a signed term, ELBO = (1 + 3) + 2 + 4 with 4 = A + i + ii; the attributes are the parts of the KL, which
+    are minus these terms.
 
     Attributes:
         estimator: of q(z): "exact", or one of `zoo.estimators.log_weights`.
-        num_data: N, how many datapoints q(z) mixes.
-        num_draws: how many draws the means are over, the same draws for all terms.
+        num_data: N, the number of datapoints whose posteriors q(z) averages.
+        num_draws: number of draws of the means, the same draws for all terms.
         groups: the latent sites in groups.
         reconstruction: terms 1 and 3 together, E[log p(x | z)] of each observed site.
-        mutual_information: term 2, I(x; z) = E[log q(z | x) - log q(z)], which is at most log N.
-        between: term A, the total correlation between groups, less the prior's.
-        within: term i, the total correlation within each group, less the prior's, [groups].
-        units: term ii, KL(q(z_d) || p(z_d)) of each latent site, [units].
-        marginal_kl: term 4, KL(q(z) || p(z)).
-        kl: E[log q(z | x) - log p(z)], the sampled KL of the same draws, which is 2 + 4.
+        mutual_information: minus term 2, I(x; z) = E[log q(z | x) - log q(z)], which is at most log N.
+        between: minus term A, the total correlation between groups, less the prior's.
+        within: minus term i, the total correlation within each group, less the prior's, [groups].
+        units: minus term ii, KL(q(z_d) || p(z_d)) of each latent site, [units].
+        marginal_kl: minus term 4, KL(q(z) || p(z)).
+        kl: E[log q(z | x) - log p(z)], the sampled KL of the same draws: mutual_information + marginal_kl.
         elbo: reconstruction minus kl.
     """
 
@@ -85,30 +86,30 @@ def elbo_anatomy(
 ) -> ElboAnatomy:
     """The terms of a pair's ELBO over a whole set, in evaluation mode.
 
-    "exact" draws `num_samples` values, each from a datapoint's own posterior, datapoints without replacement as long as
-    there are some, and scores each under all N posteriors; time is O(num_samples N), memory that of one batch's scores.
-    The other estimators draw one value per datapoint, over one pass of shuffled batches, and average; what does not
-    fill a batch is left out.
+    "exact" draws `num_samples` values, each from the posterior of one datapoint (each datapoint is used equally often,
+    up to one), and scores each under all N posteriors; time is O(num_samples N), memory that of one batch's scores.
+    The other estimators draw one value per datapoint, over one pass of shuffled batches, and average; an incomplete
+    last batch is dropped.
 
     The random state, the param store and the modules' modes are left as they were.
 
     Args:
-        num_data: N, how many datapoints q(z) mixes; for "exact" the size of `data`.
+        num_data: N, the number of datapoints whose posteriors q(z) averages; for "exact" the size of `data`.
         groups: the latent sites in groups; each site by itself when not given.
-        num_samples: S, for "exact" alone.
-        batch_size: how many datapoints are encoded at once; for the minibatch estimators their B.
+        num_samples: S, for "exact" only.
+        batch_size: number of datapoints that are encoded at once; for the minibatch estimators their B.
         concrete: how a Concrete site is scored, see `zoo.estimators.scores`.
 
     Raises:
         ValueError: the estimator is unknown; for "exact", num_data is not the size of the data or there are fewer than
-            two samples; for the others, the batch is larger than the data; an observed site stands outside the plate
+            two samples; for the others, the batch is larger than the data; an observed site is outside the plate
             "data"; or as `zoo.aggregate.dissect` does.
     """
     if estimator not in ("exact", *get_args(Estimator)):
         raise ValueError(f"estimator must be one of exact, {', '.join(get_args(Estimator))}, got {estimator!r}")
     if estimator == "exact" and num_data != len(data):
         raise ValueError(
-            f"num_data = {num_data}, but data {data.name!r} has {len(data)}: an exact q(z) mixes all there are"
+            f"num_data = {num_data}, but data {data.name!r} has {len(data)}: an exact q(z) averages all of them"
         )
     if estimator == "exact" and num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")
@@ -141,11 +142,14 @@ def elbo_anatomy(
 
 
 def table(found: ElboAnatomy) -> str:
-    """The terms as plain text, one to a line: its name in the paper's figures, what it is, nats, standard error."""
+    """The terms as plain text, one per line: its letter in the paper's figures, its meaning, nats, standard error.
+
+    The numbers are the parts of the KL, so their letters have a minus sign: -2 is I(x; z).
+    """
     d = found
     how = "summed over all" if d.estimator == "exact" else f"by the {d.estimator} estimator for"
     lines = [
-        "ELBO = (1+3) - 2 - 4, and 4 = A + i + ii, each TC less the prior's",
+        "ELBO = (1+3) + 2 + 4, and 4 = A + i + ii, each TC less the prior's",
         f"nats per datapoint, means of {d.num_draws:,} draws; q(z) {how} {d.num_data:,} datapoints",
         "",
         f"{'term':<8}{'':<30}{'nats':>10}  {'s.e.':>7}",
@@ -157,21 +161,21 @@ def table(found: ElboAnatomy) -> str:
 
     for site, log_p in d.reconstruction.items():
         add("1+3", f"E[log p({site} | ...)]", *log_p)
-    add("2", f"I(x; z), of log N = {math.log(d.num_data):.3f}", *d.mutual_information)
-    add("4", "KL(q(z) || p(z))", *d.marginal_kl)
-    add("  A", "TC between groups", *d.between)
+    add("-2", f"I(x; z), of log N = {math.log(d.num_data):.3f}", *d.mutual_information)
+    add("-4", "KL(q(z) || p(z))", *d.marginal_kl)
+    add("  -A", "TC between groups", *d.between)
     for group, mean, error in zip(d.groups, *d.within, strict=True):
-        add("  i", f"TC within {', '.join(group)}", mean, error)
+        add("  -i", f"TC within {', '.join(group)}", mean, error)
     for site, units in d.units.items():
         for unit, (mean, error) in enumerate(zip(*units, strict=True)):
             name = f"{site}[{unit}]" if len(units.mean) > 1 else site
-            add("  ii", f"KL(q || p) of {name}", mean, error)
+            add("  -ii", f"KL(q || p) of {name}", mean, error)
     add("ELBO", "", *d.elbo)
     return "\n".join(lines)
 
 
 class _Rows(NamedTuple):
-    """The terms of each of R draws, or of each of R batches: every tensor has R in front."""
+    """The terms of each of R draws, or of each of R batches: every tensor has the leading dimension R."""
 
     reconstruction: dict[str, Tensor]
     kl: Tensor
@@ -187,7 +191,7 @@ def _exact(
     batch_size: int,
     device: torch.device,
 ) -> _Rows:
-    """Draws from some posteriors, each scored under all: two passes over the data."""
+    """Draws from posteriors and scores each draw under all posteriors: two passes over the data."""
     model, guide = pair
     # How often each datapoint is drawn: all equally often, and the remainder at random.
     times = torch.full((len(data),), num_samples // len(data))
@@ -233,7 +237,7 @@ def _minibatches(
 
 
 def _draws(model_trace: Trace, guide_trace: Trace) -> tuple[dict[str, Tensor], ...]:
-    """What a batch of b draws has, by site, with a dimension for `anatomy` to take means over.
+    """The quantities of a batch of b draws, by site, with a dimension for `anatomy` to average over.
 
     Values [b, 1, 1, size]; their log densities under their own posteriors [b, 1], under the prior [b, 1], and by unit
     [b, 1, units]; and of each observed site log p [b].
@@ -244,7 +248,7 @@ def _draws(model_trace: Trace, guide_trace: Trace) -> tuple[dict[str, Tensor], .
     log_p = {}
     for name, site in observed(model_trace):
         if all(frame.name != "data" for frame in site["cond_indep_stack"]):
-            raise ValueError(f"observed site {name!r} does not stand in the plate 'data', so it has no datapoint")
+            raise ValueError(f"observed site {name!r} is not in the plate 'data', so it belongs to no datapoint")
         log_p[name] = site["log_prob"].reshape(-1, site["log_prob"].shape[-1]).sum(0)
     return (
         {name: samples(site).unsqueeze(1) for name, site in sites.items()},
@@ -260,7 +264,7 @@ def _joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _added(a: Marginals, b: Marginals) -> Marginals:
-    """Log densities of the sum of two parts of a mixture."""
+    """Log densities of the sum of two mixtures."""
     units = {site: torch.logaddexp(a.units[site], b.units[site]) for site in a.units}
     return Marginals(torch.logaddexp(a.joint, b.joint), torch.logaddexp(a.groups, b.groups), units)
 
@@ -276,7 +280,7 @@ def _trace(program: Program, x: Tensor) -> Trace:
 
 
 def _trial(model: nn.Module, guide: nn.Module, x: Tensor) -> list[str]:
-    """Refuses a pair that does not fit, or cannot be scored pairwise, before the work; returns its sites."""
+    """Refuses a pair that does not fit, or cannot be scored pairwise, before the computation; returns its sites."""
     with pyro.validation_enabled():
         ELBO(kl="sampled").loss(model, guide, x)
         guide_trace = _trace(MarkParents()(guide), x)
@@ -286,7 +290,7 @@ def _trial(model: nn.Module, guide: nn.Module, x: Tensor) -> list[str]:
 
 
 def _estimate(rows: Tensor) -> Estimate:
-    """[R, ...] to the mean and its standard error, which one row alone does not have."""
+    """The mean of [R, ...] over R and its standard error, which is undefined for one row."""
     rows = rows.cpu().double()
     error = rows.std(0) / math.sqrt(len(rows)) if len(rows) > 1 else torch.full_like(rows[0], math.nan)
     return Estimate(rows.mean(0), error)

@@ -1,4 +1,4 @@
-"""How well a trained pair does, on every datapoint of a set."""
+"""The ELBO of a trained pair over a whole set."""
 
 import html
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from zoo.termwise import How
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The ELBO and its parts: nats per datapoint, averaged over a whole set, unweighted whatever trained the pair.
+    """The ELBO and its parts: nats per datapoint, averaged over a whole set, unweighted whatever the objective.
 
     Attributes:
-        num_data: how many datapoints.
+        num_data: number of datapoints.
         reconstruction: E[log p(x | ...)] by observed site.
         kl: KL by latent site, [units].
     """
@@ -71,7 +71,7 @@ def evaluate(
     sums: dict[str, Tensor] = {}
     with isolated(model, guide, seed=seed):
         for batch in data.in_order(batch_size, labels=labels, device=device):
-            # Without its index a batch stands for itself, so that the test set may have another size.
+            # Without index, so that the test set may have another size than num_data.
             args, _ = batch.arguments()
             elbo.loss(model, guide, *args)
             report = elbo.report()

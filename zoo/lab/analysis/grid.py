@@ -1,4 +1,4 @@
-"""Codes of two units: the prior and the aggregate posterior on a grid of the plane, and how far they differ."""
+"""Two-dimensional codes: the prior and the aggregate posterior on a grid, and their divergences."""
 
 import math
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Grid2D:
 
 
 class Divergences(NamedTuple):
-    """How far two densities on a grid differ, in nats, and the mass of each on the grid, 1 where it covers all."""
+    """Divergences of two densities on a grid, in nats, and the mass of each on the grid, 1 where it covers all."""
 
     p_from_q: float
     q_from_p: float
@@ -72,11 +72,11 @@ def prior(model: nn.Module, site: str = "z") -> Any:
 
 
 def information(q: Any, *, draws: int = 10, seed: int = 0) -> float:
-    """I(x; z) = E[log q(z | x) - log q(z)] over all N datapoints, with q(z) summed over them: log N where none overlap.
+    """I(x; z) = E[log q(z | x) - log q(z)] over all N datapoints, q(z) summed over them; log N without overlap.
 
     Args:
         q: the posteriors, batch shape [N].
-        draws: of each.
+        draws: number of draws of each.
         seed: of the draws.
     """
     with torch.random.fork_rng([]):

@@ -22,10 +22,10 @@ class Importance:
     """Summaries of K importance weights w_k = p(x, z_k) / q(z_k | x) of each datapoint: all [B], in nats.
 
     Attributes:
-        elbo: mean of log w, the bound on log p(x) that q gives, by K draws.
-        log_evidence: log of the mean of w; too low in expectation, by less as K grows.
-        log_effective: log of (sum w)^2 / sum w^2, the effective sample size: few of many draws show that q is far
-            from p(z | x) where q puts its mass. Mass of p(z | x) that q misses does not show.
+        elbo: mean of log w, the estimate of the ELBO from K draws.
+        log_evidence: log of the mean of w; its expectation is below log p(x), by less as K grows.
+        log_effective: log of (sum w)^2 / sum w^2, the effective sample size. A value far below K shows that q differs
+            from p(z | x) where q has its mass. It cannot show mass of p(z | x) that q misses.
     """
 
     elbo: Tensor
@@ -43,18 +43,18 @@ def importance(
     seed: int = 0,
     at_once: int = 1_000,
 ) -> Importance:
-    """The weights of z_k ~ q(z | x), k = 1 ... K, summed up in chunks.
+    """The weights of z_k ~ q(z | x), k = 1 ... K, computed in chunks.
 
-    Burda, Grosse, Salakhutdinov 2016, https://arxiv.org/abs/1509.00519, equation (8); K = 1 is the ELBO by one draw.
+    Burda, Grosse, Salakhutdinov 2016, https://arxiv.org/abs/1509.00519, equation (8); K = 1 is the ELBO from one draw.
     Every site is scored by its density, or by its mass where it is one-hot in both programs. A guide that is refined
     for a batch (it has a method `refined`, as `guides.SemiAmortized`) is refined once.
 
     Args:
         model, guide: the pair, in evaluation mode.
-        x, y: data [B, ...] and, where the pair takes them, labels [B].
+        x, y: data [B, ...] and, where the pair needs them, labels [B].
         num_samples: K.
         seed: of the draws; the random state is left as it was.
-        at_once: how many datapoints to decode at a time, all draws counted: the bound on memory. At least B.
+        at_once: number of codes (datapoints times draws) to decode at a time, which bounds the memory. At least B.
 
     Raises:
         ValueError: K is not positive; a site is a mass in one program and a density in the other, or has no density.
@@ -104,14 +104,16 @@ def _chunks(
 
 
 def _check(in_model: dict[str, Any], in_guide: dict[str, Any]) -> None:
-    """Refuses pairs whose weights would have no meaning."""
+    """Refuses pairs whose weights would be meaningless."""
     for name, site in in_guide.items():
         q = site["fn"]
         if name in in_model and in_model[name]["fn"].support.is_discrete != q.support.is_discrete:
             raise ValueError(
                 f"site {name!r}: a weight would mix a mass with a density: the guide's {type(q).__name__} and the "
-                f"model's {type(in_model[name]['fn']).__name__}; take a prior and a head that are both one-hot (for "
+                f"model's {type(in_model[name]['fn']).__name__}; use a prior and a head that are both one-hot (for "
                 "JointVAE, temperature=None) or both relaxed"
             )
         if type(q).__name__ == "Delta":
-            raise ValueError(f"site {name!r}: a point has no density to weigh by; take a head that has one (MeanField)")
+            raise ValueError(
+                f"site {name!r}: a point mass has no density for a weight; use a head that has one (MeanField)"
+            )

@@ -1,4 +1,4 @@
-"""A trained pair for ArviZ (https://arviz.org): draws, predictions and log likelihoods with named dimensions."""
+"""Exports a trained pair to ArviZ (https://arviz.org): draws, predictions and log likelihoods, dimensions named."""
 
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ def to_inference_data(
     draws: int = 100,
     seed: int = 0,
 ) -> Any:
-    """What a pair believes of some datapoints, as ArviZ takes it: its InferenceData, or from ArviZ 1 on a DataTree.
+    """A pair's draws and log likelihoods for some datapoints, as ArviZ's InferenceData, or from ArviZ 1 on a DataTree.
 
         data = to_inference_data(model, guide, test, elbo=elbo, recipe="vae")
         az.plot_forest(data, var_names=["z"], coords={"data": [0]})
@@ -47,29 +47,29 @@ def to_inference_data(
 
     Groups, each of one chain:
 
-    - posterior: draws of q(latents | x), and what the model computes from them by `=`.
-    - posterior_predictive: of every observed site a new draw given those latents, labels before what looks at them.
+    - posterior: draws of q(latents | x), and the deterministic sites that the model computes from them.
+    - posterior_predictive: a new draw of every observed site given those latents, in the model's order.
     - log_likelihood: log p(x | latents) of the data at those draws, in nats per datapoint.
-    - prior, prior_predictive: draws of the whole story.
+    - prior, prior_predictive: draws of all sites from the story.
     - observed_data: the data.
 
     Dimensions are chain, draw and data; SITE_dim for a site's units, SITE_class for a type's classes, class for the
-    labels'; channel, height, width for images; counts of words have the words. Datapoints carry their labels, where
-    there are any, as the coordinate "label". The pair and the random state are left as they were.
+    labels'; channel, height, width for images; the vocabulary for word counts. Labels, where there are any, are
+    the coordinate "label" of the datapoints. The pair and the random state are left as they were.
 
     Args:
         model, guide: the pair.
-        data: the first `num` datapoints of a set, each standing for itself; or a batch, with its index, which a guide
-            with a row per datapoint needs.
-        elbo: the objective that trained the pair, for the record.
-        recipe: its name, for the record.
-        labels: whether the pair is handed the labels of a set.
-        num: how many datapoints of a set.
-        draws: how many of each latent; images make [draws, num, C, H, W] numbers, three times over.
+        data: a set, of which the first `num` datapoints are used; or a batch, with its index, which a guide with a row
+            per datapoint needs.
+        elbo: the objective that trained the pair, stored as an attribute.
+        recipe: its name, stored as an attribute.
+        labels: whether the pair is called with the labels of a set.
+        num: number of datapoints of a set.
+        draws: number of draws of each latent; images need [draws, num, C, H, W] numbers, three times.
         seed: of the draws.
 
     Raises:
-        ModuleNotFoundError: ArviZ is not installed; says how to install it.
+        ModuleNotFoundError: ArviZ is not installed; the message says how to install it.
         ValueError: num or draws is not positive, or larger than the set; or the pair does not fit the data.
     """
     arviz = import_optional("arviz", "to_inference_data")
@@ -81,7 +81,7 @@ def to_inference_data(
             raise ValueError(f"num must be from 1 to {len(data):,}, the size of data {data.name!r}, got {num}")
         batch = data.batch(torch.arange(num), labels=labels, device=device)
         args, kwargs = batch.arguments()
-        kwargs = {}  # without its index a batch stands for itself, so that the set may have another size
+        kwargs = {}  # without index, so that the set may have another size than num_data
         y, classes = None if data.y is None else data.y[:num], data.classes
     else:
         batch = data
@@ -122,13 +122,13 @@ def to_inference_data(
 
 
 class _Names:
-    """What the dimensions of a site are called; `classes` is how many labels there are, 0 for none."""
+    """The names of a site's dimensions; `classes` is the number of classes of the labels, 0 without labels."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
 
     def of(self, site: Site) -> tuple[str, ...]:
-        """Those of its plates, and of its event."""
+        """The names of the dimensions of a site's plates and event."""
         frames = sorted(site["cond_indep_stack"], key=lambda frame: frame.dim)
         return (*(frame.name for frame in frames), *self._event(site))
 
@@ -180,7 +180,7 @@ def _numpy(value: Tensor) -> np.ndarray:
 
 
 def _dataset(group: Group, coords: Mapping[str, Any], about: Mapping[str, Any]) -> Any:
-    """The group with the coordinates that its dimensions have; units, pixels and draws are counted from 0."""
+    """The group with the coordinates of its dimensions; units, pixels and draws are numbered from 0."""
     sizes = {dim: size for dims, values in group.values() for dim, size in zip(dims, values.shape, strict=True)}
     counted = {dim: np.arange(size) for dim, size in sizes.items() if dim not in coords}
     known = {n: c for n, c in coords.items() if (c[0] if isinstance(c, tuple) else n) in sizes}
@@ -202,7 +202,7 @@ def _joined(arviz: Any, groups: Mapping[str, Any], about: Mapping[str, Any]) -> 
 def _about(
     model: nn.Module, guide: nn.Module, elbo: TermwiseELBO | None, recipe: str, seed: int, arviz: Any
 ) -> dict[str, Any]:
-    """What made the draws, in strings and numbers, which netCDF holds."""
+    """Attributes that say what made the draws, as strings and numbers, which netCDF can store."""
     state = {} if elbo is None else elbo.state_dict()
     numbers = [f"{name} = {value.item():g}" for name, value in state.items() if value.dim() == 0]
     return {
@@ -213,7 +213,7 @@ def _about(
         "seed": seed,
         "inference_library": "pyro",
         "inference_library_version": pyro.__version__,
-        "torch_version": str(torch.__version__),  # of a class of its own, which netCDF does not know
+        "torch_version": str(torch.__version__),  # a subclass of str, which netCDF refuses
         "arviz_version": arviz.__version__,
         "python_version": platform.python_version(),
         "zoo_version": version("disentangled-zoo"),

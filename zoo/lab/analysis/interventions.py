@@ -1,4 +1,4 @@
-"""Interventions on a story: its latents set to values, one of them traversed, and what is then decoded.
+"""Interventions on a story: latents set to given values, traversals of one latent, and the decoded images.
 
 `Latents` hold a value of every latent site for each of N datapoints. Nothing here calls a decoder: `decode` sets sites
 with `poutine.do` and reads the mean of p(x | ...) off the story's trace.
@@ -24,7 +24,7 @@ from zoo.termwise import family
 
 Latents: TypeAlias = dict[str, Tensor]  # by latent site, [N, ...]
 
-RANGE_3 = torch.arange(-3.0, 3.5, 0.5)  # -3, -2.5, ..., 3: the values of a unit that papers show
+RANGE_3 = torch.arange(-3.0, 3.5, 0.5)  # -3, -2.5, ..., 3: the usual values of a traversal
 AT_ONCE = 512  # images decoded at once
 
 
@@ -33,8 +33,8 @@ class LatentSites:
     """A story's latent sites that can be traversed, in its order.
 
     Attributes:
-        units: how many units each vector of real numbers has.
-        classes: how many classes each one-hot categorical has, relaxed or not.
+        units: number of units of each vector of real numbers.
+        classes: number of classes of each one-hot categorical, relaxed or not.
     """
 
     units: Mapping[str, int]
@@ -42,7 +42,7 @@ class LatentSites:
 
     @classmethod
     def of(cls, model: nn.Module) -> "LatentSites":
-        """Read off a draw from the prior, which leaves the random state as it was."""
+        """Finds them in a draw from the prior; the random state is left as it was."""
         with fork_random_state(device_of(model)):
             fns = {name: node["fn"] for name, node in _latents(model).items() if len(node["fn"].event_shape) == 1}
         classes = {name: fn.event_shape[0] for name, fn in fns.items() if _is_type(fn)}
@@ -50,7 +50,7 @@ class LatentSites:
         return cls(units, classes)
 
     def check(self, site: str, unit: int | None = None) -> None:
-        """Whether the story has this site, and the site this unit or class.
+        """Checks that the story has this site, and the site has this unit or class.
 
         Raises:
             LookupError: there is no such site.
@@ -77,12 +77,12 @@ class Unit:
 
     @property
     def label(self) -> str:
-        """With its nats."""
+        """The unit's name and its nats."""
         return f"{self}" if self.nats is None else f"{self}  {self.nats:.2f} nats"
 
 
 def ranked(sites: LatentSites, kl: Mapping[str, Tensor]) -> list[Unit]:
-    """Every real unit, from the largest KL to the least; units without a KL of their own come last, in order.
+    """Every real unit, from the largest KL to the smallest; units without their own KL come last, in order.
 
     Args:
         sites: of the story.
@@ -102,7 +102,7 @@ def quantiles(num: int = 13) -> Tensor:
 
 
 def from_prior(model: nn.Module, num: int, *, seed: int) -> Latents:
-    """`num` draws of every latent from the prior; a relaxed type becomes the class that it is nearest to.
+    """`num` draws of every latent from the prior; a relaxed type is replaced by its nearest class.
 
     The random state is left as it was.
     """
@@ -115,9 +115,9 @@ def from_prior(model: nn.Module, num: int, *, seed: int) -> Latents:
 def encode_modes(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None = None, *, seed: int = 0) -> Latents:
     """The posterior means for x [N, ...], and of a type the most probable class, as Joint-VAE's code evaluates.
 
-    A site that the guide does not infer is drawn, with `seed`, given the sites that it infers; a type is again set to
-    its most probable class, or to the label's where labels y [N] are given, for a guide that needs them. Draws on which
-    a head depends use `seed` too. The random state is left as it was.
+    A site that the guide does not infer is drawn, with `seed`, given those that it infers; a type is then set to its
+    most probable class, or to the label's class where labels y [N] are given, for a guide that needs them. `seed` is
+    also used for draws on which a head depends. The random state is left as it was.
     """
     with fork_random_state(device_of(model)):
         torch.manual_seed(seed)
@@ -153,7 +153,7 @@ def repeat(latents: Latents, times: int) -> Latents:
 
 
 def traverse_unit(model: nn.Module, latents: Latents, site: str, unit: int, values: Tensor) -> Tensor:
-    """Images of latents [N] with one real unit set to each value [V], all else as it is: [N, V, ...]."""
+    """Images of latents [N] with one real unit set to each value [V], all else unchanged: [N, V, ...]."""
     many = repeat(latents, len(values))
     many[site] = many[site].clone()
     many[site][:, unit] = values.to(many[site]).repeat(len(many[site]) // len(values))
@@ -161,7 +161,7 @@ def traverse_unit(model: nn.Module, latents: Latents, site: str, unit: int, valu
 
 
 def traverse_classes(model: nn.Module, latents: Latents, site: str) -> Tensor:
-    """Images of latents [N] with a one-hot site set to each of its K classes, all else as it is: [N, K, ...]."""
+    """Images of latents [N] with a one-hot site set to each of its K classes, all else unchanged: [N, K, ...]."""
     num_classes = latents[site].shape[-1]
     many = repeat(latents, num_classes)
     many[site] = one_hot(many[site], num_classes).repeat(len(many[site]) // num_classes, 1)

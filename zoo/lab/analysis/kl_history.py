@@ -1,4 +1,4 @@
-"""KL of every unit over training: which factor a model finds first, and whether it keeps to its capacities.
+"""KL of every latent dimension over training: the order of discovery, and whether capacities are exceeded.
 
 Joint-VAE (Dupont 2018, https://arxiv.org/abs/1804.00104): Figure 7, and the reason for Figure 10, given in section 4.3:
 with gamma too low the model exceeds the capacity at first, and encodes several factors entangled.
@@ -34,11 +34,11 @@ class History:
 
     @classmethod
     def read(cls, folder: Path) -> "History":
-        """The run's, from its units.csv.
+        """Reads the history of a run from its units.csv.
 
         Raises:
-            FileNotFoundError: there is none.
-            ValueError: it is damaged, or the run was too short to have a row.
+            FileNotFoundError: there is no units.csv.
+            ValueError: the file is damaged, or the run was too short to have a row.
         """
         path = folder / "units.csv"
         if not path.is_file():
@@ -60,11 +60,11 @@ class History:
 
 
 class Discovery(NamedTuple):
-    """A unit that came to hold information.
+    """A latent dimension whose KL exceeded the threshold.
 
     Attributes:
         unit: its name.
-        step: the first at which it held more than the threshold.
+        step: the first step at which its KL was above the threshold.
         final: nats at the end, smoothed.
     """
 
@@ -77,12 +77,13 @@ def discovery_order(history: History, *, threshold: float = THRESHOLD, window: i
     """The units in the order in which they were found: those whose mean over a window exceeds `threshold` nats.
 
     A unit counts as found at the last step of the first such window, so that no later row is used; a unit that loses
-    its information later stays in the list, as its `final` shows. Two found at one step are in order of their KL then.
+    its information later stays in the list, as its `final` shows. Units found at the same step are ordered by their KL
+    at that step.
 
     Args:
         history: of a run.
         threshold: nats.
-        window: rows over which to average, since a row is one batch; all of them where there are fewer.
+        window: number of rows to average over, since a row is one batch; all rows where there are fewer.
     """
     found = []
     for unit, kl in history.kl.items():
@@ -101,10 +102,10 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarray]:
-    """The capacity that each step [R] was held at, nats, by site or sum of sites; empty if the objective has none.
+    """The capacity at each step [R], in nats, by site or sum of sites; empty if the objective has none.
 
-    One C for the whole KL has the sum of all sites as its key. A categorical holds log K at most, and a larger capacity
-    counts as log K, as in the objective. The objective is left as it was.
+    One C for the whole KL has the sum of all sites as its key. A capacity above the largest KL of a categorical, log K,
+    is replaced by log K, as in the objective. The objective is left as it was.
     """
     elbo, schedule = experiment.elbo, experiment.schedule
     if not hasattr(elbo, "capacity"):
@@ -115,7 +116,7 @@ def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarra
     try:
         for step in steps.tolist():
             if schedule:
-                schedule(step - 1, elbo)  # it is called after a step, for the next one
+                schedule(step - 1, elbo)  # called after each step, for the next one
             now = elbo.capacity
             found.append({k: float(v) for k, v in now.items()} if isinstance(now, Mapping) else {whole: float(now)})
     finally:
@@ -130,7 +131,7 @@ def overshoot(kl: np.ndarray, capacity: np.ndarray, *, window: int = WINDOW) -> 
 
 
 class Run(NamedTuple):
-    """What is drawn of a run: its title, its history, and its capacities, if it had any."""
+    """A run to draw: its title, its history, and its capacities, if it had any."""
 
     title: str
     history: History

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from zoo.lab.data import Dataset
 
-NUM = 5_000  # training points; with as many of MNIST's, about 92 % of test digits get the right label
+NUM = 5_000  # training points; with this many of MNIST, about 92 % of test digits get the right label
 NEIGHBOURS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class NearestNeighbours:
-    """The label that most of the five nearest training points have, by pixels; of a tie, the nearest one's.
+    """The most frequent label of the five nearest training points, by pixels; in a tie, that of the nearest.
 
     Attributes:
         x: training points, [M, pixels].

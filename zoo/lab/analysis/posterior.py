@@ -26,7 +26,7 @@ def needs_labels(guide: nn.Module) -> bool:
 
 
 def refine(guide: nn.Module, *batch: Tensor) -> Any:
-    """The guide to use for this batch: of one with a method `refined`, such as a semi-amortised guide, the result."""
+    """The guide for this batch: the result of its method `refined` if it has one, as a semi-amortised guide does."""
     refined = getattr(guide, "refined", None)
     return refined(*batch) if refined else guide
 
@@ -49,7 +49,9 @@ def _mean(fn: Any) -> Tensor:
 
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
     """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...]."""
-    values: Any = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: one datapoint, N times
+    values: Any = {
+        name: value.unsqueeze(1) for name, value in latents.items()
+    }  # [N, 1, size]: N particles
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(poutine.do(model, values)).get_trace()
     mean: Tensor = nodes_of(trace)[site]["fn"].mean

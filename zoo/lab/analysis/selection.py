@@ -1,4 +1,4 @@
-"""Which datapoints a picture shows: spread over the classes, by a seed."""
+"""The choice of the datapoints that a picture shows: spread over the classes, by a seed."""
 
 from itertools import chain, zip_longest
 

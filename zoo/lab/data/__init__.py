@@ -49,32 +49,32 @@ def data_folder(folder: str | Path | None = None) -> Path:
 
 
 def absolute(name: str) -> str:
-    """What `load` takes for `name` from whatever folder: a name of `SOURCES` as it is, a path in full.
+    """A `name` that `load` understands in every working folder: a name of `SOURCES` as it is, a path made absolute.
 
-    A run writes this down, so that it can be opened from elsewhere.
+    A run records it, so that the run can be opened from another folder.
     """
     path = Path(name).expanduser()
     return str(path.resolve()) if name not in SOURCES and path.exists() else name
 
 
 def load(name: str, *, folder: str | Path | None = None, download: bool = False, **options: Any) -> Split:
-    """The data set called `name`, or your own at the path `name`, with the options of its function.
+    """Loads the data set called `name`, or your own data at the path `name`, with the options of its function.
 
     Args:
-        name: one of `SOURCES`; else a folder of images, an .npz or a .pt, as `from_disk.yours` reads them.
-        folder: where the files are, see `data_folder`; of no meaning for a path.
+        name: one of `SOURCES`; or the path of a folder of images, an .npz or a .pt, see `from_disk.yours`.
+        folder: where the files are, see `data_folder`; ignored for a path.
         download: whether to fetch files that are missing.
         options: of the function in `SOURCES`, or of `from_disk.yours`.
 
     Raises:
-        LookupError: there is no such set; says which there are, and the nearest name.
+        LookupError: there is no such set; the message lists the sets, and the nearest name.
         TypeError: the set has no such option.
         FileNotFoundError, ValueError: its files are missing or damaged.
         OSError: its cache cannot be written.
     """
     path = Path(name).expanduser()
     if name not in SOURCES and not path.exists() and not (path.suffix or path.name != name):
-        raise LookupError(unknown_name("data set", name, SOURCES) + "; or give the path of your own")
+        raise LookupError(unknown_name("data set", name, SOURCES) + "; or give the path of your own data")
     source = SOURCES.get(name, yours.yours)
     known = set(inspect.signature(source).parameters) - {"folder", "path", "download"}
     if wrong := set(options) - known:

@@ -1,4 +1,4 @@
-"""Binary images with one bit a pixel: words of 64 pixels, the leftmost in the lowest bit."""
+"""Binary images with one bit per pixel: words of 64 pixels, the leftmost in the lowest bit."""
 
 import functools
 
@@ -13,7 +13,7 @@ def pack(images: np.ndarray) -> np.ndarray:
     """Bytes [..., W] of 0 and 1 as words [..., W / 64].
 
     Raises:
-        ValueError: W is no multiple of 64.
+        ValueError: W is not a multiple of 64.
     """
     if images.shape[-1] % 64:
         raise ValueError(f"rows of {images.shape[-1]} pixels do not fill words of 64; pad them")
@@ -29,5 +29,5 @@ def unpack(words: Tensor) -> Tensor:
 
 @functools.cache
 def _octets(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The eight pixels of each of the 256 bytes, [256, 8]: on a CPU, looking them up beats shifts and masks."""
+    """The eight pixels of each of the 256 bytes, [256, 8]: on a CPU a look-up is faster than shifts and masks."""
     return ((torch.arange(256)[:, None] >> torch.arange(8)) & 1).to(device, dtype)

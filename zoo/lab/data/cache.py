@@ -1,7 +1,7 @@
-"""Decoded data kept on disk, so that it is decoded once: a folder of .npy files per set and settings.
+"""A cache of decoded data on disk: a folder of .npy files per set and settings.
 
-The folder is there as a whole or not at all. Beside the arrays lies header.json: the settings, and the SHA-256 of each
-array, which is checked whenever it is read. A cache that is damaged is made again.
+The folder is complete or absent. With the arrays it holds header.json: the settings, and the SHA-256 of each array,
+which is checked whenever the array is read. A damaged cache is made again.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ import platformdirs
 
 from zoo.lab.data.npy import read_array, read_header
 
-VERSION = 2  # of what the sources put into a cache; one more whenever that changes
+VERSION = 2  # of the cached contents; increase it whenever they change
 MAPPED = 256 * 2**20  # bytes from which an array is mapped into memory instead of read
 HEADER = "header.json"
 DAY = 24 * 3600.0
 
 
 class Stream(NamedTuple):
-    """An array that is never in memory as a whole: its shape and type, and its rows part by part."""
+    """An array that is never in memory as a whole: its shape, its type, and an iterator over blocks of its rows."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -37,17 +37,17 @@ class Stream(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Where caches are: the environment's ZOO_CACHE, else disentangled-zoo in the user's folder for caches."""
+    """The folder of caches: the environment variable ZOO_CACHE, else disentangled-zoo in the user's cache folder."""
     if here := os.environ.get("ZOO_CACHE"):
         return Path(here).expanduser()
     return platformdirs.user_cache_path("disentangled-zoo", appauthor=False)
 
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:
-    """One short text for `root` and the files below it; another one as soon as one of them moves or is written.
+    """A short digest of `root` and the files below it, which changes whenever one of them is moved or written.
 
-    It covers the resolved path of `root` and the files' names, sizes, and times of change (also the one that `touch`
-    and `rsync --times` cannot set), so that no content has to be read.
+    It covers the resolved path of `root` and the files' names, sizes, and times of change (mtime and also ctime, which
+    `touch` and `rsync --times` cannot set), so that no content has to be read.
     """
     digest = hashlib.sha256(f"{root.resolve()}\n".encode(errors="surrogateescape"))
     start = f"{root}{os.sep}"
@@ -61,22 +61,23 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
 def cached(
     name: str, settings: Mapping[str, Any], make: Callable[[], Mapping[str, np.ndarray | Stream]]
 ) -> dict[str, np.ndarray]:
-    """What `make` returns, from disk where this version made it before with these settings.
+    """The arrays that `make` returns, read from disk where this version has cached them with these settings.
 
     Args:
         name: of the data set; the folder is called after it, the version and the settings.
-        settings: everything that the arrays depend on, as JSON takes it.
+        settings: everything that the arrays depend on; has to be JSON-serialisable.
         make: returns the arrays by name; those of `MAPPED` bytes or more come back as memory maps.
 
     Raises:
-        OSError: the cache cannot be written (no permission, no room), and then nothing is left of it; or not be read.
+        OSError: the cache cannot be written (no permission, no space), and then no partial cache remains; or the cache
+            cannot be read.
     """
     header = json.loads(json.dumps({"data": name, "version": VERSION, **settings}))
     key = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:16]
     folder = cache_folder() / f"{name[:80]}-v{VERSION}-{key}"
     try:
         return _read(folder, header)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # not there, or damaged
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # missing or damaged
         pass
     except OSError as error:
         raise OSError(f"data {name!r}: the cache {folder} cannot be read: {error}") from error
@@ -109,7 +110,7 @@ def _read_array(path: Path, expected: str) -> np.ndarray:
 
 
 def _write(name: str, folder: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray | Stream]) -> None:
-    """Writes into a folder of its own, which is then moved to the place, so that what is there is whole."""
+    """Writes into a temporary folder, which is then renamed, so that the cache is always complete."""
     host, unique = socket.gethostname().replace(".", "-"), uuid.uuid4().hex[:8]
     part = folder.with_name(f".{folder.name}.{host}.{os.getpid()}.{unique}")
     try:
@@ -129,13 +130,13 @@ def _write(name: str, folder: Path, header: Mapping[str, Any], arrays: Mapping[s
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise OSError(
-            f"data {name!r}: the cache {folder} cannot be written: {error}. Make room, or name another folder for "
-            "caches with ZOO_CACHE"
+            f"data {name!r}: the cache {folder} cannot be written: {error}. Free some space, or name another folder "
+            "for caches with ZOO_CACHE"
         ) from error
 
 
 def _write_array(path: Path, array: np.ndarray | Stream) -> str:
-    """Writes an .npy and returns its SHA-256. Not through a memory map: there, a full disk ends the process."""
+    """Writes an .npy and returns its SHA-256. Without a memory map, since a full disk would then kill the process."""
     if isinstance(array, np.ndarray):
         array = Stream(array.shape, array.dtype, [array])
     if array.dtype.hasobject:
@@ -158,7 +159,7 @@ def _write_array(path: Path, array: np.ndarray | Stream) -> str:
 
 
 def _remove_orphans(folder: Path, host: str) -> None:
-    """Removes what killed processes of this host left unfinished."""
+    """Removes unfinished folders of processes of this host that were killed."""
     for part in folder.glob(".*.*.*.*"):
         *_, owner, pid, _ = part.name.rsplit(".", 3)
         if owner == host and pid.isdigit() and not _is_running(int(pid), part):
@@ -166,7 +167,7 @@ def _remove_orphans(folder: Path, host: str) -> None:
 
 
 def _is_running(pid: int, part: Path) -> bool:
-    """Whether the process that writes `part` still runs; where that cannot be asked, whether `part` is of today."""
+    """Whether the process that writes `part` still runs; where that is unknown, whether `part` was changed today."""
     if os.name != "posix":
         return time.time() - part.stat().st_mtime < DAY
     try:

@@ -1,4 +1,4 @@
-"""What data there is: what of it is present and where it was looked for, its sizes, licence and citation."""
+"""The list of data sets: whether each is present, where it was looked for, its size, licence and citation."""
 
 import textwrap
 from pathlib import Path
@@ -18,14 +18,14 @@ from zoo.lab.data.yale import SUBJECTS
 
 
 class About(NamedTuple):
-    """What is known of a set without looking at its files.
+    """A description of a set, without reading its files.
 
     Attributes:
-        holds: datapoints and their shape, factors or labels.
-        licence: its name, or what is known of it.
+        holds: number and shape of datapoints, and the factors or labels.
+        licence: its name, or what is known about it.
         citation: the paper, and where the data come from.
-        files: what has to be in the data folder, as seen from it; nothing where the set is made or bundled.
-        instead: a file that will do in place of those.
+        files: the required files, relative to the data folder; empty where the set is rendered or bundled.
+        instead: a single file that replaces those.
     """
 
     holds: str
@@ -39,11 +39,11 @@ class Entry(NamedTuple):
     """A set as it is found on this machine.
 
     Attributes:
-        name: what `load` calls it.
-        about: what is known of it.
+        name: the name for `load`.
+        about: its description.
         present: whether it can be loaded without a download.
-        where: the places that were looked at; empty where none is needed.
-        size: of the files there, in bytes.
+        where: the places that were searched; empty where no files are needed.
+        size: of the files found, in bytes.
     """
 
     name: str
@@ -113,7 +113,7 @@ ABOUT = {
         "held out, 4 labels, 6 factors (type, leg length, width, back height, elevation, azimuth: 4 x 5 x 5 x 5 x 4 x "
         "32)",
         "as this project",
-        "none: a stand-in for 3D Chairs (here `chairs`), which figures must not be reported as",
+        "none: a stand-in for 3D Chairs (here `chairs`); never report its results as results on 3D Chairs",
     ),
     "shapes": About(
         "737,280 binary images 1 x 64 x 64, 5 factors (3 x 6 x 40 x 32 x 32), rendered; tested on all of them, as the "
@@ -132,7 +132,7 @@ ABOUT = {
 
 
 def catalogue(folder: str | Path | None = None) -> list[Entry]:
-    """Every set by name, looked for in `folder` as `load` would; nothing is read but names and sizes."""
+    """Every set by name, looked for in `folder` like `load` does; only names and sizes of files are read."""
     root = data_folder(folder)
     entries = []
     for name in sorted(SOURCES):
@@ -147,7 +147,7 @@ def catalogue(folder: str | Path | None = None) -> list[Entry]:
 
 
 def print_catalogue(folder: str | Path | None = None) -> None:
-    """Prints the catalogue, where the folders are, and what the caches take."""
+    """Prints the catalogue, the folders, and the size of the caches."""
     for entry in catalogue(folder):
         if not entry.where:
             state = "present: needs no files"

@@ -38,23 +38,23 @@ def celeba(
     layout: the .jpg of img_align_celeba, list_attr_celeba.txt, list_eval_partition.txt.
 
     The images have 178 x 218 pixels. DIP-VAE's authors take "64 x 64 x 3 cropped images as used in several earlier
-    works", and neither HFVAE's nor Joint-VAE's say more. Here it is the square of 148 pixels in the middle, as public
-    codes of VAEs mostly have it; crop=178 keeps the full width. Scaling is bilinear over the area a pixel covers.
+    works", and neither HFVAE's nor Joint-VAE's say more. Here it is the square of 148 pixels in the middle, as in most
+    public codes of VAEs; crop=178 keeps the full width. Scaling is bilinear over the area a pixel covers.
 
-    The official partition trains on 162,770 faces and tests on 19,962; the 19,867 for validation are left out, unless
-    test="valid" takes them instead. DIP-VAE's "90% for training and 10% for test" is held_out=0.1, of all faces.
+    The official partition trains on 162,770 faces and tests on 19,962; the 19,867 for validation are left out, or used
+    as the test set with test="valid". DIP-VAE's "90% for training and 10% for test" is held_out=0.1, of all faces.
 
-    The first time, the images are decoded, to 2.5 GB in `folder`/decoded (or ZOO_CACHE), mapped into memory from then
-    on. If that is interrupted, the next time goes on where it was.
+    The first call decodes the images to a file of 2.5 GB in `folder`/decoded (or ZOO_CACHE); later calls map it into
+    memory. If decoding is interrupted, the next call resumes it.
 
     Args:
-        folder: has celeba/img_align_celeba and so on.
+        folder: contains celeba/img_align_celeba and so on.
         download: unused; the images have to be fetched by hand.
         size: of the images in pixels.
         crop: the side of the square in the middle that is kept, in pixels, at most 178.
         test: the official part to test on, "test" or "valid".
-        held_out: instead of the official partition the share that is for testing, by chance.
-        seed: of their choice.
+        held_out: the share of all images to test on, chosen at random; replaces the official partition.
+        seed: of the random choice.
 
     Raises:
         FileNotFoundError: a file or images are missing.
@@ -82,7 +82,8 @@ def celeba(
     data = Dataset("celeba", x, factors=Factors(tuple(table["names"].tolist()), values, table["attributes"]))
     if held_out is not None:
         return split(data, held_out, seed=seed)
-    train, tested = (np.flatnonzero(table["parts"] == PARTS.index(part)) for part in ("train", test))
+    train = np.flatnonzero(table["parts"] == PARTS.index("train"))
+    tested = np.flatnonzero(table["parts"] == PARTS.index(test))
     if not len(train) or not len(tested):
         raise ValueError(
             f"data 'celeba': {lists[1]} has {len(train)} images for 'train' and {len(tested)} for {test!r}"
@@ -98,7 +99,7 @@ def _lists(attributes: Path, partition: Path) -> dict[str, np.ndarray]:
     if len(names) != NUM_ATTRIBUTES or count != str(len(lines)) or not lines:
         raise ValueError(
             f"data 'celeba': {attributes} announces {count!r} images with {len(names)} attributes and lists "
-            f"{len(lines)}; it should list as many, with {NUM_ATTRIBUTES}. Fetch it anew"
+            f"{len(lines)}; the numbers must agree, with {NUM_ATTRIBUTES} attributes. Fetch it again"
         )
     images, table = [], np.empty((len(lines), NUM_ATTRIBUTES), np.uint8)
     for row, line in enumerate(lines):
@@ -113,7 +114,7 @@ def _lists(attributes: Path, partition: Path) -> dict[str, np.ndarray]:
     rest = _lines(partition)
     if len(rest) != len(images):
         raise ValueError(
-            f"data 'celeba': {partition} has {len(rest)} lines and {attributes} {len(images)} images; fetch it anew"
+            f"data 'celeba': {partition} has {len(rest)} lines and {attributes} {len(images)} images; fetch it again"
         )
     parts = []
     for row, (line, image) in enumerate(zip(rest, images, strict=True)):
@@ -135,16 +136,16 @@ def _lines(file: Path) -> list[str]:
     try:
         return [line for line in file.read_text(encoding="ascii").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise ValueError(f"data 'celeba': {file} cannot be read: {error}. Fetch it anew") from error
+        raise ValueError(f"data 'celeba': {file} cannot be read: {error}. Fetch it again") from error
 
 
 def _check(folder: Path, listed: set[str]) -> None:
-    """Whether exactly the images that are listed lie in the folder."""
+    """Checks that the folder holds exactly the listed images."""
     there = {name for name in os.listdir(folder) if not name.startswith(".")}
     if missing := sorted(listed - there):
         raise FileNotFoundError(
             f"data 'celeba': {folder} has no {missing[0]}, one of {len(missing)} images that {ATTRIBUTES} lists; "
-            "unpack img_align_celeba.zip anew"
+            "unpack img_align_celeba.zip again"
         )
     if strange := sorted(there - listed):
         raise ValueError(
@@ -163,4 +164,4 @@ def read_face(file: Path, crop: int, size: int) -> np.ndarray:
             square = image.crop((left, top, left + crop, top + crop))
             return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"data 'celeba': {file} cannot be read: {error}. Unpack it anew") from error
+        raise ValueError(f"data 'celeba': {file} cannot be read: {error}. Unpack it again") from error

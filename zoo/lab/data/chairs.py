@@ -1,4 +1,4 @@
-"""3D Chairs: renderings of chairs from all around."""
+"""3D Chairs: renderings of chairs from 62 views."""
 
 import functools
 import re
@@ -30,40 +30,41 @@ def chairs(
     crop: int = 400,
     train_share: float = 0.8,
 ) -> Split:
-    """3D Chairs, 809 models in 62 views, grey 1 x 64 x 64; labels are the models, factors model, elevation, azimuth.
+    """3D Chairs, 809 models in 62 views, grey 1 x 64 x 64; labels: the models; factors: model, elevation, azimuth.
 
     Aubry, Maturana, Efros, Russell, Sivic, Seeing 3D chairs, CVPR 2014; no licence is stated.
     https://www.di.ens.fr/willow/research/seeing3Dchairs/, to be unpacked to `folder`/rendered_chairs, as
     <model>/renders/image_001_p020_t011_r096.png: p is the elevation (20 or 30 degrees), t the azimuth (31 of them).
 
     The archive has 1,393 models. The papers use 809, after Dosovitskiy, Springenberg, Brox (CVPR 2015), who left near
-    duplicates out. Which ones is not guessed here: move the others elsewhere, or name those to use in a file
-    rendered_chairs/models.txt, a folder a line; models=None takes all there are.
+    duplicates out. The list of the 809 is not part of the archive: move the others elsewhere, or name those to use in a
+    file rendered_chairs/models.txt, one folder per line; models=None uses all models.
 
-    As DIP-VAE's authors do, the first 80% of the models are for training and the rest for testing, so that no test
-    chair has been seen. First is by name, or by models.txt where there is one. They, and beta-VAE's, use binary masks
-    (masks=True): a pixel is 1 where the chair, that is what is not white, covers half of it or more. Joint-VAE's use
-    grey images, "center cropped and resized to (64, 64)"; the crop is not stated, and here it is the square of 400
-    pixels in the middle of 600, as Dubois' disentangling-vae has it; scaling is bilinear over the area a pixel covers.
+    As in DIP-VAE, the first 80% of the models are for training and the rest for testing, so that no test chair is seen
+    in training. The order is that of the names, or that of models.txt where there is one. The authors of DIP-VAE and of
+    beta-VAE use binary masks (masks=True): a pixel is 1 where the chair, that is everything not white, covers at least
+    half of it. Those of Joint-VAE use grey images, "center cropped and resized to (64, 64)"; the crop is not stated,
+    and here it is the square of 400 pixels in the middle of 600, as in Dubois' disentangling-vae; scaling is bilinear
+    over the area a pixel covers.
 
-    The first time, the images are decoded, to 205 MB in `folder`/decoded (or ZOO_CACHE), mapped into memory from then
-    on. If that is interrupted, the next time goes on where it was.
+    The first call decodes the images to a file of 205 MB in `folder`/decoded (or ZOO_CACHE); later calls map it into
+    memory. If decoding is interrupted, the next call resumes it.
 
     Args:
-        folder: has rendered_chairs.
+        folder: contains rendered_chairs.
         download: unused; the images have to be fetched by hand.
-        models: how many there must be; None for as many as there are.
+        models: the expected number of models; None for any number.
         masks: binary images instead of grey ones.
         size: of the images in pixels.
         crop: the side of the square in the middle that is kept, in pixels, at most 600.
-        train_share: of the models.
+        train_share: the share of the models to train on.
 
     Raises:
         FileNotFoundError: the folder is missing, or a model's folder, or one of its 62 views.
         OSError: the decoded images cannot be written.
-        ValueError: there are not as many models as expected; a file's name does not tell the view, or tells one that is
-            there already; an image is damaged or of another size; there is no such crop; the share leaves nothing to
-            train on or to test on.
+        ValueError: there are not as many models as expected; a file's name does not state a view, or repeats one; an
+            image is damaged or of another size; there is no such crop; the share leaves nothing to train on or to test
+            on.
     """
     root = folder / FOLDER
     if not 1 <= crop <= SIDE:
@@ -79,7 +80,7 @@ def chairs(
     if not 0 < count < len(names):
         raise ValueError(
             f"data 'chairs': train_share = {train_share:g} of {len(names)} models leaves nothing to train or test on; "
-            "take a share between 0 and 1"
+            "choose a share between 0 and 1"
         )
     files = [file for name in names for file in _views(root / name / "renders")]
     decode = functools.partial(_mask if masks else _grey, crop=crop, size=size)
@@ -106,8 +107,8 @@ def _models(root: Path, expected: int | None) -> tuple[list[str], dict[str, int]
             raise ValueError(f"data 'chairs': {root / CHOSEN} names a model twice")
     if expected is not None and len(names) != expected:
         raise ValueError(
-            f"data 'chairs': {root} has {len(names)} models, not {expected}. Name those to use in {root / CHOSEN}, a "
-            "folder a line, or take all of them with models=None"
+            f"data 'chairs': {root} has {len(names)} models, not {expected}. Name those to use in {root / CHOSEN}, one "
+            "folder per line, or use all of them with models=None"
         )
     return names, {"model": len(there) - len(names)}
 
@@ -115,7 +116,7 @@ def _models(root: Path, expected: int | None) -> tuple[list[str], dict[str, int]
 def _views(renders: Path) -> list[Path]:
     """The images of a model in the order of `VIEWS`."""
     if not renders.is_dir():
-        raise FileNotFoundError(f"data 'chairs': {renders} not found; unpack it anew, or move its folder elsewhere")
+        raise FileNotFoundError(f"data 'chairs': {renders} not found; unpack it again, or move its folder elsewhere")
     views: dict[tuple[int, int], Path] = {}
     for file in sorted(renders.iterdir()):
         if file.name.startswith("."):
@@ -124,14 +125,14 @@ def _views(renders: Path) -> list[Path]:
         view = (int(match[1]), int(match[2])) if match else None
         if view not in VIEWS or view in views:
             raise ValueError(
-                f"data 'chairs': the name of {file} does not tell one of the {len(VIEWS)} views, each once, as "
+                f"data 'chairs': the name of {file} does not state one of the {len(VIEWS)} views, each once, as "
                 "image_001_p020_t011_r096.png does; move it elsewhere"
             )
         views[view] = file
     if missing := [view for view in VIEWS if view not in views]:
         raise FileNotFoundError(
             f"data 'chairs': {renders} has {len(views)} images, not {len(VIEWS)}; the first that is missing is "
-            f"p{missing[0][0]:03d}_t{missing[0][1]:03d}. Unpack it anew"
+            f"p{missing[0][0]:03d}_t{missing[0][1]:03d}. Unpack it again"
         )
     return [views[view] for view in VIEWS]
 
@@ -158,4 +159,4 @@ def _square(file: Path, crop: int) -> Image.Image:
         white = Image.new("RGBA", square.size, "white")
         return Image.alpha_composite(white, square).convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"data 'chairs': {file} cannot be read: {error}. Unpack it anew") from error
+        raise ValueError(f"data 'chairs': {file} cannot be read: {error}. Unpack it again") from error

@@ -1,4 +1,4 @@
-"""What people have as data (tensors, lists, data frames, torch data sets) turned into arrays, or refused in a line."""
+"""Converts data of various types (tensors, lists, data frames, torch data sets) to arrays, or refuses them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ TAKEN = "an array, a tensor, a list, a data frame or a torch Dataset of images (
 
 
 def as_array(name: str, what: str, value: Any) -> np.ndarray:
-    """Any array-like as an array in the machine's own byte order; a memory map stays one.
+    """Any array-like as an array in native byte order; a memory map stays a memory map.
 
     Args:
         name: of the data set, for messages.
@@ -21,8 +21,8 @@ def as_array(name: str, what: str, value: Any) -> np.ndarray:
         value: the array-like.
 
     Raises:
-        TypeError: it is nothing of the kind.
-        ValueError: it is ragged, masked, sparse, or holds other objects than names or numbers.
+        TypeError: the value is not array-like.
+        ValueError: the value is ragged, masked, sparse, or holds other objects than names or numbers.
     """
     try:
         array = _array(value)
@@ -42,12 +42,12 @@ def as_features(name: str, x: Any) -> Any:
     """x [N, ...] with images as [N, C, H, W]; see `Dataset.from_arrays`.
 
     Raises:
-        TypeError, ValueError: as `as_array`; x has no axis beside N; or its channels are last and not 1 or 3.
+        TypeError, ValueError: as `as_array`; x has no axis but N; or its channels are last and not 1 or 3.
     """
     if sparse.issparse(x):
         return sparse.csr_array(x, dtype=np.float32)
     if hasattr(x, "shape") and hasattr(x, "dtype") and not hasattr(x, "__array__"):
-        return x  # makes its rows when indexed
+        return x  # computes its rows when indexed
     x = as_array(name, "x", x)
     if x.ndim < 2:
         raise ValueError(f"data {name!r}: x must be [N, ...], got {x.shape}; x[:, None] makes one column")
@@ -63,7 +63,7 @@ def as_features(name: str, x: Any) -> Any:
         if x.shape[0] == x.shape[1] > 4 and x.shape[2] in (3, 4):
             raise ValueError(f"data {name!r}: x of shape {x.shape} looks like one image; x[None] makes a set of it")
         return x[:, None]
-    if x.ndim == 4 and x.shape[1] > 4 and x.shape[2] > x.shape[3]:  # channels last, as few as they are
+    if x.ndim == 4 and x.shape[1] > 4 and x.shape[2] > x.shape[3]:  # the last axis is small, so it holds the channels
         if x.shape[3] in (2, 4):
             raise ValueError(
                 f"data {name!r}: x of shape {x.shape} looks like images with {x.shape[3]} channels last; "
@@ -75,10 +75,10 @@ def as_features(name: str, x: Any) -> Any:
 
 
 def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels as int64 from 0, and the names of the classes: those given, else those that the labels are.
+    """Labels as int64 from 0, and the names of the classes: those given, else the labels' own names.
 
     Raises:
-        TypeError, ValueError: as `as_array`; a label is missing or a real number; a name is none of `classes`.
+        TypeError, ValueError: as `as_array`; a label is missing or a real number; a name is not in `classes`.
     """
     y, classes = as_array(name, "y", y), tuple(map(str, classes))
     if y.dtype.kind == "S":
@@ -89,7 +89,7 @@ def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarra
         if not classes:
             return y, found
         if strange := sorted(set(found) - set(classes)):
-            raise ValueError(f"data {name!r}: y has the label {strange[0]!r}, which is none of classes {classes}")
+            raise ValueError(f"data {name!r}: y has the label {strange[0]!r}, which is not in classes {classes}")
         return np.array([classes.index(label) for label in found])[y], classes
     if y.dtype.kind == "f":
         if np.isnan(y).any():
@@ -163,7 +163,7 @@ def from_items(name: str, data: Any) -> tuple[Any, Any]:
 
 
 def is_torch_dataset(x: Any) -> bool:
-    """Whether x is what a DataLoader takes, or a DataLoader."""
+    """Whether x is a torch Dataset or a DataLoader."""
     return isinstance(x, (torch.utils.data.Dataset, torch.utils.data.DataLoader))
 
 

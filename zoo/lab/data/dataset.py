@@ -1,4 +1,4 @@
-"""The seam of the data: a set decoded once into an array, and batches drawn from it by index."""
+"""A data set, decoded once into an array, and batches drawn from it by index."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,23 +18,23 @@ from zoo.lab.data.factors import Factors
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A set in memory, or mapped into it, or drawn on demand; nothing is decoded per image once it stands.
+    """A set in memory, memory-mapped, or rendered on demand; no file is decoded once the set is built.
 
     Attributes:
-        name: what pictures and messages call it.
-        x: [N, ...], anything that an integer array indexes: uint8 images [N, C, H, W]; floats; a sparse matrix of
-            floats [N, V]; binary images as words of 64 pixels, uint64 [N, C, H, W / 64] (see `bits`). Or a memory map
-            of them, or an object that makes rows when indexed (see `Rows`).
+        name: its name in pictures and messages.
+        x: [N, ...], anything that an integer array can index: uint8 images [N, C, H, W]; floats; a sparse matrix of
+            floats [N, V]; binary images as words of 64 pixels, uint64 [N, C, H, W / 64] (see `bit_packing`). Or a
+            memory map of them, or an object that computes rows when indexed (see `Rows`).
         y: labels [N] from 0, or None.
-        x_max: the value of x that counts as 1; 255 for bytes. Floats and words are taken as they are.
+        x_max: the value of x that becomes 1.0; 255 for bytes. Floats and words are not scaled.
         classes: the names of the labels; empty where they have none.
         factors: the generative factors, or None.
         vocabulary: the names of x's columns, where it counts words.
-        dynamic: whether each pixel is drawn anew each time, lit with probability x / x_max; only for bytes.
-        left_out: what the source left out, and how many of it.
+        dynamic: whether each pixel is drawn again for each batch, 1 with probability x / x_max; only for bytes.
+        left_out: the kinds of datapoints that the source left out, and the number of each.
 
     Raises:
-        ValueError: the set is empty; x is neither bytes, words of bits, nor finite floats; y, classes or factors do
+        ValueError: the set is empty; x does not hold bytes, words of bits or finite floats; y, classes or factors do
             not match it.
     """
 
@@ -73,8 +73,8 @@ class Dataset:
             )
         if y.min() == -1:
             raise ValueError(
-                f"data {self.name!r}: y has {(y == -1).sum()} labels of -1, as scikit-learn marks what is without a "
-                f"label; {UNLABELLED}"
+                f"data {self.name!r}: y has {(y == -1).sum()} labels of -1, which scikit-learn uses for datapoints "
+                f"without a label; {UNLABELLED}"
             )
         if y.min() < 0 or (self.classes and y.max() >= len(self.classes)):
             above = f" to {len(self.classes) - 1}" if self.classes else ""
@@ -97,17 +97,17 @@ class Dataset:
         """Your own set from arrays, tensors, lists, data frames or a torch Dataset.
 
         Args:
-            x: bytes, floats or truth values [N, ...], or a sparse matrix [N, V]. [N, H, W], [N, H, W, 1] and
-                [N, H, W, 3] are taken for images and become [N, C, H, W]. Or a torch Dataset, whose items are
+            x: bytes, floats or booleans [N, ...], or a sparse matrix [N, V]. [N, H, W], [N, H, W, 1] and
+                [N, H, W, 3] are treated as images and become [N, C, H, W]. Or a torch Dataset, whose items are
                 datapoints or pairs of a datapoint and its label; each item is read once.
             y: labels [N]: integers from 0, or names.
-            name: what pictures and messages call it.
-            x_max: the byte that counts as 1; when not given 255, or 1 where no byte is larger.
-            classes: the names of integer labels, or the order of those that are names.
+            name: its name in pictures and messages.
+            x_max: the byte that becomes 1.0; when not given 255, or 1 where no byte is larger.
+            classes: the names of integer labels, or the order of labels that are names.
             factors: `Factors`; or each factor's values [N], as a mapping by name, a data frame, or a table [N, F].
 
         Raises:
-            TypeError: x, y or factors are nothing that an array can be made of.
+            TypeError: x, y or factors cannot be converted to arrays.
             ValueError: as the class; a byte is above x_max; a label or value is missing.
         """
         if is_torch_dataset(x):
@@ -133,7 +133,7 @@ class Dataset:
         return int(self.x.shape[0])
 
     def __iter__(self) -> NoReturn:
-        raise TypeError(f"data {self.name!r} is a set, not batches of it: take data.batches(64, seed=0, steps=1_000)")
+        raise TypeError(f"data {self.name!r} is a set, not batches of it: use data.batches(64, seed=0, steps=1_000)")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -147,9 +147,9 @@ class Dataset:
         return len(self.shape) == 3 and self.shape[0] in (1, 3)
 
     def batch(self, index: Tensor, *, labels: bool = False, device: str | torch.device = "cpu", seed: Any = 0) -> Batch:
-        """The datapoints at `index` [B], as floats on `device`; bytes and bits travel as they are.
+        """The datapoints at `index` [B], as floats on `device`; bytes and bits are converted there.
 
-        `seed` is for a set that is binarised dynamically: whatever `numpy.random.default_rng` takes.
+        `seed`, of any type that `numpy.random.default_rng` accepts, is for a set that is binarised dynamically.
         """
         rows = index.cpu().numpy()
         x, x_max = self.x[rows], self.x_max
@@ -168,17 +168,17 @@ class Dataset:
         labels: bool = False,
         device: str | torch.device = "cpu",
     ) -> Iterator[Batch]:
-        """Shuffled batches of one size, epoch after epoch; what is left over at an epoch's end is not drawn in it.
+        """Shuffled batches of one size, epoch after epoch; an incomplete batch at the end of an epoch is dropped.
 
-        Order and binarisation are functions of seed and step alone, so a run that goes on at `start` sees what it
-        would have seen.
+        Order and binarisation depend on seed and step only, so a run that resumes at `start` sees the same batches as
+        one that was not interrupted.
 
         Args:
             batch_size: B.
             seed: of the order.
-            steps: the step to stop before; endless without.
-            start: the step to begin with.
-            labels: whether a batch carries y.
+            steps: the number of steps; infinite when not given.
+            start: the first step.
+            labels: whether a batch has y.
             device: where the batches go.
 
         Raises:
@@ -209,7 +209,7 @@ class Dataset:
     def in_order(self, batch_size: int, *, labels: bool = False, device: str | torch.device = "cpu") -> Iterator[Batch]:
         """Every datapoint once, in order; the last batch may be smaller.
 
-        A set that is binarised dynamically is drawn with seed 0, alike for every batch size.
+        A set that is binarised dynamically is drawn with seed 0; the draws do not depend on the batch size.
         """
         rng = np.random.default_rng(0)
         for index in torch.arange(len(self)).split(batch_size):
@@ -224,7 +224,7 @@ class Dataset:
         labels: bool = False,
         device: str | torch.device = "cpu",
     ) -> Batch:
-        """Datapoints drawn with replacement, some factors fixed at a class; as `Factors.sample`.
+        """Draws datapoints with replacement, with some factors fixed at a class; see `Factors.sample`.
 
         Raises:
             ValueError: the set has no factors, or as `Factors.sample`.
@@ -236,7 +236,7 @@ class Dataset:
         return self.batch(index, labels=labels, device=device, seed=rng)
 
     def subset(self, rows: np.ndarray) -> "Dataset":
-        """The datapoints at `rows` [n]; copied where x lies in memory, else looked up when they are asked for."""
+        """The datapoints at `rows` [n]; copied where x is in memory, else looked up on access."""
         in_memory = sparse.issparse(self.x) or (isinstance(self.x, np.ndarray) and not isinstance(self.x, np.memmap))
         return replace(
             self,
@@ -246,13 +246,13 @@ class Dataset:
         )
 
     def binarised(self, how: str, *, seed: Any = 0) -> "Dataset":
-        """The set with binary pixels, each lit with probability x / x_max.
+        """The set with binary pixels, each 1 with probability x / x_max.
 
         Args:
-            how: "static" draws once, as Larochelle and Murray's fixed binarised MNIST (AISTATS 2011) did; "dynamic"
-                draws each time a datapoint is seen, as Burda, Grosse, Salakhutdinov (arXiv:1509.00519); "no" leaves
+            how: "static" draws once, as in Larochelle and Murray's fixed binarised MNIST (AISTATS 2011); "dynamic"
+                draws each time a datapoint is used, as in Burda, Grosse, Salakhutdinov (arXiv:1509.00519); "no" keeps
                 the grey values, as the papers' own codes do.
-            seed: of the static draw, whatever `numpy.random.default_rng` takes.
+            seed: of the static draw, of any type that `numpy.random.default_rng` accepts.
 
         Raises:
             ValueError: `how` is none of these, or x does not hold bytes.
@@ -263,7 +263,7 @@ class Dataset:
             return replace(self, dynamic=True)
         if how != "static":
             raise ValueError(f"data {self.name!r}: binarise is 'no', 'static' or 'dynamic', got {how!r}")
-        replace(self, dynamic=True)  # refuses what cannot be drawn
+        replace(self, dynamic=True)  # raises where x cannot be binarised
         x = np.empty(self.x.shape, np.uint8)
         rng = np.random.default_rng(seed)
         for start in range(0, len(self), 4096):
@@ -271,31 +271,31 @@ class Dataset:
         return replace(self, x=x, x_max=1.0)
 
     def count_classes(self) -> int:
-        """L: how many classes the labels have.
+        """L, the number of classes of the labels.
 
         Raises:
-            ValueError: there are no labels, a single class, or a class of which there is no datapoint.
+            ValueError: there are no labels, a single class, or a class without datapoints.
         """
         if self.y is None:
             raise ValueError(
-                f"data {self.name!r} has no labels, and a pair with classes is trained with them: take a set that has "
+                f"data {self.name!r} has no labels, which a pair with classes needs for training: use a set that has "
                 "labels (python -m zoo data), or a folder with a sub-folder for each class"
             )
         found = np.unique(self.y)
         count = max(len(self.classes), int(found[-1]) + 1)
         if count < 2:
-            raise ValueError(f"data {self.name!r} has a single class: there is nothing to tell apart")
+            raise ValueError(f"data {self.name!r} has a single class; a classifier needs at least two")
         if len(found) < count:
             first = next(c for c in range(count) if c >= len(found) or found[c] != c)
             raise ValueError(
                 f"data {self.name!r}: class {self.classes[first] if self.classes else first} never occurs among "
-                f"{len(self):,} datapoints, one of {count - len(found):,} such classes, so nothing of it can be "
+                f"{len(self):,} datapoints, one of {count - len(found):,} such classes, so it cannot be "
                 "learnt; leave it out, np.unique(y, return_inverse=True) numbers the rest from 0"
             )
         return count
 
     def check(self, batch_size: int) -> None:
-        """Whether batches can be of this size.
+        """Checks that batches can have this size.
 
         Raises:
             ValueError: the batch is larger than the data, or not positive.
@@ -303,12 +303,12 @@ class Dataset:
         if not 1 <= batch_size <= len(self):
             raise ValueError(
                 f"data {self.name!r}: a batch of {batch_size} out of {len(self)} datapoints; "
-                f"take a batch size from 1 to {len(self)}"
+                f"choose a batch size from 1 to {len(self)}"
             )
 
 
 class Rows:
-    """Some rows of x in an order of their own, looked up when they are asked for; nothing is copied."""
+    """Some rows of x in a given order, looked up on access and not copied."""
 
     def __init__(self, x: Any, index: np.ndarray) -> None:
         self.x, self.index = x, index
@@ -319,14 +319,14 @@ class Rows:
 
 
 class Split(NamedTuple):
-    """A set for training, and one that training never sees; or one set twice where a paper holds nothing out."""
+    """A training set and a test set; the same set twice where a paper holds nothing out."""
 
     train: Dataset
     test: Dataset
 
 
 def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
-    """Holds a share of the datapoints out, drawn without regard to anything; with 0, train and test are the same set.
+    """Holds out a random share of the datapoints; with 0, train and test are the same set.
 
     Raises:
         ValueError: the share leaves one of the two empty.
@@ -337,7 +337,7 @@ def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
     if not 0 < count < len(data):
         raise ValueError(
             f"data {data.name!r}: held_out = {held_out:g} of {len(data)} datapoints leaves nothing to train on or to "
-            "test on; take a share between 0 and 1, or 0 to test on the training set"
+            "test on; choose a share between 0 and 1, or 0 to test on the training set"
         )
     order = np.random.default_rng(seed).permutation(len(data))
     return Split(data.subset(np.sort(order[count:])), data.subset(np.sort(order[:count])))

@@ -1,10 +1,10 @@
-"""Many image files decoded once, on all cores, into one file of bytes that is then mapped into memory.
+"""Decodes many image files once, on all cores, into one file of bytes that is then mapped into memory.
 
 The file holds the images, and after them a mark per block of images: a digest of the settings and of the files that the
-block was decoded from, and one of its pixels, written once the images are on the disk. A block whose mark does not fit
-is decoded again, so a decoding that was killed goes on where it was, a picture that is replaced or a byte that is
-damaged costs no more than its block, and nothing has to be cleaned up. Each block has a place of its own, so two
-processes that decode at once write the same bytes twice.
+block was decoded from, and a digest of its pixels, written once the images are on the disk. A block whose mark does not
+match is decoded again. So decoding resumes after an interruption, only the block is decoded again when an image is
+replaced or a byte is damaged, and nothing has to be cleaned up. Each block has a fixed place in the file, so two
+processes that decode at the same time write the same bytes twice.
 """
 
 import hashlib
@@ -23,14 +23,14 @@ from tqdm import tqdm
 from zoo.lab.data.cache import VERSION, cache_folder, fingerprint
 
 BLOCK = 256  # images that are decoded and marked at once
-MARK = 64  # bytes of two digests, of what a block was made from and of its pixels
-SILENT = 2_048  # as many images are decoded without a bar
+MARK = 64  # bytes of two digests: of a block's settings and files, and of its pixels
+SILENT = 2_048  # up to so many images are decoded without a progress bar
 RESIDENT = 64 * 2**20  # bytes of a mapped file that may stay in memory
 AROUND = 2 * 2**20  # bytes that the system may map around an image that is asked for: a large page
 
 
 class Mapped:
-    """Bytes [N, C, H, W] in a file; to whoever indexes it an array, of which `RESIDENT` bytes stay in memory."""
+    """Bytes [N, C, H, W] in a file; indexes like a uint8 array, and keeps at most `RESIDENT` bytes in memory."""
 
     dtype = np.dtype(np.uint8)
 
@@ -38,7 +38,7 @@ class Mapped:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._pixels = np.frombuffer(self._map, np.uint8, math.prod(shape)).reshape(shape)
-        self._left = RESIDENT // AROUND  # images to read before memory is given back
+        self._left = RESIDENT // AROUND  # images to read before memory is released
         self.shape = shape
 
     def __len__(self) -> int:
@@ -55,13 +55,13 @@ class Mapped:
             start = stop
             if self._left == 0:
                 if hasattr(mmap, "MADV_DONTNEED"):
-                    self._map.madvise(mmap.MADV_DONTNEED)  # the system's own copy stays, so this costs little
+                    self._map.madvise(mmap.MADV_DONTNEED)  # cheap: the system's page cache keeps the bytes
                 self._left = RESIDENT // AROUND
         return images.reshape(*rows.shape, *self.shape[1:])
 
 
 def decoded_folder(folder: Path) -> Path:
-    """Where decoded images are: the environment's ZOO_CACHE, else `decoded` in the data folder."""
+    """The folder of decoded images: the environment variable ZOO_CACHE, else `decoded` in the data folder."""
     return cache_folder() if os.environ.get("ZOO_CACHE") else folder / "decoded"
 
 
@@ -76,21 +76,21 @@ def decoded(
     into: Path | None = None,
     workers: int | None = None,
 ) -> Mapped:
-    """The images of `files` [N, *shape], decoded where they were not before.
+    """The images of `files` [N, *shape]; those that were not decoded before are decoded.
 
     Args:
-        name: of the data set; the file in `into` is called after it and the settings.
-        folder: the data folder, which the files lie in.
+        name: of the data set; part of the name of the file in `into`, with the settings.
+        folder: the data folder, which contains the files.
         files: one per image.
         shape: of an image, C, H, W.
-        decode: makes bytes [C, H, W] of a file; called from several threads at once.
-        settings: everything else that the images depend on, as JSON takes it.
+        decode: returns the bytes [C, H, W] of a file; called from several threads at once.
+        settings: everything else that the images depend on; has to be JSON-serialisable.
         into: where the decoded images are kept; `decoded_folder(folder)` when not given.
-        workers: how many threads; as many as this process may use cores when not given.
+        workers: number of threads; the number of cores that this process may use when not given.
 
     Raises:
         OSError: the decoded images cannot be written.
-        ValueError: what `decode` raises, and then the blocks that are there remain.
+        ValueError: raised by `decode`; finished blocks are kept.
     """
     settings = {"version": VERSION, "folder": str(folder.resolve()), "images": len(files), "shape": shape, **settings}
     header = json.dumps(settings, sort_keys=True)
@@ -139,8 +139,8 @@ def decoded(
         return Mapped(path, (len(files), *shape))
     except OSError as error:
         raise OSError(
-            f"data {name!r}: the decoded images {path} cannot be written or read: {error}. Make room and go on where "
-            "it was, or name another folder for caches with ZOO_CACHE"
+            f"data {name!r}: the decoded images {path} cannot be written or read: {error}. Free some space and run it "
+            "again to resume, or name another folder for caches with ZOO_CACHE"
         ) from error
 
 
@@ -149,7 +149,7 @@ def _digest(*texts: str) -> bytes:
 
 
 def _make(path: Path, size: int) -> None:
-    """Makes the file, of zeros, which are no block's mark; or gives a damaged one its size back."""
+    """Creates the file, filled with zeros, which no mark can be; or restores the size of a damaged one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         if file.tell() != size:
@@ -158,7 +158,7 @@ def _make(path: Path, size: int) -> None:
 
 def _write(file: Any, at: int, content: bytes) -> None:
     file.seek(at)
-    while content:  # a single write may stop short
+    while content:  # a single write may be incomplete
         content = content[file.write(content) :]
 
 

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: real, bundled with the library, and so always at hand."""
+"""scikit-learn's handwritten digits: real data, bundled with the library, so always available."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files fetched over https alone, and kept only if their digest is the known one."""
+"""Downloads over https only; a file is kept only if its digest is the known one."""
 
 import contextlib
 import hashlib
@@ -17,16 +17,16 @@ DAY = 24 * 3600.0
 
 
 def check_digest(what: str, path: Path, digest: str) -> None:
-    """Whether a file is the one whose digest is known.
+    """Checks that a file has the known digest.
 
     Args:
-        what: of which data set, for the message.
+        what: the name of the data set, for the message.
         path: of the file.
         digest: its hash function and value, as in "sha256:1a2b...".
 
     Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is another file.
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be read, or has another digest.
     """
     kind, _, expected = digest.partition(":")
     try:
@@ -48,24 +48,24 @@ def check_digest(what: str, path: Path, digest: str) -> None:
 def fetch(
     what: str, url: str, path: Path, digest: str, *, most: int, unpack: Callable[[bytes], bytes] | None = None
 ) -> None:
-    """Fetches a file to `path`, which is whole and the known one, or is not there.
+    """Fetches a file to `path`; afterwards `path` is complete and has the known digest, or does not exist.
 
-    It is written under a name of its own, which no link can stand in for, and moved to its place.
+    It is written under a temporary name, without following links, and then renamed.
 
     Args:
-        what: for which data set, for messages.
+        what: the name of the data set, for messages.
         url: begins with https:.
-        path: where to.
-        digest: as `check_digest`; of what is kept.
-        most: bytes; a longer file is refused.
-        unpack: from what is fetched to what is kept, where they differ.
+        path: the destination.
+        digest: of the file that is kept, see `check_digest`.
+        most: the largest size in bytes; a longer file is refused.
+        unpack: function from the fetched bytes to those that are kept, where they differ.
 
     Raises:
-        ValueError: the address is not https, or leads to one that is not.
-        OSError: it cannot be fetched or written; or something else came.
+        ValueError: the address is not https, or redirects to one that is not.
+        OSError: the file cannot be fetched or written, or has another digest.
     """
     if not url.startswith("https:"):
-        raise ValueError(f"data {what!r}: {url} is not fetched, for it is not https")
+        raise ValueError(f"data {what!r}: {url} is not fetched because it is not https")
     part = None
     try:
         with urllib.request.build_opener(_Https).open(url, timeout=TIMEOUT) as answer:
@@ -74,7 +74,7 @@ def fetch(
             raise OSError(f"it has more than {most:,} bytes")
         content = content if unpack is None else unpack(content)
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}.*.part"):  # by a process that was killed
+        for left in path.parent.glob(f".{path.name}.*.part"):  # left by a process that was killed
             if time.time() - left.lstat().st_mtime > DAY:
                 left.unlink()
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -93,9 +93,9 @@ def fetch(
 
 
 class _Https(urllib.request.HTTPRedirectHandler):
-    """Follows to https alone."""
+    """Follows redirects to https only."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if not newurl.startswith("https:"):
-            raise urllib.error.URLError(f"it leads to {newurl}, which is not https")
+            raise urllib.error.URLError(f"it redirects to {newurl}, which is not https")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -14,22 +14,22 @@ from zoo.lab.data.shapes import FACTORS, SHAPES
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 URL = f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{FILE}"
-DIGEST = "md5:7da33b31b13a06f4b04a70402ce90c2e"  # nobody publishes a longer one
+DIGEST = "md5:7da33b31b13a06f4b04a70402ce90c2e"  # no longer digest is published
 
 
 def dsprites(folder: Path, *, download: bool = False, held_out: float = 0.0, seed: int = 0) -> Split:
     """dSprites as published, 737,280 binary images of 64 x 64; labels are the shapes.
 
     Matthey, Higgins, Hassabis, Lerchner: dSprites, https://github.com/google-deepmind/dsprites-dataset (2017), zlib
-    licence. The set is the one that `shapes` renders. The papers train and evaluate on all images, so the two sets are
-    one and the same unless some are held out. The first time, the images are packed into a cache, one bit a pixel
+    licence. The set is the one that `shapes` renders. The papers train and evaluate on all images, so training
+    and test set are the same unless some are held out. The first call packs the images into a cache, one bit per pixel
     (377 MB), which is then mapped into memory.
 
     Args:
-        folder: has the .npz, 26 MB.
+        folder: contains the .npz, 26 MB.
         download: whether to fetch it.
-        held_out: the share of the images that are for testing alone.
-        seed: of their choice.
+        held_out: the share of the images that are used for testing only.
+        seed: of their random choice.
 
     Raises:
         FileNotFoundError: the file is not in `folder`.
@@ -60,7 +60,7 @@ def read(file: Path, factors: Factors, digest: str) -> Dataset:
 
 
 def _checked(file: Path, factors: Factors) -> Stream:
-    """The images as words [N, 1, 64, 1], once classes and values are those of the grid."""
+    """The images as words [N, 1, 64, 1], after checking classes and values against the grid."""
     index = np.arange(len(factors))
     # A column for the colour, which is always white, comes first
     expected = {

@@ -1,4 +1,4 @@
-"""Generative factors: which value of each factor every datapoint has, and which datapoints have which values."""
+"""Generative factors: the value of each factor for every datapoint, and the datapoints that have given values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from zoo.lab.errors import unknown_name
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """The factors behind a set; each has finitely many values, and its class says which one, from 0.
+    """The factors of a set; each has finitely many values, numbered by its classes from 0.
 
     Attributes:
         names: one per factor, [F].
@@ -22,7 +22,7 @@ class Factors:
             varying fastest, and the classes follow from the index.
 
     Raises:
-        ValueError: a name is there twice, a factor has no value, or the table does not fit the values.
+        ValueError: a name occurs twice, a factor has no value, or the table does not fit the values.
     """
 
     names: tuple[str, ...]
@@ -48,7 +48,7 @@ class Factors:
 
     @classmethod
     def of(cls, factors: Any) -> "Factors":
-        """From each factor's value at every datapoint, [N]; its classes are the values that occur, sorted.
+        """Builds factors from their values at every datapoint, [N]; the classes are the sorted distinct values.
 
         Args:
             factors: a mapping by name, a data frame, or a table [N, F], whose factors are called 0, 1, ...
@@ -69,7 +69,7 @@ class Factors:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many values each factor has, [F]."""
+        """The number of values of each factor, [F]."""
         return tuple(len(values) for values in self.values)
 
     @property
@@ -96,13 +96,13 @@ class Factors:
         return np.stack([values[classes[..., f]] for f, values in enumerate(self.values)], axis=-1)
 
     def index(self, classes: Any) -> np.ndarray:
-        """Where the datapoints with these classes [..., F] are, [...]: the inverse of `at`.
+        """The positions [...] of the datapoints with these classes [..., F]: the inverse of `at`.
 
         Raises:
-            ValueError: the set is no whole grid, or a class is out of range.
+            ValueError: the set is not a complete grid, or a class is out of range.
         """
         if self.table is not None:
-            raise ValueError("only in a whole grid do the classes tell the datapoint; use sample(fixed=...)")
+            raise ValueError("classes determine the datapoint only in a complete grid; use sample(fixed=...)")
         try:
             return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(np.asarray(classes), -1, 0)), self.sizes))
         except ValueError as error:
@@ -114,11 +114,11 @@ class Factors:
         Args:
             count: how many.
             fixed: factor name to class; the others vary.
-            seed: whatever `numpy.random.default_rng` takes, a generator included.
+            seed: of any type that `numpy.random.default_rng` accepts, including a generator.
 
         Raises:
             LookupError: there is no such factor.
-            ValueError: it has no such class, or no datapoint has these classes together.
+            ValueError: it has no such class, or no datapoint has this combination of classes.
         """
         fixed = fixed or {}
         for name, c in fixed.items():

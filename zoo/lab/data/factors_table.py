@@ -1,4 +1,4 @@
-"""factors.csv: the generative factors of a folder's images, as editors and spreadsheets write it."""
+"""factors.csv: the generative factors of a folder's images, in the formats of editors and spreadsheets."""
 
 import csv
 import unicodedata
@@ -11,7 +11,7 @@ MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-s
 
 
 def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
-    """The columns of factors.csv in the images' order; numbers where all of a column are.
+    """The columns of factors.csv in the images' order; numeric where every value of a column is a number.
 
     Values are separated by commas, semicolons or tabs, the first line has the names; with semicolons and tabs a number
     may have a decimal comma. The text is UTF-8 or, with a byte order mark, UTF-16. The column `file` names an image
@@ -22,7 +22,7 @@ def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
         images: as the column `file` names them.
 
     Raises:
-        ValueError: the file is no such table; an image has no line, two, or one where a value is missing.
+        ValueError: the file is not such a table; an image has no line, two lines, or a line with a missing value.
     """
     names, lines, separator = _table(file)
     table: dict[str, dict[str, str]] = {}
@@ -54,13 +54,13 @@ def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _table(file: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
-    """The names of the columns; each line that is not blank, with its number; and what separates values."""
+    """The names of the columns; each non-blank line with its number; and the separator."""
     content = file.read_bytes()
     encoding = next((encoding for mark, encoding in MARKS.items() if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not in UTF-8 ({error}); save it as CSV UTF-8") from error
+        raise ValueError(f"{file} is not UTF-8 ({error}); save it as CSV UTF-8") from error
     lines = text.splitlines()
     skip = 1 if lines and lines[0].lower().startswith("sep=") else 0  # Excel's own hint
     first = lines[skip] if len(lines) > skip else ""
@@ -85,12 +85,12 @@ def _table(file: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
 
 
 def _normal(image: str) -> str:
-    """One spelling of a path: slashes, no ./, and letters with their accents in one (a Mac's files have two)."""
+    """One spelling of a path: slashes, no ./, and accented letters as one character (macOS uses two)."""
     return unicodedata.normalize("NFC", PurePosixPath(image.replace("\\", "/")).as_posix())
 
 
 def _numbers(file: Path, name: str, column: list[str], images: list[str], *, comma: bool) -> np.ndarray:
-    """The column as numbers where all of it are, else as it is."""
+    """The column as numbers if every value is one, else unchanged."""
     try:
         values = np.array([float(cell.replace(",", ".") if comma else cell) for cell in column])
     except ValueError:

@@ -27,38 +27,39 @@ def yours(
     held_out: float = 0.1,
     seed: int = 0,
 ) -> Split:
-    """A folder of images, an .npz or a .pt, with labels and factors where it has them.
+    """Loads a folder of images, an .npz or a .pt, with labels and factors where there are any.
 
-    A folder of images: the folders in it, if there are any, are the labels. Where they are train, val and test (or two
-    of them, or valid, validation, training, testing), they divide the set and the labels are the folders in them; val
-    is tested on where there is no test, else left out. Hidden folders and files are passed over. Images are taken as
-    they are shown: turned as their EXIF data say, on `background` where they are transparent. If all are grey they
-    become [N, 1, H, W], else [N, 3, H, W]. A file factors.csv with a column `file` (as in a/1.png) and one more per
-    factor gives the factors, see `factors_table.read_factors`. The images are decoded once, into the cache, and mapped
-    into memory where they are many.
+    A folder of images: its sub-folders, if there are any, are the labels. Sub-folders train, val and test (or two of
+    them, or valid, validation, training, testing) split the set instead, and the labels are the folders in them; val is
+    the test set where there is no test, else left out. Hidden folders and files are skipped. Images are read as a
+    viewer shows them: rotated by their EXIF data, on `background` where they are transparent. If all are grey they
+    become [N, 1, H, W], else [N, 3, H, W]. A file factors.csv with a column `file` (as in a/1.png) and one column per
+    factor defines the factors, see `factors_table.read_factors`. The images are decoded once, into the cache, and
+    memory-mapped where the set is large.
 
-    An .npz or a .pt (a dictionary of tensors; or one tensor, which is x; or two, which are x and y): x [N, ...], and if
-    wanted y [N], classes (the labels' names), factors [N, F] with factor_names [F], and x_test, y_test, factors_test.
-    x_train and so on are taken as x.
+    An .npz or a .pt (a dictionary of tensors; or one tensor, which is x; or two, which are x and y): x [N, ...], and
+    optionally y [N], classes (the labels' names), factors [N, F] with factor_names [F], and x_test, y_test,
+    factors_test. x_train and so on are read as x and so on.
 
     Args:
         path: of the folder or file.
         size: to scale a folder's images to, in pixels; they must have one size when not given.
-        x_max: the byte that counts as 1, in a file; see `Dataset.from_arrays`.
-        background: the colour behind a folder's transparent images, as white, grey or #00ff00; auto is white, or black
-            where an image would not be seen on white.
-        held_out: the share that is for testing, where there is no x_test; 0 to test on the training set.
-        seed: of its choice.
+        x_max: the byte that becomes 1.0, for a file; see `Dataset.from_arrays`.
+        background: the colour behind a folder's transparent images, such as white, grey or #00ff00; auto is white, or
+            black where an image would be invisible on white.
+        held_out: the share to test on, where there is no test set; 0 to test on the training set.
+        seed: of its random choice.
 
     Raises:
         FileNotFoundError: there is no such path, or nothing in it.
-        PermissionError: a folder must not be listed.
-        ValueError: a file is damaged, is no image, or differs in size; an array is missing, unknown or does not fit.
+        PermissionError: a folder cannot be listed.
+        ValueError: a file is damaged, is not an image, or differs in size; an array is missing, unknown or does not
+            fit.
         OSError: the cache cannot be written.
     """
     if path.is_dir():
         if x_max is not None:
-            raise ValueError(f"data {str(path)!r}: x_max is for an .npz or a .pt; 255 counts as 1 in images")
+            raise ValueError(f"data {str(path)!r}: x_max is for an .npz or a .pt; in images 255 becomes 1")
         return image_folder(path, size=size, background=background, held_out=held_out, seed=seed)
     if not path.exists():
         raise FileNotFoundError(f"data {str(path)!r}: there is no such file or folder")
@@ -104,7 +105,7 @@ def _npz(path: Path) -> dict[str, Any]:
 
 
 def _named(path: Path, loaded: Any) -> dict[str, Any]:
-    """What a .pt holds, by name."""
+    """The arrays in a .pt, by name."""
     if isinstance(loaded, Tensor):
         loaded = {"x": loaded}
     if isinstance(loaded, (tuple, list)) and 1 <= len(loaded) <= 2 and all(isinstance(t, Tensor) for t in loaded):
@@ -121,7 +122,9 @@ def _named(path: Path, loaded: Any) -> dict[str, Any]:
 def _check_keys(path: Path, names: list[str]) -> None:
     keys = [_key(name) for name in names]
     if "x" not in keys or not set(keys) <= set(KEYS) or len(set(keys)) < len(keys):
-        few = sorted(names)[:10] + ["..."] * (len(names) > 10)
+        few = sorted(names)[:10]
+        if len(names) > 10:
+            few.append("...")
         raise ValueError(f"data {str(path)!r} holds {few}; it must have x, and may have {', '.join(KEYS[1:])}")
 
 
@@ -130,7 +133,7 @@ def _key(name: str) -> str:
 
 
 def _joined(path: Path, arrays: Mapping[str, Any], key: str, parts: tuple[str, ...]) -> np.ndarray | None:
-    """Training and test rows of one array in one, so that both number their labels or factors alike."""
+    """Training and test rows of one array concatenated, so that labels and factors are numbered consistently."""
     names = [f"{key}{part}" for part in parts]
     there = [name for name in names if name in arrays]
     if not there:
@@ -148,7 +151,7 @@ def _joined(path: Path, arrays: Mapping[str, Any], key: str, parts: tuple[str, .
 
 
 def _factors(path: Path, factors: np.ndarray, names: Any) -> Factors:
-    """From a table [N, F] of values; numbers are the names where there are none."""
+    """Factors from a table [N, F] of values; without names, the factors are numbered."""
     if factors.ndim == 1 and not factors.dtype.names:
         factors = factors[:, None]
     names = None if names is None else [str(name) for name in np.atleast_1d(np.asarray(names)).tolist()]
@@ -164,7 +167,7 @@ def _factors(path: Path, factors: np.ndarray, names: Any) -> Factors:
 
 def _tensors(path: Path) -> Any:
     try:
-        with warnings.catch_warnings():  # of its own checks
+        with warnings.catch_warnings():  # from the loader's own checks
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the unpickler does

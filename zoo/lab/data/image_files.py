@@ -1,4 +1,4 @@
-"""Image files as a viewer shows them: turned as they say, on a background where they are transparent."""
+"""Reads image files as a viewer shows them: rotated by their EXIF data, on a background where transparent."""
 
 import contextlib
 import struct
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: EPS, for one, would start an interpreter
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no others: EPS would start an interpreter
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -17,19 +17,19 @@ DAMAGE = (
     EOFError,
     struct.error,
     Image.DecompressionBombError,
-)  # what Pillow says of it
-ORIENTATION = 0x0112  # of EXIF; from 5 on, width and height change places
+)  # the error that Pillow raises
+ORIENTATION = 0x0112  # EXIF tag; from 5 on, width and height are swapped
 
 
 class Kind(NamedTuple):
-    """What an image is, before it is scaled.
+    """Properties of an image before it is scaled.
 
     Attributes:
         grey: whether it has no colours.
         width: in pixels, as shown.
         height: in pixels, as shown.
-        on_white: whether something is seen of it on white; false only where all that it shows is its transparency.
-        on_black: and on black.
+        on_white: whether it is visible on white; false only where its whole content is in the transparency.
+        on_black: whether it is visible on black.
     """
 
     grey: bool
@@ -40,18 +40,18 @@ class Kind(NamedTuple):
 
 
 def kind(file: Path) -> Kind:
-    """What an image is; only one that may be transparent is decoded for that.
+    """The properties of an image; only an image that may be transparent is decoded.
 
     Raises:
-        ValueError: it is no image, is damaged, has more than 8 bits a channel, or more than one frame.
+        ValueError: the file is not an image, is damaged, has more than 8 bits per channel, or more than one frame.
     """
     with _opened(file) as image:
         if image.mode[0] in "IF":
-            raise ValueError(f"{file} has mode {image.mode}; save it with 8 bits a channel")
+            raise ValueError(f"{file} has mode {image.mode}; save it with 8 bits per channel")
         if image.format in ("GIF", "PNG", "TIFF", "WEBP") and (frames := getattr(image, "n_frames", 1)) > 1:
-            raise ValueError(f"{file} has {frames} frames; save each as an image of its own")
-        width, height = image.size  # the method of PNGs itself would decode all to look for EXIF data at their end
-        if image.format != "TIFF" and Image.Image.getexif(image).get(ORIENTATION, 1) >= 5:  # a TIFF is turned already
+            raise ValueError(f"{file} has {frames} frames; save each frame as an image")
+        width, height = image.size  # not a PNG's own method, which decodes the whole file to find EXIF data
+        if image.format != "TIFF" and Image.Image.getexif(image).get(ORIENTATION, 1) >= 5:  # a TIFF is already rotated
             width, height = height, width
         grey = _is_grey(image)
         if not image.has_transparency_data:
@@ -59,7 +59,7 @@ def kind(file: Path) -> Kind:
         try:
             return Kind(grey, width, height, *(_is_seen(image, background) for background in ("white", "black")))
         except DAMAGE as error:
-            raise ValueError(f"{file} cannot be read: {error}; mend or remove it") from error
+            raise ValueError(f"{file} cannot be read: {error}; fix or remove it") from error
 
 
 def read(file: Path, *, grey: bool, size: tuple[int, int], background: str) -> np.ndarray:
@@ -67,37 +67,37 @@ def read(file: Path, *, grey: bool, size: tuple[int, int], background: str) -> n
 
     Args:
         file: the image.
-        grey: whether to take it as grey (C = 1) or as colours (C = 3).
+        grey: whether to read it as grey (C = 1) or in colour (C = 3).
         size: width and height.
-        background: what is seen where the image is transparent.
+        background: the colour behind transparent pixels.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the file is damaged.
     """
     with _opened(file) as image:
         try:
-            image.load()  # turns a TIFF, which must not be turned twice
+            image.load()  # rotates a TIFF, which must not be rotated twice
             shown = ImageOps.exif_transpose(image)
             if shown.has_transparency_data:
                 shown = _on(background, shown)
             pixels = np.asarray(shown.convert("L" if grey else "RGB").resize(size, Image.Resampling.BILINEAR))
         except DAMAGE as error:
-            raise ValueError(f"{file} cannot be read: {error}; mend or remove it") from error
+            raise ValueError(f"{file} cannot be read: {error}; fix or remove it") from error
     return pixels.reshape(size[1], size[0], -1).transpose(2, 0, 1)
 
 
 @contextlib.contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
     with contextlib.ExitStack() as stack:
-        try:  # not by its name: Pillow would map an uncompressed TIFF into memory, and then turn it wrongly
+        try:  # not by name: Pillow would memory-map an uncompressed TIFF and then rotate it wrongly
             content = stack.enter_context(file.open("rb"))
             image = Image.open(content, formats=FORMATS)
         except UnidentifiedImageError:
             raise ValueError(
-                f"{file} cannot be read as an image: it holds no {', '.join(FORMATS)}; mend or remove it"
+                f"{file} cannot be read as an image: it is none of {', '.join(FORMATS)}; fix or remove it"
             ) from None
         except DAMAGE as error:
-            raise ValueError(f"{file} cannot be read as an image: {error}; mend or remove it") from error
+            raise ValueError(f"{file} cannot be read as an image: {error}; fix or remove it") from error
         yield image
 
 
@@ -113,6 +113,6 @@ def _on(background: str, image: Image.Image) -> Image.Image:
 
 
 def _is_seen(image: Image.Image, background: str) -> bool:
-    """Whether the image, if it is not equally transparent all over, is more than one colour on the background."""
+    """Whether the image, unless its transparency is uniform, shows more than one colour on the background."""
     alpha, shown = np.asarray(image.convert("RGBA"))[..., 3], np.asarray(_on(background, image))
     return bool(np.ptp(alpha) == 0 or np.ptp(shown, axis=(0, 1)).any())

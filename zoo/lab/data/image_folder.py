@@ -1,4 +1,4 @@
-"""Your own folder of images: which of them are for training, their labels, and their pixels."""
+"""Your own folder of images: its split into training and test set, labels, and pixels."""
 
 import os
 from collections import Counter
@@ -18,7 +18,7 @@ from zoo.lab.data.image_files import Kind, kind, read
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TABLE = "factors.csv"
-LEFT_BEHIND = ("__MACOSX", "desktop.ini", "Thumbs.db")  # by systems, beside what begins with a dot
+LEFT_BEHIND = ("__MACOSX", "desktop.ini", "Thumbs.db")  # written by operating systems, as are names with a leading dot
 PARTS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
@@ -29,7 +29,7 @@ PARTS = {
 def image_folder(
     root: Path, *, size: int | None = None, background: str = "auto", held_out: float = 0.1, seed: int = 0
 ) -> Split:
-    """The images of a folder, with labels, factors and a split where it has them; options as `from_disk.yours`'."""
+    """The images of a folder, with labels, factors and a split where it has them; options as in `from_disk.yours`."""
     name = root.resolve().name
     if size is not None and size < 1:
         raise ValueError(f"data {str(root)!r}: size must be at least 1 pixel, got {size}")
@@ -42,7 +42,7 @@ def image_folder(
         raise FileNotFoundError(f"data {str(root)!r}: there are no images in this folder")
     if others := [f for f in files if f.suffix.lower() not in IMAGES or not f.is_file()]:
         raise ValueError(
-            f"data {str(root)!r}: {others[0]} is no image, one of {len(others)} such files; move them elsewhere "
+            f"data {str(root)!r}: {others[0]} is not an image, one of {len(others)} such files; move them elsewhere "
             f"(images end in {' '.join(IMAGES)})"
         )
     places = [file.relative_to(root) for file in files]
@@ -63,9 +63,9 @@ def image_folder(
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Every file below that is not hidden.
+    """Every file below `root` that is not hidden.
 
-    A folder that must not be listed is an error, where `Path.rglob` would skip it in silence.
+    A folder that cannot be listed raises an error; `Path.rglob` would silently skip it.
     """
 
     def refuse(error: OSError) -> None:
@@ -76,7 +76,7 @@ def _walk(root: Path) -> Iterator[Path]:
         for name in folders:
             link = Path(folder, name)
             if link.is_symlink() and Path(folder).resolve().is_relative_to(link.resolve()):
-                raise ValueError(f"data {str(root)!r}: {link} leads back to a folder that it lies in; remove this link")
+                raise ValueError(f"data {str(root)!r}: {link} links to a folder that contains it; remove this link")
         yield from (Path(folder, name) for name in names if _is_meant(name))
 
 
@@ -85,43 +85,43 @@ def _is_meant(name: str) -> bool:
 
 
 def _arrange(root: Path, places: Sequence[PurePath]) -> tuple[list[str], list[str]]:
-    """Of each image, the part that it is in (none, where the folder is not divided into parts) and its label."""
+    """For each image, its part of the split (empty where the folder is not split) and its label."""
     tops = {place.parts[0] for place in places if len(place.parts) > 1}
     role = {top: part for top in tops for part, names in PARTS.items() if top.lower() in names}
     divided = len(set(role.values())) > 1
     beside = [place for place in places if place.parts[0] not in role]
     if divided and beside:
         raise ValueError(
-            f"data {str(root)!r}: {beside[0]} lies beside the folders {', '.join(sorted(role))}, which divide the set; "
+            f"data {str(root)!r}: {beside[0]} is next to the folders {', '.join(sorted(role))}, which split the set; "
             "move it into one of them or elsewhere"
         )
     if divided and "train" not in role.values():
-        raise ValueError(f"data {str(root)!r} has the folders {', '.join(sorted(role))}, and none to train on: train")
-    inner = divided or (not beside and set(role.values()) == {"train"})  # a single folder `train` is no class either
+        raise ValueError(
+            f"data {str(root)!r} has the folders {', '.join(sorted(role))}, but no folder train to train on"
+        )
+    inner = divided or (not beside and set(role.values()) == {"train"})  # a single folder `train` is not a class
     labels = [(place.relative_to(place.parts[0]) if inner else place).parent.as_posix() for place in places]
     counts = Counter(labels)
     if len(counts) > 1 and (count := counts.get(".")):
         stray = places[labels.index(".")]
         raise ValueError(
-            f"data {str(root)!r}: {stray} lies beside the folders of the classes, one of {count} such images; move it "
+            f"data {str(root)!r}: {stray} is next to the folders of the classes, one of {count} such images; move it "
             "into one of them or elsewhere"
         )
     return [role[place.parts[0]] for place in places] if divided else [], labels
 
 
 def _pixels(name: str, root: Path, files: Sequence[Path], size: int | None, background: str) -> np.ndarray:
-    """Bytes [N, C, H, W], in memory where they are few, else mapped into it.
+    """Bytes [N, C, H, W], in memory where the set is small, else memory-mapped.
 
-    The headers are looked at first, so that a stranger among the files is found before the work.
+    The headers are read first, so that a file that is not an image is reported before any work.
     """
     settings = {"files": fingerprint(root, files)}
     headers = cached(f"{name}-headers", settings, lambda: _headers(files))
     shapes = np.stack([headers["width"], headers["height"]], axis=1)
     if size is None and len(different := np.flatnonzero((shapes != shapes[0]).any(axis=1))):
         one, other = tuple(shapes[0].tolist()), tuple(shapes[different[0]].tolist())
-        raise ValueError(
-            f"{files[0]} has {one} pixels and {files[different[0]]} {other}; scale them to one size with size=64"
-        )
+        raise ValueError(f"{files[0]} has {one} pixels and {files[different[0]]} {other}; scale them all with size=64")
     width, height = (size, size) if size else shapes[0].tolist()
     grey = bool(headers["grey"].all())
     background = _background(root, files, background, headers)
@@ -132,7 +132,7 @@ def _pixels(name: str, root: Path, files: Sequence[Path], size: int | None, back
     shape = (1 if grey else 3, height, width)
     images = decoded(name, root, files, shape, decode, {"background": background}, into=cache_folder())
     few = len(files) * shape[0] * height * width < MAPPED
-    return images[:] if few else images  # type: ignore[return-value]  # to whoever indexes it, an array
+    return images[:] if few else images  # type: ignore[return-value]  # indexes like an array
 
 
 def _headers(files: Sequence[Path]) -> dict[str, np.ndarray]:
@@ -143,7 +143,7 @@ def _headers(files: Sequence[Path]) -> dict[str, np.ndarray]:
 
 
 def _background(root: Path, files: Sequence[Path], background: str, headers: Mapping[str, np.ndarray]) -> str:
-    """One colour for the whole set: the one asked for; or white, or black where white hides an image."""
+    """The background of the whole set: the one asked for; or white, or black where an image is invisible on white."""
     fields = {"white": "on_white", "black": "on_black"}
     if background == "auto":
         background = "white" if headers["on_white"].all() or not headers["on_black"].all() else "black"
@@ -151,7 +151,7 @@ def _background(root: Path, files: Sequence[Path], background: str, headers: Map
     if len(hidden):
         other = "grey" if background == "white" else "white"
         raise ValueError(
-            f"data {str(root)!r}: all that {files[hidden[0]]} shows is in its transparency, and cannot be seen on "
-            f"{background}: take background={other}"
+            f"data {str(root)!r}: {files[hidden[0]]} has all of its content in the transparency, and is invisible on "
+            f"{background}: use background={other}"
         )
     return background

@@ -54,32 +54,33 @@ CLASSES = {
 
 
 def mnist(folder: Path, *, size: int = 28, binarise: str = "no", seed: int = 0, download: bool = False) -> Split:
-    """MNIST (LeCun 1998), 60,000 + 10,000 grey digits, CC BY-SA 3.0. Options as `_load`'s."""
+    """MNIST (LeCun 1998), 60,000 + 10,000 grey digits, CC BY-SA 3.0. Options as in `_load`."""
     return _load("mnist", "MNIST", folder, size, binarise, seed, download)
 
 
 def fashion_mnist(
     folder: Path, *, size: int = 28, binarise: str = "no", seed: int = 0, download: bool = False
 ) -> Split:
-    """Fashion-MNIST (Xiao 2017, arXiv:1708.07747), 60,000 + 10,000 grey garments, MIT licence. Options as `_load`'s."""
+    """Fashion-MNIST (Xiao 2017, arXiv:1708.07747), 60,000 + 10,000 grey images, MIT licence. Options as in `_load`."""
     return _load("fashion-mnist", "FashionMNIST", folder, size, binarise, seed, download)
 
 
 def _load(name: str, source: str, folder: Path, size: int, binarise: str, seed: int, download: bool) -> Split:
-    """Reads torchvision's layout, keeps bytes [N, 1, size, size].
+    """Reads torchvision's layout into bytes [N, 1, size, size].
 
     Args:
         name: of the set.
         source: the name of torchvision's folder.
         folder: where it is.
-        size: of the images in pixels, 28 as they are; another is reached by bilinear scaling, as in the papers' codes.
-        binarise: "no", "static" or "dynamic", as `Dataset.binarised`.
+        size: of the images in pixels; other sizes than 28 by bilinear scaling, as in the papers.
+        binarise: "no", "static" or "dynamic", see `Dataset.binarised`.
         seed: of the static draw.
         download: whether to fetch missing files.
 
     Raises:
-        FileNotFoundError: files are missing in `folder`; says which, where they go and how to fetch them.
-        ValueError: a file is not the published one; or an option is wrong.
+        FileNotFoundError: files are missing in `folder`; the message says which, where they belong and how to fetch
+            them.
+        ValueError: a file is not the published one; or an option is invalid.
         OSError: a file cannot be fetched.
     """
     if size < 1:
@@ -106,13 +107,13 @@ def _load(name: str, source: str, folder: Path, size: int, binarise: str, seed: 
 
 
 def _unpack(content: bytes) -> bytes:
-    """What was compressed by gzip, as far as an MNIST file can be long: another one fails its digest."""
+    """Decompresses gzip, up to the largest size of an MNIST file; a longer file then fails its digest."""
     with gzip.open(io.BytesIO(content)) as file:
         return file.read(2**26)
 
 
 def _scaled(x: np.ndarray, size: int) -> np.ndarray:
-    # torchvision takes seconds to import, which other data should not wait for.
+    # Imported here because torchvision takes seconds to import.
     from torchvision.transforms.v2.functional import resize
 
     return np.asarray(resize(torch.from_numpy(x), [size, size], antialias=True))

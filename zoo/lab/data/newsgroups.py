@@ -13,10 +13,10 @@ from zoo.lab.data.posts import Posts, read_archive, read_pickled
 
 POSTS = (11_314, 7_532)
 REMOVABLE = ("headers", "footers", "quotes")
-FILE = "scikit_learn_data/20news-bydate_py3.pkz"  # as scikit-learn keeps them
-ARCHIVE = "scikit_learn_data/20news-bydate.tar.gz"  # as they are published
+FILE = "scikit_learn_data/20news-bydate_py3.pkz"  # scikit-learn's cache
+ARCHIVE = "scikit_learn_data/20news-bydate.tar.gz"  # as published
 URL = "https://ndownloader.figshare.com/files/5975967"
-DIGEST = "sha256:8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610"  # scikit-learn's too
+DIGEST = "sha256:8f1b2514ca22a5ade8fbb9cfa5727df95fa587f4c87b786e15c759fa66d95610"  # the same as scikit-learn's
 
 
 def newsgroups(
@@ -33,35 +33,35 @@ def newsgroups(
     """20 Newsgroups by date, 11,314 + 7,532 posts as counts of 2,000 words, [N, vocabulary]; labels are the groups.
 
     K. Lang, NewsWeeder, ICML 1995; http://qwone.com/~jason/20Newsgroups/; no licence is stated, the posts are their
-    authors'. The split is by date, as distributed. The words are the training posts' most frequent ones. Posts that
-    are left without any of them are dropped and counted in `Dataset.left_out`. Counts are kept sparse and come dense
-    in a batch. The papers tell neither vocabulary nor preprocessing: 2,000 words are those of NVDM's code, stop words
-    and document frequencies those of Pyro's ProdLDA tutorial. Some scraps of encoded binaries remain.
+    authors'. The split is by date, as distributed. The words are the training posts' most frequent ones. Posts
+    without any of these words are dropped and counted in `Dataset.left_out`. Counts are stored as a sparse matrix, and
+    batches are dense. The papers state neither vocabulary nor preprocessing: the 2,000 words are NVDM's code's, stop
+    words and document frequencies those of Pyro's ProdLDA tutorial. Some fragments of encoded binaries remain.
 
     Args:
-        folder: has scikit_learn_data with 20news-bydate.tar.gz, as published; or else with scikit-learn's own cache
-            20news-bydate_py3.pkz, of which only texts, labels and names are read: nothing in it is run.
-        download: whether to fetch the archive (14 MB), if neither is there.
-        vocabulary: how many words, V.
-        remove: which parts of a post go: headers, footers (signatures) and quotes, as scikit-learn tells them.
-        stop_words: whether scikit-learn's list of English stop words goes too.
-        min_df: the least number (an int) or share (a float) of training posts that a word must be in.
-        max_df: the most.
+        folder: contains scikit_learn_data with 20news-bydate.tar.gz, as published; or with scikit-learn's own cache
+            20news-bydate_py3.pkz, of which only texts, labels and names are read: no code in it is run.
+        download: whether to fetch the archive (14 MB), if both are missing.
+        vocabulary: number of words, V.
+        remove: which parts of a post are removed: headers, footers (signatures) and quotes, as in scikit-learn.
+        stop_words: whether to remove scikit-learn's list of English stop words.
+        min_df: the smallest number (an int) or share (a float) of training posts that a word must be in.
+        max_df: the largest.
         longest: posts of more words than this, stop words not counted, are dropped before words are chosen, and counted
-            in `Dataset.left_out`; 0 drops none. 1,000 leaves the encoded binaries out, of up to 12,000.
+            in `Dataset.left_out`; 0 drops none. 1,000 drops the encoded binaries, which have up to 12,000.
 
     Raises:
         FileNotFoundError: the posts are not in `folder`.
-        ValueError: the file is damaged or another one, or holds other counts; an option is wrong; or no words are left.
+        ValueError: the file is damaged or not the published one; an option is invalid; or no words are left.
         OSError: the archive cannot be fetched.
     """
     if wrong := set(remove) - set(REMOVABLE):
-        raise ValueError(f"data 'newsgroups': remove takes {', '.join(REMOVABLE)}; got {sorted(wrong)}")
+        raise ValueError(f"data 'newsgroups': remove may hold {', '.join(REMOVABLE)}; got {sorted(wrong)}")
     archive, pickled = folder / ARCHIVE, folder / FILE
     if not archive.is_file() and not pickled.is_file():
         if not download:
             raise FileNotFoundError(
-                f"data 'newsgroups': {pickled} not found, nor {archive.name} there. Name another folder with "
+                f"data 'newsgroups': {pickled} not found, and no {archive.name} next to it. Name another folder with "
                 "--data-dir or ZOO_DATA, or fetch it with --download"
             )
         fetch("newsgroups", URL, archive, DIGEST, most=2**25)
@@ -78,7 +78,8 @@ def newsgroups(
     arrays = cached(
         "newsgroups", settings, lambda: _count(file, vocabulary, remove, stop_words, min_df, max_df, longest)
     )
-    words, classes = (tuple(arrays[name].tolist()) for name in ("words", "classes"))
+    words = tuple(arrays["words"].tolist())
+    classes = tuple(arrays["classes"].tolist())
     parts = []
     for part in ("train", "test"):
         data, indices, indptr, y, empty, long = (
@@ -99,7 +100,7 @@ def _count(
     max_df: int | float,
     longest: int,
 ) -> dict[str, np.ndarray]:
-    """The counts of both parts, taken apart into arrays as a cache keeps them."""
+    """The counts of both parts as separate arrays, for the cache."""
     from sklearn.datasets import _twenty_newsgroups as parts_of_posts
     from sklearn.feature_extraction.text import CountVectorizer
 
@@ -121,7 +122,7 @@ def _count(
         posts = both[part]
         if not len(posts.texts) == len(posts.labels) == count:
             raise ValueError(
-                f"data 'newsgroups': {file} has {len(posts.texts):,} posts to {part} with, not {count:,}; remove it "
+                f"data 'newsgroups': {file} has {len(posts.texts):,} posts for {part}, not {count:,}; remove it "
                 "and fetch it again"
             )
         texts = posts.texts

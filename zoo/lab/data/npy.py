@@ -1,4 +1,4 @@
-"""NumPy's .npy format, read without trusting its header: sizes are compared before anything is allocated."""
+"""Reads NumPy's .npy format without trusting its header: sizes are checked before memory is allocated."""
 
 import math
 from typing import IO, Literal, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Header(NamedTuple):
-    """What the header of an .npy says.
+    """The header of an .npy.
 
     Attributes:
         shape: of the array.
@@ -23,7 +23,7 @@ class Header(NamedTuple):
 
 
 def read_header(file: IO[bytes], size: int) -> Header:
-    """The header of the .npy in `file`, whose header and values together have `size` bytes; leaves it at the values.
+    """Reads the header of the .npy in `file`, which has `size` bytes in all; leaves the file position at the values.
 
     Raises:
         ValueError: there is no header, it does not fit `size`, or the array holds Python objects.
@@ -31,10 +31,10 @@ def read_header(file: IO[bytes], size: int) -> Header:
     version = np.lib.format.read_magic(file)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
-        raise ValueError(f"version {version} of the .npy format is not known")
+        raise ValueError(f"version {version} of the .npy format is unknown")
     try:
         shape, fortran_order, dtype = readers[version](file)
-    except Exception as error:  # the header is parsed as Python, and its parser raises many things
+    except Exception as error:  # the header is parsed as Python, which may raise many kinds of errors
         why, *_ = str(error).splitlines() or [type(error).__name__]
         raise ValueError(f"its header cannot be read: {why}") from error
     if dtype.hasobject:
@@ -46,7 +46,7 @@ def read_header(file: IO[bytes], size: int) -> Header:
 
 
 def read_array(file: IO[bytes], size: int) -> np.ndarray:
-    """The array of the .npy in `file`, in memory; as `read_header`."""
+    """Reads the array of the .npy in `file` into memory; errors as in `read_header`."""
     shape, dtype, order, nbytes = read_header(file, size)
     content = bytearray(file.read(nbytes))
     if len(content) != nbytes:

@@ -1,4 +1,4 @@
-"""Reading an .npz that somebody else wrote, without trusting what it says of itself."""
+"""Reads an .npz from an unknown source without trusting its headers."""
 
 import lzma
 import shutil
@@ -12,7 +12,7 @@ import numpy as np
 from zoo.lab.data.cache import MAPPED, Stream, cache_folder, cached, fingerprint
 from zoo.lab.data.npy import read_array, read_header
 
-DEFLATE = 1032  # the most bytes that one compressed byte can stand for: https://www.zlib.net/zlib_tech.html
+DEFLATE = 1032  # the largest compression ratio: https://www.zlib.net/zlib_tech.html
 DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 
 
@@ -20,19 +20,19 @@ def names_in(path: Path) -> list[str]:
     """The names of the arrays in an .npz, sorted.
 
     Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it must not be read, is truncated or damaged, or is no .npz.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not readable, truncated, damaged, or not an .npz.
     """
     return sorted(_members(path))
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz by name; of a large one (from `MAPPED` bytes on) they are unpacked into the cache first.
+    """The arrays of an .npz by name; those of a large file (from `MAPPED` bytes on) are unpacked into the cache first.
 
     Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it must not be read, is truncated or damaged, is no .npz, or holds Python objects.
-        OSError: there is no room in the cache to unpack it.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not readable, truncated, damaged, not an .npz, or holds Python objects.
+        OSError: there is not enough space in the cache to unpack it.
     """
     members = _members(path)
     if sum(info.file_size for info in members.values()) < MAPPED:
@@ -40,15 +40,15 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     total, free = sum(info.file_size for info in members.values()), _free()
     if total > free:
         raise OSError(
-            f"{path} has {total / 1e9:,.1f} GB of arrays, and there is room for {free / 1e9:,.1f} GB in "
-            f"{cache_folder()}, where they are unpacked; make room, or name another folder for caches with ZOO_CACHE"
+            f"{path} has {total / 1e9:,.1f} GB of arrays, and only {free / 1e9:,.1f} GB are free in {cache_folder()}, "
+            "where they are unpacked; free some space, or name another folder for caches with ZOO_CACHE"
         )
     settings = {"file": path.name, "files": fingerprint(path.parent, [path])}
     return cached(path.stem, settings, lambda: {name: rows_of(path, name) for name in members})
 
 
 def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
-    """One array of an .npz, compressed or not, some `rows` at a time (about 16 MB of them when not given).
+    """One array of an .npz, compressed or not, as blocks of `rows` rows (about 16 MB when not given).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -64,7 +64,7 @@ def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
     except DAMAGE as error:
         raise ValueError(f"{path} cannot be read: array {name!r}: {error}") from error
     if order != "C":
-        raise ValueError(f"{path}: array {name!r} is in Fortran's order; save it with np.ascontiguousarray")
+        raise ValueError(f"{path}: array {name!r} is in Fortran order; save it with np.ascontiguousarray")
     if not shape:
         return Stream(shape, dtype, [_read(path, name, info)])
     size = nbytes // max(shape[0], 1)
@@ -84,14 +84,14 @@ def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
 
 
 def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The members of the archive by the names of their arrays; the sizes they claim are possible."""
+    """The members of the archive by the names of their arrays; their stated sizes are checked for plausibility."""
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
     except FileNotFoundError:
         raise
     except (*DAMAGE, NotImplementedError) as error:
-        raise ValueError(f"{path} cannot be read; it is truncated, damaged, or no .npz: {error}") from error
+        raise ValueError(f"{path} cannot be read; it is truncated, damaged, or not an .npz: {error}") from error
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = info.filename.removesuffix(".npy")
@@ -110,7 +110,7 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
 
 
 def _free() -> int:
-    """Bytes that are free where caches are, or will be."""
+    """Free bytes in the file system of the cache folder."""
     place = cache_folder().absolute()
     return shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
 

@@ -18,21 +18,21 @@ def pinwheel(
     rate: float = 0.25,
     seed: int = 0,
 ) -> Split:
-    """A pinwheel of points in the plane, [arms x points, 2], for training and another one for testing; labels are arms.
+    """A pinwheel of points in the plane, [arms x points, 2], and a second one for testing; labels are the arms.
 
     A point lies at (r, t), r ~ Normal(1, radial_std) along its arm and t ~ Normal(0, tangential_std) across, and is
     then turned clockwise by 2 pi arm / arms + rate exp(r). After R. P. Adams' generator (Johnson, Duvenaud, Wiltschko,
     Datta, Adams, arXiv:1603.06277), with the numbers of Mathieu, Rainforth, Siddharth, Teh's code
-    (arXiv:1812.02833), where the two deviations are passed under each other's name. Nothing is read or downloaded.
+    (arXiv:1812.02833), where the two standard deviations are swapped in the call. Nothing is read or downloaded.
 
     Args:
         folder: unused.
         download: unused.
-        arms: how many; at least one.
-        points: on each arm; at least one.
+        arms: number of arms, at least one.
+        points: number of points on each arm, at least one.
         radial_std: the standard deviation along an arm.
-        tangential_std: and across it.
-        rate: how strongly the arms are bent.
+        tangential_std: the standard deviation across an arm.
+        rate: curvature of the arms.
         seed: of the points.
 
     Raises:

@@ -1,7 +1,7 @@
-"""The posts of 20 Newsgroups, from the archive as published or from scikit-learn's cache, and nothing run on the way.
+"""Reads the posts of 20 Newsgroups from the published archive or from scikit-learn's cache, without running code in it.
 
-scikit-learn's cache is a pickle. Unpickling runs what the file says; here it is answered with four stand-ins that only
-remember what they were given, and whatever else the file asks for is refused.
+scikit-learn's cache is a pickle, and unpickling may run any code. Here the pickle gets four stand-in classes that only
+store their arguments, and everything else that it asks for is refused.
 """
 
 import io
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 PARTS = {"train": "20news-bydate-train", "test": "20news-bydate-test"}
-MOST = 2**27  # bytes that the posts can have unpacked; they have 36 million
+MOST = 2**27  # limit of the unpacked size in bytes; the posts have 36 million
 
 
 class Posts(NamedTuple):
@@ -26,10 +26,10 @@ class Posts(NamedTuple):
 
 
 def read_archive(file: Path) -> dict[str, Posts]:
-    """Both parts of 20news-bydate.tar.gz, in the order that scikit-learn gives them.
+    """Both parts of 20news-bydate.tar.gz, in scikit-learn's order.
 
     Raises:
-        ValueError: it is damaged, or holds something else.
+        ValueError: the archive is damaged, or another one.
     """
     found: dict[str, dict[str, list[tuple[str, str]]]] = {part: {} for part in PARTS}
     try:
@@ -40,7 +40,7 @@ def read_archive(file: Path) -> dict[str, Posts]:
                 top, *rest = PurePosixPath(member.name).parts
                 part = next((part for part, folder in PARTS.items() if folder == top), "")
                 if not part or len(rest) != 2 or member.size > MOST or (content := archive.extractfile(member)) is None:
-                    raise ValueError(f"{member.name} is no post")
+                    raise ValueError(f"{member.name} is not a post")
                 group, name = rest
                 found[part].setdefault(group, []).append((name, content.read().decode("latin-1")))
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
@@ -62,7 +62,7 @@ def read_pickled(file: Path) -> dict[str, Posts]:
     """Both parts of 20news-bydate_py3.pkz.
 
     Raises:
-        ValueError: it is damaged, or asks for more than lists, texts and arrays of numbers.
+        ValueError: the file is damaged, or asks for more than lists, texts and arrays of numbers.
     """
     try:
         unzip = zlib.decompressobj()
@@ -71,7 +71,7 @@ def read_pickled(file: Path) -> dict[str, Posts]:
             raise ValueError("it is truncated, or too long")
         bunches = _Inert(io.BytesIO(content)).load()
         return {part: _posts(bunches[part]) for part in PARTS}
-    except Exception as error:  # a damaged pickle raises anything
+    except Exception as error:  # a damaged pickle may raise any error
         raise ValueError(f"it is damaged, or is not scikit-learn's cache: {error}") from error
 
 
@@ -89,11 +89,11 @@ class _Bunch(dict):
     """Stands for scikit-learn's dictionary."""
 
     def __setstate__(self, state: Any) -> None:
-        """Remembers nothing: what is read is in the dictionary."""
+        """Ignores the state: the content is in the dictionary."""
 
 
 class _Array:
-    """Stands for a NumPy array, and remembers what it should become."""
+    """Stands for a NumPy array, and stores its arguments."""
 
     def __init__(self, *_: Any) -> None:
         self.state: Any = None
@@ -113,15 +113,15 @@ class _Dtype:
 
 
 def _integers(array: Any) -> np.ndarray:
-    """The integers [N] that a stand-in remembers."""
+    """The integers [N] stored in a stand-in."""
     _, shape, dtype, _, content = array.state
     if dtype.code not in ("i4", "i8") or dtype.order not in "<>|" or not isinstance(content, bytes):
-        raise ValueError("its labels are no integers")
+        raise ValueError("its labels are not integers")
     return np.frombuffer(content, np.dtype(dtype.order + dtype.code)).astype(np.int64).reshape(shape)
 
 
 def _buffer(content: Any, dtype: _Dtype, shape: tuple[int, ...], _order: str) -> _Array:
-    """Stands for how newer pickles make an array."""
+    """Stands for the function by which newer pickles make an array."""
     array = _Array()
     array.state = (1, shape, dtype, False, bytes(content))
     return array

@@ -16,7 +16,7 @@ TYPES = ("dining chair", "bar stool", "armchair", "swivel chair")
 FACTORS = Factors.grid(
     {
         "type": np.arange(len(TYPES)),
-        "leg length": np.linspace(0.30, 0.50, 5),  # metres, of a dining chair; the other types' in proportion
+        "leg length": np.linspace(0.30, 0.50, 5),  # metres, of a dining chair; in proportion for the other types
         "width": np.linspace(0.40, 0.64, 5),  # of the seat
         "back height": np.linspace(0.25, 0.61, 5),  # above the seat, of a dining chair
         "elevation": np.array([10.0, 20.0, 30.0, 40.0]),  # degrees
@@ -33,7 +33,7 @@ WOOD, CLOTH, METAL, RUBBER = 0.62, 0.88, 0.45, 0.25  # albedos
 
 
 class RenderedChairs:
-    """All 64,000 images, each drawn when asked for; to whoever indexes it, an array [64000, 1, 64, 64] of bytes."""
+    """All 64,000 images, rendered on access; indexes like a uint8 array [64000, 1, 64, 64]."""
 
     def __init__(self, *, masks: bool = False) -> None:
         self.masks = masks
@@ -77,7 +77,7 @@ def procedural_chairs(
 ) -> Split:
     """Procedural chairs, 64,000 grey images 1 x 64 x 64 that this project renders; labels are the four types.
 
-    These are not 3D Chairs (Aubry et al., CVPR 2014; here `chairs`), and figures on one say nothing of the other: they
+    These are not 3D Chairs (Aubry et al., CVPR 2014; here `chairs`), and results on the two are not comparable: they
     let experiments on chairs run without a download. The factors are the type (dining chair, bar stool, armchair,
     swivel chair), leg length, width and back height (five values each), elevation (four) and azimuth (32, all around).
     The projection is orthographic, the shading flat, the background white. Nothing is read from `folder` or downloaded.
@@ -86,11 +86,12 @@ def procedural_chairs(
         folder: unused.
         download: unused.
         masks: binary images, 1 where the chair covers half of a pixel or more, instead of grey ones.
-        drawn: draw all images now, 4,096 bytes each, instead of each when it is asked for.
-        by: "chair" holds out combinations of type and sizes, so that no test chair is seen in training from any side;
-            "image" holds out images by chance.
-        held_out: the share of the chairs, or the images, that are for testing alone; 0 to test on the training set.
-        seed: of their choice.
+        drawn: render all images now, 4,096 bytes each, instead of on access.
+        by: "chair" holds out combinations of type and sizes, so that no view of a test chair is seen in training;
+            "image" holds out random images.
+        held_out: the share of the chairs, or the images, that are used for testing only; 0 to test on the training
+            set.
+        seed: of their random choice.
 
     Raises:
         ValueError: `by` is neither; the share leaves nothing to train on or to test on.
@@ -110,7 +111,7 @@ def procedural_chairs(
     if not 0 < count < chairs:
         raise ValueError(
             f"data 'procedural-chairs': held_out = {held_out:g} of {chairs} chairs leaves nothing to train on or to "
-            "test on; take a share between 0 and 1, or 0 to test on the training set"
+            "test on; choose a share between 0 and 1, or 0 to test on the training set"
         )
     order = np.random.default_rng(seed).permutation(chairs)
     parts = np.sort(order[count:]), np.sort(order[:count])
@@ -118,7 +119,7 @@ def procedural_chairs(
 
 
 def _rectangle(x: Any, y: Any, z: Any, wide: Any, deep: Any, *, turn: float = 0.0) -> np.ndarray:
-    """A level rectangle [B, 4, 3] around (x, y, z), then turned about the upright through the origin, in radians."""
+    """A level rectangle [B, 4, 3] around (x, y, z), then rotated by `turn` radians about the origin's vertical axis."""
     x, y, z, wide, deep = np.broadcast_arrays(*(np.atleast_1d(v)[:, None] for v in (x, y, z, wide, deep)))
     u, v = x + wide / 2 * [-1, 1, 1, -1], y + deep / 2 * [-1, -1, 1, 1]
     cos, sin = np.cos(turn), np.sin(turn)
@@ -126,7 +127,7 @@ def _rectangle(x: Any, y: Any, z: Any, wide: Any, deep: Any, *, turn: float = 0.
 
 
 def _octagon(z: Any, wide: Any, deep: Any) -> np.ndarray:
-    """A level octagon [B, 8, 3] around the upright."""
+    """A level octagon [B, 8, 3] around the vertical axis."""
     z, wide, deep = np.broadcast_arrays(*(np.atleast_1d(v)[:, None] for v in (z, wide, deep)))
     angle = np.pi / 8 + np.arange(8) * np.pi / 4
     u, v = wide / 2 * np.cos(angle) / np.cos(np.pi / 8), deep / 2 * np.sin(angle) / np.cos(np.pi / 8)
@@ -134,7 +135,7 @@ def _octagon(z: Any, wide: Any, deep: Any) -> np.ndarray:
 
 
 def _box(x: Any, y: Any, z: tuple[Any, Any], wide: Any, deep: Any, albedo: float, *, lean: float = 0.0) -> Solid:
-    """A box around (x, y) from one height to another; with `lean`, metres to the back per metre up from where y is."""
+    """A box around (x, y) from one height to another; `lean` is in metres to the back per metre of height."""
     low, high = z
     return Solid(
         _rectangle(x, y, low, wide, deep), _rectangle(x, y + lean * (np.asarray(high) - low), high, wide, deep), albedo
@@ -161,7 +162,7 @@ def _bar_stool(leg: np.ndarray, width: np.ndarray, back: np.ndarray) -> list[Sol
     seat, lean = 1.6 * leg, 0.1
     top, foot, rear = 0.3 * width, 0.46 * width, 0.15
     solids = [Solid(_octagon(seat - 0.05, 0.86 * width, 0.4), _octagon(seat, 0.86 * width, 0.4), CLOTH)]
-    rest = 0.3  # of the way up is the bar for the feet
+    rest = 0.3  # relative height of the foot rest
     for x in (-1, 1):
         for y in (-1, 1):
             low = _rectangle(x * foot, y * 0.2, 0.0, 0.034, 0.034)

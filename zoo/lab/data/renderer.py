@@ -1,4 +1,4 @@
-"""Convex solids drawn into small grey pictures, many at once: orthographic, flat shaded, with a depth buffer."""
+"""Renders convex solids into small grey images, many at once: orthographic, flat shaded, with a depth buffer."""
 
 import itertools
 from typing import NamedTuple
@@ -6,20 +6,20 @@ from typing import NamedTuple
 import numpy as np
 
 WHITE = 255
-SAMPLES = 2  # a pixel is the mean of this many samples down and across
+SAMPLES = 2  # per pixel and direction; a pixel is the mean of SAMPLES^2 samples
 KEY = np.dtype("<i4")
 STEPS = 2**14  # of the depth buffer, per sample's width
-LIGHT = np.array([-0.45, 0.60, 0.66])  # where the light is, seen from the object: left, above, and by the viewer
-AMBIENT = 0.35  # the share of the light that comes from everywhere
+LIGHT = np.array([-0.45, 0.60, 0.66])  # direction from the object to the light: left, above, and towards the viewer
+AMBIENT = 0.35  # the share of ambient light
 
 
 class Solid(NamedTuple):
-    """A convex solid between two polygons with parallel edges, in each of B pictures; B is 1 where all are alike.
+    """A convex solid between two polygons with parallel edges, in each of B pictures; B is 1 where all are equal.
 
     Attributes:
         bottom: corners [B, n, 3], n even, counter-clockwise as seen from the top.
         top: corners [B, n, 3], in the same order.
-        albedo: the share of light that it gives back, above 0 and below 1.
+        albedo: the share of light that it reflects, above 0 and below 1.
     """
 
     bottom: np.ndarray
@@ -28,12 +28,12 @@ class Solid(NamedTuple):
 
 
 def turned(points: np.ndarray, azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
-    """Points [B, V, 3] as seen: right, up, and towards the viewer.
+    """Points [B, V, 3] in the viewer's coordinates: right, up, and towards the viewer.
 
     Args:
         points: right, to the back, and up, of an object that is seen from its front.
-        azimuth: how far the object is turned about the upright, clockwise as seen from above, in degrees, [B].
-        elevation: how far the viewer looks down on it, in degrees, [B].
+        azimuth: rotation of the object about the vertical axis, clockwise as seen from above, in degrees, [B].
+        elevation: angle of the viewer above the horizontal, in degrees, [B].
     """
     t, p = np.radians(azimuth)[:, None], np.radians(elevation)[:, None]
     x, y, z = np.moveaxis(points, -1, 0)
@@ -47,11 +47,11 @@ def draw(
     """Pictures [B, side, side] of the same solids in B shapes and views, dark on white.
 
     Args:
-        solids: the same number of corners in each picture; coordinates as in `turned`, in units of their own. Whatever
+        solids: the same number of corners in each picture; coordinates as in `turned`, in any unit. Whatever
             lies outside the picture is cut off.
         azimuth: [B], see `turned`.
         elevation: [B], see `turned`.
-        middle: how far above the origin is the point in the middle of a picture.
+        middle: height above the origin of the point in the middle of a picture.
         scale: pixels per unit.
         side: of a picture in pixels.
     """
@@ -90,7 +90,7 @@ def draw(
         there = place[start:stop]
         nearest[there] = np.maximum(nearest[there], key[start:stop])
     shades = nearest.view(np.uint8)[::4].reshape(-1, side, SAMPLES, side, SAMPLES)
-    light_sum = np.full((len(azimuth), side, side), SAMPLES**2 // 2, np.uint16)  # a half, so that it is rounded
+    light_sum = np.full((len(azimuth), side, side), SAMPLES**2 // 2, np.uint16)  # start at a half, for rounding
     for i, j in np.ndindex(SAMPLES, SAMPLES):
         light_sum += shades[:, :, i, :, j]
     return (light_sum // SAMPLES**2).astype(np.uint8)
@@ -99,7 +99,7 @@ def draw(
 def _faces(
     solids: list[Solid], azimuth: np.ndarray, elevation: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The faces that look at the viewer [F, 4, 3], solid by solid; their solids, pictures and albedos [F]."""
+    """The faces that are turned to the viewer [F, 4, 3], solid by solid; their solids, pictures and albedos [F]."""
     rings = [ring for solid in solids for ring in (solid.bottom, solid.top)]
     corners = np.concatenate([np.broadcast_to(ring, (len(azimuth), *ring.shape[1:])) for ring in rings], axis=1)
     seen = turned(corners, azimuth, elevation)

@@ -1,11 +1,11 @@
-"""2D Shapes (dSprites), rendered: every square, ellipse and heart of the grid, without a download.
+"""2D Shapes (dSprites), rendered without a download: every square, ellipse and heart of the grid.
 
 Matthey, Higgins, Hassabis, Lerchner: dSprites (2017), https://github.com/google-deepmind/dsprites-dataset, zlib
 licence. Sizes and the heart's curve were measured on the 320 frames of the animation published there.
 
-A pixel is lit where its centre lies in the shape: no anti-aliasing. An image is 64 words of 64 bits. A row of pixels
-meets a shape's outline at two points, a heart's at up to four, and those do not depend on posX: they are worked out
-once per shape, scale, orientation and posY, and an image is then a few look-ups a row.
+A pixel is 1 where its centre lies in the shape, without anti-aliasing. An image is 64 words of 64 bits. A row of pixels
+crosses a shape's outline at two points, a heart's at up to four. These do not depend on posX: they are computed once
+per shape, scale, orientation and posY, and an image then needs a few look-ups per row.
 """
 
 import functools
@@ -34,12 +34,12 @@ FACTORS = Factors.grid(
 CENTRES = 16.0 + 32.0 * FACTORS.values[3]  # of a sprite, in pixels from the left or the top
 TOPS = np.floor(CENTRES).astype(np.int64) - 14  # a sprite reaches 13.6 pixels from its centre, so it lies
 ROWS = 29  # within these rows from here
-BEYOND = 64.0  # a crossing so far to the right that it lights nothing
+BEYOND = 64.0  # a crossing to the right of all pixels
 FROM = np.array([2**64 - 2**pixel for pixel in range(65)] + [0] * 64, WORD)  # words lit from a pixel on
 
 
 class RenderedShapes:
-    """All 737,280 images, each drawn when asked for; to whoever indexes it, an array [737280, 1, 64, 1] of words."""
+    """All 737,280 images, rendered on access; indexes like an array [737280, 1, 64, 1] of words."""
 
     shape = (len(FACTORS), 1, 64, 1)
     dtype = WORD
@@ -67,23 +67,23 @@ def shapes(
 ) -> Split:
     """2D Shapes (dSprites) rendered, 737,280 binary images of 64 x 64; labels are the shapes.
 
-    The papers train and evaluate on all images, so the two sets are one and the same unless some are held out.
+    The papers train and evaluate on all images, so training and test set are the same unless some are held out.
     Nothing is read from `folder` or downloaded.
 
     Args:
         folder: unused.
         download: unused.
-        shape: the classes to keep of this factor, and so for the next four; all when not given.
-        scale: of 0 to 5.
-        orientation: of 0 to 39; 39 repeats 0.
-        posX: of 0 to 31.
-        posY: of 0 to 31.
-        packed: draw all images now, 512 bytes each, instead of each when it is asked for.
-        held_out: the share of the images that are for testing alone.
-        seed: of their choice.
+        shape: the classes to keep of this factor, 0 to 2; all when not given, also for the next four.
+        scale: classes to keep, 0 to 5.
+        orientation: classes to keep, 0 to 39; 39 is the same as 0.
+        posX: classes to keep, 0 to 31.
+        posY: classes to keep, 0 to 31.
+        packed: render all images now, 512 bytes each, instead of on access.
+        held_out: the share of the images that are used for testing only.
+        seed: of their random choice.
 
     Raises:
-        ValueError: a class is out of range or there twice.
+        ValueError: a class is out of range or occurs twice.
     """
     chosen = [
         _chosen(name, size, classes)
@@ -104,7 +104,7 @@ def shapes(
 def render(index: np.ndarray) -> np.ndarray:
     """The images at `index` [B] of the whole grid, as words [B, 64], top row first."""
     sprite, pos_x, pos_y = np.unravel_index(index, (3 * 6 * 40, 32, 32))
-    # A pixel is lit from its centre on: crossing c lights the pixels i with i + 1/2 >= c; two of them an interval.
+    # A crossing c sets the pixels i with i + 1/2 >= c, those whose centre is right of it; two crossings an interval.
     first = np.ceil(crossings()[sprite, pos_y] + (CENTRES[pos_x] - 0.5)[:, None, None]).astype(np.intp)
     rows = np.bitwise_xor.reduce(FROM[first], axis=-1)
     images = np.zeros((len(index), 64), WORD)
@@ -139,7 +139,7 @@ def _fill(table: np.ndarray, vertices: np.ndarray) -> None:
     """The crossings of a polygon's edges [V, 2] (right, down) into `table` [240, 32, ROWS, 4]."""
     scale, cos, sin = _poses()
     u, v = scale * vertices[:, 0], scale * vertices[:, 1]
-    x, y = u * cos + v * sin, v * cos - u * sin  # [240, V]: turned counter-clockwise as one sees it
+    x, y = u * cos + v * sin, v * cos - u * sin  # [240, V]: rotated counter-clockwise as seen in the image
     x_next, y_next = np.roll(x, -1, axis=1), np.roll(y, -1, axis=1)
     below = _first_rows()[:, None]
     start = np.ceil(np.minimum(y, y_next)[:, None] - below).astype(np.int64)  # [240, 32, V]

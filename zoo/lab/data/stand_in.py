@@ -1,4 +1,4 @@
-"""Stand-ins of the right shape for sets whose files are missing: enough to build a recipe and read its story."""
+"""Noise of the right shape in place of sets whose files are missing, to build a recipe and read its story."""
 
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ IMAGES = {
     "mnist": (1, 28, (60_000, 10_000), 10),
     "yale-b": (1, 64, (1_298, 144), 28),
 }
-"""Channels, pixels, datapoints to train and to test on, and labels, under each set's default options."""
+"""Channels, pixels, training and test datapoints, and labels, for each set's default options."""
 POSTS, GROUPS, WORDS = (11_314, 7_532), 20, 2_000
 
 
 def load_or_stand_in(
     name: str, *, folder: str | Path | None = None, download: bool = False, **options: Any
 ) -> tuple[Split, str]:
-    """The set called `name`; or, where its files are missing, a stand-in, and a sentence that says so.
+    """Loads the set called `name`; or, where its files are missing, returns a stand-in and a sentence that says so.
 
     Raises:
         LookupError, TypeError, ValueError, OSError: as `zoo.lab.data.load`; FileNotFoundError for a path of your own.
@@ -32,12 +32,12 @@ def load_or_stand_in(
     except FileNotFoundError:
         if name not in SOURCES:
             raise
-        note = f"the files of {name!r} are missing, so x is noise of the same shape: shapes are right, nats are not"
+        note = f"the files of {name!r} are missing, so x is noise of its shape: the shapes are valid, the nats are not"
         return stand_in(name, **options), f"{note}; `python -m zoo data` says where they were looked for"
 
 
 def stand_in(name: str, **options: Any) -> Split:
-    """Noise with the shape, the size and the labels of a set: one datapoint, repeated without taking memory."""
+    """Noise with the shape, the size and the labels of a set: one datapoint, repeated without a copy in memory."""
     rng = np.random.default_rng(0)
     if name == "newsgroups":
         counts, classes, x_max = POSTS, GROUPS, 1.0

@@ -1,4 +1,4 @@
-"""Extended Yale B, cropped: faces of 28 people, each under up to 64 lights."""
+"""Extended Yale B, cropped: faces of 28 people, each under up to 64 light positions."""
 
 import re
 from collections.abc import Sequence
@@ -34,26 +34,26 @@ def yale_b(
     http://vision.ucsd.edu/~iskwak/ExtYaleDatabase/ExtYaleB.html, to be unpacked to `folder`/CroppedYale.
 
     The natural-clustering paper keeps "images with illumination angles smaller than 100 degrees" and does not say
-    which angle. A light has two, so both are held to it: |azimuth| < 100 and |elevation| < 100. No elevation reaches
-    100, so it is the azimuth that decides: 12 of 64 lights go. Nor does the paper say how it divides the images; here
-    a tenth is held out by chance.
+    which of a light's two angles. Here the limit applies to both: |azimuth| < 100 and |elevation| < 100. No elevation
+    reaches 100, so only the azimuth matters: 12 of 64 lights are dropped. The paper does not say how it splits the
+    images either; here a random tenth is held out.
 
     Images under ambient light and those marked damaged (.pgm.bad; some copies lack them) are left out and counted in
-    `Dataset.left_out`, as are those under lights too far aside. Scaling is bilinear over the area a pixel covers.
+    `Dataset.left_out`, as are those under lights beyond the limit. Scaling is bilinear over the area a pixel covers.
 
     Args:
-        folder: has CroppedYale/yaleB11 and so on.
+        folder: contains CroppedYale/yaleB11 and so on.
         download: unused; the images have to be fetched by hand.
-        subjects: the people, as the folders number them.
-        max_angle: of the light, in degrees; itself excluded.
+        subjects: the people, by the numbers of their folders.
+        max_angle: of the light, in degrees; only smaller angles are kept.
         size: of the images in pixels.
-        held_out: the share of the images that are for testing.
-        seed: of their choice.
+        held_out: the share of the images to test on.
+        seed: of their random choice.
 
     Raises:
         FileNotFoundError: a person's folder is missing.
         ValueError: a folder has too few or too many images; an image is damaged, of another size, or its name does not
-            tell the light; there is no such person.
+            state the light's angles; there is no such person.
     """
     if wrong := set(subjects) - (set(range(1, 40)) - {14}):
         raise ValueError(f"data 'yale-b': there is no subject {sorted(wrong)}; they go from 1 to 39, without 14")
@@ -73,7 +73,7 @@ def yale_b(
         left_out["ambient"] += len(images) - len(lit)
         left_out["damaged"] += DAMAGED.get(subject, 0)
         if len(lit) != (expected := LIGHTS - DAMAGED.get(subject, 0)):
-            raise ValueError(f"data 'yale-b': {person} has {len(lit)} images, not {expected}; unpack it anew")
+            raise ValueError(f"data 'yale-b': {person} has {len(lit)} images, not {expected}; unpack it again")
         for file in lit:
             azimuth, elevation = _light(file)
             if abs(azimuth) < max_angle and abs(elevation) < max_angle:
@@ -94,7 +94,7 @@ def _light(file: Path) -> tuple[int, int]:
     match = NAME.fullmatch(file.name)
     if match is None:
         raise ValueError(
-            f"data 'yale-b': the name of {file} does not tell the light as yaleB11_P00A+035E-20.pgm does; "
+            f"data 'yale-b': the name of {file} does not state the light's angles as yaleB11_P00A+035E-20.pgm does; "
             "move it elsewhere"
         )
     return int(match[1]), int(match[2])
@@ -108,4 +108,4 @@ def _decode(file: Path, size: int) -> np.ndarray:
                 raise ValueError(f"{image.mode} of {image.size} pixels, not grey of {(WIDTH, HEIGHT)}")
             return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"data 'yale-b': {file} cannot be read: {error}. Unpack it anew") from error
+        raise ValueError(f"data 'yale-b': {file} cannot be read: {error}. Unpack it again") from error

@@ -1,11 +1,11 @@
-"""Pictures of data and of trained pairs. Every function returns what it drew: a matplotlib Figure, or an ImageGrid.
+"""Pictures of data and of trained pairs. Every function returns its picture: a matplotlib Figure, or an ImageGrid.
 
     from zoo.lab.plots import kl_bars, samples
 
     kl_bars(evaluation).savefig("kl.svg")
     samples(model).save("samples.png")
 
-In a notebook the last value of a cell shows itself. `with projector():` draws for slides, and
+A notebook displays the last value of a cell. `with projector():` draws for slides, and
 `plt.style.use("zoo.lab.plots.zoo")` sets the same style for your own pictures.
 """
 

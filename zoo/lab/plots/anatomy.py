@@ -1,4 +1,4 @@
-"""The anatomy of an ELBO as stacked bars: what of -ELBO is which term of HFVAE's Figures 1 and 3."""
+"""The parts of -ELBO as stacked bars, labelled by the terms of HFVAE's Figures 1 and 3."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,24 +12,25 @@ from zoo.lab.plots.style import COLOURS, figure, styled
 
 class _Look(NamedTuple):
     colour: str
-    hatch: str  # the parts differ in print, too
+    hatch: str  # so that the parts differ in black and white
 
 
 LOOKS = {
     "-(1 + 3): reconstruction": _Look(COLOURS[0], ""),
-    "2: I(x; z)": _Look(COLOURS[5], "///"),
-    "A: TC between groups": _Look(COLOURS[4], "..."),
-    "i: TC within groups": _Look(COLOURS[1], "xx"),
-    "ii: KL of each unit": _Look(COLOURS[2], "\\\\\\"),
+    "-2: I(x; z)": _Look(COLOURS[5], "///"),
+    "-A: TC between groups": _Look(COLOURS[4], "..."),
+    "-i: TC within groups": _Look(COLOURS[1], "xx"),
+    "-ii: KL of each unit": _Look(COLOURS[2], "\\\\\\"),
 }
 
 
 @styled
 def anatomy_bars(models: Mapping[str, ElboAnatomy]) -> Figure:
-    """A bar per model: -ELBO as reconstruction error, information and KL(q(z) || p(z)); and its KL by itself.
+    """A bar per model: -ELBO as reconstruction error, information and KL(q(z) || p(z)); and its KL alone.
 
-    The parts add up to -ELBO = -(1 + 3) + 2 + A + i + ii, and on the right to the KL = 2 + A + i + ii, term by term.
-    A part below 0, such as an estimate of a small total correlation, or a log density above 0, extends to the left.
+    The parts add up to -ELBO = -(1 + 3) - 2 - A - i - ii, and on the right to the KL = -2 - A - i - ii; each letter is
+    a signed term of the ELBO, as in `zoo.elbos`. A part below 0, such as an estimate of a small total correlation, or
+    minus a log density above 0, extends to the left.
 
     Args:
         models: by name, from `zoo.lab.analysis.elbo_anatomy`.
@@ -62,7 +63,7 @@ def _without_reconstruction(of_model: Mapping[str, float]) -> dict[str, float]:
 
 
 def _stack(axes: Axes, bars: Mapping[str, Mapping[str, float]], label: str) -> None:
-    """A row per model: positive parts from 0 to the right, negative ones to the left, with the sum written behind."""
+    """A row per model: positive parts from 0 to the right, negative ones to the left, and the sum at the end."""
     lefts, rights = [], []
     for row, of_model in enumerate(bars.values()):
         left = right = 0.0

@@ -1,4 +1,4 @@
-"""What is inferred of an angle (Joint-VAE's Figure 9a)."""
+"""The inferred azimuth against the true one (Joint-VAE's Figure 9a)."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,14 +14,14 @@ from zoo.lab.plots.style import FAINT, INK, figure, styled
 
 @styled
 def plot_azimuth(found: Azimuth, guide: nn.Module, data: Dataset, *, factor: str = "azimuth", seed: int = 0) -> Figure:
-    """One object from all around, above; below, its azimuth as inferred by the unit most correlated with it.
+    """Above, one object in all its views; below, the unit most correlated with the azimuth against the true azimuth.
 
-    The object is that of a datapoint drawn with `seed`. The line is what is inferred for it, the band what is inferred
-    for the middle 80 % of all points at that azimuth.
+    The object is that of a datapoint drawn with `seed`. The line is the unit's posterior mean for it, the band contains
+    the means of the middle 80 % of all points at that azimuth.
 
     Args:
         found: from `zoo.lab.analysis.azimuth.azimuth`, of the same guide and data.
-        guide, data: the encoder, and the set.
+        guide, data: the encoder and the set.
         factor: the name of the angle among the set's factors.
         seed: of the choice of the object.
     """

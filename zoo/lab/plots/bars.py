@@ -18,11 +18,10 @@ def bars_of_nats(
     threshold: float = -np.inf,
     highlighted: Collection[str] = (),
 ) -> Figure:
-    """A bar for each name, in the order given, the first on top; a panel next to the other.
+    """A bar for each name, in the order given from the top; the panels are next to each other.
 
     Args:
-        panels: by title, nats by name: one number, or one of each seed, of which the mean is drawn with two standard
-            errors.
+        panels: by title, nats by name: one number, or one per seed, drawn as their mean with two standard errors.
         label: of the axis.
         threshold: nats below which a bar is grey.
         highlighted: names whose bars have another colour.

@@ -1,4 +1,4 @@
-"""Contact sheets: a data set at a glance."""
+"""Contact sheets: an overview of a data set."""
 
 import numpy as np
 import torch
@@ -13,11 +13,11 @@ COLUMNS = 16
 
 @styled
 def contact_sheet(data: Dataset, *, seed: int = 0) -> Figure:
-    """A few datapoints of every kind.
+    """A few datapoints of each kind.
 
-    Images: where the set is a full grid of factors, a row per factor with that factor from its first to its last value
-    and the others in the middle, and two random rows; else a random row per label, ten at most. Points of the plane are
-    scattered. Of counts of words, the ten words most typical of each label are listed.
+    Images: where the set is a full grid of factors, a row per factor, which varies from its first to its last value
+    with the others at their middle value, and two random rows; else a random row per label, ten at most. For points in
+    the plane: a scatter plot. For word counts: a list of the ten words most typical of each label.
 
     Raises:
         ValueError: the set is neither of images, nor of points in the plane, nor of words.
@@ -41,7 +41,7 @@ def _images(data: Dataset, seed: int) -> Figure:
 
 
 def _rows(data: Dataset, seed: int) -> dict[str, np.ndarray]:
-    """Which datapoints each row shows, under the row's name."""
+    """The datapoints of each row, by the row's name."""
     rng = np.random.default_rng(seed)
     rows = {}
     if data.factors is not None and data.factors.table is None:

@@ -19,10 +19,10 @@ def curves(
     log: bool = False,
     levels: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Figure:
-    """In each panel a curve per setting: a dot for each seed, the mean with two standard errors.
+    """In each panel one curve per setting: a dot for each seed, and the mean with two standard errors.
 
     Args:
-        panels: by the panel's title and the curve's name, every seed's value at each number on the x axis.
+        panels: by the panel's title and the curve's name, the values of all seeds at each number on the x axis.
         x, y: what the axes show.
         log: whether the x axis is symmetrically logarithmic, linear below 10.
         levels: dashed lines across a panel, by the panel's title and the line's name.
@@ -55,7 +55,7 @@ def curves(
 
 
 class Setting(NamedTuple):
-    """One setting of a trade-off: what stands next to its point, and every seed's values on both axes."""
+    """One setting of a trade-off: the label of its point, and the values of all seeds on both axes."""
 
     label: str
     x: Sequence[float]
@@ -69,7 +69,7 @@ def trade_off(families: Mapping[str, Sequence[Setting]], *, x: str, y: str) -> F
     Bars are two standard errors of the mean of y.
 
     Args:
-        families: by name, each with a colour of its own; its settings in the order in which the line joins them.
+        families: by name, each in a different colour; its settings in the order in which the line joins them.
         x, y: what the axes show.
     """
     canvas = figure(5.0, 3.8)
@@ -94,6 +94,6 @@ def two_errors(values: Sequence[float]) -> float:
 
 
 def _errors(values: Sequence[Sequence[float]]) -> list[float] | None:
-    """Of each point; None where every point has a single seed."""
+    """The error bar of each point; None where every point has a single seed."""
     errors = [two_errors(of_point) for of_point in values]
     return errors if any(errors) else None

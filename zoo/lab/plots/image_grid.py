@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 
 from zoo.lab.plots.style import figure, styled
 
-CELL = 0.55  # inches of an image
+CELL = 0.55  # inches per image
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,7 +26,7 @@ class ImageGrid:
 
     Attributes:
         images: [rows, columns, C, H, W], C = 1 for grey or 3 for red, green, blue; 0 to 1, clipped outside.
-        title: above the grid.
+        title: of the grid.
         row_labels, column_labels: one for each row and column, or none.
 
     Raises:
@@ -48,7 +48,7 @@ class ImageGrid:
 
     @styled
     def figure(self) -> Figure:
-        """The grid as a figure of its own."""
+        """The grid as a figure."""
         canvas = figure(*self.inches)
         self.draw(canvas.add_subplot())
         return canvas
@@ -67,7 +67,7 @@ class ImageGrid:
         axes.set_title(self.title)
 
     def save(self, path: str | Path) -> None:
-        """Writes it in the format of the file's ending."""
+        """Writes it in the format given by the file's ending."""
         self.figure().savefig(path)
 
     @property
@@ -108,11 +108,11 @@ def side_by_side(grids: Sequence[ImageGrid]) -> Figure:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Animation:
-    """Grids of one size one after another, forwards and backwards without end; a notebook shows it as a GIF.
+    """An endless animation of grids of one size, forwards and backwards; a notebook shows it as a GIF.
 
     Attributes:
-        frames: the grids; labels are those of the first.
-        milliseconds: how long each is shown.
+        frames: the grids; the labels are those of the first.
+        milliseconds: duration of each frame.
     """
 
     frames: Sequence[ImageGrid]

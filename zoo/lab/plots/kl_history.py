@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from zoo.lab.analysis.kl_history import THRESHOLD, WINDOW, Run, discovery_order, smooth
 from zoo.lab.plots.style import COLOURS, FAINT, INK, figure, styled
 
-FEW = 12  # points of a curve; so few have markers
+FEW = 12  # curves with at most so many points have markers
 
 
 @styled
 def plot_kl_history(runs: Sequence[Run], *, threshold: float = THRESHOLD, window: int = WINDOW) -> Figure:
-    """KL of every unit over training, above; the sites' sums and their capacities, below. A column for each run.
+    """Above, the KL of every unit over training; below, the sum of each site and its capacity. A column for each run.
 
-    Units that are found, see `discovery_order`, have a colour and their name, the others are grey. Curves are means
-    over `window` rows of units.csv, or over half of a short run's rows, so that a curve has at least two points.
+    Units that `discovery_order` lists have a colour and their name, the others are grey. Curves are means over `window`
+    rows of units.csv, or over half of a short run's rows, so that a curve has at least two points.
 
     Raises:
         ValueError: a run has fewer than two rows.
@@ -69,7 +69,7 @@ def _draw_sums(axes: Axes, run: Run, window: int) -> None:
 
 
 def _apart(heights: Sequence[float], least: float) -> list[float]:
-    """Heights for labels near the given ones, none nearer to another than `least`."""
+    """Label heights near the given ones, at least `least` apart."""
     placed = list(heights)
     last = -math.inf
     for n in np.argsort(heights):

@@ -1,4 +1,4 @@
-"""Where a set's codes lie: by class, and all together with the prior."""
+"""Pictures of a set's codes: by class, and all together with the prior."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
 from zoo.lab.plots.style import COLOURS, figure, scatter_by_class, styled
 
-GRID = 400  # points of a density
+GRID = 400  # points at which a density is drawn
 MOST = 2000  # datapoints in a picture
 
 
@@ -29,14 +29,14 @@ def latent_scatter(guide: nn.Module, data: Dataset, units: Sequence[Unit], *, nu
     Args:
         guide: the guide.
         data: the set.
-        units: the two, from `zoo.lab.analysis.ranked`; further ones are left out.
-        num: how many datapoints at most, spread over the classes.
+        units: the two units, from `zoo.lab.analysis.ranked`; further ones are ignored.
+        num: the largest number of datapoints, spread over the classes.
 
     Raises:
         ValueError: there are fewer than two units.
     """
     if len(units) < 2:
-        raise ValueError(f"a scatter is of two units, got {[str(unit) for unit in units]}")
+        raise ValueError(f"a scatter plot needs two units, got {[str(unit) for unit in units]}")
     rows = spread(data, num)
     means = posterior_means(guide, *guide_inputs(guide, data, rows, device_of(guide)))
     points = torch.stack([means[unit.site][:, unit.index] for unit in units[:2]], dim=-1).cpu().numpy()
@@ -56,9 +56,9 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset, units: Sequence
     Args:
         model, guide: the pair.
         data: the set.
-        units: whose densities, of one site or several; the last panel has a draw of each datapoint's posterior, and as
-            many of the prior, in the first two.
-        num: how many datapoints q(z) mixes at most, spread over the classes.
+        units: whose densities are drawn, of one site or several; the last panel shows a draw of each datapoint's
+            posterior, and as many of the prior, in the first two units.
+        num: the largest number of datapoints that q(z) averages, spread over the classes.
 
     Raises:
         ValueError: there is no unit.
@@ -83,7 +83,7 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset, units: Sequence
             try:
                 density = unit_densities(fn, grid)[:, unit.index]
                 axes.plot(grid.cpu().numpy(), density.cpu().numpy(), line, color=colour, label=name)
-            except NotImplementedError:  # such as a flow: a histogram of its draws
+            except NotImplementedError:  # as for a flow, which is drawn as a histogram
                 some = own[:, unit.index].numpy()
                 axes.hist(some, bins=40, density=True, histtype="step", color=colour, label=name)
         axes.set_title(unit.label)

@@ -1,4 +1,4 @@
-"""A drawing with the words that say what it shows, under the name of the file that it is meant for."""
+"""A picture with its caption, and writing pictures to files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +10,11 @@ from zoo.lab.plots.image_grid import Animation, ImageGrid
 
 
 class Picture(NamedTuple):
-    """Something drawn, and what it shows.
+    """A picture and its caption.
 
     Attributes:
         drawn: a figure, a grid of images, an animation, or text such as a table in Markdown.
-        caption: what it shows, in words.
+        caption: a description of what it shows.
     """
 
     drawn: Figure | ImageGrid | Animation | str
@@ -22,12 +22,12 @@ class Picture(NamedTuple):
 
 
 def save_pictures(pictures: Mapping[str, Picture], folder: Path, *, format: str = "png") -> dict[str, str]:
-    """Writes pictures into a folder, made if need be.
+    """Writes pictures into a folder, which is created if necessary.
 
     Args:
         pictures: by file name.
-        folder: where to.
-        format: of the figures and grids, in place of the ending .png: "svg", "pdf".
+        folder: the destination.
+        format: of the figures and grids: "png", "svg" or "pdf", which replaces the ending .png.
 
     Returns:
         Captions by file name, as written.

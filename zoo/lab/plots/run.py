@@ -1,4 +1,4 @@
-"""Pictures that every run leaves: data and reconstructions, samples, and the terms of the objective over training."""
+"""Pictures of every run: data and reconstructions, samples, and the terms of the objective over training."""
 
 import csv
 import math
@@ -18,17 +18,17 @@ from zoo.lab.isolation import isolated
 from zoo.lab.plots.image_grid import ImageGrid
 from zoo.lab.plots.style import FAINT, INK, figure, styled
 
-BLOCKS, BLOCK = 100, 10  # a curve has at most so many means, each of at least so many steps
+BLOCKS, BLOCK = 100, 10  # at most BLOCKS means per curve, each over at least BLOCK steps
 
 
 def reconstructions(model: nn.Module, guide: nn.Module, data: Dataset, *, num: int = 12, seed: int = 0) -> ImageGrid:
-    """Datapoints over the mean of p(x | ...) at their posterior means, and at the most probable class of a type.
+    """Datapoints in the first row; below, the mean of p(x | ...) at their posterior means and most probable types.
 
     Args:
         model, guide: the pair.
         data: the set.
-        num: how many datapoints, spread over the classes.
-        seed: of their choice.
+        num: number of datapoints, spread over the classes.
+        seed: of their random choice.
     """
     seen = guide_inputs(guide, data, spread(data, num, seed=seed), device_of(model))
     images = torch.stack([seen[0], decoded(model, encode_modes(model, guide, *seen))])
@@ -45,7 +45,7 @@ def samples(model: nn.Module, *, rows: int = 6, columns: int = 12, seed: int = 0
 
 @styled
 def plot_terms(folder: Path) -> Figure:
-    """Every column of a run's terms.csv over the steps: a dot for each step's batch, and means over stretches.
+    """Every column of a run's terms.csv over the steps: a dot for each step's batch, and means over blocks of steps.
 
     Raises:
         FileNotFoundError: there is no terms.csv.
@@ -72,7 +72,9 @@ def plot_terms(folder: Path) -> Figure:
         means = [values[block].mean() for block in blocks]
         axes.plot([steps[block].mean() for block in blocks], means, color=INK, marker="." if len(blocks) < 3 else "")
         axes.set_title(_in_words(name))
-        if np.isfinite(values).any() and np.ptp(values) > 0:  # the first steps would hide the rest
+        if (
+            np.isfinite(values).any() and np.ptp(values) > 0
+        ):  # limits that leave out the first steps, which would hide the rest
             low, high = np.nanquantile(values, [0.02, 0.98])
             margin = 0.15 * (high - low) or 1.0
             axes.set_ylim(max(np.nanmin(values), low - margin), min(np.nanmax(values), high + margin))

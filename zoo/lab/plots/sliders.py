@@ -1,4 +1,4 @@
-"""An interactive traversal in a notebook: a slider for each unit, a list for each type, and what is decoded."""
+"""An interactive traversal in a notebook: a slider for each unit, a list for each type, and the decoded image."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -44,27 +44,27 @@ def sliders(
 
     Args:
         model: a story of images.
-        guide, data: from whose code to start.
-        kl: nats by site, [units], from `evaluate`: the most informative units come first.
-        datapoint: which of the data.
-        most: how many units have a slider.
+        guide, data: the encoder and the set of the datapoint to start from.
+        kl: nats by site, [units], from `evaluate`: the units with the largest KL come first.
+        datapoint: its position in the data.
+        most: the largest number of units with a slider.
         seed: of the draw from the prior.
 
     Returns:
         An `ipywidgets.HBox`; its attribute `controls` has a widget by unit, as "z[3]", and by type, as "c".
 
     Raises:
-        ModuleNotFoundError: ipywidgets is not installed; says how to install it.
-        ValueError: a guide comes without data or the other way round, there is no such datapoint, or the story has
-            nothing to move.
+        ModuleNotFoundError: ipywidgets is not installed; the message says how to install it.
+        ValueError: there is a guide without data or data without a guide, there is no such datapoint, or the story has
+            no latent that can be changed.
     """
     widgets = import_optional("ipywidgets", "sliders")
     if (guide is None) != (data is None):
-        raise ValueError("give guide and data both, to start from a datapoint, or neither, to start from the prior")
+        raise ValueError("give both guide and data, to start from a datapoint, or neither, to start from the prior")
     sites = LatentSites.of(model)
     units = ranked(sites, kl or {})[:most]
     if not units and not sites.classes:
-        raise ValueError("the story has neither a vector of real numbers nor a type, so there is nothing to move")
+        raise ValueError("the story has neither a vector of real numbers nor a type, so there is nothing to change")
     if guide is None or data is None:
         start = from_prior(model, 1, seed=seed)
     elif 0 <= datapoint < len(data):
@@ -98,7 +98,7 @@ def picture(model: nn.Module, latents: Latents) -> bytes:
 
 
 def _controls(widgets: Any, sites: LatentSites, units: list[Unit], start: Latents) -> dict[str, Any]:
-    """A slider for each unit, as wide as its value needs, and a list for each type."""
+    """A slider for each unit, whose range includes its value, and a list for each type."""
     controls = {}
     for unit in units:
         value = start[unit.site][0, unit.index].item()

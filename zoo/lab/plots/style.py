@@ -40,7 +40,7 @@ def projector() -> Iterator[None]:
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a function that draws: it runs under the style sheet, and matplotlib's settings stay as they were."""
+    """Decorates a drawing function: it runs under the style sheet, and matplotlib's settings are restored after it."""
 
     @wraps(draw)
     def under_the_sheet(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,11 +51,11 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 class StyledFigure(Figure):
-    """A figure that is cropped when saved, in any format, and that a notebook shows without pyplot."""
+    """A figure that is cropped when saved, in every format, and that a notebook shows without pyplot."""
 
     @styled
     def savefig(self, fname: Any, **options: Any) -> None:
-        """As matplotlib's, under the style sheet."""
+        """As in matplotlib, under the style sheet."""
         super().savefig(fname, **options)
 
     def _repr_png_(self) -> bytes:
@@ -104,6 +104,6 @@ def scatter_by_class(axes: Axes, points: np.ndarray, y: np.ndarray | None, names
 
 
 def legend_below(canvas: Figure, axes: Axes) -> None:
-    """The names of the axes' curves under all panels, where they hide nothing."""
+    """A legend of the axes' curves below all panels, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
     canvas.legend(handles, labels, loc="outside lower center", ncols=len(labels))

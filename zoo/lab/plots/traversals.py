@@ -1,4 +1,4 @@
-"""What a story has learned, image by image: one latent changed at a time, and all else kept.
+"""Traversals: images in which one latent changes at a time and all others are kept.
 
 The pictures are those of Joint-VAE (Dupont 2018, https://arxiv.org/abs/1804.00104), for any story of images. Every
 image is the mean of p(x | ...) under an intervention, see `zoo.lab.analysis.interventions`.
@@ -33,16 +33,16 @@ from zoo.lab.device import device_of
 from zoo.lab.plots.image_grid import Animation, ImageGrid, side_by_side
 from zoo.lab.plots.style import shaded_table
 
-Names = Mapping[str, str]  # by type, as "c=3", a name that says more, such as its most frequent label
+Names = Mapping[str, str]  # by type, such as "c=3", a more informative name, such as its most frequent label
 
 
 def unit_traversals(
     model: nn.Module, start: Latents, units: Sequence[Unit], *, values: Tensor = RANGE_3, title: str = ""
 ) -> ImageGrid:
-    """Figure 8: a row for each unit, with its KL, in the order given; from one starting point [1, ...].
+    """Figure 8: a row for each unit, labelled with its KL, in the order given; from one starting point [1, ...].
 
     Raises:
-        ValueError: there is no unit, as in a story without a vector of real numbers.
+        ValueError: the list of units is empty, as for a story without a vector of real numbers.
     """
     if not units:
         raise ValueError("there is no unit to traverse: the story has no vector of real numbers")
@@ -71,7 +71,9 @@ def type_traversal(model: nn.Module, rows: Latents, site: str, *, names: Names |
     """Figure 3, first part: a row for each of the latents [N, ...], a column for each class of a one-hot site."""
     images = traverse_classes(model, rows, site)
     called = [(names or {}).get(f"{site}={k}", f"{site}={k}") for k in range(images.shape[1])]
-    columns = ["\n".join(name.replace("/", "/ ").split()) for name in called]  # a column is narrower than a name
+    columns = [
+        "\n".join(name.replace("/", "/ ").split()) for name in called
+    ]  # wrapped, since a column is narrower than a name
     return ImageGrid(images, f"{site} set to each of its classes, all else as in its row", column_labels=columns)
 
 
@@ -97,12 +99,12 @@ def samples_by_type(model: nn.Module, *, columns: int = 12, seed: int = 0, names
 def edited_images(
     model: nn.Module, guide: nn.Module, data: Dataset, index: Sequence[int], changes: Sequence[tuple[str, int, float]]
 ) -> ImageGrid:
-    """Figure 9b: datapoints, what the pair makes of them, and the same with one latent changed, a column for each.
+    """Figure 9b: a column of datapoints, one of their reconstructions, and one for each change of one latent.
 
     Args:
         model, guide: the pair.
         data: the set.
-        index: which datapoints, one a row.
+        index: positions of the datapoints, one per row.
         changes: (site, unit, value), or (site, class, any number) of a one-hot site.
 
     Raises:
@@ -163,8 +165,8 @@ class TypeLabels:
     """The types inferred on a set against its labels; T types, L labels.
 
     Attributes:
-        shares: of each label the share in each type, [T, L]; columns add up to 1.
-        names: for each type its name with the label that most of its points have and their share.
+        shares: the share of each label's points in each type, [T, L]; columns add up to 1.
+        names: the name of each type, with the most frequent label of its points and that label's share.
         labels: the labels' names, [L].
         majority, hungarian: accuracy by majority vote, and by matching types with labels one to one.
     """
@@ -182,12 +184,12 @@ class TypeLabels:
 
 
 def type_labels(encoder: Any, data: Dataset, *, device: str | torch.device = "cpu", seed: int = 0) -> TypeLabels:
-    """Which labels the points of each inferred type have.
+    """The labels of the points of each inferred type.
 
     Args:
-        encoder: x to distributions by site, as for `zoo.metrics.clusters`.
+        encoder: maps x to distributions by site, as for `zoo.metrics.clusters`.
         data: a set with labels.
-        device: the encoder's.
+        device: of the encoder.
         seed: of the choice of at most 10,000 datapoints.
 
     Raises:
@@ -212,7 +214,7 @@ def type_labels(encoder: Any, data: Dataset, *, device: str | torch.device = "cp
 
 
 def confusion_table(found: TypeLabels) -> Figure:
-    """Of each label, the per cent in each type."""
+    """The percentage of each label's points in each type."""
     return shaded_table(
         (100 * found.shares).round().astype(int),
         title=f"Of each label, per cent in each type; {found.accuracy}",

@@ -1,4 +1,4 @@
-"""A run's whole state in one file: written at once or not at all, read without running what is in it.
+"""A run's whole state in one file, written atomically, and read without executing anything in it.
 
     save("run.safetensors", capture(model, guide, elbo, optimizer, step=step), about={"lr": 1e-3})
     checkpoint = load("run.safetensors")
@@ -52,10 +52,10 @@ def capture(
 def restore(
     state: State, model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer
 ) -> int:
-    """Puts back what `capture` took, and returns the number of steps that were taken. Nothing is drawn in between.
+    """Restores what `capture` returned, and returns the number of steps that were taken. Draws no random numbers.
 
     Raises:
-        ValueError: the pair, the objective or the optimiser has other tensors; says which, and nothing is changed.
+        ValueError: the pair, the objective or the optimiser has other tensors; the message says which. Nothing changes.
     """
     differences = _differences("model", state["model"], _tensors(model))
     differences += _differences("guide", state["guide"], _tensors(guide))
@@ -66,7 +66,7 @@ def restore(
         differences.append(f"the optimiser has {sizes} parameters in the checkpoint, {here} here")
     if differences:
         raise ValueError("the checkpoint is of something else: " + "; ".join(differences))
-    elbo.load_state_dict(state["objective"])  # refuses names that it does not have
+    elbo.load_state_dict(state["objective"])  # raises for unknown names
     with torch.no_grad():
         for name, module in (("model", model), ("guide", guide)):
             for key, tensor in _tensors(module).items():
@@ -82,15 +82,15 @@ def restore(
 
 
 def save(path: str | Path, state: State, *, about: Mapping[str, Any] | None = None) -> None:
-    """Writes the state, so that `path` holds either it or what it held before.
+    """Writes the state atomically: `path` holds either the new state or the old content.
 
     Args:
         path: the file.
         state: from `capture`; dictionaries, lists and tuples of tensors, numbers and strings.
-        about: what else the file says; read back under "about".
+        about: further information in the file; read back under "about".
 
     Raises:
-        OSError: it could not be written, on a full disk for instance; what was there is kept.
+        OSError: it could not be written, for example on a full disk; the old content is kept.
         TypeError: something in the state is of another kind.
     """
     path = Path(path)
@@ -116,7 +116,7 @@ def load(path: str | Path) -> State:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise ValueError(f"{path} is a safetensors file, but not a checkpoint of this zoo's ({FORMAT!r})")
+                raise ValueError(f"{path} is a safetensors file, but not a checkpoint of this zoo ({FORMAT!r})")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is not a checkpoint, or only a part of one: {error}") from None
@@ -130,14 +130,14 @@ def load(path: str | Path) -> State:
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers, those included that a state_dict leaves out."""
+    """Parameters and buffers, including those that a state_dict leaves out."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def _differences(
     what: str, saved: dict[str, Tensor], here: dict[str, Tensor], *, may_be_new: bool = False
 ) -> list[str]:
-    """What keeps the saved tensors from taking the place of those here; a running statistic may not be here yet."""
+    """The differences that prevent restoring the saved tensors; a running statistic may not exist here yet."""
     only_saved = [] if may_be_new else sorted(saved.keys() - here.keys())
     found = [f"{what}: {name} is in the checkpoint, and not here" for name in only_saved]
     found += [f"{what}: {name} is here, and not in the checkpoint" for name in sorted(here.keys() - saved.keys())]
@@ -152,13 +152,13 @@ def _differences(
 
 
 def _plain(state: Any) -> tuple[Any, ...]:
-    """NumPy's random state with a list in place of its array."""
+    """NumPy's random state with a list instead of its array."""
     name, keys, *rest = state
     return name, keys.tolist(), *rest
 
 
 def _encode(node: Any, at: str, tensors: dict[str, Tensor]) -> Any:
-    """A tree as JSON; its tensors are put aside under their place in it."""
+    """A tree as JSON; its tensors are stored separately, by their position in it."""
     if isinstance(node, Tensor):
         tensors[at] = node.detach().cpu().contiguous().clone()  # safetensors refuses tensors that share memory
         return {"tensor": at}

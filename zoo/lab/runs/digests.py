@@ -6,11 +6,11 @@ from pathlib import Path
 from zoo.lab.files import write_file
 
 SUMS = "SHA256SUMS"
-FILES = ("kl.csv", "terms.csv", "units.csv", "weights.safetensors")  # settings and checkpoint hold their own
+FILES = ("kl.csv", "terms.csv", "units.csv", "weights.safetensors")  # settings and checkpoint contain their digests
 
 
 def write_digests(folder: Path) -> None:
-    """Writes down the digests of the run's files.
+    """Writes the digests of the run's files.
 
     Raises:
         OSError: SHA256SUMS cannot be written.
@@ -23,7 +23,7 @@ def check_digests(folder: Path) -> None:
     """Compares the run's files with their digests; a run of version 0.1 has none.
 
     Raises:
-        ValueError: a file was changed since it was written; names it.
+        ValueError: a file was changed since it was written; the message names it.
     """
     path = folder / SUMS
     if not path.is_file():

@@ -21,13 +21,13 @@ from zoo.lab.training.experiment import Experiment, Recipe, find_recipe
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that has come to its end.
+    """A finished run.
 
     Attributes:
-        settings: how it was made.
+        settings: its settings.
         experiment: the pair with its weights, in evaluation mode, on the settings' device.
-        data: what it was trained on, and its test set.
-        folder: where its curves and pictures are.
+        data: its training and test set.
+        folder: the folder of its tables and pictures.
     """
 
     settings: Settings
@@ -46,7 +46,7 @@ class FinishedRun:
         return self.experiment.guide
 
     def encode(self, x: Tensor) -> dict[str, Any]:
-        """q(site | x) by latent site; what `zoo.metrics.suite` takes as an encoder."""
+        """q(site | x) by latent site; an encoder for `zoo.metrics.suite`."""
         return posteriors(self.guide, x)
 
 
@@ -66,11 +66,11 @@ def configure(
     data_dir: Path | None = None,
     download: bool = False,
 ) -> tuple[Settings, Split, Experiment]:
-    """What `zoo.lab.runs.train.train` takes: the recipe's own settings, except where they are given here.
+    """Settings, data and experiment for `zoo.lab.runs.train.train`: the recipe's, except where they are given here.
 
     Raises:
         LookupError, TypeError, ValueError: there is no such data set, device, hyperparameter or option, or a number is
-            out of range; before any data is loaded, but for what the data decide.
+            out of range. Raised before any data is loaded, except for errors that depend on the data.
     """
     where = find_device(device)
     _check_numbers(steps=steps, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
@@ -100,7 +100,7 @@ def configure(
 def restore_experiment(
     settings: Settings, recipes: Mapping[str, Recipe], data_dir: Path | None = None, download: bool = False
 ) -> tuple[Split, Experiment]:
-    """The data and the untrained experiment of a run, as they were when it began.
+    """The data and the untrained experiment of a run, as at its beginning.
 
     Raises:
         LookupError: the run's recipe is not among `recipes`.
@@ -115,25 +115,25 @@ def restore_experiment(
 def open_run(
     folder: Path, recipes: Mapping[str, Recipe], data_dir: Path | None = None, download: bool = False
 ) -> FinishedRun:
-    """The finished run in `folder`, with its data and its weights. `zoo.papers.open_run` knows every paper's recipes.
+    """The finished run in `folder`, with its data and its weights. `zoo.papers.open_run` includes all papers' recipes.
 
     Raises:
-        FileNotFoundError: there is no run, it has not come to its end, or its data is missing.
+        FileNotFoundError: there is no run, it is not finished, or its data is missing.
         LookupError: the run's recipe is not among `recipes`.
         ValueError: its settings or weights are damaged.
     """
     settings, _ = read_settings(folder)
     if not is_finished(folder):  # before its data is loaded, which may take long
-        raise FileNotFoundError(f"the run in {folder} has not come to its end; go on with {how_to_resume(folder)}")
+        raise FileNotFoundError(f"the run in {folder} is not finished; resume it with {how_to_resume(folder)}")
     split, experiment = restore_experiment(settings, recipes, data_dir, download)
     return finished_run(folder, split, experiment)
 
 
 def finished_run(folder: Path, split: Split, experiment: Experiment) -> FinishedRun:
-    """The same for data and an experiment that are there already. Later random draws depend on the seed alone.
+    """The same for data and an experiment that are loaded already. Later random draws depend only on the seed.
 
     Raises:
-        ValueError: a file of the run was changed since it was written; names it.
+        ValueError: a file of the run was changed since it was written; the message names it.
     """
     settings, _ = read_settings(folder)
     check_digests(folder)

@@ -21,7 +21,7 @@ SETTINGS = "settings.json"
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a run depends on, its code aside; settings.json."""
+    """Everything that a run depends on except its code; stored in settings.json."""
 
     recipe: str
     hyperparameters: dict[str, Any]
@@ -36,10 +36,10 @@ class Settings:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Settings":
-        """Reads what was written as JSON, by version 0.1 too, where hyperparameters were called knobs.
+        """Reads settings from JSON, also those of version 0.1, where hyperparameters were called knobs.
 
         Raises:
-            ValueError: a setting is missing, or is not what it should be; names it.
+            ValueError: a setting is missing or invalid; the message names it.
         """
         record = {("hyperparameters" if key == "knobs" else key): value for key, value in record.items()}
         settings = {f.name: record[f.name] for f in fields(cls) if f.name in record}
@@ -83,25 +83,25 @@ _SHOULD_BE: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def new_folder(path: Path) -> Path:
-    """Makes the folder of a run, and claims it: no other process gets it while this one lives.
+    """Creates the folder of a run, and claims it: no other process can use it while this one runs.
 
-    A folder that a killed run claimed, and has written nothing to, counts as new.
+    A folder that a killed run claimed without writing to it counts as new.
 
     Raises:
         FileExistsError: it is in use.
-        OSError: it cannot be made or written; says why.
+        OSError: it cannot be created or written; the message gives the reason.
     """
     try:
         if path.is_dir() and not _is_new(path):
             raise FileExistsError
-        claim(path)  # of two runs that start at once, one fails here
-        if not _is_new(path):  # the other one was faster, and has ended
+        claim(path)  # if two runs start at the same time, one fails here
+        if not _is_new(path):  # another run was faster, and has ended
             unclaim(path)
             raise FileExistsError
     except BlockingIOError as error:
         raise FileExistsError(f"{error}; or name another folder with --out") from None
     except FileExistsError:
-        resume = f", go on with {how_to_resume(path)}" if _can_resume(path) else ""
+        resume = f", resume it with {how_to_resume(path)}" if _can_resume(path) else ""
         raise FileExistsError(
             f"the folder {path} is in use: name another one with --out{resume}, or remove it"
         ) from None
@@ -111,10 +111,10 @@ def new_folder(path: Path) -> Path:
 
 
 def free_folder(parent: Path, stem: str) -> Path:
-    """Makes the first of parent/stem, parent/stem-2, ... that is not in use.
+    """Creates the first of parent/stem, parent/stem-2, ... that is not in use.
 
     Raises:
-        OSError: it cannot be made or written; says why.
+        OSError: it cannot be created or written; the message gives the reason.
     """
     number = 1
     while True:
@@ -136,7 +136,7 @@ def _can_resume(folder: Path) -> bool:
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether there is a run in the folder, as far as its settings at least."""
+    """Whether the folder holds a run that has at least written its settings."""
     path = folder / SETTINGS
     return path.is_file() and path.stat().st_size > 0
 
@@ -146,7 +146,7 @@ def read_settings(folder: Path) -> tuple[Settings, str]:
 
     Raises:
         FileNotFoundError: there is no run.
-        ValueError: the run was killed before it wrote its settings, or they are damaged; names the setting.
+        ValueError: the run was killed before it wrote its settings, or they are damaged; the message names the setting.
     """
     path = folder / SETTINGS
     if not has_begun(folder):
@@ -165,12 +165,12 @@ def read_settings(folder: Path) -> tuple[Settings, str]:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run in `folder` came to its end; its summary is the last thing it writes."""
+    """Whether the run in `folder` is finished; its summary is the last file that it writes."""
     return (folder / "summary.md").is_file()
 
 
 def how_to_resume(folder: Path) -> str:
-    """The command, as one types it in a shell."""
+    """The command that resumes the run, for a shell."""
     return shlex.join(["python", "-m", "zoo", "train", "--resume", str(folder)])
 
 
@@ -178,12 +178,12 @@ def save_weights(experiment: Experiment, path: Path) -> None:
     """Writes both modules' state into one file, under model. and guide.; safetensors can hold no code.
 
     Raises:
-        OSError: it could not be written; names the file.
+        OSError: it could not be written; the message names the file.
     """
     with replacing(path) as part:
         try:
             safetensors.torch.save_model(_modules(experiment), str(part))
-        except safetensors.SafetensorError as error:  # it has the system's words and no number
+        except safetensors.SafetensorError as error:  # it has the system's message but no errno
             raise OSError(f"{path} could not be written: {error}") from error
 
 
@@ -191,12 +191,12 @@ def load_weights(experiment: Experiment, folder: Path) -> None:
     """Puts the weights of the run in `folder` into the experiment's pair.
 
     Raises:
-        FileNotFoundError: the run has not come to its end.
+        FileNotFoundError: the run is not finished.
         ValueError: the file is damaged, or from another pair.
     """
     path = folder / "weights.safetensors"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: the run has not come to its end")
+        raise FileNotFoundError(f"{path} is missing: the run is not finished")
     try:
         safetensors.torch.load_model(_modules(experiment), str(path))
     except (safetensors.SafetensorError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""A wish to stop, which a loop grants after a whole step."""
+"""Deferred SIGINT and SIGTERM: a training loop stops after the current step."""
 
 import os
 import signal
@@ -11,11 +11,11 @@ from typing import Any
 
 
 class DeferredInterrupt:
-    """Makes Ctrl-C and SIGTERM a wish that the loop looks at; the second one has its usual effect.
+    """Records Ctrl-C and SIGTERM for a loop that checks them after each step; the second signal has its usual effect.
 
     Attributes:
-        inside: how many of these blocks the process is in.
-        asked: which signal the process that this one works for passed on; 0 before.
+        inside: the number of these blocks that the process is in.
+        asked: the signal that the parent process passed on; 0 before.
     """
 
     inside = 0
@@ -27,11 +27,11 @@ class DeferredInterrupt:
 
     @property
     def signal(self) -> int:
-        """Which of them came; 0 before."""
+        """The signal that was received; 0 before."""
         return self.own or DeferredInterrupt.asked
 
     def __enter__(self) -> "DeferredInterrupt":
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
+        if threading.current_thread() is threading.main_thread():  # Python allows signal handlers only there
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     self.usual[number] = signal.signal(number, self._wish)
@@ -52,12 +52,12 @@ class DeferredInterrupt:
 
 
 class Stopped(BaseException):
-    """A run that was asked to stop, and did so with everything saved.
+    """Raised by a run that stopped on request, after everything was saved.
 
     No `Exception`, as `KeyboardInterrupt` is none: who leaves out a picture that fails must not leave out this.
 
     Attributes:
-        signal: which signal asked.
+        signal: the signal that requested it.
     """
 
     def __init__(self, message: str, number: int) -> None:
@@ -72,13 +72,13 @@ _in_work = False
 
 
 def work_for(parent: int, stop_file: Path) -> None:
-    """Makes this process one that works for another: it stops when the other asks for it, and ends when it ends.
+    """Makes this process a worker of another one: it stops when the parent asks for it, and ends when the parent ends.
 
-    Ctrl-C is left to the parent, which a terminal asks as well.
+    Ctrl-C is ignored here: a terminal also sends it to the parent.
 
     Args:
-        parent: its process id.
-        stop_file: what the parent makes to ask.
+        parent: the parent's process id.
+        stop_file: the file that the parent creates to stop its workers.
     """
 
     def watch() -> None:
@@ -88,7 +88,7 @@ def work_for(parent: int, stop_file: Path) -> None:
                 if not DeferredInterrupt.inside:
                     os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.1)
-        os._exit(1)  # at once, as the parent was killed; who goes on with its runs begins at their checkpoints
+        os._exit(1)  # immediately, since the parent was killed; its runs are resumed from their checkpoints
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_work)
@@ -97,7 +97,7 @@ def work_for(parent: int, stop_file: Path) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """A block that `Stopped` ends at once when the parent asks, but for loops that first end their step.
+    """A block that `Stopped` ends immediately when the parent asks for it; training loops first end their step.
 
     Raises:
         Stopped: the parent has asked, or a SIGTERM has come.

@@ -1,4 +1,4 @@
-"""One process for each folder: the operating system holds the lock, so it ends with the process, however that ends."""
+"""A lock for each folder, held by the operating system, so that it is released when the process ends in any way."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from zoo.lab.files import write_file
 
 LOCK = ".lock"
-OWNER = ".lock.owner"  # who holds it, in words; a file of its own, since Windows keeps readers out of a locked one
+OWNER = ".lock.owner"  # names the holder; a separate file, since Windows does not allow reading a locked file
 
 _claims: dict[Path, BaseFileLock] = {}  # of folders that this process has claimed for runs that have not begun
 
@@ -20,14 +20,14 @@ def claim(folder: Path, *, wait: float = 0.0) -> None:
     """Locks the folder for a run that is about to begin; the next `locked` of it takes the claim over.
 
     Raises:
-        BlockingIOError: it is in use; names the process and its host.
+        BlockingIOError: it is in use; the message names the process and its host.
         OSError: the lock cannot be written.
     """
     _claims[folder.resolve()] = _acquire(folder, wait)
 
 
 def unclaim(folder: Path) -> None:
-    """Gives a claim back, where there is one."""
+    """Releases a claim, if there is one."""
     if lock := _claims.pop(folder.resolve(), None):
         _release(lock, folder)
 
@@ -37,11 +37,11 @@ def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
     """Keeps every other process out of the folder; makes the folder where it is missing.
 
     Args:
-        folder: which.
-        wait: seconds for which another process is waited for.
+        folder: the folder to lock.
+        wait: seconds to wait for another process.
 
     Raises:
-        BlockingIOError: it is in use; names the process and its host.
+        BlockingIOError: it is in use; the message names the process and its host.
         OSError: the lock cannot be written.
     """
     lock = _claims.pop(folder.resolve(), None) or _acquire(folder, wait)
@@ -81,5 +81,5 @@ def _release(lock: BaseFileLock, folder: Path) -> None:
 def _owner(folder: Path) -> str:
     try:
         return (folder / OWNER).read_text(encoding="utf-8") or "another process"
-    except OSError:  # it has the lock and has not signed yet
+    except OSError:  # it has the lock, but has not written its name yet
         return "another process"

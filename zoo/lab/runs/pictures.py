@@ -1,4 +1,4 @@
-"""The pictures that a run leaves when its training has ended."""
+"""The pictures of a run, drawn after training."""
 
 import errno
 from collections.abc import Callable, Mapping
@@ -33,11 +33,11 @@ def draw_run(
         experiment: with a trained pair.
         data: the test set.
         evaluation: on it; None where it failed.
-        folder: the run's.
+        folder: the run's folder.
         seed: of draws from the prior.
 
     Returns:
-        Captions by file name; and by what could not be drawn, the reason: no failure of a picture ends a run.
+        Captions by file name; and for pictures that could not be drawn, the reason: a failing picture never ends a run.
 
     Raises:
         OSError: the disk is full.
@@ -53,7 +53,7 @@ def draw_run(
         for what, draw in drawings.items():
             try:
                 captions |= save_pictures(draw(), folder)
-            except Exception as error:  # whatever it is, the run is trained and stays
+            except Exception as error:  # the run is trained, whatever fails here
                 if isinstance(error, OSError) and error.errno in FULL:
                     raise  # the run is finished by resuming it, once there is room
                 left_out[what] = f"{type(error).__name__}: {error}"
@@ -63,7 +63,7 @@ def draw_run(
 def _of_the_pair(
     experiment: Experiment, data: Dataset, evaluation: Evaluation, seed: int
 ) -> dict[str, Callable[[], Mapping[str, Picture]]]:
-    """By what it shows, a function that draws."""
+    """Functions that draw, by what they show."""
     model, guide = experiment.model, experiment.guide
     drawings: dict[str, Callable[[], Mapping[str, Picture]]] = {"KL of every unit": partial(_kl, evaluation)}
     if experiment.pictures:

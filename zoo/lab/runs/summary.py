@@ -1,4 +1,4 @@
-"""What a run leaves for a reader: summary.md and kl.csv."""
+"""A run's summary.md and kl.csv."""
 
 import csv
 import inspect
@@ -21,7 +21,7 @@ FILES = {
     "weights.safetensors": "the trained weights",
     "checkpoint.safetensors": "the whole state at the last step, from which a killed run continues",
 }
-"""What the files of a run hold, pictures aside."""
+"""The content of a run's files, without pictures."""
 
 
 def write_kl(evaluation: Evaluation, path: Path) -> None:
@@ -37,8 +37,8 @@ def read_kl(folder: Path) -> dict[str, Tensor]:
     """KL by site over the test set, [units], from a finished run's kl.csv.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is damaged.
+        FileNotFoundError: there is no kl.csv.
+        ValueError: kl.csv is damaged.
     """
     path = folder / "kl.csv"
     found: dict[str, list[float]] = {}
@@ -66,14 +66,14 @@ def summarise(
     """The run in Markdown: story, settings, numbers, pictures, files.
 
     Args:
-        experiment, data, settings: what was trained, on what, and how.
+        experiment, data, settings: those of the run.
         evaluation: on the test set; None where it failed.
         story: the story and the guide, as text.
         pictures: captions by file name.
-        left_out: by what could not be drawn or computed, the reason.
+        left_out: for everything that could not be drawn or computed, the reason.
         seconds: of training.
-        command: how a reader repeats the run.
-        folder: the run's, with its files.
+        command: the command that repeats the run.
+        folder: the run's folder.
     """
     objective = type(experiment.elbo)
     headline = (inspect.getdoc(objective) or objective.__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""A run: an experiment trained into a folder that says what was done and what came out."""
+"""A run: an experiment trained into a folder with its settings and results."""
 
 import hashlib
 import platform
@@ -34,7 +34,7 @@ from zoo.lab.training.fit import fit, prepare
 
 @dataclass(frozen=True)
 class Every:
-    """How often a checkpoint is due: every so many steps, or seconds.
+    """The interval of checkpoints, in steps or seconds.
 
     Raises:
         ValueError: from `parse`, for anything but a positive number, with an s for seconds.
@@ -45,14 +45,14 @@ class Every:
 
     @classmethod
     def parse(cls, text: str) -> "Every":
-        """Reads "500", which is steps, or "60s"."""
+        """Parses "500", which means steps, or "60s"."""
         match = re.fullmatch(r"([1-9]\d*)(s?)", text)
         if match is None:
             raise ValueError(f"--checkpoint-every {text!r}: give a number of steps, as 500, or of seconds, as 60s")
         return cls(float(match[1]), bool(match[2]))
 
     def since(self, steps: int, seconds: float) -> bool:
-        """Whether one is due, so long after the last."""
+        """Whether a checkpoint is due, so many steps and seconds after the last."""
         return (seconds if self.in_seconds else steps) >= self.amount
 
 
@@ -70,31 +70,31 @@ def train(
     every: Every = MINUTE,
     resume: bool = False,
 ) -> Evaluation:
-    """Trains the experiment, and leaves in `folder` what a reader wants to know of it.
+    """Trains the experiment, and writes its results into `folder`.
 
     settings.json, terms.csv (a row per step), units.csv (KL by unit, every hundredth), checkpoint.safetensors,
     weights.safetensors, kl.csv, SHA256SUMS, the pictures of `draw_run`, and summary.md, which shows them. A picture
     that cannot be drawn is left out, and summary.md and a warning say why.
 
-    A run that was killed goes on from its last checkpoint, or its beginning where there is none, and comes to the same
-    figures, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops. No
-    other process trains in the folder meanwhile.
+    A killed run resumes from its last checkpoint, or from its beginning where there is none, and ends with the same
+    numbers, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops. The
+    folder is locked meanwhile.
 
     Args:
-        experiment, data: what to train, on what.
-        settings: how they were made, for the record.
-        folder: an empty folder of this run's own, from `new_folder`; with `resume`, that of the run.
-        command: how a reader repeats the run.
-        progress: whether to show a bar.
-        every: how often to write a checkpoint; one is written at the end in any case.
-        resume: whether to go on with the run in `folder`.
+        experiment, data: the experiment to train, and its data.
+        settings: the settings that they were built from, for settings.json.
+        folder: an empty folder from `new_folder`; with `resume`, that of the run.
+        command: the command that repeats the run.
+        progress: whether to show a progress bar.
+        every: the interval of checkpoints; the last one is always written at the end.
+        resume: whether to resume the run in `folder`.
 
     Raises:
-        BlockingIOError: another process trains in the folder; names it.
+        BlockingIOError: another process trains in the folder; the message names it.
         FloatingPointError: the loss is not finite; terms.csv holds the steps up to there.
-        ValueError: the run to resume has other data, shapes or settings (says which), or its checkpoint is damaged; or
-            the trained pair cannot be evaluated, after everything else was written.
-        OSError: something could not be written; names it, and the last good checkpoint is kept.
+        ValueError: the run to resume has other data, shapes or settings (the message says which), or its checkpoint is
+            damaged; or the trained pair cannot be evaluated, raised after everything else was written.
+        OSError: a file could not be written; the message names it, and the last good checkpoint is kept.
         Stopped: on Ctrl-C and SIGTERM.
     """
     with locked(folder):
@@ -108,18 +108,18 @@ def train(
 
 
 def _cut_short(error: OSError, folder: Path) -> str:
-    """What went wrong, with the file's name, and how to go on."""
+    """The message of a failed write: the error, the file's name, and how to resume."""
     said = f"{error.filename or folder}: {error.strerror}" if error.strerror else str(error)
     if not has_begun(folder):
-        return f"the run was cut short: {said}; when that is mended, give the command again"
+        return f"the run was cut short: {said}; once that is fixed, give the command again"
     where = "the last checkpoint" if (folder / CHECKPOINT).is_file() else "its beginning"
-    return f"the run was cut short: {said}; when that is mended, go on from {where} with {how_to_resume(folder)}"
+    return f"the run was cut short: {said}; once that is fixed, resume from {where} with {how_to_resume(folder)}"
 
 
 def _finish(
     experiment: Experiment, data: Split, settings: Settings, folder: Path, command: str, seconds: float
 ) -> Evaluation:
-    """Writes everything that a trained pair leaves: weights, evaluation, pictures, digests, and last the summary."""
+    """Writes everything after training: weights, evaluation, pictures, digests, and last the summary."""
     save_weights(experiment, folder / "weights.safetensors")
     model, guide = experiment.model.eval(), experiment.guide.eval()
     evaluation, failure = None, None
@@ -133,7 +133,7 @@ def _finish(
     try:
         first = data.test.batch(torch.arange(1), labels=experiment.labels, device=settings.device)
         shown = str(story(model, guide, batch=first))
-    except Exception as error:  # the run is trained, and its summary says what is missing
+    except Exception as error:  # the run is trained, and its summary lists what is missing
         shown, left_out["the story"] = "", f"{type(error).__name__}: {error}"
     if failure is not None:
         left_out["the evaluation"] = f"{type(failure).__name__}: {failure}"
@@ -153,7 +153,7 @@ def _finish(
 def _train(
     experiment: Experiment, data: Split, settings: Settings, folder: Path, progress: bool, every: Every, resume: bool
 ) -> float:
-    """The steps that are left; returns the seconds of all of them."""
+    """Runs the remaining steps; returns the seconds of all steps."""
     model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
     about = {"settings": asdict(settings), "data": _fingerprint(data.train), "versions": _versions()}
     draw = partial(experiment.batches, data.train, settings.batch_size, seed=settings.seed, labels=experiment.labels)
@@ -203,7 +203,7 @@ def _train(
                     name = signal.Signals(asked).name
                     raise Stopped(
                         f"stopped by {name} after step {step:,} of {settings.steps:,}, and saved; "
-                        f"go on with {how_to_resume(folder)}",
+                        f"resume it with {how_to_resume(folder)}",
                         asked,
                     )
         except FloatingPointError:
@@ -213,7 +213,7 @@ def _train(
 
 
 def _versions() -> dict[str, Any]:
-    """What digits depend on, the settings aside; the order of a sum depends on the threads."""
+    """Versions that the results depend on; the number of threads changes the order of sums."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -223,7 +223,7 @@ def _versions() -> dict[str, Any]:
 
 
 def _fingerprint(data: Dataset) -> dict[str, Any]:
-    """By what a data set is recognised: its size, and up to 256 of its datapoints."""
+    """A fingerprint of a data set: its size, and up to 256 of its datapoints."""
     batch = data.batch(torch.linspace(0, len(data) - 1, min(len(data), 256)).long(), labels=True)
     digest = hashlib.sha256(batch.x.numpy().tobytes())
     if batch.y is not None:
@@ -232,7 +232,7 @@ def _fingerprint(data: Dataset) -> dict[str, Any]:
 
 
 def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuses to go on with other data or settings; other versions may give other digits, which is said."""
+    """Refuses to resume with other data or settings; warns about other versions, which may change digits."""
     for what in ("settings", "data", "versions"):
         differ = [
             f"{key} is {then[what].get(key)!r} in the checkpoint, {now[what].get(key)!r} here"
@@ -242,4 +242,4 @@ def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if differ and what == "versions":
             warnings.warn(f"the digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
         elif differ:
-            raise ValueError(f"the run cannot go on with other {what}: {'; '.join(differ)}")
+            raise ValueError(f"the run cannot be resumed with other {what}: {'; '.join(differ)}")

@@ -1,4 +1,4 @@
-"""terms.csv, the figures of every step of a run, and units.csv, the KL of every latent unit at every hundredth."""
+"""terms.csv, the terms of every step of a run, and units.csv, the KL of every latent unit at every hundredth."""
 
 import csv
 import hashlib
@@ -17,19 +17,19 @@ from zoo.termwise import Report
 TERMS, UNITS = "terms.csv", "units.csv"
 EVERY = {TERMS: 1, UNITS: 100}  # steps between two rows
 MEND = "remove the checkpoint, and the run begins again"
-FLUSH = 100  # steps between two looks at the figures, so that an accelerator is not kept waiting
+FLUSH = 100  # steps between two reads of the numbers, so that an accelerator rarely waits
 
 
 class TrainingLog:
-    """Both tables and the progress bar: figures are read off the device in blocks.
+    """Both tables and the progress bar: numbers are read off the device in blocks.
 
     Args:
-        folder: where the tables are.
+        folder: of the tables.
         bar: of tqdm.
         start: the steps that the tables hold; with 0 they are begun again.
 
     Raises:
-        OSError: a table cannot be written; names it.
+        OSError: a table cannot be written; the message names it.
     """
 
     def __init__(self, folder: Path, bar: Any, *, start: int) -> None:
@@ -46,7 +46,7 @@ class TrainingLog:
             file.close()
 
     def add(self, step: int, report: Report) -> None:
-        """Takes the figures of a step; writes those of a block."""
+        """Adds the numbers of a step; writes them in blocks."""
         self.pending.append((step, report))
         if len(self.pending) == FLUSH:
             self.flush()
@@ -63,7 +63,7 @@ class TrainingLog:
         self.pending.clear()
 
     def sync(self) -> dict[str, str]:
-        """Writes every row that is due, to the disk itself; returns the tables' digests by name."""
+        """Writes every row that is due and syncs it to disk; returns the tables' digests by name."""
         self.flush()
         for path, file in zip(self.paths, self.files, strict=True):
             with naming(path):
@@ -73,7 +73,7 @@ class TrainingLog:
     def _write(self, table: int, rows: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
         """Writes the rows, and returns the last one; the header is that of the first step, whatever is written of it.
 
-        It writes without a buffer, so that a full disk ends the run here and not when the file is closed.
+        It writes without a buffer, so that a full disk is noticed here and not when the file is closed.
         """
         text = io.StringIO(newline="")
         writer = csv.writer(text)
@@ -100,12 +100,12 @@ def _units(report: Report) -> dict[str, Tensor]:
 
 
 def truncate(folder: Path, step: int, digests: Mapping[str, str]) -> None:
-    """Leaves of both tables what `step` steps write; a run that is killed may have written more.
+    """Truncates both tables to the rows of `step` steps; a killed run may have written more.
 
     Args:
-        folder: where the tables are.
-        step: how many steps are kept.
-        digests: of what is kept, by table, as `TrainingLog.sync` returned them; empty for a checkpoint of version 0.1.
+        folder: of the tables.
+        step: number of steps to keep.
+        digests: of the rows to keep, by table, from `TrainingLog.sync`; empty for a checkpoint of version 0.1.
 
     Raises:
         ValueError: a table lacks rows, or was changed since they were written.

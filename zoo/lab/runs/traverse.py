@@ -1,4 +1,4 @@
-"""`python -m zoo traverse RUN`: pictures of a finished run that show what its latents mean."""
+"""`python -m zoo traverse RUN`: pictures of the latents of a finished run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,19 +44,19 @@ from zoo.lab.runs.summary import read_kl
 from zoo.termwise import family
 
 VALUES = ("wide", "quantiles")
-MOST = 3  # units with a picture of their own, unless one is named
+MOST = 3  # units with a separate picture, unless one is named
 ANIMATED = 6
-ROWS = 8  # datapoints or draws, where there is no type to make rows of
+ROWS = 8  # datapoints or draws, where there are no types for the rows
 EDITED = 6  # datapoints
 
 
 class _Start(NamedTuple):
-    """Where traversals start.
+    """The starting points of traversals.
 
     Attributes:
         one: the latents of one starting point, [1, ...].
-        rows: those of a unit's own picture, [N, ...]: every type, or several datapoints or draws.
-        labels: what the rows are called, [N].
+        rows: those of a single unit's picture, [N, ...]: every type, or several datapoints or draws.
+        labels: of the rows, [N].
         several: latents of several datapoints or draws, [N, ...], for the types.
         datapoints: test datapoints, the starting point first.
     """
@@ -80,16 +80,16 @@ def traverse(
     beside: FinishedRun | None = None,
     format: str = "png",
 ) -> dict[Path, str]:
-    """Draws the pictures of `traversal_pictures` into the folder `out`, made if need be.
+    """Draws the pictures of `traversal_pictures` into the folder `out`, which is created if necessary.
 
     Args:
         format: of the pictures: "png", "svg", "pdf"; the animation is a GIF.
 
     Returns:
-        By file, what it shows, in words.
+        Captions by file.
 
     Raises:
-        LookupError, ValueError: as `traversal_pictures`; then nothing is written. Or there is no such format.
+        LookupError, ValueError: as `traversal_pictures`, and then nothing is written; or there is no such format.
         OSError: the folder cannot be written.
     """
     pictures = traversal_pictures(
@@ -108,26 +108,27 @@ def traversal_pictures(
     values: str = "wide",
     beside: FinishedRun | None = None,
 ) -> dict[str, Picture]:
-    """Pictures by file name, and in words what each shows.
+    """Pictures with captions, by file name.
 
     Always: units ranked by KL, the first of them one by one and by type, an animation; the means of the first two by
     class, and q(z) with the prior; images with one latent changed. With types: samples by type, each type on several
     datapoints, and the confusion matrix where the test set has labels. Where the run recorded KL over training: the
-    order in which units were found, as discovery.csv too. Where the test set has an azimuth: how it is inferred.
+    order in which units were found, also as discovery.csv. Where the test set has an azimuth: the inferred
+    against the true azimuth.
 
     Args:
         run: the run.
-        site: this site alone: a picture of each class if it is a type.
-        unit: this unit of it alone.
-        datapoint: of the test set, from whose code to start. When neither this nor `prior` is given, the first of
-            those spread over the classes.
+        site: only this site: a picture of each class if it is a type.
+        unit: only this unit of the site.
+        datapoint: test datapoint from whose code to start. When neither this nor `prior` is given, the first of those
+            spread over the classes.
         prior: start from a draw of the prior, with this seed, instead.
         values: "wide" for -3 to 3, "quantiles" for a normal's 0.05 to 0.95.
         beside: another run on the same data, for Figures 1 and 10 of Joint-VAE.
 
     Raises:
-        LookupError, ValueError: there is no such site, unit or datapoint; the data are no images; the story has nothing
-            to traverse; both starting points are given; the other run has other data.
+        LookupError, ValueError: there is no such site, unit or datapoint; the data are not images; the story has
+            nothing to traverse; both starting points are given; the other run has other data.
     """
     model, data = run.model, run.data.test
     if len(data.shape) != 3 or data.shape[0] not in (1, 3):
@@ -182,7 +183,7 @@ def _of_units(
 def _of_the_pair(
     run: FinishedRun, sites: LatentSites, start: _Start, chosen: list[Unit], names: Names
 ) -> dict[str, Picture]:
-    """What does not depend on a site or a unit."""
+    """The pictures that do not depend on a site or a unit."""
     model, guide, data = run.model, run.guide, run.data.test
     pictures = {}
     if sites.classes:
@@ -201,7 +202,7 @@ def _of_the_pair(
 
 
 def _over_training(run: FinishedRun) -> dict[str, Picture]:
-    """Which unit was found when; nothing for a run too short for a curve."""
+    """The order in which units were found; nothing for a run too short for a curve."""
     if not _has_history(run):
         return {}
     history = _history(run, run.settings.recipe)
@@ -227,7 +228,7 @@ def _azimuth(run: FinishedRun, sites: LatentSites) -> dict[str, Picture]:
 
 
 def _compared(run: FinishedRun, other: FinishedRun, datapoint: int, values: Tensor) -> dict[str, Picture]:
-    """Figures 1 and 10: both runs' first units from one datapoint, and whether they kept to their capacities."""
+    """Figures 1 and 10: both runs' first units from one datapoint, and by how much they exceeded their capacities."""
     both = (run, other)
     titles = [_differs(run, other), _differs(other, run)]
     figure = compared_traversals(
@@ -250,7 +251,7 @@ def _compared(run: FinishedRun, other: FinishedRun, datapoint: int, values: Tens
 
 
 def _chosen(sites: LatentSites, units: list[Unit], site: str | None, unit: int | None) -> list[Unit]:
-    """The units asked for, as they are ranked; none where a type is asked for."""
+    """The requested units, in their ranking; none where a type is requested."""
     if not sites.units and not sites.classes:
         raise ValueError("the story has no latent site that can be traversed: no vector of real numbers, and no type")
     if unit is not None and site is None:
@@ -310,7 +311,7 @@ def _infers_types(run: FinishedRun) -> bool:
 
 
 def _consistency(judge: NearestNeighbours | None, grid: ImageGrid) -> str:
-    """In words, how far each row of a grid keeps one label; nothing where there are no labels."""
+    """A phrase on how consistently each row of a grid keeps one label; empty without labels."""
     if judge is None:
         return ""
     share = judge.label_consistency(grid.images)
@@ -329,7 +330,7 @@ def _history(run: FinishedRun, title: str) -> Run:
 
 
 def _differs(run: FinishedRun, other: FinishedRun) -> str:
-    """A run's recipe and data, and which of its settings the other does not have."""
+    """A run's recipe and data, and its settings that differ from the other's."""
     mine, theirs = ({**vars(one.settings), **one.settings.hyperparameters} for one in (run, other))
     named = {"hyperparameters", "recipe", "data", "data_options", "device", "compile", "lr"}
     differ = [f"{k} {v}" for k, v in mine.items() if k not in named and v != theirs.get(k)]

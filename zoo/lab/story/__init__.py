@@ -1,4 +1,4 @@
-"""The story view: a pair as its traces show it, and the lines of a class's docstring, which a test holds equal."""
+"""The story view: the sites of a pair's traces, and the lines of a class's docstring, compared in a test."""
 
 from zoo.lab.story.difference import Difference
 from zoo.lab.story.lines import Line, docstring_lines, trace_lines

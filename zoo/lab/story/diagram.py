@@ -1,7 +1,7 @@
-"""A plate diagram as papers draw it, which the program dot (graphviz) draws.
+"""A plate diagram in the papers' convention, drawn by graphviz's program dot.
 
 Solid arrows are the model's, dashed ones the guide's. Observed sites are grey, deterministic ones have a double
-outline, parameters stand outside the plates without an outline, and a plate's size is in its lower right corner.
+outline, parameters are outside the plates without an outline, and a plate's size is in its lower right corner.
 """
 
 import html
@@ -21,7 +21,7 @@ NO_DOT = (
 
 @dataclass(frozen=True)
 class Diagram:
-    """A plate diagram; a notebook shows it as a picture, or says what is missing.
+    """A plate diagram; a notebook shows it as a picture, or a message if graphviz is missing.
 
     Attributes:
         source: in graphviz's language.
@@ -35,11 +35,11 @@ class Diagram:
         return cls("\n".join(["digraph {", "    rankdir=TB", "    node [shape=circle]", *_body(model, guide), "}", ""]))
 
     def picture(self, kind: str) -> bytes:
-        """As "svg", "png", "pdf" or another of graphviz's formats.
+        """The picture in a format of graphviz, such as "svg", "png" or "pdf".
 
         Raises:
             ModuleNotFoundError: the library graphviz is not installed.
-            OSError: the program dot is missing, or fails; says why.
+            OSError: the program dot is missing, or fails; the message gives the reason.
             ValueError: graphviz has no such format.
         """
         graphviz = import_optional("graphviz", "the plate diagram")
@@ -50,10 +50,12 @@ class Diagram:
         except subprocess.CalledProcessError as error:
             raise OSError(f"graphviz's program dot failed: {error.stderr.decode().strip()}") from None
         except ValueError:
-            raise ValueError(f"graphviz draws no {kind!r}: take .svg, .png or .pdf, or .gv for the source") from None
+            raise ValueError(
+                f"graphviz has no format {kind!r}: use .svg, .png or .pdf, or .gv for the source"
+            ) from None
 
     def write(self, path: str | Path) -> None:
-        """The source as .gv or .dot, else a picture; raises as `picture`."""
+        """Writes the source as .gv or .dot, else a picture; raises as `picture`."""
         path = Path(path)
         kind = path.suffix.removeprefix(".")
         path.write_bytes(self.source.encode() if kind in ("gv", "dot") else self.picture(kind))
@@ -73,7 +75,7 @@ def _body(model: Program, guide: Program | None) -> Iterator[str]:
     sizes: dict[str, int] = {}
     for program in programs:
         for site in program.sites:
-            sites.setdefault(site.name, site)  # as the model has it
+            sites.setdefault(site.name, site)  # the model's site where both have it
         sizes |= {plate.name: plate.full_size for plate in program.plates}
     yield from _plate((), sites, sizes, "    ")
     for program in programs:
@@ -89,7 +91,7 @@ def _body(model: Program, guide: Program | None) -> Iterator[str]:
 
 
 def _plate(path: tuple[str, ...], sites: dict[str, TracedSite], sizes: dict[str, int], indent: str) -> Iterator[str]:
-    """The sites that stand in these plates, outermost first, and the plates further in."""
+    """The sites in these plates, outermost first, and the plates nested in them."""
     for site in sites.values():
         if site.plates == path:
             yield f"{indent}{_id(site.name)}{_look(site)}"
@@ -104,7 +106,7 @@ def _plate(path: tuple[str, ...], sites: dict[str, TracedSite], sizes: dict[str,
 
 
 def _id(name: str) -> str:
-    """A name in graphviz's language."""
+    """A quoted name in graphviz's language."""
     return name if name.isidentifier() else f'"{name}"'
 
 

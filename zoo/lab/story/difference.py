@@ -1,4 +1,4 @@
-"""Two stories line by line: what the one has and the other has not."""
+"""The line-by-line difference of two stories."""
 
 import html
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 Sign = Literal["+", "-", " "]
-# Okabe and Ito's blue and vermilion, in ANSI's nearest and as a page's grounds; the signs say it too.
+# Okabe and Ito's blue and vermilion: the nearest ANSI colours, and background colours for HTML.
 _ANSI: dict[Sign, str] = {"+": "\x1b[34m", "-": "\x1b[33m", " ": ""}
 _GROUND: dict[Sign, str] = {"+": "#cfe4f3", "-": "#fbdcc4", " ": "transparent"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line in cells, so much further in."""
+    """A line in cells, with its indent."""
 
     cells: tuple[str, ...]
     indent: int = 0
@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """Lines that one story has alone (-), that the other has alone (+), and that they share.
+    """Lines that only the first story has (-), that only the second has (+), and that both have.
 
     `str()` is its text, a notebook shows it in colour.
 
@@ -62,7 +62,7 @@ class Difference:
 
 
 def difference(before: Sequence[Sequence[Row]], after: Sequence[Sequence[Row]]) -> Difference:
-    """What turns one story's sections (model, guide, objective) into another's, each compared with its like."""
+    """The difference between the sections (model, guide, objective) of two stories, section by section."""
     rows = [row for section in (*before, *after) for row in section if len(row.cells) > 1]
     widths = [max((len(row.padded[i]) for row in rows if i < len(row.cells)), default=0) for i in range(3)]
     lines: list[tuple[Sign, str]] = []

@@ -10,7 +10,7 @@ _LATEX = {"θ": r"\theta", "φ": r"\phi"}
 
 
 def latex(program: Program) -> str:
-    r"""As in p_\theta(x, z) = p(z)\, p_\theta(x \mid z): one datapoint's, the plate "data" being around it."""
+    r"""As in p_\theta(x, z) = p(z)\, p_\theta(x \mid z), for one datapoint of the plate "data"."""
     factors = r"\, ".join(_grouped(program, _latex_factor, r"\prod_{{i=1}}^{{{size}}} \left[ {inner} \right]", r"\, "))
     given = [_latex_name(name) for name in program.given]
     joint = _latex_call(_letter(program), [_latex_name(name) for name in _joint(program)], given, _LATEX)
@@ -41,7 +41,7 @@ def _grouped(program: Program, factor: Callable[[Program, TracedSite], str], pro
 
 
 def _joint(program: Program) -> list[str]:
-    """The joint distribution's sites; of a model first the data, on which no site depends, then others observed."""
+    """The joint distribution's sites; of a model first the data, on which no site depends, then other observed ones."""
     random = [site for site in program.sites if site.relation == "~"]
     parents = {parent for site in program.sites for parent in site.parents}
     if program.letter == "p":
@@ -54,7 +54,7 @@ def _deterministic(program: Program) -> list[TracedSite]:
 
 
 def _letter(program: Program) -> str:
-    """With the parameters, if there are any."""
+    """p or q, with the parameters as a subscript if there are any."""
     return _lettered(program.letter, any(s.learnt for s in program.sites), any(s.per_datapoint for s in program.sites))
 
 
@@ -90,7 +90,7 @@ def _latex_call(letter: str, names: Sequence[str], given: Sequence[str], greek: 
 
 
 def _latex_name(name: str) -> str:
-    """z_cy as z_{cy}, c1 as c_1, pi as a Greek letter; a word of several letters stands upright."""
+    """z_cy as z_{cy}, c1 as c_1, pi as a Greek letter; a word of several letters is set upright."""
     head, _, subscript = name.partition("_")
     if not subscript and head.rstrip("0123456789"):
         letters = head.rstrip("0123456789")

@@ -1,4 +1,4 @@
-"""The lines of a story: those of its class's docstring, and those of a trace. A test holds the two equal."""
+"""The lines of a story in its class's docstring, and in a trace. A test checks that the two are equal."""
 
 import inspect
 import re

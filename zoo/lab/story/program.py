@@ -1,7 +1,7 @@
-"""A program's sites as its trace shows them, and what each of them depends on.
+"""A program's sites, read off its trace, and the sites that each depends on.
 
-Every site's value, the batch and the parameters carry a mark (`pyro.ops.provenance`), which everything computed from
-them inherits: a site's parents are the marks on its distribution, so they are read off the program rather than written
+Every site's value, the batch and the parameters have a mark (`pyro.ops.provenance`), which everything computed from
+them inherits. A site's parents are the marks on its distribution, so they are read off the program rather than written
 by hand.
 """
 
@@ -31,14 +31,14 @@ GREEK = {"p": "θ", "q": "φ"}
 
 @dataclass(frozen=True)
 class Input:
-    """The mark of what a batch hands in: "x", "y", or "n", the datapoint's number."""
+    """The mark of an input from the batch: "x", "y", or "n", the datapoint's index."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Plate:
-    """A plate, and how many of its full size the batch has."""
+    """A plate: the size of the batch, and the full size."""
 
     name: str
     size: int
@@ -54,16 +54,16 @@ class TracedSite:
     """One statement of a program.
 
     Attributes:
-        name: the site's.
+        name: of the site.
         relation: "~", or "=" for a deterministic one.
-        expression: the family, and of each of its parameters the numbers, or what it is computed from.
+        expression: the family, and for each parameter its numbers, or the names that it is computed from.
         parents: the sites and inputs that its distribution is computed from, in the program's order.
-        learnt: whether parameters are among what it is computed from.
-        per_datapoint: whether these parameters are a datapoint's own.
-        role: "observed", "summed out", or nothing.
-        meaning: in the story's own words, which are prose.
+        learnt: whether it is computed from parameters.
+        per_datapoint: whether each datapoint has its own parameters.
+        role: "observed", "summed out", or "".
+        meaning: its meaning, from the story's docstring.
         shape: of its value, with B for the plate "data".
-        plates: in which it stands, outermost first.
+        plates: that contain it, outermost first.
     """
 
     name: str
@@ -85,7 +85,7 @@ class TracedSite:
 
 @dataclass(frozen=True)
 class Program:
-    """A model, p, or a guide, q, as one trace shows it."""
+    """A model, p, or a guide, q, read off one trace."""
 
     letter: Letter
     name: str
@@ -94,7 +94,7 @@ class Program:
 
     @classmethod
     def of(cls, letter: Letter, program: nn.Module, batch: Batch | None) -> "Program":
-        """Read off a trace on the batch, or without one off a draw of everything."""
+        """Reads a program off a trace on the batch; without a batch, off a draw of all sites."""
         trace = marked_trace(program, batch)
         order = [Input("n"), Input("x"), Input("y"), *(name for name, _ in sampled(trace))]
         rows = {name for name, node in nodes_of(trace).items() if node["type"] == "param" and node["cond_indep_stack"]}
@@ -108,17 +108,17 @@ class Program:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The parents that are no sites of its own."""
+        """The parents that are not sites of the program."""
         own = {site.name for site in self.sites}
         found = dict.fromkeys(parent for site in self.sites for parent in site.parents if parent not in own)
         return tuple(sorted(found))
 
 
 def marked_trace(program: nn.Module, batch: Batch | None) -> Trace:
-    """A trace in which every distribution carries the marks of what it was computed from.
+    """A trace in which every distribution has the marks of everything that it was computed from.
 
-    A first run draws the values, since not every sampler can draw from marked numbers, and makes an autoguide's
-    parameters; the second one replays them.
+    A first run draws the values, since some samplers cannot draw from marked numbers, and creates an autoguide's
+    parameters; a second run replays them.
     """
     args, kwargs = ((), {}) if batch is None else batch.arguments()
     first = poutine.trace(program).get_trace(*args, **kwargs)
@@ -142,7 +142,7 @@ def marked_trace(program: nn.Module, batch: Batch | None) -> Trace:
 
 
 class _Apart(TorchFunctionMode):
-    """Broadcasting leaves each tensor its own marks: in Normal(loc, 1) the scale has none of the marks of loc."""
+    """Keeps the marks of broadcast tensors separate: in Normal(loc, 1) the scale does not get the marks of loc."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is not torch.broadcast_tensors:
@@ -152,13 +152,13 @@ class _Apart(TorchFunctionMode):
 
 
 def sampled(trace: Trace) -> list[tuple[str, dict[str, Any]]]:
-    """The sites by name, but for the subsampling of plates."""
+    """The sites by name, without the subsampling of plates."""
     return [(n, node) for n, node in nodes_of(trace).items() if node["type"] == "sample" and not is_subsample(node)]
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Marks to words."""
+    """Converts marks to text."""
 
     letter: Letter
     order: list[Any]
@@ -210,7 +210,7 @@ def _site(name: str, node: dict[str, Any], reader: _Reader, meaning: str) -> Tra
 
 
 def _expression(fn: Any, site: str, reader: _Reader, marks: frozenset[Any]) -> str:
-    """The family, and its parameters: numbers where they are constants, else what they are computed from."""
+    """The family, and its parameters: numbers where they are constants, else the names that they are computed from."""
     while type(fn).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):
         fn = fn.base_dist
     name = family(fn)
@@ -225,7 +225,7 @@ def _expression(fn: Any, site: str, reader: _Reader, marks: frozenset[Any]) -> s
 
 
 def _parameters(fn: Any) -> Iterator[tuple[str, Tensor]]:
-    """The parameters that a distribution was made of, by name."""
+    """The parameters that a distribution was constructed with, by name."""
     holders = [fn, getattr(fn, "_categorical", None), getattr(fn, "base_dist", None)]
     holders.append(getattr(holders[-1], "_categorical", None))
     if "temperature" not in fn.arg_constraints and isinstance(temperature := getattr(fn, "temperature", None), Tensor):
@@ -251,7 +251,7 @@ def _parameter(key: str, value: Tensor, site: str, reader: _Reader, categorical:
 
 
 def _unexpanded(value: Tensor) -> Tensor:
-    """The number, vector or matrix that has been repeated to the shape of a batch; a constant is one number."""
+    """The number, vector or matrix before it was expanded to the shape of a batch; a constant is one number."""
     if (value == value.flatten()[0]).all():
         return value.flatten()[0]
     while value.dim() > 1 and (value == value[:1]).all():

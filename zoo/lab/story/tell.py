@@ -1,4 +1,4 @@
-"""A story to be read: as text, in a notebook, as LaTeX, as a diagram, and compared with another one."""
+"""The view of a story: as text, in a notebook, as LaTeX, as a diagram, and compared with another story."""
 
 import html
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from zoo.lab.story.difference import Difference, Row, difference
 from zoo.lab.story.program import Program
 from zoo.lab.story.terms import Terms, terms_of
 
-WIDTH = 120  # that two programs may take side by side
+WIDTH = 120  # columns that two programs next to each other may have
 
 
 @dataclass(frozen=True, repr=False)
 class Story:
-    """A model, and with it a guide and an objective where they were given; see `story`.
+    """The view of a model, with its guide and objective where they were given; made by `story`.
 
     `str()` and `repr()` are its text, a notebook shows it as a page.
 
     Attributes:
-        model: p, as its trace shows it.
-        guide: q.
-        terms: what each site contributes to the objective on the batch.
+        model: p, read off its trace.
+        guide: q, read off its trace.
+        terms: the contribution of each site to the objective on the batch.
     """
 
     model: Program
@@ -55,7 +55,7 @@ class Story:
         """The plate diagram of model and guide, which a notebook shows.
 
         Args:
-            path: where to write it too: .gv or .dot for its source, else a picture, by graphviz's program dot.
+            path: file to write as well: .gv or .dot for the source, else a picture, by graphviz's program dot.
 
         Raises:
             ModuleNotFoundError: a picture is asked for, and the library graphviz is not installed.
@@ -67,7 +67,7 @@ class Story:
         return diagram
 
     def diff(self, other: "Story") -> Difference:
-        """How this story differs from another, line by line: what the other has alone, and what this one has."""
+        """The difference from this story to another one, line by line."""
         return difference(_sections(other), _sections(self))
 
     def _repr_latex_(self) -> str:
@@ -89,7 +89,7 @@ class Story:
 def story(
     model: nn.Module, guide: nn.Module | None = None, elbo: TermwiseELBO | None = None, batch: Batch | None = None
 ) -> Story:
-    """The story of a model, with its guide next to it and what each site adds to an objective.
+    """The story of a model, with its guide and the contribution of each site to an objective.
 
         story(model, guide, elbo, batch)           # in a notebook, the last line of a cell
         print(story(model, guide, batch=batch))
@@ -119,19 +119,19 @@ def story(
         q = Program.of("q", guide, batch)
     if elbo is None:
         return Story(p, q)
-    with isolated(*programs):  # with the seed again, so that the draws are those of the objective's own pass
+    with isolated(*programs):  # with the same seed again, so that the draws are those of the objective's pass
         return Story(p, q, terms_of(model, guide, elbo, batch))
 
 
 def _lines(program: Program, *, prose: bool = True) -> list[Row]:
-    """A program line by line: a plate as a line of its own, and its sites below it, further in."""
+    """A program line by line: each plate on a line, with its sites indented below it."""
     rows = [Row((program.name,))]
     open_plates: tuple[str, ...] = ()
     plates = {plate.name: plate for plate in program.plates}
     for site in program.sites:
         for depth, name in enumerate(site.plates):
             if site.plates[: depth + 1] != open_plates[: depth + 1]:
-                # How many datapoints there are is the data's, and no part of a story.
+                # The number of datapoints belongs to the data, and is not part of the comparison.
                 line = str(plates[name]) if prose or name != "data" else "plate data"
                 rows.append(Row((line,), indent=depth))
         open_plates = site.plates
@@ -141,7 +141,7 @@ def _lines(program: Program, *, prose: bool = True) -> list[Row]:
 
 
 def _sections(story: Story) -> list[list[Row]]:
-    """Model, guide and objective as two stories are compared: without the numbers of a batch, and without prose."""
+    """Model, guide and objective for a comparison: without the numbers of a batch, and without meanings."""
     model, guide = (
         [*_lines(program, prose=False), Row((factors.text(program),))] if program else []
         for program in (story.model, story.guide)
@@ -165,7 +165,7 @@ def aligned(rows: Sequence[Row]) -> list[str]:
 
 
 def _side_by_side(blocks: Sequence[Sequence[str]]) -> str:
-    """Two blocks of lines next to each other, or below where they are too wide."""
+    """Two blocks of lines next to each other, or one below the other where they are too wide."""
     if len(blocks) == 2:
         left = max(map(len, blocks[0]))
         if left + 4 + max(map(len, blocks[1])) <= WIDTH:
@@ -181,7 +181,7 @@ def _heading(terms: Terms) -> str:
 
 
 def _table(terms: Terms) -> list[tuple[str, float, str]]:
-    """What the objective adds up, and what stands behind it, unweighted."""
+    """The objective's terms and their sum, then the unweighted reconstruction, KL and ELBO."""
     return [
         *((term.name, term.nats, f"of {', '.join(term.sites)}") for term in terms.terms),
         ("sum", terms.total, "which training maximises"),

@@ -1,4 +1,4 @@
-"""What each site contributes to an objective's terms on one batch, read off the computation of the terms."""
+"""The sites that each term of an objective is computed from, found by marks during its computation."""
 
 import copy
 from collections.abc import Callable
@@ -30,9 +30,9 @@ class Terms:
 
     Attributes:
         objective: the class's name.
-        weights: how it weighs the ELBO's anatomy; see `zoo.elbos`.
+        weights: the objective in HFVAE's letters; see `zoo.elbos`.
         hyperparameters: by name.
-        terms: what it adds up.
+        terms: the terms that it adds up.
         reconstruction: E[log p] of each observed site, unweighted.
         kl: KL of each latent site, unweighted, its units summed.
     """
@@ -92,7 +92,7 @@ def _number(value: Tensor) -> float:
 
 
 def _mark(trace: Trace) -> None:
-    """Marks all that an objective reads of a site, as `zoo.termwise` and the messengers leave it."""
+    """Marks everything on a site that an objective reads, written there by `zoo.termwise` and the messengers."""
     for name, node in nodes_of(trace).items():
         if node["type"] != "sample":
             continue
@@ -111,7 +111,7 @@ def _marking(function: Callable[..., Any], mark: frozenset[str]) -> Callable[...
 
 
 def _marked(fn: Any, mark: frozenset[str]) -> Any:
-    """The distribution with its numbers marked, and those of the distributions that it is made of."""
+    """The distribution with marks on its parameters, and on those of its base and component distributions."""
     same = copy.copy(fn)
     for key, value in vars(fn).items():
         if isinstance(value, Distribution):

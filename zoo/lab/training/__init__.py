@@ -1,4 +1,4 @@
-"""Training: the loop, its ramps and optimisers, and what an experiment and a recipe are.
+"""Training: the loop, its ramps and optimisers, experiments and recipes.
 
 from zoo.lab.training import fit, ramp
 """

@@ -1,4 +1,4 @@
-"""FactorVAE's discriminator: what learns the density ratio that the objective reads."""
+"""FactorVAE's discriminator, which learns the density ratio that the objective reads."""
 
 from typing import Any
 
@@ -12,18 +12,18 @@ from zoo.termwise import latent
 
 
 class Adversary:
-    """Learns log D(z) - log(1 - D(z)), where D tells samples of q(z) from samples of prod_d q(z_d).
+    """Learns log D(z) - log(1 - D(z)), where D is the probability that z is a sample of q(z), not of prod_d q(z_d).
 
         log_ratio = Discriminator(z_dim)
         elbo = FactorVAE(gamma=10.0, log_ratio=log_ratio)
         fit(model, guide, elbo, batches, lr=1e-4, adversary=Adversary(log_ratio, lr=1e-4))
 
-    Algorithm 2 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: D minimises its own cross-entropy on its own half
-    of each batch, of which one copy has each unit permuted across the half. Their Adam has lr = 1e-4, betas (0.5, 0.9).
+    Algorithm 2 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: D minimises its cross-entropy on the second half
+    of each batch, against a copy of that half with each unit permuted. Their Adam has lr = 1e-4, betas (0.5, 0.9).
 
     Args:
-        log_ratio: values [B, D] of all latent sites side by side to the logit of D, [B].
-        lr, betas: of its Adam.
+        log_ratio: maps the concatenated values [B, D] of all latent sites to the logit of D, [B].
+        lr, betas: of the Adam that trains it.
     """
 
     def __init__(self, log_ratio: nn.Module, *, lr: float, betas: tuple[float, float] = (0.5, 0.9)) -> None:
@@ -31,7 +31,7 @@ class Adversary:
         self.optimizer = torch.optim.Adam(log_ratio.parameters(), lr=lr, betas=betas)
 
     def step(self, z: Tensor) -> Tensor:
-        """One step on samples z [B, D] of q(z); gives D's cross-entropy, nats per sample, 0-dim, detached."""
+        """One step on samples z [B, D] of q(z); returns D's cross-entropy, nats per sample, 0-dim, detached."""
         z = z.detach()
         with torch.enable_grad():
             loss = 0.5 * (F.softplus(-self.log_ratio(z)) + F.softplus(self.log_ratio(permute_units(z)))).mean()
@@ -42,7 +42,7 @@ class Adversary:
 
 
 def sample(guide: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-    """One draw of all latent sites for a batch, side by side in the guide's order, [B, D]; without gradients."""
+    """One draw of all latent sites for a batch, concatenated in the guide's order, [B, D]; without gradients."""
     with torch.no_grad(), poutine.block():
         trace = poutine.util.prune_subsample_sites(poutine.trace(guide).get_trace(*args, **kwargs))
     return torch.cat([site["value"] for _, site in latent(trace)], dim=-1)

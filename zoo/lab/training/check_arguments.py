@@ -1,4 +1,4 @@
-"""The near misses of `fit`'s arguments: what people hand in by mistake, and what to hand in instead."""
+"""Checks of `fit`'s arguments: common mistakes, each with a message that says what to pass instead."""
 
 import inspect
 import math
@@ -18,10 +18,10 @@ BATCH = f"Batch(x, y or None, index) from zoo.lab.data; a data set draws them: D
 
 
 def check_pair(model: Any, guide: Any, elbo: Any) -> None:
-    """Whether these can be a model, a guide and an objective.
+    """Checks that these can be a model, a guide and an objective.
 
     Raises:
-        TypeError: one is a class, a function or something else; says what to give.
+        TypeError: one is a class, a function or something else; the message says what to pass.
     """
     for name, program in (("model", model), ("guide", guide)):
         if isinstance(program, TermwiseELBO):
@@ -32,7 +32,7 @@ def check_pair(model: Any, guide: Any, elbo: Any) -> None:
         mend = (
             f"make one, as in {elbo.__name__}()"
             if isinstance(elbo, type)
-            else "Pyro's own train by pyro.infer.SVI"
+            else "train with Pyro's own objectives by pyro.infer.SVI"
             if type(elbo).__module__.startswith("pyro.")
             else "the order is fit(model, guide, elbo, batches)"
         )
@@ -40,18 +40,18 @@ def check_pair(model: Any, guide: Any, elbo: Any) -> None:
 
 
 def check_options(elbo: TermwiseELBO, *, lr: Any, optimizer: Any, compile: Any, start: Any, adversary: Any) -> None:
-    """Whether these are what `fit` takes under their names.
+    """Checks `fit`'s keyword arguments.
 
     Raises:
-        TypeError, ValueError: one is not; names it, its value, and what to give.
+        TypeError, ValueError: one is invalid; the message names it, its value, and what to pass.
     """
     if isinstance(optimizer, torch.optim.Optimizer):
         if lr is not None:
-            raise TypeError(f"lr={lr!r} does not go with an optimiser that is there already: set the rate in there")
+            raise TypeError(f"lr={lr!r} cannot be combined with an existing optimiser: set the rate in the optimiser")
     elif isinstance(optimizer, PyroOptim) or not callable(optimizer):
-        raise TypeError(f"optimizer must be of torch.optim, as torch.optim.Adam, got {_what(optimizer)}")
+        raise TypeError(f"optimizer must be of torch.optim, such as torch.optim.Adam, got {_what(optimizer)}")
     elif lr is None:
-        raise TypeError("fit needs lr=, unless optimizer= is an optimiser that has one")
+        raise TypeError("fit needs lr=, unless optimizer= is an existing optimiser, which has a learning rate")
     elif isinstance(lr, bool) or not isinstance(lr, (int, float, Tensor)):
         raise TypeError(f"lr must be a number, got {lr!r}")
     elif not (lr > 0 and math.isfinite(lr)):
@@ -68,28 +68,30 @@ def check_options(elbo: TermwiseELBO, *, lr: Any, optimizer: Any, compile: Any, 
         raise TypeError(f"adversary must be an Adversary(log_ratio, lr=1e-4), got {_what(adversary)}")
     if getattr(elbo, "log_ratio", None) is not adversary.log_ratio:
         raise ValueError(
-            f"the adversary trains a network that {type(elbo).__name__} does not read: give both the same log_ratio"
+            f"the adversary trains a network that {type(elbo).__name__} does not use: give both the same log_ratio"
         )
 
 
 def check_optimizer(optimizer: Any, parameters: Iterable[Tensor]) -> None:
-    """Whether it is an optimiser that trains any of the parameters.
+    """Checks that the optimiser trains at least one of the parameters.
 
     Raises:
-        TypeError, ValueError: it is none, or of other parameters.
+        TypeError, ValueError: it is not an optimiser, or has none of the parameters.
     """
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"optimizer= has to make an optimiser of torch.optim, and made {_what(optimizer)}")
+        raise TypeError(f"optimizer= has to return an optimiser of torch.optim, but returned {_what(optimizer)}")
     trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     if not trained & {id(parameter) for parameter in parameters}:
-        raise ValueError("the optimiser has none of the pair's parameters: make it of prepare(model, guide, elbo, ...)")
+        raise ValueError(
+            "the optimiser has none of the pair's parameters: give it those of prepare(model, guide, elbo, ...)"
+        )
 
 
 def iterate(batches: Any) -> Iterator[Any]:
     """The batches, one by one.
 
     Raises:
-        TypeError: they cannot be batches; says how to get some.
+        TypeError: they cannot be batches; the message says how to get some.
     """
     if isinstance(batches, Batch):
         raise TypeError("batches must be an iterable of Batch, got a single one: put it into a list, [batch]")
@@ -103,10 +105,10 @@ def iterate(batches: Any) -> Iterator[Any]:
 
 
 def check_batch(batch: Any) -> Batch:
-    """The batch as it is, if it is one.
+    """Returns the batch after checking it.
 
     Raises:
-        TypeError, ValueError: it is none, or its parts do not fit each other.
+        TypeError, ValueError: it is not a batch, or its parts do not fit each other.
     """
     if not isinstance(batch, Batch):
         raise TypeError(f"batches must yield {BATCH}; got {_what(batch)}")
@@ -130,10 +132,10 @@ def check_batch(batch: Any) -> Batch:
 
 
 def check_call(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
-    """Whether both programs can be called with the batch, as program(x, index=index) or program(x, y, index=index).
+    """Checks that both programs can be called with the batch: program(x, index=index) or program(x, y, index=index).
 
     Raises:
-        TypeError: one cannot; says what to change.
+        TypeError: one cannot; the message says what to change.
     """
     args = (batch.x,) if batch.y is None else (batch.x, batch.y)
     for name, program in (("model", model), ("guide", guide)):
@@ -149,7 +151,7 @@ def check_call(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
             raise TypeError(f"{what} takes no index: its forward has to be forward(x, *, index=None)")
         raise TypeError(
             f"{what} cannot be called with a batch: its forward is forward{signature}, and has to be "
-            f"forward(x{', y' * (len(args) - 1)}, *, index=None)"
+            f"forward({'x, y' if len(args) == 2 else 'x'}, *, index=None)"
         )
 
 

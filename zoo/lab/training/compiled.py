@@ -1,4 +1,4 @@
-"""A pass without Pyro: traced once, gradients included, and compiled."""
+"""A training pass without Pyro's overhead: traced once, including gradients, and compiled."""
 
 import warnings
 from collections.abc import Callable
@@ -16,23 +16,22 @@ Pass = Callable[..., tuple[Tensor, Report]]
 
 
 class Compiled:
-    """One pass, forward and backward, as a compiled function of tensors: what Pyro does is done while tracing.
+    """One pass, forward and backward, as a compiled function of tensors; Pyro runs only while it is traced.
 
-    Parameters, buffers, the objective's state and the batch are its inputs, so schedules and running statistics stay
-    live; gradients, figures, and the buffers and statistics that a pass changes are its outputs. Whatever else the
-    programs read is a constant of the trace: a number that changes over training has to be a buffer, or the
-    objective's. Random numbers come from PyTorch's generator, by the kernels that eager code uses, so a compiled pass
-    draws what an eager one would. On a GPU the compiler records CUDA graphs.
+    Parameters, buffers, the objective's state and the batch are its inputs, so that schedules and running statistics
+    take effect; gradients, the report, and the buffers and statistics that a pass changes are its outputs. Everything
+    else that the programs read is a constant of the trace: a number that changes over training has to be a buffer, or
+    a hyperparameter of the objective. Random numbers come from PyTorch's generator, by the same kernels as in eager
+    code, so a compiled pass draws the same numbers as an eager one. On a GPU the compiler records CUDA graphs.
 
-    Eager passes are run where tracing or compiling fails, which is said once, as a RuntimeWarning that gives the
-    reason; for a batch of another shape, layout or type than the traced one, or an objective whose state has other
-    names or types, or whose settings are others (kl, num_particles, an estimator); and once where a running statistic
-    has no value yet.
+    Passes run eagerly in these cases: tracing or compiling failed (one RuntimeWarning gives the reason); the batch
+    differs from the traced one in shape, layout or type; the objective's state has other names or types, or its
+    settings (kl, num_particles, an estimator) differ; and once where a running statistic has no value yet.
 
     Args:
-        program: batch to loss; what it trains is settled when it is first called.
-        elbo: the objective behind it, whose report is read and whose state is live.
-        eager: the same pass, uncompiled; leaves gradients on the parameters.
+        program: maps a batch to the loss; its trainable parameters are determined at the first call.
+        elbo: its objective, whose report is read and whose state is an input.
+        eager: the same pass, uncompiled; writes gradients to the parameters.
     """
 
     def __init__(self, program: nn.Module, elbo: TermwiseELBO, eager: Pass) -> None:
@@ -42,7 +41,7 @@ class Compiled:
         self.refused = False
 
     def __call__(self, *args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Report]:
-        """Loss and figures of a batch; the gradients are left on the parameters."""
+        """Loss and report of a batch; writes gradients to the parameters."""
         state = self.elbo.state_dict()
         named = (*state.items(), *enumerate(args), *kwargs.items())
         signature = [self.elbo.settings(), *((name, t.shape, t.stride(), t.dtype) for name, t in named)]
@@ -55,7 +54,7 @@ class Compiled:
             torch.compiler.cudagraph_mark_step_begin()
         with torch.no_grad():
             loss, gradients, figures, changed, learnt = self.graph(*self._inputs(state, args, kwargs))
-            if self.on_gpu:  # the next replay writes over its outputs
+            if self.on_gpu:  # the next replay overwrites its outputs
                 loss, figures, learnt = tree_map(torch.clone, (loss, figures, learnt))
             for name, value in changed.items():
                 self.buffers[name].copy_(value)
@@ -78,13 +77,14 @@ class Compiled:
         self.device = args[0].device
         self.on_gpu = self.device.type == "cuda"
         inputs = self._inputs(state, args, kwargs)
-        # glibc gives memory back, and has to clear it anew, whenever more is free than twice the largest block that was
-        # once freed. Without a large one that costs a convolutional step a tenth of its time. Nothing is touched here.
+        # glibc returns memory to the system, and has to clear it again later, whenever more is free than twice the
+        # largest block freed so far. That costs a tenth of a convolutional step, so one large block is allocated and
+        # freed here, without touching its pages.
         torch.empty(31 * 2**20, dtype=torch.uint8)
 
         def step(parameters: list[Tensor], buffers: list[Tensor], live: list[Tensor], batch: list[Tensor]) -> Any:
             trained = [p.detach().requires_grad_() for p in parameters]
-            # Programs write on copies, so that the step is a function, and evaluating it once more does no harm.
+            # Programs write to copies, so that the step has no side effects and can be evaluated again.
             tensors = dict(zip(self.parameters, trained, strict=True)) | {
                 name: buffer.clone() for name, buffer in zip(self.buffers, buffers, strict=True)
             }
@@ -103,10 +103,10 @@ class Compiled:
         devices = [self.device] if self.on_gpu else []
         try:
             with torch.random.fork_rng(devices), torch.no_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the compiler's own, about its own code
+                warnings.simplefilter("ignore")  # the compiler's warnings about its own code
                 *_, changed, learnt = step(*inputs)
                 if not learnt.keys() <= state.keys():
-                    return  # a statistic gets its first value, which is not an input yet
+                    return  # a statistic gets its first value in this pass, and becomes an input after it
                 owners = {_owner(n) for n, after in changed.items() if not torch.equal(after, self.buffers[n])}
                 changing = [name for name in self.buffers if _owner(name) in owners]
                 graph = torch.compile(
@@ -114,11 +114,11 @@ class Compiled:
                 )
                 graph(*inputs)
                 self.graph = graph
-        except Exception as error:  # the pair has run: whatever goes wrong here is the tracer's or the compiler's
+        except Exception as error:  # the pair has run eagerly, so an error here comes from the tracer or the compiler
             self.refused = True
             reason = next((line for line in str(error).splitlines() if line.strip()), "")
             warnings.warn(
-                f"this pair cannot be compiled, so the run goes on eagerly ({type(error).__name__}: {reason})",
+                f"this pair cannot be compiled, so the run continues eagerly ({type(error).__name__}: {reason})",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -127,17 +127,17 @@ class Compiled:
 
 
 def _options(on_gpu: bool) -> dict[str, Any]:
-    """What the compiler is told."""
+    """The compiler's options."""
     options: dict[str, Any] = {
-        "fallback_random": True,  # the draws of eager code
-        "triton.cudagraphs": on_gpu,  # all that mode="reduce-overhead" says
-        "layout_optimization": on_gpu,  # on a CPU, to reorder images costs more than it saves
+        "fallback_random": True,  # the same draws as eager code
+        "triton.cudagraphs": on_gpu,  # equivalent to mode="reduce-overhead"
+        "layout_optimization": on_gpu,  # on a CPU, reordering images costs more than it saves
     }
-    if hasattr(torch.compiler, "skip_all_guards_unsafe"):  # the pass looks at its inputs itself
+    if hasattr(torch.compiler, "skip_all_guards_unsafe"):  # `Compiled` checks the inputs itself
         options["guard_filter_fn"] = torch.compiler.skip_all_guards_unsafe
     return options
 
 
 def _owner(name: str) -> str:
-    """The module of a buffer: what changes one of its buffers may change another."""
+    """The name of a buffer's module: a pass that changes one of its buffers may change the others."""
     return name.rpartition(".")[0]

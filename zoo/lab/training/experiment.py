@@ -1,4 +1,4 @@
-"""An experiment is what a run trains; a recipe makes one from data and hyperparameters."""
+"""An experiment is everything that a run trains; a recipe builds one from data and hyperparameters."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -17,16 +17,16 @@ from zoo.lab.training.fit import adam
 
 @dataclass(frozen=True)
 class Experiment:
-    """What `train` runs: a pair, an objective, and how long.
+    """A pair, an objective, and the settings of their training.
 
     Attributes:
-        model, guide, elbo: as `fit` takes them.
-        steps, batch_size, lr, optimizer: as `fit` and the data take them.
+        model, guide, elbo: arguments of `fit`.
+        steps, batch_size, lr, optimizer: arguments of `fit` and `Dataset.batches`.
         schedule: called after each step with the step and the objective; changes hyperparameters.
-        labels: whether the pair is handed labels, in training and on the test set.
-        batches: what is trained on, called as the default is; `labels` is among its arguments.
-        pictures: what draws this pair, from model, guide, test data and evaluation, where the usual pictures do not
-            fit: `zoo.lab.plots.Picture` by file name.
+        labels: whether the pair is called with labels, in training and on the test set.
+        batches: returns the training batches, with the same arguments as the default, which include `labels`.
+        pictures: draws this pair where the usual pictures do not apply: a function of model, guide, test data and
+            evaluation, which returns `zoo.lab.plots.Picture` by file name.
     """
 
     model: nn.Module
@@ -47,12 +47,12 @@ class Recipe:
     """A paper's settings under a name.
 
     Attributes:
-        name: what people type.
-        build: from a `Split` and hyperparameters, its keyword arguments, to an experiment.
-        data: the data set that it is for; a user may choose another.
+        name: the name to type.
+        build: function of a `Split` and of hyperparameters, its keyword arguments, that returns an experiment.
+        data: the name of its data set; a user may choose another.
         paper: citation.
         data_options: options of the data set's function, such as the size of images.
-        text: what it is, written as a docstring; the docstring of `build` where it is left empty.
+        text: its description, in the form of a docstring; where it is empty, the docstring of `build`.
     """
 
     name: str
@@ -64,22 +64,22 @@ class Recipe:
 
     @property
     def description(self) -> str:
-        """What it is, in full."""
+        """The whole description."""
         return inspect.cleandoc(self.text) or inspect.getdoc(self.build) or ""
 
 
 def offering(build: Callable[..., Experiment], *names: str, **values: Any) -> Callable[..., Experiment]:
-    """`build` with other defaults, of whose hyperparameters `--set` and `--grid` offer these alone.
+    """`build` with other defaults, and with only the named hyperparameters available to `--set` and `--grid`.
 
     Args:
-        build: what makes an experiment.
-        names: of hyperparameters that are offered.
-        values: defaults instead of those of `build`, of hyperparameters that are offered or not.
+        build: returns an experiment.
+        names: of the hyperparameters that are available.
+        values: defaults that replace those of `build`, of any hyperparameters.
 
     Raises:
         TypeError: `build` has no hyperparameter of such a name.
     """
-    if isinstance(build, partial):  # to offer what it does not
+    if isinstance(build, partial):  # so that hyperparameters which it hides can be offered
         values = {**build.keywords, **values}
         build = build.func
     there = inspect.signature(build).parameters
@@ -96,7 +96,7 @@ def find_recipe(name: str, recipes: Mapping[str, Recipe]) -> Recipe:
     """The recipe called `name`.
 
     Raises:
-        LookupError: there is none; lists those that there are, the nearest name first.
+        LookupError: there is none; the message shows the nearest name and lists all recipes.
     """
     if name not in recipes:
         raise LookupError(unknown_name("recipe", name, recipes))

@@ -1,4 +1,4 @@
-"""The loop: a generator whose body is the callback. There is no trainer."""
+"""The training loop, a generator: the body of the caller's `for` takes the place of callbacks."""
 
 import math
 from collections import deque
@@ -47,32 +47,34 @@ def fit(
     start: int = 0,
     adversary: Adversary | None = None,
 ) -> Iterator[tuple[int, Report]]:
-    """Trains the pair, one step per batch, and yields after each: how many steps were taken, and that pass's figures.
+    """Trains the pair, one step per batch, and yields after each the number of steps taken and the pass's report.
 
         for step, report in fit(model, guide, elbo, data.batches(64, seed=0, steps=10_000), lr=5e-4):
             elbo.beta = ramp(step, 0.0, 4.0, over=5_000)     # a schedule: the next step sees it
 
-    The figures stay on the device until somebody reads them. The pair runs once on the first batch before anything is
-    trained, with Pyro's validation on; the steps run without it. Random state, buffers and running statistics are
-    left as they were by that trial.
+    The report's numbers stay on the device until they are read. Before training, the pair runs once on the first batch
+    with Pyro's validation on; the steps run without validation. Random state, buffers and running statistics are
+    restored after that trial run.
 
     Args:
         model, guide: the pair, moved to the device in place.
         elbo: the objective.
-        batches: (x, y or None, index); y goes to the pair where there is one. The run ends with them.
+        batches: (x, y or None, index); the pair is called with y where it is not None. Training ends with the batches.
         lr: the learning rate.
-        optimizer: parameters and lr to an optimiser, e.g. `functools.partial(torch.optim.Adam, amsgrad=True)`; or one
-            that is there already, without lr, for a run that goes on (see `zoo.lab.runs.checkpoint`).
-        device: where to; found when not given: a GPU if there is one.
-        compile: whether to trace and compile the step, so that Pyro costs nothing: see `zoo.lab.training.Compiled`.
-        start: how many steps were taken before.
-        adversary: what learns the density ratio that `zoo.elbos.FactorVAE` reads: the pair is trained on the first half
-            of each batch, and the adversary then takes a step of its own on the guide's samples for the second.
+        optimizer: function of parameters and lr that returns an optimiser, e.g. `functools.partial(torch.optim.Adam,
+            amsgrad=True)`; or an existing optimiser, without lr, for a resumed run (see `zoo.lab.runs.checkpoint`).
+        device: where to train; when not given, a GPU if there is one.
+        compile: whether to trace and compile the step, which removes Pyro's overhead: see
+            `zoo.lab.training.Compiled`.
+        start: the number of steps taken before.
+        adversary: learns the density ratio that `zoo.elbos.FactorVAE` reads: the pair is trained on the first half of
+            each batch, and the adversary then takes one step on the guide's samples for the second half.
 
     Raises:
-        TypeError, ValueError: an argument is not what it should be, when `fit` is called; a batch is none, or too
-            small to halve; or from the trial run, where pair, objective and data do not fit.
-        FloatingPointError: the loss is not finite; names step, term and site. No step is taken from it on a CPU.
+        TypeError, ValueError: an argument is invalid (raised when `fit` is called); a batch is not a `Batch`, or too
+            small to halve; or, from the trial run, pair, objective and data do not fit.
+        FloatingPointError: the loss is not finite; the message names step, term and site. On a CPU the optimiser takes
+            no step with it.
     """
     check_pair(model, guide, elbo)
     check_options(elbo, lr=lr, optimizer=optimizer, compile=compile, start=start, adversary=adversary)
@@ -132,11 +134,11 @@ def prepare(
 ) -> list[nn.Parameter]:
     """Moves the pair to the device, into training mode, and runs it once on the batch; returns its parameters.
 
-    The model runs on its own first: it names the site where something does not fit. An autoguide has no parameters
-    before its first run, so the optimiser comes after. The run leaves no other trace.
+    The model runs alone first, so that an error names the site that does not fit. An autoguide has no parameters before
+    its first run, so the optimiser has to be built after it. The run has no other effect.
 
     Raises:
-        ValueError, TypeError: pair, objective and data do not fit; or nothing of the batch is observed.
+        ValueError, TypeError: pair, objective and data do not fit; or the model observes nothing of the batch.
     """
     check_pair(model, guide, elbo)
     check_call(model, guide, check_batch(batch))
@@ -214,9 +216,9 @@ class _Program(nn.Module):
 
 
 class _Watch:
-    """Looks for a loss that is not finite, without making an accelerator wait.
+    """Detects a loss that is not finite, without synchronising with an accelerator.
 
-    On a CPU at once. Elsewhere the loss is copied in the background and looked at when it has long arrived.
+    On a CPU it is checked immediately; elsewhere it is copied asynchronously and checked some steps later.
     """
 
     delay = 100
@@ -256,5 +258,5 @@ def _refuse_unless_finite(step: int, loss: Tensor, report: Report) -> None:
     sites = [name.split("/")[1] for name in bad if name.startswith(("reconstruction/", "kl/"))]
     raise FloatingPointError(
         f"step {step}: the loss is not finite: term {', '.join(terms) or 'none by itself'}; "
-        f"site {', '.join(sites) or 'none'}. Lower the learning rate, or look at the data of this batch"
+        f"site {', '.join(sites) or 'none'}. Lower the learning rate, or check the data of this batch"
     )

@@ -13,15 +13,15 @@ from zoo.lab.files import write_file
 VERDICTS = {True: "holds", False: "does not hold", None: "cannot tell"}
 HOW_DECIDED = (
     "Evidence is means and standard deviations over seeds. One mean counts as larger than another where the 95 % "
-    "interval of their difference lies above 0 (Welch's), and as not where it lies below; in between, and with one "
-    "seed, nobody can tell, which counts for neither side."
+    "interval of their difference lies above 0 (Welch's), and as not larger where it lies below; otherwise, and with "
+    'one seed, the verdict is "cannot tell".'
 )
 
 BEGIN, END = "<!-- verdicts: python -m zoo reproduce --table -->", "<!-- end of verdicts -->"
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """A result's JSON; an older one, which says "figures" and "held", is read too."""
+    """Reads a result's JSON, also an older one, which has "figures" and "held"."""
     result: dict[str, Any] = json.loads(path.read_text())
     if "figures" in result:
         result["quantities"] = result.pop("figures")
@@ -35,7 +35,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; a header that ends with ":" is of numbers, set to the right."""
+    """A table in Markdown; columns whose header ends with ":" are numbers and right-aligned."""
     rules = ["---:" if header.endswith(":") else "---" for header in headers]
     lines = [[header.removesuffix(":") for header in headers], rules, *([_cell(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -46,7 +46,7 @@ def _cell(text: str) -> str:
 
 
 def card(result: Mapping[str, Any]) -> str:
-    """The result in Markdown: the paper's values, ours over seeds, every seed, the claims, and what differs."""
+    """The result in Markdown: the paper's values, ours over seeds, every seed, the claims, and the deviations."""
     versions = next(iter(result["variants"].values()))[0]["versions"]
     parts = [
         f"## {result['title']}",
@@ -64,7 +64,7 @@ def card(result: Mapping[str, Any]) -> str:
         "\n".join(f"- **{VERDICTS[c['verdict']]}**: {c['claim']} {c['evidence']}" for c in result["claims"])
         or "The paper makes no claim here beyond its numbers.",
         "### Where this differs from the paper",
-        "\n".join(f"- {text}" for text in result["deviations"]) or "Nowhere that we know of.",
+        "\n".join(f"- {text}" for text in result["deviations"]) or "There are no known deviations.",
         *(f"![{caption}]({path})\n\n{caption}" for path, caption in result["pictures"].items()),
         "<details><summary>Runs</summary>",
         table(
@@ -95,7 +95,7 @@ def unfinished_table(result: Mapping[str, Any], wanted: int) -> str:
 
 
 def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
-    """How many claims of these results hold, do not, and cannot be decided, in a sentence; empty for no claim."""
+    """A sentence with the numbers of claims that hold, do not hold, and cannot be decided; empty without claims."""
     verdicts = [claim["verdict"] for result in results for claim in result["claims"]]
     if not verdicts:
         return ""
@@ -105,7 +105,7 @@ def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class Claims:
-    """What a paper says next to what came out, as a notebook shows it: from a result's JSON file alone."""
+    """A paper's claims next to our results, for a notebook, from a result's JSON file alone."""
 
     result: Mapping[str, Any]
 
@@ -146,7 +146,7 @@ def verdicts_table(papers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) ->
     """The README's table: for each paper, named in Markdown, how many of its claims hold in its results.
 
     Args:
-        papers: of each paper what to call it, a link for instance, and its results.
+        papers: for each paper its name in Markdown, such as a link, and its results.
     """
     headers = ("paper", "claims checked:", *(f"{words}:" for words in VERDICTS.values()))
     rows = []
@@ -170,13 +170,13 @@ def write_readme_table(readme: Path, text: str) -> None:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """The standard deviation over two seeds or more; not a number where a value is none."""
+    """The standard deviation over two seeds or more; NaN where a value is NaN."""
     return math.nan if any(map(math.isnan, values)) else statistics.stdev(values)
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """A quantity of a variant: what it is, the paper's value, and each seed's."""
+    """A quantity of a variant: its definition, the paper's value, and each seed's."""
 
     about: Mapping[str, Any]
     reported: float | None
@@ -207,7 +207,7 @@ class _Cell:
 
 
 def _cells(result: Mapping[str, Any]) -> dict[tuple[str, str], _Cell]:
-    """By variant and quantity, in the table's order, those that some seed has."""
+    """The cells by variant and quantity, in the table's order, without those that no seed has."""
     cells = {}
     for variant, records in result["variants"].items():
         for quantity, about in result["quantities"].items():

@@ -1,8 +1,9 @@
 """Claims as checks of results: a claim holds, does not hold, or the seeds cannot tell.
 
 One mean over seeds exceeds another where the 95 % interval of their difference lies above 0 (Welch 1947,
-https://doi.org/10.2307/2332510), and does not where it lies below; where it holds 0, and where there are fewer than two
-seeds, nobody can tell. `every`, `some`, `most` and `fails` combine such answers by Kleene's three-valued logic.
+https://doi.org/10.2307/2332510), and does not where it lies below; where it contains 0, and with fewer than two
+seeds, the verdict is "cannot tell". `every`, `some`, `most` and `fails` combine verdicts by Kleene's three-valued
+logic.
 """
 
 import math
@@ -21,17 +22,17 @@ Cell = tuple[str, str]  # variant, quantity
 Verdict = bool | None  # None: cannot tell
 
 NOT_RUN = "Not all of it was run."
-ONE_SEED = "One seed cannot tell."
+ONE_SEED = "One seed is not enough to tell."
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A check: what is compared, how, and what to say of it.
+    """A check: the compared cells, the decision, and a note.
 
     Attributes:
         cells: variants and quantities, in the order of the evidence.
-        decide: from results, in which every cell has two seeds at least, to the verdict.
-        note: what else a reader should know.
+        decide: function from results, in which every cell has at least two seeds, to the verdict.
+        note: a remark for the reader.
     """
 
     cells: tuple[Cell, ...]
@@ -59,7 +60,7 @@ class Comparison:
 def exceeds(
     one: Sequence[float], other: Sequence[float], *, times: float = 1.0, plus: float = 0.0, confidence: float = 0.95
 ) -> Verdict:
-    """Whether the one mean exceeds `times` the other and `plus`; None where the interval of the difference holds 0.
+    """Whether one mean exceeds `times` the other plus `plus`; None where the interval of the difference contains 0.
 
     Args:
         one, other: values by seed.
@@ -78,7 +79,7 @@ def exceeds(
 
 
 def above(one: Cell, other: Cell, *, times: float = 1.0, plus: float = 0.0, note: str = "") -> Comparison:
-    """The one mean exceeds `times` the other and `plus`."""
+    """One mean exceeds `times` the other plus `plus`."""
     return Comparison((one, other), lambda r: exceeds(r.values(*one), r.values(*other), times=times, plus=plus), note)
 
 
@@ -93,13 +94,13 @@ def at_most(cell: Cell, bound: float, note: str = "") -> Comparison:
 
 
 def near(cell: Cell, target: float, within: float) -> Comparison:
-    """The mean is within so much of a number."""
+    """The mean differs from `target` by at most `within`."""
     low, high = target - within, target + within
     return every(at_least(cell, low), at_most(cell, high), note=f"Holds from {low:.4g} to {high:.4g}.")
 
 
 def near_share(one: Cell, other: Cell, share: float) -> Comparison:
-    """The one mean is within a share of the other's size of it."""
+    """One mean differs from the other by at most a share of the other's size."""
 
     def decide(results: Results) -> Verdict:
         a, b = results.values(*one), results.values(*other)
@@ -142,7 +143,8 @@ def correlated(one: str, other: str, variants: Sequence[str]) -> Comparison:
     """Two quantities are positively correlated over all runs of these variants, by Fisher's interval at 95 %."""
 
     def decide(results: Results) -> Verdict:
-        a, b = ([value for variant in variants for value in results.values(variant, q)] for q in (one, other))
+        a = [value for variant in variants for value in results.values(variant, one)]
+        b = [value for variant in variants for value in results.values(variant, other)]
         if len(a) != len(b) or len(a) < 4:
             return None
         from scipy import stats
@@ -154,7 +156,7 @@ def correlated(one: str, other: str, variants: Sequence[str]) -> Comparison:
 
 
 def on_seeds(cell: Cell, holds: Callable[[float], bool], note: str = "") -> Comparison:
-    """Something is true of the value in every seed; false where it is of none, and in between nobody can tell."""
+    """`holds` is true of the value in every seed; false where it is true in no seed, and otherwise undecided."""
 
     def decide(results: Results) -> Verdict:
         found = [holds(value) for value in results.values(*cell)]
@@ -167,22 +169,22 @@ def on_seeds(cell: Cell, holds: Callable[[float], bool], note: str = "") -> Comp
 
 
 def both(*verdicts: Verdict) -> Verdict:
-    """Kleene's and: false where one is, else unknown where one is."""
+    """Kleene's and: false if one is false, else undecided if one is undecided."""
     return False if False in verdicts else None if None in verdicts else True
 
 
 def every(*checks: Comparison, note: str = "") -> Comparison:
-    """All hold; it fails where one does."""
+    """All checks hold; false where one fails."""
     return _combined(checks, lambda verdicts: both(*verdicts), note)
 
 
 def some(*checks: Comparison, note: str = "") -> Comparison:
-    """One holds at least; it fails where all do."""
+    """At least one check holds; false where all fail."""
     return fails(every(*map(fails, checks)), note)
 
 
 def most(*checks: Comparison, note: str = "") -> Comparison:
-    """More than half hold; it fails where half do, or more."""
+    """More than half of the checks hold; false where half or more fail."""
 
     def decide(verdicts: Sequence[Verdict]) -> Verdict:
         need = len(verdicts) // 2 + 1
@@ -194,7 +196,7 @@ def most(*checks: Comparison, note: str = "") -> Comparison:
 
 
 def fails(check: Comparison, note: str = "") -> Comparison:
-    """It does not hold."""
+    """The check does not hold."""
 
     def decide(results: Results) -> Verdict:
         verdict = check.decide(results)
@@ -220,5 +222,5 @@ def _number(values: Sequence[float]) -> str:
 
 
 def _digits(value: float, count: int) -> str:
-    """So many significant digits, without an exponent."""
+    """The value with `count` significant digits, without an exponent."""
     return np.format_float_positional(value, precision=count, unique=False, fractional=False, trim="-")

@@ -1,7 +1,7 @@
-"""Reproduction: what a paper reports, run over seeds, and written down whatever comes out.
+"""Reproduction: a paper's experiments, run over seeds, with their results recorded whatever they are.
 
-A `Reproduction` says what to run and what the paper has; `trials` lays out one folder per variant and seed; `collect`
-makes the result of those that are finished, and `save` writes it.
+A `Reproduction` defines what to run and the paper's values; `trials` has one folder per variant and seed; `collect`
+builds the result from the finished trials, and `save` writes it.
 """
 
 import json
@@ -25,12 +25,12 @@ Variants: TypeAlias = Mapping[str, Sequence[Trial]]  # trials by variant, seeds 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number that is measured of each run, as the table shows it.
+    """A number that is measured for each run.
 
     Attributes:
-        what: in words, with its unit.
-        better: which end is best, where one is.
-        digits: after the point.
+        what: its description, with its unit.
+        better: whether high or low values are better, if either is.
+        digits: after the decimal point.
     """
 
     what: str
@@ -40,22 +40,22 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Results:
-    """Every quantity of every seed: variant, seed, quantity."""
+    """All quantities of all seeds, by variant, seed and quantity."""
 
     table: Mapping[str, Mapping[int, Mapping[str, float]]]
 
     @classmethod
     def of(cls, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Results":
-        """From each variant's records, as a result's JSON holds them."""
+        """Builds them from each variant's records in a result's JSON."""
         return cls({v: {record["seed"]: record["quantities"] for record in of_one} for v, of_one in records.items()})
 
     def values(self, variant: str, quantity: str) -> list[float]:
-        """Of the seeds in order that have the quantity."""
+        """The quantity's values, in the order of the seeds that have it."""
         seeds = self.table.get(variant, {})
         return [seeds[seed][quantity] for seed in sorted(seeds) if quantity in seeds[seed]]
 
     def mean(self, variant: str, quantity: str) -> float:
-        """Over seeds; not a number where there are none."""
+        """The mean over seeds; NaN where there are none."""
         values = self.values(variant, quantity)
         return statistics.fmean(values) if values else math.nan
 
@@ -65,11 +65,11 @@ Check: TypeAlias = Callable[[Results], tuple[bool | None, str]]  # the verdict, 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says, and how to tell whether it holds; `zoo.lab.trials.claims` has checks.
+    """A paper's claim with a check of whether it holds; `zoo.lab.trials.claims` has checks.
 
     Attributes:
         text: the claim.
-        check: from the results to the verdict, None where they cannot tell, and its evidence.
+        check: function from the results to the verdict, None where they are not sufficient, and the evidence.
     """
 
     text: str
@@ -78,20 +78,20 @@ class Claim:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What a paper reports, and how we reproduce it.
+    """A reproduction of a paper's results.
 
     Attributes:
-        title: what is reproduced.
+        title: of the reproduction.
         paper: citation, section, URL.
         variants: by name, a function from a trial to its quantities, in the order of the table.
-        quantities: what they are, by name.
+        quantities: their definitions, by name.
         reported: the paper's values, by variant and quantity.
         headline: the rows of the README's table: variant, quantity.
-        best: the variant and the quantity by which a seed is best, whose weights can be kept.
-        seeds: how many, by budget.
+        best: the variant and the quantity that define the best seed, whose weights can be kept.
+        seeds: number of seeds, by budget.
         claims: of the paper.
-        deviations: every known one.
-        pictures: from the trials by variant to pictures by file name.
+        deviations: all known deviations from the paper.
+        pictures: function from the trials by variant to pictures by file name.
     """
 
     title: str
@@ -107,26 +107,26 @@ class Reproduction:
     pictures: Callable[[Mapping[str, Sequence[Trial]]], Mapping[str, Picture]] | None = None
 
     def verdicts(self, results: Results) -> list[dict[str, Any]]:
-        """Each claim with its verdict and evidence, as a result's JSON holds them."""
+        """Each claim with its verdict and evidence, as in a result's JSON."""
         rows = [(claim.text, *claim.check(results)) for claim in self.claims]
         return [{"claim": text, "verdict": verdict, "evidence": evidence} for text, verdict, evidence in rows]
 
 
 def file_name(name: str) -> str:
-    """What files and folders of a reproduction are called: joint-vae-mnist for joint-vae/mnist."""
+    """The name of files and folders of a reproduction: joint-vae-mnist for joint-vae/mnist."""
     return name.replace("/", "-")
 
 
 def trials(
     name: str, reproduction: Reproduction, runs: Path, *, seeds: int, budget: Budget, **options: Any
 ) -> dict[str, list[Trial]]:
-    """The trials by variant: RUNS/NAME-BUDGET/VARIANT/seed-K, or without VARIANT where there is one alone.
+    """The trials by variant: RUNS/NAME-BUDGET/VARIANT/seed-K, or without VARIANT where there is only one.
 
     Args:
-        name, reproduction: which.
-        runs: where the folders are.
-        seeds: how many, from 0.
-        budget: how long.
+        name, reproduction: the reproduction and its name.
+        runs: the parent folder.
+        seeds: number of seeds, from 0.
+        budget: "full" or "short".
         options: of `Trial`.
     """
     parent = runs / f"{file_name(name)}-{budget}"
@@ -141,13 +141,13 @@ def trials(
 
 
 def finished(variants: Variants) -> dict[str, list[Trial]]:
-    """Those trials that are finished, of the variants that have one."""
+    """The finished trials, for the variants that have one."""
     done = {variant: [trial for trial in seeds if trial.is_finished()] for variant, seeds in variants.items()}
     return {variant: seeds for variant, seeds in done.items() if seeds}
 
 
 def collect(name: str, reproduction: Reproduction, variants: Variants, *, command: str) -> dict[str, Any]:
-    """What NAME.json holds: every seed that is finished, and the verdict on each claim.
+    """The content of NAME.json: every finished seed, and the verdict on each claim.
 
     Raises:
         FileNotFoundError: no trial is finished.
@@ -167,7 +167,7 @@ def collect(name: str, reproduction: Reproduction, variants: Variants, *, comman
 
 
 def graded(result: Mapping[str, Any], reproduction: Reproduction) -> dict[str, Any]:
-    """The same runs with everything that the reproduction says of them as it is now: claims are checked again."""
+    """The same runs with the reproduction's current texts; claims are checked again."""
     return {
         "name": result["name"],
         "title": reproduction.title,
@@ -188,10 +188,10 @@ def best(reproduction: Reproduction, variants: Variants, result: Mapping[str, An
     """The trial of the best seed.
 
     Raises:
-        ValueError: the reproduction does not say which is best, or the quantity does not.
+        ValueError: the reproduction does not define the best seed, or the quantity has no better end.
     """
     if reproduction.best is None or not reproduction.quantities[reproduction.best[1]].better:
-        raise ValueError(f"{result['name']}: no quantity says which seed is best, so there are no weights to keep")
+        raise ValueError(f"{result['name']}: no quantity defines the best seed, so there are no weights to keep")
     variant, quantity = reproduction.best
     sign = 1 if reproduction.quantities[quantity].better == "high" else -1
     scores = {record["seed"]: sign * record["quantities"][quantity] for record in result["variants"][variant]}
@@ -212,7 +212,7 @@ def save(result: Mapping[str, Any], out: Path, *, replace: bool = False) -> Path
     """Writes OUT/NAME.json and returns its path; `zoo.lab.trials.card.card` shows it.
 
     Raises:
-        FileExistsError: there is a result of the full budget, or of more seeds, and this one has less.
+        FileExistsError: there is a result with a larger budget or more seeds.
     """
     path = out / f"{file_name(result['name'])}.json"
     if path.is_file() and not replace:
@@ -243,13 +243,13 @@ def _slug(variant: str) -> str:
 
 @dataclass(frozen=True)
 class Reproduced:
-    """What a reproduction left.
+    """The result of `reproduce`.
 
     Attributes:
-        result: what its JSON file holds.
+        result: the content of its JSON file.
         path: of that file.
         trials: by variant.
-        failures: what went wrong, trial by trial.
+        failures: the errors of trials that failed.
     """
 
     result: Mapping[str, Any]
@@ -279,21 +279,21 @@ def reproduce(
 
     Args:
         name: of the reproduction.
-        reproductions, recipes: by name, those that there are; `zoo.papers.reproduce` hands in every paper's.
+        reproductions, recipes: by name; `zoo.papers.reproduce` passes those of all papers.
         out: a folder.
-        seeds: how many, from 0; the budget's own number when not given.
-        budget: "full" is the paper's length, "short" what a CPU can do.
-        runs: where the runs are; finished ones are not run again, stopped ones resume.
+        seeds: number of seeds, from 0; the budget's when not given.
+        budget: "full" is the paper's length, "short" is feasible on a CPU.
+        runs: the folder of the runs; finished ones are not run again, stopped ones resume.
         jobs: trials at once.
         replace: whether to replace a result of a larger budget, or of more seeds.
-        device, compile, data_dir, download: as `Trial` takes them.
-        more_options: of the command line, to be shown in the command that repeats this.
+        device, compile, data_dir, download: see `Trial`.
+        more_options: command-line options to include in the command that repeats this.
 
     Raises:
         LookupError: there is no such reproduction.
         ValueError: the budget, the number of seeds or the device does not exist.
-        FileNotFoundError: no trial is finished; says why the last one failed.
-        FileExistsError: `out` holds a result of more, and `replace` is not given.
+        FileNotFoundError: no trial is finished; the message says why the last one failed.
+        FileExistsError: `out` holds a result with a larger budget or more seeds, and `replace` is not given.
         OSError: `out` cannot be made; raised before any trial.
     """
     if name not in reproductions:

@@ -1,6 +1,6 @@
-"""Restarts of a recipe over a grid of hyperparameters, and one table of them.
+"""Restarts of a recipe over a grid of hyperparameters, with one table of results.
 
-A folder for each setting and seed: after a kill a sweep resumes, and nothing is trained twice.
+Each setting and seed has a folder: a sweep that was killed can be resumed, and nothing is trained twice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,12 +29,12 @@ GridPoint = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep left.
+    """The result of a sweep.
 
     Attributes:
         table: a row for each finished run: its hyperparameters on the grid, its seed, its quantities.
         axes: the names of the hyperparameters on the grid.
-        failures: what went wrong, run by run.
+        failures: the errors of runs that failed.
         files: table.csv with every digit, and table.md.
     """
 
@@ -72,24 +72,24 @@ def sweep(
     every: Every = MINUTE,
     command: str = "",
 ) -> Sweep:
-    """Trains the recipe at every point of a grid under every seed from 0, and writes one table of what came out.
+    """Trains the recipe at every point of a grid with every seed from 0, and writes one table of results.
 
-    Every point is built before any is trained, so that one which makes no sense is refused first. Runs that are
-    finished are kept, and one that was stopped resumes.
+    Every point is built before any is trained, so that an invalid one is refused first. Finished runs are kept, and a
+    stopped run resumes.
 
         found = sweep(recipe("beta-vae"), Path("sweep"), grid=[{"beta": 1.0}, {"beta": 4.0}], steps=2_000)
         found.summary()
 
     Args:
-        recipe: what is trained.
-        folder: where; each run is in FOLDER/POINT/seed-K.
+        recipe: the recipe to train.
+        folder: output folder; each run is in FOLDER/POINT/seed-K.
         grid: the points, hyperparameters by name, the same names in each.
-        seeds: how many.
+        seeds: number of seeds.
         hyperparameters: the same for all points.
-        data, data_options, steps, epochs, batch_size, lr: as `zoo.lab.runs.finished.configure` takes them.
+        data, data_options, steps, epochs, batch_size, lr: see `zoo.lab.runs.finished.configure`.
         jobs: runs at once.
-        device, compile, data_dir, download, every: as `zoo.lab.trials.trial.Trial` takes them.
-        command: how a reader repeats the sweep, for table.md.
+        device, compile, data_dir, download, every: see `zoo.lab.trials.trial.Trial`.
+        command: the command that repeats the sweep, for table.md.
 
     Raises:
         LookupError, TypeError, ValueError, FileNotFoundError: as `configure`; or the folder holds runs with other
@@ -97,7 +97,7 @@ def sweep(
         FileNotFoundError: every run failed.
     """
     if not grid:
-        raise ValueError("sweep: the grid has no point; [{}] is the recipe's own hyperparameters alone")
+        raise ValueError("sweep: the grid has no point; [{}] trains the recipe with its own hyperparameters")
     if seeds < 1:
         raise ValueError(f"sweep: seeds must be at least 1, got {seeds}")
     axes = tuple(grid[0])
@@ -154,10 +154,10 @@ def check(
 
 
 def refuse_other_settings(trial: Trial, settings: Settings) -> None:
-    """Refuses a finished trial of a run with other settings, whose quantities would be taken for those asked for.
+    """Refuses a finished trial of a run with other settings, whose quantities would be mistaken for the requested ones.
 
     Raises:
-        ValueError: its settings differ; says which.
+        ValueError: its settings differ; the message says which.
     """
     if not trial.is_finished():
         return
@@ -176,7 +176,7 @@ def refuse_other_settings(trial: Trial, settings: Settings) -> None:
 
 
 def measure(trial: Trial, *, recipe: str, plan: Mapping[str, Any]) -> Mapping[str, float]:
-    """Trains, and returns the ELBO with its parts on the test set and what metrics say of the codes, if they apply."""
+    """Trains, and returns the ELBO with its parts on the test set, and the metrics of the codes that apply."""
     run = trial.train(recipe, **plan)
     experiment, test = run.experiment, run.data.test
     evaluation = evaluate(run.model, run.guide, test, labels=experiment.labels, kl=experiment.elbo.kl)
@@ -189,7 +189,7 @@ def measure(trial: Trial, *, recipe: str, plan: Mapping[str, Any]) -> Mapping[st
 
 
 def scores(run: FinishedRun) -> dict[str, float]:
-    """What metrics say of a run's codes, those that apply.
+    """The metrics of a run's codes that apply.
 
     A type against labels: accuracy by majority vote, %, I(y; c), and the gap to the largest I(y; z_d), nats. Several
     factors: FactorVAE, MIG by bins, and DCI disentanglement by a random forest.
@@ -216,7 +216,7 @@ def _of_types(codes: Encoded) -> Mapping[str, float]:
 
 
 def _about_labels(codes: Encoded) -> Mapping[str, float]:
-    """Of one factor, the label, and one type."""
+    """Metrics for one factor, the label, and one type."""
     types = [name for name, site in codes.sites.items() if site.categorical]
     if len(types) != 1 or len(codes.names) != 1:
         raise Inapplicable("these are for one type and one label")
@@ -242,7 +242,7 @@ def rows(work: Sequence[tuple[GridPoint, Trial]]) -> pd.DataFrame:
     """A row for each finished run: its hyperparameters on the grid, its seed, its quantities."""
     finished = [(point, trial) for point, trial in work if trial.is_finished()]
     records = [{**point, "seed": trial.seed, **trial.quantities()} for point, trial in finished]
-    table = pd.DataFrame(records, dtype=object)  # so that a hyperparameter keeps its type next to None
+    table = pd.DataFrame(records, dtype=object)  # so that hyperparameters keep their types in columns with None
     quantities = table.columns.drop([*work[0][0], "seed"], errors="ignore")
     return table.astype(dict.fromkeys(quantities, float))
 
@@ -260,12 +260,12 @@ def summary(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
 
 
 def markdown(table: pd.DataFrame, axes: Sequence[str], *, command: str, failures: Sequence[str] = ()) -> str:
-    """Both tables, first mean +- sd of each point, then every run; and what failed."""
+    """Both tables, first mean +- sd of each point, then every run; and the failures."""
     runs = table.copy()
     for name in runs.columns:
         runs[name] = runs[name].map(_typed if name in (*axes, "seed") else _number)
     failed = "".join(f"- {failure}\n" for failure in failures)
-    said = f"\nFailed, and so not in the tables:\n\n{failed}" if failed else ""
+    said = f"\nFailed, and therefore not in the tables:\n\n{failed}" if failed else ""
     return f"""    {command}
 
 On the test set, in nats per datapoint unless said otherwise; mean +- standard deviation over seeds.
@@ -295,7 +295,7 @@ def _markdown(cells: pd.DataFrame) -> str:
 
 
 def write(folder: Path, table: pd.DataFrame, text: str) -> list[Path]:
-    """table.csv, a row for each run with every digit, and table.md, in `folder`."""
+    """Writes table.csv, a row for each run with every digit, and table.md into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {folder / "table.csv": table.to_csv(index=False, lineterminator="\r\n"), folder / "table.md": text}
     for path, content in written.items():
@@ -304,15 +304,15 @@ def write(folder: Path, table: pd.DataFrame, text: str) -> list[Path]:
 
 
 def _typed(value: Any) -> str:
-    """A hyperparameter or a count as one types it."""
+    """A hyperparameter or a count in the form of the command line."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: float) -> str:
-    """Three digits, without a minus sign before zero; empty where there is none."""
+    """Three digits, without a minus sign before zero; empty for NaN."""
     return "" if pd.isna(value) else f"{round(value, 3) + 0.0:.3f}"
 
 
 def _name(point: GridPoint) -> str:
-    """What a point's folder is called; "restarts" where there is one alone."""
+    """The name of a point's folder; "restarts" where there is only one point."""
     return ",".join(f"{name}={_typed(value)}" for name, value in point.items()) or "restarts"

@@ -1,4 +1,4 @@
-"""A trial: one seed of one variant of an experiment, in a folder of its own, so that nothing is run twice."""
+"""A trial: one seed of one variant of an experiment, in its own folder, so that nothing is run twice."""
 
 import os
 import platform
@@ -32,8 +32,8 @@ Budget = Literal["full", "short"]
 Measure = Callable[["Trial"], Mapping[str, float]]
 QUANTITIES = "quantities.json"
 QUANTITIES_BEFORE = "figures.json"  # what version 0.1 called it, where it says "figures"
-STOP = ".stop"  # the parent's wish, which its workers look for
-ORPHANS = 30.0  # seconds for which the workers of a killed command are waited for; they end within a second
+STOP = ".stop"  # written by the parent to stop its workers
+ORPHANS = 30.0  # seconds to wait for the workers of a killed command, which end within a second
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Trial:
 
     Attributes:
         seed: of weights, batches and draws.
-        budget: "full" is the paper's length, "short" what a CPU can do.
-        folder: this trial's own.
+        budget: "full" is the paper's length, "short" is feasible on a CPU.
+        folder: the trial's folder.
         recipes: by name, those that it may train.
-        data_dir, download: as `zoo.lab.data.load` takes them.
-        device, compile: as `fit` takes them.
-        progress: whether to show a bar.
-        every: how often a run writes a checkpoint.
+        data_dir, download: see `zoo.lab.data.load`.
+        device, compile: see `fit`.
+        progress: whether to show a progress bar.
+        every: the interval of a run's checkpoints.
     """
 
     seed: int
@@ -63,7 +63,7 @@ class Trial:
     every: run.Every = run.MINUTE
 
     def steps(self, *, full: int, short: int) -> int:
-        """How many the budget allows."""
+        """The number of steps for the budget."""
         return full if self.budget == "full" else short
 
     def train(
@@ -80,16 +80,17 @@ class Trial:
         hyperparameters: Mapping[str, Any] | None = None,
         **more_hyperparameters: Any,
     ) -> FinishedRun:
-        """The recipe's run in this trial's folder: trained, gone on with, or opened, as far as it is there already.
+        """The recipe's run in this trial's folder: opened if it is finished, resumed if it was stopped, else trained.
 
         Args:
-            recipe, steps, epochs, data, data_options, batch_size, lr: as `zoo.lab.runs.finished.configure` takes them.
-            within: a folder of the run's own, for a trial of several runs.
-            hyperparameters, more_hyperparameters: of the recipe; the first for those that are called as an argument
+            recipe, steps, epochs, data, data_options, batch_size, lr: see
+                `zoo.lab.runs.finished.configure`.
+            within: the run's folder within the trial's, for a trial of several runs.
+            hyperparameters, more_hyperparameters: of the recipe; the first for those with the name of an argument
                 above, such as steps.
 
         Raises:
-            ValueError: the folder holds a run with other settings; says which differ.
+            ValueError: the folder holds a run with other settings; the message says which differ.
         """
         folder = self.folder / within
         settings, split, experiment = configure(
@@ -130,7 +131,7 @@ class Trial:
 
     @property
     def written(self) -> Path | None:
-        """The file that a finished trial left, under the name of today or of version 0.1."""
+        """The file of a finished trial, under its current name or that of version 0.1."""
         paths = [self.folder / name for name in (QUANTITIES, QUANTITIES_BEFORE)]
         return next((path for path in paths if path.is_file()), None)
 
@@ -139,11 +140,11 @@ class Trial:
         return self.written is not None
 
     def record(self) -> dict[str, Any]:
-        """What `run_trial` left in the folder of a finished trial.
+        """The record that `run_trial` wrote for a finished trial.
 
         Raises:
             FileNotFoundError: it is not finished.
-            ValueError: the file is damaged; names it.
+            ValueError: the file is damaged; the message names it.
         """
         path = self.written or self.folder / QUANTITIES
         record = {"quantities" if key == "figures" else key: value for key, value in read_record(path).items()}
@@ -153,7 +154,7 @@ class Trial:
         return record
 
     def quantities(self) -> dict[str, float]:
-        """What a finished trial measured; raises as `record` does."""
+        """The measured quantities of a finished trial; raises as `record` does."""
         measured: dict[str, float] = self.record()["quantities"]
         return measured
 
@@ -163,7 +164,7 @@ class Trial:
 
 
 def run_trial(measure: Measure, trial: Trial) -> str | None:
-    """Runs a trial unless it is finished; leaves quantities.json in its folder. Returns what went wrong, if anything.
+    """Runs a trial unless it is finished; writes quantities.json into its folder. Returns the error's text, or None.
 
     A trial that fails does not stop the others. One whose quantities.json is damaged is measured again.
     """
@@ -188,17 +189,17 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
 
 
 def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: Path | None = None) -> list[str]:
-    """Runs what is not finished, `jobs` at once, and returns what went wrong, trial by trial.
+    """Runs the trials that are not finished, `jobs` at once, and returns the errors of those that failed.
 
     Args:
-        work: the trials, each with what it measures.
-        jobs: how many processes. They end with this one, whatever ends it.
+        work: the trials, each with its measurement.
+        jobs: number of processes. They end with this process, however it ends.
         folder: of the whole, in which no other process runs trials meanwhile; when not given, the innermost that holds
             all trials' folders.
 
     Raises:
-        BlockingIOError: another process runs trials in the folder; names it.
-        ChildProcessError: a process was killed from outside; what is finished stays so, and runs go on where they were.
+        BlockingIOError: another process runs trials in the folder; the message names it.
+        ChildProcessError: a process was killed from outside; finished trials are kept, and runs can be resumed.
         Stopped: on Ctrl-C and SIGTERM, when every run has saved.
         ValueError: jobs is not positive.
     """
@@ -219,21 +220,21 @@ def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: 
         except Stopped as stopped:
             raise Stopped(
                 f"stopped by {signal.Signals(stopped.signal).name}, and saved; {_progress(work)}. Run the command "
-                "again: these are kept, and runs go on from their last checkpoint",
+                "again: these are kept, and runs resume from their last checkpoint",
                 stopped.signal,
             ) from None
         except TerminatedWorkerError:
             raise ChildProcessError(
-                "a process was killed from outside, perhaps for want of memory, and the others were stopped with it: "
-                f"{_progress(work)}. Run the command again, perhaps with fewer --jobs: these are kept, and runs go on "
+                "a process was killed from outside, perhaps for lack of memory, and the others were stopped with it: "
+                f"{_progress(work)}. Run the command again, perhaps with fewer --jobs: these are kept, and runs resume "
                 "from their last checkpoint"
             ) from None
 
 
 def _in_parallel(left: Sequence[tuple[Measure, Trial]], jobs: int, folder: Path) -> Iterator[str | None]:
-    """What `run_trial` returns, trial by trial as they end.
+    """Yields the results of `run_trial` as trials end.
 
-    When this process is asked to stop, it asks its workers in turn, waits until each has saved, and raises `Stopped`.
+    When this process is asked to stop, it asks its workers to stop, waits until each has saved, and raises `Stopped`.
     """
     threads = max(1, torch.get_num_threads() // jobs)
     env = {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
@@ -283,7 +284,7 @@ def _set_aside_if_damaged(trial: Trial) -> bool:
 
 @contextmanager
 def reduced_matmul_precision() -> Iterator[None]:
-    """Matrix products of floats with their factors in bfloat16, where the hardware is faster so; sums stay float32."""
+    """Matrix products with factors in bfloat16, where the hardware is faster with them; sums stay float32."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium")
     try:
@@ -293,7 +294,7 @@ def reduced_matmul_precision() -> Iterator[None]:
 
 
 def hardware(device: str | None) -> str:
-    """What it ran on, in words."""
+    """A description of the hardware."""
     if torch.cuda.is_available() and (device is None or device.startswith("cuda")):
         return f"one {torch.cuda.get_device_name()}"
     return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores"
@@ -309,7 +310,7 @@ def _in_process(measure: Measure, trial: Trial, threads: int) -> str | Stopped |
 
 
 def _trained_seconds(folder: Path) -> float:
-    """Seconds of all runs in the folder, those before a kill included."""
+    """Seconds of all runs in the folder, including those before an interruption."""
     states = [checkpoint.load(path) for path in folder.rglob(CHECKPOINT)]
     return sum(state["seconds"] for state in states)
 

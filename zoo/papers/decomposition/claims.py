@@ -1,4 +1,4 @@
-"""What the decomposition paper says of its figures, and how to tell from ours whether it holds."""
+"""The decomposition paper's claims about its figures, as checks on reproduced results."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ ALPHAS = (0, 100, 1000)
 
 
 def isotropic_without_gain() -> Comparison:
-    """Under an isotropic prior the least beta has the highest metric."""
+    """Under an isotropic prior the smallest beta has the highest metric."""
     first, *others = (f"iso, beta {beta:g}" for beta in BETAS)
     return highest("metric", first, others)
 
@@ -59,14 +59,14 @@ def sparser() -> Comparison:
     """Both sparse priors' Hoyer scores exceed that of gamma = 0 by 0.05, at each alpha above 0."""
     pairs = [(variant(prior, alpha), variant("gamma 0", alpha)) for prior in SPARSE for alpha in ALPHAS[1:]]
     checks = (above((sparse, "Hoyer"), (dense, "Hoyer"), plus=0.05) for sparse, dense in pairs)
-    return along_alpha("Hoyer", *checks, note="By 0.05 at least.")
+    return along_alpha("Hoyer", *checks, note="By at least 0.05.")
 
 
 def alpha_sparsifies() -> Comparison:
     """Each alpha above 0 raises the Hoyer score by 0.05, under both sparse priors."""
     pairs = [(variant(prior, alpha), variant(prior, 0)) for prior in SPARSE for alpha in ALPHAS[1:]]
     checks = (above((some_alpha, "Hoyer"), (none, "Hoyer"), plus=0.05) for some_alpha, none in pairs)
-    return along_alpha("Hoyer", *checks, note="By 0.05 at least.")
+    return along_alpha("Hoyer", *checks, note="By at least 0.05.")
 
 
 def reconstructs_as_well() -> Comparison:

@@ -13,7 +13,7 @@ from zoo.papers.decomposition.measures import SPARSE, encoded
 
 
 def on_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
-    """Figure 2 of the trials by variant."""
+    """Figure 2, from the trials by variant."""
     families: dict[str, list[Setting]] = {}
     for variant, trials in tried.items():
         name, _, label = variant.partition(", ")
@@ -45,8 +45,8 @@ def on_pinwheel(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     if panels:
         pictures["figure1.png"] = Picture(
             plots.overlap(panels, first.data.train, first.model),
-            "Figure 1, drawn from real encodings: q(z | x) to two deviations for 80 training points, by arm, over the "
-            "contours of p(z).",
+            "Figure 1, drawn from real encodings: q(z | x) to two standard deviations for 80 training points, by arm, "
+            "over the contours of p(z).",
         )
     return pictures
 

@@ -1,4 +1,4 @@
-"""The trials behind the decomposition paper's figures: what is trained, and what is measured on it."""
+"""The trials behind the decomposition paper's figures: training and measured quantities."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from zoo.metrics import Encoded, factor_vae, hoyer
 
 Hyperparameters: TypeAlias = Mapping[str, Any]  # of a recipe
 
-# Figure 2: priors that tell axes apart.
+# Figure 2: priors that are not rotation-invariant.
 
 PRIORS = ("iso", "pca", "learnt")
 BETAS = (2.0, 4.0, 8.0, 16.0)
@@ -28,11 +28,13 @@ NUS = (3.0, 5.0, 9.0, 20.0, 100.0)
 
 
 def on_shapes(beta: float = 1.0, **hyperparameters: Any) -> Measure:
-    """A pair of section 6.1: what it reconstructs, and the metric of Kim and Mnih as the paper's code has it."""
+    """A pair of section 6.1: its reconstruction, and the metric of Kim and Mnih as in the paper's code."""
 
     def measure(trial: Trial) -> Mapping[str, float]:
         whole = trial.budget == "full"
-        options = None if whole else {"held_out": 0.01}  # the paper holds nothing out; all images take minutes to score
+        options = (
+            None if whole else {"held_out": 0.01}
+        )  # the paper holds nothing out, but scoring all images takes minutes
         steps = trial.steps(full=230_400, short=10_000)
         trained = trial.train("decomposition/shapes", steps=steps, data_options=options, beta=beta, **hyperparameters)
         data, elbo = trained.data, trained.experiment.elbo
@@ -56,7 +58,7 @@ def on_shapes(beta: float = 1.0, **hyperparameters: Any) -> Measure:
 
 
 def _metric(codes: Encoded, whole: bool) -> float:
-    """Votes of 1,000 points judged on themselves, nothing pruned."""
+    """Votes of 1,000 points, scored on the training votes, without pruning."""
     num_train = 20_000 if whole else 2_000
     result = factor_vae(codes, num_points=1_000, num_train=num_train, num_eval=0, prune=0.0, repeats=2)
     return float(result)
@@ -75,7 +77,7 @@ GRID: dict[str, Hyperparameters] = {
 
 
 def on_pinwheel(hyperparameters: Hyperparameters) -> Measure:
-    """A pair of section 6.2: how q(z) of the training set fits the prior, and how much its encodings overlap."""
+    """A pair of section 6.2: the match of q(z) of the training set with the prior, and the overlap of its encodings."""
 
     def measure(trial: Trial) -> Mapping[str, float]:
         trained = trial.train("decomposition/pinwheel", **hyperparameters)
@@ -97,7 +99,7 @@ def on_pinwheel(hyperparameters: Hyperparameters) -> Measure:
 
 
 def _nearest(trained: FinishedRun, q: Any) -> Tensor:
-    """Which share of encodings, by their means, is nearest to each cluster: [K]."""
+    """The share of encodings whose mean is nearest to each cluster: [K]."""
     places = prior(trained.model).component_distribution.mean.reshape(-1, 2)
     which = torch.cdist(q.mean, places).argmin(1)
     return torch.bincount(which, minlength=len(places)) / len(which)

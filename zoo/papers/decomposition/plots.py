@@ -1,4 +1,4 @@
-"""The decomposition paper's pictures: overlap, aggregate posteriors in the plane, which units a class uses."""
+"""The decomposition paper's pictures: overlap, aggregate posteriors in the plane, and the units used by each class."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from zoo.lab.plots.picture import Picture
 from zoo.lab.plots.style import COLOURS, FAINT, INK, figure, styled
 from zoo.papers.decomposition.measures import encoded
 
-VIEW = Grid2D(reach=2.0, num=300)  # the code's
+VIEW = Grid2D(reach=2.0, num=300)  # as in the paper's code
 
 
 def plane_pictures(model: nn.Module, guide: nn.Module, data: Dataset, evaluation: Evaluation) -> dict[str, Picture]:
@@ -54,12 +54,12 @@ def reconstructed_points(data: Dataset, means: Tensor) -> Figure:
 
 @styled
 def density_grid(panels: Mapping[str, Any], model: nn.Module, *, columns: int = 4) -> Figure:
-    """Figure 3: the density of q(z) in each panel, between 0 and 1 as in the paper's code, and last that of the prior.
+    """Figure 3: the density of q(z) in each panel, grey from 0 to 1 as in the paper's code; the prior's last.
 
     Args:
         panels: posteriors, batch [N], by title.
-        model: whose prior it is.
-        columns: panels a row.
+        model: the story with the prior.
+        columns: panels per row.
     """
     points = VIEW.points.to(device_of(model))
     densities = {title: log_aggregate(q, points).exp() for title, q in panels.items()}
@@ -69,7 +69,7 @@ def density_grid(panels: Mapping[str, Any], model: nn.Module, *, columns: int = 
     canvas = figure(1.9 * width, 2.05 * rows)
     for i, (title, density) in enumerate(densities.items()):
         axes = canvas.add_subplot(rows, width, i + 1)
-        image = density.reshape(VIEW.num, VIEW.num).mT.cpu()  # rows of a picture are the second unit
+        image = density.reshape(VIEW.num, VIEW.num).mT.cpu()  # image rows are the second unit
         reach = (-VIEW.reach, VIEW.reach)
         axes.imshow(image, origin="lower", extent=(*reach, *reach), cmap="Greys", vmin=0, vmax=1)
         _bare(axes, title)
@@ -78,13 +78,13 @@ def density_grid(panels: Mapping[str, Any], model: nn.Module, *, columns: int = 
 
 @styled
 def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, *, num: int = 80) -> Figure:
-    """Figure 1 from real encodings: q(z | x) of `num` datapoints to two deviations, by class, over the density of p.
+    """Figure 1 from real encodings: q(z | x) of `num` datapoints to two standard deviations, by class, over p(z).
 
     Args:
         panels: posteriors of all of `data`, batch [N], by title.
         data: with labels.
-        model: whose prior it is.
-        num: how many datapoints, evenly through the set.
+        model: the story with the prior.
+        num: number of datapoints, spread evenly over the set.
     """
     if data.y is None:
         raise ValueError(f"data {data.name!r} has no labels to colour encodings by")
@@ -107,7 +107,7 @@ def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, *, num: 
 
 @styled
 def magnitudes(means: Tensor, labels: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Figure 5, top, for every class: the average |z_d| of its datapoints.
+    """Figure 5, top: the average |z_d| of each class's datapoints.
 
     Args:
         means: posterior means [N, D].
@@ -133,8 +133,8 @@ def interpolations(
 ) -> tuple[ImageGrid, dict[str, int]]:
     """Figure 5, bottom: one unit from z_d to z_d + sign(z_d), the rest as inferred, for a datapoint of each class.
 
-    The unit is the one of largest average magnitude in the class, and the datapoint the class's first in which it is
-    as large as it is on average: chosen by rule, not by eye. Returns the unit of each class by name, too.
+    The unit is the one with the largest average magnitude in the class, and the datapoint is the first of the class in
+    which it reaches this average: they are chosen by rule, not by eye. Also returns the unit of each class by name.
     """
     if data.y is None:
         raise ValueError(f"data {data.name!r} has no labels to choose datapoints by")

@@ -1,7 +1,7 @@
 """The decomposition paper's settings (Mathieu et al. 2019, arXiv:1812.02833, section 6 and appendix B; its code).
 
-Its code minimises the sum over a batch, ours the mean: the same steps but for Adam's epsilon. Where the text leaves a
-number open, it is the code's (https://github.com/iffsid/disentangling-disentanglement).
+Its code minimises the sum over a batch, ours the mean: the same steps except for Adam's epsilon. A number that the text
+does not state is the code's (https://github.com/iffsid/disentangling-disentanglement).
 """
 
 import math
@@ -31,7 +31,7 @@ PLACES = ((0.0, -1.0), (0.0, 1.0), (1.0, 0.0), (-1.0, 0.0))
 
 
 class SoftplusNormal(Head):
-    """Independent normals with standard deviations by softplus and a floor, as the paper's code has them."""
+    """Independent normals with standard deviations softplus(raw) + a floor, as in the paper's code."""
 
     floor = 1e-6
 
@@ -39,7 +39,7 @@ class SoftplusNormal(Head):
         super().__init__(size, 2 * size, (), ())
 
     def forward(self, raw: Tensor) -> TorchDistribution:
-        """[..., 2 size], means then raw deviations, to `size` independent normals."""
+        """[..., 2 size], means then raw standard deviations, to `size` independent normals."""
         loc, scale = raw.chunk(2, dim=-1)
         return dist.Normal(loc, softplus(scale) + self.floor).to_event(1)
 
@@ -60,22 +60,22 @@ def shapes(
     lr: float = 5e-4,
     steps: int = 230_400,
 ) -> Experiment:
-    """Section 6.1: beta-VAE on 2D Shapes under a prior that tells its axes apart.
+    """Section 6.1: beta-VAE on 2D Shapes under a prior that is not rotation-invariant.
 
-    Mathieu et al. 2019, arXiv:1812.02833; networks, steps and nu = 9 from its code, whose figure has other values of nu
-    too. Deviations of the encoder are exp(h / 2), without the code's 1e-6 more.
+    Mathieu et al. 2019, arXiv:1812.02833; networks, steps and nu = 9 from its code; the figure has other values of nu
+    as well. Standard deviations of the encoder are exp(h / 2), without the code's additional 1e-6.
 
     Args:
         data: binary images of 64 x 64.
-        prior: unit variances; those of the principal components, scaled to average 1; these at first, and then
-            learnt; or a product of Student-t.
+        prior: "iso", unit variances; "pca", those of the principal components, scaled to average 1; "learnt", these as
+            initial values, then learnt; or "student-t", a product of Student-t.
         beta: weight of the KL.
         nu: degrees of freedom of the Student-t.
-        z_dim: units of the code.
-        first_component: the principal component to begin with; the code, which reads its singular values from the wrong
-            end, has components 11 to 20, as 11 does here but for their order.
+        z_dim: latent dimensions.
+        first_component: the first principal component that is used; the code reads its singular values from the wrong
+            end and so has components 11 to 20, which first_component=11 gives here in another order.
         lr: learning rate.
-        steps: how long; 20 epochs of 11,520 batches.
+        steps: number of steps; 20 epochs of 11,520 batches.
     """
     trunk = ConvEncoder(data.train.shape, hidden=128)
     trunk.layers.pop(-1)  # the code has no activation on the 128 features
@@ -113,11 +113,13 @@ def pinwheel(
         data: points in the plane.
         alpha: weight of KL(p(z) || q(z)).
         beta: weight of the KL of z given x.
-        log_p: "once", or "per-unit" as in the code, which may be behind the paper's Figure 3.
+        log_p: "once", or "per-unit" as in the code, which the paper's Figure 3 may show.
         lr: learning rate.
-        steps: how long.
+        steps: number of steps.
     """
-    from zoo.papers.decomposition.plots import plane_pictures  # matplotlib, which a list of recipes does not need
+    from zoo.papers.decomposition.plots import (
+        plane_pictures,
+    )  # imports matplotlib, which a list of recipes does not need
 
     shape, num_data = data.train.shape, len(data.train)
     model = ClusteredVAE(
@@ -145,20 +147,21 @@ def fashion_mnist(
     lr: float = 5e-4,
     steps: int = 9_600,
 ) -> Experiment:
-    """Section 6.3: garments in few units each, of 50.
+    """Section 6.3: sparse codes of Fashion-MNIST, in which each image uses few of 50 latent dimensions.
 
     Mathieu et al. 2019, arXiv:1812.02833; networks, Laplace scale and 80 epochs of 120 batches from its code. The code
-    draws pixels of 0 and 1 in by 1e-6, ours does not.
+    moves pixels of 0 and 1 inwards by 1e-6, ours does not.
 
     Args:
         data: images of 32 x 32.
         alpha: weight of the MMD between the marginals of q(z) and the prior.
         beta: weight of the KL.
         gamma: the share of units that are off; 0 is a standard normal.
-        sigma_0: how far units that are off deviate: the paper's variance of 0.05, or the code's deviation of 0.05.
-        z_dim: units of the code.
+        sigma_0: standard deviation of units that are off: "paper", the variance 0.05, or "code", the standard
+            deviation 0.05.
+        z_dim: latent dimensions.
         lr: learning rate.
-        steps: how long.
+        steps: number of steps.
     """
     if sigma_0 not in SIGMA_0:
         raise ValueError(f"sigma_0 must be 'paper' or 'code', got {sigma_0!r}")
@@ -181,15 +184,15 @@ def fashion_mnist(
 def principal_variances(data: Dataset, count: int, *, first: int = 1, sample: int = 10_000, seed: int = 0) -> Tensor:
     """Shares of `count` principal components in a data set, scaled to average 1, from the largest down: [count].
 
-    Squared singular values of the data as they are, not centred, as in the paper's code. They are those of a sample of
-    the data, by randomised iteration (Halko 2011, arXiv:0909.4061).
+    Squared singular values of the uncentred data, as in the paper's code, estimated from a sample of the data by
+    randomised iteration (Halko 2011, arXiv:0909.4061).
 
     Args:
         data: the set.
-        count: how many.
-        first: the component to begin with, from 1.
-        sample: how many datapoints to look at.
-        seed: of their choice.
+        count: number of components.
+        first: the first component, counted from 1.
+        sample: number of datapoints in the sample.
+        seed: of the sample.
 
     Raises:
         ValueError: there are not so many components.

@@ -19,10 +19,10 @@ from zoo.papers.decomposition.measures import (
 
 PAPER = (
     "Mathieu, Rainforth, Siddharth & Teh 2019, Disentangling Disentanglement in Variational Autoencoders, "
-    "arXiv:1812.02833, {}. The text has no numbers: all of it is in curves and pictures"
+    "arXiv:1812.02833, {}. The text has no numbers, only curves and pictures"
 )
 
-SUM = "Its code minimises the sum over a batch, ours the mean, which changes Adam's epsilon alone."
+SUM = "Its code minimises the sum over a batch, ours the mean, which only changes the effect of Adam's epsilon."
 
 SHAPES_QUANTITIES = {
     "reconstruction loss": Quantity("-E[log p(x)], test, nats", better="low", digits=1),
@@ -35,10 +35,10 @@ SHAPES_DEVIATIONS = (
     SUM,
     "2D Shapes is rendered to its published geometry.",
     "The principal components are the largest ten, as the text says; the code reads its singular values from the wrong "
-    "end, so that it has the 11th to the 20th (first_component=11 here). They are those of 10,000 images.",
-    "The encoder's deviations are exp(h / 2), without the code's 1e-6 more.",
-    "Short budget: 10,000 steps for the paper's 230,400; 1 % of the images are held out, to be scored on; the metric "
-    "has 2,000 votes from 10,000 images for the paper's 20,000 from all.",
+    "end, so that it has the 11th to the 20th (first_component=11 here). They are computed from 10,000 images.",
+    "The encoder's standard deviations are exp(h / 2), without the code's additional 1e-6.",
+    "Short budget: 10,000 steps instead of the paper's 230,400; 1 % of the images are held out for the scores; the "
+    "metric has 2,000 votes from 10,000 images instead of the paper's 20,000 from all.",
     "The figure has 100 networks per point.",
 )
 
@@ -55,12 +55,12 @@ FASHION_MNIST_QUANTITIES = {
 
 FASHION_MNIST_DEVIATIONS = (
     SUM,
-    "sigma_0: the paper's text has the variance 0.05, its code the standard deviation; both are here.",
-    "The code keeps pixels 1e-6 away from 0 and 1; ours are as they are.",
-    "Short budget: 240 steps of 500, which is 2 epochs for the paper's 80; two seeds for its eight.",
-    "Anchors: exact Gaussian codes score 0.23 with D = 50; exact draws of the sparse prior 0.42 for the variance 0.05 "
-    "and 0.65 for the deviation 0.05.",
-    "The grids of the figure are in its axes alone; alpha is 0, 100, 1000 here.",
+    "sigma_0: in the paper's text 0.05 is the variance, in its code the standard deviation; both are here.",
+    "The code keeps pixels 1e-6 away from 0 and 1; ours are not changed.",
+    "Short budget: 240 steps of 500, which is 2 epochs instead of the paper's 80; two seeds instead of eight.",
+    "For comparison: exact Gaussian codes score 0.23 with D = 50; exact draws of the sparse prior 0.42 for the "
+    "variance 0.05 and 0.65 for the standard deviation 0.05.",
+    "The grid of the figure can only be read off its axes; alpha is 0, 100, 1000 here.",
 )
 
 REPRODUCTIONS: dict[str, Reproduction] = {
@@ -91,7 +91,10 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         quantities=SHAPES_QUANTITIES,
         seeds={"full": 100, "short": 2},
         claims=[Claim("With an isotropic prior beta brings no gain.", claims.isotropic_without_gain())],
-        deviations=(*SHAPES_DEVIATIONS, "The figure's values of beta are in its labels alone; ours are a guess."),
+        deviations=(
+            *SHAPES_DEVIATIONS,
+            "The figure's values of beta can only be read off its labels; ours are a guess.",
+        ),
         pictures=pictures.on_shapes,
     ),
     "decomposition/figure-2-student-t": Reproduction(
@@ -103,7 +106,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         claims=[Claim("Smaller nu disentangles better, until it is very small.", claims.smaller_nu_better())],
         deviations=(
             *SHAPES_DEVIATIONS,
-            "The code has nu = 9, the figure more; its other values are in its labels alone.",
+            "The code has nu = 9, the figure more values, which can only be read off its labels.",
         ),
         pictures=pictures.on_shapes,
     ),
@@ -117,7 +120,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "I(x; z)": Quantity("I(x; z), nats; log 400 = 5.99 without overlap"),
             "reconstruction": Quantity("E[log p(x)], test, nats", better="high"),
             "least cluster": Quantity("share of encodings nearest to the emptiest cluster", digits=3),
-            "mass of q": Quantity("share of q(z) that the grid holds", digits=3),
+            "mass of q": Quantity("share of q(z) within the grid", digits=3),
         },
         headline=[("alpha 8", "KL(p || q)"), ("beta 1", "KL(p || q)")],
         seeds={"full": 5, "short": 3},
@@ -137,11 +140,11 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         ],
         deviations=(
             SUM,
-            "The figure's values of alpha and beta are in its labels alone; these are what is remembered of them.",
-            "The paper's KL is the default; its code counts log p once for each of the two units, which may be what "
-            "its Figure 3 shows. Both are here.",
-            "q(z) is summed over the training set exactly; the KL are sums over 600 x 600 cells on [-3, 3]^2, which do "
-            "not resolve the narrowest encodings (beta 0.01) to better than the share of q(z) that the grid holds.",
+            "The figure's values of alpha and beta can only be read off its labels; these are from memory.",
+            "The paper's KL is the default; its code counts log p once for each of the two units, and its Figure 3 "
+            "may show this. Both are here.",
+            "q(z) is summed over the training set exactly; the KL are sums over 600 x 600 cells on [-3, 3]^2, which "
+            "resolve the narrowest encodings (beta 0.01) only up to the share of q(z) within the grid.",
             "Both budgets are the paper's 500 steps.",
         ),
         pictures=pictures.on_pinwheel,
@@ -189,7 +192,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         claims=[Claim("beta too low or too high harms the sparsity.", claims.sparsest_at_middle_beta())],
         deviations=(
             *FASHION_MNIST_DEVIATIONS,
-            "The figure's values of beta are in its legend alone; ours are a guess.",
+            "The figure's values of beta can only be read off its legend; ours are a guess.",
         ),
         pictures=pictures.on_fashion_mnist,
     ),

@@ -1,4 +1,4 @@
-"""What DIP-VAE's paper says of its tables, and how to tell from ours whether it holds."""
+"""DIP-VAE's claims about its tables, as checks on reproduced results."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def reconstructs_like_the_vae(vae: str, beta_vae: str, *, within: float = 0.1) -
 
 
 def nearer_to_squared_error(reported: Mapping[str, Mapping[str, float]]) -> Comparison:
-    """Squared error is nearer than cross-entropy to the errors of Table 1, by the mean |log ratio| of the variants."""
+    """The squared error is closer to Table 1 than the cross-entropy, by the mean |log ratio| over the variants."""
 
     def distances(results: Results, kind: str) -> list[float]:
         by_variant = [

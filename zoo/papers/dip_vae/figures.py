@@ -1,4 +1,4 @@
-"""DIP-VAE's pictures, of finished trials (Kumar et al. 2018, arXiv:1711.00848v1)."""
+"""DIP-VAE's pictures, drawn from finished trials (Kumar et al. 2018, arXiv:1711.00848v1)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -34,7 +34,7 @@ def draw_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     codes = {name: encoded(run) for name, run in models.items()}
     tables = {name: factor_correlations(codes[name], repeats=2) for name in models}
     title = "The latent most correlated with each factor, from -3 to 3"
-    # Correlation is linear: it cannot follow an angle, or three shapes in no order.
+    # Correlation is linear: it does not suit an angle, or three shapes without an order.
     grid = plots.factor_traversals(models, tables, factors=("scale", "posX", "posY"), title=title)
     return {
         **draw_figure1(tried),
@@ -44,7 +44,7 @@ def draw_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
 
 
 def draw_figure1(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
-    """The metric against the error, in both senses."""
+    """The metric against both definitions of the error."""
     units = {"squared_error": "squared error per pixel", "cross_entropy": "cross-entropy per pixel, nats"}
     pictures = {}
     for kind, unit in units.items():
@@ -55,7 +55,7 @@ def draw_figure1(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
 
 
 def _families(tried: Mapping[str, Sequence[Trial]], kind: str) -> dict[str, list[Setting]]:
-    """By family, its settings from the least weight to the largest, with every seed's error and metric."""
+    """By family, its settings from the smallest to the largest weight, with the error and metric of every seed."""
     points: dict[str, dict[float, list[tuple[float, float]]]] = {}
 
     def add(family: str, weight: float, error: float, metric: float) -> None:
@@ -111,7 +111,7 @@ def draw_celeba(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
 
 
 def draw_chairs(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
-    """Table 6: what the latents of largest KL change, since no factor is legs or size."""
+    """Table 6: traversals of the latents with the largest KL, since the data has no factors for legs or size."""
     runs = {name: (run, evaluate(run.model, run.guide, run.data.test)) for name, run in first_runs(tried).items()}
     title = "The five latents of largest KL, from -3 to 3"
     grid = plots.informative_traversals(runs, count=5, title=title)

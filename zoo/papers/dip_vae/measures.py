@@ -1,4 +1,4 @@
-"""What DIP-VAE's tables measure, and the runs they measure it on (Kumar et al. 2018, arXiv:1711.00848v1)."""
+"""The quantities of DIP-VAE's tables, and the measured runs (Kumar et al. 2018, arXiv:1711.00848v1)."""
 
 import math
 from typing import Any
@@ -18,9 +18,9 @@ from zoo.papers.dip_vae.recipes import LAMBDAS
 
 STEPS, SHORT, SEARCH = 300_000, 10_000, 1_500
 SHORT_LR = 3e-4
-SEARCHED = (2.0, 10.0, 50.0)  # of LAMBDAS, in the short budget
+SEARCHED = (2.0, 10.0, 50.0)  # those of LAMBDAS in the short budget
 DIP = "DIP-VAE, the best lambda_od"
-REPORTED_IN_SEARCH = ("metric", "squared_error", "cross_entropy")  # of every run of the search
+REPORTED_IN_SEARCH = ("metric", "squared_error", "cross_entropy")  # for every run of the search
 ATTRIBUTES = (  # of Table 2
     "Arched_Eyebrows",
     "Attractive",
@@ -37,7 +37,7 @@ ATTRIBUTES = (  # of Table 2
 )
 
 
-# What is measured.
+# Measured quantities.
 
 
 def squared_error(model: nn.Module, guide: nn.Module, data: Dataset, *, seed: int = 0) -> float:
@@ -53,7 +53,7 @@ def squared_error(model: nn.Module, guide: nn.Module, data: Dataset, *, seed: in
 
 
 def off_diagonal(codes: np.ndarray) -> float:
-    """sum_{i != j} Cov_ij^2 of codes [N, D], over ordered pairs: what lambda_od weighs in equation (6)."""
+    """sum_{i != j} Cov_ij^2 of codes [N, D], over ordered pairs: the term with the weight lambda_od in equation (6)."""
     cov = np.cov(codes, rowvar=False, bias=True)
     return float((cov**2).sum() - (np.diag(cov) ** 2).sum())
 
@@ -70,7 +70,7 @@ def encoded(trained: FinishedRun) -> Encoded:
 
 
 def measured(trained: FinishedRun) -> dict[str, float]:
-    """Table 1's two numbers and what explains them, on the test set; the error in both senses it can have."""
+    """Table 1's two numbers and related quantities, on the test set; the error in both possible definitions."""
     test = trained.data.test
     codes = encoded(trained)
     evaluation = evaluate(trained.model, trained.guide, test)
@@ -86,18 +86,18 @@ def measured(trained: FinishedRun) -> dict[str, float]:
 
 
 def accuracies(codes: Encoded) -> dict[str, float]:
-    """Table 2's, in %, where the codes are of faces."""
+    """The accuracies of Table 2, in %, if the codes are of faces."""
     if not set(ATTRIBUTES) <= set(codes.names):
         return {}
     found = attribute_accuracy(codes)
     return {name: 100 * float(found.value[found.axes[0].index(name)]) for name in ATTRIBUTES}
 
 
-# What is run.
+# Training.
 
 
 def train(trial: Trial, recipe: str, steps: int, *, within: str = "", **hyperparameters: Any) -> FinishedRun:
-    """A run as the recipe has it; in the short budget at its rate, and with reduced matmul precision."""
+    """A run of the recipe; in the short budget at the budget's learning rate, and with reduced matmul precision."""
     if trial.budget == "full":
         return trial.train(recipe, steps=steps, within=within, **hyperparameters)
     with reduced_matmul_precision():
@@ -116,7 +116,7 @@ def one_lambda(trial: Trial, *, data: str, lambda_od: float) -> dict[str, float]
 
 
 def dip_vae(trial: Trial, *, data: str) -> dict[str, float]:
-    """Every lambda_od that the budget has, then the one with the highest metric at the budget's length."""
+    """Short runs for every lambda_od of the budget, then a full run for the one with the highest metric."""
     grid, length = (LAMBDAS, STEPS) if trial.budget == "full" else (SEARCHED, SEARCH)
     search = {
         weight: measured(train(trial, f"dip-vae/{data}", length, within=folder(weight, length), lambda_od=weight))
@@ -132,7 +132,7 @@ def dip_vae(trial: Trial, *, data: str) -> dict[str, float]:
 
 
 def folder(lambda_od: float, steps: int) -> str:
-    """Of a run with this weight and length, within its trial."""
+    """The folder of a run with this weight and length, within its trial."""
     return f"lambda-{lambda_od:g}-{steps}"
 
 

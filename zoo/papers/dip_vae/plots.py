@@ -18,10 +18,10 @@ from zoo.metrics import Result, closest
 
 @styled
 def correlations(models: Mapping[str, tuple[Result, Result]]) -> Figure:
-    """A column per model: its latents' correlations with each other, over those with the factors (Tables 3 and 4).
+    """A column per model: above, the latents' correlations with each other, below, with the factors (Tables 3 and 4).
 
     Args:
-        models: by name `latent_correlations` and `factor_correlations`.
+        models: by name, the results of `latent_correlations` and `factor_correlations`.
     """
     rows = len(next(iter(models.values()))[1].axes[0])
     canvas = figure(2.9 * len(models) + 0.8, 2.9 + min(0.3 * rows, 6.0))
@@ -30,7 +30,7 @@ def correlations(models: Mapping[str, tuple[Result, Result]]) -> Figure:
         for axes, result in zip(grid[:, column], results, strict=True):
             image = axes.imshow(result.value, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
             for ticks, names in ((axes.set_xticks, result.axes[1]), (axes.set_yticks, result.axes[0])):
-                ticks(range(len(names)), names, fontsize=max(3, min(7, 150 // len(names))))  # as many as there are
+                ticks(range(len(names)), names, fontsize=max(3, min(7, 150 // len(names))))  # smaller for more names
             axes.tick_params(length=0)
             axes.tick_params(axis="x", rotation=90)
         grid[0, column].set_title(name, loc="center")
@@ -40,12 +40,12 @@ def correlations(models: Mapping[str, tuple[Result, Result]]) -> Figure:
 
 @styled
 def neighbour_bars(models: Mapping[str, Result], attributes: Sequence[str], *, count: int = 4) -> Figure:
-    """How the latent of an attribute is correlated with others, the largest first: a row each, as Figure 2.
+    """The correlations of an attribute's latent with other attributes, the largest first, a row each, as in Figure 2.
 
     Args:
-        models: by name `neighbours`.
-        attributes: whose latents.
-        count: how many others.
+        models: by name, the results of `neighbours`.
+        attributes: the attributes whose latents are shown.
+        count: number of other attributes.
 
     Raises:
         LookupError: there is no such attribute.
@@ -69,13 +69,13 @@ def _bars(axes: Axes, others: Sequence[tuple[str, float]]) -> None:
 def factor_traversals(
     models: Mapping[str, FinishedRun], tables: Mapping[str, Result], *, factors: Sequence[str], title: str
 ) -> ImageGrid:
-    """For each factor and model the latent that is most correlated with it, from -3 to 3 (as Table 5).
+    """For each factor and model the most correlated latent, from -3 to 3 (as in Table 5).
 
     The other latents stay at the posterior means of a test datapoint.
 
     Args:
         models, tables: the runs and their `factor_correlations`, by name.
-        factors: which, of the tables' rows.
+        factors: the factors to show, from the tables' rows.
         title: of the picture.
     """
     rows, labels = [], []
@@ -93,7 +93,7 @@ def factor_traversals(
 def informative_traversals(
     models: Mapping[str, tuple[FinishedRun, Evaluation]], *, count: int, title: str
 ) -> ImageGrid:
-    """For each model its `count` latents of largest KL, from -3 to 3 (as Table 6); the others as inferred."""
+    """For each model its `count` latents of largest KL, from -3 to 3 (as in Table 6); the others as inferred."""
     rows, labels = [], []
     for name, (run, evaluation) in models.items():
         for unit in ranked(LatentSites.of(run.model), evaluation.kl)[:count]:

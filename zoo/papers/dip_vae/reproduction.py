@@ -26,25 +26,25 @@ PAPER = "Kumar, Sattigeri, Balakrishnan 2018, Variational Inference of Disentang
 )
 
 
-# What there is.
+# The reproductions.
 
-ERROR = "The paper does not say what its reconstruction error is: its one number is shown next to both of ours."
+ERROR = "The paper does not define its reconstruction error: its number is shown next to both definitions of ours."
 METRIC = (
-    "The paper has neither the pairs per vote nor the votes: ours are 64, and 10,000 to train and 5,000 to test on, "
-    "three times over."
+    "The paper does not state the pairs per vote or the number of votes: ours are 64 pairs, 10,000 training and 5,000 "
+    "test votes, repeated three times."
 )
 ONE_DRAW = (
-    "Errors are those of one draw of z from q(z | x) per test image, as the ELBO has them; correlations are of means, "
-    "of all latents, also of those that hardly vary. The metric's SVM is not scale invariant."
+    "Errors are for one draw of z from q(z | x) per test image, as in the ELBO; correlations are between the means of "
+    "all latents, including those that hardly vary. The metric's SVM is not scale invariant."
 )
 SHORTENED = (
     f"Short budget: {SHORT:,} steps, Adam at {SHORT_LR:g} instead of 1e-4 (at 1e-3 one of two seeds of the VAE was "
-    "stuck after 1,000), matrix products with their factors in bfloat16 where the CPU can; lambda_od is chosen by the "
-    f"metric after {SEARCH:,} steps, in each seed again, among {', '.join(f'{weight:g}' for weight in SEARCHED)}, and "
-    "not in the paper's whole grid. "
+    "stuck after 1,000), matrix products in bfloat16 where the CPU supports it; lambda_od is chosen by the "
+    f"metric after {SEARCH:,} steps, separately for each seed, among {', '.join(f'{weight:g}' for weight in SEARCHED)} "
+    "instead of the paper's whole grid. "
     "Errors still fall at the end."
 )
-RATE = "The covariance is the batch's own (rate 1): at what rate the paper's estimate runs is open; at 0.1 codes swing."
+RATE = "The covariance is the batch's (rate 1): the paper does not state the rate; at 0.1 the codes oscillate."
 SEARCH_QUANTITIES = {
     f"search_{quantity}_{weight:g}": Quantity(f"lambda_od = {weight:g} in the search: {about}", digits=digits)
     for weight in LAMBDAS
@@ -61,12 +61,12 @@ MEASURED = {
     "off_diagonal": Quantity("sum of squared covariances of different latents", "low", 4),
     "correlation": Quantity("mean absolute correlation of different latents", "low", 3),
     "kl": Quantity("KL(q || p), nats", digits=1),
-    "lambda_od": Quantity("lambda_od that was chosen", digits=0),
+    "lambda_od": Quantity("chosen lambda_od", digits=0),
 }
 
 
 def reported(table: Mapping[str, tuple[float, float]]) -> dict[str, dict[str, float]]:
-    """Metric and error of Table 1 by variant, the error next to both of ours."""
+    """Metric and error of Table 1 by variant, the error for both of our definitions."""
     return {v: {"metric": m, "squared_error": error, "cross_entropy": error} for v, (m, error) in table.items()}
 
 
@@ -158,16 +158,16 @@ REPRODUCTIONS = {
         ],
         deviations=[
             "The networks are the fully connected ones of Higgins 2017, Table 1, for this set; the text says CNN.",
-            "2 % of the 737,280 images, drawn by chance, are for testing; the paper does not say which.",
-            "The paper names no optimiser, rate, batch or length: ours are disentanglement_lib's, Adam at 1e-4 for "
-            "300,000 batches of 64.",
+            "A random 2 % of the 737,280 images are for testing; the paper does not state its test set.",
+            "The paper does not state optimiser, learning rate, batch size or length: ours are disentanglement_lib's, "
+            "Adam at 1e-4 for 300,000 batches of 64.",
             SHORTENED,
             RATE,
             METRIC,
             ERROR,
             ONE_DRAW,
-            "Every weight of both grids is `dip-vae/figure1`; CelebA (Table 2, Figure 2, Tables 4 and 5) is "
-            "`dip-vae/celeba`, and Table 6 `dip-vae/chairs`: both need files that cannot be downloaded by a command.",
+            "`dip-vae/figure1` runs every weight of both grids, `dip-vae/celeba` CelebA (Table 2, Figure 2, Tables 4 "
+            "and 5), and `dip-vae/chairs` Table 6: the last two need files that no command can download.",
         ],
         pictures=draw_shapes,
     ),
@@ -205,8 +205,8 @@ REPRODUCTIONS = {
             ),
         ],
         deviations=[
-            "Attributes are classified from 90 % of the test faces' codes on the other 10 %, ten times over; the paper "
-            "takes the training faces for the former.",
+            "Classifiers of attributes are trained on 90 % of the test faces' codes and tested on the other 10 %, ten "
+            "times; the paper trains them on the training faces.",
             "Pixels are scored as grey Bernoullis, as in disentanglement_lib; the paper does not say.",
             SHORTENED,
             RATE,
@@ -223,8 +223,8 @@ REPRODUCTIONS = {
         quantities=MEASURED | SEARCH_QUANTITIES,
         claims=[Claim(WORSE_WITH_BETA, rising("squared_error", list(CHAIRS)[:2]))],
         deviations=[
-            "The weights are those of the highest metric, which the paper finds at 100 % for almost all models, and "
-            "chooses by eye.",
+            "The weights are those with the highest metric; in the paper it is 100 % for almost all models, and the "
+            "weights are chosen by eye.",
             SHORTENED,
             RATE,
             METRIC,

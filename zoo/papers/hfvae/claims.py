@@ -1,4 +1,4 @@
-"""What HFVAE's paper says of its figures for images, and how to tell from ours whether it holds."""
+"""HFVAE's claims about its figures for images, as checks on reproduced results."""
 
 import math
 import statistics
@@ -11,12 +11,12 @@ from zoo.lab.trials.reproduction import Results
 
 
 def prunes(variant: str, count: int) -> Comparison:
-    """So many units of z have less than 0.1 nats, in the mean over seeds, to the nearest whole number."""
+    """`count` units of z have less than 0.1 nats: the mean over seeds, rounded to a whole number."""
     return near((variant, "pruned"), count, 0.5)
 
 
 def similar(quantity: str, ours: str, others: Sequence[str]) -> Comparison:
-    """A variant's mean differs from each other's by less than the two's root mean square deviation over seeds."""
+    """A variant's mean differs from each other one's by less than their root mean square standard deviation."""
 
     def decide(results: Results) -> Verdict:
         a = results.values(ours, quantity)
@@ -28,7 +28,7 @@ def similar(quantity: str, ours: str, others: Sequence[str]) -> Comparison:
         return both(*verdicts)
 
     cells = tuple((variant, quantity) for variant in (ours, *others))
-    return Comparison(cells, decide, "Holds for means that differ by less than the deviation over seeds.")
+    return Comparison(cells, decide, "Holds for means that differ by less than the standard deviation over seeds.")
 
 
 def seeds_matter_more(quantity: str, variants: Sequence[str]) -> Comparison:

@@ -1,4 +1,4 @@
-"""HFVAE's pictures for images, of finished trials (Esmaeili et al. 2019, arXiv:1804.02086)."""
+"""HFVAE's pictures for images, drawn from finished trials (Esmaeili et al. 2019, arXiv:1804.02086)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -71,7 +71,7 @@ def on_digits(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
         ),
         "figure5-labels.png": Picture(
             plots.information_bars(nats, label="I(y; z_d), nats, test set", threshold=PRUNED),
-            f"Figure 5, right: how much each unit says about the label, those below {PRUNED} nats in grey, the type "
+            f"Figure 5, right: information of each unit about the label, those below {PRUNED} nats in grey, the type "
             "last; the same seeds.",
         ),
     }
@@ -91,7 +91,7 @@ def thickness(variant: str, run: FinishedRun) -> ImageGrid:
 
 
 def on_figure_6(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
-    """Both panels of Figure 6, every run a point."""
+    """Both panels of Figure 6, one point per run."""
     equal = {variant: trials for variant, trials in tried.items() if variant.startswith("gamma = beta")}
     families = {}
     for variant, trials in equal.items():
@@ -111,14 +111,14 @@ def on_figure_6(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
         ),
         "figure6-right.png": Picture(
             curves({"": {"gamma = 3": gaps}}, x="beta", y=GAP),
-            "Figure 6, right: at gamma = 3 how much more the type says about the label than the style does; every run, "
+            "Figure 6, right: at gamma = 3 the type's information about the label minus the style's; every run, "
             "means with two standard errors.",
         ),
     }
 
 
 def on_sensitivity(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
-    """Appendix E: the gap over beta, a curve for each gamma, every run a point."""
+    """Appendix E: the gap over beta, a curve for each gamma, one point per run."""
     by_gamma: dict[str, dict[float, list[float]]] = {}
     for variant, trials in tried.items():
         beta, gamma = (part.rpartition(" = ")[2] for part in variant.split(", "))
@@ -141,7 +141,7 @@ def on_unseen(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
         images[combination.name] = torch.stack([x, *made])
         values[combination.name] = feature_values(again, combination)
     caption = (
-        "Figure 7: images of combinations that were pruned, reconstructed by the model that never saw any and by the "
-        f"one that did; right, the codes of kept and pruned images of the digit. Seed {trial.seed}."
+        "Figure 7: images of pruned combinations, reconstructed by a model trained without them and by a model trained "
+        f"with them; right, the codes of kept and pruned images of the digit. Seed {trial.seed}."
     )
-    return {"figure7.png": Picture(plots.unseen(images, ["x", "never saw them", "saw them"], values), caption)}
+    return {"figure7.png": Picture(plots.unseen(images, ["x", "trained without", "trained with"], values), caption)}

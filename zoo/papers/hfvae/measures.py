@@ -1,4 +1,4 @@
-"""What HFVAE's figures and Table 3 measure, and the runs they are of (Esmaeili et al. 2019, arXiv:1804.02086)."""
+"""The quantities of HFVAE's figures and Table 3, and their runs (Esmaeili et al. 2019, arXiv:1804.02086)."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -30,26 +30,26 @@ EPOCHS, SHORT_EPOCHS, SHORT_BATCH = 200, 20, 128
 SHAPES_STEPS, SHAPES_SHORT, SHAPES_WIDTH, SHAPES_BATCH = 37_500, 1_500, 400, 256
 SHAPES_LR = 3e-4  # of HFVAE
 PRUNED = 0.1  # nats of I(x; z_d) below which a unit counts as pruned
-NUM_STARTS = 50  # traversals whose label is judged
+NUM_STARTS = 50  # traversals that are labelled
 
 BETA, GAMMA = 4.0, 3.0  # Table 3's
-DIGITS_BETA = 10.0  # of Figures 4 and 5, which say none
-EQUAL_VALUES = (2.0, 3.0, 4.0, 6.0)  # gamma = beta, the values that the caption of Figure 6 names
-BETAS = (1.0, 3.0, 6.0)  # with gamma = 3; the caption names none
+DIGITS_BETA = 10.0  # of Figures 4 and 5, for which the paper states none
+EQUAL_VALUES = (2.0, 3.0, 4.0, 6.0)  # gamma = beta, the values in the caption of Figure 6
+BETAS = (1.0, 3.0, 6.0)  # with gamma = 3; the caption states none
 SENSITIVITY_EPOCHS = 5
 SENSITIVITY_GRID = [(beta, gamma) for beta in (1.0, 4.0, 10.0) for gamma in (1.0, 3.0, 6.0)]
 
 
-# What is run.
+# Training.
 
 
 def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings: Any) -> FinishedRun:
-    """A run of the budget's length: 200 epochs; or so many in smaller batches, with reduced matmul precision.
+    """A run of the budget's length: 200 epochs; or `epochs` in smaller batches, with reduced matmul precision.
 
     Args:
-        trial, recipe: which.
+        trial, recipe: the trial and the recipe's name.
         epochs: of the short budget.
-        settings: what else `Trial.train` takes.
+        settings: further arguments of `Trial.train`.
     """
     if trial.budget == "full":
         return trial.train(recipe, epochs=EPOCHS, **settings)
@@ -58,25 +58,25 @@ def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings
 
 
 def on_images(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
-    """A run on MNIST or Fashion-MNIST: what its latents hold of x and of y."""
+    """A run on MNIST or Fashion-MNIST: the information of its latents about x and y."""
     return measured(train(trial, recipe, **hyperparameters))
 
 
 def on_digits(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
-    """The same on MNIST, and how the digit stands the traversal of the unit that encodes thickness (Figure 5)."""
+    """The same on MNIST, and whether the digit is kept in the traversal of the thickness unit (Figure 5)."""
     trained = train(trial, recipe, **hyperparameters)
     found = unit_of(trained, ink)
     return {**measured(trained), "thickness": abs(found.correlation), "steady": 100 * steady(trained, found.unit)}
 
 
 def on_celeba(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
-    """A run on CelebA, whose length is the recipe's: what its latents hold of x."""
+    """A run on CelebA with the recipe's length: the information of its latents about x."""
     trained = trial.train(recipe, steps=trial.steps(full=31_700, short=600), **hyperparameters)
     return latent_quantities(trained, encoded(trained))
 
 
 def on_shapes(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
-    """A run of Table 3: both metrics, on the images held out."""
+    """A run of Table 3: both metrics, on the held-out images."""
     if trial.budget == "full":
         trained = trial.train(recipe, steps=SHAPES_STEPS, **hyperparameters)
     else:
@@ -95,11 +95,11 @@ def on_shapes(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[s
     }
 
 
-# What is measured.
+# Measured quantities.
 
 
 def measured(trained: FinishedRun) -> dict[str, float]:
-    """What latents hold of x, and what each unit holds of the label, on the whole test set, nats."""
+    """The information of the latents about x, and of each unit about the label, on the whole test set, nats."""
     codes = encoded(trained)
     about_y = about_label(codes)
     quantities = latent_quantities(trained, codes) | {
@@ -117,8 +117,8 @@ def measured(trained: FinishedRun) -> dict[str, float]:
 
 
 def latent_quantities(trained: FinishedRun, codes: Encoded) -> dict[str, float]:
-    """The ELBO's parts, I(x; z, c) and the total correlation with q(z, c) summed over the test set, and how many units
-    are pruned.
+    """The ELBO's parts, I(x; z, c) and the total correlation with q(z, c) summed over the test set, and the number
+    of pruned units.
     """
     model, guide, data = trained.model, trained.guide, trained.data.test
     evaluation = evaluate(model, guide, data)
@@ -156,12 +156,12 @@ def _names(codes: Encoded) -> list[str]:
 
 
 def ink(x: Tensor) -> Tensor:
-    """Of each image [N, C, H, W] the mean of its pixels: among images of a digit, large for thick strokes."""
+    """The mean of each image's pixels [N, C, H, W]: among images of a digit, large for thick strokes."""
     return x.flatten(1).mean(1)
 
 
 def width(x: Tensor) -> Tensor:
-    """Of each image [N, C, H, W] the standard deviation of its ink's place across, in pixels."""
+    """The horizontal standard deviation of each image's ink [N, C, H, W], in pixels."""
     mass = x.sum((1, 2))
     across = torch.arange(mass.shape[1]).to(mass)
     share = mass / mass.sum(1, keepdim=True).clamp(min=1e-6)
@@ -170,15 +170,15 @@ def width(x: Tensor) -> Tensor:
 
 
 class Found(NamedTuple):
-    """The unit of z that goes with a feature of the image: its index, and its correlation within labels."""
+    """The unit of z most correlated with a feature of the image: its index, and its correlation within labels."""
 
     unit: int
     correlation: float
 
 
 def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None, num: int = 5_000) -> Found:
-    """The unit of z whose mean is most correlated with a feature of the image, labels apart: the mean over labels of
-    Pearson's correlation within each, on the first `num` images.
+    """The unit of z whose mean is most correlated with a feature of the image within labels: by the mean over labels of
+    Pearson's correlation, on the first `num` images.
 
     Raises:
         ValueError: the data has no labels.
@@ -186,7 +186,7 @@ def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None, 
     data = data or trained.data.test
     batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=device_of(trained.model))
     if batch.y is None:
-        raise ValueError(f"data {data.name!r} has no labels to hold apart")
+        raise ValueError(f"data {data.name!r} has no labels to compute correlations within")
     z, value = styles(trained, data)[: len(batch.x)], feature(batch.x).double().cpu()
     y = batch.y.cpu()
     rows = []
@@ -208,8 +208,8 @@ def styles(trained: FinishedRun, data: Dataset) -> Tensor:
 
 
 def steady(trained: FinishedRun, unit: int, *, num: int = NUM_STARTS) -> float:
-    """Over a sweep of a unit of z from -3 to 3 the share of images that have their row's most frequent label, to the
-    nearest neighbours: 1 where the traversal keeps the digit. A row for each of the first `num` test images.
+    """The share of images in traversals of a unit of z from -3 to 3 that have the most frequent label of their row, by
+    nearest neighbours: 1 where traversals keep the digit. There is a row for each of the first `num` test images.
     """
     data = trained.data.test
     start = encode_modes(trained.model, trained.guide, data.batch(torch.arange(num), device=device_of(trained.model)).x)

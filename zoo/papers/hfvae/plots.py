@@ -1,4 +1,4 @@
-"""HFVAE's pictures of image models: the information in each unit, and combinations that training never saw.
+"""HFVAE's pictures of image models: the information in each unit, and combinations left out of training.
 
 The figures are those of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086.
 """
@@ -14,7 +14,7 @@ from zoo.lab.plots.bars import bars_of_nats
 from zoo.lab.plots.image_grid import CELL, ImageGrid
 from zoo.lab.plots.style import COLOURS, FAINT, figure, legend_below, styled
 
-TYPE = "c"  # whose bar has a colour of its own
+TYPE = "c"  # drawn in another colour
 
 
 def information_bars(panels: Mapping[str, Mapping[str, float]], *, label: str, threshold: float) -> Figure:
@@ -39,15 +39,15 @@ def unseen(
     """Figure 7: for each combination of factors a grid of images, and the histogram of the feature's code.
 
     Args:
-        images: by the combination's name images [rows, columns, C, H, W].
-        row_labels: what the rows are.
-        values: by the combination's name the codes of datapoints that were kept and of those that were pruned.
+        images: by the combination's name, images [rows, columns, C, H, W].
+        row_labels: of the rows.
+        values: by the combination's name, the codes of kept and of pruned datapoints.
     """
     rows, columns = next(iter(images.values())).shape[:2]
     canvas = figure(CELL * columns + 5.0, (CELL * rows + 0.9) * len(images))
     grid = canvas.subplots(len(images), 2, squeeze=False, width_ratios=[CELL * columns + 1.4, 3.2])
     for (left, right), (name, of_combination) in zip(grid, images.items(), strict=True):
-        ImageGrid(of_combination, f"{name}, which training never saw", row_labels).draw(left)
+        ImageGrid(of_combination, f"{name}, left out of training", row_labels).draw(left)
         _histograms(right, *values[name])
     legend_below(canvas, grid[0, 1])
     return canvas
@@ -56,6 +56,6 @@ def unseen(
 def _histograms(axes: Axes, kept: np.ndarray, pruned: np.ndarray) -> None:
     bins = np.histogram_bin_edges(np.concatenate([kept, pruned]), 40).tolist()
     axes.hist(kept, bins, color=FAINT, density=True, label="kept")
-    axes.hist(pruned, bins, color=COLOURS[1], density=True, alpha=0.6, label="never seen")
+    axes.hist(pruned, bins, color=COLOURS[1], density=True, alpha=0.6, label="left out of training")
     axes.set_xlabel("mean of the feature's unit, towards the pruned end")
     axes.set_yticks([])

@@ -1,21 +1,23 @@
-"""HFVAE's settings for images, and its rivals' objectives (Esmaeili et al. 2019, arXiv:1804.02086, section 5).
+"""HFVAE's settings for images, and the objectives compared with it (Esmaeili et al. 2019, arXiv:1804.02086, section 5).
 
 Table 2 has the sizes: a style z of 10 normal units (20 for CelebA), and for HFVAE a type c as well, of 10, 10, 3 and
 2 classes on MNIST, Fashion-MNIST, 2D Shapes and CelebA. The groups of equation (4) are {z} and {c}.
 
-What the text at hand leaves open, for all of them:
+What the available text leaves open, for all of them:
 
 - Appendix C, with the networks, is missing. MNIST's are those of its authors' library, Probabilistic Torch: an encoder
-  of 400 ReLU units; 200 more for the style, which looks at the type that was drawn, q(c | x) q(z | x, c); a decoder of
-  200 and 400. (There means and deviations of the style have 200 each, here they share them.) From there are the
-  temperature too, 0.66 in prior and posterior, Adam at 1e-3, and 200 epochs. The batch is the text's, 512 to 1024.
-- Equation (4) wants log q(c | x), and a relaxed type has a density and no mass. concrete="mass" is what that library
-  does: the categorical's mass at the arg max of the draw, by which no term of c exceeds log K. concrete="density" is
-  the Concrete density, as Pyro's own objectives take it. It is more than bookkeeping: at the arg max nothing flows back
-  through the draw, and the mean slope of a log mass is 0, so the terms of c alone do not push q(c | x) anywhere, and
-  the type is as sure as the decoder likes. With the density it held nothing after 2,000 steps on scikit-learn's digits.
+  of 400 ReLU units; 200 more for the style, which depends on the drawn type, q(c | x) q(z | x, c); a decoder of 200
+  and 400. (There, means and standard deviations of the style have 200 units each, here they share them.) The
+  temperature, 0.66 in prior and posterior, Adam at 1e-3, and 200 epochs are also that library's. The batch size is the
+  text's, 512 to 1024.
+- Equation (4) needs log q(c | x), but a relaxed type has a density and no mass. concrete="mass" is that library's
+  choice: the categorical's mass at the arg max of the draw, so that no term of c exceeds log K. concrete="density" is
+  the Concrete density, as in Pyro's own objectives. The choice matters: at the arg max no gradient flows back through
+  the draw, and the expected gradient of a log mass is 0, so the terms of c alone do not change q(c | x), and only the
+  decoder determines how certain the type is. With the density, the type had no information after 2,000 steps on
+  scikit-learn's digits.
 - That library scores z_i at (x_j, c_j) throughout; here log q(z, c) scores it at (x_j, c_i), log q(z) at (x_j, c_j).
-- alpha is never given, and is 1 here; beta = 4 and gamma = 3 are Table 3's.
+- alpha is not stated, and is 1 here; beta = 4 and gamma = 3 are Table 3's.
 """
 
 from collections.abc import Callable
@@ -41,7 +43,7 @@ def small(shape: Shape, latents: int, width: int) -> tuple[nn.Module, nn.Module]
 
 
 def wide(shape: Shape, latents: int, width: int) -> tuple[nn.Module, nn.Module]:
-    """2D Shapes' trunk and decoder, as remembered of appendix C: ReLU in the one and tanh in the other."""
+    """2D Shapes' trunk and decoder, appendix C from memory: ReLU in the trunk and tanh in the decoder."""
     trunk = MLPEncoder(shape, hidden=(width, width))
     return trunk, MLPDecoder(latents, shape, hidden=(400, width, width), activation=nn.Tanh)
 
@@ -72,17 +74,17 @@ def hfvae(
 
     Args:
         data: images.
-        objective: `HFVAE`, or `BetaTCVAE` or `BetaVAE`, which it is compared with and which have beta alone.
+        objective: `HFVAE`, or `BetaTCVAE` or `BetaVAE`, which it is compared with and which only have beta.
         alpha, beta, gamma: weights of I(x; z, c), of the total correlation between z and c, and of that within z.
-        concrete: what the relaxed type scores in them, "mass" as in the authors' library, or "density".
-        z_dim: units of the style.
+        concrete: how the relaxed type is scored in them, "mass" as in the authors' library, or "density".
+        z_dim: latent dimensions of the style.
         c_dim: classes of the type; 0 leaves it out, as Table 2 does for other objectives.
         temperature: of the relaxed type.
-        networks: trunk and decoder, from shape, latents and width.
+        networks: function of shape, latents and width that returns trunk and decoder.
         width: of the hidden layers of `wide`.
-        batch_size: how many images a step sees.
+        batch_size: B.
         lr: learning rate of Adam.
-        steps: how long.
+        steps: number of steps.
     """
     shape, num_data = data.train.shape, len(data.train)
     trunk, decoder = networks(shape, z_dim + c_dim, width)
@@ -95,7 +97,7 @@ def hfvae(
         model = JointVAE(decoder, z_dim=z_dim, c_dims=[c_dim], temperature=temperature, num_data=num_data)
         guide = Amortized(trunk, num_data=num_data, c=Concrete(c_dim, temperature=temperature), z=style)
     scores: Any = concrete
-    ScorePairs(scores)  # refuses what it does not know before a step is taken
+    ScorePairs(scores)  # raises for an unknown value, before training
     elbo: TermwiseELBO
     if objective is HFVAE:
         elbo = HFVAE(alpha=alpha, beta=beta, gamma=gamma, num_data=num_data, concrete=scores)
@@ -121,10 +123,10 @@ shapes_beta_vae = offering(shapes, "beta", *PAIR, "width", objective=BetaVAE)
 shapes_beta_tcvae = offering(shapes, "beta", "concrete", *PAIR, "width", objective=BetaTCVAE)
 
 DIGITS = """
-    HFVAE on scikit-learn's digits, in under a minute: no paper's settings, but MNIST's in batches of 64.
+    HFVAE on scikit-learn's digits, in under a minute: MNIST's settings in batches of 64, which are not the paper's.
 
-    So few pixels have few nats to tell: at alpha = 1, beta = 10, gamma = 1.5 the type is the digit in three of four
-    cases, and no unit of the style is left; here it is in one of two to two of three, and two units are.
+    So few pixels carry few nats: at alpha = 1, beta = 10, gamma = 1.5 the type matches the digit in three of four
+    cases, and no unit of the style is used; here it matches in one of two to two of three, and two units are used.
 
     Args:
         As `hfvae/mnist`.
@@ -132,43 +134,43 @@ DIGITS = """
 SHAPES = """
     HFVAE on 2D Shapes: two hidden layers of 1,200 ReLU units, and 400, 1,200, 1,200 of tanh.
 
-    These are remembered of appendix C. The text has no length; ours sees as many images as disentanglement_lib's
-    300,000 batches of 64.
+    The networks are appendix C's from memory. The text does not state the length; ours has as many images as
+    disentanglement_lib's 300,000 batches of 64.
 
     Args:
-        As `hfvae/mnist`; width is that of the layers of 1,200.
+        As `hfvae/mnist`; width replaces 1,200.
     """
 CELEBA = """
     HFVAE on CelebA: 100 epochs of 317 batches.
 
-    The convolutional network for 64 pixels that Joint-VAE has too. What is said to be appendix C's differs in its
-    batch norm alone, which would make q(z | x) depend on the batch.
+    The convolutional network is Joint-VAE's for 64 pixels. Appendix C's is said to differ only in its batch norm, which
+    would make q(z | x) depend on the batch.
 
     Args:
         As `hfvae/mnist`.
     """
 BETA_VAE = """
-    beta-VAE, which differs from `hfvae/{}` in the objective alone; beta = 1 is the VAE.
+    beta-VAE, which differs from `hfvae/{}` only in the objective; beta = 1 is the VAE.
 
     Args:
-        As `hfvae/{}`; beta weighs the KL, of which the type's is that of the categoricals. The paper's has c_dim = 0.
+        As `hfvae/{}`; beta is the weight of the KL, which for the type is the categoricals'. The paper has c_dim = 0.
     """
 MNIST_BETA_TCVAE = """
-    beta-TCVAE, which differs from `hfvae/mnist` in the objective alone.
+    beta-TCVAE, which differs from `hfvae/mnist` only in the objective.
 
-    The estimator of q(z) is HFVAE's in place of Chen's.
+    The estimator of q(z) is HFVAE's instead of Chen's.
 
     Args:
-        As `hfvae/mnist`; beta weighs the total correlation of all units together. The paper's has c_dim = 0.
+        As `hfvae/mnist`; beta is the weight of the total correlation of all units. The paper has c_dim = 0.
     """
 SHAPES_BETA_TCVAE = """
-    beta-TCVAE, which differs from `hfvae/shapes` in the objective alone.
+    beta-TCVAE, which differs from `hfvae/shapes` only in the objective.
 
     Args:
         As `hfvae/mnist-beta-tcvae`; width as `hfvae/shapes`.
     """
 
-_HELD_OUT = {"held_out": 0.02}  # to be scored on: 14,746 images by chance
+_HELD_OUT = {"held_out": 0.02}  # for the scores: 14,746 random images
 _PAPER = "Esmaeili et al. 2019"
 
 RECIPES = (
@@ -177,15 +179,19 @@ RECIPES = (
     Recipe("hfvae/fashion-mnist", mnist, "fashion-mnist", _PAPER, text=hfvae.__doc__ or ""),
     Recipe("hfvae/shapes", shapes, "shapes", _PAPER, _HELD_OUT, SHAPES),
     Recipe("hfvae/celeba", celeba, "celeba", _PAPER, text=CELEBA),
-    Recipe("hfvae/mnist-beta-vae", mnist_beta_vae, "mnist", f"beside {_PAPER}", text=BETA_VAE.replace("{}", "mnist")),
-    Recipe("hfvae/mnist-beta-tcvae", mnist_beta_tcvae, "mnist", f"beside {_PAPER}", text=MNIST_BETA_TCVAE),
+    Recipe(
+        "hfvae/mnist-beta-vae", mnist_beta_vae, "mnist", f"compared with {_PAPER}", text=BETA_VAE.replace("{}", "mnist")
+    ),
+    Recipe("hfvae/mnist-beta-tcvae", mnist_beta_tcvae, "mnist", f"compared with {_PAPER}", text=MNIST_BETA_TCVAE),
     Recipe(
         "hfvae/shapes-beta-vae",
         shapes_beta_vae,
         "shapes",
-        f"beside {_PAPER}",
+        f"compared with {_PAPER}",
         _HELD_OUT,
         BETA_VAE.replace("{}", "shapes"),
     ),
-    Recipe("hfvae/shapes-beta-tcvae", shapes_beta_tcvae, "shapes", f"beside {_PAPER}", _HELD_OUT, SHAPES_BETA_TCVAE),
+    Recipe(
+        "hfvae/shapes-beta-tcvae", shapes_beta_tcvae, "shapes", f"compared with {_PAPER}", _HELD_OUT, SHAPES_BETA_TCVAE
+    ),
 )

@@ -57,15 +57,15 @@ LABEL_FREE = (
     "TC",
     "TC between",
     "pruned",
-)  # all but of the label
+)  # all without the label
 
 THICKNESS = {
-    "steady": Quantity("images of a sweep of the thickness unit that keep their row's digit, %", "high", 1),
+    "steady": Quantity("images in traversals of the thickness unit that keep their row's digit, %", "high", 1),
     "thickness": Quantity("correlation of that unit with the image's ink, within digits", "high"),
 }
 
 NETWORKS = (
-    "Appendix C is missing from the text at hand: networks, temperature, optimiser and epochs are those of the "
+    "Appendix C is missing from the available text: networks, temperature, optimiser and epochs are those of the "
     "authors' library for MNIST; alpha is 1."
 )
 MASS = (
@@ -73,14 +73,14 @@ MASS = (
     "each datapoint's own type, and z and c together at the sample's."
 )
 ESTIMATES = (
-    "Figures are of the test set: I(x; z, c) and TC by 1,000 draws, each under all 10,000 posteriors; I(x; z_d), "
-    "I(y; z_d) and I(y; c) by twice 500, with q(z | x) given one draw of c."
+    "Quantities are of the test set: I(x; z, c) and TC from 1,000 draws, each scored under all 10,000 posteriors; "
+    "I(x; z_d), I(y; z_d) and I(y; c) from twice 500, with q(z | x) given one draw of c."
 )
 SHORTENED = (
-    f"Short budget: {SHORT_EPOCHS} epochs in batches of {SHORT_BATCH}, and not {EPOCHS} in batches of 512, with the "
-    "factors of matrix products in bfloat16 where the CPU can. A batch of 512 takes eight times as long as one of "
-    f"{SHORT_BATCH}, and the type is slow to become the label: it wants steps. But in smaller batches the estimate of "
-    "q(z, c) is lower, and so are those of the total correlations in training; the figures here do not rest on them."
+    f"Short budget: {SHORT_EPOCHS} epochs in batches of {SHORT_BATCH} instead of {EPOCHS} in batches of 512, with the "
+    "factors of matrix products in bfloat16 where the CPU supports it. A batch of 512 takes eight times as long as "
+    f"one of {SHORT_BATCH}, and the type needs many steps to match the label. But in smaller batches the estimate of "
+    "q(z, c) is lower, and so are those of the total correlations in training; the numbers here do not depend on them."
 )
 
 HFVAE = f"HFVAE, beta = {DIGITS_BETA:g}, gamma = {GAMMA:g}"
@@ -160,10 +160,11 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             MASS,
             ESTIMATES,
             SHORTENED,
-            "Which beta and gamma are behind Figures 4 and 5 is not said: gamma is that of Figure 6, right, and beta "
-            "10, since the type knows more of the label the larger beta is. beta-VAE has no type, as in Table 2.",
-            "The thickness unit is that whose mean is most correlated with the image's ink, within digits; its sweeps "
-            "start from the first 50 test images, and the nearest neighbours in pixels say which digit an image is.",
+            "The beta and gamma of Figures 4 and 5 are not stated: gamma is that of Figure 6, right, and beta is 10, "
+            "since a larger beta gives the type more information about the label. beta-VAE has no type, as in Table 2.",
+            "The thickness unit is the one whose mean is most correlated with the image's ink, within digits; its "
+            "traversals start from the first 50 test images, and the digit of an image is that of its nearest "
+            "neighbours in pixels.",
         ],
         pictures=pictures.on_digits,
     ),
@@ -183,7 +184,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
                 above((HFVAE, "I(y; c)"), (HFVAE, "max I(y; z_d)")),
             ),
         ],
-        deviations=[NETWORKS, MASS, ESTIMATES, SHORTENED, "beta and gamma are not given: those of `hfvae/mnist`."],
+        deviations=[NETWORKS, MASS, ESTIMATES, SHORTENED, "beta and gamma are not stated: those of `hfvae/mnist`."],
         pictures=pictures.on_images,
     ),
     "hfvae/celeba": Reproduction(
@@ -198,8 +199,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             MASS,
             ESTIMATES,
             "The network is the convolutional one that Joint-VAE has for 64 pixels. Short budget: 600 batches of 512.",
-            "beta and gamma are not given: those of Table 3. What the features are, as the text names orientation, "
-            "smile and sunglasses, is for eyes.",
+            "beta and gamma are not stated: those of Table 3. The features that the text names, orientation, smile and "
+            "sunglasses, have to be judged by eye.",
         ],
         pictures=pictures.on_celeba,
     ),
@@ -237,8 +238,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             MASS,
             ESTIMATES,
             SHORTENED,
-            f"The caption names four of the seven values of gamma = beta, and none with gamma = 3: ours are {BETAS}. "
-            "The paper does not say over how many datapoints its I(x; z, c) and TC are taken; ours cannot exceed 9.21.",
+            f"The caption states four of the seven values of gamma = beta, and none with gamma = 3: ours are {BETAS}. "
+            "The paper does not state the number of datapoints for I(x; z, c) and TC; ours cannot exceed 9.21.",
         ],
         pictures=pictures.on_figure_6,
     ),
@@ -271,10 +272,10 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             NETWORKS,
             MASS,
             SHORTENED,
-            "What is pruned: of the 7s the third with most ink, of the 0s the narrowest third, by the unit of a model "
-            "of all digits whose mean is most correlated with the ink, or with the spread of the ink across, within "
-            "digits. Both at once, from the training set; the rest is what training then sees.",
-            "The text has pictures and no numbers: the figures here are ours.",
+            "Pruned are the third of the 7s with the most ink and the narrowest third of the 0s, by the unit of a "
+            "model of all digits whose mean is most correlated, within digits, with the ink or with its horizontal "
+            "spread. Both are removed from the training set, and a second model is trained on the rest.",
+            "The text has pictures but no numbers: the quantities here are ours.",
         ],
         pictures=pictures.on_unseen,
     ),
@@ -297,7 +298,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             MASS,
             ESTIMATES,
             f"Short budget: {SENSITIVITY_EPOCHS} epochs in batches of {SHORT_BATCH}, three restarts. Appendix E is "
-            "missing from the text at hand: the grid is ours, and so is the measure, the gap of section 5.4.",
+            "missing from the available text: the grid is ours, and so is the measure, the gap of section 5.4.",
         ],
         pictures=pictures.on_sensitivity,
     ),
@@ -308,7 +309,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         quantities={
             "Kim": Quantity("FactorVAE metric (Kim)", "high", 2),
             "Eastwood": Quantity("disentanglement by a random forest (Eastwood)", "high", 2),
-            "reconstruction": Quantity("E[log p(x)] on the images held out, nats", "high", 1),
+            "reconstruction": Quantity("E[log p(x)] on the held-out images, nats", "high", 1),
             "KL of z": Quantity("KL of z, nats"),
             "KL of c": Quantity("KL of c, nats"),
         },
@@ -326,17 +327,17 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             ),
         ],
         deviations=[
-            "Appendix C is missing from the text at hand: the network's widths are remembered, the rest is MNIST's; "
+            "Appendix C is missing from the available text: the network's widths are from memory, the rest is MNIST's; "
             f"the full budget's {SHAPES_STEPS:,} batches of 512 are as many images as disentanglement_lib's.",
             MASS,
-            f"Short budget: {SHAPES_SHORT:,} batches of {SHAPES_BATCH}, hidden layers of {SHAPES_WIDTH} for 1,200, the "
-            "factors of matrix products in bfloat16 where the CPU can; three restarts for ten.",
-            f"Adam at 1e-3, but for HFVAE at {SHAPES_LR:g}: at 1e-3 the KL of z grew without bound in each of three "
+            f"Short budget: {SHAPES_SHORT:,} batches of {SHAPES_BATCH}, hidden layers of {SHAPES_WIDTH} instead of "
+            "1,200, the factors of matrix products in bfloat16 where the CPU supports it; three restarts, not ten.",
+            f"Adam at 1e-3, for HFVAE at {SHAPES_LR:g}: at 1e-3 the KL of z grew without bound in each of three "
             "restarts, and the loss was not finite after 457, 491 and 688 steps of the short budget.",
             "VAE, beta-VAE and beta-TCVAE have no type, as in Table 2. HFVAE's codes for the metrics are the means of "
             "z and the probabilities of c.",
-            "The metrics' settings are not given: disentanglement_lib's for Kim's, the original code's for Eastwood's "
-            "(10 trees), on 10,000 images that training never saw, 2 % of the set.",
+            "The metrics' settings are not stated: disentanglement_lib's for Kim's, the original code's for Eastwood's "
+            "(10 trees), on 10,000 held-out images, 2 % of the set.",
         ],
     ),
 }

@@ -1,7 +1,7 @@
-"""HFVAE's Figure 2: each term of the ELBO is left out in turn, on a toy where all four can be computed.
+"""HFVAE's Figure 2: each term of the ELBO is left out in turn, in an example where all four can be computed.
 
-Esmaeili et al. 2019, Figures 1 and 2, https://arxiv.org/abs/1804.02086. The paper does not say what its toy is; this
-one is six points on a line, a code on a line, and an encoder and a decoder flexible enough for every objective.
+Esmaeili et al. 2019, Figures 1 and 2, https://arxiv.org/abs/1804.02086. The paper does not describe its example;
+here it is six points on a line, a code on a line, and an encoder and a decoder flexible enough for every objective.
 """
 
 import math
@@ -34,15 +34,15 @@ from zoo.termwise import TermwiseELBO, num_data_of
 from zoo.vae import VAE
 
 POINTS = (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)
-NOISE = 0.5  # sd of p(x | z), half the distance of two points: neighbours can be told apart, at a cost in KL
+NOISE = 0.5  # sd of p(x | z), half the distance of two points: neighbours can be distinguished, at a cost in KL
 
 
 class FourTerms(TermwiseELBO):
-    """The ELBO as 1 - 2 - 3 - 4 of HFVAE's Figure 1, less one of them.
+    """The four terms of the ELBO in HFVAE's Figure 1, without one of them.
 
-    1 = E[log p(x | z) - log p(x)], 2 = I(x; z), 4 = KL(q(z) || p(z)); 3 = KL(q(x) || p(x)) stands here as
-    E[log p(x)], which is what of it a model can change. A batch is all of the data, so that q(z) is exact given
-    its draws. A bound on log p(x) only where nothing is left out.
+    As in `zoo.elbos` each number is a signed term: 1 = E[log p(x | z) - log p(x)], 2 = -I(x; z), 4 = -KL(q(z) || p(z)).
+    3 = -KL(q(x) || p(x)) is replaced by E[log p(x)], the part of it that depends on the model. A batch is all of the
+    data, so that q(z) is exact given its draws. A bound on log p(x) only where nothing is left out.
 
     Args:
         model: a `VAE` with one unit, whose evidence log p(x) is computed by quadrature.
@@ -56,15 +56,17 @@ class FourTerms(TermwiseELBO):
         if without not in (None, "1", "2", "3", "4"):
             raise ValueError(f"without must be one of the terms '1', '2', '3', '4', got {without!r}")
         super().__init__(num_particles=num_particles)
-        self.max_plate_nesting = 1 + (num_particles > 1)  # the plate "data", and the draws'; Pyro would guess aloud
+        self.max_plate_nesting = 1 + (
+            num_particles > 1
+        )  # the plate "data", and that of the draws; given here, since Pyro's guess prints a message
         self.model, self.without = model, without
 
     def messengers(self) -> Sequence[Messenger]:
-        """What scores each sample under every datapoint's posterior."""
+        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
         return [ScorePairs("density")]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The terms that are left."""
+        """The remaining terms."""
         kl = dissect(model_trace, guide_trace, num_data=num_data_of(model_trace), estimator="batch")
         x = nodes_of(model_trace)["x"]
         evidence = log_evidence(self.model, x["value"]).mean()
@@ -81,7 +83,7 @@ def log_evidence(model: VAE, x: Tensor, *, num_nodes: int = 400) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """q(z | x) = Normal(mean, sd), both a small network's."""
+    """q(z | x) = Normal(mean, sd), with mean and sd from a small network."""
 
     def __init__(self, num_data: int) -> None:
         super().__init__()
@@ -109,8 +111,8 @@ class Panel:
 
     Attributes:
         without: the term that was left out, or None.
-        terms: "1", "2", "4" and "ELBO" as `FourTerms` names them, positive where the paper's figure subtracts them; "3"
-            is E[log p(x)].
+        terms: the quantities by number: "1", E[log p(x | z) - log p(x)]; "2", I(x; z), and "4", KL(q(z) || p(z)), both
+            without the minus sign of their terms; "3", E[log p(x)]; and "ELBO".
     """
 
     without: str | None
@@ -122,7 +124,7 @@ class Panel:
 def train_without(without: str | None, *, steps: int, seed: int) -> Panel:
     """Trains a new pair on the six points by `FourTerms`, each step on all of them.
 
-    Whatever is left out, the pair starts from the same weights. The random state is left as it was.
+    The initial weights are the same for every panel. The random state is left as it was.
 
     Raises:
         ValueError: there is no such term.
@@ -152,11 +154,11 @@ def train_without(without: str | None, *, steps: int, seed: int) -> Panel:
 
 
 def train_every_panel(*, steps: int = 1000, seed: int = 0) -> list[Panel]:
-    """Trains the pair by the ELBO, and without each term.
+    """Trains the pair with the ELBO, and without each term.
 
-    What the caption of the paper's figure says of each: without 1, I(x; z) falls to zero and each posterior is the
-    prior; without 2, I(x; z) nears log N; without 3, p(x) stays away from the data; without 4, q(z) stays away from the
-    prior. Where a pair without 3 or 4 ends depends on the seed: many solutions are equally good.
+    According to the caption of the paper's figure: without 1, I(x; z) falls to zero and each posterior is the prior;
+    without 2, I(x; z) approaches log N; without 3, p(x) does not match the data; without 4, q(z) does not match the
+    prior. The result without 3 or 4 depends on the seed: many solutions are equally good.
 
     Args:
         steps: of training, for each panel.
@@ -166,13 +168,13 @@ def train_every_panel(*, steps: int = 1000, seed: int = 0) -> list[Panel]:
 
 
 def table(panels: Sequence[Panel]) -> str:
-    """The terms of each panel as plain text."""
+    """The quantities of each panel as plain text; -2 and -4 are the quantities without their terms' minus sign."""
     columns = {"1": "E log p(x|z)/p(x)", "2": "I(x; z)", "3": "E log p(x)", "4": "KL(q(z)||p(z))", "ELBO": ""}
     widths = {name: max(len(what), 8) + 2 for name, what in columns.items()}
     lines = [
-        f"{len(POINTS)} points, log N = {math.log(len(POINTS)):.2f}; nats per datapoint; ELBO = 1 - 2 + 3 - 4",
+        f"{len(POINTS)} points, log N = {math.log(len(POINTS)):.2f}; nats per datapoint; ELBO = 1 + 2 + 3 + 4",
         "",
-        f"{'':12}" + "".join(f"{name:>{widths[name]}}" for name in columns),
+        f"{'':12}" + "".join(f"{'-' + name if name in ('2', '4') else name:>{widths[name]}}" for name in columns),
         f"{'without':12}" + "".join(f"{what:>{widths[name]}}" for name, what in columns.items()),
     ]
     for panel in panels:
@@ -184,15 +186,15 @@ def table(panels: Sequence[Panel]) -> str:
 @styled
 @torch.no_grad()
 def draw(panels: Sequence[Panel]) -> Figure:
-    """A column per panel: z-space; what the encoder and the decoder make of the points; x-space."""
+    """A column per panel: z-space; the maps of encoder and decoder; x-space."""
     canvas = figure(15, 7.6)
     grid = canvas.subplots(3, len(panels), sharey="row", height_ratios=[3, 4, 3])
     titles = {
         None: "the ELBO",
         "1": "without 1, E log p(x | z) / p(x)",
-        "2": "without 2, I(x; z)",
-        "3": "without 3, KL(q(x) || p(x))",
-        "4": "without 4, KL(q(z) || p(z))",
+        "2": "without 2, -I(x; z)",
+        "3": "without 3, -KL(q(x) || p(x))",
+        "4": "without 4, -KL(q(z) || p(z))",
     }
     for panel, (codes, maps, points) in zip(panels, grid.T, strict=True):
         codes.set_title(f"{_letter(panel)}: {titles[panel.without]}")
@@ -204,7 +206,7 @@ def draw(panels: Sequence[Panel]) -> Figure:
         points.text(0.02, 0.97, f"E log p(x) = {evidence}", **_corner(points))
     codes, maps, points = grid[:, 0]
     codes.set_ylabel("density of z")
-    codes.set_ylim(0, 1.3 * codes.get_ylim()[1])  # the text stands above the curves
+    codes.set_ylim(0, 1.3 * codes.get_ylim()[1])  # room for the text above the curves
     maps.set_ylabel("x")
     points.set_ylabel("density of x")
     for axes, corner in ((codes, "upper right"), (maps, "lower right"), (points, "upper right")):
@@ -212,13 +214,13 @@ def draw(panels: Sequence[Panel]) -> Figure:
     return canvas
 
 
-CODES = (-6.5, 6.5)  # what is shown of z, and of x
+CODES = (-6.5, 6.5)  # limits of the axes of z and x
 DATA = (-5.0, 5.0)
 COLOURS = colormaps["viridis"](torch.linspace(0.0, 0.9, len(POINTS)).tolist())
 
 
 def _draw_codes(axes: Axes, panel: Panel) -> None:
-    """The posteriors, each at 1/N, which add up to q(z); and the prior."""
+    """The posteriors, each times 1/N, which add up to q(z); and the prior."""
     z = torch.linspace(*CODES, 600)
     q = panel.encoder.posterior(torch.tensor(POINTS).unsqueeze(1)).base_dist
     shares = q.log_prob(z).exp() / len(POINTS)
@@ -231,7 +233,7 @@ def _draw_codes(axes: Axes, panel: Panel) -> None:
 
 
 def _draw_maps(axes: Axes, panel: Panel) -> None:
-    """Where the encoder puts each point, two standard deviations to both sides; and what the decoder makes of z."""
+    """Each point's q(z | x), to two standard deviations; and the decoder's p(x | z)."""
     x, z = torch.tensor(POINTS), torch.linspace(*CODES, 600)
     q = panel.encoder.posterior(x.unsqueeze(1)).base_dist
     mean = panel.model.decoder(z.unsqueeze(1)).squeeze(1)

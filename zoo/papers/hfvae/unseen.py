@@ -1,4 +1,4 @@
-"""HFVAE's Figure 7: what a model makes of combinations of factors that training never saw (section 5.5)."""
+"""HFVAE's Figure 7: combinations of factors that are left out of training (section 5.5)."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ from zoo.lab.trials.trial import Trial
 from zoo.papers.hfvae.measures import DIGITS_BETA, GAMMA, ink, styles, train, unit_of, width
 
 WHOLE, REST = "whole", "rest"  # the folders of the two runs of a trial
-SHARE = 1 / 3  # of a digit that is pruned
+SHARE = 1 / 3  # the share of a digit's images that is pruned
 
 
 class Combination(NamedTuple):
-    """A digit with a feature at one end of its range: the name, the label, the feature, and 1 or -1 for which end."""
+    """A digit with a feature at one end of its range: name, label, feature, and 1 or -1 for the upper or lower end."""
 
     name: str
     label: int
@@ -35,16 +35,16 @@ UNSEEN_QUANTITIES = {
     f"{combination.name}, {name}": quantity
     for combination in COMBINATIONS
     for name, quantity in {
-        "unseen": Quantity(f"E[log p(x)] of {combination.name}, never seen, nats", "high", 1),
-        "seen": Quantity(f"E[log p(x)] of {combination.name} by the model that saw them, nats", "high", 1),
+        "unseen": Quantity(f"E[log p(x)] of {combination.name}, left out of training, nats", "high", 1),
+        "seen": Quantity(f"E[log p(x)] of {combination.name} by the model trained with them, nats", "high", 1),
         "told apart": Quantity(f"area under the ROC curve, the code of {combination.name} above kept ones", "high"),
     }.items()
 }
 
 
 def on_unseen(trial: Trial) -> Mapping[str, float]:
-    """Trains on all digits; prunes what the trained model's own units say is such a combination; trains again on the
-    rest; and compares the two on what was pruned.
+    """Trains on all digits; prunes the combinations, found by the trained model's units; trains again on the rest; and
+    compares the two models on the pruned images.
     """
     hyperparameters: dict[str, Any] = {"beta": DIGITS_BETA, "gamma": GAMMA}
     whole = train(trial, "hfvae/mnist", within=WHOLE, **hyperparameters)
@@ -56,8 +56,8 @@ def on_unseen(trial: Trial) -> Mapping[str, float]:
 
 
 def compared(whole: FinishedRun, again: FinishedRun, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Of each combination: E[log p(x)] under both models, and how well the code of the one that never saw it tells it
-    from the same digit's datapoints that were kept, as the area under the ROC curve.
+    """For each combination: E[log p(x)] under both models, and how well the code of the model trained without it
+    separates it from the kept datapoints of the same digit, as the area under the ROC curve.
     """
     quantities = {}
     for combination in COMBINATIONS:
@@ -70,8 +70,8 @@ def compared(whole: FinishedRun, again: FinishedRun, rows: Mapping[str, np.ndarr
 
 
 def chosen(trained: FinishedRun) -> dict[str, np.ndarray]:
-    """The training set's rows of each combination: of the digit the third that lies farthest out on the unit of z that
-    goes with the feature.
+    """The training set's rows of each combination: the third of the digit's images with the most extreme values of the
+    unit of z that is most correlated with the feature.
     """
     data = trained.data.train
     assert data.y is not None
@@ -84,14 +84,14 @@ def chosen(trained: FinishedRun) -> dict[str, np.ndarray]:
 
 
 def oriented(trained: FinishedRun, combination: Combination, data: Dataset, z: np.ndarray) -> np.ndarray:
-    """The code [N] that goes with the feature, rising with it, from the styles [N, D]."""
+    """The unit [N] most correlated with the feature, with a positive sign, from the styles [N, D]."""
     unit, correlation = unit_of(trained, combination.feature, data=data)
     return np.sign(correlation) * z[:, unit]
 
 
 def feature_values(again: FinishedRun, combination: Combination) -> tuple[np.ndarray, np.ndarray]:
-    """The code that goes with the feature, towards the pruned end, in a model that was trained without it: of the
-    digit's datapoints that were kept, and of those that were pruned, which are that run's test set.
+    """The unit most correlated with the feature, signed towards the pruned end, in a model trained without the
+    combination: for the digit's kept datapoints, and for the pruned ones, which are that run's test set.
     """
     kept, pruned = again.data
     assert kept.y is not None
@@ -103,7 +103,7 @@ def feature_values(again: FinishedRun, combination: Combination) -> tuple[np.nda
 
 
 def separation(kept: np.ndarray, pruned: np.ndarray) -> float:
-    """The probability that a pruned datapoint's code lies above a kept one's; 0.5 says nothing."""
+    """The probability that a pruned datapoint's code is above a kept one's; 0.5 is chance."""
     from sklearn.metrics import roc_auc_score  # takes a second to import
 
     labels = np.repeat([0, 1], [len(kept), len(pruned)])
@@ -111,9 +111,9 @@ def separation(kept: np.ndarray, pruned: np.ndarray) -> float:
 
 
 def write_pruned(trained: FinishedRun, rows: Mapping[str, np.ndarray], folder: Path) -> Path:
-    """pruned.npz in `folder`: the training set without these rows, and they for a test set."""
+    """Writes pruned.npz into `folder`: the training set without these rows, and these rows as the test set."""
     path, data = folder / "pruned.npz", trained.data.train
-    if not path.is_file():  # the run that goes on sees what it saw
+    if not path.is_file():  # kept, so that a resumed run sees the same data
         out = np.sort(np.concatenate(list(rows.values())))
         kept = np.setdiff1d(np.arange(len(data)), out)
         assert data.y is not None

@@ -1,4 +1,4 @@
-"""HFVAE's pictures of topics, of finished trials (Esmaeili et al. 2019, arXiv:1804.02086, section 5.2)."""
+"""HFVAE's pictures of topics, drawn from finished trials (Esmaeili et al. 2019, arXiv:1804.02086, section 5.2)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from zoo.papers.hfvae_topics.topics import Topics
 
 
 def on_topics(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
-    """Of the first seed: correlations, how much each topic says, and its words, which a table has too."""
+    """For the first seed: correlations, the information of each topic, and its words, also as a table."""
     found = {}
     words: dict[str, Picture] = {}
     for variant, trials in tried.items():

@@ -10,9 +10,9 @@ from zoo.lab.networks import _dense
 
 
 class UnitLength(nn.Module):
-    """Counts x to the same length for all, sqrt V: which words there are, and not how many.
+    """Scales each document's counts x to the length sqrt V, which keeps the proportions of words but not their number.
 
-    Entries are then about 1 in the mean square, as those of standardised data.
+    The mean square of the entries is then 1, as for standardised data.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -21,17 +21,17 @@ class UnitLength(nn.Module):
 
 
 class TopicDecoder(nn.Module):
-    """ProdLDA's: dropout, then a row of word weights per topic, without biases, then batch norm.
+    """ProdLDA's decoder: dropout, then a row of word weights per topic, without biases, then batch norm.
 
-    Weights begin as Glorot's uniform ones (Xavier). The batch norm learns each word's centre, which is how frequent it
-    is whatever the topic; see `batch_norm`.
+    Weights have Glorot's uniform initialisation (Xavier). The batch norm learns each word's centre, its frequency
+    independent of the topic; see `batch_norm`.
     """
 
     def __init__(self, topics: int, vocabulary: int, *, dropout: float = 0.6, scale: bool = False) -> None:
         super().__init__()
         if topics < 1 or vocabulary < 1:
             raise ValueError(
-                f"a decoder of topics needs at least one of them and a word, got {topics} and {vocabulary}"
+                f"a decoder of topics needs at least one topic and one word, got {topics} and {vocabulary}"
             )
         self.dropout = nn.Dropout(dropout)
         self.words = nn.Linear(topics, vocabulary, bias=False)
@@ -46,10 +46,10 @@ class TopicDecoder(nn.Module):
 
 
 def batch_norm(units: int, *, scale: bool = False) -> nn.BatchNorm1d:
-    """Batch norm (Ioffe & Szegedy 2015, arXiv:1502.03167) with a learnt centre; its scale stays 1 unless asked for.
+    """Batch norm (Ioffe & Szegedy 2015, arXiv:1502.03167) with a learnt centre; its scale is 1, or learnt with `scale`.
 
-    That is what tf.contrib.layers.batch_norm is unless told otherwise, and so what ProdLDA's code has; Pyro's tutorial
-    learns neither. Momentum and epsilon are PyTorch's.
+    That is the default of tf.contrib.layers.batch_norm, which ProdLDA's code uses; Pyro's tutorial learns neither.
+    Momentum and epsilon are PyTorch's.
     """
     norm = nn.BatchNorm1d(units)
     norm.weight.requires_grad_(scale)
@@ -57,7 +57,7 @@ def batch_norm(units: int, *, scale: bool = False) -> nn.BatchNorm1d:
 
 
 def normed(widths: Sequence[int], *, scale: bool = False) -> nn.Sequential:
-    """Linear layers of these widths with ReLU between them, and `batch_norm` behind the last."""
+    """Linear layers of these widths with ReLU between them, and `batch_norm` after the last."""
     return nn.Sequential(
         _dense(widths[:-1], nn.ReLU), nn.Linear(widths[-2], widths[-1]), batch_norm(widths[-1], scale=scale)
     )

@@ -27,9 +27,9 @@ def pictures(model: Story, guide: nn.Module, data: Dataset, evaluation: Evaluati
     return {
         "topics.md": Picture(
             markdown(topics, evaluation),
-            "every topic's words, how much it says about a document, how coherent it is; the most correlated topics",
+            "every topic's words, its information about documents, its coherence; the most correlated topics",
         ),
-        "topics.png": Picture(bars(topics), "how much each topic says about a document, I(x; z_d), with its words"),
+        "topics.png": Picture(bars(topics), "the information of each topic about documents, I(x; z_d), with its words"),
         "correlations.png": Picture(
             correlations({"": topics}), "correlations of the topics' posterior means, by group"
         ),
@@ -66,7 +66,7 @@ Across groups:
 
 
 def pair_table(topics: Topics, pairs: list[Pair], num: int = 7) -> str:
-    """Pairs of topics in their words."""
+    """A table of pairs of topics, by their words."""
     if not pairs:
         return "There are none."
     rows = [
@@ -86,7 +86,7 @@ def bars(topics: Topics, *, num: int = 6) -> Figure:
 
 
 def ranked(models: Mapping[str, Topics]) -> Figure:
-    """I(x; z_d) of each model's topics in falling order, a curve per model: as the right of HFVAE's Figure 4."""
+    """I(x; z_d) of each model's topics in falling order, a curve per model: as in HFVAE's Figure 4, right."""
     falling = {
         name: {float(rank): [float(nats)] for rank, nats in enumerate(np.sort(topics.information.value)[::-1], start=1)}
         for name, topics in models.items()

@@ -1,21 +1,22 @@
 """HFVAE's topic models (Esmaeili et al. 2019, arXiv:1804.02086, section 5.2): ProdLDA and NVDM on 20 Newsgroups.
 
-The text has the numbers of topics, beta = 0.1 and gamma = 4.0. Networks and optimisers are those of the two models'
-own codes (ProdLDA: https://github.com/akashgit/autoencoding_vi_for_topic_models), which the text does not name. Ours:
+The text states the numbers of topics, beta = 0.1 and gamma = 4.0. Networks and optimisers are those of the two models'
+codes (ProdLDA: https://github.com/akashgit/autoencoding_vi_for_topic_models), since the text does not state its own.
+Other choices:
 
-- alpha = 1, which the text does not say.
-- ProdLDA's batch norm is its code's, behind each of the guide's heads and behind the decoder, with a centre that is
-  learnt and a scale that stays 1. In training each topic's posterior mean then has variance 1 over a batch, and a KL of
-  about 0.5 nats at least, whatever the objective. With its dropout much of that variance is noise, which goes in
-  evaluation: what HFVAE finds uncorrelated is the noise, and topics of one group end as correlated as any. So here
-  nothing is dropped, and the scale is learnt, which lets a topic be pruned. dropout=0.6 scale=False is the code's.
-- Documents enter the encoders as vectors of one length. As counts, the longest set the variance of a batch, and topics
-  tell above all how long a document is.
-- Posts of more than 1,000 words are left out, 1 in 85: encoded binaries, lists, scores. ProdLDA's own copy of the data
-  has none such.
+- alpha = 1, which the text does not state.
+- ProdLDA's code has batch norm after each of the guide's heads and after the decoder, with a learnt centre and scale 1.
+  In training each topic's posterior mean then has variance 1 over a batch, and a KL of at least about 0.5 nats, with
+  every objective. With its dropout much of that variance is noise, which is absent in evaluation: HFVAE then
+  decorrelates the noise, and topics of one group are as correlated as others in the end. So here there is no dropout,
+  and the scale is learnt, so that a topic can be pruned. dropout=0.6 scale=False is as in the code.
+- The encoders' input is documents as vectors of one length. With counts, the longest documents determine the variance
+  of a batch, and topics mainly encode the length of a document.
+- Posts of more than 1,000 words are left out, 1 in 85: encoded binaries, lists, scores. ProdLDA's copy of the data does
+  not contain such posts.
 - Batches of 200 (ProdLDA) and 64 (NVDM) under the ELBO, as in their codes; of 512 under HFVAE, whose estimator of q(z)
-  wants 512 to 1024 (section 3.1), at a learning rate that is larger by as much, so that an epoch goes as far.
-- NVDM's decoder and guide are trained together; its code takes turns of ten epochs.
+  needs 512 to 1024 (section 3.1), with the learning rate increased in proportion.
+- NVDM's decoder and guide are trained together; its code alternates between them every ten epochs.
 - Documents are shuffled, epoch after epoch; ProdLDA's code draws them with replacement.
 """
 
@@ -53,23 +54,23 @@ def newsgroups(
     scale: bool = True,
     epochs: int = 100,
 ) -> Experiment:
-    """HFVAE's topics in two groups: correlations between the groups are let be, those within a group are weighed down.
+    """HFVAE's topics in two groups: correlations within a group are penalised more than those between the groups.
 
-    Esmaeili et al. 2019, section 5.2. objective=vae groups=50 is what it is compared with, with dropout=0.6 scale=False
-    as in ProdLDA's code. 100 epochs are that code's.
+    Esmaeili et al. 2019, section 5.2. It is compared with objective=vae groups=50, with dropout=0.6 scale=False as in
+    ProdLDA's code. 100 epochs are also that code's.
 
     Args:
-        data: counts of words, with their vocabulary.
+        data: word counts with a vocabulary.
         model: "prodlda" or "nvdm".
         objective: "hfvae", or "vae" for the ELBO, which does not see the groups.
-        groups: topics of each group, as 50 or 25+25.
+        groups: number of topics in each group, as in 50 or 25+25.
         beta: weight of the total correlation between groups.
-        gamma: weight of that within each group.
-        dropout: which share of ProdLDA's hidden units and shares of topics is left out in training.
+        gamma: weight of the total correlation within each group.
+        dropout: dropout rate of ProdLDA's hidden units and topic shares.
         scale: whether ProdLDA's batch norms learn a scale as well as the centre.
-        epochs: how long.
+        epochs: number of epochs.
     """
-    from zoo.papers.hfvae_topics.plots import pictures  # matplotlib, which a list of recipes does not need
+    from zoo.papers.hfvae_topics.plots import pictures  # imports matplotlib, which a list of recipes does not need
 
     train = data.train
     check_counts(train)
@@ -98,7 +99,7 @@ def newsgroups(
 
 
 def _prodlda(train: Dataset, groups: list[int], dropout: float, scale: bool) -> tuple[nn.Module, nn.Module]:
-    """Srivastava & Sutton's: two layers of 100 softplus units, dropout behind them and on the shares of topics."""
+    """Srivastava & Sutton's: two layers of 100 softplus units, dropout after them and on the topic shares."""
     decoder = TopicDecoder(sum(groups), len(train.vocabulary), dropout=dropout, scale=scale)
     story = ProdLDA(decoder, groups=groups, num_data=len(train))
     encoder = MLPEncoder(train.shape, hidden=(100, 100), activation=nn.Softplus)
@@ -108,7 +109,7 @@ def _prodlda(train: Dataset, groups: list[int], dropout: float, scale: bool) -> 
 
 
 def _nvdm(train: Dataset, groups: list[int]) -> tuple[nn.Module, nn.Module]:
-    """Miao, Yu & Blunsom's: 500 tanh units, deviations that begin at 1, a linear decoder."""
+    """Miao, Yu & Blunsom's: 500 tanh units, standard deviations initialised to 1, a linear decoder."""
     story = NVDM(MLPDecoder(sum(groups), train.shape, hidden=()), groups=groups, num_data=len(train))
     trunk = nn.Sequential(UnitLength(), MLPEncoder(train.shape, hidden=(500,), activation=nn.Tanh))
     heads: dict[str, Any] = {name: MeanField(size) for name, size in story.groups.items()}
@@ -116,12 +117,12 @@ def _nvdm(train: Dataset, groups: list[int]) -> tuple[nn.Module, nn.Module]:
 
 
 def patient_adam(parameters: list[nn.Parameter], *, lr: float) -> torch.optim.Optimizer:
-    """Adam with beta_1 = 0.99, as ProdLDA's section 3.4 has it against topics that collapse."""
+    """Adam with beta_1 = 0.99, as in ProdLDA's section 3.4, against collapsing topics."""
     return torch.optim.Adam(parameters, lr=lr, betas=(0.99, 0.999), fused=True)
 
 
 def from_unit_scales(widths: list[int]) -> nn.Module:
-    """A linear layer to a `MeanField` whose log variances begin at 0, as in NVDM's code."""
+    """A linear layer to a `MeanField` whose log variances are initialised to 0, as in NVDM's code."""
     layer = nn.Linear(widths[0], widths[-1])
     with torch.no_grad():
         layer.weight[widths[-1] // 2 :] = 0.0
@@ -130,14 +131,14 @@ def from_unit_scales(widths: list[int]) -> nn.Module:
 
 
 def check_counts(data: Dataset) -> None:
-    """Refuses data that are not documents of counted words, before anything is trained on them.
+    """Refuses data that are not word counts of documents, before any training.
 
     Raises:
-        ValueError: there is no vocabulary, or not one word for each column; counts are not whole numbers from 0; or a
-            document has no words.
+        ValueError: there is no vocabulary, or it does not have one word per column; counts are not whole numbers from
+            0; or a document has no words.
     """
     if not data.vocabulary:
-        raise ValueError(f"data {data.name!r} has no vocabulary, and topics are of words: take --data newsgroups")
+        raise ValueError(f"data {data.name!r} has no vocabulary, which topics need: use --data newsgroups")
     if data.shape != (len(data.vocabulary),):
         raise ValueError(f"data {data.name!r}: {len(data.vocabulary)} words for datapoints of shape {data.shape}")
     for batch in data.in_order(2_000):
@@ -150,7 +151,7 @@ def check_counts(data: Dataset) -> None:
 
 
 def _sizes(groups: str) -> list[int]:
-    """Topics of each group, from "50" or "25+25"."""
+    """The number of topics in each group, from "50" or "25+25"."""
     try:
         return [int(size) for size in groups.split("+")]
     except ValueError:

@@ -33,7 +33,7 @@ QUANTITIES = {
 
 
 def measured(trained: FinishedRun) -> dict[str, float]:
-    """The figures of a run; a correlation where there are two topics in use to be correlated."""
+    """The quantities of a run; correlations only where at least two topics are in use."""
     train, test = trained.data
     topics = Topics.of(trained.model, trained.guide, test)  # type: ignore[arg-type]
     nats, words = document_nats(trained.model, trained.guide, test)
@@ -101,24 +101,24 @@ REPRODUCTIONS = {
             ),
         ],
         deviations=[
-            "The text has 50 topics, two groups of 25, beta = 0.1 and gamma = 4, and neither alpha, networks, "
-            "batches, rates nor length: alpha is 1, the others are those of ProdLDA's and NVDM's codes, but for "
+            "The text states 50 topics, two groups of 25, beta = 0.1 and gamma = 4, but not alpha, networks, batch "
+            "sizes, learning rates or length: alpha is 1, the others are ProdLDA's and NVDM's codes', except for "
             "batches of 512 under HFVAE, with learning rates in proportion.",
-            "Nor does it have vocabulary or preprocessing: ours are the 2,000 most frequent words of the posts without "
-            "headers, footers, quotes and stop words. Posts of more than 1,000 words are left out: encoded binaries, "
-            "lists and the like.",
-            "ProdLDA is tried twice: as in its code, with dropout and batch norm whose scale is not learnt, and "
-            "without dropout and with scales. The former's posterior means vary by dropout in training, so that HFVAE "
-            "takes for uncorrelated what is not in evaluation. The text says of neither.",
-            "Documents enter the encoders as vectors of one length, and not as counts.",
-            "Both groups of ProdLDA's topics share one softmax; the text does not say.",
-            "I(x; z_d) is of the test set, with q(z_d) its exact mixture. From where on it is significant the text "
-            f"does not say; {IN_USE:g} nats are ours. Correlations are of the posterior means of the topics in use.",
-            "Batch norm scores test documents by its running statistics. ProdLDA's code scores them one by one by the "
-            "batch's own, of which one document leaves nothing but the learnt centres.",
-            "NVDM's decoder and guide are trained together, and not in turns of ten epochs.",
-            "The text has neither NPMI nor perplexity, and its appendix D, with all results, was not at hand.",
-            f"Short budget: {EPOCHS['short']} epochs. Full: {EPOCHS['full']}, as ProdLDA's README has it.",
+            "The text does not state vocabulary or preprocessing: ours are the 2,000 most frequent words of the posts "
+            "without headers, footers, quotes and stop words. Posts of more than 1,000 words are left out: encoded "
+            "binaries, lists and the like.",
+            "ProdLDA is trained in two forms: as in its code, with dropout and a batch norm without learnt scale, and "
+            "without dropout and with a learnt scale. In the first, posterior means vary by dropout in training, so "
+            "that HFVAE decorrelates noise that is absent in evaluation. The text does not state which it uses.",
+            "The encoders' input is documents as vectors of one length, not counts.",
+            "Both groups of ProdLDA's topics share one softmax; the text leaves this open.",
+            "I(x; z_d) is of the test set, with q(z_d) its exact mixture. The text does not state when it is "
+            f"significant; {IN_USE:g} nats are ours. Correlations are of the posterior means of the topics in use.",
+            "Batch norm uses running statistics for test documents. ProdLDA's code scores them one by one with the "
+            "batch's statistics, and with one document in a batch only the learnt centres remain.",
+            "NVDM's decoder and guide are trained together, not alternately for ten epochs each.",
+            "The text has neither NPMI nor perplexity, and its appendix D, with all results, was not available.",
+            f"Short budget: {EPOCHS['short']} epochs. Full: {EPOCHS['full']}, as in ProdLDA's README.",
         ],
         pictures=on_topics,
     ),

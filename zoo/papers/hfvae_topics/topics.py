@@ -1,4 +1,4 @@
-"""What the topics of a topic model are: their words, what they hold of a document, how they go together."""
+"""The topics of a topic model: their words, their information about documents, and their correlations."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -23,11 +23,11 @@ WORDS = 10
 
 @dataclass(frozen=True, eq=False)
 class Topics:
-    """A model's K topics, as documents have them.
+    """A model's K topics, measured on documents.
 
     Attributes:
-        words: of each its first words, columns of the documents, [K, n].
-        vocabulary: what the columns are called.
+        words: the top words of each topic, as columns of the documents, [K, n].
+        vocabulary: the names of the columns.
         information: I(x; z_d), [K]; its axis has the topics' names, site_unit.
         coherence: NPMI of the words, [K].
         correlations: of the topics' posterior means, [K, K].
@@ -43,14 +43,14 @@ class Topics:
     def of(
         cls, model: Story, guide: nn.Module, data: Dataset, *, num_samples: int = 500, repeats: int = 2, seed: int = 0
     ) -> "Topics":
-        """Reads a pair's topics off documents, in evaluation mode; q(z_d) is the mixture over all of them.
+        """Measures a pair's topics on documents, in evaluation mode; q(z_d) is the mixture over all of them.
 
         Args:
             model, guide, data: the pair and the documents.
-            num_samples, repeats, seed: as `zoo.metrics.information_about_data_by_latent` takes them.
+            num_samples, repeats, seed: see `zoo.metrics.information_about_data_by_latent`.
 
         Raises:
-            ValueError: a head's family is not independent normals, or the data have no vocabulary.
+            ValueError: a head's family is not independent normals, or the data have no matching vocabulary.
         """
         if len(data.vocabulary) != data.shape[-1]:
             raise ValueError(f"data {data.name!r} has {len(data.vocabulary)} words for {data.shape[-1]} columns")
@@ -68,12 +68,12 @@ class Topics:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the topics: site_unit."""
+        """The names of the topics: site_unit."""
         return self.information.axes[0]
 
     @property
     def in_use(self) -> list[str]:
-        """The topics whose I(x; z_d) is above 0.1 nats, the one that holds most of a document first."""
+        """The topics whose I(x; z_d) is above 0.1 nats, the largest first."""
         order = np.argsort(-self.information.value, kind="stable")
         return [self.names[k] for k in order if self.information.value[k] > IN_USE]
 
@@ -82,15 +82,15 @@ class Topics:
         return " ".join(self.vocabulary[word] for word in self.words[self.names.index(name)][:num])
 
     def pairs(self, *, across: bool, count: int = 5) -> list[Pair]:
-        """The topics in use that are most correlated, of two groups or of one."""
+        """The most correlated topics in use, from two groups or from one."""
         return strongest(self.correlations, count, across=across, among=self.in_use)
 
 
 def word_weights(model: Story) -> Tensor:
-    """What each topic adds to each word, [K, V]: the rows of the decoder's one linear layer, as both models' codes do.
+    """Each topic's weights of the words, [K, V]: the rows of the decoder's one linear layer, as in both models' codes.
 
     ProdLDA's batch norm then divides each word by its standard deviation, which would put the rarest words first.
-    NVDM's topics have two ends, and this is the positive one.
+    NVDM's topics have a positive and a negative direction; this is the positive one.
 
     Raises:
         ValueError: the decoder has no linear layer, or several.
@@ -111,7 +111,7 @@ def first_words(weights: Tensor, num: int) -> np.ndarray:
 def document_nats(
     model: nn.Module, guide: nn.Module, data: Dataset, *, num_samples: int = 10, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Minus the ELBO of each document, by so many draws, and how many words it has, [N] each: for a perplexity."""
+    """Minus the ELBO of each document, from `draws` draws, and its number of words, [N] each: for a perplexity."""
     nats, words = [], []
     for place, batch in enumerate(data.in_order(500, device=device_of(model))):
         drawn = importance(model, guide, batch.x, num_samples=num_samples, seed=seed + place, at_once=2_000)

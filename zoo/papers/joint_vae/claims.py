@@ -1,4 +1,4 @@
-"""What Joint-VAE's paper says of its figures, and how to tell from ours whether it holds."""
+"""Joint-VAE's claims about its figures, as checks on reproduced results."""
 
 from zoo.lab.trials.claims import Comparison, Verdict, above, exceeds, near, on_seeds
 from zoo.lab.trials.reproduction import Results
@@ -7,7 +7,7 @@ JOINT_VAE = "Joint-VAE"
 
 
 def best_accuracy_reaches(percent: float) -> Comparison:
-    """The best seed's majority vote reaches the paper's, which is of one run that was selected."""
+    """The best seed's majority vote reaches the paper's, which is that of one selected run."""
 
     def decide(results: Results) -> Verdict:
         values = results.values(JOINT_VAE, "majority")
@@ -27,5 +27,5 @@ def type_first() -> Comparison:
 
 
 def capacity_exceeded_at_low_gamma() -> Comparison:
-    """z exceeds its capacity by half a nat more where gamma is low."""
+    """z exceeds its capacity by at least half a nat more with a low gamma."""
     return above(("gamma = 3", "overshoot of z"), ("gamma = 30", "overshoot of z"), plus=0.5)

@@ -1,4 +1,4 @@
-"""Joint-VAE's pictures, of finished trials (Dupont 2018, arXiv:1804.00104)."""
+"""Joint-VAE's pictures, drawn from finished trials (Dupont 2018, arXiv:1804.00104)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,20 +10,21 @@ SHOWN = ("samples-by-type.png", "units.png", "z-", "discovery.png", "confusion.p
 
 
 def of_the_best_seed(tried: Mapping[str, Sequence[Trial]], *, by: str = "majority") -> dict[str, Picture]:
-    """Of the seed that is best by a quantity: samples by type, units, the order of discovery, the azimuth."""
+    """For the best seed by a quantity: samples by type, units, the order of discovery, the azimuth."""
     best = max(tried["Joint-VAE"], key=lambda trial: trial.quantities()[by])
     return _chosen(traversal_pictures(best.open(), values="quantiles"), SHOWN, best.seed)
 
 
 def both_gammas(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """Figures 1 and 10: the same seed under both gammas."""
-    high, low = (tried[variant][0].open() for variant in ("gamma = 30", "gamma = 3"))
+    high = tried["gamma = 30"][0].open()
+    low = tried["gamma = 3"][0].open()
     pictures = traversal_pictures(high, beside=low, values="quantiles")
     return _chosen(pictures, ("beside.png", "beside-kl.png"), high.settings.seed)
 
 
 def _chosen(pictures: Mapping[str, Picture], beginnings: Sequence[str], seed: int) -> dict[str, Picture]:
-    """The pictures whose file names begin so, with the seed in their captions."""
+    """The pictures whose file names begin with one of `beginnings`, with the seed in their captions."""
     return {
         name: Picture(drawn, f"Seed {seed}: {caption}.")
         for name, (drawn, caption) in pictures.items()

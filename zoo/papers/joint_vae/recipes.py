@@ -1,14 +1,16 @@
 """Joint-VAE's settings (Dupont 2018, arXiv:1804.00104, appendices B and C).
 
-What the text leaves open, or its code has otherwise, for all of them:
+What the text leaves open, or its code does differently, for all of them:
 
-- The temperature of the relaxed types is the code's, 0.67, in prior and posterior; the text has none.
-- A capacity of c beyond the sum of log K counts as that, as in the code; the text has no such ceiling, and goes on
-  pushing at every datapoint's entropy to the end. Either way the term rewards sure types, not balanced ones.
+- The temperature of the relaxed types is the code's, 0.67, in prior and posterior; the text does not state it.
+- A capacity of c above the sum of log K is replaced by this sum, as in the code; the text has no such limit, and its
+  term keeps reducing every datapoint's entropy to the end. In both cases the term rewards certain types, not balanced
+  ones.
 - For 32 pixels the text leaves out the encoder's last convolution, the code its second; ours follows the code. The
   decoder is the same.
-- The code divides the loss by the number of pixels, which changes Adam's epsilon alone, and the reconstruction by the
-  number of channels, which for faces makes gamma count three times as much; ours does neither, as the text.
+- The code divides the loss by the number of pixels, which only changes the effect of Adam's epsilon, and the
+  reconstruction by the number of channels, which makes gamma three times as large for colour images; ours does neither,
+  like the text.
 - The code's capacity is that of step t at step t, ours that of step t - 1.
 """
 
@@ -39,27 +41,27 @@ def joint_vae(
     lr: float = 5e-4,
     steps: int = 93_800,
 ) -> Experiment:
-    """Joint-VAE: a style and a type, each held at a capacity that grows.
+    """Joint-VAE: a style and a type, each held at a growing capacity.
 
     Dupont 2018, appendices B and C.1: the defaults are MNIST's, 100 epochs of 938 batches.
 
     Args:
         data: images.
-        z_dim: units of the style.
-        types: classes of each type, as "10" or "2+2+2".
-        head: of the types: "concrete" as the paper, "straight-through", or "exact", which sums them out.
-        temperature: of the relaxed types; of no meaning for "exact".
-        gamma_z, gamma_c: how firmly the capacities are held.
-        c_z, c_c: the capacities in the end, nats; c_c of all types together.
-        over: steps in which they grow from 0, in a line.
+        z_dim: latent dimensions of the style.
+        types: number of classes of each type, as in "10" or "2+2+2".
+        head: of the types: "concrete" as in the paper, "straight-through", or "exact", which sums them out.
+        temperature: of the relaxed types; ignored with "exact".
+        gamma_z, gamma_c: weights of |KL - C|.
+        c_z, c_c: the final capacities, nats; c_c for all types together.
+        over: number of steps in which they grow linearly from 0.
         network: "conv" for 28, 32 or 64 pixels, or "mlp".
         lr: learning rate of Adam.
-        steps: how long.
+        steps: number of steps.
     """
     sizes = _sizes(types)
     trunk, decoder = networks(data.train.shape, z_dim + sum(sizes), network)
     num_data = len(data.train)
-    relaxed = temperature if head == "concrete" else None  # types that are corners have masses, and so has their prior
+    relaxed = temperature if head == "concrete" else None  # one-hot types have masses, and so need a one-hot prior
     model = JointVAE(decoder, z_dim=z_dim, c_dims=sizes, temperature=relaxed, num_data=num_data)
     heads: dict[str, Any] = {name: _type_head(head, size, temperature) for name, size in model.types.items()}
     guide = Amortized(trunk, num_data=num_data, z=MeanField(z_dim), **heads)
@@ -74,7 +76,7 @@ def joint_vae(
 
 
 def _sizes(types: str) -> list[int]:
-    """Classes of each type, from "10" or "2+2+2"."""
+    """The number of classes of each type, from "10" or "2+2+2"."""
     try:
         return [int(size) for size in types.split("+")]
     except ValueError:
@@ -138,20 +140,20 @@ FASHION_MNIST = """
 CHAIRS = """
     Joint-VAE with the settings of appendix C.3, for Chairs: 100 epochs.
 
-    The text has one type of ten, the released model three of two (types="2+2+2"). The text does not say how many
-    images there are; the steps are those of 1,393 models in 62 views.
+    The text has one type of ten classes, the released model three of two (types="2+2+2"). The text does not state the
+    number of images; the number of steps is for 1,393 models in 62 views.
 
     Args:
         As `joint-vae/mnist`, for images of 64 pixels.
     """
 PROCEDURAL_CHAIRS = """
-    Joint-VAE on chairs that this project renders: no paper's settings, but Chairs' for four types and fewer steps.
+    Joint-VAE on chairs rendered by this project, with the settings of Chairs except for four types and fewer steps.
 
-    The term of c is content with one type for all, of which it is sure. At gamma_c = 100 that is where it ended, before
-    the type had come to mean anything; at 10 the type is found first, and two of four were in use in the end.
+    The term of c is also satisfied by one certain type for all datapoints. At gamma_c = 100 training ended there,
+    before the type had any information; at 10 the type is found first, and two of four classes were in use at the end.
 
     Args:
-        As `joint-vae/mnist`, for images of 64 pixels; four types hold log 4 = 1.386 nats.
+        As `joint-vae/mnist`, for images of 64 pixels; the KL of a type of four classes is at most log 4 = 1.386 nats.
     """
 CELEBA = """
     Joint-VAE with the settings of appendix C.4, for CelebA: 100 epochs of the 162,770 faces for training.
@@ -160,13 +162,14 @@ CELEBA = """
         As `joint-vae/mnist`, for images of 64 pixels.
     """
 DIGITS = """
-    Joint-VAE on scikit-learn's digits, in a minute: no paper's settings, but MNIST's cut to the set's size.
+    Joint-VAE on scikit-learn's digits, in a minute: MNIST's settings adapted to its size, not the paper's.
 
-    Dense layers, since the images have 8 x 8 pixels, and capacities that grow over half the run. A type has fewer nats
-    to gain from so few pixels: at MNIST's gamma of 30 the run ends with two of ten in use, at 1 with nine or ten.
+    It has dense layers, since the images have 8 x 8 pixels, and capacities that grow over half the run. With so few
+    pixels a type gains fewer nats: at MNIST's gamma of 30 the run ends with two of ten classes in use, at 1 with nine
+    or ten.
 
     Args:
-        As `joint-vae/mnist`; ten types hold log 10 = 2.303 nats.
+        As `joint-vae/mnist`; the KL of a type of ten classes is at most log 10 = 2.303 nats.
     """
 
 _PIXELS = {"size": 32}

@@ -31,17 +31,17 @@ QUANTITIES = {
 }
 
 DEVIATIONS = (
-    "The text has no temperature; 0.67 is the code's.",
-    "A capacity of c beyond log K counts as log K, as in the code; the text has no ceiling.",
-    "The encoder for 32 pixels leaves out the second convolution, as the code; the text says the last.",
+    "The text does not state the temperature; 0.67 is the code's.",
+    "A capacity of c above log K is replaced by log K, as in the code; the text has no such limit.",
+    "The encoder for 32 pixels leaves out the second convolution, as in the code; the text says the last.",
     "The code divides the loss by the number of pixels, which only scales Adam's epsilon; ours does not.",
-    "How types were matched with labels is not said; both usual ways are given.",
+    "How types were matched with labels is not stated; both usual methods are shown.",
     "The test set is scored with one draw of z and c per datapoint; the type is the arg max of q(c | x).",
 )
 
 
 def types(trained: FinishedRun) -> dict[str, float]:
-    """What the type learnt, and what the capacities held."""
+    """The accuracy of the type, and the KL of each site."""
     data = trained.data.test
     evaluation = evaluate(trained.model, trained.guide, data)
     among_factors = data.factors is not None and "type" in data.factors.names
@@ -72,7 +72,7 @@ def fashion_mnist(trial: Trial) -> Mapping[str, float]:
 
 
 def held_at(gamma: float) -> Callable[[Trial], Mapping[str, float]]:
-    """A trial at another gamma, on the first 5,000 steps of the ramps, where the constraint breaks or does not."""
+    """A trial at another gamma, on the first 5,000 steps of the ramps, in which the capacity may be exceeded."""
 
     def measure(trial: Trial) -> Mapping[str, float]:
         hyperparameters: dict[str, Any] = {} if gamma == 30 else {"gamma_z": gamma, "gamma_c": gamma}
@@ -112,7 +112,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         seeds={"full": 10, "short": 3},
         claims=[
             Claim(
-                "The type of test digits is inferred with 88.7 % accuracy (one run that was selected).",
+                "The type of test digits is inferred with 88.7 % accuracy (one selected run).",
                 claims.best_accuracy_reaches(88.7),
             ),
             Z_AT_CAPACITY,
@@ -168,8 +168,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         seeds={"full": 3, "short": 1},
         best=("Joint-VAE", "azimuth"),
         deviations=(
-            "The chairs are this project's own, of four types, and not 3D Chairs: no figure here compares with the "
-            "paper's. Capacities, gamma and the number of steps are ours.",
+            "The chairs are rendered by this project, of four types, and not 3D Chairs: no number here is comparable "
+            "with the paper's. Capacities, gamma and the number of steps are ours.",
             *DEVIATIONS,
         ),
         pictures=partial(of_the_best_seed, by="azimuth"),

@@ -1,4 +1,4 @@
-"""Datasets augmented with generated samples: how good a classifier they make (Antorán & Miguel 2019, section IV-C)."""
+"""Classifiers trained on data augmented with generated samples (Antorán & Miguel 2019, section IV-C)."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,10 +19,11 @@ Generate = Callable[[Tensor], Tensor]  # labels [B] to images [B, ...]
 
 
 def generate(model: nn.Module, *, sigma: float) -> Generate:
-    """A function from labels [B] to images, means of p(x | y, z), for z ~ Normal(0, sigma I), sigma a deviation.
+    """A function from labels [B] to images, means of p(x | y, z), for z ~ Normal(0, sigma I), sigma a standard
+    deviation.
 
     Raises:
-        TypeError: the model does not take a class.
+        TypeError: the model does not generate by class.
     """
     if isinstance(model, NaturalClustering):
         sizes = {"z_c": model.classes * model.c_dim, "z_s": model.s_dim}
@@ -62,26 +63,26 @@ def classification_error(
 ) -> float:
     """The error, in per cent of `test`, of a classifier trained on `data` with a share of it replaced.
 
-    Each time a datapoint is seen it is, with probability `share`, replaced by a generated one of its class: the paper
-    does not say whether each time or once for all. A dense layer of ReLU units and Adam; the paper names no classifier.
-    Draws from torch's generator, which is left as it was.
+    Each time a datapoint is used it is, with probability `share`, replaced by a generated one of its class; the paper
+    does not say whether this is done each time or once. The classifier is a dense layer of ReLU units, trained with
+    Adam; the paper does not state its classifier. Draws use torch's generator, whose state is left as it was.
 
     Args:
         data, test: labelled.
         classes: L.
-        generate: labels to images; may be left out where `share` is 0.
+        generate: function from labels to images; may be left out where `share` is 0.
         share: the probability.
         epochs, hidden, batch_size, lr: of the classifier.
         seed: of weights, order and draws.
-        device: where.
+        device: where to train.
 
     Raises:
-        ValueError: there are no labels, the share is not in [0, 1], or there is nothing to replace with.
+        ValueError: there are no labels, the share is not in [0, 1], or `generate` is missing.
     """
     if data.y is None or test.y is None:
         raise ValueError(f"data {data.name!r} has no labels, so there is nothing to classify")
     if not 0 <= share <= 1 or (share > 0 and generate is None):
-        raise ValueError(f"share must be in [0, 1], and with something to replace by unless it is 0; got {share:g}")
+        raise ValueError(f"share must be in [0, 1], and generate= must be given unless it is 0; got {share:g}")
     here = torch.device(device)
     with fork_random_state(here):
         torch.manual_seed(seed)
@@ -114,7 +115,7 @@ PANELS = [(data, share) for share in SHARES for data in ("mnist", "fashion-mnist
 
 
 def augmented(model: str | None, data: str) -> Callable[[Trial], Mapping[str, float]]:
-    """Trains a generator on a data set, and a classifier for each share and sigma; without a model the baseline."""
+    """Trains a generator on a data set, and a classifier per share and sigma; without a model only the baseline."""
 
     def run(trial: Trial) -> Mapping[str, float]:
         with reduced_matmul_precision():

@@ -1,4 +1,4 @@
-"""What the paper says, and how to tell from ours whether it holds."""
+"""The paper's claims, as checks on reproduced results."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -20,23 +20,26 @@ from zoo.lab.trials.claims import (
 from zoo.papers.natural_clustering.augmentation import MODELS, SIGMAS, error_at, key
 from zoo.papers.natural_clustering.measures import SETS
 
-OWN, SHARED = "KL of z_cy", "KL of a unit of z_s"  # of the right class's units, and the largest of a shared one
+OWN, SHARED = (
+    "KL of z_cy",
+    "KL of a unit of z_s",
+)  # per unit of the right class's block, and the largest of a shared unit
 
 
 def yale_empty() -> Comparison:
-    """On Yale B the faces' own units hold less than 0.1 nats, and move the images by a tenth of z_s's effect."""
+    """On Yale B the faces' own units have less than 0.1 nats, and less than a tenth of z_s's effect on images."""
     empty = at_most(("Yale B", OWN), 0.1)
     still = above(("Yale B", "effect of z_s"), ("Yale B", "effect of z_c"), times=10)
-    return every(empty, still, note="A guide that cannot tell the faces cannot tell which block is whose either.")
+    return every(empty, still, note="A guide that cannot distinguish the faces cannot choose the right block.")
 
 
 def fashion_own_above_shared() -> Comparison:
-    """On Fashion-MNIST the right class's unit holds more than any shared one."""
+    """On Fashion-MNIST the right class's unit has more nats than any shared one."""
     return above(("Fashion-MNIST", OWN), ("Fashion-MNIST", SHARED))
 
 
 def fashion_most() -> Comparison:
-    """The classes' own units hold most on Fashion-MNIST, then MNIST, then Yale B."""
+    """The classes' own units have the most nats on Fashion-MNIST, then on MNIST, then on Yale B."""
     return falling(OWN, ("Fashion-MNIST", "MNIST", "Yale B"))
 
 
@@ -46,15 +49,15 @@ def both_kinds() -> Comparison:
 
 
 def others_empty() -> Comparison:
-    """The blocks of the wrong classes hold less than a tenth of the right one's, where that holds 0.1 nats."""
+    """The blocks of the wrong classes have less than a tenth of the right one's nats, where that has at least 0.1."""
     return every(
         *(some(at_most((v, OWN), 0.1), above((v, OWN), (v, "KL of others"), times=10)) for v in SETS),
-        note="Less than a tenth of the right one's, where that holds 0.1 nats.",
+        note="Less than a tenth of the right one's, where that has at least 0.1 nats.",
     )
 
 
 def bias_saves() -> Comparison:
-    """The right class's unit costs more without the bias."""
+    """The right class's unit has a larger KL without the bias."""
     return above(("MNIST, no bias", OWN), ("MNIST", OWN))
 
 
@@ -66,7 +69,7 @@ def shared_space_unimodal() -> Comparison:
 
 
 def insensitive() -> Comparison:
-    """beta_c = 4 comes to what beta_c = 2 does: the right class's KL within a quarter."""
+    """beta_c = 4 has the same result as beta_c = 2: the right class's KL differs by at most a quarter."""
     return near_share(("MNIST, beta_c = 4", OWN), ("MNIST, beta_c = 2", OWN), 0.25)
 
 

@@ -1,4 +1,4 @@
-"""What N-VAE's two kinds of latents hold, and how well it tells classes apart, on every datapoint of a set."""
+"""The KL of N-VAE's two kinds of latents, and its classification accuracy, over a whole set."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ from zoo.lab.device import device_of
 
 @dataclass(frozen=True)
 class Clustering:
-    """KL(q || p) in nats per datapoint, on a whole set, and how often the class is right.
+    """KL(q || p) in nats per datapoint, over a whole set, and the accuracy of the class.
 
     Attributes:
         accuracy: the share of datapoints whose inferred class, arg max q(y | x), is the label.
         shared: of z_s, [s_dim].
         by_class: of each class's block of z_c (second axis) on the datapoints of each class (first), [L, L, c_dim];
-            not a number in the rows of classes that do not occur.
+            NaN in the rows of classes that do not occur.
         counts: datapoints of each class, [L].
     """
 
@@ -31,12 +31,12 @@ class Clustering:
 
     @property
     def own(self) -> Tensor:
-        """Of the block of the datapoint's own class, [c_dim]: what the paper's Figure 5 calls z_cy."""
+        """KL of the block of the datapoint's own class, [c_dim]: z_cy in the paper's Figure 5."""
         return self._mean(torch.eye(len(self.counts), dtype=self.by_class.dtype))
 
     @property
     def others(self) -> Tensor:
-        """Of a block of another class, averaged over blocks, [c_dim]."""
+        """KL of the blocks of the other classes, averaged over blocks, [c_dim]."""
         size = len(self.counts)
         return self._mean((1 - torch.eye(size, dtype=self.by_class.dtype)) / (size - 1))
 
@@ -46,15 +46,15 @@ class Clustering:
 
 
 def measure(guide: nn.Module, data: Dataset, *, classes: int, batch_size: int = 1000) -> Clustering:
-    """Runs the guide of a `zoo.NaturalClustering` once over the data, without telling it the labels.
+    """Runs the guide of a `zoo.NaturalClustering` once over the data, without labels.
 
     Raises:
-        ValueError: the data have no labels, or they go beyond `classes`.
+        ValueError: the data have no labels, or labels of more than `classes` classes.
     """
     if data.y is None:
         raise ValueError(f"data {data.name!r} has no labels to measure classes by")
     if data.y.max() >= classes:
-        raise ValueError(f"data {data.name!r} has labels up to {data.y.max()}, and the pair {classes} classes")
+        raise ValueError(f"data {data.name!r} has labels up to {data.y.max()}, but the pair has {classes} classes")
     here = device_of(guide)
     counts = torch.zeros(classes, dtype=torch.double)
     right = 0
@@ -64,7 +64,8 @@ def measure(guide: nn.Module, data: Dataset, *, classes: int, batch_size: int = 
         assert batch.y is not None
         q = posteriors(guide, batch.x)
         prior = {name: _standard(q[name]) for name in ("z_c", "z_s")}
-        kl_c, kl_s = (closed_kl(q[name], prior[name]).double().cpu() for name in ("z_c", "z_s"))
+        kl_c = closed_kl(q["z_c"], prior["z_c"]).double().cpu()
+        kl_s = closed_kl(q["z_s"], prior["z_s"]).double().cpu()
         member = torch.eye(classes, dtype=torch.double)[batch.y.cpu()]
         right += (q["pi"].mean.argmax(-1) == batch.y).sum().item()
         shared.append(kl_s.sum(0))
@@ -75,7 +76,7 @@ def measure(guide: nn.Module, data: Dataset, *, classes: int, batch_size: int = 
 
 
 def effect(model: nn.Module, guide: nn.Module, data: Dataset, *, site: str, num: int = 500, seed: int = 0) -> float:
-    """How far a site moves the reconstruction: the root mean square change of p(x | ...)'s mean, per pixel.
+    """The effect of a site on the reconstruction: the root mean square change of the mean of p(x | ...), per pixel.
 
     The site is drawn again from its prior, all others stay at their posterior means, the class at the label.
     """

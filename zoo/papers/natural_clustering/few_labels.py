@@ -1,4 +1,4 @@
-"""N-VAE where few datapoints have labels: an extension of ours, with no figures in the paper."""
+"""N-VAE where few datapoints have labels: an extension of this project, without results in the paper."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,12 +11,12 @@ LABELLED = (100, 1_000)
 
 
 def accuracy(labelled: int, *, unlabelled: bool) -> Callable[[Trial], Mapping[str, float]]:
-    """A trial with so many labels, and the other datapoints without theirs, or alone."""
+    """A trial with `labelled` labels, with or without the other datapoints as unlabelled ones."""
 
     def run(trial: Trial) -> Mapping[str, float]:
         steps = trial.steps(full=93_600, short=9_360)
         if not unlabelled:
-            steps //= 2  # as many with labels as where every second batch comes without
+            steps //= 2  # the same number of labelled batches as where every second batch has no labels
         with reduced_matmul_precision():
             trained = trial.train("natural-clustering/mnist", steps=steps, labelled=labelled, unlabelled=unlabelled)
         found = measure(trained.guide, trained.data.test, classes=trained.data.train.count_classes())
@@ -27,8 +27,8 @@ def accuracy(labelled: int, *, unlabelled: bool) -> Callable[[Trial], Mapping[st
 
 FEW_LABELS = Reproduction(
     title="N-VAE on MNIST with few labels",
-    paper="An extension of Antorán & Miguel 2019, arXiv:1901.09415, that is in no paper: where a batch comes without "
-    "labels they are summed out, as Kingma et al. 2014, arXiv:1406.5298, do for theirs",
+    paper="An extension of Antorán & Miguel 2019, arXiv:1901.09415, that is in no paper: in a batch without labels "
+    "the labels are summed out, as in Kingma et al. 2014, arXiv:1406.5298",
     variants={
         f"{labelled:,} labels, {rest}": accuracy(labelled, unlabelled=rest == "and the rest")
         for labelled in LABELLED

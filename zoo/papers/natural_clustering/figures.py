@@ -18,11 +18,15 @@ from zoo.papers.natural_clustering.augmentation import MODELS, PANELS, SIGMAS, k
 from zoo.papers.natural_clustering.class_latents import Clustering
 from zoo.papers.natural_clustering.measures import SETS, class_latents
 
-NUMBERS = {"MNIST": ("1", "2"), "Fashion-MNIST": ("6", "7"), "Yale B": ("", "8")}  # figures of z_c and of z_s
+NUMBERS = {
+    "MNIST": ("1", "2"),
+    "Fashion-MNIST": ("6", "7"),
+    "Yale B": ("", "8"),
+}  # the paper's figures of z_c and of z_s
 
 
 def kl_figures(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
-    """Figures 1, 2, 5, 6, 7, 8, 10 and 11, of the first seeds; Figure 5 of all."""
+    """Figures 1, 2, 6, 7, 8, 10 and 11 for the first seeds, and Figure 5 for all seeds."""
     found = {
         variant: [class_latents(trial.open()) for trial in tried[variant]]
         for variant in {**dict.fromkeys(SETS), "MNIST": None, "MNIST, no bias": None}
@@ -47,7 +51,7 @@ def kl_figures(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
 
 
 def _latent_figures(trial: Trial, variant: str, own: str, shared: str, best: Sequence[int]) -> dict[str, Picture]:
-    """Each class's own latents, the `best` units of the shared ones, and for MNIST samples of a larger sigma."""
+    """Each class's own latents, the `best` shared units, and for MNIST samples with a larger sigma."""
     run = trial.open()
     model, names = run.model, run.data.train.classes
     assert isinstance(model, NaturalClustering)

@@ -1,4 +1,4 @@
-"""Two generators that are no probabilistic programs, for comparison: CGAN and AC-GAN, in plain PyTorch.
+"""Two generators that are not probabilistic programs, for comparison: CGAN and AC-GAN, in plain PyTorch.
 
 Mirza & Osindero 2014, Conditional generative adversarial nets, arXiv:1411.1784. Odena, Olah & Shlens 2017, Conditional
 image synthesis with auxiliary classifier GANs, arXiv:1610.09585. Neither text's networks are used: both GANs get the
@@ -51,12 +51,12 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """An image to the logit of its being real and the logits of its class; what a GAN's discriminator says.
+    """A GAN's discriminator: maps an image to the logit of being real and the logits of its class.
 
     Args:
         classes: L.
         shape: of an image.
-        sees_class: whether it sees the class as well as the image, as CGAN's does; AC-GAN's has to infer it.
+        sees_class: whether the class is an input as well as the image, as in CGAN; AC-GAN's critic infers it.
         hidden: widths of its two layers, with leaky ReLU (0.2) and dropout (0.3).
     """
 
@@ -84,7 +84,7 @@ class Critic(nn.Module):
 
 
 def critic_loss(real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], y: Tensor, *, auxiliary: bool) -> Tensor:
-    """What the critic minimises, on logits of real images and of generated ones of the same labels.
+    """The critic's loss, from logits of real images and of generated ones with the same labels.
 
     CGAN's equation (2) as a cross-entropy, -L_S; for AC-GAN -L_S - L_C, its (2) and (3), each a mean over images.
     """
@@ -95,7 +95,7 @@ def critic_loss(real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor], y: Ten
 
 
 def generator_loss(fake: tuple[Tensor, Tensor], y: Tensor, *, auxiliary: bool) -> Tensor:
-    """What the generator minimises: -log D of its images, which does not saturate, and for AC-GAN -L_C on them."""
+    """The generator's loss: -log D of its images, which does not saturate, and for AC-GAN -L_C on them."""
     source = F.softplus(-fake[0]).mean()
     return source + F.cross_entropy(fake[1], y) if auxiliary else source
 
@@ -110,22 +110,22 @@ def train_gan(
     lr: float = 2e-4,
     device: str | torch.device = "cpu",
 ) -> Generator:
-    """Trains a CGAN, or with `auxiliary` an AC-GAN, a step of critic and of generator per batch; returns the generator.
+    """Trains a CGAN, or with `auxiliary` an AC-GAN, one step of critic and generator per batch; returns the generator.
 
-    Draws from torch's generator; weights too.
+    Draws and initial weights use torch's generator.
 
     Args:
         batches: with labels.
-        auxiliary: whether the critic has to tell the class.
+        auxiliary: whether the critic also infers the class.
         classes: L.
         shape: of an image.
         z_dim: units of noise.
         lr: of both Adams.
-        device: where.
+        device: where to train.
 
     Raises:
         ValueError: a batch has no labels, or one out of range; or there is no batch.
-        FloatingPointError: a loss is not finite; names the step.
+        FloatingPointError: a loss is not finite; the message names the step.
     """
     generator = Generator(z_dim=z_dim, classes=classes, shape=shape).to(device)
     critic = Critic(classes=classes, shape=shape, sees_class=not auxiliary).to(device)
@@ -135,7 +135,7 @@ def train_gan(
     step = 0
     for step, batch in enumerate(batches, start=1):
         if batch.y is None:
-            raise ValueError("a GAN with classes is trained with labels: draw batches with labels=True")
+            raise ValueError("a GAN with classes needs labels for training: draw batches with labels=True")
         x, y = batch.x.to(device), batch.y.to(device)
         if step == 1 and not 0 <= int(y.min()) <= int(y.max()) < classes:
             raise ValueError(f"labels y go from 0 to {classes - 1}, got {int(y.min())} to {int(y.max())}")

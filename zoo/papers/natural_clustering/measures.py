@@ -1,4 +1,4 @@
-"""What is trained at each budget, and what is measured of it."""
+"""Training at each budget, and the measured quantities."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from zoo.papers.natural_clustering.class_latents import Clustering, effect, meas
 
 
 def latent_quantities(trained: FinishedRun) -> dict[str, float]:
-    """What z_c and z_s hold on the test set, and how well y is inferred."""
+    """The KL and effect of z_c and z_s on the test set, and the accuracy of y."""
     data, model, guide = trained.data.test, trained.model, trained.guide
     found = measure(guide, data, classes=trained.data.train.count_classes())
     return {
@@ -51,7 +51,7 @@ def class_latents(trained: FinishedRun) -> Clustering:
 
 
 def beta_vae(trial: Trial) -> Mapping[str, float]:
-    """beta-VAE with beta = 5 and two units, as Figure 3 has it."""
+    """beta-VAE with beta = 5 and two latent dimensions, as in Figure 3."""
     with reduced_matmul_precision():
         steps = trial.steps(full=9_360, short=2_808)
         trained = trial.train("beta-vae", data="mnist", steps=steps, batch_size=128, beta=5.0, z_dim=2)
@@ -66,7 +66,7 @@ def two_shared(trial: Trial) -> Mapping[str, float]:
 
 
 def between_class_variance(trained: FinishedRun, site: str) -> dict[str, float]:
-    """How far apart the classes lie in a latent space: the share of its means' variance that is between classes."""
+    """The separation of classes in a latent space: the share of the means' variance that is between classes."""
     data = trained.data.test
     batch = data.batch(torch.arange(len(data)), labels=True, device=device_of(trained.guide))
     assert batch.y is not None

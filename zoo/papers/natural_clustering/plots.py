@@ -1,4 +1,4 @@
-"""Pictures of N-VAE and of the conditional VAE: what each class's own latents do, and what all classes share."""
+"""Pictures of N-VAE and of the conditional VAE: traversals of each class's latents, and of the shared ones."""
 
 from collections.abc import Mapping, Sequence
 
@@ -45,7 +45,7 @@ def conditional_pictures(
 
 
 def sizes_of(model: NaturalClustering) -> dict[str, int]:
-    """How many units the two kinds of latents have."""
+    """The number of units of the two kinds of latents."""
     return {"z_c": model.classes * model.c_dim, "z_s": model.s_dim}
 
 
@@ -117,7 +117,7 @@ def samples(
     names: Sequence[str] = (),
     seed: int = 0,
 ) -> ImageGrid:
-    """Figure 11: per class means of p(x | y, z) for z ~ Normal(0, sigma I), sigma a standard deviation."""
+    """Figure 11: for each class, means of p(x | y, z) for z ~ Normal(0, sigma I), sigma a standard deviation."""
     here = device_of(model)
     generator = torch.Generator().manual_seed(seed)
     shown = range(min(model.classes, 10))
@@ -132,7 +132,7 @@ def samples(
 
 @styled
 def latent_spaces(means: Mapping[str, Tensor], y: Tensor, *, names: Sequence[str] = ()) -> Figure:
-    """Figure 3: posterior means [N, 2] side by side, coloured by label [N]."""
+    """Figure 3: posterior means [N, 2] of several models, coloured by label [N]."""
     canvas = figure(4.2 * len(means), 4.0)
     for axes, (title, mean) in zip(canvas.subplots(1, len(means), squeeze=False)[0], means.items(), strict=True):
         scatter_by_class(axes, mean.cpu().numpy(), y.cpu().numpy(), names)
@@ -179,7 +179,7 @@ def kl_by_class(measured: Mapping[str, Clustering]) -> Figure:
 
 
 def _at_zero(model: Story, y: int, sizes: Mapping[str, int]) -> dict[str, Tensor]:
-    """A column of the class and latents at their prior's mean, one row for each of VALUES."""
+    """The class, and latents at their prior's mean, repeated for each of VALUES."""
     here = device_of(model)
     latents = {name: torch.zeros(len(VALUES), size, device=here) for name, size in sizes.items()}
     return {"y": torch.eye(model.classes, device=here)[[y] * len(VALUES)], **latents}

@@ -1,9 +1,9 @@
 """N-VAE's settings (Antorán & Miguel 2019, arXiv:1901.09415), and the conditional VAE it is compared with.
 
 The text leaves networks, sizes of the latents, likelihood, alpha and optimiser open, and there is no public code. Ours:
-two hidden layers of 256 ReLU units (for Yale B at 64 pixels too), 4 shared units and one of each class's own, grey
-Bernoulli pixels, alpha_p = 0.01, one draw, Adam at 1e-3 with batches of 128, 20 epochs of MNIST. How many units are
-shared matters: where there are 8 or more, none of a class's own is worth twice its nats on MNIST, and z_c stays empty.
+two hidden layers of 256 ReLU units (also for Yale B at 64 pixels), 4 shared units and one unit per class, grey
+Bernoulli pixels, alpha_p = 0.01, one draw, Adam at 1e-3 with batches of 128, 20 epochs of MNIST. The number of shared
+units matters: with 8 or more on MNIST, no class's unit improves the reconstruction by twice its KL, and z_c is unused.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,29 +36,31 @@ def natural_clustering(
     batch_size: int = 128,
     steps: int = 9_360,
 ) -> Experiment:
-    """N-VAE under its equation (7): a guide that sees x alone, trained with the labels.
+    """N-VAE under its equation (7): a guide that depends on x alone, trained with labels.
 
-    Antorán & Miguel 2019, arXiv:1901.09415, section IV, where beta_c = 2. Their (4) says no more of q(pi | x) than that
-    it is a Dirichlet; ours is Dirichlet(alpha_p + softmax(...)), which holds the exact posterior, so that (3) is no
-    worse than it need be: under a free Dirichlet (6) drives the unlikely concentrations to 0, and (3) to thousands of
-    nats. With `labelled`, every second batch comes from the whole set without labels, which are then summed out; the
-    paper has no such experiment.
+    Antorán & Miguel 2019, arXiv:1901.09415, section IV, where beta_c = 2. Their (4) only says that q(pi | x) is a
+    Dirichlet; ours is Dirichlet(alpha_p + softmax(...)), a family that contains the exact posterior, so that the gap of
+    (3) can be small: with a free Dirichlet, (6) drives the unlikely concentrations to 0, and the KL in (3) to thousands
+    of nats. With `labelled`, every second batch is drawn from the whole set without labels, which are then summed out;
+    the paper has no such experiment.
 
     Args:
         data: labelled images.
-        s_dim: shared units.
-        c_dim: units of each class's own.
+        s_dim: latent dimensions that all classes share.
+        c_dim: latent dimensions of each class.
         beta_c: weight of the KL of z_c.
-        bias: whether z_cy shows the class; in appendix B it does not.
+        bias: whether z_cy contains y itself; in appendix B it does not.
         alpha: concentration of the Dirichlet prior.
-        labelled: how many datapoints keep their labels, equally many of each class; all when not given.
-        unlabelled: whether the others are used without theirs, or not at all.
+        labelled: number of datapoints with labels, the same for each class; all when not given.
+        unlabelled: whether the others are used without labels, or not at all.
         network: "mlp", or "conv" for 28, 32 or 64 pixels.
         width: of an "mlp"'s hidden layers.
         batch_size: B.
-        steps: how long.
+        steps: number of steps.
     """
-    from zoo.papers.natural_clustering.plots import pictures  # matplotlib, which a list of recipes does not need
+    from zoo.papers.natural_clustering.plots import (
+        pictures,
+    )  # imports matplotlib, which a list of recipes does not need
 
     train = data.train
     classes = train.count_classes()
@@ -102,18 +104,18 @@ def conditional_vae(
 ) -> Experiment:
     """The conditional VAE (Sohn, Lee & Yan 2015, NIPS) under its ELBO, as N-VAE's section IV-C compares it.
 
-    q(z | x, y) has a hidden layer of its own, on the trunk's features and the label; the prior of z does not
-    look at the class. Networks and optimiser as N-VAE's; no text says what theirs were.
+    q(z | x, y) has a hidden layer on the trunk's features and the label; the prior of z does not depend on the class.
+    Networks and optimiser are as in N-VAE; neither paper states its own.
 
     Args:
         data: labelled images.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         network: "mlp", or "conv" for 28, 32 or 64 pixels.
         width: of an "mlp"'s hidden layers.
         batch_size: B.
-        steps: how long.
+        steps: number of steps.
     """
-    from zoo.papers.natural_clustering.plots import conditional_pictures  # matplotlib, as above
+    from zoo.papers.natural_clustering.plots import conditional_pictures  # imports matplotlib, as above
 
     train = data.train
     classes = train.count_classes()
@@ -128,18 +130,18 @@ def conditional_vae(
 
 
 def choose(data: Dataset, labelled: int) -> np.ndarray:
-    """Which datapoints keep their labels: equally many of each class, drawn with seed 0.
+    """Chooses the datapoints with labels: the same number from each class, drawn with seed 0.
 
     Raises:
-        ValueError: not a multiple of the number of classes, or more than there are of a class.
+        ValueError: `labelled` is not a multiple of the number of classes, or more than the rarest class allows.
     """
     classes = data.count_classes()
     assert data.y is not None
     each, fewest = labelled // classes, int(np.bincount(data.y).min())
     if labelled < 1 or labelled % classes or each > fewest:
         raise ValueError(
-            f"labelled must be a multiple of the {classes} classes, up to {classes * fewest}, which takes all of the "
-            f"rarest class; got {labelled}"
+            f"labelled must be a multiple of the {classes} classes, up to {classes * fewest}, which includes all of "
+            f"the rarest class; got {labelled}"
         )
     order = np.random.default_rng(0).permutation(len(data))
     return np.sort(np.concatenate([order[data.y[order] == c][:each] for c in range(classes)]))
@@ -155,9 +157,9 @@ def partly_labelled(
     steps: int | None = None,
     start: int = 0,
 ) -> Iterator[Batch]:
-    """Even steps: a batch of the datapoints `known`, with labels. Odd ones: a batch of all, without.
+    """Batches of the datapoints `known` with labels in even steps, and of all datapoints without labels in odd ones.
 
-    A function of seed and step alone, as `Dataset.batches` is, so a run can go on.
+    They depend only on seed and step, like those of `Dataset.batches`, so that a run can be resumed.
     """
     rows = torch.from_numpy(known)
     some = data.subset(known)
@@ -171,7 +173,7 @@ def partly_labelled(
 
 
 def only_labelled(data: Dataset, batch_size: int, *, known: np.ndarray, **options: Any) -> Iterator[Batch]:
-    """Batches of the datapoints `known` alone; options as `Dataset.batches` takes them."""
+    """Batches of only the datapoints `known`; options as in `Dataset.batches`."""
     rows, some = torch.from_numpy(known), data.subset(known)
     for batch in some.batches(min(batch_size, len(some)), **options):
         yield batch._replace(index=rows[batch.index])
@@ -183,18 +185,19 @@ digits = offering(
 )
 
 YALE = """
-    N-VAE on Yale B's 28 faces, of which there are few: about 500 epochs in batches of 64.
+    N-VAE on Yale B's 28 faces, a small set: about 500 epochs in batches of 64.
 
-    So many because the class's one term in thousands of pixels' is slow to be learnt: after 100 epochs the guide tells
-    faces hardly better than chance.
+    So many are needed because the class is one term among those of thousands of pixels, and is learnt slowly: after 100
+    epochs the guide classifies faces hardly better than chance.
 
     Args:
         As `natural-clustering/mnist`.
     """
 DIGITS = """
-    N-VAE on scikit-learn's digits, in under a minute: no paper's settings.
+    N-VAE on scikit-learn's digits, in under a minute; the settings are not from the paper.
 
-    In 8 x 8 grey pixels little is worth its nats: with two shared units, or beta_c = 2, the classes' own stay empty.
+    With 8 x 8 grey pixels few latents improve the reconstruction by their KL: with two shared units, or beta_c = 2, the
+    classes' units stay unused.
 
     Args:
         As `natural-clustering/mnist`.

@@ -32,18 +32,18 @@ QUANTITIES = {
 }
 
 DEVIATIONS = (
-    "The text has no networks, sizes of latents, likelihood, alpha or optimiser, and there is no code. Ours: two "
-    "hidden layers of 256 ReLU units each way, on Yale B too; 4 shared units, one for each class; grey pixels under a "
-    "Bernoulli; alpha_p = 0.01; Adam at 1e-3, batches of 128 (Yale B: 64).",
-    "q(pi | x) is Dirichlet(alpha_p + softmax), which holds the exact posterior; the text says a Dirichlet.",
+    "The text does not state networks, sizes of latents, likelihood, alpha or optimiser, and there is no code. Ours: "
+    "two hidden layers of 256 ReLU units in encoder and decoder, also on Yale B; 4 shared units, one for each class; "
+    "grey pixels under a Bernoulli; alpha_p = 0.01; Adam at 1e-3, batches of 128 (Yale B: 64).",
+    "q(pi | x) is Dirichlet(alpha_p + softmax), a family that contains the exact posterior; the text says a Dirichlet.",
     "The short budget is 6 epochs of MNIST and Fashion-MNIST (full: 20), and 6,000 steps of Yale B (full: 10,000).",
-    "Matrix products take their factors in bfloat16 where the CPU can; sums are in float32.",
-    "Little is left for z_c to say where z_s tells classes apart too: its traversals change digits and clothes.",
-    "Yale B is held to both angles; a tenth of its images, held out by chance, is the test set.",
+    "Matrix products have factors in bfloat16 where the CPU supports it; sums are in float32.",
+    "z_c adds little where z_s also separates classes: traversals of z_s change digits and clothes.",
+    "On Yale B both angles are limited; a random tenth of its images is the test set.",
 )
 
 
-# What our choices do to the conclusions; and Figure 3.
+# The effect of this project's choices on the conclusions; and Figure 3.
 
 
 # Figure 9.
@@ -52,7 +52,7 @@ DEVIATIONS = (
 REPRODUCTIONS: dict[str, Reproduction] = {
     "natural-clustering/few-labels": FEW_LABELS,
     "natural-clustering/kl": Reproduction(
-        title="N-VAE: what each class's latents and the shared ones hold",
+        title="N-VAE: the information in each class's latents and in the shared ones",
         paper=f"{PAPER}, section IV-A, Figures 5 and 10, appendix B",
         variants={
             "MNIST": trained_on("mnist"),
@@ -89,7 +89,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         pictures=kl_figures,
     ),
     "natural-clustering/choices": Reproduction(
-        title="N-VAE under other choices, and beside beta-VAE",
+        title="N-VAE under other choices, and compared with beta-VAE",
         paper=f"{PAPER}, section IV (beta_c), Figure 3",
         variants={
             "MNIST, beta_c = 1": trained_on("mnist", beta_c=1.0),
@@ -165,8 +165,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "The classifier is one hidden layer of 256 ReLU units under Adam, in batches of 500, for 3 epochs (full: "
             "10); the paper names none. A point is replaced again each time it is seen.",
             "Generated images are means of p(x | y, z); sigma is a standard deviation.",
-            "The short budget says little for or against the claims: after 4 epochs the generators still mix classes, "
-            "and a classifier of 3 epochs has not begun to overfit, which is what samples are to help against.",
+            "The short budget is weak evidence for or against the claims: after 4 epochs the generators still mix "
+            "classes, and after 3 epochs the classifier has not begun to overfit, which samples are meant to prevent.",
             DEVIATIONS[3],
         ),
         pictures=augmentation_figures,

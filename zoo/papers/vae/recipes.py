@@ -1,4 +1,4 @@
-"""The plain VAE and beta-VAE, with which the papers compare their own."""
+"""The plain VAE and beta-VAE, the papers' baselines."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -29,15 +29,15 @@ def vae(
 ) -> Experiment:
     """The plain VAE under its evidence lower bound.
 
-    Kingma & Welling 2014, arXiv:1312.6114, has one hidden layer of 500 tanh units, Adagrad and batches of 100; ours is
-    a baseline with two of 400 ReLU units, Adam and batches of 64.
+    Kingma & Welling 2014, arXiv:1312.6114, has one hidden layer of 500 tanh units, Adagrad and batches of 100; this
+    baseline has two of 400 ReLU units, Adam and batches of 64.
 
     Args:
         data: images.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         network: "mlp", or "conv" for 28, 32 or 64 pixels.
-        likelihood: "bernoulli" for data in [0, 1], or "normal", of deviation 1, for real values.
-        steps: how long.
+        likelihood: "bernoulli" for data in [0, 1], or "normal", with standard deviation 1, for real values.
+        steps: number of steps.
     """
     model, guide = vae_pair(data.train, z_dim, network, likelihood=likelihood)
     return Experiment(model, guide, ELBO(), steps=steps)
@@ -52,18 +52,18 @@ def beta_vae(
     likelihood: Likelihood = "bernoulli",
     steps: int = 6_000,
 ) -> Experiment:
-    """beta-VAE: the same pair with the KL of z weighed by beta.
+    """beta-VAE: the same pair with the KL of z weighted by beta.
 
     Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl; beta = 4 is their value for 2D Shapes. Networks and
-    optimiser as `vae`'s, so that the two differ in beta alone.
+    optimiser are those of `vae`, so that the two differ only in beta.
 
     Args:
         data: images.
         beta: weight of the KL.
-        z_dim: units of the code.
+        z_dim: latent dimensions.
         network: "mlp", or "conv" for 28, 32 or 64 pixels.
-        likelihood: "bernoulli" for data in [0, 1], or "normal", of deviation 1, for real values.
-        steps: how long.
+        likelihood: "bernoulli" for data in [0, 1], or "normal", with standard deviation 1, for real values.
+        steps: number of steps.
     """
     model, guide = vae_pair(data.train, z_dim, network, likelihood=likelihood)
     return Experiment(model, guide, BetaVAE(beta=beta), steps=steps)
@@ -90,7 +90,7 @@ def vae_pair(
         if low < 0 or high > 1:
             raise ValueError(
                 f"data {data.name!r}: values in [{low:g}, {high:g}] are outside [0, 1], the support of Bernoulli "
-                "pixels; take --set likelihood=normal for real values, or scale the data to [0, 1]"
+                "pixels; use --set likelihood=normal for real values, or scale the data to [0, 1]"
             )
     trunk, decoder = networks(data.shape, z_dim, network, width=width)
     num_data = len(data)

@@ -1,10 +1,10 @@
-"""Pretrained weights: the pair of one finished run in one small file, which says how it was made.
+"""Pretrained weights: the pair of a finished run in one small file, with a record of how it was made.
 
     pair = zoo.papers.pretrained("joint-vae/mnist")
     pair.guide(x)
     print(pair.about)
 
-`python -m zoo reproduce NAME --weights FOLDER` makes a file of the best seed's run.
+`python -m zoo reproduce NAME --weights FOLDER` writes such a file for the best seed's run.
 """
 
 import json
@@ -38,7 +38,7 @@ class Pretrained:
     Attributes:
         model, guide: in evaluation mode, on the CPU.
         settings: of the run.
-        about: how it came about: the command, and what the run scored.
+        about: its origin: the command, and the run's quantities.
     """
 
     model: nn.Module
@@ -47,11 +47,11 @@ class Pretrained:
     about: Mapping[str, Any]
 
     def encode(self, x: Tensor) -> dict[str, Any]:
-        """q(site | x) by latent site; what `zoo.metrics.suite` takes as an encoder."""
+        """q(site | x) by latent site; an encoder for `zoo.metrics.suite`."""
         return posteriors(self.guide, x)
 
     def data(self, folder: Path | None = None, *, download: bool = False) -> Split:
-        """The data that the run was on; as `zoo.lab.data.load`.
+        """The data of the run; arguments as in `zoo.lab.data.load`.
 
         Raises:
             FileNotFoundError: its files are missing.
@@ -65,14 +65,14 @@ def names(folder: str | Path = HERE) -> list[str]:
 
 
 def pretrained(name: str, *, folder: str | Path = HERE) -> Pretrained:
-    """The pretrained pair called `name`, as its recipe is called; needs no data.
+    """The pretrained pair with the name of its recipe; needs no data.
 
     Args:
         name: of the pair.
-        folder: where its file is; the zoo's own when not given.
+        folder: the folder of its file; the zoo's when not given.
 
     Raises:
-        LookupError: there is none; says which there are, and the nearest name.
+        LookupError: there is none; the message lists all pairs and the nearest name.
         ValueError: the file is damaged, or the recipe has changed since.
     """
     path = Path(folder) / _file(name)
@@ -93,10 +93,10 @@ def keep(name: str, trained: FinishedRun, folder: str | Path, about: Mapping[str
     """Writes the run's weights under `name` into `folder`; returns the file's path.
 
     Args:
-        name: what `pretrained` will call it.
+        name: its name for `pretrained`.
         trained: the run.
-        folder: where.
-        about: what a reader should know of the run, for `Pretrained.about`.
+        folder: the destination.
+        about: a description of the run, for `Pretrained.about`.
     """
     train = trained.data.train
     record = {
@@ -126,13 +126,13 @@ def _about(path: Path) -> dict[str, Any]:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} holds no pretrained pair: its format is {metadata.get('format')!r}, not {FORMAT!r}")
     about: dict[str, Any] = json.loads(metadata["about"])
-    if "figures" in about:  # as they were called
+    if "figures" in about:  # their earlier name
         about["quantities"] = about.pop("figures")
     return about
 
 
 def _check_digest(path: Path) -> None:
-    """Refuses a file whose weights, or what it says of them, were changed; one of version 0.1 has no digest."""
+    """Refuses a file whose weights or record were changed; a file of version 0.1 has no digest."""
     with safetensors.safe_open(str(path), "pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -141,7 +141,7 @@ def _check_digest(path: Path) -> None:
 
 
 def _stand_in(about: Mapping[str, Any]) -> Split:
-    """A set of the right size and shape with nothing in it, which is all that a recipe looks at."""
+    """An empty set of the right size and shape, which is all that a recipe needs."""
     empty = np.broadcast_to(np.uint8(0), (about["datapoints"], *about["shape"]))
     data = Dataset(about["settings"]["data"], empty)
     return Split(data, data)

@@ -1,4 +1,4 @@
-"""What fits what: every story under every guide and every objective, tried on a small pair, and written down."""
+"""Which combinations fit: every story with every guide and every objective, tried on a small pair."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ Cell = Mapping[str, Any]
 Matrix = Mapping[str, Mapping[str, Mapping[str, Cell]]]  # story, guide, objective
 How = Literal["traced", "compiled"]
 STANCE: Mapping[How, Literal["force_eager", "default"]] = {"traced": "force_eager", "compiled": "default"}
-"""The compiler's: the graph that `fit(compile=True)` makes is run as it is, or compiled."""
+"""Backends of the compiler: the graph that `fit(compile=True)` makes is run without compiling it, or compiled."""
 
 
 def _first(story: SmallStory) -> str:
@@ -56,17 +56,17 @@ OBJECTIVES: Mapping[str, Objective] = {
     "FactorVAE": lambda story: elbos.FactorVAE(gamma=0.1, log_ratio=lambda z: z.square().sum(-1)),
     "NVAE": lambda story: elbos.NVAE(beta_c=2.0),
 }
-"""Each with hyperparameters that a small pair can be trained with."""
+"""Each objective, with hyperparameters suitable for a small pair."""
 
 
 def cells(
     wanted: Iterable[tuple[str, str, str]] | None = None,
 ) -> Iterator[tuple[tuple[str, str, str], dict[str, Any]]]:
-    """Tries story, guide and objective, one after the other: those `wanted`, or all.
+    """Tries every combination of story, guide and objective, or only those `wanted`.
 
-    Each is trained eagerly. What fits is also traced with its gradients, as `fit(compile=True)` does, and run as
-    traced. Compiling takes some 20 seconds, so that only a cross is: every story under its first guide and the ELBO,
-    and the plain VAE's first pair under every objective.
+    Each is trained eagerly. Those that fit are also traced with their gradients, as in `fit(compile=True)`, and the
+    trace is run. Compiling takes some 20 seconds, so it is only tried for every story with its first guide under the
+    ELBO, and for the plain VAE with its first guide under every objective.
     """
     every = [(s, g, o) for s, story in STORIES.items() for g in guides_of(story) for o in OBJECTIVES]
     for story, guide, objective in wanted or every:
@@ -78,26 +78,26 @@ def cells(
 def attempt(story: str, guide: str, objective: str, how: Sequence[How] = ()) -> dict[str, Any]:
     """One cell: {"fits": True, "kl", "loss": [before, after], "traced", "compiled"}, or {"fits": False, "why"}.
 
-    It fits if it trains, its loss over `LOOKS` draws is lower afterwards, and what is drawn has the shapes that it had.
-    "kl" is "draws" where one of the sites has none in closed form; "traced" and "compiled", where they are tried, are
-    "yes" if the first steps are the eager ones, and else why not.
+    It fits if it trains, its loss over `LOOKS` draws is lower afterwards, and the shapes of its draws do not change.
+    "kl" is "draws" where the KL of a site has no closed form; "traced" and "compiled", where they are tried, are
+    "yes" if the first steps equal the eager ones, and else the reason.
     """
     try:
         try:
             return {"fits": True, "kl": "closed", **_tried(story, guide, OBJECTIVES[objective](STORIES[story]), how)}
         except NoClosedKL:
             elbo = OBJECTIVES[objective](STORIES[story])
-            # An autoguide counts every site as real that is mapped to the reals.
+            # For an autoguide, every site that it maps to the reals is a real site.
             elbo.kl = "sampled" if guide.startswith("Auto") else dict.fromkeys(STORIES[story].real, "sampled")
             return {"fits": True, "kl": "draws", **_tried(story, guide, elbo, how)}
-    except Exception as error:  # one cell's failure is its own; an error that nobody meant to raise shows its type
-        said, _, _ = str(error).partition("Trace Shapes:")  # which Pyro appends
+    except Exception as error:  # a failure concerns this cell only; an unexpected error shows its type
+        said, _, _ = str(error).partition("Trace Shapes:")  # appended by Pyro
         meant = isinstance(error, (ValueError, TypeError, FloatingPointError))
         return {"fits": False, "why": ("" if meant else f"{type(error).__name__}: ") + " ".join(said.split())}
 
 
 def _tried(story: str, guide: str, elbo: TermwiseELBO, how: Sequence[How]) -> dict[str, Any]:
-    """What comes of the pair under the objective, from seed 0."""
+    """The cell of the pair under the objective, from seed 0."""
     pyro.set_rng_seed(0)
     return _train(pair(story, guide, elbo), elbo, data(story), how)
 
@@ -116,7 +116,7 @@ def _train(made: tuple[nn.Module, nn.Module], elbo: TermwiseELBO, batch: Batch, 
 
 
 def _look(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) -> tuple[Any, float]:
-    """Shapes of the latent values by site, and the loss over several draws; by copies, which leave no trace."""
+    """Shapes of the latent values by site, and the loss over several draws; computed on copies."""
     args, kwargs = batch.arguments()
     with torch.random.fork_rng([]), poutine.block(), OwnParameters(), pyro.validation_enabled():
         torch.manual_seed(0)
@@ -128,13 +128,13 @@ def _look(model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch) 
 
 
 def _same_steps(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, how: How, steps: int = 3) -> str:
-    """Whether the first steps as traced, or compiled, are the eager ones: "yes", or why not."""
+    """Whether the first traced or compiled steps equal the eager ones: "yes", or the reason why not."""
     losses, weights = [], []
     for compile in (False, True):
         model, guide, elbo = copy.deepcopy(fresh)
         pyro.set_rng_seed(1)
         with torch.compiler.set_stance(STANCE[how]), warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)  # which says that a pair cannot be traced, and why
+            warnings.simplefilter("error", RuntimeWarning)  # raised where a pair cannot be traced
             try:
                 run = fit(model, guide, elbo, [batch] * steps, lr=LR, device="cpu", compile=compile)
                 losses.append([report.loss.item() for _, report in run])
@@ -148,7 +148,7 @@ def _same_steps(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, 
 
 
 def load(path: Path = WRITTEN) -> dict[str, dict[str, dict[str, Any]]]:
-    """The matrix that was written: story, guide, objective.
+    """The stored matrix, by story, guide and objective.
 
     Raises:
         FileNotFoundError: there is none.
@@ -162,7 +162,7 @@ def load(path: Path = WRITTEN) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def write(path: Path = WRITTEN, say: Callable[[str], None] = print) -> dict[str, dict[str, dict[str, Any]]]:
-    """Tries everything, and writes what came out as JSON, and next to it as tables."""
+    """Tries all combinations, and writes the results as JSON and as tables next to it."""
     matrix: dict[str, dict[str, dict[str, Any]]] = {}
     for (story, guide, objective), cell in cells():
         matrix.setdefault(story, {}).setdefault(guide, {})[objective] = cell
@@ -175,7 +175,7 @@ def write(path: Path = WRITTEN, say: Callable[[str], None] = print) -> dict[str,
 
 
 def markdown(matrix: Matrix) -> str:
-    """The whole of it: one table per story, guides with the same row in one; why something does not fit below."""
+    """The page: one table per story, with guides of equal rows merged; below, why combinations do not fit."""
     reasons: dict[str, str] = {}
     tables = "\n".join(_table(story, rows, reasons) for story, rows in matrix.items())
     why = "\n".join(f"- **{letter}** {reason}" for reason, letter in reasons.items())
@@ -184,7 +184,7 @@ def markdown(matrix: Matrix) -> str:
     python -m zoo matrix
 
 {_counted(matrix)} ● the KL is in closed form, ○ by
-draws (`kl="sampled"`); a letter stands for the reason why something does not fit.
+draws (`kl="sampled"`); a letter stands for the reason why a combination does not fit.
 
 How many guides fit:
 
@@ -198,7 +198,7 @@ How many guides fit:
 
 
 def summary(matrix: Matrix) -> str:
-    """How many guides fit each story under each objective, a table."""
+    """A table of the number of guides that fit each story under each objective."""
     rows = [
         {"story": story, "guides": len(guides), **{name: count or "" for name, count in _fitting(guides).items()}}
         for story, guides in matrix.items()
@@ -208,13 +208,13 @@ def summary(matrix: Matrix) -> str:
 
 
 def _fitting(guides: Mapping[str, Mapping[str, Cell]]) -> dict[str, int]:
-    """How many of a story's guides fit under each objective."""
+    """The number of a story's guides that fit under each objective."""
     objectives = next(iter(guides.values()))
     return {objective: sum(row[objective]["fits"] for row in guides.values()) for objective in objectives}
 
 
 def _counted(matrix: Matrix) -> str:
-    """What was tried, and what came out, in numbers."""
+    """A summary of the results in numbers."""
     cells = [cell for rows in matrix.values() for row in rows.values() for cell in row.values()]
     fits = sum(cell["fits"] for cell in cells)
     verdicts = {how: [cell[how] for cell in cells if how in cell] for how in STANCE}
@@ -239,12 +239,12 @@ def _table(story: str, rows: Mapping[str, Mapping[str, Cell]], reasons: dict[str
 def _mark(cell: Mapping[str, Any], reasons: dict[str, str]) -> str:
     if cell["fits"]:
         return "●" if cell["kl"] == "closed" else "○"
-    # What is the same but for a name is the same reason.
+    # Reasons that differ only in a name are one reason.
     reason = re.sub(r"'_\w+-\d+_latent'", "'_latent'", cell["why"])
     return reasons.setdefault(reason, _letters(len(reasons)))
 
 
 def _letters(number: int) -> str:
-    """a, b, ..., z, aa, ab, ...: as a spreadsheet counts its columns."""
+    """a, b, ..., z, aa, ab, ..., like the columns of a spreadsheet."""
     before = _letters(number // 26 - 1) if number >= 26 else ""
     return before + string.ascii_lowercase[number % 26]

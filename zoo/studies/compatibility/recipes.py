@@ -1,4 +1,4 @@
-"""Small pairs: every story under every guide whose sites it has, on 12 pixels or words, for the matrix of what fits."""
+"""Small pairs on 12 pixels or words for the compatibility matrix: every story with every guide for its sites."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,10 +56,10 @@ class SmallStory:
     """A story on 12 pixels, or on counts of 12 words.
 
     Attributes:
-        build: makes the model.
-        heads: from the head for a real site of so many units, and that for a type, to the guide's heads.
-        labels: whether the pair sees them.
-        classes: of labels that heads are given, where there is no head for them.
+        build: returns the model.
+        heads: function of the head for real sites and of the head for types that returns the guide's heads.
+        labels: whether the pair is called with labels.
+        classes: number of classes of the labels that heads are given, where there is no head for them.
         shape: of a datapoint.
     """
 
@@ -71,7 +71,7 @@ class SmallStory:
 
     @property
     def has_type(self) -> bool:
-        """Whether a site is a type, for which there are heads to choose among."""
+        """Whether a site is a type, for which there are several heads."""
         return any(isinstance(head, Concrete) for head in self.heads(MeanField, CONCRETE).values())
 
     @property
@@ -106,7 +106,7 @@ def _n_vae() -> nn.Module:
     )
 
 
-# The pixels are densities' where the likelihood is one: a scale that does not let them grow without bound.
+# For likelihoods with a density: a fixed scale, so that densities cannot grow without bound.
 _NORMAL: dict[str, Any] = {"likelihood": partial(normal, scale=0.3), "num_data": NUM_DATA}
 
 STORIES: Mapping[str, SmallStory] = {
@@ -175,22 +175,22 @@ GUIDES: Mapping[str, Build] = {
     "AutoNormal": lambda story, model, elbo: Automatic(model, num_data=NUM_DATA),
     "AutoDelta": lambda story, model, elbo: Automatic(model, AutoDelta, num_data=NUM_DATA),
 }
-"""By name, what makes the guide for a story; `straight-through` and `exact` are of types, for stories that have one."""
+"""Functions that return the guide for a story, by name; `straight-through` and `exact` are for stories with a type."""
 
 
 def guides_of(story: SmallStory) -> list[str]:
-    """The guides that there are for a story's sites."""
+    """The guides for a story's sites."""
     return [name for name in GUIDES if story.has_type or name not in ("straight-through", "exact")]
 
 
 def pair(story: str, guide: str, elbo: TermwiseELBO) -> tuple[nn.Module, nn.Module]:
-    """A story and a guide for it; an objective in which a guide takes steps of its own is that objective."""
+    """A story and a guide for it; a semi-amortised guide takes its steps on this objective."""
     model = STORIES[story].build()
     return model, GUIDES[guide](STORIES[story], model, elbo)
 
 
 def data(story: str) -> Batch:
-    """All of the data that a small pair is trained on: images, or counts of words, of three kinds; and their kind."""
+    """The training data of a small pair: images or word counts of three kinds, with the kind as label."""
     generator = torch.Generator().manual_seed(0)
     kinds = torch.rand(CLASSES, *SHAPE, generator=generator).round()
     y = torch.arange(NUM_DATA) % CLASSES

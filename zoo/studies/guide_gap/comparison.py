@@ -1,4 +1,4 @@
-"""Guides next to each other: one recipe trained under each of them, a trial per guide, and one table."""
+"""Compares guides: one recipe trained with each of them, a trial per guide, and one table."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,11 +28,11 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class GuideComparison:
-    """What a comparison left.
+    """The result of a comparison.
 
     Attributes:
-        result: what compare.json holds.
-        failures: what went wrong, guide by guide.
+        result: the content of compare.json.
+        failures: the errors of guides that failed.
     """
 
     result: Mapping[str, Any]
@@ -53,18 +53,18 @@ def compare_guides(
     every: Every = MINUTE,
     **options: Any,
 ) -> GuideComparison:
-    """Trains the recipe under each guide, for as many steps from the same seed, and measures what each loses.
+    """Trains the recipe with each guide, for the same number of steps from the same seed, and measures their gaps.
 
-    Each guide is a trial in OUT/GUIDE: one that is finished is kept, and one that was stopped resumes. Into `out` go
-    compare.json, compare.md, and posteriors.png where the one latent site has two units.
+    Each guide is a trial in OUT/GUIDE: a finished one is kept, and a stopped one is resumed. Writes compare.json,
+    compare.md, and posteriors.png if the only latent site has two units, into `out`.
 
     Args:
-        recipe: whose guide is swapped.
-        guides: names, as `zoo.studies.guide_gap.recipes.names` returns them.
+        recipe: the recipe whose guide is swapped.
+        guides: names; `zoo.studies.guide_gap.recipes.names` lists them.
         out: a folder.
         images, samples, gap_images: see `TestSamples`.
-        every: how often a checkpoint is written.
-        options: as `zoo.lab.runs.finished.configure` takes them.
+        every: the interval of checkpoints.
+        options: of `zoo.lab.runs.finished.configure`.
 
     Raises:
         LookupError, TypeError, ValueError: as `configure` and `swap`; a guide does not fit the recipe's objective; or
@@ -73,7 +73,9 @@ def compare_guides(
     """
     if not guides or "" in guides or len(set(guides)) < len(guides):
         raise ValueError(f"--guides must name at least one guide, each once, got {', '.join(guides) or 'none'}")
-    plans = {guide: _planned(_swapped(recipe, guide), **options) for guide in guides}  # what does not fit fails here
+    plans = {
+        guide: _planned(_swapped(recipe, guide), **options) for guide in guides
+    }  # a combination that does not fit fails here
     settings, split, experiment = next(iter(plans.values()))
     on = TestSamples.of(experiment.model, split.test, images, samples, gap_images)
     shared: dict[str, Any] = {
@@ -111,10 +113,10 @@ def compare_guides(
 
 
 def stored(name: str) -> GuideComparison:
-    """A comparison that this project keeps, as its JSON file has it.
+    """A comparison stored in this project, read from its JSON file.
 
     Raises:
-        LookupError: there is none of that name; lists those that there are.
+        LookupError: there is no such comparison; the message lists all.
     """
     path = RESULTS / name / "compare.json"
     if not path.is_file():
@@ -124,7 +126,7 @@ def stored(name: str) -> GuideComparison:
 
 
 def _swapped(recipe: Recipe, guide: str) -> Recipe:
-    """The recipe under another guide, whose name says so: its weights are not those of the recipe's own pair."""
+    """The recipe with another guide and another name, since its weights do not fit the recipe's own pair."""
     return replace(recipe, name=f"{recipe.name} under {guide}", build=partial(_build_swapped, recipe.build, guide))
 
 
@@ -133,7 +135,7 @@ def _build_swapped(build: Any, guide: str, data: Split, **hyperparameters: Any) 
 
 
 def _planned(recipe: Recipe, **options: Any) -> tuple[Settings, Split, Experiment]:
-    """What is to be trained, after the pair has run once on its first batch."""
+    """The settings, data and experiment, after a check that the pair runs on its first batch."""
     settings, split, experiment = configure(recipe, **options)
     batches = experiment.batches(
         split.train, settings.batch_size, seed=settings.seed, labels=experiment.labels, steps=1
@@ -143,7 +145,7 @@ def _planned(recipe: Recipe, **options: Any) -> tuple[Settings, Split, Experimen
 
 
 def _measured(trial: Trial, *, on: TestSamples, plan: Mapping[str, Any]) -> Mapping[str, float]:
-    """Trains the trial's one recipe, and measures it."""
+    """Trains the trial's recipe, and measures it."""
     run = trial.train(next(iter(trial.recipes)), **plan)
     experiment = run.experiment
     found = measure(run.model, run.guide, run.data.test, on, labels=experiment.labels, kl=experiment.elbo.kl)
@@ -154,7 +156,7 @@ def _measured(trial: Trial, *, on: TestSamples, plan: Mapping[str, Any]) -> Mapp
 
 
 def _forget_other_samples(trial: Trial, on: TestSamples) -> None:
-    """A guide that was measured on other samples is measured again; its training is kept."""
+    """Removes a measurement on other test samples, so that it is repeated; the trained run is kept."""
     if trial.is_finished() and any(trial.quantities().get(key) != value for key, value in asdict(on).items()):
         (trial.folder / QUANTITIES).unlink()
 
@@ -168,7 +170,7 @@ def _row(figures: Mapping[str, float]) -> dict[str, Any]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """What compare.json holds in Markdown, of this version or of 0.1."""
+    """The content of compare.json as Markdown, also of a file of version 0.1."""
     settings, on = Settings.of(result["settings"]), TestSamples(**result["budget"])
     values = "".join(f", {name} = {value}" for name, value in settings.hyperparameters.items())
     rows = [
@@ -193,8 +195,8 @@ def table(result: Mapping[str, Any]) -> str:
 Each trained for {settings.steps:,} steps of {settings.batch_size}, seed {settings.seed}, \
 {"compiled" if settings.compile else "eager"}{values}; nats per datapoint on {on.images:,} test datapoints with \
 {on.samples:,} importance samples each, the gap on {on.gap_images:,} of them. KL of types is that of the categoricals; \
-bound and evidence count types as the story does, by density where they are relaxed and by mass otherwise. Do not \
-trust an evidence that rests on a few effective samples.
+bound and evidence score types as in the story, by density where they are relaxed and by mass otherwise. A log p(x) \
+with few effective samples is unreliable.
 
 {cells}
 """

@@ -1,7 +1,7 @@
-"""What a guide loses: the gap between the evidence and its bound, split in two, and the price of a step.
+"""A guide's gap between the log evidence and the ELBO, split in two, and the time of a training step.
 
-log p(x) - ELBO = the approximation gap, what the family cannot hold even when it is fitted to each datapoint by itself,
-and the amortisation gap, what one network for all of them loses on top (Cremer, Li & Duvenaud 2018,
+log p(x) - ELBO is the sum of the approximation gap, which remains when the family is fitted to each datapoint
+separately, and the amortisation gap, which is due to using one network for all datapoints (Cremer, Li & Duvenaud 2018,
 https://arxiv.org/abs/1801.03558).
 """
 
@@ -37,12 +37,12 @@ class GuideGap:
     """A guide's quantities on test data, in nats per datapoint.
 
     Attributes:
-        elbo: the bound on log p(x), with types by mass or density, as the story has them; unweighted.
-        log_evidence: log p(x), by importance samples.
+        elbo: the unweighted bound on log p(x), with types scored by mass or density as in the story.
+        log_evidence: log p(x), estimated by importance samples.
         effective: median of the effective number of these samples.
-        kl: KL by site, as the ELBO takes it: of types that of the categoricals.
-        gap_elbo, gap_fitted, gap_evidence: on the first `gap_images` alone: the bound, the bound once raw numbers are
-            fitted to each datapoint by itself, and the better of the evidence by the two.
+        kl: KL by site, as in the ELBO: for types that of the categoricals.
+        gap_elbo, gap_fitted, gap_evidence: on the first `gap_images` only: the bound, the bound after raw numbers are
+            fitted to each datapoint separately, and the larger of the two guides' estimates of the evidence.
         num_parameters: of the guide.
     """
 
@@ -57,23 +57,23 @@ class GuideGap:
 
     @property
     def approximation(self) -> float:
-        """What the family cannot hold: gap_evidence - gap_fitted."""
+        """The approximation gap: gap_evidence - gap_fitted."""
         return self.gap_evidence - self.gap_fitted
 
     @property
     def amortisation(self) -> float:
-        """What one network for all datapoints loses on top: gap_fitted - gap_elbo."""
+        """The amortisation gap: gap_fitted - gap_elbo."""
         return self.gap_fitted - self.gap_elbo
 
 
 @dataclass(frozen=True)
 class TestSamples:
-    """What each guide is measured on.
+    """The test samples that each guide is measured on.
 
     Attributes:
-        images: how many of the test set, from its start.
+        images: number of test datapoints, from the start of the test set.
         samples: importance samples for each.
-        gap_images: how many of these the gap is split on.
+        gap_images: number of these datapoints on which the gap is split.
     """
 
     __test__ = False  # pytest: not a class of tests
@@ -86,10 +86,10 @@ class TestSamples:
     def of(
         cls, model: nn.Module, data: Dataset, images: int | None, samples: int | None, gap_images: int | None
     ) -> "TestSamples":
-        """What was asked for; else 500 x 1,000 with convolutions, and all x 5,000 without, 200 of them for the gap.
+        """The given numbers; by default 500 x 1,000 with convolutions, all x 5,000 without, 200 of them for the gap.
 
         Raises:
-            ValueError: there are not so many images, or a number is below 1.
+            ValueError: the test set has fewer images, or a number is below 1.
         """
         asked = {"--images": images, "--samples": samples, "--gap-images": gap_images}
         for option, number in asked.items():
@@ -116,7 +116,7 @@ def measure(
     chosen = torch.arange(on.images)
 
     def weigh(index: Tensor, guide: Callable[[Batch], nn.Module]) -> Importance:
-        # A chunk is one draw of 1,000 datapoints, or 1,000 draws of one: what a convolutional decoder can hold.
+        # A chunk is one draw of 1,000 datapoints, or 1,000 draws of one: it fits into memory with a convolutional one.
         parts = []
         for rows in index.split(100):
             batch = data.batch(rows, labels=labels, device=device)
@@ -134,16 +134,16 @@ def measure(
         effective=ours.log_effective.exp().median().item(),
         kl={site: values.sum().item() for site, values in parts.kl.items()},
         gap_elbo=of_few[0],
-        gap_fitted=max(of_few[0], best.elbo.mean().item()),  # a fit that gained nothing is not kept
+        gap_fitted=max(of_few[0], best.elbo.mean().item()),  # the fit is only used where it improves the bound
         gap_evidence=max(of_few[1], best.log_evidence.mean().item()),
         num_parameters=sum(p.numel() for p in guide.parameters()),
     )
 
 
 def fitted_to(model: nn.Module, guide: Any, batch: Batch, *, steps: int = FIT_STEPS) -> nn.Module:
-    """The guide with raw numbers fitted to each datapoint of the batch by itself; a flow's networks stay shared.
+    """The guide with raw numbers fitted to each datapoint of the batch separately; a flow's networks stay shared.
 
-    By the bound that importance weights are draws of: relaxed types count as densities.
+    The fit maximises the bound of the importance weights, in which relaxed types are scored by density.
     """
     frozen = [p for module in (model, guide) for p in module.parameters() if p.requires_grad]
     for parameter in frozen:

@@ -1,4 +1,4 @@
-"""Posteriors of two units: each guide's over the exact one, on a grid."""
+"""Two-dimensional posteriors: each guide's q(z | x) over the exact one, on a grid."""
 
 from collections.abc import Mapping
 from itertools import chain
@@ -17,14 +17,18 @@ from zoo.lab.isolation import OwnParameters
 from zoo.lab.plots.style import INK, figure, styled
 from zoo.sites import nodes_of
 
-WIDE, REACH, CELLS = 5.0, 4.0, 120  # the first grid's half side; deviations that the second reaches; its side
+WIDE, REACH, CELLS = (
+    5.0,
+    4.0,
+    120,
+)  # half side of the first grid; standard deviations covered by the second; cells per side
 
 
 @styled
 def plane_posteriors(pairs: Mapping[str, tuple[nn.Module, nn.Module]], data: Dataset, *, num: int = 4) -> Figure:
-    """A column per guide, a row per datapoint: p(z | x) of the guide's own model in grey, q(z | x) as lines.
+    """A column per guide, a row per datapoint: p(z | x) of the model trained with the guide in grey, q(z | x) as lines.
 
-    Lines are where q is exp(-1/2), exp(-2) and exp(-9/2) of its highest: 1, 2 and 3 deviations of a normal.
+    Contours are at exp(-1/2), exp(-2) and exp(-9/2) of q's maximum: 1, 2 and 3 standard deviations of a normal.
 
     Raises:
         ValueError: the story has other latent sites than one of two units.
@@ -32,7 +36,7 @@ def plane_posteriors(pairs: Mapping[str, tuple[nn.Module, nn.Module]], data: Dat
     x = data.batch(torch.arange(num), device=device_of(*chain.from_iterable(pairs.values()))).x
     site = two_units(next(iter(pairs.values()))[0], data)
     if site is None:
-        raise ValueError("there is no plane to draw on: the story has other latent sites than one of two units")
+        raise ValueError("posteriors can be drawn only for a story whose one latent site has two units")
     canvas = figure(2.3 * len(pairs), 2.3 * num)
     axes = canvas.subplots(num, len(pairs), squeeze=False)
     for column, (name, (model, guide)) in enumerate(pairs.items()):
@@ -57,7 +61,7 @@ def plane_posteriors(pairs: Mapping[str, tuple[nn.Module, nn.Module]], data: Dat
 
 
 def exact_log_density(model: nn.Module, site: str, x: Tensor, points: Tensor) -> Tensor:
-    """log p(site | x) at points [S, 2] for one datapoint x [1, ...], as if they were all there is: [S]."""
+    """log p(site | x) at points [S, 2] for one datapoint x [1, ...], normalised over these points: [S]."""
     with torch.no_grad(), poutine.block(), OwnParameters(), plate("grid", len(points), dim=-2):
         told = poutine.trace(poutine.condition(model, {site: points.unsqueeze(1)})).get_trace(x)
     nodes = [node for node in nodes_of(told).values() if node["type"] == "sample" and node["is_observed"]]
@@ -84,7 +88,7 @@ def two_units(model: nn.Module, data: Dataset) -> str | None:
 
 
 def _window(model: nn.Module, site: str, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the posterior is: its mean, and so many deviations around it, [2] each."""
+    """The region of the posterior: its mean, and `REACH` standard deviations around it, [2] each."""
     points = Grid2D(WIDE, 200).points.to(x)
     mass = exact_log_density(model, site, x, points).exp().unsqueeze(-1)
     mean = (mass * points).sum(0)

@@ -1,4 +1,4 @@
-"""Another guide for a recipe's pair: every real site's head swapped, and nothing else."""
+"""Another guide for a recipe's pair: only the heads of real sites are swapped."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -37,24 +37,24 @@ REAL: Mapping[str, Callable[..., Head]] = {
     "laplace": Laplace,
     "student-t": partial(StudentT, df=5.0),
 }
-"""A head for a real site of `size` units, by the name that `compare-guides` knows it by."""
+"""Heads for a real site of `size` units, by their names in `compare-guides`."""
 
 NO_CLOSED_KL = frozenset({"flow", "coupling", "mixture", "student-t"})
 SEMI_AMORTIZED = "semi-amortised"
-STEPS, LR = 5, 0.02  # of the semi-amortised guide; longer steps throw it back once its network is trained
+STEPS, LR = 5, 0.02  # of the semi-amortised guide; larger steps undo the result of a trained network
 
 
 def names() -> list[str]:
-    """The guides that a recipe's pair can be given."""
+    """The names of the guides that a recipe's pair can have."""
     return [*REAL, SEMI_AMORTIZED]
 
 
 def swap(experiment: Experiment, name: str) -> Experiment:
     """The experiment with another guide: a new head for every real site, on the same trunk, for the same model.
 
-    Types, chances and points keep the heads that they have. Where the new head's KL has no closed form, the objective
-    takes it by draws, at its sites alone. "semi-amortised" takes a few steps of Adam from independent normals, on the
-    experiment's own objective.
+    Heads of types, class probabilities and point masses are kept. Where the new head's KL has no closed form, the
+    objective uses the sampled KL, at its sites only. "semi-amortised" takes a few steps of Adam from independent
+    normals, on the experiment's objective.
 
     Raises:
         LookupError: there is no such guide.
@@ -64,7 +64,7 @@ def swap(experiment: Experiment, name: str) -> Experiment:
         raise LookupError(unknown_name("guide", name, names()))
     old = experiment.guide
     if not isinstance(old, Amortized):
-        raise TypeError(f"the recipe's guide is {type(old).__name__}; heads are swapped in an Amortized one")
+        raise TypeError(f"the recipe's guide is {type(old).__name__}; heads can be swapped only in an Amortized guide")
     family = REAL["mean-field" if name == SEMI_AMORTIZED else name]
     kept: dict[str, Any] = dict(old.heads.items())
     real = [site for site, head in kept.items() if is_real(head)]
@@ -94,17 +94,17 @@ def is_real(head: Head) -> bool:
 def fitted(
     guide: nn.Module, loss: Callable[..., Tensor], x: Tensor, y: Tensor | None, *, steps: int, lr: float
 ) -> nn.Module:
-    """The guide with its raw numbers fitted to each datapoint of a batch by itself; see `guides.refine`.
+    """The guide with its raw numbers fitted to each datapoint of a batch separately; see `guides.refine`.
 
     Raises:
-        TypeError: it is not amortised.
+        TypeError: the guide is not amortised.
     """
     amortized = guide.amortized if isinstance(guide, SemiAmortized) else guide
     if not isinstance(amortized, Amortized):
-        raise TypeError(f"{type(guide).__name__} has no raw numbers to fit to a datapoint; take an Amortized guide")
+        raise TypeError(f"{type(guide).__name__} has no raw numbers to fit to a datapoint; use an Amortized guide")
     return refine(amortized, loss, x, y, steps=steps, lr=lr)
 
 
 def fresh_loss(elbo: TermwiseELBO, model: nn.Module, guide: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-    """The objective by a copy, whose report and running statistics nobody else reads; its hyperparameters are live."""
+    """The loss of a copy of the objective, so that its report and statistics are not shared; hyperparameters are."""
     return copy.copy(elbo).differentiable_loss(model, guide, *args, **kwargs)
