@@ -49,9 +49,7 @@ def _mean(fn: Any) -> Tensor:
 
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
     """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...]."""
-    values: Any = {
-        name: value.unsqueeze(1) for name, value in latents.items()
-    }  # [N, 1, size]: N particles
+    values: Any = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: N particles
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(poutine.do(model, values)).get_trace()
     mean: Tensor = nodes_of(trace)[site]["fn"].mean

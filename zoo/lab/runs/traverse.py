@@ -1,5 +1,6 @@
 """`python -m zoo traverse RUN`: pictures of the latents of a finished run."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +42,7 @@ from zoo.lab.plots.traversals import (
 )
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.summary import read_kl
+from zoo.metrics import Inapplicable
 from zoo.termwise import family
 
 VALUES = ("wide", "quantiles")
@@ -143,9 +145,13 @@ def traversal_pictures(
     pictures: dict[str, Picture] = {}
     names: Names = {}
     if sites.classes and site is None and _infers_types(run):
-        found = type_labels(run.encode, data, device=device_of(model))
-        names = found.names
-        pictures["confusion.png"] = Picture(confusion_table(found), f"types against labels: {found.accuracy}")
+        try:
+            found = type_labels(run.encode, data, device=device_of(model))
+        except Inapplicable as reason:
+            warnings.warn(f"confusion.png is left out: {reason}", stacklevel=2)
+        else:
+            names = found.names
+            pictures["confusion.png"] = Picture(confusion_table(found), f"types against labels: {found.accuracy}")
     start = start._replace(labels=[names.get(label, label) for label in start.labels])
     pictures |= _of_units(run, sites, start, chosen[: 1 if unit is not None else None], values)
     if unit is None:
