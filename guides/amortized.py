@@ -127,8 +127,8 @@ def through(layers: Any, inputs: list[Tensor]) -> Tensor:
     that is linear, which costs B + S products instead of B S.
     """
     first, *rest = layers if isinstance(layers, nn.Sequential) else [layers]
-    alike = len({t.shape[:-1] for t in inputs}) == 1
-    if alike or type(first) is not nn.Linear:
+    same_shape = len({t.shape[:-1] for t in inputs}) == 1
+    if same_shape or type(first) is not nn.Linear:
         out: Tensor = layers(side_by_side(inputs))
         return out
     parts = first.weight.split([t.shape[-1] for t in inputs], dim=1)

@@ -87,7 +87,7 @@ class AnisotropicVAE(nn.Module):
 
 
 class StudentTVAE(nn.Module):
-    """A code of independent heavy-tailed units: its prior is not rotation-invariant, though equal in all (section 6.1).
+    """A code of independent heavy-tailed units: all are equal, but the prior is not rotation-invariant (section 6.1).
 
         z ~ StudentT(nu, 0, 1)       code    [B, z_dim]
         x ~ Bernoulli(decoder(z))    pixels  [B, C, H, W]

@@ -33,8 +33,8 @@ class NaturalClustering(nn.Module):
 
     With labels y is observed; without them y is latent, and the guide infers it from x.
 
-    Each datapoint has its own pi because the guide's q(pi | x) is the classifier: a Dirichlet, whose mean gives the
-    class probabilities as a softmax would, and whose concentration says how certain they are. The prior of pi and the
+    Each datapoint has its own pi because the guide's q(pi | x) is the classifier: a Dirichlet. Its mean has the
+    role of a softmax's class probabilities, and its concentration says how certain they are. The prior of pi and the
     class are conjugate, so the posterior of pi given a label has a closed form (see `posterior`).
 
     Args:

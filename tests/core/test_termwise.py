@@ -225,7 +225,7 @@ def test_the_most_that_a_categorical_holds_is_of_its_priors_rarest_class(shares)
     held = Capacity(gamma={"c": 1.0}, capacity={"c": most - 1e-3})
     held.loss(Uneven(), guide, torch.randn(5, 2))
     assert held.report().loss.item() == pytest.approx(1e-3)  # not clamped
-    with pytest.warns(UserWarning, match=f"9 nats are asked of c, whose KL is at most {most:.4g} at most"):
+    with pytest.warns(UserWarning, match=f"9 nats are asked of c, whose KL is at most {most:.4g}"):
         held.capacity = {"c": 9.0}
     assert held.loss(Uneven(), guide, torch.randn(5, 2)) == pytest.approx(0, abs=1e-9)
 

@@ -389,7 +389,7 @@ def test_an_objective_that_groups_unknown_sites_is_refused():
 
 
 def test_a_decoder_without_topics_or_words_is_refused():
-    with pytest.raises(ValueError, match="at least one of them and a word, got 5 and 0"):
+    with pytest.raises(ValueError, match="at least one topic and one word, got 5 and 0"):
         TopicDecoder(5, 0)
     assert batch_norm(3).weight.requires_grad is False
     assert isinstance(multinomial(torch.zeros(3)), Multinomial)

@@ -117,7 +117,7 @@ def test_given_sites_keep_their_particles():
         (
             lambda: Amortized(nn.Linear(2, 3), z=MeanField(2, given=("c",)), c=Concrete(2, temperature=1.0)),
             ValueError,
-            r"site 'z' is given \['c'\].*no head comes before",
+            r"site 'z' is given \['c'\].*no such head comes before",
         ),
         (lambda: MeanField(0), ValueError, "MeanField: a site needs at least one unit, got 0"),
         (lambda: MeanField(2, given="c"), TypeError, r"given=\('c',\)"),

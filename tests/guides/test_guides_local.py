@@ -378,7 +378,10 @@ def test_a_pickled_autoguide_goes_by_a_name_of_its_own():
     [
         (lambda: PerDatapoint(0, z=MeanField(2)), "num_data must be at least 1, got 0"),
         (lambda: PerDatapoint(7), "needs at least one head"),
-        (lambda: PerDatapoint(7, z=MeanField(2, given=("c",))), r"site 'z' is given \['c'\].*no head comes before"),
+        (
+            lambda: PerDatapoint(7, z=MeanField(2, given=("c",))),
+            r"site 'z' is given \['c'\].*no such head comes before",
+        ),
         (lambda: SemiAmortized(vae_pair()[1], len, steps=0, lr=0.1), "steps = 0"),
         (lambda: SemiAmortized(vae_pair()[1], len, steps=1, lr=-1.0), "lr = -1"),
     ],

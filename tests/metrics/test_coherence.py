@@ -67,7 +67,7 @@ def test_npmi_over_halves_has_an_interval_that_holds_the_value():
         ([[0.5, 1.0]], r"columns of words, integers \[K, n >= 2\], got float64"),
         ([[0], [1]], r"got int64 \(2, 1\)"),
         ([0, 1], r"got int64 \(2,\)"),
-        ([[0, 9]], "topics name the words 0 to 9, and the documents have the columns 0 to 3"),
+        ([[0, 9]], "topics name the words 0 to 9, but the documents have the columns 0 to 3"),
         ([[-1, 2]], "topics name the words -1 to 2"),
         ([[0, 1], [2, 2]], r"topic 1 names a word twice: \[2, 2\]"),
     ],

@@ -520,7 +520,7 @@ def test_a_family_without_densities_is_refused_by_name():
     z, y = some_codes()
     for q in (z, {"z": Dirichlet(torch.ones(240, 3))}, MultivariateNormal(torch.from_numpy(z), torch.eye(4))):
         for metric in (mig_aggregate, information_about_factors, information_about_data, total_correlation):
-            with pytest.raises(Inapplicable, match=r"needs q\(z \| x\), and of site 'z'"):
+            with pytest.raises(Inapplicable, match=r"needs q\(z \| x\), but site 'z'"):
                 metric(q, y)
 
 

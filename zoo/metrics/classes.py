@@ -86,21 +86,23 @@ def classes_of(name: str, column: Any, length: int) -> tuple[np.ndarray, np.ndar
         )
     if column.dtype.kind == "O":
         column = _of_objects(name, column)
-    mend = "np.unique(column, return_inverse=True)[1] numbers the values it has, np.digitize cuts into ranges"
+    advice = "np.unique(column, return_inverse=True)[1] numbers the values it has, np.digitize cuts into ranges"
     if column.dtype.kind not in "biufUS":
         raise NotCategorical(
-            f"{name!r} is not categorical: expected class indices or names, got {column.dtype}; {mend}"
+            f"{name!r} is not categorical: expected class indices or names, got {column.dtype}; {advice}"
         )
     if column.dtype.kind == "f":
         whole = np.isfinite(column) & (column == np.round(column))
         if not whole.all():
             n = np.flatnonzero(~whole)[0]
-            raise NotCategorical(f"{name!r} is not categorical: {column[n]} at point {n} is not a class index; {mend}")
+            raise NotCategorical(
+                f"{name!r} is not categorical: {column[n]} at point {n} is not a class index; {advice}"
+            )
     values, classes = np.unique(column, return_inverse=True)
     if 2 * len(values) > length:
         raise NotCategorical(
             f"{name!r} is not categorical: {len(values)} classes in {length} points, fewer than two points per class; "
-            f"give more points, or {mend}"
+            f"give more points, or {advice}"
         )
     return values, classes.astype(np.int64)
 

@@ -62,9 +62,9 @@ def given_factors(encoded: Encoded, num_samples: int, seed: int, repeat: int) ->
         for k, column in enumerate(encoded.factors.T):
             for c in np.unique(column[drawn.rows]):
                 rows = np.flatnonzero(column[drawn.rows] == c)
-                alike = {name: site.at(np.flatnonzero(column == c)) for name, site in encoded.sites.items()}
+                same_class = {name: site.at(np.flatnonzero(column == c)) for name, site in encoded.sites.items()}
                 values = {name: value[rows] for name, value in drawn.values.items()}
-                given[rows, k] = _mixed(alike, values).units
+                given[rows, k] = _mixed(same_class, values).units
         encoded.memo[key] = given
     found: Tensor = encoded.memo[key]
     return found

@@ -193,8 +193,8 @@ def _numbers(name: str, values: Any) -> np.ndarray:
 
 def _check(name: str, site: Site) -> None:
     if site.mean.ndim != 2 or site.mean.shape[1] == 0:
-        mend = "codes[:, None] makes one latent" if site.mean.ndim < 2 else "codes.reshape(len(codes), -1) makes rows"
-        raise ValueError(f"codes of site {name!r} must be [N, D], got {site.mean.shape}; {mend}")
+        advice = "codes[:, None] makes one latent" if site.mean.ndim < 2 else "codes.reshape(len(codes), -1) makes rows"
+        raise ValueError(f"codes of site {name!r} must be [N, D], got {site.mean.shape}; {advice}")
     if not (finite := np.isfinite(site.mean)).all():
         n, d = np.argwhere(~finite)[0]
         raise ValueError(

@@ -55,7 +55,7 @@ def refused(monkeypatch, capsys, tmp_path):
         (["--grid", ""], r"--grid '': write it as name=value,value,\.\.\."),
         (["--grid", "beta=1,2,1.0"], r"beta has the value 1\.0 twice"),
         (["--grid", "beta=1", "--grid", "beta=2"], r"beta is given twice; give it once"),
-        (["--grid", "beta=1", "--set", "beta=2"], r"beta is in --set; name it once"),
+        (["--grid", "beta=1", "--set", "beta=2"], r"beta is in --set as well; give it once"),
         (["--grid", "network=mlp,cnn"], r"network must be 'mlp' or 'conv', got 'cnn'"),
         (["--grid", "beta=1,-1"], r"beta must be finite and at least 0, got -1"),
         (["--lr", "-1"], r"--lr': it must be positive and finite, got -1"),

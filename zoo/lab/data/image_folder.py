@@ -89,17 +89,17 @@ def _arrange(root: Path, places: Sequence[PurePath]) -> tuple[list[str], list[st
     tops = {place.parts[0] for place in places if len(place.parts) > 1}
     role = {top: part for top in tops for part, names in PARTS.items() if top.lower() in names}
     divided = len(set(role.values())) > 1
-    beside = [place for place in places if place.parts[0] not in role]
-    if divided and beside:
+    outside = [place for place in places if place.parts[0] not in role]
+    if divided and outside:
         raise ValueError(
-            f"data {str(root)!r}: {beside[0]} is next to the folders {', '.join(sorted(role))}, which split the set; "
+            f"data {str(root)!r}: {outside[0]} is next to the folders {', '.join(sorted(role))}, which split the set; "
             "move it into one of them or elsewhere"
         )
     if divided and "train" not in role.values():
         raise ValueError(
             f"data {str(root)!r} has the folders {', '.join(sorted(role))}, but no folder train to train on"
         )
-    inner = divided or (not beside and set(role.values()) == {"train"})  # a single folder `train` is not a class
+    inner = divided or (not outside and set(role.values()) == {"train"})  # a single folder `train` is not a class
     labels = [(place.relative_to(place.parts[0]) if inner else place).parent.as_posix() for place in places]
     counts = Counter(labels)
     if len(counts) > 1 and (count := counts.get(".")):

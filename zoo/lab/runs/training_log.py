@@ -16,7 +16,7 @@ from zoo.termwise import Report
 
 TERMS, UNITS = "terms.csv", "units.csv"
 EVERY = {TERMS: 1, UNITS: 100}  # steps between two rows
-MEND = "remove the checkpoint, and the run begins again"
+REMEDY = "remove the checkpoint, and the run begins again"
 FLUSH = 100  # steps between two reads of the numbers, so that an accelerator rarely waits
 
 
@@ -116,12 +116,12 @@ def truncate(folder: Path, step: int, digests: Mapping[str, str]) -> None:
         lines = path.read_bytes().splitlines(keepends=True)[: rows + 1] if path.is_file() else []
         if len(lines) <= rows or (rows and not lines[-1].startswith(b"%d," % (rows * every))):
             raise ValueError(
-                f"{path} lacks rows of the {step:,} steps that the checkpoint has, so the curve is lost: {MEND}"
+                f"{path} lacks rows of the {step:,} steps that the checkpoint has, so the curve is lost: {REMEDY}"
             )
         if digests.get(name) not in (None, hashlib.sha256(b"".join(lines)).hexdigest()):
             raise ValueError(
                 f"{path} is damaged, or was changed since it was written: its digest differs from that in the "
-                f"checkpoint, so the curve is lost: {MEND}"
+                f"checkpoint, so the curve is lost: {REMEDY}"
             )
         kept[path] = sum(map(len, lines))
     for path, length in kept.items():

@@ -29,14 +29,14 @@ def check_pair(model: Any, guide: Any, elbo: Any) -> None:
         if not isinstance(program, nn.Module):
             raise TypeError(f"{name} must be an nn.Module, whose forward is the Pyro program, got {_what(program)}")
     if not isinstance(elbo, TermwiseELBO):
-        mend = (
+        advice = (
             f"make one, as in {elbo.__name__}()"
             if isinstance(elbo, type)
             else "train with Pyro's own objectives by pyro.infer.SVI"
             if type(elbo).__module__.startswith("pyro.")
             else "the order is fit(model, guide, elbo, batches)"
         )
-        raise TypeError(f"elbo must be an instance of an objective in zoo.elbos, got {_what(elbo)}: {mend}")
+        raise TypeError(f"elbo must be an instance of an objective in zoo.elbos, got {_what(elbo)}: {advice}")
 
 
 def check_options(elbo: TermwiseELBO, *, lr: Any, optimizer: Any, compile: Any, start: Any, adversary: Any) -> None:

@@ -73,7 +73,7 @@ def shapes(
         nu: degrees of freedom of the Student-t.
         z_dim: latent dimensions.
         first_component: the first principal component that is used; the code reads its singular values from the wrong
-            end and so has components 11 to 20, which first_component=11 gives here in another order.
+            end and so has components 11 to 20, which are those of first_component=11 here in another order.
         lr: learning rate.
         steps: number of steps; 20 epochs of 11,520 batches.
     """
