@@ -1,4 +1,4 @@
-"""The notebooks: as they are stored; and each one's knobs asserted, shrunk, and the whole run from scratch.
+"""The notebooks: as they are stored, with every verdict as its card has it; and each one shrunk and run from scratch.
 
 What a notebook computes it asserts itself, at any size: by hand against the library, bounds against evidence.
 """
@@ -6,6 +6,7 @@ What a notebook computes it asserts itself, at any size: by hand against the lib
 import json
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,45 +14,53 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from zoo.lab.trials.card import VERDICTS
+from zoo.papers import claims, results
+from zoo.studies.guide_gap import recipes as guide_gap
+
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MOST_BYTES = 1_500_000
 
-# By notebook, each knob as it stands, up to its comment, and how it is run here.
-KNOBS = {
+# By notebook, each setting as it is stored, up to its comment, and how it is run here.
+SETTINGS = {
     "1-reading-a-story": {
         'DATA = "digits"': 'DATA = "digits"',
         "Z_DIM = 2": "Z_DIM = 2",
         "HIDDEN = 256": "HIDDEN = 16",
-        "STEPS = 3000": "STEPS = 30",
+        "STEPS = 3000": "STEPS = 10",
         "BATCH = 64": "BATCH = 32",
         "LR = 1e-3": "LR = 1e-3",
-        "MORE_UNITS = [5, 20]": "MORE_UNITS = [3]",
+        "MORE_DIMS = [5, 20]": "MORE_DIMS = [3]",
     },
     "2-swapping-guides": {
         'DATA = "digits"': 'DATA = "digits"',
         "HIDDEN = 200": "HIDDEN = 16",
-        "RING_STEPS = 1000": "RING_STEPS = 20",
-        "STEPS = 1200": "STEPS = 20",
-        "SLOW_STEPS = 300": "SLOW_STEPS = 5",
-        "DRAWS = 1000": "DRAWS = 200",
-        "IMAGES = 100": "IMAGES = 4",
+        "RING_STEPS = 1000": "RING_STEPS = 5",
+        "STEPS = 1200": "STEPS = 5",
+        "SEMI_STEPS = 300": "SEMI_STEPS = 2",
+        "REFINEMENTS = 5": "REFINEMENTS = 2",
+        "REFINEMENT_LR = 0.02": "REFINEMENT_LR = 0.02",
+        "DRAWS = 1000": "DRAWS = 100",
+        "IMAGES = 100": "IMAGES = 2",
+        "FIT_STEPS = 400": "FIT_STEPS = 2",
         "LR = 2e-3": "LR = 2e-3",
     },
     "3-one-model-many-objectives": {
         'DATA = "digits"': 'DATA = "digits"',
-        "UNITS = 3": "UNITS = 2",
+        "DIMS = 3": "DIMS = 2",
         "HIDDEN = 200": "HIDDEN = 16",
-        "STEPS = 1200": "STEPS = 20",
-        "TOY_STEPS = 800": "TOY_STEPS = 20",
+        "STEPS = 1200": "STEPS = 5",
+        "TOY_STEPS = 800": "TOY_STEPS = 5",
         "LR = 1e-3": "LR = 1e-3",
     },
     "4-natural-clustering": {
         'DATA = "digits"': 'DATA = "digits"',
-        "C_DIM = 1": "C_DIM = 2",
-        "S_DIM = 1": "S_DIM = 2",
+        "ENLARGE = 2": "ENLARGE = 1",
+        "C_DIM = 2": "C_DIM = 2",
+        "S_DIM = 2": "S_DIM = 2",
         "BETA_C = 1.0": "BETA_C = 1.0",
         "HIDDEN = 256": "HIDDEN = 16",
-        "STEPS = 3000": "STEPS = 40",
+        "STEPS = 2000": "STEPS = 40",
         "DRAWS = 500": "DRAWS = 50",
         "LR = 1e-3": "LR = 1e-3",
     },
@@ -59,8 +68,8 @@ KNOBS = {
         "TRAIN = False": "TRAIN = False",
         "TRAIN_STEPS = 30_000": "TRAIN_STEPS = 1",
         "STYLES = [8, 6, 3]": "STYLES = [8, 6, 3]",
-        "STEPS = 4000": "STEPS = 50",
-        "OVER = 2000": "OVER = 25",
+        "STEPS = 4000": "STEPS = 10",
+        "OVER = 2000": "OVER = 5",
         "C_Z = 4.0": "C_Z = 4.0",
         "C_C = 2.3": "C_C = 2.3",
         "GAMMA_Z = 5.0": "GAMMA_Z = 5.0",
@@ -73,35 +82,40 @@ KNOBS = {
         "LAMBDA_OD = 10.0": "LAMBDA_OD = 10.0",
         "LAMBDA_D = 100.0": "LAMBDA_D = 100.0",
         "BETA = 4.0": "BETA = 4.0",
-        "STEPS = 2000": "STEPS = 20",
-        "POINTS = 3000": "POINTS = 500",
+        "STEPS = 2000": "STEPS = 5",
+        "POINTS = 3000": "POINTS = 300",
         "REPEATS = 5": "REPEATS = 2",
+        "ANSWERS = 20": "ANSWERS = 3",
         "LR = 1e-3": "LR = 1e-3",
     },
     "7-hfvae": {
         'DATA = "digits"': 'DATA = "digits"',
-        "Z_DIM = 6": "Z_DIM = 3",
+        "Z_DIM = 4": "Z_DIM = 3",
         "BETA = 4.0": "BETA = 4.0",
         "GAMMA = 3.0": "GAMMA = 3.0",
         "HIDDEN = 300": "HIDDEN = 16",
-        "BATCH = 256": "BATCH = 32",
-        "STEPS = 1000": "STEPS = 10",
+        "BATCH = 128": "BATCH = 32",
+        "STEPS = 4000": "STEPS = 5",
+        "LR = 2e-3": "LR = 2e-3",
         "DOCUMENTS = 2000": "DOCUMENTS = 100",
-        "TOPIC_STEPS = 500": "TOPIC_STEPS = 5",
-        "LR = 1e-3": "LR = 1e-3",
+        "TOPIC_STEPS = 500": "TOPIC_STEPS = 2",
     },
     "8-decomposition": {
-        "PINWHEEL_STEPS = 500": "PINWHEEL_STEPS = 5",
+        "PINWHEEL_STEPS = 500": "PINWHEEL_STEPS = 2",
         "BETAS = [0.01, 0.5, 1.0]": "BETAS = [1.0]",
         "ALPHAS = [1.0, 3.0, 8.0]": "ALPHAS = [8.0]",
         "Z_DIM = 16": "Z_DIM = 4",
         "GAMMA = 0.8": "GAMMA = 0.8",
         "ALPHA_SPARSE = 10.0": "ALPHA_SPARSE = 10.0",
-        "STEPS = 1200": "STEPS = 10",
+        "STEPS = 1200": "STEPS = 5",
         "HIDDEN = 200": "HIDDEN = 16",
         "LR = 1e-3": "LR = 1e-3",
     },
 }
+
+QUOTED = re.compile(r"^- \*\*(?P<verdict>[^*]+)\*\*: \*(?P<claim>[^*]+)\*(?P<comment>(?:.|\n(?!- |\n))*)", re.MULTILINE)
+DECIMAL = re.compile(r"\d+\.\d+")
+START_AFRESH = "%reset -f\nimport matplotlib, pyro\nmatplotlib.rcdefaults()\npyro.clear_param_store()"
 
 Notebook = Any
 
@@ -114,25 +128,47 @@ def code(notebook: Notebook) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def knobs(notebook: Notebook) -> Any:
-    """The one cell of knobs, which says that it is one."""
-    (cell,) = (cell for cell in code(notebook) if "knobs" in cell.metadata.get("tags", []))
+def text(notebook: Notebook) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def settings(notebook: Notebook) -> Any:
+    """The one cell of settings, by its tag."""
+    (cell,) = (cell for cell in code(notebook) if "settings" in cell.metadata.get("tags", []))
     return cell
 
 
+def cards(notebook: Notebook) -> list[str]:
+    """What the notebook shows by `zoo.papers.claims`, in Markdown."""
+    outputs = [output for cell in code(notebook) if "claims(" in cell.source for output in cell.outputs]
+    return [output.data["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {})]
+
+
+def verdicts_of_cards() -> dict[str, str]:
+    """The verdict on every claim of every card."""
+    checked = [claim for name in results() for claim in claims(name).result["claims"]]
+    assert len({claim["claim"] for claim in checked}) == len(checked), "two claims have the same words"
+    return {claim["claim"].rstrip("."): VERDICTS[claim["verdict"]] for claim in checked}
+
+
 def test_every_notebook_is_here():
-    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == KNOBS.keys()
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == SETTINGS.keys()
 
 
-@pytest.mark.parametrize("name", KNOBS)
-def test_the_knobs_are_these(name):
-    # A line each, an assignment with a comment; a knob that is gone, new or changed is one to be shrunk anew.
-    lines = knobs(read(name)).source.splitlines()
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_settings_are_these(name):
+    # One line each, an assignment with a comment; a setting that is new, gone or changed has to be shrunk here again.
+    lines = settings(read(name)).source.splitlines()
     assert all(re.fullmatch(r"[A-Z_]+ = .*\S  # \S.*", line) for line in lines)
-    assert [line.partition("  # ")[0] for line in lines] == list(KNOBS[name])
+    assert [line.partition("  # ")[0] for line in lines] == list(SETTINGS[name])
 
 
-@pytest.mark.parametrize("name", KNOBS)
+def test_the_semi_amortised_guide_is_the_recipes():
+    shown = SETTINGS["2-swapping-guides"]
+    assert {f"REFINEMENTS = {guide_gap.STEPS}", f"REFINEMENT_LR = {guide_gap.LR}"} <= shown.keys()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
 def test_what_is_stored_was_run_in_one_go_and_is_small(name):
     notebook, size = read(name), (NOTEBOOKS / f"{name}.ipynb").stat().st_size
     nbformat.validate(notebook)
@@ -147,7 +183,7 @@ def test_what_is_stored_was_run_in_one_go_and_is_small(name):
         assert path not in text, f"{name} has a path of the machine that it was run on: {path}"
 
 
-@pytest.mark.parametrize("name", KNOBS)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_code_stands_in_short_cells_that_know_nothing_of_ci(name):
     notebook = read(name)
     for cell in code(notebook):
@@ -155,22 +191,76 @@ def test_code_stands_in_short_cells_that_know_nothing_of_ci(name):
         assert len(lines) <= 25, cell.source
         assert max(map(len, lines)) <= 120, cell.source
         assert "environ" not in cell.source
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            assert "```" not in cell.source, "code in a markdown cell is not run"
+    assert "```" not in text(notebook), "code in a markdown cell is not run"
 
 
-@pytest.mark.parametrize("name", KNOBS)
-def test_runs_from_scratch_in_small(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "no-data"))  # no file of data is needed
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+@pytest.mark.parametrize("name", SETTINGS)
+def test_verdicts_are_those_of_the_cards(name):
+    # A line "- **holds**: *the claim.* comment" is the only form of a verdict, so none escapes the comparison.
+    notebook, on_cards = text(read(name)), verdicts_of_cards()
+    quoted = list(QUOTED.finditer(notebook))
+    assert {found["claim"].rstrip("."): found["verdict"] for found in quoted}.items() <= on_cards.items()
+    assert len(re.findall("|".join(rf"\*\*{verdict}" for verdict in VERDICTS.values()), notebook)) == len(quoted)
+    assert not re.findall(r"What (?:matches|does not)\b", notebook)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_cards_are_stored_as_they_are(name):
+    there = {str(claims(shown)) for shown in results()}
+    assert set(cards(read(name))) <= there, f"{name} shows a card that has changed: run it again"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_numbers_next_to_a_verdict_are_on_a_card_that_is_shown(name):
     notebook = read(name)
-    cell = knobs(notebook)
+    quoted = "".join(found.group() for found in QUOTED.finditer(text(notebook)))
+    assert set(DECIMAL.findall(quoted)) <= set(DECIMAL.findall("".join(cards(notebook))))
+
+
+def test_the_form_of_a_verdict_is_found():
+    # What the comparison rests on: two lines, the second with a comment over two lines, and where it ends.
+    words = (
+        "In short:\n\n- **holds**: *One.*\n- **cannot tell**: *Two.* With 1.25 and\n  2.5 units.\n\nText **holds** 3.5."
+    )
+    assert [(m["verdict"], m["claim"], m["comment"]) for m in QUOTED.finditer(words)] == [
+        ("holds", "One.", ""),
+        ("cannot tell", "Two.", " With 1.25 and\n  2.5 units."),
+    ]
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookClient]:
+    """A kernel without data files, for one notebook after another: starting it and importing torch takes longest."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    client = NotebookClient(
+        nbformat.v4.new_notebook(), kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ZOO_DATA", str(folder / "no-data"))
+        environment.setenv("OMP_NUM_THREADS", "1")
+        with client.setup_kernel():
+            yield client
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_runs_from_scratch_in_small(name, kernel):
+    notebook = read(name)
+    cell = settings(notebook)
     lines = [line.partition("  # ") for line in cell.source.splitlines()]
-    cell.source = "\n".join(f"{KNOBS[name][knob]}{sign}{comment}" for knob, sign, comment in lines)
+    cell.source = "\n".join(f"{SETTINGS[name][setting]}{sign}{comment}" for setting, sign, comment in lines)
     for cell in code(notebook):
         cell.outputs, cell.execution_count = [], None
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+    pictures = [len(images(cell)) for cell in code(read(name))]
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(START_AFRESH))  # no name of the last notebook is left
+    client = NotebookClient(notebook, timeout=120, km=kernel.km, resources=kernel.resources)
+    client.kc = kernel.kc
     client.execute()
-    assert all(cell.execution_count for cell in code(notebook))
-    assert not list(tmp_path.rglob("*.png")), "a notebook shows its pictures, and leaves no files"
+    executed = code(notebook)[1:]
+    assert all(cell.execution_count for cell in executed)
+    assert [len(images(cell)) for cell in executed] == pictures, "a cell shows more or fewer pictures than are stored"
+    folder = Path(kernel.resources["metadata"]["path"])
+    assert not list(folder.rglob("*.png")), "a notebook shows its pictures, and leaves no files"
+
+
+def images(cell: Any) -> list[Any]:
+    return [output for output in cell.outputs if "image/png" in output.get("data", {})]

@@ -3,13 +3,13 @@
 import json
 import re
 
-from zoo.studies.guide_gap.measure import fitted_to
+from zoo.studies.guide_gap.measure import measure
 
 FEW = ["--steps", 3, "--images", 3, "--samples", 5, "--gap-images", 1, "--device", "cpu"]
 
 
 def test_a_comparison_prints_its_table_and_is_kept(run, monkeypatch, tmp_path):
-    monkeypatch.setitem(fitted_to.__kwdefaults__, "steps", 3)
+    monkeypatch.setitem(measure.__kwdefaults__, "fit_steps", 3)
     printed = run("compare-guides", "vae", "--guides", "full-rank, flow", "--out", tmp_path / "out", *FEW)
     assert re.findall(r"^\| (full-rank|flow) +\|", printed, re.MULTILINE) == ["full-rank", "flow"]
     assert "# vae on digits, guide by guide" in printed
@@ -18,7 +18,7 @@ def test_a_comparison_prints_its_table_and_is_kept(run, monkeypatch, tmp_path):
 
 
 def test_guides_that_fail_are_said_and_do_not_stop_the_others(refused, monkeypatch):
-    monkeypatch.setitem(fitted_to.__kwdefaults__, "steps", 3)
+    monkeypatch.setitem(measure.__kwdefaults__, "fit_steps", 3)
     options = ["--out", "out", *FEW]
     said = refused(
         "compare-guides", "vae", "--guides", "mean-field", "--lr", "1e30", "--steps", 100, *options[:2], *FEW[2:]

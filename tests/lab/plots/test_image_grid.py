@@ -38,6 +38,20 @@ def test_every_image_is_where_its_row_and_column_are(channels, rows, columns):
     assert [label.get_text() for label in axes.get_xticklabels()] == ["x", "y", "z"][:columns]
 
 
+def test_enlarged_images_are_interpolated_each_by_itself():
+    # White next to black: were they one image, interpolation would mix them. A slope rises as before per old pixel.
+    white, black, slope = torch.ones(8, 8), torch.zeros(8, 8), torch.linspace(0.2, 0.8, 8).expand(8, 8)
+    grid = ImageGrid(torch.stack([white, black, slope])[None, :, None], "t", ["a"], ["x", "y", "z"])
+    large = grid.enlarged(4)
+    assert large.images.shape == (1, 3, 1, 32, 32)
+    assert torch.allclose(large.images[0, 0], torch.ones(()))
+    assert torch.allclose(large.images[0, 1], torch.zeros(()))
+    inner = large.images[0, 2, 0, :, 8:24]  # away from the edge, whose pixels are repeated outwards
+    assert torch.allclose(inner[:, 4:] - inner[:, :-4], torch.tensor(0.6 / 7), atol=1e-6)
+    assert (inner.diff(dim=1) > 0).all()
+    assert (large.title, large.row_labels, large.column_labels) == ("t", ["a"], ["x", "y", "z"])
+
+
 def test_what_is_no_grid_is_refused():
     with pytest.raises(ValueError, match=r"images \[rows, columns, 1 or 3, height, width\], got \[2, 3, 4\]"):
         ImageGrid(torch.zeros(2, 3, 4))

@@ -37,6 +37,6 @@ def test_figure_5_has_shared_units_in_falling_order_then_the_classs_own():
             self.own, self.others = torch.tensor([1.0]) + shift, torch.tensor([0.0]) + shift
 
     (axes,) = plots.kl_by_dimension({"digits": [Measured(0.0), Measured(1.0)]}).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["s1", "s2", "z_cy", "other"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["z_s1", "z_s2", "z_cy", "other"]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([2.5, 0.6, 1.5, 0.5])
     assert axes.patches[2].get_facecolor() != axes.patches[3].get_facecolor()

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import interpolate, pad
 
 from zoo.lab.plots.style import figure, styled
 
@@ -69,6 +69,11 @@ class ImageGrid:
     def save(self, path: str | Path) -> None:
         """Writes it in the format given by the file's ending."""
         self.figure().savefig(path)
+
+    def enlarged(self, times: int = 4) -> "ImageGrid":
+        """The same grid with each image `times` as large, by bicubic interpolation: so digits of 8 x 8 are readable."""
+        large = interpolate(self.images.flatten(0, 1), scale_factor=times, mode="bicubic")
+        return replace(self, images=large.unflatten(0, self.images.shape[:2]))
 
     @property
     def inches(self) -> tuple[float, float]:

@@ -151,10 +151,10 @@ def kl_by_dimension(measured: Mapping[str, Sequence[Clustering]]) -> Figure:
     for title, seeds in measured.items():
         bars: dict[str, list[float]] = {}
         for seed in seeds:
-            blocks = {"s": seed.shared.sort(descending=True).values, "z_cy": seed.own, "other": seed.others}
+            blocks = {"z_s": seed.shared.sort(descending=True).values, "z_cy": seed.own, "other": seed.others}
             for block, nats in blocks.items():
                 for place, value in enumerate(nats.tolist(), start=1):
-                    bars.setdefault(f"{block}{place if block == 's' or len(nats) > 1 else ''}", []).append(value)
+                    bars.setdefault(f"{block}{place if block == 'z_s' or len(nats) > 1 else ''}", []).append(value)
         panels[title] = bars
         own += [name for name in bars if name.startswith("z_cy")]
     return bars_of_nats(panels, label="KL(q || p), nats, test set", highlighted=own)

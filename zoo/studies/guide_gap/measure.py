@@ -110,8 +110,12 @@ def measure(
     *,
     labels: bool = False,
     kl: How | Mapping[str, How] = "closed",
+    fit_steps: int = FIT_STEPS,
 ) -> GuideGap:
-    """A trained pair's quantities on the first images of a test set; both in evaluation mode."""
+    """A trained pair's quantities on the first images of a test set; both in evaluation mode.
+
+    The approximation gap is that of a guide which is fitted to each of these images by itself, for `fit_steps`.
+    """
     device = device_of(model)
     chosen = torch.arange(on.images)
 
@@ -125,7 +129,7 @@ def measure(
 
     ours = weigh(chosen, lambda batch: guide)
     few = chosen[: on.gap_images]
-    best = weigh(few, lambda batch: fitted_to(model, guide, batch))
+    best = weigh(few, lambda batch: fitted_to(model, guide, batch, steps=fit_steps))
     of_few = ours.elbo[: len(few)].mean().item(), ours.log_evidence[: len(few)].mean().item()
     parts = evaluate(model, guide, data, labels=labels, kl=kl)
     return GuideGap(
