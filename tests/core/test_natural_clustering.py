@@ -464,13 +464,19 @@ def test_a_story_that_has_no_z_c_is_refused():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: NaturalClustering(nn.Identity(), classes=1, c_dim=1, s_dim=1), "classes must be at least 2.*got classes = 1"),
+        (
+            lambda: NaturalClustering(nn.Identity(), classes=1, c_dim=1, s_dim=1),
+            "classes must be at least 2.*got classes = 1",
+        ),
         (lambda: NaturalClustering(nn.Identity(), classes=2, c_dim=0, s_dim=1), "c_dim = 0"),
         (lambda: NaturalClustering(nn.Identity(), classes=2, c_dim=1, s_dim=1, alpha=0.0), "alpha must be positive"),
         (lambda: ConditionalVAE(nn.Identity(), classes=1, z_dim=2), "classes must be at least 2.*got classes = 1"),
         (lambda: NVAE(beta_c=-1.0), "beta_c must be finite and at least 0, got -1"),
         (lambda: Amortized(nn.Linear(2, 3), z=MeanField(2, given=("y",))), "for labels, give classes="),
-        (lambda: Amortized(nn.Linear(2, 3), y=Predicted(2, of="pi"), z=MeanField(2)), r"is given \[.pi.\], but no such head"),
+        (
+            lambda: Amortized(nn.Linear(2, 3), y=Predicted(2, of="pi"), z=MeanField(2)),
+            r"is given \[.pi.\], but no such head",
+        ),
         (lambda: Amortized(nn.Linear(2, 3), classes=2, y=Exact(2)), "classes= or a head for y.*not both"),
         (lambda: DirichletHead(3, total=0.0), "total must be positive and finite, got 0"),
         (lambda: DirichletHead(3, floor=-1.0), "floor must be positive and finite, got -1"),

@@ -110,7 +110,7 @@ def test_a_pair_in_the_wrong_order_is_refused():
         ({"batches": [batch(index=torch.arange(8)[:, None])]}, r"one for each of 8 datapoints, got shape \[8, 1\]"),
         (
             {"batches": [batch(index=torch.arange(63, 71))]},
-            "index goes from 0 to num_data - 1 = 69, got 70: num_data counts",
+            "index goes from 0 to num_data - 1 = 69, got 70: num_data is the size",
         ),
         ({"batches": [batch(index=torch.arange(-1, 7))]}, "index goes from 0 to num_data - 1 = 69, got -1"),
         ({"batches": [batch(x=torch.zeros(8, *SHAPE, dtype=torch.uint8))]}, "floats, got torch.uint8; .* / 255"),

@@ -56,7 +56,7 @@ def test_what_does_not_fit_says_so_in_words_and_names_a_way_out():
                     continue
                 why = cell["why"]
                 assert "Error:" not in why, (story, guide, objective)  # an error that nobody meant to raise
-                ways = ("take ", "give ", "hand ", "guide = Auto", "the guide has the latent sites")
+                ways = ("use ", "take ", "give ", "hand ", "guide = Auto", "the guide has the latent sites")
                 assert any(way in why for way in ways), (story, guide, objective, why)
 
 
@@ -132,6 +132,9 @@ def test_the_tables_merge_guides_of_one_row_and_say_each_reason_once():
     assert "2 were compiled as well" in said
     assert "2 of them take the same steps." in said
     assert cells(written) == [
+        ["story", "guides", "E", "F"],
+        ["A", "3", "3", ""],
+        ["B", "1", "", ""],
         ["guide", "E", "F"],
         ["g, h", "●", "a"],
         ["i", "○", "a"],
@@ -145,7 +148,7 @@ def test_the_tables_merge_guides_of_one_row_and_say_each_reason_once():
 
 
 def test_the_summary_counts_guides():
-    fits, no = {"fits": True, "traced": "yes"}, {"fits": False, "why": "hopeless"}
+    fits, no = {"fits": True, "kl": "closed", "traced": "yes"}, {"fits": False, "why": "hopeless"}
     small = {"A": {"g": {"E": fits, "F": no}, "h": {"E": fits, "F": no}}, "B": {"g": {"E": no, "F": fits}}}
     written = matrix.summary(small)
     assert cells(written) == [["story", "guides", "E", "F"], ["A", "2", "2", ""], ["B", "1", "", "1"]]

@@ -25,7 +25,7 @@ def test_the_batch_normed_networks_sizes():
     decoder.double().eval()
     z = torch.randn(2, 3, 50)
     torch.testing.assert_close(decoder(z)[1, 2], decoder(z[1, 2][None])[0])
-    with pytest.raises(ValueError, match=r"give 32 pixels, got \[1, 64, 64\]"):
+    with pytest.raises(ValueError, match=r"make 32 pixels, got \[1, 64, 64\]"):
         NormedConvDecoder(50, (1, 64, 64))
 
 
