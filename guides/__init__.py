@@ -16,6 +16,7 @@ from guides.heads import (
     MeanField,
     Mixture,
     Predicted,
+    SoftplusNormal,
     StraightThrough,
     StudentT,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Predicted",
     "Refined",
     "SemiAmortized",
+    "SoftplusNormal",
     "StraightThrough",
     "StudentT",
     "refine",

@@ -9,7 +9,7 @@ from guides.heads.categorical import Concrete, Exact, OneHotStraightThrough, Pre
 from guides.heads.dirichlet import ConjugateDirichlet, DirichletHead
 from guides.heads.flow import Flow, NormalFlow
 from guides.heads.head import Head
-from guides.heads.normal import FullRank, LowRank, MeanField, Mixture, MixtureOfNormals
+from guides.heads.normal import FullRank, LowRank, MeanField, Mixture, MixtureOfNormals, SoftplusNormal
 from guides.heads.real import Delta, Laplace, StudentT
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "NormalFlow",
     "OneHotStraightThrough",
     "Predicted",
+    "SoftplusNormal",
     "StraightThrough",
     "StudentT",
 ]

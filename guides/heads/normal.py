@@ -7,6 +7,7 @@ import pyro.distributions as dist
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from guides.heads.head import Head, several
 
@@ -126,3 +127,19 @@ class MixtureOfNormals(dist.MixtureSameFamily):
         within = (shares * normals.variance).sum(-2).diag_embed()
         between: Tensor = (shares * centred).mT @ centred
         return within + between
+
+
+class SoftplusNormal(Head):
+    """Independent normals, standard deviations softplus(raw) + 1e-6, as in the code of Mathieu et al. 2019
+    (https://github.com/iffsid/disentangling-disentanglement).
+    """
+
+    floor = 1e-6
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, 2 * size, (), ())
+
+    def forward(self, raw: Tensor) -> TorchDistribution:
+        """[..., 2 size], means then raw standard deviations, to `size` independent normals."""
+        loc, scale = raw.chunk(2, dim=-1)
+        return dist.Normal(loc, softplus(scale) + self.floor).to_event(1)

@@ -10,13 +10,10 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import pyro.distributions as dist
 import torch
-from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
-from guides import Amortized, Head, MeanField
+from guides import Amortized, MeanField, SoftplusNormal
 from zoo import AnisotropicVAE, ClusteredVAE, SparseVAE, StudentTVAE
 from zoo.decomposition import SIGMA_0
 from zoo.elbos import BetaVAE, Decomposition
@@ -28,20 +25,6 @@ from zoo.likelihoods import laplace, normal_and_scale
 from zoo.papers.decomposition.networks import NormedConvDecoder, NormedConvEncoder
 
 PLACES = ((0.0, -1.0), (0.0, 1.0), (1.0, 0.0), (-1.0, 0.0))
-
-
-class SoftplusNormal(Head):
-    """Independent normals with standard deviations softplus(raw) + a floor, as in the paper's code."""
-
-    floor = 1e-6
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size, 2 * size, (), ())
-
-    def forward(self, raw: Tensor) -> TorchDistribution:
-        """[..., 2 size], means then raw standard deviations, to `size` independent normals."""
-        loc, scale = raw.chunk(2, dim=-1)
-        return dist.Normal(loc, softplus(scale) + self.floor).to_event(1)
 
 
 def amsgrad(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimizer:

@@ -19,13 +19,13 @@ from guides import (
     MeanField,
     Mixture,
     SemiAmortized,
+    SoftplusNormal,
     StudentT,
     refine,
 )
 from zoo.elbos import TermwiseELBO
 from zoo.lab.errors import unknown_name
 from zoo.lab.training.experiment import Experiment
-from zoo.papers.decomposition.recipes import SoftplusNormal
 
 REAL: Mapping[str, Callable[..., Head]] = {
     "mean-field": MeanField,
