@@ -151,6 +151,15 @@ def test_kl_over_training_is_drawn_from_two_rows_on(tmp_path):
     assert "z[0] (300)" in pictures["discovery.png"].caption
 
 
+def test_too_few_labelled_datapoints_leave_out_the_table_of_types_alone(tmp_path):
+    run = finished(tmp_path, "joint-vae/digits")
+    few = replace(run, data=Split(run.data.train, run.data.test.subset(np.arange(9))))
+    with pytest.warns(UserWarning, match=r"confusion.png is left out: .*9 points"):
+        pictures = traversal_pictures(few)
+    assert "confusion.png" not in pictures
+    assert {"units.png", "c.png", "samples-by-type.png"} <= pictures.keys()
+
+
 def test_what_cannot_be_traversed_is_refused_before_anything_is_drawn(tmp_path):
     run = finished(tmp_path, "joint-vae/digits")
 
