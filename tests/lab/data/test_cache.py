@@ -180,7 +180,7 @@ except OSError as error:
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits are not the same elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="sets a POSIX limit on the size of files")
 def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path) -> None:
     # The system itself refuses to write more than 5,000 bytes, in the middle of the second array
     said = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True).stdout
@@ -203,7 +203,7 @@ cached("set", {}, lambda: {"x": Stream((1000, 4096), np.dtype(np.uint8), parts()
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are not the same elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_what_a_killed_process_left_is_removed_by_the_next(folder: Path) -> None:
     killed, runs = (subprocess.Popen([sys.executable, "-c", KILLED]) for _ in range(2))
     while not all(any(part.name.split(".")[-2] == str(p.pid) for part in parts(folder)) for p in (killed, runs)):
@@ -267,7 +267,7 @@ def bound(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
                 os.seteuid(0)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions are not the same elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="sets POSIX permissions")
 def test_no_permission(bound: Path) -> None:
     cached("set", {}, lambda: ARRAYS)
     (only(bound) / "x.npy").chmod(0)
@@ -317,7 +317,7 @@ def test_fingerprints_of_equal_files_elsewhere_differ(tmp_path: Path) -> None:
     assert fingerprint(link / "pets", [link / "pets" / "1.png"]) in prints  # resolved, it is one and the same
 
 
-@pytest.mark.skipif(os.name != "posix", reason="elsewhere no time of change is kept")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX records when a file was last changed (st_ctime)")
 def test_fingerprints_see_what_was_replaced_under_the_same_time(tmp_path: Path) -> None:
     file = tmp_path / "1.png"
     file.write_bytes(b"123")

@@ -185,7 +185,7 @@ decode.decoded("set", folder, sorted(folder.iterdir()), (1, 1, 1), slowly, {}, w
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are not the same elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 @pytest.mark.usefixtures("blocks_of_ten")
 def test_killed_in_the_middle_it_goes_on(tmp_path: Path, caches: Path) -> None:
     files = tree(tmp_path / "f", 3000)
@@ -219,7 +219,7 @@ def test_mapped_images_look_like_an_array(tmp_path: Path) -> None:
         assert found.flags.writeable  # a copy, and no part of the file
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is resident")
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="reads /proc, which only Linux has")
 def test_little_of_it_stays_resident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shape = (16_384, 1, 64, 64)  # 64 MB
     (tmp_path / "large").write_bytes(bytes(np.prod(shape)))

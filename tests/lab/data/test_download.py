@@ -88,7 +88,7 @@ def test_where_it_leads_must_be_https_too(tmp_path: Path, monkeypatch: pytest.Mo
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(os.name != "posix", reason="links need a right elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="Windows needs a privilege to make symbolic links")
 def test_no_link_is_written_through(tmp_path: Path, serve: Callable[[bytes], None]) -> None:
     precious = tmp_path / "precious"
     precious.write_bytes(b"kept")

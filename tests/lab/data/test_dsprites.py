@@ -117,7 +117,7 @@ def test_a_download_must_be_the_published_file(tmp_path: Path, monkeypatch: pyte
     assert asked == [f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{FILE}"]
     assert not list((tmp_path / "new").iterdir())
     monkeypatch.setattr(dsprites, "DIGEST", digest(tmp_path / "served.npz"))
-    with pytest.raises(ValueError, match=r"must be \(737280, 6\), got \(36, 6\)"):  # ours has but 36 images
+    with pytest.raises(ValueError, match=r"must be \(737280, 6\), got \(36, 6\)"):  # ours has only 36 images
         load("dsprites", folder=tmp_path / "new", download=True)
     assert [file.name for file in (tmp_path / "new").iterdir()] == [FILE]
 

@@ -198,7 +198,7 @@ class TestFolder:
         with pytest.raises(ValueError, match=message):
             load(str(tmp_path))
 
-    @pytest.mark.skipif(os.name != "posix", reason="links and pipes are not the same elsewhere")
+    @pytest.mark.skipif(os.name != "posix", reason="makes POSIX links and named pipes")
     def test_links_that_lead_back_and_files_that_are_none(self, tmp_path: Path) -> None:
         picture(tmp_path / "pets" / "a" / "1.png")
         (tmp_path / "pets" / "a" / "all").symlink_to(tmp_path / "pets")
