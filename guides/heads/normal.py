@@ -136,8 +136,8 @@ class SoftplusNormal(Head):
 
     floor = 1e-6
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size, 2 * size, (), ())
+    def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
+        super().__init__(size, 2 * size, given, hidden)
 
     def forward(self, raw: Tensor) -> TorchDistribution:
         """[..., 2 size], means then raw standard deviations, to `size` independent normals."""

@@ -21,6 +21,7 @@ from guides import (
     LowRank,
     MeanField,
     Mixture,
+    SoftplusNormal,
     StudentT,
 )
 from tests.pairs import NUM_DATA, images, vae_pair
@@ -32,6 +33,7 @@ from zoo.lab.training.fit import fit
 
 D = 3
 HEADS = {
+    "softplus": lambda **k: SoftplusNormal(D, **k),
     "full-rank": lambda **k: FullRank(D, **k),
     "low-rank": lambda **k: LowRank(D, rank=2, **k),
     "mixture": lambda **k: Mixture(D, components=3, **k),
@@ -95,6 +97,14 @@ def test_a_larger_batch_of_it_draws_and_scores_alike(name):
 
 
 # Each family by hand.
+
+
+def test_the_standard_deviation_of_softplus_normal_is_the_softplus_and_stays_above_its_floor():
+    # log(1 + exp(log(e - 1))) = 1 and log(1 + exp(0)) = log 2; softplus(-1000) is 0 in doubles
+    q = SoftplusNormal(D)(torch.tensor([1.0, 2.0, 3.0, math.log(math.e - 1), 0.0, -1000.0], dtype=torch.double))
+    torch.testing.assert_close(q.mean, torch.tensor([1.0, 2.0, 3.0], dtype=torch.double))
+    expected = torch.tensor([1 + 1e-6, math.log(2) + 1e-6, 1e-6], dtype=torch.double)
+    torch.testing.assert_close(q.stddev, expected, rtol=1e-12, atol=0)
 
 
 def test_low_rank_is_the_multivariate_normal_of_its_covariance():
