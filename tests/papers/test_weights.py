@@ -100,12 +100,28 @@ def test_those_that_come_with_the_zoo_are_small_and_whole(name):
 
 
 def test_every_flipped_bit_is_noticed(trained, tmp_path):
+    """One bit of every byte of the header, and of 100 bytes among the weights."""
     path = weights.keep("a/name", trained, tmp_path, {})
     content, rng = path.read_bytes(), random.Random(0)
-    for at in (*rng.sample(range(3000), 6), *rng.sample(range(len(content)), 6)):
-        path.write_bytes(content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :])
+    header = 8 + int.from_bytes(content[:8], "little")  # the length of the JSON comes first
+    for at in (*range(header), *rng.sample(range(header, len(content)), 100)):
+        flipped = bytes([content[at] ^ 1 << rng.randrange(8)])
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(flipped)
         with pytest.raises(ValueError, match=r"is damaged|holds no pretrained pair"):
             weights.pretrained("a/name", folder=tmp_path)
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(content[at : at + 1])
+    weights.pretrained("a/name", folder=tmp_path)
+
+
+def test_names_of_a_folder_with_a_damaged_file_name_that_file(trained, tmp_path):
+    path = weights.keep("a/name", trained, tmp_path, {})
+    path.write_bytes(path.read_bytes().replace(b'\\"name\\": ', b'\\"name\\"; '))
+    with pytest.raises(ValueError, match=r"a-name\.safetensors is damaged"):
+        weights.names(tmp_path)
 
 
 def test_what_is_shipped_has_its_digest():

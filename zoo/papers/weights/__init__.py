@@ -78,8 +78,8 @@ def pretrained(name: str, *, folder: str | Path = HERE) -> Pretrained:
     path = Path(folder) / _file(name)
     if not path.is_file():
         raise LookupError(f"{unknown_name('pretrained pair', name, names(folder))} in {folder}")
-    about = _about(path)
     _check_digest(path)
+    about = _about(path)
     settings = Settings.of(about["settings"])
     experiment = recipe(settings.recipe).build(_stand_in(about), **settings.hyperparameters)
     try:
@@ -119,13 +119,9 @@ def keep(name: str, trained: FinishedRun, folder: str | Path, about: Mapping[str
 
 def _about(path: Path) -> dict[str, Any]:
     try:
-        with safetensors.safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
-    except safetensors.SafetensorError as error:
+        about: dict[str, Any] = json.loads(_header(path)["about"])
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} holds no pretrained pair: its format is {metadata.get('format')!r}, not {FORMAT!r}")
-    about: dict[str, Any] = json.loads(metadata["about"])
     if "figures" in about:  # their earlier name
         about["quantities"] = about.pop("figures")
     return about
@@ -133,11 +129,29 @@ def _about(path: Path) -> dict[str, Any]:
 
 def _check_digest(path: Path) -> None:
     """Refuses a file whose weights or record were changed; a file of version 0.1 has no digest."""
+    header = _header(path)
     with safetensors.safe_open(str(path), "pt") as file:
-        metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if metadata.get("digest") not in (None, digest(metadata["about"], tensors)):
+    if header.get("digest") not in (None, digest(header["about"], tensors)):
         raise ValueError(f"{path} is damaged, or was changed since it was written: its digest differs")
+
+
+def _header(path: Path) -> dict[str, str]:
+    """The texts in a file's header: its format, its record, and their digest.
+
+    Raises:
+        ValueError: the file is damaged, or is of another format.
+    """
+    try:
+        with safetensors.safe_open(str(path), "pt") as file:
+            header: dict[str, str] = file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if header.get("format") != FORMAT:
+        raise ValueError(f"{path} holds no pretrained pair: its format is {header.get('format')!r}, not {FORMAT!r}")
+    if header.keys() not in ({"format", "about"}, {"format", "about", "digest"}):
+        raise ValueError(f"{path} is damaged: its header has the entries {', '.join(sorted(header))}")
+    return header
 
 
 def _stand_in(about: Mapping[str, Any]) -> Split:
