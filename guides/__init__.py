@@ -1,24 +1,26 @@
 """Guides: a trunk, and one head per site. Swapping a family is swapping a head."""
 
+from typing import NoReturn
+
 from guides.amortized import Amortized
 from guides.automatic import Automatic
 from guides.heads import (
     Concrete,
     ConjugateDirichlet,
-    Delta,
     DirichletHead,
     Exact,
     Flow,
     FullRank,
     Head,
-    Laplace,
     LowRank,
     MeanField,
+    MeanFieldLaplace,
+    MeanFieldStudentT,
     Mixture,
+    PointMass,
     Predicted,
     SoftplusNormal,
     StraightThrough,
-    StudentT,
 )
 from guides.per_datapoint import PerDatapoint
 from guides.semi_amortized import Refined, SemiAmortized, refine
@@ -28,22 +30,30 @@ __all__ = [
     "Automatic",
     "Concrete",
     "ConjugateDirichlet",
-    "Delta",
     "DirichletHead",
     "Exact",
     "Flow",
     "FullRank",
     "Head",
-    "Laplace",
     "LowRank",
     "MeanField",
+    "MeanFieldLaplace",
+    "MeanFieldStudentT",
     "Mixture",
     "PerDatapoint",
+    "PointMass",
     "Predicted",
     "Refined",
     "SemiAmortized",
     "SoftplusNormal",
     "StraightThrough",
-    "StudentT",
     "refine",
 ]
+
+_RENAMED = {"Delta": "PointMass", "Laplace": "MeanFieldLaplace", "StudentT": "MeanFieldStudentT"}
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name in _RENAMED:
+        raise ImportError(f"guides.{name} is called guides.{_RENAMED[name]} since version 0.2")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,6 @@ from zoo.elbos import (
     DIPVAE,
     DIPVAEI,
     DIPVAEII,
-    ELBO,
     HFVAE,
     AnchoredCorEx,
     BetaTCVAE,
@@ -15,10 +14,11 @@ from zoo.elbos import (
     FactorVAE,
     InformationDropout,
     InfoVAE,
+    PlainELBO,
 )
 
 EVERY = {
-    "ELBO": lambda: ELBO(),
+    "PlainELBO": lambda: PlainELBO(),
     "BetaVAE": lambda: BetaVAE(beta=4.0),
     "Capacity": lambda: Capacity(gamma=3.0, capacity=1.0),
     "BetaTCVAE": lambda: BetaTCVAE(beta=4.0, num_data=N),

@@ -6,7 +6,7 @@ from torch import nn
 
 from guides import Amortized, MeanField
 from zoo import VAE
-from zoo.elbos import ELBO
+from zoo.elbos import PlainELBO
 from zoo.lab.data import Split
 from zoo.lab.training.experiment import Experiment, Recipe
 
@@ -18,7 +18,9 @@ def small(split: Split) -> Experiment:
     shape = split.train.shape
     model = VAE(nn.Sequential(nn.Linear(2, 64), nn.Unflatten(-1, shape)), z_dim=2, num_data=len(split.train))
     guide = Amortized(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), z=MeanField(2), num_data=len(split.train))
-    return Experiment(model, guide, ELBO(), steps=STEPS, pictures=lambda *_: {}, schedule=lambda *_: time.sleep(0.002))
+    return Experiment(
+        model, guide, PlainELBO(), steps=STEPS, pictures=lambda *_: {}, schedule=lambda *_: time.sleep(0.002)
+    )
 
 
 RECIPES = {"small": Recipe("small", small, data="digits", paper="")}

@@ -154,12 +154,13 @@ def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
         if site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
             raise ValueError(
                 f"site {name!r} has a mask or a scale per datapoint, and a term over the whole batch counts each "
-                "datapoint once; leave datapoints out of the batch instead, or use ELBO, BetaVAE or NVAE"
+                "datapoint once; leave datapoints out of the batch instead, or use PlainELBO, BetaVAE or "
+                "NaturalClusteringELBO"
             )
         if plates := [frame.name for frame in other_plates(site)]:
             raise ValueError(
                 f"site {name!r} is in the plate {plates[0]!r} as well as in 'data', and a term over the whole batch "
-                "supports the plate 'data' only; remove the plate, or use ELBO, BetaVAE or NVAE"
+                "supports the plate 'data' only; remove the plate, or use PlainELBO, BetaVAE or NaturalClusteringELBO"
             )
     return common_scale(sites)
 
@@ -176,7 +177,8 @@ def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
         if parents := sorted(nodes_of(model_trace)[name].get("parents", ())):
             raise ValueError(
                 f"site {name!r}: its prior depends on {', '.join(map(repr, parents))}, and the terms of q(z) need "
-                "priors that are independent of each other; use ELBO, BetaVAE or Capacity, or make the two one site"
+                "priors that are independent of each other; use PlainELBO, BetaVAE or Capacity, or make the two one "
+                "site"
             )
 
 

@@ -16,7 +16,7 @@ objective inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NoReturn
 
 import torch
 from pyro.infer.util import is_validation_enabled
@@ -46,9 +46,7 @@ __all__ = [
     "DIPVAE",
     "DIPVAEI",
     "DIPVAEII",
-    "ELBO",
     "HFVAE",
-    "NVAE",
     "OBJECTIVES",
     "AnchoredCorEx",
     "BetaTCVAE",
@@ -58,6 +56,7 @@ __all__ = [
     "FactorVAE",
     "InfoVAE",
     "InformationDropout",
+    "NaturalClusteringELBO",
     "Report",
     "TermwiseELBO",
 ]
@@ -66,7 +65,7 @@ KL = How | Mapping[str, How]
 Concrete = Literal["mass", "density"]
 
 
-class ELBO(TermwiseELBO):
+class PlainELBO(TermwiseELBO):
     """The evidence lower bound: E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
     Equation (3) of Kingma & Welling 2014, https://arxiv.org/abs/1312.6114. With kl="closed" it is Pyro's
@@ -686,11 +685,11 @@ class FactorVAE(TermwiseELBO):
         return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * (scale * self.log_ratio(z).mean())}
 
 
-class NVAE(TermwiseELBO):
+class NaturalClusteringELBO(TermwiseELBO):
     """N-VAE: E_q[log p(x | y, z)] - KL(q(z_s | x) || p) - beta_c KL(q(z_c | x) || p) + log q(y | x).
 
     Equation (7) of Antorán & Miguel 2019, https://arxiv.org/abs/1901.09415; with beta_c = 1 their (6). q(y | x) is the
-    mean of the Dirichlet q(pi | x). Their (3), a lower bound on log p(x, y), is the plain `ELBO` of the story, since
+    mean of the Dirichlet q(pi | x). Their (3), a lower bound on log p(x, y), is `PlainELBO` on the story, since
     p(pi) p(y | pi) = p(pi | y) p(y) by conjugacy. (6) replaces its part -KL(q(pi | x) || p(pi | y)) + log p(y) by
     log q(y | x). That part is at most E_q[log pi_y], and so at most log q(y | x): (6) is never below (3), and it is
     not a lower bound on log p(x, y), contrary to the paper. It exceeds log p(x, y) by up to -log p(y) where
@@ -728,7 +727,7 @@ class NVAE(TermwiseELBO):
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's terms, with log q(y | x), or the KL of q(y | x), in place of log p(y | pi) and the KL of pi."""
-        known_sites("NVAE", [self.pi, self.z_c], guide_trace)
+        known_sites("NaturalClusteringELBO", [self.pi, self.z_c], guide_trace)
         terms = elbo_terms(model_trace, guide_trace, {self.z_c: self.beta_c})
         del terms[f"-KL({self.pi})"]
         if self.y in dict(latent(guide_trace)):
@@ -738,14 +737,14 @@ class NVAE(TermwiseELBO):
             return terms | {f"-KL(q({self.y} | x) || p)": -mean_over_data(kl, nodes_of(guide_trace)[self.y])}
         if self.y not in dict(observed(model_trace)):
             raise ValueError(
-                f"NVAE: the story has no observed site {self.y!r}, and log q(y | x) needs the label: say which site it "
-                "is with y=, and hand batches of labels=True to fit"
+                f"NaturalClusteringELBO: the story has no observed site {self.y!r}, and log q(y | x) needs the "
+                "label: say which site it is with y=, and hand batches of labels=True to fit"
             )
         del terms[f"log p({self.y})"]
         if self.y in nodes_of(guide_trace)[self.pi]["infer"].get("given", ()):
             raise ValueError(
-                f"NVAE: the head of {self.pi!r} depends on {self.y!r}, so its mean is not q({self.y} | x); use a "
-                "head that depends on x only (DirichletHead)"
+                f"NaturalClusteringELBO: the head of {self.pi!r} depends on {self.y!r}, so its mean is not "
+                f"q({self.y} | x); use a head that depends on x only (DirichletHead)"
             )
         try:
             mean = nodes_of(guide_trace)[self.pi]["fn"].mean
@@ -759,7 +758,7 @@ class NVAE(TermwiseELBO):
 
 
 OBJECTIVES: tuple[type[TermwiseELBO], ...] = (
-    ELBO,
+    PlainELBO,
     BetaVAE,
     Capacity,
     BetaTCVAE,
@@ -772,6 +771,14 @@ OBJECTIVES: tuple[type[TermwiseELBO], ...] = (
     AnchoredCorEx,
     InformationDropout,
     FactorVAE,
-    NVAE,
+    NaturalClusteringELBO,
 )
 """All objectives, in the order of this file."""
+
+_RENAMED = {"ELBO": "PlainELBO", "NVAE": "NaturalClusteringELBO"}
+
+
+def __getattr__(name: str) -> NoReturn:
+    if name in _RENAMED:
+        raise ImportError(f"zoo.elbos.{name} is called zoo.elbos.{_RENAMED[name]} since version 0.2")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

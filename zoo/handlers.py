@@ -69,8 +69,8 @@ class ScorePairs(Messenger):
         except NotImplementedError:
             raise ValueError(
                 f"site {name!r}: {type(distribution).__name__} has no marginals per unit, which the terms of q(z) "
-                "need; use a family that has them (in a guide: MeanField, FullRank, LowRank, Mixture, Laplace, "
-                "StudentT, Concrete, StraightThrough, DirichletHead)"
+                "need; use a family that has them (in a guide: MeanField, FullRank, LowRank, Mixture, "
+                "MeanFieldLaplace, MeanFieldStudentT, Concrete, StraightThrough, DirichletHead)"
             ) from None
 
 

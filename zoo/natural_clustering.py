@@ -116,8 +116,8 @@ class NaturalClustering(nn.Module):
     def posterior(self, y: Tensor) -> dist.Dirichlet:
         """p(pi | y) = Dirichlet(alpha 1 + y), by conjugacy, for one-hot y [..., L]; given y, x says nothing about pi.
 
-        A perfect q(pi | x) equals it. It is used in exact checks of a guide, and in the derivation of `zoo.elbos.NVAE`
-        from equation (3); training does not call it.
+        A perfect q(pi | x) equals it. It is used in exact checks of a guide, and in the derivation of
+        `zoo.elbos.NaturalClusteringELBO` from equation (3); training does not call it.
         """
         return dist.Dirichlet(self.alpha + y)
 

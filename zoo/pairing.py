@@ -13,7 +13,11 @@ from zoo.sites import Site, latent, nodes_of, observed, same, summed_out
 
 
 class NoClosedKL(ValueError):
-    """A site's KL has no closed form; `kl="sampled"` estimates it from the guide's draw."""
+    """The closed form of a site's KL is not a part of the ELBO; `kl="sampled"` estimates it from the guide's draw."""
+
+
+class SampledKLWarning(UserWarning):
+    """A site's KL has no closed form, and is estimated from the guide's draw."""
 
 
 def check_call(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

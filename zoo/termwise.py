@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from torch import Tensor
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic
-from zoo.pairing import NoClosedKL, check_call, check_order, check_pair, check_room
+from zoo.pairing import SampledKLWarning, check_call, check_order, check_pair, check_room
 from zoo.parents import MarkParents
 from zoo.program import whole
 from zoo.report import Report
@@ -66,13 +67,14 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     Attributes:
         weights: the objective in HFVAE's letters, for people to read; see `zoo.elbos`.
-        needs_kl: whether `terms` reads the KL of the latent sites. If not, the report uses the sampled KL for a site
-            that has no closed form.
+        needs_kl: whether `terms` reads the KL of the latent sites. If not, the KL is computed for the report alone.
 
     Args:
         kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw; or a
             mapping from site to one of them, in which an absent site is "closed". The attribute may be assigned at any
-            time. A site has no closed form where its prior depends on a site that the guide draws given it.
+            time. Where a pair of families has no closed form, "closed" uses the draw too, and warns once, as Pyro's
+            `TraceMeanField_ELBO` does. Where a site's prior depends on a site that the guide draws given it, "closed"
+            is refused.
         num_particles: draws per datapoint.
 
     Raises:
@@ -95,6 +97,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         self.num_particles = num_particles
         super().__init__(num_particles=num_particles, vectorize_particles=num_particles > 1)
         self.kl = kl
+        self._warned: set[str] = set()
         self._report: Report | None = None
 
     @property
@@ -286,13 +289,16 @@ class TermwiseELBO(pyro.infer.ELBO):
         try:
             return closed_kl(q, p)
         except NotImplementedError:
-            if not self.needs_kl:
-                return sampled_kl(q, p, value)
-            raise NoClosedKL(
-                f"there is no closed-form KL of {family(q)} from {family(p)}; use kl='sampled' (or, later, elbo.kl = "
-                "'sampled'), or a head that has one (MeanField, FullRank, LowRank, Laplace, Concrete, StraightThrough, "
-                "Exact and DirichletHead, each from a prior of its kind)"
-            ) from None
+            if self.needs_kl and name not in self._warned:
+                self._warned.add(name)
+                warnings.warn(
+                    f"site {name!r}: there is no closed-form KL of {family(q)} from {family(p)}, so its KL is computed "
+                    "from the draw: log q - log p, which has the same mean, and noise. Give kl='sampled' for this "
+                    "without the warning",
+                    SampledKLWarning,
+                    stacklevel=2,
+                )
+            return sampled_kl(q, p, value)
 
 
 def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
@@ -317,8 +323,7 @@ def _naming(site: Site) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        kind = NoClosedKL if isinstance(error, NoClosedKL) else ValueError
-        raise kind(f"site {site['name']!r}: {error}") from error
+        raise ValueError(f"site {site['name']!r}: {error}") from error
 
 
 @contextmanager

@@ -10,26 +10,26 @@ from guides.heads.dirichlet import ConjugateDirichlet, DirichletHead
 from guides.heads.flow import Flow, NormalFlow
 from guides.heads.head import Head
 from guides.heads.normal import FullRank, LowRank, MeanField, Mixture, MixtureOfNormals, SoftplusNormal
-from guides.heads.real import Delta, Laplace, StudentT
+from guides.heads.real import MeanFieldLaplace, MeanFieldStudentT, PointMass
 
 __all__ = [
     "Concrete",
     "ConjugateDirichlet",
-    "Delta",
     "DirichletHead",
     "Exact",
     "Flow",
     "FullRank",
     "Head",
-    "Laplace",
     "LowRank",
     "MeanField",
+    "MeanFieldLaplace",
+    "MeanFieldStudentT",
     "Mixture",
     "MixtureOfNormals",
     "NormalFlow",
     "OneHotStraightThrough",
+    "PointMass",
     "Predicted",
     "SoftplusNormal",
     "StraightThrough",
-    "StudentT",
 ]

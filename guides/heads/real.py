@@ -9,7 +9,7 @@ from torch import Tensor
 from guides.heads.head import Head, positive
 
 
-class Laplace(Head):
+class MeanFieldLaplace(Head):
     """Independent Laplace distributions, from means and log scales; variance 2 scale^2."""
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
@@ -21,7 +21,7 @@ class Laplace(Head):
         return dist.Laplace(loc, log_scale.exp()).to_event(1)
 
 
-class StudentT(Head):
+class MeanFieldStudentT(Head):
     """Independent Student-t distributions, from means and log scales. Their KL from a normal has no closed form.
 
     Args:
@@ -30,7 +30,7 @@ class StudentT(Head):
 
     def __init__(self, size: int, *, df: float, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
         super().__init__(size, 2 * size, given, hidden)
-        self.df = positive("StudentT", "df", df)
+        self.df = positive("MeanFieldStudentT", "df", df)
 
     def forward(self, raw: Tensor) -> TorchDistribution:
         """[..., 2 size], means then log scales, to `size` independent Student-t distributions."""
@@ -38,7 +38,7 @@ class StudentT(Head):
         return dist.StudentT(self.df, loc, log_scale.exp()).to_event(1)
 
 
-class Delta(Head):
+class PointMass(Head):
     """A point: the maximum a posteriori, for real sites.
 
     Its KL is computed as -log p(z) at the point, as if log q(z) were 0 there, so the objective is not a bound on

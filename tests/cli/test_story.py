@@ -23,7 +23,7 @@ def test_a_story_with_its_guide_in_latex_as_a_diagram_and_next_to_another(run, t
     assert latex == "\\begin{aligned}\np_\\theta(x, z) &= p(z)\\, p_\\theta(x \\mid z)\n\\end{aligned}\n"
     assert "z -> x" in (tmp_path / "plates.gv").read_text()
     changed = [line for line in run("story", "beta-vae", "--diff", "vae").splitlines() if line[0] in "+-"]
-    assert changed == ["- ELBO: (1 + 3) + 2 + 4", "+ BetaVAE: (1 + 3) + beta (2 + 4), beta = 4"]
+    assert changed == ["- PlainELBO: (1 + 3) + 2 + 4", "+ BetaVAE: (1 + 3) + beta (2 + 4), beta = 4"]
     assert "\x1b[34m+ BetaVAE" in run("story", "beta-vae", "--diff", "vae", "--color")
     assert "vae cannot use the data pinwheel; shown on digits" in run(
         "story", "decomposition/pinwheel", "--diff", "vae"

@@ -1,5 +1,6 @@
 """The ELBO and beta-VAE: equal to Pyro's, with hand-derived gradients, under scales, masks, plates and particles."""
 
+import importlib
 import math
 from functools import partial
 
@@ -14,8 +15,9 @@ from torch import nn
 from guides import Amortized, Concrete, DirichletHead, FullRank, MeanField
 from tests.pairs import NUM_DATA, SHAPE, images, vae_pair
 from zoo import VAE
-from zoo.elbos import ELBO, BetaVAE
+from zoo.elbos import BetaVAE, PlainELBO
 from zoo.likelihoods import normal
+from zoo.pairing import SampledKLWarning
 from zoo.termwise import TermwiseELBO
 
 TIGHT = {"rtol": 0, "atol": 1e-10}
@@ -43,7 +45,7 @@ def test_equals_pyros_own_in_loss_and_gradients(kl, pyros, head, particles, inde
     x = images(11)
     kwargs = {"index": torch.randperm(NUM_DATA)[:11]} if indexed else {}
     plate_size = NUM_DATA if indexed else 11
-    ours, our_grads = loss_and_grads(ELBO(kl=kl, num_particles=particles), pair, x, **kwargs)
+    ours, our_grads = loss_and_grads(PlainELBO(kl=kl, num_particles=particles), pair, x, **kwargs)
     theirs, their_grads = loss_and_grads(
         pyros(num_particles=particles, vectorize_particles=particles > 1, max_plate_nesting=1), pair, x, **kwargs
     )
@@ -54,7 +56,7 @@ def test_equals_pyros_own_in_loss_and_gradients(kl, pyros, head, particles, inde
 
 def test_the_three_ways_to_ask_for_the_loss_agree():
     pair, x = vae_pair(), images()
-    elbo = ELBO(kl="sampled", num_particles=3)
+    elbo = PlainELBO(kl="sampled", num_particles=3)
     losses = []
     for ask in (elbo.loss, elbo.loss_and_grads, lambda *a: elbo.differentiable_loss(*a).item()):
         pyro.set_rng_seed(1)
@@ -78,7 +80,7 @@ def test_gradients_against_hand_derived_ones_on_a_linear_gaussian_pair(kl):
     w, s = 0.7, 0.5
     model, guide = linear_gaussian(w, s)
     x = torch.randn(6, 1)
-    _, grads = loss_and_grads(ELBO(kl=kl), (model, guide), x)
+    _, grads = loss_and_grads(PlainELBO(kl=kl), (model, guide), x)
     with torch.no_grad():
         pyro.set_rng_seed(1)
         z = guide(x)["z"]
@@ -113,12 +115,12 @@ def test_at_the_exact_posterior_the_sampled_elbo_is_the_evidence_without_varianc
     evidence = dist.Normal(0, math.sqrt(evidence_var)).log_prob(x).mean().item()
     for seed in range(3):
         pyro.set_rng_seed(seed)
-        assert -ELBO(kl="sampled").loss(model, guide, x) == pytest.approx(evidence, abs=1e-12)
+        assert -PlainELBO(kl="sampled").loss(model, guide, x) == pytest.approx(evidence, abs=1e-12)
 
 
 def test_beta_one_is_the_elbo_and_beta_zero_the_reconstruction():
     pair, x = vae_pair(), images()
-    elbo, grads = loss_and_grads(ELBO(), pair, x)
+    elbo, grads = loss_and_grads(PlainELBO(), pair, x)
     one, one_grads = loss_and_grads(BetaVAE(beta=1.0), pair, x)
     assert one == elbo
     torch.testing.assert_close(one_grads, grads, rtol=0, atol=0)
@@ -179,7 +181,7 @@ def test_one_beta_per_site():
 
 def test_the_closed_kl_of_a_concrete_head_is_that_of_the_categoricals_and_the_sampled_one_by_density():
     model, guide, x = TwoLatents(), three_headed(), torch.randn(7, 5)
-    closed, sampled = ELBO(), ELBO(kl="sampled")
+    closed, sampled = PlainELBO(), PlainELBO(kl="sampled")
     pyro.set_rng_seed(1)
     closed.loss(model, guide, x)
     pyro.set_rng_seed(1)
@@ -195,7 +197,7 @@ def test_the_closed_kl_of_a_concrete_head_is_that_of_the_categoricals_and_the_sa
 
 def test_the_report_is_per_unit_where_units_are_independent():
     model, guide = vae_pair()
-    x, elbo = images(), ELBO()
+    x, elbo = images(), PlainELBO()
     elbo.loss(model, guide, x)
     q = poutine.trace(guide).get_trace(x).nodes["z"]["fn"].base_dist
     per_unit = torch.distributions.kl_divergence(q, dist.Normal(torch.zeros(2), 1)).mean(0)
@@ -211,7 +213,7 @@ def test_a_mask_drops_datapoints_and_a_scale_weighs_them():
     x = images(8)
     keep = torch.arange(8) < 5
     masked = poutine.mask(model, mask=keep), poutine.mask(guide, mask=keep)
-    for ours, pyros in ((ELBO(), TraceMeanField_ELBO()), (ELBO(kl="sampled"), Trace_ELBO())):
+    for ours, pyros in ((PlainELBO(), TraceMeanField_ELBO()), (PlainELBO(kl="sampled"), Trace_ELBO())):
         pyro.set_rng_seed(1)
         loss = ours.loss(*masked, x)
         pyro.set_rng_seed(1)
@@ -231,7 +233,7 @@ def test_a_scale_on_the_likelihood_alone_is_the_users_to_choose(kl):
     model, guide = vae_pair()
     x = images()
     tempered = ScaleObserved(0.25)(model)
-    elbo = ELBO(kl=kl)
+    elbo = PlainELBO(kl=kl)
     pyro.set_rng_seed(3)
     elbo.loss(tempered, guide, x)
     cold = elbo.report().reconstruction["x"].item()
@@ -278,14 +280,14 @@ def test_a_scale_or_mask_on_one_side_of_a_latent_is_an_error(what, handler, side
     model, guide = vae_pair()
     model, guide = (handler(model), guide) if side == "model" else (model, handler(guide))
     with pytest.raises(ValueError, match=f"site 'z': the {what} differs"):
-        ELBO().loss(model, guide, images(11))
+        PlainELBO().loss(model, guide, images(11))
 
 
 def test_plates_of_different_sizes_are_an_error():
     model, guide = vae_pair()
     guide.num_data = NUM_DATA + 1
     with pytest.raises(ValueError, match=r"site 'z': the scale differs.*both plates need num_data"):
-        ELBO().loss(model, guide, images(11), index=torch.arange(11))
+        PlainELBO().loss(model, guide, images(11), index=torch.arange(11))
 
 
 @pytest.mark.parametrize(
@@ -300,7 +302,7 @@ def test_plates_of_different_sizes_are_an_error():
 def test_a_guide_that_does_not_fit_is_refused_by_site(guide, message):
     model, fitting = vae_pair()
     with pytest.raises(ValueError, match=message):
-        ELBO().loss(model, guide(fitting.trunk), images())
+        PlainELBO().loss(model, guide(fitting.trunk), images())
 
 
 class Discrete(nn.Module):
@@ -315,14 +317,14 @@ def test_a_guide_whose_values_fall_outside_the_models_support_is_refused():
     model = TwoLatents()
     guide = Amortized(nn.Linear(5, 6), z=MeanField(2), c=Concrete(3, temperature=0.5), pi=MeanField(4))
     with pytest.raises(ValueError, match=r"site 'pi': the model's values lie in Simplex\(\), the guide's in .*Real"):
-        ELBO().loss(model, guide, torch.randn(7, 5))
+        PlainELBO().loss(model, guide, torch.randn(7, 5))
 
 
 def test_a_latent_that_is_not_reparameterised_is_refused_where_gradients_are_wanted():
     model = Discrete()
     with pytest.raises(ValueError, match=r"site 'z': OneHotCategorical is not reparameterised"):
-        ELBO().loss_and_grads(model, Discrete(), torch.zeros(3, 1))
-    assert ELBO().loss(model, Discrete(), torch.zeros(3, 1)) == 0.0  # q = p
+        PlainELBO().loss_and_grads(model, Discrete(), torch.zeros(3, 1))
+    assert PlainELBO().loss(model, Discrete(), torch.zeros(3, 1)) == 0.0  # q = p
 
 
 class OneHot(Concrete):
@@ -335,17 +337,20 @@ class OneHot(Concrete):
 def test_a_mass_is_never_mixed_with_a_density():
     guide = Amortized(nn.Linear(5, 6), z=MeanField(2), c=OneHot(3, temperature=1.0), pi=DirichletHead(4))
     with pytest.raises(ValueError, match=r"site 'c': log q - log p would mix a mass with a density"):
-        ELBO(kl="sampled").loss(TwoLatents(), guide, torch.randn(7, 5))
-    assert math.isfinite(ELBO().loss(TwoLatents(), guide, torch.randn(7, 5)))  # categorical against categorical
+        PlainELBO(kl="sampled").loss(TwoLatents(), guide, torch.randn(7, 5))
+    assert math.isfinite(PlainELBO().loss(TwoLatents(), guide, torch.randn(7, 5)))  # categorical against categorical
 
 
-def test_a_family_without_a_closed_kl_says_what_to_do():
-    model, guide = vae_pair(head=Flowing(2))
-    with pytest.raises(
-        ValueError, match=r"site 'z': there is no closed-form KL of TransformedDistribution from Normal.*sampled"
-    ):
-        ELBO().loss(model, guide, images())
-    assert math.isfinite(ELBO(kl="sampled").loss(model, guide, images()))
+def test_a_family_without_a_closed_kl_is_scored_at_its_draw_with_one_warning_per_site():
+    pair, x = vae_pair(head=Flowing(2)), images()
+    elbo = PlainELBO()
+    pyro.set_rng_seed(1)
+    with pytest.warns(SampledKLWarning, match=r"site 'z': there is no closed-form KL of Transf.*'sampled'"):
+        first = elbo.loss(*pair, x)
+    second = elbo.loss(*pair, x)  # warnings are errors here, so this one is silent
+    pyro.set_rng_seed(1)
+    drawn = PlainELBO(kl="sampled")
+    assert [first, second] == [drawn.loss(*pair, x), drawn.loss(*pair, x)]
 
 
 class Flowing(MeanField):
@@ -360,7 +365,7 @@ def test_a_model_without_a_data_plate_is_refused():
         pyro.sample("z", dist.Normal(0, 1))
 
     with pytest.raises(ValueError, match="no plate called 'data'"):
-        ELBO().loss(program, program, None)
+        PlainELBO().loss(program, program, None)
 
 
 def test_a_global_latent_counts_once_for_all_datapoints():
@@ -373,7 +378,7 @@ def test_a_global_latent_counts_once_for_all_datapoints():
     def guide(x):
         pyro.sample("w", dist.Normal(torch.tensor(1.0), 2.0))
 
-    elbo = ELBO()
+    elbo = PlainELBO()
     elbo.loss(model, guide, torch.randn(3))
     kl = 0.5 * (4 + 1 - 1 - math.log(4))
     assert elbo.report().kl["w"].tolist() == pytest.approx([kl / 10])
@@ -394,8 +399,8 @@ def test_particles_are_one_plate_in_one_trace():
 
 def test_more_particles_average():
     pair, x = vae_pair(), images()
-    many = ELBO(kl="sampled", num_particles=400).loss(*pair, x)
-    singles = [ELBO(kl="sampled").loss(*pair, x) for _ in range(400)]
+    many = PlainELBO(kl="sampled", num_particles=400).loss(*pair, x)
+    singles = [PlainELBO(kl="sampled").loss(*pair, x) for _ in range(400)]
     mean, error = torch.tensor(singles).mean(), torch.tensor(singles).std() / 20
     assert abs(many - mean) < 5 * math.sqrt(2) * error  # two means of 400 draws each
 
@@ -430,11 +435,11 @@ def test_a_beta_that_makes_no_sense_is_refused(beta):
 
 def test_arguments_of_the_base_are_checked():
     with pytest.raises(ValueError, match="'closed' or 'sampled', got 'exact'"):
-        ELBO(kl="exact")
+        PlainELBO(kl="exact")
     with pytest.raises(ValueError, match="num_particles must be a whole number of at least 1, got 0"):
-        ELBO(num_particles=0)
+        PlainELBO(num_particles=0)
     with pytest.raises(RuntimeError, match="no pass to report on yet"):
-        ELBO().report()
+        PlainELBO().report()
 
 
 def test_plain_svi_trains_under_beta():
@@ -444,3 +449,19 @@ def test_plain_svi_trains_under_beta():
     losses = [svi.step(x, index=torch.arange(11)) for _ in range(80)]
     assert sum(losses[-10:]) < sum(losses[:10]) - 10
     assert pair[0]().shape[1:] == SHAPE
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("zoo.elbos", "ELBO", "PlainELBO"),
+        ("zoo.elbos", "NVAE", "NaturalClusteringELBO"),
+        ("guides", "Delta", "PointMass"),
+        ("guides", "Laplace", "MeanFieldLaplace"),
+        ("guides", "StudentT", "MeanFieldStudentT"),
+    ],
+)
+def test_an_earlier_name_is_refused_with_the_current_one(module, old, new):
+    with pytest.raises(ImportError, match=rf"{module}\.{old} is called {module}\.{new} since version 0\.2"):
+        getattr(importlib.import_module(module), old)
+    assert hasattr(importlib.import_module(module), new)

@@ -9,7 +9,7 @@ from torch import nn
 
 from guides import FullRank, MeanField
 from tests.pairs import NUM_DATA, SHAPE, images, joint_pair
-from zoo.elbos import ELBO, HFVAE, Capacity
+from zoo.elbos import HFVAE, Capacity, PlainELBO
 from zoo.joint_vae import JointVAE
 from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder
@@ -67,7 +67,7 @@ def test_the_prior_type_is_uniform():
     model, _ = joint_pair()
     trace = poutine.trace(model).get_trace(images())
     torch.testing.assert_close(trace.nodes["c"]["fn"].probs, torch.full((11, 3), 1 / 3))
-    elbo = ELBO()
+    elbo = PlainELBO()
     elbo.loss(*joint_pair(), images())
     assert 0 <= elbo.report().kl["c"].item() <= math.log(3)
 

@@ -18,7 +18,7 @@ from torch.distributions import kl_divergence
 from guides import Amortized, ConjugateDirichlet, DirichletHead, Exact, FullRank, MeanField, Predicted
 from tests.pairs import NUM_DATA, SHAPE, C, L, S, cvae_pair, images, nvae_pair
 from zoo import ConditionalVAE, NaturalClustering
-from zoo.elbos import ELBO, NVAE
+from zoo.elbos import NaturalClusteringELBO, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.story import docstring_lines, trace_lines
@@ -126,14 +126,14 @@ def test_equation_3_is_pyros_elbo_draw_by_draw():
     pyro.set_rng_seed(3)
     assert -Trace_ELBO().loss(model, guide, x, y) == pytest.approx(equation_3.item(), rel=1e-12)
     pyro.set_rng_seed(3)
-    assert -ELBO(kl="sampled").loss(model, guide, x, y) == pytest.approx(equation_3.item() / len(x), rel=1e-12)
+    assert -PlainELBO(kl="sampled").loss(model, guide, x, y) == pytest.approx(equation_3.item() / len(x), rel=1e-12)
 
 
 def test_equation_3_in_closed_form_is_what_pyros_elbo_averages_to():
     # Of Pyro's terms log p(y | pi) alone is drawn, where (3) has -KL(q(pi | x) || p(pi | y)) + log p(y).
     model, guide = nvae_pair()
     x, y = labelled(5)
-    elbo = ELBO(num_particles=4000)
+    elbo = PlainELBO(num_particles=4000)
     elbo.loss(model, guide, x, y)
     report = elbo.report()
     kl_pi = closed_terms(model, guide, x, y)[:, 4]
@@ -152,7 +152,7 @@ def test_the_exact_posterior_of_pi_leaves_the_evidence_without_any_spread():
         z_s=MeanField(S),
     )
     x, y = labelled()
-    elbo = ELBO(kl="sampled")
+    elbo = PlainELBO(kl="sampled")
     for _ in range(5):
         elbo.loss(model, guide, x, y)
         report = elbo.report()
@@ -168,7 +168,7 @@ def test_equations_6_and_7_against_a_loop(beta_c):
     model, guide = nvae_pair()
     x, y = labelled()
     log_p, kl_c, kl_s, log_q, _ = closed_terms(model, guide, x, y, seed=5).mean(0)
-    elbo = NVAE(beta_c=beta_c)
+    elbo = NaturalClusteringELBO(beta_c=beta_c)
     pyro.set_rng_seed(5)
     loss = elbo.loss(model, guide, x, y)
     assert -loss == pytest.approx((log_p - kl_s - beta_c * kl_c + log_q).item(), rel=1e-12)
@@ -182,7 +182,7 @@ def test_beta_c_weighs_every_block_the_masked_ones_too():
     loss = {}
     for beta_c in (1.0, 2.0):
         pyro.set_rng_seed(5)
-        loss[beta_c] = NVAE(beta_c=beta_c).loss(model, guide, x, y)
+        loss[beta_c] = NaturalClusteringELBO(beta_c=beta_c).loss(model, guide, x, y)
     kl_c = closed_terms(model, guide, x, y, seed=5)[:, 1].mean().item()
     assert loss[2.0] - loss[1.0] == pytest.approx(kl_c)
 
@@ -212,7 +212,7 @@ def test_equation_6_exceeds_the_evidence():
         guide.layers["pi"][-1].bias[1] = 50.0
     x, y = images(), torch.ones(11, dtype=torch.int64)
     log_p = closed_terms(model, guide, x, y)[:, 0].mean().item()
-    sixth = -NVAE(beta_c=1.0).loss(model, guide, x, y)
+    sixth = -NaturalClusteringELBO(beta_c=1.0).loss(model, guide, x, y)
     assert sixth == pytest.approx(log_p, rel=1e-6)
     assert sixth - (log_p - math.log(L)) == pytest.approx(math.log(L), rel=1e-5)
 
@@ -294,7 +294,7 @@ def test_pairs_train_under_plain_svi_and_two_do_not_share(pair):
 )
 def test_swapping_the_head_of_z_c_changes_nothing_else(head):
     model, guide = nvae_pair(z_c=head())
-    assert math.isfinite(NVAE(beta_c=2.0).loss_and_grads(model, guide, *labelled()))
+    assert math.isfinite(NaturalClusteringELBO(beta_c=2.0).loss_and_grads(model, guide, *labelled()))
 
 
 @pytest.mark.parametrize(("story", "labels"), [("nvae", True), ("nvae", False), ("cvae", True)])
@@ -308,7 +308,7 @@ def test_a_traced_step_is_the_eager_one(story, labels, monkeypatch):
     for compile in (False, True):
         model, guide = copy.deepcopy(pair)
         pyro.set_rng_seed(7)
-        elbo = NVAE(beta_c=2.0) if story == "nvae" else ELBO()
+        elbo = NaturalClusteringELBO(beta_c=2.0) if story == "nvae" else PlainELBO()
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a pair that cannot be traced says so in a warning
             losses = [report.loss for _, report in fit(model, guide, elbo, batches, lr=1e-2, compile=compile)]
@@ -323,7 +323,7 @@ def test_a_traced_step_is_the_eager_one(story, labels, monkeypatch):
 def test_missing_labels_are_summed_out_against_a_loop():
     model, guide = nvae_pair()
     x = images()
-    elbo = NVAE(beta_c=2.0)
+    elbo = NaturalClusteringELBO(beta_c=2.0)
     pyro.set_rng_seed(1)
     loss = elbo.loss(model, guide, x)
     by_class = torch.stack([closed_terms(model, guide, x, torch.full((11,), y), seed=1) for y in range(L)], -1)
@@ -367,14 +367,14 @@ def test_the_bound_without_labels_is_reached_where_nothing_is_left_to_infer():
             for parameter in guide.layers[name].parameters():
                 parameter.zero_()
     evidence = (log_p.logsumexp(-1) - math.log(L)).mean().item()
-    assert -NVAE(beta_c=1.0).loss(model, guide, x) == pytest.approx(evidence, rel=1e-9)
+    assert -NaturalClusteringELBO(beta_c=1.0).loss(model, guide, x) == pytest.approx(evidence, rel=1e-9)
 
 
 def test_the_plain_elbo_without_labels_is_pyros_enumerated_one():
     model, guide = nvae_pair()
     x = images()
     pyro.set_rng_seed(2)
-    ours = ELBO(kl="sampled").loss(model, guide, x)
+    ours = PlainELBO(kl="sampled").loss(model, guide, x)
     pyro.set_rng_seed(2)
     pyros = TraceEnum_ELBO(max_plate_nesting=1).loss(model, guide, x)
     assert ours == pytest.approx(pyros / len(x), rel=1e-9)
@@ -392,7 +392,7 @@ def test_missing_labels_teach_the_class():
         MLPEncoder(SHAPE, hidden=(8,)), pi=DirichletHead(2, total=1.0, floor=0.01), y=Predicted(2, of="pi"),
         z_c=MeanField(2), z_s=MeanField(1),
     )  # fmt: skip
-    elbo = NVAE(beta_c=2.0)
+    elbo = NaturalClusteringELBO(beta_c=2.0)
     elbo.loss(model, guide, x)  # finds the plates
     optimizer = torch.optim.Adam(elbo(model, guide).parameters(), lr=1e-2)
     for step in range(200):
@@ -439,7 +439,7 @@ def test_wrong_labels_are_refused_by_story_and_guide(pair, y, error, message):
 def test_missing_labels_are_named_where_they_are_needed():
     model, guide = cvae_pair()
     with pytest.raises(ValueError, match=r"the guide needs labels y.*call guide\(x, y\).*labels=True"):
-        ELBO().loss(model, guide, images())
+        PlainELBO().loss(model, guide, images())
 
     class Unlabelled(nn.Module):
         """The N-VAE's latents without a class."""
@@ -452,13 +452,15 @@ def test_missing_labels_are_named_where_they_are_needed():
 
     guide = Amortized(nn.Linear(S, 3), pi=DirichletHead(L), z_c=MeanField(S))
     with pytest.raises(ValueError, match=r"no observed site .y..*batches of labels=True"):
-        NVAE(beta_c=2.0).loss(Unlabelled(), guide, torch.randn(5, S))
+        NaturalClusteringELBO(beta_c=2.0).loss(Unlabelled(), guide, torch.randn(5, S))
 
 
 def test_a_story_that_has_no_z_c_is_refused():
     model, guide = cvae_pair()
-    with pytest.raises(ValueError, match=r"NVAE names \['pi', 'z_c'\]; the guide has the latent sites \['z'\]"):
-        NVAE(beta_c=2.0).loss(model, guide, *labelled())
+    with pytest.raises(
+        ValueError, match=r"NaturalClusteringELBO names \['pi', 'z_c'\]; the guide has the latent sites \['z'\]"
+    ):
+        NaturalClusteringELBO(beta_c=2.0).loss(model, guide, *labelled())
 
 
 @pytest.mark.parametrize(
@@ -471,7 +473,7 @@ def test_a_story_that_has_no_z_c_is_refused():
         (lambda: NaturalClustering(nn.Identity(), classes=2, c_dim=0, s_dim=1), "c_dim = 0"),
         (lambda: NaturalClustering(nn.Identity(), classes=2, c_dim=1, s_dim=1, alpha=0.0), "alpha must be positive"),
         (lambda: ConditionalVAE(nn.Identity(), classes=1, z_dim=2), "classes must be at least 2.*got classes = 1"),
-        (lambda: NVAE(beta_c=-1.0), "beta_c must be finite and at least 0, got -1"),
+        (lambda: NaturalClusteringELBO(beta_c=-1.0), "beta_c must be finite and at least 0, got -1"),
         (lambda: Amortized(nn.Linear(2, 3), z=MeanField(2, given=("y",))), "for labels, give classes="),
         (
             lambda: Amortized(nn.Linear(2, 3), y=Predicted(2, of="pi"), z=MeanField(2)),
@@ -492,4 +494,4 @@ def test_what_makes_no_sense_is_refused(build, message):
 def test_numpy_is_not_needed_to_label():
     model, guide = nvae_pair()
     y = torch.from_numpy(np.arange(4, dtype=np.int32) % L)  # any integer type will do
-    assert math.isfinite(ELBO().loss(model, guide, images(4), y))
+    assert math.isfinite(PlainELBO().loss(model, guide, images(4), y))

@@ -17,7 +17,6 @@ from zoo.elbos import (
     DIPVAE,
     DIPVAEI,
     DIPVAEII,
-    ELBO,
     HFVAE,
     AnchoredCorEx,
     BetaTCVAE,
@@ -27,6 +26,7 @@ from zoo.elbos import (
     FactorVAE,
     InformationDropout,
     InfoVAE,
+    PlainELBO,
 )
 from zoo.estimators import closed_kl, mmd, permute_units
 
@@ -63,7 +63,7 @@ def test_traces_are_bit_equal_under_every_objective(elbo, particles):
             if site["type"] == "sample"
         }
 
-    plain, ours = values(ELBO()), values(elbo())
+    plain, ours = values(PlainELBO()), values(elbo())
     assert plain.keys() == ours.keys()
     for key, (value, log_prob) in plain.items():
         assert torch.equal(value, ours[key][0]), key
@@ -83,7 +83,7 @@ def test_every_objective_trains_with_plain_svi_and_its_terms_make_its_loss(elbo)
 
 LINEAR = {
     # (reconstruction, 2, A, i, ii)
-    "VAE": (lambda: ELBO(kl="sampled"), (1, 1, 1, 1, 1)),
+    "VAE": (lambda: PlainELBO(kl="sampled"), (1, 1, 1, 1, 1)),
     "beta-VAE": (lambda: BetaVAE(beta=4.0, kl="sampled"), (1, 4, 4, 4, 4)),
     "beta-TCVAE": (lambda: BetaTCVAE(beta=6.0, num_data=N), (1, 1, 6, 6, 1)),
     "HFVAE": (lambda: HFVAE(alpha=2.0, beta=3.0, gamma=5.0, num_data=N), (1, 2, 3, 5, 1)),
@@ -115,14 +115,14 @@ def test_all_weights_one_is_the_elbo_for_every_estimator(estimator, particles):
     options = {"num_particles": particles}
     ones = HFVAE(alpha=1, beta=1, gamma=1, num_data=N, estimator=estimator, concrete="density", **options)
     loss, report = evaluate(ones, pair, x)
-    assert loss == pytest.approx(evaluate(ELBO(kl="sampled", **options), pair, x)[0], abs=1e-10)
+    assert loss == pytest.approx(evaluate(PlainELBO(kl="sampled", **options), pair, x)[0], abs=1e-10)
     assert len(report.terms) == 5
 
 
 def test_all_weights_one_has_the_gradient_of_the_elbo():
     pair, x = vae_pair(), images(9)
     grads = []
-    for elbo in (HFVAE(alpha=1, beta=1, gamma=1, num_data=N), ELBO(kl="sampled")):
+    for elbo in (HFVAE(alpha=1, beta=1, gamma=1, num_data=N), PlainELBO(kl="sampled")):
         evaluate(elbo, pair, x)
         grads.append([p.grad.clone() for module in pair for p in module.parameters()])
         for module in pair:
@@ -162,7 +162,7 @@ def test_the_distance_to_the_capacity_is_taken_of_the_mean(particles):
     # At C = the mean KL the penalty vanishes, though single datapoints and particles are off it.
     pair, x = styled(), torch.randn(9, 5)
     options = {"num_particles": particles}
-    _, report = evaluate(ELBO(**options), pair, x)
+    _, report = evaluate(PlainELBO(**options), pair, x)
     C = {site: kl.sum().item() for site, kl in report.kl.items()}
     _, held = evaluate(Capacity(gamma={"c": 9.0, "z": 9.0}, capacity=C, **options), pair, x)
     for site in C:
@@ -183,7 +183,7 @@ def test_a_categorical_holds_log_k_at_most():
 
 def test_sites_share_a_capacity_where_their_names_are_added():
     pair, x = styled(), torch.randn(9, 5)
-    _, plain = evaluate(ELBO(), pair, x)
+    _, plain = evaluate(PlainELBO(), pair, x)
     both = plain.kl["c"].sum() + plain.kl["z"].sum()
     _, shared = evaluate(Capacity(gamma={"c+z": 2.0}, capacity={"c+z": 0.1}), pair, x)
     assert shared.terms["-gamma |KL(c+z) - C|"].item() == pytest.approx(-2 * abs(both.item() - 0.1))
@@ -235,7 +235,7 @@ def cov_by_hand(mu):
 def test_dip_i_penalises_the_covariance_of_the_means_over_the_batch(particles):
     pair, x = vae_pair(z_dim=3, head=MeanField(3)), images(8)
     loss, _ = evaluate(DIPVAEI(lambda_od=2.0, lambda_d=20.0, num_particles=particles), pair, x)
-    plain, _ = evaluate(ELBO(num_particles=particles), pair, x)
+    plain, _ = evaluate(PlainELBO(num_particles=particles), pair, x)
     mu, _ = moments(pair[1], x)
     assert loss - plain == pytest.approx(penalty(cov_by_hand(mu), 2.0, 20.0))
 
@@ -245,7 +245,7 @@ def test_dip_ii_adds_the_mean_posterior_covariance():
     loss, _ = evaluate(DIPVAEII(lambda_od=2.0, lambda_d=20.0), pair, x)
     mu, var = moments(pair[1], x)
     cov = cov_by_hand(mu) + var.mean(0).diag()
-    assert loss - evaluate(ELBO(), pair, x)[0] == pytest.approx(penalty(cov, 2.0, 20.0))
+    assert loss - evaluate(PlainELBO(), pair, x)[0] == pytest.approx(penalty(cov, 2.0, 20.0))
 
 
 def test_dip_ii_is_the_covariance_of_q_by_the_law_of_total_covariance():
@@ -270,11 +270,11 @@ def test_dips_running_covariance_follows_its_rate_and_passes_gradient_through_th
         cov = cov_by_hand(moments(pair[1], x)[0])
         running = cov if running is None else (1 - rate) * running + rate * cov
         torch.testing.assert_close(elbo.state_dict()["covariance"], running)
-        assert loss - evaluate(ELBO(), pair, x)[0] == pytest.approx(penalty(running, lambda_od, lambda_d))
+        assert loss - evaluate(PlainELBO(), pair, x)[0] == pytest.approx(penalty(running, lambda_od, lambda_d))
     assert not elbo.covariance.requires_grad
     # What DIP-VAE adds to the ELBO's gradient is that of the penalty with the running part held fixed.
     held, guide = elbo.covariance.clone(), pair[1]
-    with_penalty, plain = (gradients(objective, pair, x) for objective in (elbo, ELBO()))
+    with_penalty, plain = (gradients(objective, pair, x) for objective in (elbo, PlainELBO()))
     loc = guide.posterior("z", guide.trunk(x), {}).mean
     centred = loc - loc.mean(0)
     mixed = (1 - rate) * held + rate * centred.T @ centred / len(loc)
@@ -349,7 +349,7 @@ def test_dip_takes_the_moments_of_a_style_over_the_classes_that_it_looks_at(part
             m = q[k].mean[b]
             second += chances[b, k] / 6 * (q[k].covariance_matrix[b] + torch.outer(m, m))
     whole = second - torch.outer(mu.mean(0), mu.mean(0))
-    plain, _ = evaluate(ELBO(num_particles=particles), pair, x)
+    plain, _ = evaluate(PlainELBO(num_particles=particles), pair, x)
     for build, cov in ((DIPVAEI, cov_by_hand(mu)), (DIPVAEII, whole.detach())):
         loss, _ = evaluate(build(lambda_od=2.0, lambda_d=20.0, num_particles=particles), pair, x)
         assert loss - plain == pytest.approx(penalty(cov, 2.0, 20.0)), build.__name__
@@ -486,7 +486,7 @@ def test_theorem_1_beta_vae_is_an_elbo_under_an_annealed_prior_plus_entropy():
     L_beta = -evaluate(BetaVAE(beta=BETA), (model, guide), x)[0]
     annealed = copy.deepcopy(model)
     annealed.scale /= math.sqrt(BETA)
-    elbo = -evaluate(ELBO(), (annealed, guide), x)[0]
+    elbo = -evaluate(PlainELBO(), (annealed, guide), x)[0]
     entropy = poutine.trace(guide).get_trace(x).nodes["z"]["fn"].entropy().mean().item()
     assert L_beta == pytest.approx(elbo + (BETA - 1) * entropy + LOG_F, abs=1e-10)
 
@@ -503,7 +503,7 @@ def test_corollary_1_beta_rescales_a_gaussian_code_and_rewards_its_volume():
         head.weight[:D] *= math.sqrt(BETA)  # mu' = sqrt(beta) mu
         head.bias[:D] *= math.sqrt(BETA)
         head.bias[D:] += math.log(BETA)  # S' = beta S
-    L = -evaluate(ELBO(), (model_, guide_), x)[0]
+    L = -evaluate(PlainELBO(), (model_, guide_), x)[0]
     log_det = poutine.trace(guide_).get_trace(x).nodes["z"]["fn"].variance.log().sum(-1).mean().item()
     c = D * (BETA - 1) / 2 * (1 + math.log(2 * math.pi / BETA)) + LOG_F
     assert L_beta == pytest.approx(L + (BETA - 1) / 2 * log_det + c, abs=1e-10)

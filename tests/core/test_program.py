@@ -25,7 +25,7 @@ from zoo import (
     SparseVAE,
     StudentTVAE,
 )
-from zoo.elbos import ELBO
+from zoo.elbos import PlainELBO
 from zoo.program import data_plate
 
 
@@ -36,10 +36,10 @@ def _fall(model, guide, loss, x, steps=60):
     return (sum(losses[:5]) - sum(losses[-5:])) / 5
 
 
-@pytest.mark.parametrize("loss", [ELBO(), Trace_ELBO()], ids=["ours", "pyro's"])
+@pytest.mark.parametrize("loss", [PlainELBO(), Trace_ELBO()], ids=["ours", "pyro's"])
 def test_fresh_pairs_copies_and_unpickled_ones_all_train_in_one_process(loss):
     x = images()
-    unit = 1 if isinstance(loss, ELBO) else len(x)
+    unit = 1 if isinstance(loss, PlainELBO) else len(x)
     first = vae_pair()
     untrained = copy.deepcopy(first)
     assert _fall(*first, loss, x) > 1.0 * unit
@@ -55,10 +55,10 @@ def test_fresh_pairs_copies_and_unpickled_ones_all_train_in_one_process(loss):
 def test_a_pair_can_be_pickled_after_svi_and_then_trains_on():
     x = images()
     pair = vae_pair()
-    _fall(*pair, ELBO(), x, steps=5)
+    _fall(*pair, PlainELBO(), x, steps=5)
     before = pickle.loads(pickle.dumps(pair))
     torch.testing.assert_close(before[0].state_dict(), pair[0].state_dict())
-    assert _fall(*before, ELBO(), x) > 0.5
+    assert _fall(*before, PlainELBO(), x) > 0.5
     # The original did not move with it.
     assert not torch.equal(before[0].decoder[0].weight, pair[0].decoder[0].weight)
 
@@ -67,14 +67,14 @@ def test_training_one_pair_leaves_another_alone():
     x = images()
     one, other = vae_pair(), vae_pair()
     frozen = copy.deepcopy(other[0].state_dict())
-    _fall(*one, ELBO(), x, steps=5)
+    _fall(*one, PlainELBO(), x, steps=5)
     torch.testing.assert_close(other[0].state_dict(), frozen, rtol=0, atol=0)
 
 
 def test_the_optimiser_sees_each_parameter_under_its_own_name():
     # pyro.optim hands per-parameter arguments out by name: the instance's, then the name within the module.
     names = set()
-    svi = SVI(*vae_pair(), pyro.optim.Adam(lambda name: names.add(name) or {"lr": 1e-3}), loss=ELBO())
+    svi = SVI(*vae_pair(), pyro.optim.Adam(lambda name: names.add(name) or {"lr": 1e-3}), loss=PlainELBO())
     svi.step(images())
     assert len(names) == 4 + 4
     within = {tuple(name.split(".", 1)) for name in names}
@@ -86,7 +86,7 @@ def test_a_parameter_that_pyro_would_copy_is_refused():
     model, guide = vae_pair()
     model.decoder[0].weight = nn.Parameter(torch.randn(2, 7).T)
     with pytest.raises(ValueError, match=r"'decoder.0.weight' is not contiguous"):
-        SVI(model, guide, pyro.optim.Adam({}), loss=ELBO()).step(images())
+        SVI(model, guide, pyro.optim.Adam({}), loss=PlainELBO()).step(images())
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_a_param_store_that_was_loaded_is_refused_by_name(same_pair, tmp_path):
     x = images()
     pair = vae_pair()
     with store.scope():
-        _fall(*pair, ELBO(), x, steps=2)
+        _fall(*pair, PlainELBO(), x, steps=2)
         store.save(tmp_path / "store")
         store.load(tmp_path / "store")
-        svi = SVI(*(pair if same_pair else vae_pair()), pyro.optim.Adam({"lr": 1e-2}), loss=ELBO())
+        svi = SVI(*(pair if same_pair else vae_pair()), pyro.optim.Adam({"lr": 1e-2}), loss=PlainELBO())
         with pytest.raises(ValueError, match=r"holds a tensor under '(VAE|Amortized)-\d+\$\$\$.*clear_param"):
             svi.step(x)
         pyro.clear_param_store()
-        assert _fall(*pair, ELBO(), x) > 0.5
+        assert _fall(*pair, PlainELBO(), x) > 0.5
 
 
 def test_errors_of_the_zoos_own_are_one_line_under_a_trace():
@@ -175,7 +175,7 @@ def test_errors_of_the_zoos_own_are_one_line_under_a_trace():
             poutine.trace(program).get_trace(*args, **kwargs)
     other = vae_pair(z_dim=3, head=MeanField(3))[1]
     with pytest.raises(ValueError, match=r"\Asite 'z': the model's event has shape[^\n]*\Z"):
-        ELBO().loss(model, other, images(3))
+        PlainELBO().loss(model, other, images(3))
 
 
 # Sizes and likelihoods.

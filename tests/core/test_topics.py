@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from guides import Amortized, FullRank, MeanField
 from zoo import NVDM, ProdLDA
-from zoo.elbos import ELBO, HFVAE
+from zoo.elbos import HFVAE, PlainELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.data import Batch, Dataset
 from zoo.lab.networks import MLPDecoder, MLPEncoder
@@ -111,7 +111,7 @@ def test_hfvae_with_nothing_weighed_is_the_elbo_of_the_same_draws(pair):
     x = documents()
     hfvae = HFVAE(alpha=1, beta=1, gamma=1, num_data=N)
     losses = []
-    for elbo in (hfvae, ELBO(kl="sampled")):
+    for elbo in (hfvae, PlainELBO(kl="sampled")):
         pyro.set_rng_seed(3)
         losses.append(elbo.loss(model, guide, x))
     assert losses[0] == pytest.approx(losses[1], rel=1e-10)
@@ -120,7 +120,7 @@ def test_hfvae_with_nothing_weighed_is_the_elbo_of_the_same_draws(pair):
 
 def test_particles_and_draws_from_the_prior_have_their_shapes():
     model, guide = prodlda_pair()
-    elbo = ELBO(num_particles=4)
+    elbo = PlainELBO(num_particles=4)
     assert math.isfinite(elbo.loss_and_grads(model, guide, documents()))
     model.eval()
     drawn = model()
@@ -199,7 +199,7 @@ def test_dropout_leaves_out_shares_and_keeps_their_mean():
 def test_a_centre_is_learnt_and_a_scale_if_asked_for(scale):
     model, guide = prodlda_pair(scale=scale)
     x = documents()
-    for _ in fit(model, guide, ELBO(), [Batch(x, None, torch.arange(N))] * 3, lr=1e-2, device="cpu"):
+    for _ in fit(model, guide, PlainELBO(), [Batch(x, None, torch.arange(N))] * 3, lr=1e-2, device="cpu"):
         pass
     norms = [m for net in (model, guide) for m in net.modules() if isinstance(m, nn.BatchNorm1d)]
     assert len(norms) == 3  # the decoder, and the heads of z1 and z2
@@ -249,7 +249,7 @@ def test_layers_make_what_stands_before_each_head():
     ]
     # A swapped head stands behind the same kind of layers.
     model, guide = prodlda_pair()
-    swapped = swap(Experiment(model, guide, ELBO(), steps=1), "full-rank").guide
+    swapped = swap(Experiment(model, guide, PlainELBO(), steps=1), "full-rank").guide
     assert isinstance(swapped.layers["z2"][-1], nn.BatchNorm1d)
     assert swapped.layers["z2"][-1].num_features == FullRank(3).num_raw
 
@@ -262,7 +262,7 @@ def test_the_trial_run_leaves_batch_norm_as_it_was_and_training_moves_it(compile
     batch = Batch(documents(), None, torch.arange(N))
     model, guide = prodlda_pair(dropout=0.5)
     before = [buffer.clone() for net in (model, guide) for buffer in net.buffers()]
-    prepare(model, guide, ELBO(), batch, "cpu")
+    prepare(model, guide, PlainELBO(), batch, "cpu")
     for buffer, was in zip((b for net in (model, guide) for b in net.buffers()), before, strict=True):
         assert torch.equal(buffer, was)
     with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
@@ -304,7 +304,7 @@ def test_in_evaluation_a_documents_figures_are_its_own():
     # By running statistics: the ELBO of a set is the mean of those of its parts, with the same latents.
     model, guide = prodlda_pair(dropout=0.5)
     x = documents()
-    list(fit(model, guide, ELBO(), [Batch(x, None, torch.arange(N))] * 3, lr=1e-2, device="cpu"))
+    list(fit(model, guide, PlainELBO(), [Batch(x, None, torch.arange(N))] * 3, lr=1e-2, device="cpu"))
     whole = evaluate(model, guide, Dataset("all", x.numpy()))
     parts = [evaluate(model, guide, Dataset("part", x[rows].numpy())) for rows in (slice(0, 10), slice(10, N))]
     for name in ("z1", "z2"):  # closed KLs, which no draw changes
@@ -318,7 +318,7 @@ def test_topics_of_two_kinds_of_documents_are_found_by_plain_pyro():
     x = dist.Multinomial(40, probs=kinds[torch.arange(N) % 2].double()).sample()
     for _ in range(2):  # a second fresh pair in the same process trains as well
         model, guide = nvdm_pair(groups=(2,))
-        elbo = ELBO()
+        elbo = PlainELBO()
         svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), loss=elbo)
         for _ in range(250):
             svi.step(x, index=torch.arange(N))
@@ -341,7 +341,7 @@ def test_a_document_without_words_is_named():
     with pytest.raises(ValueError, match="document 4 of the batch, number 25 of all, has no words"):
         model(x, index=torch.arange(N).flip(0))
     with pytest.raises(ValueError, match="document 4 of the batch"):
-        next(fit(model, guide, ELBO(), [Batch(x, None, torch.arange(N))], lr=1e-3))
+        next(fit(model, guide, PlainELBO(), [Batch(x, None, torch.arange(N))], lr=1e-3))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from guides import Amortized, Concrete, Exact, MeanField, StraightThrough
 from guides.heads import OneHotStraightThrough
 from tests.pairs import NUM_DATA, SHAPE, images
 from tests.type_pairs import HEADS, pair
-from zoo.elbos import ELBO, HFVAE, BetaVAE, Capacity
+from zoo.elbos import HFVAE, BetaVAE, Capacity, PlainELBO
 from zoo.estimators import closed_kl
 from zoo.joint_vae import JointVAE
 from zoo.lab.data import Batch
@@ -44,7 +44,7 @@ def by_hand(model, guide, x, seed):
 def test_a_type_that_is_summed_out_is_the_sum_over_its_classes():
     model, guide = pair(Exact)
     x = images().round()
-    elbo = ELBO()
+    elbo = PlainELBO()
     pyro.set_rng_seed(5)
     elbo.loss(model, guide, x)
     reconstruction, kl_c, kl_z = by_hand(model, guide, x, seed=5)
@@ -86,7 +86,7 @@ def test_two_types_given_one_another_are_summed_out_like_pyros_enumeration():
     )
     x = images().round()
     pyro.set_rng_seed(3)
-    ours = ELBO(kl="sampled").loss(model, guide, x)
+    ours = PlainELBO(kl="sampled").loss(model, guide, x)
     pyro.set_rng_seed(3)
     theirs = TraceEnum_ELBO(max_plate_nesting=4, strict_enumeration_warning=False).loss(model, guide, x)
     assert ours == pytest.approx(theirs / len(x), abs=1e-10)
@@ -96,7 +96,7 @@ def test_a_one_hot_prior_with_straight_through_is_pyros_elbo():
     model, guide = pair(HEADS["straight-through"], temperature=None)
     x = images().round()
     pyro.set_rng_seed(3)
-    ours = ELBO(kl="sampled").loss(model, guide, x)
+    ours = PlainELBO(kl="sampled").loss(model, guide, x)
     pyro.set_rng_seed(3)
     assert ours == pytest.approx(Trace_ELBO().loss(model, guide, x) / len(x), abs=1e-10)
 
@@ -105,7 +105,7 @@ def test_a_one_hot_prior_with_straight_through_is_pyros_elbo():
 def test_the_kl_is_the_categoricals_whatever_the_head(name):
     model, guide = pair(HEADS[name])
     x = images()
-    elbo = ELBO()
+    elbo = PlainELBO()
     elbo.loss(model, guide, x)
     probs = guide.posterior("c", guide.trunk(x), {}).probs
     expected = (probs * (probs.log() + math.log(3))).sum(-1).mean().item()
@@ -116,13 +116,13 @@ def test_the_kl_is_the_categoricals_whatever_the_head(name):
 def test_a_mass_is_never_mixed_with_a_density(name):
     model, guide = pair(HEADS[name])
     with pytest.raises(ValueError, match=r"site 'c': log q - log p would mix a mass with a density.*kl='closed'"):
-        ELBO(kl="sampled").loss(model, guide, images())
+        PlainELBO(kl="sampled").loss(model, guide, images())
 
 
 def test_a_relaxed_head_does_not_fit_a_one_hot_prior():
     model, guide = pair(HEADS["concrete"], temperature=None)
     with pytest.raises(ValueError, match="site 'c': the model's values lie in OneHot"):
-        ELBO().loss(model, guide, images())
+        PlainELBO().loss(model, guide, images())
 
 
 def test_objectives_of_the_aggregate_posterior_say_that_they_need_draws():
@@ -200,7 +200,7 @@ def test_several_types_summed_out_hold_log_k_each():
         for name in model.types:  # sure of a class
             guide.layers[name][0].weight.zero_()
             guide.layers[name][0].bias[:] = torch.tensor([40.0, 0.0])
-    elbo = ELBO()
+    elbo = PlainELBO()
     elbo.loss(model, guide, images())
     for name in model.types:
         assert elbo.report().kl[name].item() == pytest.approx(math.log(2), abs=1e-9)
@@ -238,7 +238,7 @@ def test_a_prior_that_looks_at_a_class_that_is_summed_out(num_particles):
     model, x = PriorOfItsClass(), torch.randn(7, 2)
     trunk = torch.nn.Linear(2, 4)
     guide = Amortized(trunk, c=Exact(3), z=MeanField(2))
-    elbo = ELBO(num_particles=num_particles)
+    elbo = PlainELBO(num_particles=num_particles)
     elbo.loss(model, guide, x)
     features = trunk(x)
     chances = guide.posterior("c", features, {}).probs

@@ -31,7 +31,7 @@ from guides import (
 )
 from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
 from zoo import ClusteredVAE, ConditionalVAE, NaturalClustering
-from zoo.elbos import DIPVAE, ELBO, HFVAE, BetaTCVAE, BetaVAE, Capacity
+from zoo.elbos import DIPVAE, HFVAE, BetaTCVAE, BetaVAE, Capacity, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder
 from zoo.lab.training import compiled
@@ -40,10 +40,10 @@ from zoo.lab.training.fit import fit
 LOCAL = {
     "per-datapoint": lambda model: PerDatapoint(NUM_DATA, z=MeanField(2)),
     "semi-amortised": lambda model: SemiAmortized(
-        vae_pair()[1], partial(ELBO().differentiable_loss, model), steps=2, lr=0.1
+        vae_pair()[1], partial(PlainELBO().differentiable_loss, model), steps=2, lr=0.1
     ),
     "through": lambda model: SemiAmortized(
-        vae_pair()[1], partial(ELBO().differentiable_loss, model), steps=2, lr=0.1, through=True
+        vae_pair()[1], partial(PlainELBO().differentiable_loss, model), steps=2, lr=0.1, through=True
     ),
     "automatic": lambda model: Automatic(model, num_data=NUM_DATA),
     "automatic point": lambda model: Automatic(model, AutoDelta, num_data=NUM_DATA),
@@ -66,7 +66,7 @@ def test_each_trains_by_batches_eager_and_traced_alike(name, monkeypatch):
     x, curves = images(NUM_DATA), []
     for compile in (False, True):
         torch.manual_seed(3)
-        steps = fit(*copy.deepcopy(pair), ELBO(), batches(x, 120), lr=2e-2, compile=compile)
+        steps = fit(*copy.deepcopy(pair), PlainELBO(), batches(x, 120), lr=2e-2, compile=compile)
         curves.append([report.loss.item() for _, report in steps])
     assert traced
     assert curves[1] == pytest.approx(curves[0], rel=1e-8)
@@ -81,7 +81,7 @@ def test_two_of_a_kind_and_a_copy_train_under_plain_svi_in_one_process(name):
     first(x)  # an autoguide has no parameters before
     for guide in (first, LOCAL[name](model), copy.deepcopy(first)):
         fresh = copy.deepcopy(model)
-        svi = SVI(fresh, guide, pyro.optim.Adam({"lr": 3e-2}), loss=ELBO())
+        svi = SVI(fresh, guide, pyro.optim.Adam({"lr": 3e-2}), loss=PlainELBO())
         before = [p.detach().clone() for p in guide.parameters()]
         losses = [svi.step(batch.x, index=batch.index) for batch in batches(x, 60)]
         assert sum(losses[-10:]) < sum(losses[:10]) - 5
@@ -95,8 +95,8 @@ def test_a_batch_touches_its_own_rows_alone(name):
     model, _ = vae_pair()
     guide, x = LOCAL[name](model), images(NUM_DATA)
     index = torch.tensor([3, 60, 7])
-    ELBO().loss(model, guide, x[index], index=index)  # sets an autoguide up
-    ELBO().loss_and_grads(model, guide, x[index], index=index)
+    PlainELBO().loss(model, guide, x[index], index=index)  # sets an autoguide up
+    PlainELBO().loss_and_grads(model, guide, x[index], index=index)
     for parameter in guide.parameters():
         touched = parameter.grad.abs().flatten(1).sum(1).nonzero().squeeze(1)
         assert touched.tolist() == [3, 7, 60]
@@ -117,7 +117,7 @@ def test_terms_of_q_run_a_per_datapoint_head_again_on_its_own_rows():
     # All weights 1 is the ELBO, which fails where samples are scored under the wrong rows.
     guide = PerDatapoint(9, c=Concrete(3, temperature=0.5), z=FullRank(2, given=("c",)))
     x, losses = torch.randn(9, 5), []
-    for elbo in (HFVAE(alpha=1, beta=1, gamma=1, num_data=9, concrete="density"), ELBO(kl="sampled")):
+    for elbo in (HFVAE(alpha=1, beta=1, gamma=1, num_data=9, concrete="density"), PlainELBO(kl="sampled")):
         torch.manual_seed(1)
         losses.append(elbo.loss(StyleGivenType(), guide, x))
     assert losses[0] == pytest.approx(losses[1], abs=1e-9)
@@ -126,8 +126,8 @@ def test_terms_of_q_run_a_per_datapoint_head_again_on_its_own_rows():
 def test_a_per_datapoint_guide_knows_no_other_data():
     model, guide = vae_pair()[0], PerDatapoint(NUM_DATA, z=MeanField(2))
     with pytest.raises(ValueError, match=r"which of its 70 datapoints these 11 are: give index=.*use Amortized"):
-        ELBO().loss(model, guide, images(11))
-    assert ELBO().loss(model, guide, images(NUM_DATA)) > 0  # all of it, in order
+        PlainELBO().loss(model, guide, images(11))
+    assert PlainELBO().loss(model, guide, images(NUM_DATA)) > 0  # all of it, in order
 
 
 @pytest.mark.parametrize("per_datapoint", [False, True])
@@ -139,7 +139,7 @@ def test_a_datapoints_label_goes_with_it_where_its_posterior_is_run_again(per_da
     guide = PerDatapoint(6, classes=3, z=head) if per_datapoint else Amortized(trunk, classes=3, z=head)
     x, y = images(6), torch.tensor([0, 1, 2, 0, 1, 2])
     losses = []
-    for elbo in (HFVAE(alpha=1, beta=1, gamma=1, num_data=6), ELBO(kl="sampled")):
+    for elbo in (HFVAE(alpha=1, beta=1, gamma=1, num_data=6), PlainELBO(kl="sampled")):
         torch.manual_seed(1)
         losses.append(elbo.loss(model, guide, x, y))
     assert losses[0] == pytest.approx(losses[1], abs=1e-9)
@@ -157,7 +157,7 @@ def test_a_datapoints_label_goes_with_it_where_its_posterior_is_run_again(per_da
 def test_an_autoguide_that_cannot_map_to_a_support_says_what_to_take():
     model = ClusteredVAE(MLPDecoder(2, (1, 3, 5), hidden=(8,)), places=[[0.0, 1.0], [1.0, 0.0]], scale=0.3)
     with pytest.raises(ValueError, match=r"AutoNormal cannot map the reals to a site's support.*use PerDatapoint"):
-        ELBO().loss(model, Automatic(model), images(4))
+        PlainELBO().loss(model, Automatic(model), images(4))
 
 
 def test_labels_reach_a_per_datapoint_guide():
@@ -166,7 +166,7 @@ def test_labels_reach_a_per_datapoint_guide():
     heads = {"pi": DirichletHead(3), "y": Predicted(3, of="pi"), "z_c": MeanField(3), "z_s": LowRank(2, rank=1)}
     guide = PerDatapoint(NUM_DATA, **heads)
     x, y, index = images(6), torch.tensor([0, 1, 2, 0, 1, 2]), torch.arange(10, 16)
-    labelled, unlabelled = ELBO(), ELBO()
+    labelled, unlabelled = PlainELBO(), PlainELBO()
     labelled.loss(model, guide, x, y, index=index)
     unlabelled.loss(model, guide, x, index=index)
     assert set(labelled.report().kl) == {"pi", "z_c", "z_s"}
@@ -179,7 +179,7 @@ def test_labels_reach_a_per_datapoint_guide():
 def test_refining_goes_down_the_loss_and_touches_neither_networks_nor_the_random_site():
     model, guide = vae_pair()
     x = images(20)
-    elbo = ELBO()
+    elbo = PlainELBO()
 
     def seeded(*args, **kwargs):
         torch.manual_seed(0)
@@ -202,7 +202,7 @@ def test_refining_goes_down_the_loss_and_touches_neither_networks_nor_the_random
 def test_the_first_step_is_as_long_for_every_number_of_every_datapoint():
     # Adam's first step is lr times the sign of the slope, however many datapoints share the loss's mean.
     model, guide = vae_pair()
-    offsets = refine(guide, partial(ELBO().differentiable_loss, model), images(6), steps=1, lr=0.1).offsets["z"]
+    offsets = refine(guide, partial(PlainELBO().differentiable_loss, model), images(6), steps=1, lr=0.1).offsets["z"]
     torch.testing.assert_close(offsets.abs(), torch.full((6, 4), 0.1), atol=1e-6, rtol=0)
 
 
@@ -254,7 +254,7 @@ def test_through_the_steps_the_gradient_is_that_of_finite_differences():
 
 def test_the_steps_are_hidden_from_whoever_runs_the_guide():
     model, amortized = vae_pair()
-    guide = SemiAmortized(amortized, partial(ELBO().differentiable_loss, model), steps=3, lr=0.1)
+    guide = SemiAmortized(amortized, partial(PlainELBO().differentiable_loss, model), steps=3, lr=0.1)
     x = images()
     with pyro.plate("particles", 4, dim=-2):
         trace = poutine.trace(guide).get_trace(x)
@@ -271,8 +271,8 @@ def test_a_class_that_is_summed_out_is_refined_too():
 
     model, amortized = pair(Exact)
     x = images().round()
-    guide = SemiAmortized(amortized, partial(ELBO().differentiable_loss, model), steps=20, lr=0.1)
-    plain, better = (ELBO(), ELBO())
+    guide = SemiAmortized(amortized, partial(PlainELBO().differentiable_loss, model), steps=20, lr=0.1)
+    plain, better = (PlainELBO(), PlainELBO())
     plain.num_particles = better.num_particles = 1
     torch.manual_seed(0)
     started = sum(plain.loss(model, amortized, x) for _ in range(20))
@@ -325,7 +325,7 @@ def test_auto_normals_two_statements_come_as_one_with_the_density_of_both():
         q = trace.nodes[site]["fn"]
         assert q.batch_shape == (5,)
         torch.testing.assert_close(q.log_prob(bare.nodes[site]["value"]), theirs)
-        elbo = ELBO(kl="sampled")
+        elbo = PlainELBO(kl="sampled")
         assert abs(elbo.loss(model, guide, x, index=index)) < 1e4  # its support is the model's
         assert list(elbo.report().kl) == [site]
 
@@ -333,7 +333,7 @@ def test_auto_normals_two_statements_come_as_one_with_the_density_of_both():
 def test_objectives_see_an_autoguides_sites_as_any_others():
     model, _ = vae_pair()
     guide, x, index = Automatic(model, num_data=NUM_DATA), images(5), torch.arange(5, 10)
-    one, four, tc = ELBO(), BetaVAE(beta={"z": 4.0}), BetaTCVAE(beta=1.0, num_data=NUM_DATA)
+    one, four, tc = PlainELBO(), BetaVAE(beta={"z": 4.0}), BetaTCVAE(beta=1.0, num_data=NUM_DATA)
     elbos = (one, four, tc, Capacity(gamma={"z": 1.0}, capacity={"z": 0.0}))
     losses = []
     for elbo in elbos:
@@ -352,7 +352,7 @@ def test_objectives_see_an_autoguides_sites_as_any_others():
 def test_an_autoguide_that_couples_the_data_takes_all_of_it_and_says_why_it_has_no_terms_of_q():
     model, _ = vae_pair()
     guide, x = Automatic(model, AutoMultivariateNormal), images(4)
-    elbo = ELBO()
+    elbo = PlainELBO()
     elbo.loss(model, guide, x)
     coupled, z = elbo.report().kl
     assert (coupled.startswith("_AutoMultivariateNormal"), z) == (True, "z")

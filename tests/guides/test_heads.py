@@ -13,23 +13,24 @@ from torch.distributions import kl_divergence
 from guides import (
     Amortized,
     Concrete,
-    Delta,
     DirichletHead,
     Flow,
     FullRank,
-    Laplace,
     LowRank,
     MeanField,
+    MeanFieldLaplace,
+    MeanFieldStudentT,
     Mixture,
+    PointMass,
     SoftplusNormal,
-    StudentT,
 )
 from tests.pairs import NUM_DATA, images, vae_pair
-from zoo.elbos import DIPVAEII, ELBO, HFVAE, BetaTCVAE, BetaVAE, FactorVAE
+from zoo.elbos import DIPVAEII, HFVAE, BetaTCVAE, BetaVAE, FactorVAE, PlainELBO
 from zoo.estimators import closed_kl, scores
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Batch
 from zoo.lab.training.fit import fit
+from zoo.pairing import SampledKLWarning
 
 D = 3
 HEADS = {
@@ -37,8 +38,8 @@ HEADS = {
     "full-rank": lambda **k: FullRank(D, **k),
     "low-rank": lambda **k: LowRank(D, rank=2, **k),
     "mixture": lambda **k: Mixture(D, components=3, **k),
-    "laplace": lambda **k: Laplace(D, **k),
-    "student-t": lambda **k: StudentT(D, df=5.0, **k),
+    "laplace": lambda **k: MeanFieldLaplace(D, **k),
+    "student-t": lambda **k: MeanFieldStudentT(D, df=5.0, **k),
     "iaf": lambda **k: Flow(D, kind="iaf", width=8, context=2, **k),
     "coupling": lambda **k: Flow(D, kind="coupling", width=8, context=2, **k),
 }
@@ -163,12 +164,14 @@ def test_laplace_and_student_t_are_scipys():
 
     raw, v = torch.randn(2 * D), torch.randn(D)
     loc, scale = raw[:D].numpy(), raw[D:].exp().numpy()
-    assert Laplace(D)(raw).log_prob(v).item() == pytest.approx(stats.laplace.logpdf(v, loc, scale).sum())
-    assert StudentT(D, df=5.0)(raw).log_prob(v).item() == pytest.approx(stats.t.logpdf(v, 5.0, loc, scale).sum())
+    assert MeanFieldLaplace(D)(raw).log_prob(v).item() == pytest.approx(stats.laplace.logpdf(v, loc, scale).sum())
+    assert MeanFieldStudentT(D, df=5.0)(raw).log_prob(v).item() == pytest.approx(
+        stats.t.logpdf(v, 5.0, loc, scale).sum()
+    )
 
 
 def test_the_kl_of_a_laplace_is_the_integral():
-    q = Laplace(1)(torch.tensor([0.3, -0.4]))
+    q = MeanFieldLaplace(1)(torch.tensor([0.3, -0.4]))
     p = dist.Normal(torch.tensor([-0.2]), torch.tensor([1.5])).to_event(1)
     grid = torch.linspace(-30, 30, 400_001).unsqueeze(-1)
     log_q = q.log_prob(grid)
@@ -214,11 +217,11 @@ def test_a_flows_density_is_the_base_density_over_the_jacobian(kind, steps):
 
 def test_a_point_is_the_maximum_a_posteriori():
     # One linear-Gaussian unit: log p(x, z) = -(x - w z)^2 / (2 s^2) - z^2 / 2, maximal at w x / (s^2 + w^2).
-    q = Delta(2)(torch.tensor([[0.3, -1.0]]))
+    q = PointMass(2)(torch.tensor([[0.3, -1.0]]))
     assert torch.equal(q.rsample(), torch.tensor([[0.3, -1.0]]))
-    model, guide = vae_pair(head=Delta(2))
+    model, guide = vae_pair(head=PointMass(2))
     x = images()
-    elbo = ELBO()
+    elbo = PlainELBO()
     elbo.loss(model, guide, x)
     z = guide.posterior("z", guide.trunk(x), {}).rsample()
     log_prior = (-0.5 * z.square() - 0.5 * math.log(2 * math.pi)).sum(-1).mean()
@@ -234,7 +237,7 @@ def test_every_head_trains_and_a_traced_step_is_the_eager_one(name, monkeypatch)
 
     traced = []
     monkeypatch.setattr(compiled.torch, "compile", lambda graph, **options: traced.append(graph) or graph)
-    pair = vae_pair(z_dim=D, head=Delta(D) if name == "delta" else HEADS[name]())
+    pair = vae_pair(z_dim=D, head=PointMass(D) if name == "delta" else HEADS[name]())
     x, curves = images(70), []
     for compile in (False, True):
         torch.manual_seed(3)
@@ -258,11 +261,13 @@ def test_any_head_may_be_given_an_earlier_site(name):
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_a_head_without_a_closed_kl_says_which_have_one_and_trains_with_draws(name):
+def test_a_head_without_a_closed_kl_trains_with_its_draws_and_says_so(name):
     pair, x = vae_pair(z_dim=D, head=HEADS[name]()), images()
-    with pytest.raises(ValueError, match=r"no closed-form KL of \w+ from Normal; use kl='sampled'.*MeanField, FullR"):
-        ELBO().loss(*pair, x)
-    assert math.isfinite(ELBO(kl="sampled").loss(*pair, x))
+    pyro.set_rng_seed(1)
+    with pytest.warns(SampledKLWarning, match=r"site 'z': there is no closed-form KL of \w+ from Normal"):
+        fallen_back = PlainELBO().loss(*pair, x)
+    pyro.set_rng_seed(1)
+    assert fallen_back == PlainELBO(kl="sampled").loss(*pair, x)
 
 
 @pytest.mark.parametrize("name", ["iaf", "coupling"])
@@ -281,7 +286,7 @@ def test_terms_of_q_add_up_to_the_kl(name):
     # Whatever the family: all weights 1 is the ELBO, draw by draw.
     pair, x = vae_pair(z_dim=D, head=HEADS[name]()), images()
     losses = []
-    for elbo in (HFVAE(alpha=1.0, beta=1.0, gamma=1.0, num_data=NUM_DATA), ELBO()):
+    for elbo in (HFVAE(alpha=1.0, beta=1.0, gamma=1.0, num_data=NUM_DATA), PlainELBO()):
         elbo.kl = "sampled"
         torch.manual_seed(1)
         losses.append(elbo.loss(*pair, x))
@@ -295,14 +300,14 @@ def test_the_kl_is_taken_by_draws_at_the_sites_that_are_named_alone():
     model, guide = pair(TYPES["straight-through"], z=Flow(2))
     x = images()
     with pytest.raises(ValueError, match=r"site 'c': log q - log p would mix a mass with a density"):
-        ELBO(kl="sampled").loss(model, guide, x)
-    elbo = ELBO(kl={"z": "sampled"})
+        PlainELBO(kl="sampled").loss(model, guide, x)
+    elbo = PlainELBO(kl={"z": "sampled"})
     elbo.loss(model, guide, x)
     probs = guide.posterior("c", guide.trunk(x), {}).probs
     closed = (probs * (probs.log() + math.log(3))).sum(-1).mean().item()
     assert elbo.report().kl["c"].item() == pytest.approx(closed)
     with pytest.raises(ValueError, match="kl must be 'closed' or 'sampled'"):
-        ELBO(kl={"z": "exactly"})
+        PlainELBO(kl={"z": "exactly"})
 
 
 def test_a_flow_is_encoded_by_the_mean_of_its_draws():
@@ -338,9 +343,9 @@ def test_a_point_lies_where_the_prior_does_or_is_refused():
             pyro.sample("z", guide.posterior("z", features, {}))
 
     with pytest.raises(ValueError, match=r"site 'c': the model's values lie in Simplex"):
-        ELBO().loss(model, point, x)
+        PlainELBO().loss(model, point, x)
     c /= c.sum(-1, keepdim=True)
-    elbo = ELBO()
+    elbo = PlainELBO()
     elbo.loss(model, point, x)
     prior = model.prior_of_type(3)
     assert elbo.report().kl["c"].item() == pytest.approx(-prior.log_prob(c).mean().item())
@@ -384,7 +389,7 @@ def test_a_copy_and_a_pickle_score_alike(name):
         (lambda: Flow(3, kind="spline"), "Flow: kind must be 'iaf' or 'coupling', got 'spline'"),
         (lambda: Flow(3, width=2), "width at least 3, the number of units.*width = 2"),
         (lambda: Flow(3, steps=0), "steps = 0"),
-        (lambda: StudentT(3, df=0.0), "StudentT: df must be positive and finite, got 0"),
+        (lambda: MeanFieldStudentT(3, df=0.0), "MeanFieldStudentT: df must be positive and finite, got 0"),
         (lambda: DirichletHead(3, total=-1.0), "DirichletHead: total must be positive and finite, got -1"),
     ],
 )

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from tests.pairs import NUM_DATA, SHAPE, vae_pair
-from zoo.elbos import ELBO, BetaTCVAE, FactorVAE
+from zoo.elbos import BetaTCVAE, FactorVAE, PlainELBO
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.files import write_record
 from zoo.lab.networks import Discriminator
@@ -42,7 +42,7 @@ def data_set() -> Dataset:
 def refused(message: str, kind: type[Exception] | tuple[type[Exception], ...] = (TypeError, ValueError), **changes):
     """Whether `fit` refuses the change by one line that says so, and leaves the pair as it was."""
     model, guide = vae_pair()
-    right = {"model": model, "guide": guide, "elbo": ELBO(), "batches": [batch()], "lr": 1e-3, "device": "cpu"}
+    right = {"model": model, "guide": guide, "elbo": PlainELBO(), "batches": [batch()], "lr": 1e-3, "device": "cpu"}
     before = [p.clone() for p in (*model.parameters(), *guide.parameters())]
     with pytest.raises(kind, match=message) as error:
         list(fit(**{**right, **changes}))
@@ -54,8 +54,12 @@ def refused(message: str, kind: type[Exception] | tuple[type[Exception], ...] = 
 def test_a_pair_in_the_wrong_order_is_refused():
     model, guide = vae_pair()
     refused("the model Amortized observes nothing of the batch", model=guide, guide=model)
-    refused(r"model is the objective ELBO: the order is fit\(model, guide, elbo, batches\)", model=ELBO(), elbo=model)
-    refused("elbo must be an instance of an objective in zoo.elbos, got list", elbo=[batch()], batches=ELBO())
+    refused(
+        r"model is the objective PlainELBO: the order is fit\(model, guide, elbo, batches\)",
+        model=PlainELBO(),
+        elbo=model,
+    )
+    refused("elbo must be an instance of an objective in zoo.elbos, got list", elbo=[batch()], batches=PlainELBO())
 
 
 @pytest.mark.parametrize(
@@ -64,9 +68,9 @@ def test_a_pair_in_the_wrong_order_is_refused():
         ({"model": nn.Linear}, "model must be an nn.Module, whose forward is the Pyro program, got the class Linear"),
         ({"model": lambda x, index=None: None}, "model must be an nn.Module, .* got function"),
         ({"guide": None}, "guide must be an nn.Module, .* got NoneType"),
-        ({"elbo": ELBO}, r"got the class ELBO: make one, as in ELBO\(\)"),
+        ({"elbo": PlainELBO}, r"got the class PlainELBO: make one, as in PlainELBO\(\)"),
         ({"elbo": pyro.infer.Trace_ELBO()}, "got Trace_ELBO: train with Pyro's own objectives by pyro.infer.SVI"),
-        ({"elbo": "ELBO"}, "elbo must be an instance of an objective"),
+        ({"elbo": "PlainELBO"}, "elbo must be an instance of an objective"),
         ({"lr": None}, "fit needs lr="),
         ({"lr": "1e-3"}, "lr must be a number, got '1e-3'"),
         ({"lr": True}, "lr must be a number, got True"),
@@ -127,8 +131,8 @@ def test_a_near_miss_is_refused_by_name_and_nothing_is_trained(changes, message)
 
 
 def test_arguments_are_refused_when_fit_is_called_and_not_when_it_is_first_asked_for_a_step():
-    with pytest.raises(TypeError, match="the class ELBO"):
-        fit(*vae_pair(), ELBO, [batch()], lr=1e-3)
+    with pytest.raises(TypeError, match="the class PlainELBO"):
+        fit(*vae_pair(), PlainELBO, [batch()], lr=1e-3)
 
 
 def test_a_rate_next_to_an_optimiser_and_an_optimiser_of_something_else_are_refused():
@@ -141,7 +145,7 @@ def test_a_rate_next_to_an_optimiser_and_an_optimiser_of_something_else_are_refu
 
 def test_an_adversary_that_trains_what_nobody_reads_is_refused():
     adversary = Adversary(Discriminator(2), lr=1e-4)
-    refused("trains a network that ELBO does not use", adversary=adversary)
+    refused("trains a network that PlainELBO does not use", adversary=adversary)
     refused("that FactorVAE does not use", elbo=FactorVAE(gamma=1.0, log_ratio=Discriminator(2)), adversary=adversary)
 
 
@@ -168,7 +172,7 @@ def test_a_size_that_is_said_too_small_is_refused_by_objectives_of_q_z_too():
 
 
 def test_a_batch_that_goes_wrong_later_ends_the_run_there():
-    steps = fit(*vae_pair(), ELBO(), [batch(), batch(index=None)], lr=1e-3, device="cpu")
+    steps = fit(*vae_pair(), PlainELBO(), [batch(), batch(index=None)], lr=1e-3, device="cpu")
     assert next(steps)[0] == 1
     with pytest.raises(TypeError, match="index must say which datapoints"):
         next(steps)
@@ -188,7 +192,7 @@ def test_a_story_that_ignores_the_index_is_trained():
         def forward(self, x, *, index=None): ...
 
     only = Batch(torch.zeros(3), None, torch.arange(90, 93))
-    [(_, report)] = fit(Alone(), Nothing(), ELBO(), [only], lr=1e-3, device="cpu")
+    [(_, report)] = fit(Alone(), Nothing(), PlainELBO(), [only], lr=1e-3, device="cpu")
     assert report.loss.item() == pytest.approx(0.5 * math.log(2 * math.pi))
 
 
@@ -222,7 +226,7 @@ def is_number(value) -> bool:
 def test_any_lr_is_a_positive_number_or_refused(value):
     right = is_number(value) and 0 < value < INF
     try:
-        fit(*PAIR, ELBO(), [batch()], lr=value, device="cpu")
+        fit(*PAIR, PlainELBO(), [batch()], lr=value, device="cpu")
     except (TypeError, ValueError) as error:
         assert not right
         assert "lr" in str(error)  # noqa: PT017
@@ -235,7 +239,7 @@ def test_any_lr_is_a_positive_number_or_refused(value):
 def test_any_start_is_a_count_or_refused(value):
     right = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     try:
-        fit(*PAIR, ELBO(), [batch()], lr=1e-3, start=value, device="cpu")
+        fit(*PAIR, PlainELBO(), [batch()], lr=1e-3, start=value, device="cpu")
     except (TypeError, ValueError) as error:
         assert not right
         assert str(error).startswith("start must be")  # noqa: PT017
@@ -247,13 +251,13 @@ def test_any_start_is_a_count_or_refused(value):
 @given(items=st.lists(ANYTHING, min_size=1, max_size=3))
 def test_anything_in_the_place_of_a_batch_is_refused(items):
     with pytest.raises(TypeError, match=r"batches must yield Batch\(x, y or None, index\)"):
-        list(fit(*PAIR, ELBO(), items, lr=1e-3, device="cpu"))
+        list(fit(*PAIR, PlainELBO(), items, lr=1e-3, device="cpu"))
 
 
 def _recipe() -> Recipe:
     def build(split: Split, *, z_dim: int = 2) -> Experiment:
         model, guide = vae_pair(z_dim=z_dim)
-        return Experiment(model, guide, ELBO(), steps=3, batch_size=8)
+        return Experiment(model, guide, PlainELBO(), steps=3, batch_size=8)
 
     return Recipe("small", build, "pinwheel", "")
 

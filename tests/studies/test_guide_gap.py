@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from guides import Amortized, Concrete, Delta, Flow, FullRank, MeanField, PerDatapoint, SemiAmortized
+from guides import Amortized, Concrete, Flow, FullRank, MeanField, PerDatapoint, PointMass, SemiAmortized
 from tests.exact import NOISE, Pca, Z
 from tests.pairs import SHAPE, images, vae_pair
 from tests.type_pairs import HEADS, pair
-from zoo.elbos import ELBO, BetaTCVAE, Capacity
+from zoo.elbos import BetaTCVAE, Capacity, PlainELBO
 from zoo.lab.analysis.importance_sampling import importance, log_evidence
 from zoo.lab.data import Dataset
 from zoo.lab.networks import ConvDecoder, MLPDecoder
@@ -127,7 +127,7 @@ def test_a_refined_guide_is_refined_once_for_all_of_its_draws():
 
     def loss(guide, *args, **kwargs):
         calls.append(1)
-        return ELBO().differentiable_loss(model, guide, *args, **kwargs)
+        return PlainELBO().differentiable_loss(model, guide, *args, **kwargs)
 
     importance(model, SemiAmortized(amortized, loss, steps=3, lr=0.1), images(), num_samples=50, at_once=22)
     assert len(calls) == 3
@@ -156,7 +156,7 @@ def test_weights_that_mean_nothing_are_refused():
     with pytest.raises(ValueError, match=r"site 'c': a weight would mix a mass with a density.*temperature=None"):
         importance(model, guide, images(), num_samples=2)
     with pytest.raises(ValueError, match=r"site 'z': a point mass has no density for a weight"):
-        importance(*vae_pair(head=Delta(2)), images(), num_samples=2)
+        importance(*vae_pair(head=PointMass(2)), images(), num_samples=2)
     with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
         importance(*vae_pair(), images(), num_samples=0)
 
@@ -179,7 +179,7 @@ def test_the_size_of_the_measurement_is_the_networks():
 def experiment(elbo=None, **heads):
     trunk = nn.Sequential(nn.Flatten(), nn.Linear(15, 7))
     guide = Amortized(trunk, num_data=70, **(heads or {"z": MeanField(2, hidden=(5,))}))
-    return Experiment(vae_pair()[0], guide, elbo or ELBO(), steps=3)
+    return Experiment(vae_pair()[0], guide, elbo or PlainELBO(), steps=3)
 
 
 @pytest.mark.parametrize("name", names())
@@ -208,7 +208,7 @@ def test_what_does_not_fit_says_so_before_the_first_step():
     with pytest.raises(LookupError, match=r"mean-feild.*mean-field"):
         swap(experiment(), "mean-feild")
     with pytest.raises(TypeError, match="PerDatapoint; heads can be swapped only in an Amortized guide"):
-        swap(Experiment(vae_pair()[0], PerDatapoint(70, z=MeanField(2)), ELBO(), steps=1), "flow")
+        swap(Experiment(vae_pair()[0], PerDatapoint(70, z=MeanField(2)), PlainELBO(), steps=1), "flow")
     with pytest.raises(ValueError, match=r"no real site to swap the head of: it has \['c'\]"):
         swap(experiment(c=Concrete(3, temperature=0.5)), "flow")
     chosen = swap(experiment(BetaTCVAE(beta=2.0, num_data=70)), "flow")

@@ -97,7 +97,7 @@ class Page:
 
 
 PAGES = (
-    Page("VAE and beta-VAE", vae, (zoo.VAE,), (elbos.ELBO, elbos.BetaVAE)),
+    Page("VAE and beta-VAE", vae, (zoo.VAE,), (elbos.PlainELBO, elbos.BetaVAE)),
     Page("Joint-VAE", joint_vae, (zoo.JointVAE,), (elbos.Capacity,)),
     Page(
         "Decomposition: disentangling disentanglement",
@@ -108,7 +108,12 @@ PAGES = (
     Page("DIP-VAE", dip_vae, (zoo.VAE,), (elbos.DIPVAE,)),
     Page("HFVAE on images", hfvae, (zoo.JointVAE,), (elbos.HFVAE,)),
     Page("HFVAE's topics", hfvae_topics, (zoo.ProdLDA, zoo.NVDM), (elbos.HFVAE,)),
-    Page("N-VAE: natural clustering", natural_clustering, (zoo.NaturalClustering, zoo.ConditionalVAE), (elbos.NVAE,)),
+    Page(
+        "N-VAE: natural clustering",
+        natural_clustering,
+        (zoo.NaturalClustering, zoo.ConditionalVAE),
+        (elbos.NaturalClusteringELBO,),
+    ),
 )
 
 

@@ -26,7 +26,7 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.elbos import ELBO, HFVAE, TermwiseELBO
+from zoo.elbos import HFVAE, PlainELBO, TermwiseELBO
 from zoo.lab.data import Batch, Dataset, load
 from zoo.lab.training.fit import adam, fit
 from zoo.papers.vae.recipes import vae_pair
@@ -118,7 +118,7 @@ def by_fit(task: Task, device: torch.device, *, compile: bool = False, elbo: Ter
         while True:
             yield handed.pop()
 
-    steps = fit(model, guide, elbo or ELBO(), batches(), lr=LR, device=device, compile=compile)
+    steps = fit(model, guide, elbo or PlainELBO(), batches(), lr=LR, device=device, compile=compile)
 
     def step(batch: Batch) -> Any:
         handed.append(batch)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.pairs import joint_pair
-from zoo.elbos import ELBO, Capacity
+from zoo.elbos import Capacity, PlainELBO
 from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, discovery_order, overshoot, smooth
 from zoo.lab.plots.kl_history import _apart, plot_kl_history
 from zoo.lab.training.experiment import Experiment
@@ -80,7 +80,7 @@ def test_capacities_are_those_that_each_step_was_held_at_and_the_objective_stays
     np.testing.assert_allclose(found["z"], np.minimum(5.0, (STEPS - 1) / 160))
     np.testing.assert_allclose(found["c1+c2"], np.minimum(math.log(6), (STEPS - 1) / 160))  # two classes times three
     assert {name: float(value) for name, value in elbo.state_dict().items()} == before
-    assert capacities(Experiment(model, guide, ELBO(), steps=1000), STEPS) == {}
+    assert capacities(Experiment(model, guide, PlainELBO(), steps=1000), STEPS) == {}
     # one capacity for all: z has no ceiling
     whole = capacities(Experiment(model, guide, Capacity(gamma=1.0, capacity=9.0), steps=1000), STEPS)
     np.testing.assert_allclose(whole["z+c1+c2"], 9.0)

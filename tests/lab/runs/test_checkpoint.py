@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from tests.pairs import SHAPE, vae_pair
-from zoo.elbos import ELBO, BetaVAE
+from zoo.elbos import BetaVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.checkpoint import capture, load, restore, save
@@ -67,7 +67,7 @@ def test_a_run_that_goes_on_takes_the_steps_it_would_have_taken_to_the_last_digi
 
 
 def test_the_random_state_of_all_generators_comes_back(tmp_path):
-    training = begin(ELBO(), OPTIMIZERS["adam"])
+    training = begin(PlainELBO(), OPTIMIZERS["adam"])
 
     def draws():
         return random.random(), np.random.rand(), torch.rand(()).item(), random.gauss(0, 1), np.random.randn()  # noqa: NPY002
@@ -80,7 +80,7 @@ def test_the_random_state_of_all_generators_comes_back(tmp_path):
 
 
 def test_buffers_that_a_state_dict_leaves_out_are_kept(tmp_path):
-    training = begin(ELBO(), OPTIMIZERS["adam"])
+    training = begin(PlainELBO(), OPTIMIZERS["adam"])
     model = training[0]
     assert "scale" not in model.state_dict()
     model.scale.fill_(3.0)
@@ -209,7 +209,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_changed(tmp_path):
     optimizer = torch.optim.Adam([*model.parameters()], lr=1e-2)
     before = [p.clone() for p in (*model.parameters(), *guide.parameters())]
     with pytest.raises(ValueError, match="of something else: ") as refused:
-        restore(state, model, guide, ELBO(), optimizer)
+        restore(state, model, guide, PlainELBO(), optimizer)
     said = str(refused.value)
     assert "model: decoder.0.weight is torch.float64 [7, 2] in the checkpoint, and torch.float64 [7, 3] here" in said
     assert "model: decoder.4.running_mean is in the checkpoint, and not here" in said
@@ -217,6 +217,6 @@ def test_what_does_not_fit_is_named_and_nothing_is_changed(tmp_path):
     assert "the optimiser has [10] parameters in the checkpoint, [4] here" in said
     with pytest.raises(ValueError, match="objective: beta is here, and not in the checkpoint"):
         restore({**state, "objective": {}}, *training)
-    with pytest.raises(ValueError, match=r"ELBO has the state .*no 'beta'"):
-        restore(state, *training[:2], ELBO(), training[3])
+    with pytest.raises(ValueError, match=r"PlainELBO has the state .*no 'beta'"):
+        restore(state, *training[:2], PlainELBO(), training[3])
     assert all(torch.equal(a, b) for a, b in zip(before, (*model.parameters(), *guide.parameters()), strict=True))

@@ -10,7 +10,7 @@ import torch
 from guides import Amortized, MeanField
 from tests.pairs import SHAPE, images, joint_pair, vae_pair
 from zoo import VAE
-from zoo.elbos import ELBO
+from zoo.elbos import PlainELBO
 from zoo.lab.data import Dataset, Split
 from zoo.lab.plots import ImageGrid, Picture
 from zoo.lab.runs import train as run
@@ -21,7 +21,7 @@ from zoo.lab.training import Experiment
 def trained(folder, pair, *, test=None, kl="closed", steps=5, **options):
     """A run of a few steps on eleven images."""
     train = Dataset("eleven", images().numpy(), np.arange(11) % 3)
-    experiment = Experiment(*pair, ELBO(kl=kl), steps=steps, batch_size=4, **options)
+    experiment = Experiment(*pair, PlainELBO(kl=kl), steps=steps, batch_size=4, **options)
     settings = Settings("toy", {}, "eleven", {}, steps, 4, 1e-3, 0, "cpu")
     folder.mkdir()
     return run.train(experiment, Split(train, test or train), settings, folder, command="by hand", progress=False)
@@ -97,7 +97,7 @@ def test_points_have_no_pictures_of_images(tmp_path):
     model = VAE(torch.nn.Linear(2, 2), z_dim=2, num_data=11)
     guide = Amortized(torch.nn.Linear(2, 4), z=MeanField(2), num_data=11)
     train = Dataset("points", torch.rand(11, 2).numpy())
-    experiment = Experiment(model, guide, ELBO(), steps=3, batch_size=4)
+    experiment = Experiment(model, guide, PlainELBO(), steps=3, batch_size=4)
     settings = Settings("toy", {}, "points", {}, 3, 4, 1e-3, 0, "cpu")
     run.train(experiment, Split(train, train), settings, tmp_path, command="", progress=False)
     assert embedded(tmp_path) == {"curves.png", "kl.png"}

@@ -16,7 +16,7 @@ from torch import nn
 from guides import Amortized, Concrete, MeanField
 from tests.pairs import NUM_DATA, images, vae_pair
 from zoo import AnisotropicVAE, JointVAE
-from zoo.elbos import DIPVAE, ELBO, HFVAE, NVAE, BetaVAE
+from zoo.elbos import DIPVAE, HFVAE, BetaVAE, NaturalClusteringELBO, PlainELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import draw
 from zoo.lab.data import Batch, Dataset, Split
@@ -154,7 +154,7 @@ def test_every_guide_is_told_with_what_it_reads_and_whose_parameters(name):
     # Amortised: q(z | x), one set of parameters. A row per datapoint: q_n(z), and x is not looked at. Semi-amortised
     # steps go down the objective, which sees the labels too.
     for guide_name in small.guides_of(small.STORIES[name]):
-        model, guide = small.pair(name, guide_name, ELBO(kl="sampled"))
+        model, guide = small.pair(name, guide_name, PlainELBO(kl="sampled"))
         if name.endswith("no labels") and guide_name.startswith("Auto"):
             continue  # Pyro's autoguides take no discrete site
         guided = story(model, guide, batch=small.data(name)).guide
@@ -167,7 +167,7 @@ def test_every_guide_is_told_with_what_it_reads_and_whose_parameters(name):
 
 
 def test_terms_sum_to_the_objective_and_name_the_sites_that_they_are_of():
-    model, guide = small.pair("JointVAE", "mean-field", ELBO())
+    model, guide = small.pair("JointVAE", "mean-field", PlainELBO())
     batch = small.data("JointVAE")
     elbo = HFVAE(alpha=2.0, beta=3.0, gamma=4.0, num_data=small.NUM_DATA)
     terms = story(model, guide, elbo, batch).terms
@@ -187,8 +187,8 @@ def test_terms_sum_to_the_objective_and_name_the_sites_that_they_are_of():
 
 def test_what_is_weighed_and_what_is_left_out_shows_beside_the_unweighted():
     # N-VAE's (7): beta_c on z_c, and log q(y | x), which looks at y and pi, in place of log p(y) and pi's KL.
-    model, guide = small.pair("NaturalClustering", "mean-field", ELBO())
-    terms = story(model, guide, NVAE(beta_c=3.0), small.data("NaturalClustering")).terms
+    model, guide = small.pair("NaturalClustering", "mean-field", PlainELBO())
+    terms = story(model, guide, NaturalClusteringELBO(beta_c=3.0), small.data("NaturalClustering")).terms
     by_name = {term.name: term for term in terms.terms}
     assert by_name["-KL(z_c)"].nats == pytest.approx(-3.0 * terms.kl["z_c"])
     assert by_name["-KL(z_s)"].nats == pytest.approx(-terms.kl["z_s"])
@@ -214,15 +214,15 @@ def test_looking_changes_nothing():
 
 def test_the_difference_is_the_lines_that_differ():
     model, guide = vae_pair()
-    plain, beta = (story(model, guide, elbo, four()) for elbo in (ELBO(), BetaVAE(beta=4.0)))
+    plain, beta = (story(model, guide, elbo, four()) for elbo in (PlainELBO(), BetaVAE(beta=4.0)))
     assert not re.search("^[+-]", str(plain.diff(plain)), re.MULTILINE)
     changed = [line for line in str(beta.diff(plain)).splitlines() if line[0] in "+-"]
-    assert changed == ["- ELBO: (1 + 3) + 2 + 4", "+ BetaVAE: (1 + 3) + beta (2 + 4), beta = 4"]
+    assert changed == ["- PlainELBO: (1 + 3) + 2 + 4", "+ BetaVAE: (1 + 3) + beta (2 + 4), beta = 4"]
     assert beta.diff(plain).coloured().count("\x1b[0m") == 2
     # Both ways round, the one's lines are the other's.
     turned = str(plain.diff(beta)).translate(str.maketrans("+-", "-+"))
     assert {line[1:] for line in turned.splitlines()} >= {line[1:] for line in changed if "(" not in line}
-    swapped = story(model, vae_pair(head=MeanField(2))[1], ELBO(), four())
+    swapped = story(model, vae_pair(head=MeanField(2))[1], PlainELBO(), four())
     assert str(swapped.diff(plain)) == str(plain.diff(plain))
 
 
@@ -243,7 +243,7 @@ def test_the_page_has_all_of_it_escaped():
     assert r"p_\theta(x, z) &amp;= p(z)\, p_\theta(x \mid z)" in page
     assert f"{told.terms.total:.3f}" in page
     assert repr(told) == str(told)
-    assert "<div style='background: #cfe4f3'>" in told.diff(story(*vae_pair(), ELBO(), four()))._repr_html_()
+    assert "<div style='background: #cfe4f3'>" in told.diff(story(*vae_pair(), PlainELBO(), four()))._repr_html_()
 
 
 def test_the_diagram_has_the_storys_nodes_and_arrows(tmp_path):
@@ -305,7 +305,7 @@ def test_what_is_missing_is_asked_for():
     with pytest.raises(ValueError, match="a guide needs data: give batch="):
         story(model, guide)
     with pytest.raises(ValueError, match="an objective needs model and guide: give guide= too"):
-        story(model, elbo=ELBO())
+        story(model, elbo=PlainELBO())
 
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion-mnist": (1, 32, 32), "pinwheel": (2,), "newsgroups": (6,)}

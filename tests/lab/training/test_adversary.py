@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.pairs import SHAPE, vae_pair
-from zoo.elbos import ELBO, FactorVAE
+from zoo.elbos import FactorVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.networks import Discriminator
 from zoo.lab.training.adversary import Adversary, sample
@@ -110,5 +110,5 @@ def test_fit_without_an_adversary_uses_the_whole_batch():
     model, guide = vae_pair()
     sizes = []
     guide.trunk.register_forward_hook(lambda module, args, out: sizes.append(len(args[0])))
-    list(fit(model, guide, ELBO(), batches(2), lr=1e-2))
+    list(fit(model, guide, PlainELBO(), batches(2), lr=1e-2))
     assert sizes == [12, 12, 12]

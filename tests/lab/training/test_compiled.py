@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from guides import Amortized, Concrete, DirichletHead, FullRank, Head, MeanField
-from zoo.elbos import ELBO, BetaVAE
+from zoo.elbos import BetaVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.training.fit import fit, ramp
 from zoo.program import data_plate, register
@@ -30,8 +30,8 @@ HEADS = {
     "DirichletHead": lambda: DirichletHead(SIZE),
 }
 OBJECTIVES = {
-    "closed": lambda: ELBO(kl="closed"),
-    "sampled": lambda: ELBO(kl="sampled"),
+    "closed": lambda: PlainELBO(kl="closed"),
+    "sampled": lambda: PlainELBO(kl="sampled"),
     "beta": lambda: BetaVAE(beta={"z": 2.0}),
     "particles": lambda: BetaVAE(beta=2.0, kl="sampled", num_particles=3),
 }
@@ -150,8 +150,8 @@ def test_buffers_come_out_dropout_draws_and_what_is_frozen_stays():
         return model, guide
 
     _, frozen = make()
-    assert_same(make, ELBO)
-    _, state = curve(*make(), ELBO(), compile=True)
+    assert_same(make, PlainELBO)
+    _, state = curve(*make(), PlainELBO(), compile=True)
     assert state["g.trunk.2.num_batches_tracked"] == 6  # neither the trial run nor tracing counts
     assert not torch.equal(state["g.trunk.2.running_mean"], torch.zeros(5))
     assert torch.equal(state["g.trunk.0.weight"], frozen.trunk[0].weight)
@@ -165,7 +165,9 @@ def test_each_step_draws_anew_and_the_seed_governs_it():
         for parameter in (*model.parameters(), *guide.parameters()):
             parameter.requires_grad_(parameter is guide.layers["u"][0].bias)
         pyro.set_rng_seed(seed)
-        steps = fit(model, guide, ELBO(), [batch] * 4, optimizer=torch.optim.SGD, lr=1e-300, device="cpu", compile=True)
+        steps = fit(
+            model, guide, PlainELBO(), [batch] * 4, optimizer=torch.optim.SGD, lr=1e-300, device="cpu", compile=True
+        )
         return [report.loss.item() for _, report in steps]
 
     first = losses(7)
@@ -180,11 +182,11 @@ def test_pyro_runs_while_tracing_and_never_again_except_for_a_batch_of_another_s
     model.register_forward_pre_hook(lambda *_: calls.append(1))
     seen = []
     data = batches(sizes=(8, 8, 8, 8, 5, 8))
-    for _ in fit(model, guide, ELBO(), data, lr=1e-2, device="cpu", compile=True):
+    for _ in fit(model, guide, PlainELBO(), data, lr=1e-2, device="cpu", compile=True):
         seen.append(len(calls))
     assert seen[1:4] == [seen[0]] * 3
     assert seen[4:] == [seen[0] + 1] * 2
-    assert_same(pair, ELBO, data=list(batches(sizes=(8, 5, 8))))
+    assert_same(pair, PlainELBO, data=list(batches(sizes=(8, 5, 8))))
 
 
 class Looking(MeanField):
@@ -198,7 +200,7 @@ def test_a_pair_that_cannot_be_traced_trains_eagerly_and_says_why_once():
     with pytest.warns(
         RuntimeWarning, match=r"cannot be compiled.*continues eagerly \(RuntimeError: .*tensor"
     ) as warned:
-        assert_same(lambda: pair(head=Looking(SIZE)), ELBO)
+        assert_same(lambda: pair(head=Looking(SIZE)), PlainELBO)
     assert len(warned) == 1
 
 
@@ -209,4 +211,4 @@ def test_without_a_compiler_the_run_goes_on_eagerly():
         config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}),
         pytest.warns(RuntimeWarning, match="cannot be compiled.*no-such-compiler|cannot be compiled.*[Cc]ompiler"),
     ):
-        assert_same(pair, lambda: ELBO(kl="sampled"))
+        assert_same(pair, lambda: PlainELBO(kl="sampled"))

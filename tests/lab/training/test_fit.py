@@ -7,7 +7,7 @@ from pyro.infer import SVI
 from torch import nn
 
 from tests.pairs import SHAPE, vae_pair
-from zoo.elbos import ELBO, BetaVAE
+from zoo.elbos import BetaVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.device import find_device
 from zoo.lab.training.fit import fit, ramp
@@ -27,9 +27,9 @@ def test_fit_takes_the_steps_that_plain_svi_takes():
         pyro.set_rng_seed(3)
         pairs.append(vae_pair())
     pyro.set_rng_seed(4)
-    by_fit = [report.loss.item() for _, report in fit(*pairs[0], ELBO(), batches(), lr=1e-2, device="cpu")]
+    by_fit = [report.loss.item() for _, report in fit(*pairs[0], PlainELBO(), batches(), lr=1e-2, device="cpu")]
     pyro.set_rng_seed(4)
-    svi = SVI(*pairs[1], pyro.optim.Adam({"lr": 1e-2}), loss=ELBO())
+    svi = SVI(*pairs[1], pyro.optim.Adam({"lr": 1e-2}), loss=PlainELBO())
     by_svi = [svi.step(batch.x, index=batch.index) for batch in batches()]
     # The trial run of fit leaves the random state alone, so that the very same numbers are drawn.
     assert by_fit == pytest.approx(by_svi, rel=1e-9)
@@ -58,13 +58,13 @@ def test_a_ramp_is_a_line_and_then_constant(step, expected):
 def test_two_fresh_pairs_in_a_row_both_learn_and_the_store_is_not_involved():
     before = set(pyro.get_param_store().keys())
     for _ in range(2):
-        losses = [report.loss.item() for _, report in fit(*vae_pair(), ELBO(), batches(60), lr=1e-2)]
+        losses = [report.loss.item() for _, report in fit(*vae_pair(), PlainELBO(), batches(60), lr=1e-2)]
         assert sum(losses[:5]) - sum(losses[-5:]) > 5 * 0.3
     assert set(pyro.get_param_store().keys()) == before
 
 
 def test_figures_are_detached_and_stay_as_they_were():
-    reports = [report for _, report in fit(*vae_pair(), ELBO(), batches(3), lr=1e-2)]
+    reports = [report for _, report in fit(*vae_pair(), PlainELBO(), batches(3), lr=1e-2)]
     losses = [report.loss.item() for report in reports]
     assert len(set(losses)) == 3
     assert not any(value.requires_grad for report in reports for value in report.figures().values())
@@ -72,7 +72,7 @@ def test_figures_are_detached_and_stay_as_they_were():
 
 
 def test_validation_comes_back_after_each_step():
-    for _ in fit(*vae_pair(), ELBO(), batches(2), lr=1e-2):
+    for _ in fit(*vae_pair(), PlainELBO(), batches(2), lr=1e-2):
         assert pyro.distributions.util.is_validation_enabled()
         assert pyro.infer.util.is_validation_enabled()
 
@@ -88,20 +88,20 @@ def test_data_that_does_not_fit_is_named_before_anything_is_trained(x, message):
     model, guide = vae_pair()
     before = [p.clone() for p in model.parameters()]
     with pytest.raises(ValueError, match=message):
-        next(iter(fit(model, guide, ELBO(), [Batch(x, None, torch.arange(4))], lr=1e-2)))
+        next(iter(fit(model, guide, PlainELBO(), [Batch(x, None, torch.arange(4))], lr=1e-2)))
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
 def test_no_batch_at_all_is_an_error():
     with pytest.raises(ValueError, match="batches is empty"):
-        next(iter(fit(*vae_pair(), ELBO(), [], lr=1e-2)))
+        next(iter(fit(*vae_pair(), PlainELBO(), [], lr=1e-2)))
 
 
 def test_a_loss_that_is_not_finite_names_step_term_and_site_and_takes_no_step():
     model, guide = vae_pair()
     good = list(batches(2))
     bad = good[1]._replace(x=good[1].x + 2.0)  # outside [0, 1], where log p is -inf
-    steps = fit(model, guide, ELBO(), [*good, bad], lr=1e-2)
+    steps = fit(model, guide, PlainELBO(), [*good, bad], lr=1e-2)
     assert [next(steps)[0], next(steps)[0]] == [1, 2]
     after_two = [p.clone() for p in model.parameters()]
     with pytest.raises(FloatingPointError, match=r"step 3.*term log p\(x\) = -inf.*site x"):
@@ -114,7 +114,7 @@ def test_a_kl_that_is_not_finite_names_its_site():
     with torch.no_grad():
         guide.layers["z"][0].bias[2:] = 2_000.0  # log variances: exp(2000) is inf
     with pytest.raises(ValueError, match="site 'z': the guide draws values that are not finite"):
-        list(fit(model, guide, ELBO(), batches(1), lr=1e-2))
+        list(fit(model, guide, PlainELBO(), batches(1), lr=1e-2))
 
 
 def test_labels_reach_the_pair_where_a_batch_has_them():
@@ -134,7 +134,7 @@ def test_labels_reach_the_pair_where_a_batch_has_them():
             pass
 
     model, y = Labelled(), torch.tensor([1, 0, 2])
-    list(fit(model, Nothing(), ELBO(), [Batch(torch.randn(3, 1), y, torch.arange(3))], lr=1e-2))
+    list(fit(model, Nothing(), PlainELBO(), [Batch(torch.randn(3, 1), y, torch.arange(3))], lr=1e-2))
     assert len(model.seen) > 0
     assert all(torch.equal(seen, y) for seen in model.seen)
 
@@ -154,7 +154,7 @@ def test_frozen_parts_stay_and_the_rest_learns():
     model.decoder.requires_grad_(False)
     before = [p.clone() for p in model.parameters()]
     trunk = guide.trunk[1].weight.clone()
-    list(fit(model, guide, ELBO(), batches(5), lr=1e-2))
+    list(fit(model, guide, PlainELBO(), batches(5), lr=1e-2))
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert not torch.equal(trunk, guide.trunk[1].weight)
     assert guide.trunk[1].weight.isfinite().all()

@@ -9,7 +9,7 @@ import torch
 from matplotlib.image import imread
 from torch import nn
 
-from zoo.elbos import ELBO
+from zoo.elbos import PlainELBO
 from zoo.likelihoods import normal
 from zoo.papers.hfvae.term_ablation import (
     NOISE,
@@ -62,7 +62,7 @@ def test_the_evidence_of_a_linear_decoder_is_normal():
 def test_the_four_terms_are_the_elbo_of_the_same_draws(num_particles):
     model, encoder = pair()
     ours = one_pass(FourTerms(model, num_particles=num_particles), model, encoder)
-    elbo = one_pass(ELBO(kl="sampled", num_particles=num_particles), model, encoder)
+    elbo = one_pass(PlainELBO(kl="sampled", num_particles=num_particles), model, encoder)
     assert list(ours.terms) == ["1", "2", "3", "4"]
     assert ours.loss.item() == pytest.approx(elbo.loss.item(), abs=1e-10)
 

@@ -5,7 +5,7 @@ import torch
 from matplotlib.image import imread
 
 from tests.papers.hfvae_topics.posts import hand_made, posts, split
-from zoo.elbos import ELBO
+from zoo.elbos import PlainELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.plots import save_pictures
 from zoo.lab.runs.finished import FinishedRun
@@ -54,7 +54,7 @@ def test_the_pictures_of_the_reproduction_tell_pairs_in_words(tmp_path):
             with torch.no_grad():
                 guide.layers["z"][0].weight[1] = 1.0
                 guide.layers["z"][0].bias[3] = -8.0
-            return FinishedRun(None, Experiment(model, guide, ELBO(), steps=1), data, tmp_path)
+            return FinishedRun(None, Experiment(model, guide, PlainELBO(), steps=1), data, tmp_path)
 
     pictures = REPRODUCTIONS["hfvae/topics"].pictures({"NVDM, VAE": [Done(2.0)], "NVDM, HFVAE": [Done(-2.0)]})
     captions = save_pictures(pictures, tmp_path)

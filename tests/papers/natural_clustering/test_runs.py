@@ -10,7 +10,7 @@ from pyro import poutine
 
 from tests.pairs import L, cvae_pair, images, nvae_pair
 from zoo.__main__ import main
-from zoo.elbos import ELBO
+from zoo.elbos import PlainELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
@@ -34,7 +34,7 @@ def test_labels_in_evaluation_are_observed_and_without_them_summed_out():
     torch.testing.assert_close(with_labels.kl["z_c"], without.kl["z_c"])  # q does not see y
     # and by hand: one batch
     torch.manual_seed(0)
-    elbo = ELBO()
+    elbo = PlainELBO()
     batch = data.batch(torch.arange(23), labels=True)
     with torch.no_grad():
         elbo.loss(model, guide, batch.x, batch.y)

@@ -14,7 +14,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
 from zoo.aggregate import Groups, aggregate_sites, check_priors, dissect, looks_at, partition, samples, score_pairs
-from zoo.elbos import ELBO
+from zoo.elbos import PlainELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
 from zoo.handlers import ScorePairs
 from zoo.lab.data import Batch, Dataset
@@ -282,7 +282,7 @@ def _trace(program: Program, x: Tensor) -> Trace:
 def _trial(model: nn.Module, guide: nn.Module, x: Tensor) -> list[str]:
     """Refuses a pair that does not fit, or cannot be scored pairwise, before the computation; returns its sites."""
     with pyro.validation_enabled():
-        ELBO(kl="sampled").loss(model, guide, x)
+        PlainELBO(kl="sampled").loss(model, guide, x)
         guide_trace = _trace(MarkParents()(guide), x)
         sites = list(aggregate_sites(guide_trace))
         check_priors(_trace(poutine.replay(MarkParents()(model), trace=guide_trace), x), sites)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from zoo.elbos import ELBO
+from zoo.elbos import PlainELBO
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
 from zoo.lab.isolation import isolated
@@ -67,7 +67,7 @@ def evaluate(
     prior without a KL in closed form, such as a mixture. The random state and the modules' modes are left as they were.
     """
     device = device_of(model)
-    elbo = ELBO(kl=kl)
+    elbo = PlainELBO(kl=kl)
     sums: dict[str, Tensor] = {}
     with isolated(model, guide, seed=seed):
         for batch in data.in_order(batch_size, labels=labels, device=device):

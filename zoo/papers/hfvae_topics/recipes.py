@@ -28,7 +28,7 @@ from torch import nn
 
 from guides import Amortized, MeanField
 from zoo import NVDM, ProdLDA
-from zoo.elbos import ELBO, HFVAE, TermwiseELBO
+from zoo.elbos import HFVAE, PlainELBO, TermwiseELBO
 from zoo.lab.data import Dataset, Split
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.training.experiment import Experiment, Recipe
@@ -81,7 +81,7 @@ def newsgroups(
             f"model must be 'prodlda' or 'nvdm' and objective 'vae' or 'hfvae', got {model!r} and {objective!r}"
         )
     story, guide = _prodlda(train, sizes, dropout, scale) if model == "prodlda" else _nvdm(train, sizes)
-    elbo: TermwiseELBO = ELBO()
+    elbo: TermwiseELBO = PlainELBO()
     batch_size = BATCH[model]
     if objective == "hfvae":
         elbo = HFVAE(alpha=1.0, beta=beta, gamma=gamma, num_data=len(train))

@@ -15,7 +15,7 @@ import torch
 
 from guides import Amortized, DirichletHead, MeanField, Predicted
 from zoo import ConditionalVAE, NaturalClustering
-from zoo.elbos import ELBO, NVAE
+from zoo.elbos import NaturalClusteringELBO, PlainELBO
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.networks import networks
 from zoo.lab.training.experiment import Experiment, Recipe, offering
@@ -84,7 +84,7 @@ def natural_clustering(
     return Experiment(
         model,
         guide,
-        NVAE(beta_c=beta_c),
+        NaturalClusteringELBO(beta_c=beta_c),
         steps=steps,
         batch_size=batch_size,
         labels=True,
@@ -125,7 +125,7 @@ def conditional_vae(
     head = MeanField(z_dim, given=("y",), hidden=(width,))
     guide = Amortized(trunk, classes=classes, z=head, num_data=num_data)
     return Experiment(
-        model, guide, ELBO(), steps=steps, batch_size=batch_size, labels=True, pictures=conditional_pictures
+        model, guide, PlainELBO(), steps=steps, batch_size=batch_size, labels=True, pictures=conditional_pictures
     )
 
 

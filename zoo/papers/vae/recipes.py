@@ -11,7 +11,7 @@ from torch import Tensor
 
 from guides import Amortized, MeanField
 from zoo import VAE
-from zoo.elbos import ELBO, BetaVAE
+from zoo.elbos import BetaVAE, PlainELBO
 from zoo.lab.data import Dataset, Split
 from zoo.lab.networks import networks
 from zoo.lab.training.experiment import Experiment, Recipe
@@ -40,7 +40,7 @@ def vae(
         steps: number of steps.
     """
     model, guide = vae_pair(data.train, z_dim, network, likelihood=likelihood)
-    return Experiment(model, guide, ELBO(), steps=steps)
+    return Experiment(model, guide, PlainELBO(), steps=steps)
 
 
 def beta_vae(

@@ -13,12 +13,12 @@ from guides import (
     Amortized,
     Automatic,
     Concrete,
-    Delta,
     DirichletHead,
     Exact,
     Head,
     MeanField,
     PerDatapoint,
+    PointMass,
     Predicted,
     SemiAmortized,
     StraightThrough,
@@ -161,7 +161,7 @@ def _with(real: Callable[..., Head], story: SmallStory, model: nn.Module, elbo: 
 
 GUIDES: Mapping[str, Build] = {
     **{name: partial(_with, real) for name, real in REAL.items()},
-    "point": lambda story, model, elbo: _amortized(story, Delta),
+    "point": lambda story, model, elbo: _amortized(story, PointMass),
     "straight-through": lambda story, model, elbo: _amortized(
         story, MeanField, partial(StraightThrough, temperature=TAU)
     ),

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.elbos import ELBO
+from zoo.elbos import PlainELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.importance_sampling import Importance, importance
 from zoo.lab.data import Batch, Dataset
@@ -152,7 +152,7 @@ def fitted_to(model: nn.Module, guide: Any, batch: Batch, *, steps: int = FIT_ST
     frozen = [p for module in (model, guide) for p in module.parameters() if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
-    elbo = ELBO(kl="sampled", num_particles=FIT_DRAWS)
+    elbo = PlainELBO(kl="sampled", num_particles=FIT_DRAWS)
     try:
         with OwnParameters(), fork_random_state(batch.x.device):
             torch.manual_seed(0)

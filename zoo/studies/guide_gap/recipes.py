@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 from guides import (
     Amortized,
-    Delta,
     Flow,
     FullRank,
     Head,
-    Laplace,
     LowRank,
     MeanField,
+    MeanFieldLaplace,
+    MeanFieldStudentT,
     Mixture,
+    PointMass,
     SemiAmortized,
     SoftplusNormal,
-    StudentT,
     refine,
 )
 from zoo.elbos import TermwiseELBO
@@ -34,8 +34,8 @@ REAL: Mapping[str, Callable[..., Head]] = {
     "flow": Flow,
     "coupling": partial(Flow, kind="coupling"),
     "mixture": partial(Mixture, components=4),
-    "laplace": Laplace,
-    "student-t": partial(StudentT, df=5.0),
+    "laplace": MeanFieldLaplace,
+    "student-t": partial(MeanFieldStudentT, df=5.0),
 }
 """Heads for a real site of `size` units, by their names in `compare-guides`."""
 
@@ -87,7 +87,17 @@ def swap(experiment: Experiment, name: str) -> Experiment:
 
 def is_real(head: Head) -> bool:
     """Whether a head is for a real site."""
-    families = (MeanField, SoftplusNormal, FullRank, LowRank, Flow, Mixture, Laplace, StudentT, Delta)
+    families = (
+        MeanField,
+        SoftplusNormal,
+        FullRank,
+        LowRank,
+        Flow,
+        Mixture,
+        MeanFieldLaplace,
+        MeanFieldStudentT,
+        PointMass,
+    )
     return isinstance(head, families)
 
 
