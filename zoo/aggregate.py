@@ -9,6 +9,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 from torch.distributions import Independent
 
+from zoo import ranks
 from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, log_marginals, log_weights, mmd
 from zoo.sites import Site, common_scale, family, known_sites, latent, nodes_of, num_data_of, other_plates, summed_out
 
@@ -47,7 +48,7 @@ def dissect(
             raise ValueError(f"site {name!r} depends on {outside[0]!r}, which is not among the sites: name it too")
     groups = partition(groups, list(chosen))
     values = {name: samples(site) for name, site in chosen.items()}
-    own = {name: site["score_own"]().joint.movedim(-1, 0) for name, site in chosen.items()}
+    own = {name: ranks.gather(site["score_own"]().joint.movedim(-1, 0)) for name, site in chosen.items()}
     weights = batch_weights(model_trace, chosen, num_data, estimator)
     marginals = log_marginals(score_pairs(chosen), values, weights, groups, looks_at=looks_at(chosen))
     prior = {name: _sample_first(nodes_of(model_trace)[name]["score_own"]()) for name in chosen}
@@ -103,10 +104,10 @@ def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, 
         ValueError: num_data contradicts the plate or the batch, or the batch holds one datapoint only.
     """
     value = next(iter(sites.values()))["value"]
-    batch_size, full_size = value.shape[-2], num_data_of(model_trace)
-    if full_size not in (batch_size, num_data):
+    shard_size, full_size = value.shape[-2], num_data_of(model_trace)
+    if full_size not in (shard_size, num_data):
         raise ValueError(f"num_data = {num_data}, but the plate 'data' has {full_size}: give both the same")
-    return log_weights(batch_size, num_data, estimator, like=value)
+    return ranks.own(log_weights(ranks.count() * shard_size, num_data, estimator, like=value), dim=1)
 
 
 def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> dict[str, Site]:
@@ -203,9 +204,9 @@ def partition(groups: Groups | None, sites: Sequence[str]) -> Groups:
 
 
 def samples(site: Site) -> Tensor:
-    """A site's values with the sample in front: [(P,) B, size] to [B, (P,) 1, size]."""
+    """A site's values with the sample in front, of all ranks: [(P,) B, size] to [B, (P,) 1, size]."""
     value: Tensor = site["value"]
-    return value.movedim(-2, 0).unsqueeze(-2)
+    return ranks.gather(value.movedim(-2, 0)).unsqueeze(-2)
 
 
 def score_pairs(sites: Mapping[str, Site]) -> Score:
@@ -255,10 +256,11 @@ def prior_kl(model_trace: Trace, guide_trace: Trace, *, sites: Sequence[str] | N
     _check_measures(model_trace, chosen)
     log_p = torch.stack([nodes_of(model_trace)[name]["fn"].log_prob(draw) for name, draw in draws.items()]).sum(0)
     values = {name: samples({"value": draw}) for name, draw in draws.items()}
-    batch_size = log_p.shape[-1]
-    weights = log_p.new_full((batch_size,), -math.log(batch_size))
+    log_p = ranks.gather(log_p.movedim(-1, 0))
+    batch_size = len(log_p)
+    weights = ranks.own(log_p.new_full((batch_size,), -math.log(batch_size)), dim=0)
     log_q = log_marginals(score_pairs(chosen), values, weights, [list(chosen)], looks_at=looks_at(chosen)).joint
-    return batch_scale(chosen) * (log_p.movedim(-1, 0) - log_q).mean()
+    return batch_scale(chosen) * (log_p - log_q).mean()
 
 
 def prior_mmd(
@@ -280,8 +282,8 @@ def prior_mmd(
     """
     chosen = aggregate_sites(guide_trace, sites)
     draws = prior_draws(model_trace, chosen)
-    q = torch.cat([site["value"] for site in chosen.values()], dim=-1)
-    p = torch.cat(list(draws.values()), dim=-1)
+    q = ranks.gather(torch.cat([site["value"] for site in chosen.values()], dim=-1), dim=-2)
+    p = ranks.gather(torch.cat(list(draws.values()), dim=-1), dim=-2)
     return batch_scale(chosen) * mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
 
 
@@ -316,8 +318,8 @@ def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:
 
 
 def _sample_first(own: Scores) -> Scores:
-    """[(P,) B] and [(P,) B, units] to [B, (P)] and [B, (P,) units]."""
-    return Scores(own.joint.movedim(-1, 0), own.units.movedim(-2, 0))
+    """[(P,) B] and [(P,) B, units] to [B, (P)] and [B, (P,) units], of all ranks."""
+    return Scores(ranks.gather(own.joint.movedim(-1, 0)), ranks.gather(own.units.movedim(-2, 0)))
 
 
 def _hidden_parents(site: Site) -> str:

@@ -24,6 +24,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
+from zoo import ranks
 from zoo.aggregate import (
     Groups,
     anchor_information,
@@ -681,8 +682,8 @@ class FactorVAE(TermwiseELBO):
                     f"site {name!r} is summed out, and a density ratio needs draws: use Concrete or StraightThrough"
                 )
         z = torch.cat([site["value"] for _, site in latent(guide_trace)], dim=-1)
-        scale = batch_scale(dict(latent(guide_trace)))
-        return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * (scale * self.log_ratio(z).mean())}
+        scale, tc = batch_scale(dict(latent(guide_trace))), ranks.mean(self.log_ratio(z).mean())
+        return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * (scale * tc)}
 
 
 class NaturalClusteringELBO(TermwiseELBO):

@@ -6,6 +6,7 @@ import torch
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
+from zoo import ranks
 from zoo.estimators import covariance_of
 from zoo.sites import chances_of, family, known_sites, latent, nodes_of, summed_out
 
@@ -35,7 +36,7 @@ def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
         ) from None
     B, D = means.shape[-2:]
     if math.prod(means.shape[:-2]) == 1:  # it depends on nothing that has several values
-        return means.reshape(B, D), covariances.reshape(B, D, D)
+        return ranks.gather(means.reshape(B, D)), ranks.gather(covariances.reshape(B, D, D))
     chances = chances_of(guide_trace)
     chances = means.new_ones(means.shape[:-1]) if chances is None else chances
     batch = torch.broadcast_shapes(means.shape[:-1], chances.shape)
@@ -46,7 +47,7 @@ def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
     centred = means - mean
     covariances = covariances.expand(*batch, D, D).reshape(-1, B, D, D)
     between = centred.unsqueeze(-1) * centred.unsqueeze(-2)
-    return mean, (weights.unsqueeze(-1) * (covariances + between)).sum(0)
+    return ranks.gather(mean), ranks.gather((weights.unsqueeze(-1) * (covariances + between)).sum(0))
 
 
 def posterior_means(guide_trace: Trace, site: str) -> Tensor:

@@ -11,6 +11,8 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from zoo import ranks
+
 Site = dict[str, Any]
 
 PARTICLES = "num_particles_vectorized"  # Pyro's name for the plate
@@ -117,7 +119,7 @@ def mean_over_data(values: Tensor, site: Site) -> Tensor:
     """
     mean: Tensor = scale_and_mask(values, users_scale(site), site["mask"]).mean()
     copies = math.prod(int(frame.full_size or frame.size) for frame in other_plates(site))
-    return mean if copies == 1 else copies * mean
+    return ranks.mean(mean if copies == 1 else copies * mean)
 
 
 def other_plates(site: Site) -> list[CondIndepStackFrame]:

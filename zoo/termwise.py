@@ -21,6 +21,7 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import warn_if_nan
 from torch import Tensor
 
+from zoo import ranks
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic
@@ -215,7 +216,7 @@ class TermwiseELBO(pyro.infer.ELBO):
                 check_call(program, args, kwargs)
         model_trace, guide_trace = next(self._get_traces(model, guide, args, kwargs))
         terms = self.terms(model_trace, guide_trace)
-        loss = -torch.stack(list(terms.values())).sum()
+        loss = ranks.share(-torch.stack(list(terms.values())).sum())
         self._report = Report(
             terms={name: term.detach() for name, term in terms.items()},
             reconstruction={name: site["nats"].detach() for name, site in observed(model_trace)},
@@ -262,7 +263,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         for _, site in observed(model_trace):
             with _naming(site):
                 log_prob = site["fn"].log_prob(site["value"])
-            site["nats"] = _sum_to_units(log_prob.unsqueeze(-1), site, chances).sum() / draws
+            site["nats"] = ranks.mean(_sum_to_units(log_prob.unsqueeze(-1), site, chances).sum() / draws)
         for name, site in latent(guide_trace):
             if torch.is_grad_enabled() and not site["fn"].has_rsample and not summed_out(site):
                 raise ValueError(
@@ -272,7 +273,7 @@ class TermwiseELBO(pyro.infer.ELBO):
             prior = nodes_of(model_trace)[name]["fn"] if name in model_trace else None
             with _naming(site):
                 kl = self._site_kl(name, site["fn"], prior, site["value"])
-            site["nats"] = _sum_to_units(kl, site, chances) / draws
+            site["nats"] = ranks.mean(_sum_to_units(kl, site, chances) / draws)
 
     def _how(self, name: str, q: Any) -> How:
         """How a latent site's KL is computed; for a point mass "sampled" is exact."""

@@ -1,0 +1,152 @@
+"""Several processes with a shard of the batch each compute what one process computes from the whole batch."""
+
+from functools import partial
+
+import pytest
+import torch
+import torch.distributed as distributed
+import torch.multiprocessing
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from guides import Amortized, Concrete, Exact, FullRank, MeanField
+from tests.objectives import EVERY
+from tests.pairs import NUM_DATA, SHAPE, images, nvae_pair, vae_pair
+from zoo import ranks
+from zoo.elbos import HFVAE, AnchoredCorEx, BetaTCVAE, NaturalClusteringELBO, PlainELBO
+from zoo.joint_vae import JointVAE
+from zoo.lab.networks import MLPDecoder, MLPEncoder
+
+B = 8
+
+
+def given_pair(z=None, c=None):
+    """A style whose posterior depends on the type."""
+    model = JointVAE(MLPDecoder(5, SHAPE, hidden=(8,)), z_dim=2, c_dims=(3,), temperature=0.67, num_data=NUM_DATA)
+    heads = {"c": c or Concrete(3, temperature=0.67), "z": MeanField(2, given=("c",), hidden=(4,))}
+    return model, Amortized(MLPEncoder(SHAPE, hidden=(8,)), num_data=NUM_DATA, **heads)
+
+
+PAIRS = {
+    "one site": vae_pair,
+    "one site, correlated": lambda: vae_pair(head=FullRank(2)),
+    "a site given another": given_pair,
+}
+
+
+def _cases():
+    """By name: a pair, an objective, and whether the batch has labels."""
+    cases = {}
+    for pair, make in PAIRS.items():
+        for name, elbo in EVERY.items():
+            if pair == "a site given another" and name in ("DIPVAE", "DIPVAEI"):
+                continue  # refused, since c is drawn
+            if pair == "a site given another" and name == "AnchoredCorEx":
+                elbo = partial(AnchoredCorEx, lambda_=0.5, anchors={"c": [0], "z": [1]}, num_data=NUM_DATA)
+            cases[f"{pair}, {name}"] = (make, elbo, 1 if pair == "one site, correlated" else 3, False)
+    for estimator in ("weighted", "minibatch-stratified", "batch"):
+        for elbo in (partial(BetaTCVAE, beta=4.0), partial(HFVAE, alpha=2.0, beta=3.0, gamma=4.0)):
+            cases[f"one site, {elbo.func.__name__}, {estimator}"] = (
+                vae_pair,
+                partial(elbo, num_data=70, estimator=estimator),
+                1,
+                False,
+            )
+    for name, elbo in {"PlainELBO": PlainELBO, "DIPVAEI": EVERY["DIPVAEI"], "DIPVAEII": EVERY["DIPVAEII"]}.items():
+        cases[f"a site given one that is summed out, {name}"] = (partial(given_pair, c=Exact(3)), elbo, 1, False)
+    cases["N-VAE"] = (nvae_pair, partial(NaturalClusteringELBO, beta_c=2.0), 1, True)
+    return cases
+
+
+CASES = _cases()
+
+
+class Draws(TorchDispatchMode):
+    """Records the random numbers of a rank; or replaces those of one process by the ranks' side by side."""
+
+    def __init__(self, of_ranks=None):
+        super().__init__()
+        self.of_ranks, self.drawn = of_ranks, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            if self.of_ranks is None:
+                self.drawn.append(out.clone())
+            else:
+                shards = [drawn[len(self.drawn)] for drawn in self.of_ranks]
+                self.drawn.append(out)
+                (dim,) = [d for d, (b, whole) in enumerate(zip(shards[0].shape, out.shape, strict=True)) if b != whole]
+                out.copy_(torch.cat(shards, dim))
+        return out
+
+
+def one_pass(name, rank=None, count=1, draws=None):
+    """Loss, terms, KLs and gradients of a case; of a rank's shard within `sharing`, or of the whole batch."""
+    make, elbo, particles, labels = CASES[name]
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    model, guide = make()
+    x, y = images(B), torch.arange(B) % 3
+    objective = elbo()
+    objective.num_particles = particles
+    if rank is not None:
+        x, y = x.chunk(count)[rank], y.chunk(count)[rank]
+    objective.loss(model, guide, *([x, y] if labels else [x]))  # determines the nesting of plates, which draws
+    torch.manual_seed(1 if rank is None else 10 + rank)
+    with Draws(draws) as mode:
+        if rank is None:
+            loss = objective.loss_and_grads(model, guide, *([x, y] if labels else [x]))
+        else:
+            with ranks.sharing():
+                loss = objective.loss_and_grads(model, guide, *([x, y] if labels else [x]))
+    report = objective.report()
+    gradients = {
+        f"{program}.{key}": parameter.grad
+        for program, module in (("model", model), ("guide", guide))
+        for key, parameter in module.named_parameters()
+    }
+    return {"loss": loss, "terms": report.terms, "kl": report.kl, "gradients": gradients, "draws": mode.drawn}
+
+
+def of_rank(rank, count, folder):
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=count)
+    torch.save({name: one_pass(name, rank, count) for name in CASES}, folder / f"{rank}.pt")
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def of_ranks(request, tmp_path_factory):
+    """Every case, on every rank: [{case: result}]."""
+    count, folder = request.param, tmp_path_factory.mktemp("ranks")
+    torch.multiprocessing.start_processes(of_rank, (count, folder), nprocs=count, start_method="forkserver")
+    return [torch.load(folder / f"{rank}.pt") for rank in range(count)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ranks_have_the_loss_terms_and_gradients_of_one_process(of_ranks, name):
+    parts = [of_one[name] for of_one in of_ranks]
+    whole = one_pass(name, draws=[part["draws"] for part in parts])
+    for part in parts:
+        assert part["loss"] == pytest.approx(whole["loss"], abs=1e-9)
+        for what in ("terms", "kl"):
+            torch.testing.assert_close(part[what], whole[what], rtol=0, atol=1e-9)
+    for key, gradient in whole["gradients"].items():
+        shares = [part["gradients"][key] for part in parts]
+        if gradient is None:
+            assert shares == [None] * len(parts)
+        else:
+            torch.testing.assert_close(sum(shares), gradient, rtol=0, atol=1e-9)
+
+
+def test_one_process_shares_with_nobody():
+    x, pair = images(B), vae_pair()
+    torch.manual_seed(1)
+    alone = PlainELBO().loss(*pair, x)
+    torch.manual_seed(1)
+    with ranks.sharing():
+        assert ranks.count() == 1
+        assert PlainELBO().loss(*pair, x) == alone
+    value = torch.randn(3)
+    assert ranks.gather(value) is ranks.mean(value) is ranks.logsumexp(value) is ranks.own(value, 0) is value
