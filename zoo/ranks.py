@@ -69,7 +69,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, shard: Tensor) -> Tensor:
-        shards = [torch.empty_like(shard, memory_format=torch.contiguous_format) for _ in range(count())]
+        ctx.count = count()
+        shards = [torch.empty_like(shard, memory_format=torch.contiguous_format) for _ in range(ctx.count)]
         distributed.all_gather(shards, shard.contiguous())
         return torch.cat(shards)
 
@@ -78,4 +79,4 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         gradient = gradient.contiguous().clone()
         distributed.all_reduce(gradient)
-        return own(gradient, 0)
+        return gradient.chunk(ctx.count)[distributed.get_rank()]

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.distributed as distributed
 import torch.multiprocessing
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from guides import Amortized, Concrete, Exact, FullRank, MeanField
+from tests.draws import Draws
 from tests.objectives import EVERY
 from tests.pairs import NUM_DATA, SHAPE, images, nvae_pair, vae_pair
 from zoo import ranks
@@ -60,26 +60,6 @@ def _cases():
 CASES = _cases()
 
 
-class Draws(TorchDispatchMode):
-    """Records the random numbers of a rank; or replaces those of one process by the ranks' side by side."""
-
-    def __init__(self, of_ranks=None):
-        super().__init__()
-        self.of_ranks, self.drawn = of_ranks, []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        if torch.Tag.nondeterministic_seeded in func.tags:
-            if self.of_ranks is None:
-                self.drawn.append(out.clone())
-            else:
-                shards = [drawn[len(self.drawn)] for drawn in self.of_ranks]
-                self.drawn.append(out)
-                (dim,) = [d for d, (b, whole) in enumerate(zip(shards[0].shape, out.shape, strict=True)) if b != whole]
-                out.copy_(torch.cat(shards, dim))
-        return out
-
-
 def one_pass(name, rank=None, count=1, draws=None):
     """Loss, terms, KLs and gradients of a case; of a rank's shard within `sharing`, or of the whole batch."""
     make, elbo, particles, labels = CASES[name]
@@ -98,7 +78,9 @@ def one_pass(name, rank=None, count=1, draws=None):
             loss = objective.loss_and_grads(model, guide, *([x, y] if labels else [x]))
         else:
             with ranks.sharing():
-                loss = objective.loss_and_grads(model, guide, *([x, y] if labels else [x]))
+                differentiable = objective.differentiable_loss(model, guide, *([x, y] if labels else [x]))
+            differentiable.backward()
+            loss = differentiable.item()
     report = objective.report()
     gradients = {
         f"{program}.{key}": parameter.grad

@@ -65,6 +65,7 @@ def train(
     """Trains a recipe, and writes numbers, pictures and weights to a folder."""
     from zoo.lab.runs.folder import free_folder, new_folder
     from zoo.lab.runs.train import Every
+    from zoo.lab.training.processes import check_shards, started
     from zoo.papers import configure, recipe
 
     every = Every.parse(checkpoint_every)
@@ -88,8 +89,14 @@ def train(
         data_dir=data_dir,
         download=download,
     )
-    folder = new_folder(out) if out else free_folder(Path("runs"), stem(recipe_name, split.train.name))
-    command = shlex.join(["python", "-m", "zoo", *sys.argv[1:]])
+    rank, processes = started()
+    check_shards(settings.batch_size, processes)
+    if rank:  # another process of the same run writes
+        folder = out or Path("runs")
+    else:
+        folder = new_folder(out) if out else free_folder(Path("runs"), stem(recipe_name, split.train.name))
+    starts = ["python", "-m", "zoo"] if processes == 1 else ["torchrun", f"--nproc-per-node={processes}", "-m", "zoo"]
+    command = shlex.join([*starts, *sys.argv[1:]])
     _run(experiment, split, settings, folder, command, every, resume=False)
 
 
@@ -152,13 +159,19 @@ def _run(
     from zoo.cli.evaluate import print_evaluation
     from zoo.lab.runs.train import train as train_into
     from zoo.lab.story import story
+    from zoo.lab.training.processes import joined
 
-    first = split.train.batch(torch.arange(1), labels=experiment.labels)
-    print(story(experiment.model, experiment.guide, batch=first))
-    print(f"\n{type(experiment.elbo).__name__}\n    {first_line(type(experiment.elbo))}\n")
-    if unfinished := unfinished_schedule(experiment, settings.steps):
-        print(f"{unfinished}\n")
-    evaluation = train_into(experiment, split, settings, folder, command=command, every=every, resume=resume)
+    with joined() as rank:
+        if rank:
+            train_into(experiment, split, settings, folder, command=command, every=every, resume=resume)
+            return
+        first = split.train.batch(torch.arange(1), labels=experiment.labels)
+        print(story(experiment.model, experiment.guide, batch=first))
+        print(f"\n{type(experiment.elbo).__name__}\n    {first_line(type(experiment.elbo))}\n")
+        if unfinished := unfinished_schedule(experiment, settings.steps):
+            print(f"{unfinished}\n")
+        evaluation = train_into(experiment, split, settings, folder, command=command, every=every, resume=resume)
+    assert evaluation is not None  # on rank 0
     print_evaluation(evaluation)
     print(f"\nthe run is in {folder}; begin with {folder / 'summary.md'}")
 

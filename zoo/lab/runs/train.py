@@ -7,6 +7,7 @@ import signal
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.story import story
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import fit, prepare
+from zoo.lab.training.processes import agree, check_shards, from_all, group
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def train(
     progress: bool = True,
     every: Every = MINUTE,
     resume: bool = False,
-) -> Evaluation:
+) -> Evaluation | None:
     """Trains the experiment, and writes its results into `folder`.
 
     settings.json, terms.csv (a row per step), units.csv (KL by unit, every hundredth), checkpoint.safetensors,
@@ -79,6 +81,9 @@ def train(
     A killed run resumes from its last checkpoint, or from its beginning where there is none, and ends with the same
     numbers, digit for digit, on the same machine. On Ctrl-C and SIGTERM it finishes the step, saves, and stops. The
     folder is locked meanwhile.
+
+    Within `zoo.lab.training.processes.joined`, all processes call it, and train on shards of each batch; the first one
+    writes, and the others return None.
 
     Args:
         experiment, data: the experiment to train, and its data.
@@ -97,6 +102,11 @@ def train(
         OSError: a file could not be written; the message names it, and the last good checkpoint is kept.
         Stopped: on Ctrl-C and SIGTERM.
     """
+    rank, count = group()
+    check_shards(settings.batch_size, count)
+    if rank:
+        _train(experiment, data, settings, folder, False, every, resume)
+        return None
     with locked(folder):
         try:
             if not resume:
@@ -153,19 +163,30 @@ def _finish(
 def _train(
     experiment: Experiment, data: Split, settings: Settings, folder: Path, progress: bool, every: Every, resume: bool
 ) -> float:
-    """Runs the remaining steps; returns the seconds of all steps."""
+    """Runs the remaining steps; returns the seconds of all steps. Of several processes, the first one writes."""
+    rank, count = group()
     model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
     about = {"settings": asdict(settings), "data": _fingerprint(data.train), "versions": _versions()}
     draw = partial(experiment.batches, data.train, settings.batch_size, seed=settings.seed, labels=experiment.labels)
     first = next(iter(draw(steps=1)))
     optimizer = experiment.optimizer(prepare(model, guide, elbo, first, settings.device), lr=settings.lr)
     start, before = 0, 0.0
+    if rank:
+        torch.manual_seed(settings.seed + 1_000_003 * rank)  # each process has its own draws
     if resume and (folder / CHECKPOINT).is_file():
         state = checkpoint.load(folder / CHECKPOINT)
+        if len(state.get("ranks", [0])) != count:
+            raise ValueError(
+                f"the run was trained by {len(state.get('ranks', [0]))} processes, and this is {count}: resume it with "
+                f"torchrun --nproc-per-node={len(state.get('ranks', [0]))}, or without torchrun for 1"
+            )
+        if count > 1:
+            state["random"] = state["ranks"][rank]
         then = {**state["about"], "settings": asdict(Settings.of(state["about"]["settings"]))}
         _check_same(then, about)
         start, before = checkpoint.restore(state, model, guide, elbo, optimizer), state["seconds"]
-        truncate(folder, start, state.get("tables", {}))
+        if rank == 0:
+            truncate(folder, start, state.get("tables", {}))
     if start == settings.steps:
         return before
     batches = draw(start=start, steps=settings.steps)
@@ -174,7 +195,7 @@ def _train(
     with (
         DeferredInterrupt() as interrupt,
         tqdm(total=settings.steps, initial=start, disable=not progress, unit=" steps", dynamic_ncols=True) as bar,
-        TrainingLog(folder, bar, start=start) as log,
+        TrainingLog(folder, bar, start=start) if rank == 0 else nullcontext() as log,
     ):
         steps = fit(
             model,
@@ -185,19 +206,27 @@ def _train(
             device=settings.device,
             compile=settings.compile,
             start=start,
+            shards=count > 1,
         )
         try:
             for step, report in steps:
-                log.add(step, report)
+                if log:
+                    log.add(step, report)
                 if experiment.schedule:
                     experiment.schedule(step, elbo)
                 now = time.perf_counter()
                 asked = interrupt.signal
-                if step == settings.steps or asked or every.since(step - saved, now - saved_at):
-                    tables = log.sync()  # before the checkpoint, so that they are never behind it
+                due = step == settings.steps or bool(asked) or every.since(step - saved, now - saved_at)
+                if count > 1:  # all save and stop at the same step
+                    asked, due = agree(asked), bool(agree(due))
+                if due:
                     state = checkpoint.capture(model, guide, elbo, optimizer, step=step)
-                    state |= {"seconds": before + now - began, "tables": tables}
-                    checkpoint.save(folder / CHECKPOINT, state, about=about)
+                    if count > 1:
+                        state["ranks"] = from_all(state["random"])
+                    if log:
+                        tables = log.sync()  # before the checkpoint, so that they are never behind it
+                        state |= {"seconds": before + now - began, "tables": tables}
+                        checkpoint.save(folder / CHECKPOINT, state, about=about)
                     saved, saved_at = step, time.perf_counter()
                 if asked and step < settings.steps:
                     name = signal.Signals(asked).name
@@ -207,7 +236,8 @@ def _train(
                         asked,
                     )
         except FloatingPointError:
-            log.flush()
+            if log:
+                log.flush()
             raise
     return before + time.perf_counter() - began
 

@@ -3,13 +3,17 @@
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from itertools import chain
 
 import pyro
 import torch
+import torch.distributed as distributed
 from pyro import poutine
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from zoo import ranks
 from zoo.lab.data import Batch
 from zoo.lab.device import find_device, fork_random_state
 from zoo.lab.isolation import OwnParameters
@@ -23,6 +27,7 @@ from zoo.lab.training.check_arguments import (
     iterate,
 )
 from zoo.lab.training.compiled import Compiled
+from zoo.lab.training.processes import check_programs, own_shard
 from zoo.report import Report
 from zoo.termwise import TermwiseELBO, observed
 
@@ -46,6 +51,7 @@ def fit(
     compile: bool = False,
     start: int = 0,
     adversary: Adversary | None = None,
+    shards: bool = False,
 ) -> Iterator[tuple[int, Report]]:
     """Trains the pair, one step per batch, and yields after each the number of steps taken and the pass's report.
 
@@ -69,6 +75,8 @@ def fit(
         start: the number of steps taken before.
         adversary: learns the density ratio that `zoo.elbos.FactorVAE` reads: the pair is trained on the first half of
             each batch, and the adversary then takes one step on the guide's samples for the second half.
+        shards: whether the processes of `torch.distributed`'s default group share each batch, and each is given the
+            whole of it. Terms, report and gradients are those of the whole batch.
 
     Raises:
         TypeError, ValueError: an argument is invalid (raised when `fit` is called); a batch is not a `Batch`, or too
@@ -78,8 +86,13 @@ def fit(
     """
     check_pair(model, guide, elbo)
     check_options(elbo, lr=lr, optimizer=optimizer, compile=compile, start=start, adversary=adversary)
+    if shards:
+        check_programs(model, guide)
+        if compile or adversary:
+            raise ValueError("shards=True trains eagerly and without an adversary: leave out compile and adversary")
     found = find_device(device)
-    return _steps(model, guide, elbo, iterate(batches), lr, optimizer, found, compile, start, adversary)
+    read = map(own_shard, map(check_batch, iterate(batches))) if shards else iterate(batches)
+    return _steps(model, guide, elbo, read, lr, optimizer, found, compile, start, adversary, shards)
 
 
 def _steps(
@@ -93,22 +106,26 @@ def _steps(
     compile: bool,
     start: int,
     adversary: Adversary | None,
+    shards: bool,
 ) -> Iterator[tuple[int, Report]]:
     try:
         first = next(batches)
     except StopIteration:
         raise ValueError("there is no batch to train on: batches is empty") from None
-    parameters = prepare(model, guide, elbo, first, device)
+    parameters = prepare(model, guide, elbo, first, device, shards=shards)
     if not isinstance(optimizer, torch.optim.Optimizer):
         optimizer = optimizer(parameters, lr=lr)
     check_optimizer(optimizer, parameters)
-    program = _Program(elbo(model, guide))
+    program: nn.Module = _Program(elbo(model, guide), shards)
+    count = distributed.get_world_size() if shards else 1
+    if shards:
+        program = DistributedDataParallel(program, static_graph=True)
 
     def eager(*args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Report]:
         for parameter in parameters:
             parameter.grad = None
         loss = program(*args, **kwargs)
-        loss.backward()
+        (loss * count if shards else loss).backward()  # gradients of shards add up, and are averaged here
         return loss.detach(), elbo.report()
 
     one_pass = Compiled(program, elbo, eager) if compile else eager
@@ -130,7 +147,13 @@ def _steps(
 
 
 def prepare(
-    model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch, device: str | torch.device
+    model: nn.Module,
+    guide: nn.Module,
+    elbo: TermwiseELBO,
+    batch: Batch,
+    device: str | torch.device,
+    *,
+    shards: bool = False,
 ) -> list[nn.Parameter]:
     """Moves the pair to the device, into training mode, and runs it once on the batch; returns its parameters.
 
@@ -154,6 +177,7 @@ def prepare(
         pyro.validation_enabled(),
         torch.no_grad(),
         OwnParameters(),
+        ranks.sharing() if shards else nullcontext(),
     ):
         trace = poutine.trace(model).get_trace(*args, **kwargs)
         if not observed(trace):
@@ -205,12 +229,13 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 class _Program(nn.Module):
     """The pair under its objective, batch to loss, without validation and without the param store."""
 
-    def __init__(self, pair: nn.Module) -> None:
+    def __init__(self, pair: nn.Module, shards: bool) -> None:
         super().__init__()
-        self.pair = pair
+        self.pair, self.shards = pair, shards
 
     def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
-        with pyro.validation_enabled(False), OwnParameters():
+        sharing = ranks.sharing() if self.shards else nullcontext()
+        with pyro.validation_enabled(False), OwnParameters(), sharing:
             loss: Tensor = self.pair(*args, **kwargs)
         return loss
 

@@ -1,0 +1,137 @@
+"""Several processes train together as one would, resume as one would, and end together."""
+
+import os
+import signal
+import socket
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.multiprocessing
+from torch import nn
+
+from tests.draws import Draws
+from tests.pairs import NUM_DATA, images, vae_pair
+from zoo.elbos import BetaTCVAE, PlainELBO
+from zoo.lab.data import Batch
+from zoo.lab.runs.train import Every, train
+from zoo.lab.training import fit
+from zoo.lab.training.processes import LostProcess, check_programs, check_shards, joined
+from zoo.papers import configure
+
+STEPS = 12
+
+
+def connected(rank, count, port):
+    """The environment that torchrun sets."""
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in names.items()})
+    torch.set_num_threads(1)
+    return joined()
+
+
+def run(function, *args, count=2):
+    """`function(rank, count, port, *args)` in processes of their own."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.start_processes(function, (count, port, *args), nprocs=count, start_method="forkserver")
+
+
+def three_steps(draws=None, shards=False):
+    """Parameters and reports after three steps of Adam on one batch."""
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    model, guide = vae_pair()
+    x = images(8)
+    if shards:
+        torch.manual_seed(10 + int(os.environ["RANK"]))
+    objective = BetaTCVAE(beta=4.0, num_data=NUM_DATA)
+    batches = [Batch(x, None, torch.arange(8))] * 3
+    reports = []
+    steps = fit(model, guide, objective, batches, lr=1e-2, device="cpu", shards=shards)
+    with Draws(draws) as mode:
+        for _, report in steps:
+            reports.append(report.terms)
+    return {"parameters": [*model.parameters(), *guide.parameters()], "terms": reports, "draws": mode.drawn}
+
+
+def one_rank_of_three_steps(rank, count, port, folder):
+    with connected(rank, count, port):
+        torch.save(three_steps(shards=True), folder / f"{rank}.pt")
+
+
+def test_steps_on_shards_are_those_on_the_whole_batch(tmp_path):
+    run(one_rank_of_three_steps, tmp_path)
+    parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    whole = three_steps([part["draws"] for part in parts])
+    for part in parts:
+        torch.testing.assert_close(part["terms"], whole["terms"], rtol=0, atol=1e-9)
+        torch.testing.assert_close(part["parameters"], whole["parameters"], rtol=0, atol=1e-8)
+
+
+@contextmanager
+def said(folder):
+    """Keeps the message of a process that lost another one."""
+    try:
+        yield
+    except LostProcess as error:
+        (folder / "said").write_text(str(error))
+        raise
+
+
+def a_run(rank, count, port, folder, killed_at, resume):
+    """Trains into the folder; rank 1 kills itself at a step."""
+    settings, split, experiment = configure("joint-vae/digits", steps=STEPS, seed=3, device="cpu")
+    schedule = experiment.schedule
+
+    def killing(step, elbo):
+        schedule(step, elbo)
+        if rank == 1 and step == killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    every = Every.parse("4")
+    with said(folder), connected(rank, count, port):
+        train(replace(experiment, schedule=killing), split, settings, folder, command="", every=every,
+              progress=False, resume=resume)  # fmt: skip
+
+
+def test_a_run_that_lost_a_process_resumes_to_the_same_numbers(tmp_path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    for folder in (undisturbed, killed):
+        folder.mkdir()
+    run(a_run, undisturbed, None, False)
+    with pytest.raises(Exception, match=r"SIGKILL"):
+        run(a_run, killed, 7, False)
+    assert not (killed / "summary.md").exists()
+    assert "process 0 of 2 lost the connection to another one, which ended" in (killed / "said").read_text()
+    run(a_run, killed, None, True)
+    for name in ("terms.csv", "weights.safetensors"):
+        assert (killed / name).read_bytes() == (undisturbed / name).read_bytes()
+    settings, split, experiment = configure("joint-vae/digits", steps=STEPS, seed=3, device="cpu")
+    (killed / "summary.md").unlink()
+    with pytest.raises(ValueError, match=r"trained by 2 processes, and this is 1: resume it with torchrun --nproc"):
+        train(experiment, split, settings, killed, command="", progress=False, resume=True)
+
+
+def test_what_processes_cannot_share_is_refused():
+    with pytest.raises(
+        ValueError, match="batch of 64 cannot be divided equally by 3 processes: use a batch size of 63"
+    ):
+        check_shards(64, 3)
+    with pytest.raises(
+        ValueError, match="batch of 2 cannot be divided equally by 4 processes: use a batch size of 4"
+    ):
+        check_shards(2, 4)
+    check_shards(64, 4)
+    with pytest.raises(ValueError, match=r"Sequential\.1 is a BatchNorm1d.*train this pair in one process"):
+        check_programs(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
+    model, guide = vae_pair()
+    with pytest.raises(ValueError, match="shards=True trains eagerly and without an adversary"):
+        fit(model, guide, PlainELBO(), [], lr=1e-3, compile=True, shards=True)
+
+
+def test_without_torchrun_there_is_one_process():
+    with joined() as rank:
+        assert rank == 0

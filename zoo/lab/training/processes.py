@@ -1,0 +1,133 @@
+"""Training by several processes, started by torchrun: each takes its shard of every batch.
+
+    torchrun --nproc-per-node=2 -m zoo train joint-vae/mnist
+
+The objective is that of the whole batch (see `zoo.ranks`), so this trains as one process does, up to its own random
+numbers in each.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as distributed
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from zoo.lab.data import Batch
+
+
+class LostProcess(ChildProcessError):
+    """One of several processes ended, so the others cannot go on."""
+
+
+def started() -> tuple[int, int]:
+    """The rank of this process and the number of processes that torchrun started; (0, 1) without it."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+@contextmanager
+def joined() -> Iterator[int]:
+    """Connects the processes that torchrun started, and yields the rank of this one; 0 without torchrun.
+
+    By NCCL where each process has a GPU, else by Gloo.
+
+    Raises:
+        LostProcess: another process ended within the block.
+    """
+    rank, count = started()
+    if count == 1:
+        yield 0
+        return
+    local = int(os.environ.get("LOCAL_RANK", rank))
+    on_gpus = torch.cuda.device_count() > local
+    if on_gpus:
+        torch.cuda.set_device(local)
+    distributed.init_process_group("nccl" if on_gpus else "gloo")
+    try:
+        yield rank
+    except RuntimeError as error:
+        if _lost(error):
+            raise LostProcess(
+                f"process {rank} of {count} lost the connection to another one, which ended; the run goes on from its "
+                "last checkpoint with the same torchrun and train --resume FOLDER"
+            ) from error
+        raise
+    finally:
+        distributed.destroy_process_group()
+
+
+def check_shards(batch_size: int, count: int) -> None:
+    """Refuses a batch that the processes cannot divide.
+
+    Raises:
+        ValueError: the batch is not a multiple of the number of processes.
+    """
+    if batch_size % count:
+        nearest = max(1, round(batch_size / count)) * count
+        raise ValueError(
+            f"a batch of {batch_size} cannot be divided equally by {count} processes: use a batch size of {nearest}, "
+            "or another --nproc-per-node"
+        )
+
+
+def group() -> tuple[int, int]:
+    """The rank of this process and the number of processes within `joined`; (0, 1) outside of it."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def check_programs(*programs: nn.Module) -> None:
+    """Refuses networks whose result for one datapoint depends on the others of its process.
+
+    Raises:
+        ValueError: a program has a batch normalisation that does not look at all processes.
+    """
+    for program in programs:
+        for name, module in program.named_modules():
+            if isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm):
+                raise ValueError(
+                    f"{type(program).__name__}.{name} is a {type(module).__name__}, which would normalise each "
+                    "process's shard by itself: train this pair in one process, or on GPUs with nn.SyncBatchNorm"
+                )
+
+
+def own_shard(batch: Batch) -> Batch:
+    """The part of a batch that belongs to this process: the ranks take consecutive parts of one size.
+
+    Raises:
+        ValueError: the processes cannot divide the batch.
+    """
+    rank, count = group()
+    check_shards(len(batch.x), count)
+
+    def part(whole: Tensor) -> Tensor:
+        return whole.chunk(count)[rank]
+
+    return Batch(part(batch.x), None if batch.y is None else part(batch.y), part(batch.index))
+
+
+def agree(number: int) -> int:
+    """The number that rank 0 has, on all ranks."""
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    agreed = torch.tensor(number, device=device)
+    distributed.broadcast(agreed, src=0)
+    return int(agreed)
+
+
+def from_all(value: Any) -> list[Any]:
+    """The value of every rank, in their order."""
+    values = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def _lost(error: RuntimeError) -> bool:
+    """Whether an error means that another process is gone."""
+    said = str(error).lower()
+    return isinstance(error, (distributed.DistBackendError, distributed.DistNetworkError)) or any(
+        word in said for word in ("connection closed by peer", "connection reset by peer", "broken pipe", "gloo")
+    )
