@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from zoo import ranks
-from zoo.estimators import Anatomy, Estimator, Score, Scores, anatomy, log_marginals, log_weights, mmd
+from zoo.estimators import Anatomy, Estimator, Marginals, Score, Scores, anatomy, log_marginals, log_weights, mmd
 from zoo.sites import Site, common_scale, family, known_sites, latent, nodes_of, num_data_of, other_plates, summed_out
 
 Groups = Sequence[Sequence[str]]
@@ -50,7 +50,7 @@ def dissect(
     values = {name: samples(site) for name, site in chosen.items()}
     own = {name: ranks.gather(site["score_own"]().joint.movedim(-1, 0)) for name, site in chosen.items()}
     weights = batch_weights(model_trace, chosen, num_data, estimator)
-    marginals = log_marginals(score_pairs(chosen), values, weights, groups, looks_at=looks_at(chosen))
+    marginals = _marginals(score_pairs(chosen), values, weights, groups, chosen)
     prior = {name: _sample_first(nodes_of(model_trace)[name]["score_own"]()) for name in chosen}
     return _scaled(anatomy(own, marginals, prior, groups), batch_scale(chosen))
 
@@ -93,7 +93,7 @@ def anchor_information(
     own = torch.stack([restrict(name, _sample_first(site["score_own"]())).joint for name, site in sites.items()]).sum(0)
     weights = batch_weights(model_trace, sites, num_data, estimator)
     values = {name: samples(site) for name, site in sites.items()}
-    log_q = log_marginals(score, values, weights, [list(sites)], looks_at=looks_at(sites)).joint
+    log_q = _marginals(score, values, weights, [list(sites)], sites).joint
     return batch_scale(sites) * (own - log_q).mean()
 
 
@@ -259,7 +259,7 @@ def prior_kl(model_trace: Trace, guide_trace: Trace, *, sites: Sequence[str] | N
     log_p = ranks.gather(log_p.movedim(-1, 0))
     batch_size = len(log_p)
     weights = ranks.own(log_p.new_full((batch_size,), -math.log(batch_size)), dim=0)
-    log_q = log_marginals(score_pairs(chosen), values, weights, [list(chosen)], looks_at=looks_at(chosen)).joint
+    log_q = _marginals(score_pairs(chosen), values, weights, [list(chosen)], chosen).joint
     return batch_scale(chosen) * (log_p - log_q).mean()
 
 
@@ -285,6 +285,15 @@ def prior_mmd(
     q = ranks.gather(torch.cat([site["value"] for site in chosen.values()], dim=-1), dim=-2)
     p = ranks.gather(torch.cat(list(draws.values()), dim=-1), dim=-2)
     return batch_scale(chosen) * mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
+
+
+def _marginals(
+    score: Score, values: Mapping[str, Tensor], weights: Tensor, groups: Groups, sites: Mapping[str, Site]
+) -> Marginals:
+    """`log_marginals` under the posteriors of all ranks; `weights` and `score` are those of the own ones."""
+    joint, of_groups, units = log_marginals(score, values, weights, groups, looks_at=looks_at(sites))
+    units = {name: ranks.logsumexp(log_q) for name, log_q in units.items()}
+    return Marginals(ranks.logsumexp(joint), ranks.logsumexp(of_groups), units)
 
 
 def _check_scored(traces: Iterable[Trace], sites: Iterable[str]) -> None:

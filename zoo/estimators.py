@@ -25,8 +25,6 @@ from torch.distributions import (
 )
 from torch.utils.checkpoint import checkpoint
 
-from zoo import ranks
-
 Estimator = Literal["stratified", "weighted", "minibatch-stratified", "batch"]
 
 
@@ -292,7 +290,6 @@ def log_marginals(
     else:
         parts = [checkpoint(chunk, rows, use_reentrant=False, preserve_rng_state=False) for rows in every.split(size)]
         joint, of_groups, *units = (torch.cat(part) for part in zip(*parts, strict=True))
-    joint, of_groups, *units = map(ranks.logsumexp, (joint, of_groups, *units))  # over all ranks' posteriors
     return Marginals(joint, of_groups, dict(zip(sites, units, strict=True)))
 
 

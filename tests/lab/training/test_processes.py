@@ -120,9 +120,7 @@ def test_what_processes_cannot_share_is_refused():
         ValueError, match="batch of 64 cannot be divided equally by 3 processes: use a batch size of 63"
     ):
         check_shards(64, 3)
-    with pytest.raises(
-        ValueError, match="batch of 2 cannot be divided equally by 4 processes: use a batch size of 4"
-    ):
+    with pytest.raises(ValueError, match="batch of 2 cannot be divided equally by 4 processes: use a batch size of 4"):
         check_shards(2, 4)
     check_shards(64, 4)
     with pytest.raises(ValueError, match=r"Sequential\.1 is a BatchNorm1d.*train this pair in one process"):
