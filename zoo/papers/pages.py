@@ -21,7 +21,8 @@ from zoo.lab.trials.card import (
     verdicts_table,
     write_readme_table,
 )
-from zoo.lab.trials.reproduction import Reproduction, file_name, graded, write_result
+from zoo.lab.trials.reproduction import Reproduction, graded
+from zoo.lab.trials.stored import FULL, file_name, write_result
 from zoo.papers import results
 from zoo.papers.decomposition import recipes as decomposition
 from zoo.papers.dip_vae import recipes as dip_vae
@@ -68,7 +69,7 @@ class Page:
 
     def unfinished(self, name: str) -> str:
         """The finished seeds of a reproduction at full length, as far as results/full/ has any."""
-        path = self.room / "results" / "full" / f"{file_name(name)}.json"
+        path = self.room / "results" / FULL / f"{file_name(name)}.json"
         return unfinished_table(read_result(path), REPRODUCTIONS[name].seeds["full"]) if path.is_file() else ""
 
     def text(self) -> str:

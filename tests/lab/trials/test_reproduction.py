@@ -30,9 +30,9 @@ from zoo.lab.trials.reproduction import (
     collect,
     draw,
     graded,
-    save,
     trials,
 )
+from zoo.lab.trials.stored import save
 from zoo.lab.trials.trial import run_trial, run_trials
 from zoo.papers.recipes import RECIPES
 
