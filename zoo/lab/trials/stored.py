@@ -5,7 +5,7 @@ least as many; then it takes the short one's place.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def with_stored(variants: Mapping[str, list[Trial]], result: Result | None) -> d
     return merged
 
 
-def check_same_length(name: str, records: Mapping[str, list[Mapping[str, Any]]]) -> None:
+def check_same_length(name: str, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Checks that all seeds of a variant were trained for the same number of steps.
 
     Raises:
