@@ -16,6 +16,7 @@ from zoo.lab.trials.card import (
     count_verdicts,
     headline_table,
     read_result,
+    seeds,
     table,
     unfinished_table,
     verdicts_table,
@@ -143,7 +144,7 @@ def write_pages(readme: Path = CHECKOUT / "README.md") -> list[Path]:
 def coverage_page() -> str:
     """The page with every figure and table of the papers."""
     done = {
-        result["name"]: f"{result['budget']}, {num_seeds(result)} seeds" for page in PAGES for result in page.results()
+        result["name"]: f"{result['budget']}, {seeds(num_seeds(result))}" for page in PAGES for result in page.results()
     }
     return coverage.page({page.room.name: page.title for page in PAGES}, done)
 

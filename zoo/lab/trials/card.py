@@ -81,14 +81,14 @@ def card(result: Mapping[str, Any]) -> str:
 
 def _versions(result: Mapping[str, Any]) -> str:
     """The versions that the runs were made with: a line, or one for each that differ, with its seeds."""
-    seeds: dict[str, set[int]] = {}
+    by_text: dict[str, set[int]] = {}
     for records in result["variants"].values():
         for record in records:
             text = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-            seeds.setdefault(text, set()).add(record["seed"])
-    if len(seeds) == 1:
-        return next(iter(seeds))
-    return "\n".join(f"- seeds {', '.join(map(str, sorted(of_one)))}: {text}" for text, of_one in seeds.items())
+            by_text.setdefault(text, set()).add(record["seed"])
+    if len(by_text) == 1:
+        return next(iter(by_text))
+    return "\n".join(f"- seeds {', '.join(map(str, sorted(of_one)))}: {text}" for text, of_one in by_text.items())
 
 
 def _verdicts(result: Mapping[str, Any]) -> str:
@@ -131,7 +131,7 @@ class Claims:
     def _repr_markdown_(self) -> str:
         result = self.result
         count = max(len(records) for records in result["variants"].values())
-        parts = [f"**{result['title']}**: {_seeds(count)}, {result['budget']} budget"]
+        parts = [f"**{result['title']}**: {seeds(count)}, {result['budget']} budget"]
         if result["reported"]:
             rows = [(v, cell.what, cell.paper, cell.mean) for (v, _), cell in _cells(result).items() if cell.paper]
             parts += [table(("", "", "the paper:", "ours:"), rows)]
@@ -154,7 +154,7 @@ def headline_table(results: Sequence[Mapping[str, Any]]) -> str:
         shown = [pair for pair in map(tuple, result["headline"]) if pair in cells]
         for place, (variant, quantity) in enumerate(shown):
             cell = cells[variant, quantity]
-            budget = f"{_seeds(len(cell.values))}, {result['budget']}"
+            budget = f"{seeds(len(cell.values))}, {result['budget']}"
             title = "" if place else result["title"]
             rows.append((title, variant, cell.what, cell.paper, cell.mean, cell.best, budget))
     headers = ("reproduction", "variant", "quantity", "paper:", "ours, mean +- sd:", "best:", "budget")
@@ -237,5 +237,6 @@ def _cells(result: Mapping[str, Any]) -> dict[tuple[str, str], _Cell]:
     return cells
 
 
-def _seeds(count: int) -> str:
+def seeds(count: int) -> str:
+    """A number of seeds in words."""
     return "1 seed" if count == 1 else f"{count} seeds"
