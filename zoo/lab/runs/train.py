@@ -29,7 +29,7 @@ from zoo.lab.runs.summary import summarise, write_kl
 from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.story import story
 from zoo.lab.training.experiment import Experiment
-from zoo.lab.training.fit import fit, prepare
+from zoo.lab.training.fit import fit, prepare, refuse_unless_finite
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,8 @@ def _train(
                 now = time.perf_counter()
                 asked = interrupt.signal
                 if step == settings.steps or asked or every.since(step - saved, now - saved_at):
+                    # On a GPU `fit` looks some steps later; a checkpoint must not hold what no run can resume from.
+                    refuse_unless_finite(step, torch.stack(list(report.terms.values())).sum(), report)
                     tables = log.sync()  # before the checkpoint, so that they are never behind it
                     state = checkpoint.capture(model, guide, elbo, optimizer, step=step)
                     state |= {"seconds": before + now - began, "tables": tables}

@@ -229,7 +229,7 @@ class _Watch:
 
     def look(self, step: int, loss: Tensor, report: Report) -> None:
         if not self.background:
-            _refuse_unless_finite(step, loss, report)
+            refuse_unless_finite(step, loss, report)
             return
         arrived = torch.empty(loss.shape, dtype=loss.dtype, pin_memory=True)
         arrived.copy_(loss, non_blocking=True)
@@ -246,10 +246,15 @@ class _Watch:
     def _next(self) -> None:
         step, report, arrived, event = self.pending.popleft()
         event.synchronize()
-        _refuse_unless_finite(step, arrived, report)
+        refuse_unless_finite(step, arrived, report)
 
 
-def _refuse_unless_finite(step: int, loss: Tensor, report: Report) -> None:
+def refuse_unless_finite(step: int, loss: Tensor, report: Report) -> None:
+    """Checks a step's loss, which waits for the device.
+
+    Raises:
+        FloatingPointError: it is not finite; the message names step, term and site.
+    """
     if math.isfinite(loss.item()):
         return
     numbers = {name: figure.item() for name, figure in report.figures().items()}

@@ -53,7 +53,6 @@ def find_threads(experiment: Experiment, data: Split, *, batch_size: int, lr: fl
                         next(steps)
                     if turn:  # the first one warms up
                         times.append(time.perf_counter() - began)
-            steps.close()
     finally:
         torch.set_num_threads(everything)
     return min(seconds, key=lambda threads: statistics.median(seconds[threads]))

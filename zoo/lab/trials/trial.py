@@ -281,7 +281,7 @@ def reduced_matmul_precision() -> Iterator[None]:
 def hardware(device: str | None) -> str:
     """A description of the hardware."""
     if torch.cuda.is_available() and (device is None or device.startswith("cuda")):
-        return f"one {torch.cuda.get_device_name()}"
+        return f"one {torch.cuda.get_device_name(device)}"
     return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores"
 
 
