@@ -4,6 +4,8 @@ No GPU is needed: PyTorch's fake tensors have a device and a shape, no values, a
 do. The pair and the batch are on the device "meta", so that whatever a program makes on the CPU is found.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyro
 import pytest
@@ -11,10 +13,14 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from tests.small_recipe import RECIPES as SMALL
 from zoo.elbos import DIPVAE
 from zoo.lab.data import Batch, Dataset, Split
+from zoo.lab.device import fork_random_state, random_state, set_random_state
 from zoo.lab.runs import checkpoint
-from zoo.lab.training.fit import _Program, adam, fit, prepare
+from zoo.lab.runs import train as run
+from zoo.lab.runs.finished import configure
+from zoo.lab.training.fit import _Program, _Watch, adam, fit, prepare
 from zoo.papers.recipes import RECIPES
 
 DEVICE = "meta"
@@ -28,7 +34,7 @@ SHAPES = {
     "procedural-chairs": (1, 64, 64),
     "yale-b": (1, 64, 64),
     "pinwheel": (2,),
-    "20newsgroups": (2000,),
+    "newsgroups": (2000,),
 }
 
 
@@ -91,8 +97,52 @@ def test_a_step_of_every_recipe_stays_on_its_device(name):
 
 def test_the_check_finds_a_tensor_on_another_device():
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode, pytest.raises(RuntimeError, match="[Dd]evice"):
+    with mode, pytest.raises(RuntimeError, match="two different devices"):
         mode.from_tensor(torch.ones(3)).to(DEVICE) + torch.zeros(3)
+
+
+def test_no_checkpoint_holds_a_loss_that_is_not_finite_on_a_device_that_looks_later(monkeypatch, tmp_path):
+    """A GPU's losses are read a hundred steps later: the weights of step 5 would be saved at steps 6 and 8 of 8."""
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.setattr(_Watch, "look", lambda *_: None)
+    settings, split, experiment = configure(SMALL["small"], steps=8, device="cpu")
+
+    def break_it(step, elbo):
+        if step == 5:
+            with torch.no_grad():
+                next(experiment.model.parameters()).fill_(torch.nan)
+
+    broken = replace(experiment, schedule=break_it)
+    every = run.Every.parse("2")
+    with pytest.raises(FloatingPointError, match="step 6: the loss is not finite"):
+        run.train(broken, split, settings, tmp_path / "run", command="", progress=False, every=every)
+    assert checkpoint.load(tmp_path / "run" / "checkpoint.safetensors")["step"] == 4
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(("device", "own"), [("cpu", False), ("meta", False), ("cuda", True), ("mps", True)])
+def test_an_accelerator_has_a_random_state_of_its_own(device, own, monkeypatch):
+    """The state is that of the device's module, which is not there without the device."""
+    states = {}
+
+    class Module:
+        get_rng_state = staticmethod(lambda device: states[str(device)])
+        set_rng_state = staticmethod(lambda state, device: states.update({str(device): state}))
+
+    monkeypatch.setattr(torch, "get_device_module", lambda device: Module)
+    there = torch.device(device)
+    states[device] = torch.tensor([7], dtype=torch.uint8)
+    state = random_state(there)
+    assert (state is not None) == own
+    with fork_random_state(there):
+        states[device] = torch.tensor([8], dtype=torch.uint8)
+        torch.rand(3)
+    assert states[device].item() == (7 if own else 8)
+    states[device] = torch.tensor([9], dtype=torch.uint8)
+    set_random_state(there, state)
+    assert states[device].item() == (7 if own else 9)
+    set_random_state(there, None)  # of a checkpoint that was written on another device
+    assert states[device].item() == (7 if own else 9)
 
 
 def pair_of_digits():

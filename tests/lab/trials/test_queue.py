@@ -119,7 +119,7 @@ def test_when_the_time_is_up_running_trials_save_and_the_rest_is_left(tmp_path, 
     plan = planned(tmp_path, {"a": toy(slow)}, seeds=4)
     first, *others = [one.trial.folder for one in plan.trials]
     # the hour is over as soon as the first trial trains
-    monkeypatch.setattr("zoo.lab.trials.parallel.time.monotonic", lambda: 3600.0 * (first / "terms.csv").is_file())
+    monkeypatch.setattr("zoo.lab.trials.parallel.monotonic", lambda: 3600.0 * (first / "terms.csv").is_file())
     done, failures = queue.run(plan, jobs=1, hours=1, finished=lambda name: None)
     assert (done, failures) == ([], [])
     assert 0 < load(first / CHECKPOINT)["step"] < 30_000

@@ -4,10 +4,10 @@ import math
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 import torch
@@ -44,7 +44,7 @@ def in_parallel(
     stop_file, stopped = folder.absolute() / STOP, None
     stop_file.unlink(missing_ok=True)  # a command that was killed may have left it
     workers = ProcessPoolExecutor(jobs, initializer=work_for, initargs=(os.getpid(), stop_file), env=env)
-    end, time_is_up = time.monotonic() + seconds, False
+    end, time_is_up = monotonic() + seconds, False
     try:
         with DeferredInterrupt() as interrupt:
             pending = {workers.submit(_in_process, task, item, threads): item for item in items}
@@ -62,7 +62,7 @@ def in_parallel(
                 if interrupt.signal:
                     name = signal.Signals(interrupt.signal).name
                     stopped = Stopped(f"stopped by {name}", interrupt.signal)
-                time_is_up = time_is_up or time.monotonic() >= end
+                time_is_up = time_is_up or monotonic() >= end
                 if (stopped or time_is_up) and not stop_file.exists():
                     stop_file.touch()
                     for future in pending:
