@@ -49,6 +49,7 @@ def stand_in(recipe) -> Split:
         data = Dataset.from_arrays(rng.integers(0, 256, (64, *shape)).astype(np.uint8), labels, x_max=255.0)
     else:
         data = Dataset.from_arrays(rng.integers(0, 3, (64, *shape)).astype(np.float32), labels)
+        data = replace(data, vocabulary=tuple(f"word {k}" for k in range(shape[0])))
     return Split(data, data)
 
 
