@@ -47,8 +47,13 @@ PY
 
 echo "== compiled equals eager, resumed equals uninterrupted; time and memory"
 compile=(--compile)
-minutes=$(awk -v s="$(share 0.2)" 'BEGIN { s = (s > 600 ? 600 : s); print s / 60 }')
-if ! python -m zoo.studies.device_check --device "$DEVICE" --minutes "$minutes" 2>&1 | tee "$RUNS/device.txt"; then
+minutes=$(awk -v s="$(share 0.15)" 'BEGIN { s = (s > 600 ? 600 : s); print s / 60 }')
+checked=0 # no recipe is begun after these minutes; the last one may take as long again
+timeout "$(share 0.3)" python -m zoo.studies.device_check --device "$DEVICE" --minutes "$minutes" 2>&1 |
+    tee "$RUNS/device.txt" || checked=$?
+if [ "$checked" = 124 ]; then
+    echo "a recipe did not finish in its share of the time"
+elif [ "$checked" != 0 ]; then
     echo "a recipe differs, see $RUNS/device.txt: training goes on without --compile"
     compile=()
 fi
