@@ -134,11 +134,10 @@ def reproduce_queue(
             paths[name] = written(
                 name, REPRODUCTIONS[name], planned.variants[name], out or results_folder(name), pictures=pictures
             )[1]
-        except (ValueError, FileExistsError) as error:  # the trial is kept, and so is the stored result
-            failures[name] = str(error)
-        else:
             if out is None and (CHECKOUT / "README.md").is_file():
                 write_pages()
+        except (ValueError, OSError, RuntimeError) as error:  # the trials are kept, and so is the stored result
+            failures[name] = f"{name}: {error}"
 
     done, failed = queue.run(planned, jobs=jobs, hours=hours, finished=write)
     for name in list(paths):

@@ -1,6 +1,7 @@
 """A queue of trials of several reproductions: their cost, their order, and a run that ends when its time is up."""
 
 import math
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
+from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import locked
 from zoo.lab.trials.card import table
 from zoo.lab.trials.cost import First, Records, core_minutes
@@ -192,6 +194,12 @@ def run(
                     continue
                 done.append(by_folder[trial.folder])
                 finished(by_folder[trial.folder].name)
+        except Stopped as stopped:
+            raise Stopped(
+                f"stopped by {signal.Signals(stopped.signal).name}, and saved; {len(done)} of {len(work)} trials "
+                "finished. Give the command again to continue",
+                stopped.signal,
+            ) from None
         except TerminatedWorkerError:
             raise ChildProcessError(
                 "a process was killed from outside, perhaps for lack of memory, and the others were stopped with it. "
