@@ -14,7 +14,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.small_recipe import RECIPES as SMALL
-from zoo.elbos import DIPVAE
+from zoo.elbos import DIPVAE, FactorVAE
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.device import fork_random_state, random_state, set_random_state
 from zoo.lab.runs import checkpoint
@@ -154,6 +154,21 @@ def test_an_accelerator_has_a_random_state_of_its_own(device, own, monkeypatch):
     assert states[device].item() == (7 if own else 9)
     set_random_state(there, None)  # of a checkpoint that was written on another device
     assert states[device].item() == (7 if own else 9)
+
+
+def test_the_networks_of_an_objective_go_where_the_pair_goes():
+    class Recorded(nn.Linear):
+        def to(self, *args, **kwargs):
+            self.moved = args
+            return super().to(*args, **kwargs)
+
+    experiment = pair_of_digits()
+    log_ratio = nn.Sequential(Recorded(10, 1), nn.Flatten(0))
+    log_ratio.to = log_ratio[0].to
+    elbo = FactorVAE(gamma=2.0, log_ratio=log_ratio)
+    batch = stand_in(RECIPES["dip-vae/digits"]).train.batch(torch.arange(16))
+    prepare(experiment.model, experiment.guide, elbo, batch, "cpu")
+    assert log_ratio[0].moved == ("cpu",)
 
 
 def pair_of_digits():

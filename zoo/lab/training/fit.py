@@ -134,6 +134,8 @@ def prepare(
 ) -> list[nn.Parameter]:
     """Moves the pair to the device, into training mode, and runs it once on the batch; returns its parameters.
 
+    Networks that the objective reads are moved with it.
+
     The model runs alone first, so that an error names the site that does not fit. An autoguide has no parameters before
     its first run, so the optimiser has to be built after it. The run has no other effect.
 
@@ -144,6 +146,9 @@ def prepare(
     check_call(model, guide, check_batch(batch))
     model.to(device).train()
     guide.to(device).train()
+    for network in vars(elbo).values():  # such as FactorVAE's log_ratio, which is in neither of the pair
+        if isinstance(network, nn.Module):
+            network.to(device)
     batch = _to(batch, torch.device(device))
     args, kwargs = batch.arguments()
     state = elbo.state_dict()
