@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from zoo import papers
 from zoo.lab.trials import reproduction
 from zoo.lab.trials.reproduction import Reproduction
+from zoo.papers.queue import plan_queue
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS, results_folder
 
@@ -76,8 +78,8 @@ def test_a_reproduction_is_a_function_that_a_notebook_can_call(small, tmp_path):
         "small", REPRODUCTIONS, RECIPES, tmp_path, seeds=2, budget="short", runs=tmp_path / "runs"
     )
     assert len(more.result["variants"]["vae"]) == 2
-    with pytest.raises(FileExistsError, match="holds more"):
-        papers.reproduce("small", out=tmp_path, seeds=1, budget="short", runs=tmp_path / "runs")
+    again = papers.reproduce("small", out=tmp_path, seeds=1, budget="short", runs=tmp_path / "elsewhere")
+    assert len(again.result["variants"]["vae"]) == 2  # the seed that is not run again is kept
 
 
 @pytest.mark.parametrize(
@@ -91,4 +93,54 @@ def test_a_reproduction_is_a_function_that_a_notebook_can_call(small, tmp_path):
 def test_what_makes_no_sense_is_refused_before_anything_is_run(small, options, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         papers.reproduce("small", out=tmp_path / "out", runs=tmp_path / "runs", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_queue_is_planned_run_and_continued_from_the_command_line(small, run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["reproduce", "--queue", "small", "--budget", "short", "--device", "cpu", "--out", "out"]
+    planned = run(*arguments, "--seeds", "2", "--plan")
+    assert "| small | vae | 0 to 1 | short |" in planned
+    assert not (tmp_path / "out").exists()
+    said = run(*arguments, "--seeds", "2", "--weights", "kept")
+    assert "2 trials finished, 0 are left" in said
+    result = json.loads(Path("out/small.json").read_text())
+    assert [record["quantities"]["seed"] for record in result["variants"]["vae"]] == [0.0, 1.0]
+    assert result["command"] == "python -m zoo reproduce small --budget short --seeds 2"
+    assert papers.weights.pretrained("small", folder=Path("kept")).about["seed"] == 1
+    shutil.rmtree("runs")  # another machine
+    assert "| small | vae | 2 | short |" in run(*arguments, "--seeds", "3", "--plan")
+    done = papers.reproduce_queue(["small"], budget="short", seeds=3, out=Path("out"), device="cpu")
+    assert [one.trial.seed for one in done.finished] == [2]
+    result = json.loads(Path("out/small.json").read_text())
+    assert [record["seed"] for record in result["variants"]["vae"]] == [0, 1, 2]
+    assert "0 trials finished, 0 are left" in run(*arguments, "--seeds", "3")
+
+
+def test_without_names_the_queue_has_every_reproduction_that_can_be_run_here(small, monkeypatch, tmp_path):
+    for name in list(REPRODUCTIONS):
+        if name not in ("small", "dip-vae/celeba"):
+            monkeypatch.delitem(REPRODUCTIONS, name)
+    plan = plan_queue(out=tmp_path / "out", runs=tmp_path / "runs", data_dir=tmp_path, device="cpu", seeds=1)
+    assert [one.name for one in plan.trials] == ["small"]
+    assert list(plan.left_out) == ["dip-vae/celeba"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["small", "--hours", "1"], "--hours can only be given with --queue"),
+        (["small", "--plan"], "--plan can only be given with --queue"),
+        (
+            ["small", "joint-vae/mnist"],
+            r"several reproductions \(small, joint-vae/mnist\) can only be given with --queue",
+        ),
+        (["--queue", "small", "--replace"], "--replace cannot be combined with --queue"),
+        (["--queue", "smal"], "unknown reproduction 'smal'; did you mean 'small'"),
+        (["--queue", "small", "--hours", "0"], "it must be positive and finite, got 0"),
+        (["--queue", "small", "--budget", "tiny"], "--budget must be full or short, got 'tiny'"),
+    ],
+)
+def test_options_that_do_not_fit_the_queue_are_refused(small, refused, arguments, message, tmp_path):
+    assert re.search(message, refused("reproduce", *arguments))
     assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from zoo.cli.train import unfinished_schedule
 from zoo.lab.data import load
+from zoo.lab.training import threads
 from zoo.papers.recipes import RECIPES
 
 
@@ -123,3 +125,65 @@ def test_a_hyperparameter_whose_default_is_none_can_be_typed(option, run, tmp_pa
     run("train", "natural-clustering/digits", *option, "--steps", 2, "--out", tmp_path / "run")
     settings = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert settings["hyperparameters"]["labelled"] == (50 if option[1].endswith("50") else None)
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """Two threads that nobody asked for, as on a machine with two cores."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("found", [1, 2])
+def test_a_run_with_the_faster_number_of_threads_records_it_and_is_that_of_this_number(
+    found, two_threads, run, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    search = threads.find_threads
+
+    def searched(*args, **kwargs):  # takes its steps; what it finds is up to the machine
+        assert search(*args, **kwargs) in (1, 2)
+        return found
+
+    monkeypatch.setattr(threads, "find_threads", searched)
+    arguments = ["train", "beta-vae", "--steps", 12, "--device", "cpu"]
+    said = run(*arguments, "--threads", "auto", "--out", "auto")
+    assert f"the first steps are faster with {found} of 2 threads" in said
+    assert json.loads(Path("auto/settings.json").read_text())["versions"]["threads"] == found
+    torch.set_num_threads(2)
+    run(*arguments, "--threads", found, "--out", "asked")
+    for name in ("terms.csv", "units.csv", "kl.csv", "weights.safetensors"):
+        assert Path("auto", name).read_bytes() == Path("asked", name).read_bytes()
+
+
+def test_a_resumed_run_has_the_number_of_threads_that_it_began_with(two_threads, run, refused, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run("train", "beta-vae", "--steps", 12, "--device", "cpu", "--threads", 1, "--out", "whole")
+    shutil.copytree("whole", "cut")
+    for name in ("checkpoint.safetensors", "summary.md", "weights.safetensors", "terms.csv", "units.csv"):
+        Path("cut", name).unlink()  # killed before its first checkpoint
+    torch.set_num_threads(2)
+    run("train", "--resume", "cut")
+    assert torch.get_num_threads() == 1
+    assert Path("cut/terms.csv").read_bytes() == Path("whole/terms.csv").read_bytes()
+    assert "--threads cannot be combined with --resume" in refused(
+        "train", "--resume", tmp_path / "cut", "--threads", 2
+    )
+
+
+def test_the_environments_number_of_threads_decides(two_threads, run, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    said = run("train", "beta-vae", "--steps", 2, "--device", "cpu", "--threads", 1, "--out", "run")
+    assert "OMP_NUM_THREADS is set, so the number of threads is 2" in said
+    assert json.loads(Path("run/settings.json").read_text())["versions"]["threads"] == 2
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "many", "1.5", ""])
+def test_a_number_of_threads_that_is_none_is_refused(wrong, refused):
+    assert f"--threads must be auto, or a whole number from 1 to 1,024, got {wrong!r}" in refused(
+        "train", f"--threads={wrong}"
+    )

@@ -1,13 +1,14 @@
 """Papers' pages are what the code and the results say; claims are decided by the seeds as they stand."""
 
 import configparser
+import re
 
 import pytest
 
 import zoo.papers
 from zoo.lab.trials.card import read_result
 from zoo.lab.trials.reproduction import graded
-from zoo.papers import pages
+from zoo.papers import coverage, pages
 from zoo.papers.reproductions import REPRODUCTIONS, results_folder
 
 RESULTS = zoo.papers.results()
@@ -80,3 +81,51 @@ def test_every_reproduction_can_say_what_it_wants():
             assert variant in wanted.variants, name
             assert quantity in wanted.quantities, name
         assert set(wanted.seeds) == {"full", "short"}, name
+
+
+def test_incomplete_full_results_are_graded_by_their_seeds_and_shown_apart():
+    found = sorted(pages.CHECKOUT.glob("zoo/papers/*/results/full/*.json"))
+    for path in found:
+        result = read_result(path)
+        wanted = REPRODUCTIONS[result["name"]]
+        assert result["budget"] == "full"
+        assert path.parents[1] == results_folder(result["name"])
+        assert graded(result, wanted) == result
+        short = read_result(path.parents[1] / path.name)
+        assert short["budget"] == "short"  # else the full one would have taken its place
+        assert "so far" in (path.parents[2] / "README.md").read_text()
+
+
+def test_every_figure_and_table_is_listed_with_a_reproduction_or_a_reason():
+    assert coverage.FILE.read_text() == pages.coverage_page()
+    items = [item for of_paper in coverage.ITEMS.values() for item in of_paper]
+    assert {name for item in items for name in item.by} == set(REPRODUCTIONS)
+    assert all(bool(item.by) != bool(item.otherwise) for item in items)
+    assert coverage.ITEMS.keys() == {page.room.name for page in pages.PAGES} - {"vae"}
+    for room, of_paper in coverage.ITEMS.items():
+        assert all(results_folder(name).parent.name == room for item in of_paper for name in item.by)
+
+
+# The numbers of the figures and tables in each paper's text.
+NUMBERED = {
+    "natural_clustering": ({*range(1, 12)}, set()),
+    "hfvae": ({*range(1, 9)}, {1, 2, 3}),
+    "dip_vae": ({*range(1, 13)}, {*range(1, 7)}),
+    "joint_vae": ({*range(1, 11)}, set()),
+    "decomposition": ({*range(1, 6)}, set()),
+}
+
+
+def numbers(text):
+    """The numbers in "Figures 3 to 6, 8" or "Figure 9b"."""
+    found = set()
+    for first, last in re.findall(r"(\d+)(?: to (\d+))?", text):
+        found |= set(range(int(first), int(last or first) + 1))
+    return found
+
+
+@pytest.mark.parametrize("room", NUMBERED)
+def test_no_figure_and_no_table_is_left_out(room):
+    items = coverage.ITEMS[room]
+    for kind, wanted in zip(("Figure", "Table"), NUMBERED[room], strict=True):
+        assert set().union(*(numbers(item.number) for item in items if item.number.startswith(kind))) == wanted

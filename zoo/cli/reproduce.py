@@ -6,13 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.options import Compile, DataDir, Device, Download, Jobs, name, path, whole
+from zoo.cli.options import Compile, DataDir, Device, Download, Jobs, name, path, rate, whole
 
 
 def reproduce(
-    reproduction: Annotated[
-        str | None,
-        typer.Argument(parser=name, metavar="REPRODUCTION", help="A reproduction; without it, all are listed."),
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            parser=name,
+            metavar="REPRODUCTION",
+            help="A reproduction, with --queue several; without, all are listed.",
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(parser=whole(1, 1_000), help="Number of seeds; the budget's when not given.")
@@ -29,7 +33,8 @@ def reproduce(
         typer.Option(parser=path, help="Folder of the result; results/ in the paper's package when not given."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace a result of a larger budget or of more seeds.")
+        bool,
+        typer.Option("--replace", help="Replace the stored result, also of a larger budget, instead of adding to it."),
     ] = False,
     weights: Annotated[
         Path | None, typer.Option(parser=path, help="A folder in which to keep the best seed's weights.")
@@ -37,6 +42,20 @@ def reproduce(
     table: Annotated[
         bool,
         typer.Option("--table", help="Only write the papers' pages and the README's table, from the stored results."),
+    ] = False,
+    queue: Annotated[
+        bool,
+        typer.Option(
+            "--queue",
+            help="Run what is missing of several reproductions, in the given order; without names of all, in the order "
+            "of claims to gain per core-hour. Repeat the command to continue.",
+        ),
+    ] = False,
+    hours: Annotated[
+        float | None, typer.Option(parser=rate, help="With --queue: stop after this time, and save running trials.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="With --queue: only print its trials with their estimated cost.")
     ] = False,
     device: Device = None,
     compile: Compile = False,
@@ -48,19 +67,38 @@ def reproduce(
     from zoo.lab.trials.card import card
     from zoo.papers.reproductions import REPRODUCTIONS
 
+    names = names or []
+    if queue:
+        if replace:
+            raise ValueError("--replace cannot be combined with --queue, which adds to stored results")
+        options = {
+            "budget": budget,
+            "seeds": seeds,
+            "runs": runs,
+            "out": out,
+            "device": device,
+            "compile": compile,
+            "data_dir": data_dir,
+            "download": download,
+        }
+        _queue(names, hours=hours, jobs=jobs, weights=weights, plan=plan, **options)
+        return
+    if hours is not None or plan or len(names) > 1:
+        what = "--hours" if hours is not None else "--plan" if plan else f"several reproductions ({', '.join(names)})"
+        raise ValueError(f"{what} can only be given with --queue")
     if table:
         from zoo.papers.pages import write_pages
 
         for written in write_pages():
             print(f"wrote {written}")
         return
-    if reproduction is None:
+    if not names:
         for known, about in REPRODUCTIONS.items():
             print(f"  {known:<34} {about.title}  [{about.paper}]")
         return
     length: Any = budget  # checked by reproduce
     done = papers.reproduce(
-        reproduction,
+        names[0],
         seeds=seeds,
         budget=length,
         jobs=jobs,
@@ -81,3 +119,21 @@ def reproduce(
     print(f"wrote {done.path}; `reproduce --table` writes the paper's page")
     if done.failures:
         raise ValueError(f"{len(done.failures)} trials failed and are not in the result; run the command again")
+
+
+def _queue(
+    names: list[str], *, hours: float | None, jobs: int, weights: Path | None, plan: bool, **options: Any
+) -> None:
+    """Prints the plan; runs it, and prints what came of it."""
+    from zoo.papers.queue import plan_queue, reproduce_queue
+
+    if plan:
+        print(plan_queue(names, **options).table())
+        return
+    done = reproduce_queue(names, hours=hours, jobs=jobs, weights=weights, **options)
+    print(done.plan.table())
+    for failure in done.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    print(f"\n{done}")
+    if done.failures:
+        raise ValueError(f"{len(done.failures)} trials or results failed; run the command again")

@@ -57,6 +57,13 @@ def train(
     out: Annotated[
         Path | None, typer.Option(parser=path, help="The run's folder; runs/RECIPE-DATA when not given.")
     ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            help="Number of CPU threads, or auto: the faster of one and all in the first steps, recorded, and used "
+            "again by --resume. PyTorch's own when not given; OMP_NUM_THREADS decides where it is set."
+        ),
+    ] = None,
     checkpoint_every: CheckpointEvery = "60s",
     resume: Annotated[
         Path | None, typer.Option(parser=path, help="Resume the stopped or killed run in this folder.")
@@ -68,7 +75,7 @@ def train(
     from zoo.lab.training.processes import check_shards, started
     from zoo.papers import configure, recipe
 
-    every = Every.parse(checkpoint_every)
+    every, count = Every.parse(checkpoint_every), _count(threads)
     if resume is not None:
         _resume(context, resume, data_dir, download, every)
         return
@@ -89,6 +96,8 @@ def train(
         data_dir=data_dir,
         download=download,
     )
+    if count is not None:
+        _set_threads(count, experiment, split, settings)
     rank, processes = started()
     check_shards(settings.batch_size, processes)
     if rank:  # another process of the same run writes
@@ -100,14 +109,48 @@ def train(
     _run(experiment, split, settings, folder, command, every, resume=False)
 
 
+def _count(text: str | None) -> int | None:
+    """The number of threads that --threads asks for; 0 for auto.
+
+    Raises:
+        ValueError: it is neither auto nor a positive whole number.
+    """
+    if text is None:
+        return None
+    if text != "auto" and not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1_024):
+        raise ValueError(f"--threads must be auto, or a whole number from 1 to 1,024, got {text!r}")
+    return 0 if text == "auto" else int(text)
+
+
+def _set_threads(count: int, experiment: "Experiment", split: "Split", settings: "Settings") -> None:
+    """Sets the number of threads, or with 0 finds the faster one; OMP_NUM_THREADS decides where it is set."""
+    import torch
+
+    from zoo.lab.training.threads import find_threads, given
+
+    if given():
+        print(f"OMP_NUM_THREADS is set, so the number of threads is {torch.get_num_threads()}")
+        return
+    if count == 0 and torch.device(settings.device).type == "cpu":
+        found = find_threads(experiment, split, batch_size=settings.batch_size, lr=settings.lr, seed=settings.seed)
+        print(f"the first steps are faster with {found} of {torch.get_num_threads()} threads")
+        count = found
+    torch.set_num_threads(count or torch.get_num_threads())
+
+
 def _resume(context: typer.Context, folder: Path, data_dir: Path | None, download: bool, every: "Every") -> None:
     """Resumes the run in `folder`, with its own settings."""
+    import torch
+
     from zoo.lab.runs.finished import restore_experiment
-    from zoo.lab.runs.folder import is_finished, read_settings
+    from zoo.lab.runs.folder import is_finished, read_settings, read_threads
+    from zoo.lab.training.threads import given
     from zoo.papers.recipes import RECIPES
 
     settings, command = read_settings(folder)
     _check_asked(context, settings, folder)
+    if not given() and (recorded := read_threads(folder)):
+        torch.set_num_threads(recorded)
     if is_finished(folder):
         print(f"the run in {folder} is finished, and there is nothing to resume; see {folder / 'summary.md'}")
         return
@@ -121,7 +164,7 @@ def _check_asked(context: typer.Context, settings: "Settings", folder: Path) -> 
 
     source = context.get_parameter_source
     asked = {key: value for key, value in context.params.items() if getattr(source(key), "name", "") == "COMMANDLINE"}
-    if wrong := sorted({"epochs", "out"} & asked.keys()):
+    if wrong := sorted({"epochs", "out", "threads"} & asked.keys()):
         raise ValueError(f"--{wrong[0]} cannot be combined with --resume: the run in {folder} has its own")
     if "set_" in asked:
         given = hyperparameters(recipe(settings.recipe), asked.pop("set_"))

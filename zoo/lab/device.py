@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def find_device(device: str | torch.device | None = None) -> torch.device:
@@ -36,5 +36,26 @@ def device_of(*modules: nn.Module) -> torch.device:
 
 
 def fork_random_state(device: torch.device) -> AbstractContextManager[None]:
-    """A context that restores the random state of the CPU, and of the device if it is a GPU, at its end."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+    """A context that restores the random state of the CPU, and of the device if it has its own, at its end."""
+    if has_own_random_state(device):
+        return torch.random.fork_rng([device], device_type=device.type)
+    return torch.random.fork_rng([])
+
+
+def has_own_random_state(device: torch.device) -> bool:
+    """Whether the device draws from a generator of its own: a GPU does."""
+    return device.type not in ("cpu", "meta")
+
+
+def random_state(device: torch.device) -> Tensor | None:
+    """The state of the device's own generator, on the CPU; None for the CPU, whose state PyTorch returns itself."""
+    if not has_own_random_state(device):
+        return None
+    state: Tensor = torch.get_device_module(device).get_rng_state(device)
+    return state
+
+
+def set_random_state(device: torch.device, state: Tensor | None) -> None:
+    """Sets what `random_state` returned; does nothing where there is no state, or the device has none."""
+    if state is not None and has_own_random_state(device):
+        torch.get_device_module(device).set_rng_state(state, device)

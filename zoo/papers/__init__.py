@@ -1,9 +1,10 @@
 """A package per paper with its recipes, measures, claims, plots, figures and reproduction; and functions for notebooks.
 
-from zoo.papers import configure, open_run, pretrained, recipe, reproduce, sweep
+from zoo.papers import configure, open_run, pretrained, recipe, reproduce, reproduce_queue, sweep
 """
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,20 @@ if TYPE_CHECKING:
     from zoo.lab.trials.card import Claims
     from zoo.lab.trials.reproduction import Reproduced
     from zoo.lab.trials.sweep import Sweep
+    from zoo.papers.queue import Done
     from zoo.papers.weights import Pretrained
 
-__all__ = ["claims", "configure", "open_run", "pretrained", "recipe", "reproduce", "results", "sweep"]
+__all__ = [
+    "claims",
+    "configure",
+    "open_run",
+    "pretrained",
+    "recipe",
+    "reproduce",
+    "reproduce_queue",
+    "results",
+    "sweep",
+]
 
 # Imports are inside the functions: every paper's package imports this one, and only some callers need all papers.
 
@@ -103,6 +115,21 @@ def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None
         }
         keep(name, best.open(), weights, about)
     return done
+
+
+def reproduce_queue(names: Sequence[str] = (), **options: Any) -> "Done":
+    """Runs the trials of several reproductions in one queue; options of `zoo.papers.queue.reproduce_queue`.
+
+    Args:
+        names: of the reproductions, in order; when not given all, in the order of claims to gain per core-hour.
+        options: hours, jobs, budget, seeds, runs, out, weights, device, ...
+
+    Raises:
+        LookupError, ValueError, OSError: as `zoo.papers.queue.reproduce_queue`.
+    """
+    from zoo.papers import queue
+
+    return queue.reproduce_queue(names, **options)
 
 
 def sweep(name: str, folder: Path, **options: Any) -> "Sweep":

@@ -16,13 +16,15 @@ from zoo.lab.trials.card import (
     count_verdicts,
     headline_table,
     read_result,
+    seeds,
     table,
     unfinished_table,
     verdicts_table,
     write_readme_table,
 )
-from zoo.lab.trials.reproduction import Reproduction, file_name, graded, write_result
-from zoo.papers import results
+from zoo.lab.trials.reproduction import Reproduction, graded
+from zoo.lab.trials.stored import FULL, file_name, num_seeds, write_result
+from zoo.papers import coverage, results
 from zoo.papers.decomposition import recipes as decomposition
 from zoo.papers.dip_vae import recipes as dip_vae
 from zoo.papers.hfvae import recipes as hfvae
@@ -68,7 +70,7 @@ class Page:
 
     def unfinished(self, name: str) -> str:
         """The finished seeds of a reproduction at full length, as far as results/full/ has any."""
-        path = self.room / "results" / "full" / f"{file_name(name)}.json"
+        path = self.room / "results" / FULL / f"{file_name(name)}.json"
         return unfinished_table(read_result(path), REPRODUCTIONS[name].seeds["full"]) if path.is_file() else ""
 
     def text(self) -> str:
@@ -129,10 +131,22 @@ def write_pages(readme: Path = CHECKOUT / "README.md") -> list[Path]:
     for path in results().values():
         result = read_result(path)
         write_result(graded(result, REPRODUCTIONS[result["name"]]), path)
+    for path in sorted(Path(__file__).parent.glob(f"*/results/{FULL}/*.json")):
+        result = read_result(path)
+        write_result(graded(result, REPRODUCTIONS[result["name"]]), path)
     write_readme_table(readme, readme_table())
     for page in PAGES:
         write_file(page.room / "README.md", page.text().encode())
-    return [readme, *(page.room / "README.md" for page in PAGES)]
+    write_file(coverage.FILE, coverage_page().encode())
+    return [readme, coverage.FILE, *(page.room / "README.md" for page in PAGES)]
+
+
+def coverage_page() -> str:
+    """The page with every figure and table of the papers."""
+    done = {
+        result["name"]: f"{result['budget']}, {seeds(num_seeds(result))}" for page in PAGES for result in page.results()
+    }
+    return coverage.page({page.room.name: page.title for page in PAGES}, done)
 
 
 def readme_table() -> str:

@@ -20,7 +20,8 @@ from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
-from zoo.lab.trials.trial import QUANTITIES, STOP, Trial, run_trial, run_trials
+from zoo.lab.trials.parallel import STOP
+from zoo.lab.trials.trial import QUANTITIES, Trial, run_trial, run_trials
 
 TOGETHER = "together"
 

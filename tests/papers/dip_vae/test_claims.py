@@ -4,9 +4,14 @@ import pytest
 
 from zoo.lab.trials.claims import NOT_RUN
 from zoo.lab.trials.reproduction import Results
-from zoo.papers.dip_vae.claims import nearer_to_squared_error, reconstructs_like_the_vae
+from zoo.papers.dip_vae.claims import (
+    dominates,
+    higher_at_little_cost,
+    nearer_to_squared_error,
+    reconstructs_like_the_vae,
+)
 from zoo.papers.dip_vae.measures import DIP
-from zoo.papers.dip_vae.reproduction import TABLE_1
+from zoo.papers.dip_vae.reproduction import GRID, GRID_BETA, GRID_DIP, TABLE_1
 from zoo.papers.reproductions import REPRODUCTIONS
 
 VAE, BETA_4 = "VAE", "beta-VAE, beta = 4"
@@ -50,3 +55,44 @@ def test_which_error_is_nearer_by_its_mean_log_ratio():
     # squared: factors 2 and 1 / 2, so 2 in the mean; cross-entropy: 1 and 9, so 3, or 1 and 3.9, less than 2
     assert nearer_to_squared_error(reported)(measured(0.9))[0] is True
     assert nearer_to_squared_error(reported)(measured(0.39))[0] is False
+
+
+def points(of_one):
+    """Metric and squared error by variant, of two seeds that agree."""
+    return Results(
+        {v: {s: {"metric": metric, "squared_error": error} for s in (0, 1)} for v, (metric, error) in of_one.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    ("dips", "expected"),
+    [
+        ({"d1": (90, 0.001)}, True),  # better than both in both
+        ({"d1": (70, 0.001), "d2": (90, 0.004)}, True),  # each beta-VAE is beaten by another one
+        ({"d1": (70, 0.001), "d2": (70, 0.004)}, False),  # none beats the second's metric
+        ({"d1": (90, 0.006)}, False),  # no error is as small as the first's
+    ],
+)
+def test_a_curve_dominates_where_each_point_of_the_other_is_beaten_in_both(dips, expected):
+    check = dominates(list(dips), ["b4", "b60"])
+    assert check(points({"b4": (60, 0.002), "b60": (80, 0.005), **dips}))[0] is expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "error", "expected"), [(86, 0.00219, True), (84, 0.002, False), (90, 0.0023, False)]
+)
+def test_a_higher_metric_at_little_cost(metric, error, expected):
+    check = higher_at_little_cost(["d1", "d2"], "VAE")
+    assert check(points({"VAE": (80, 0.002), "d1": (metric, error), "d2": (79, 0.002)}))[0] is expected
+
+
+def test_figure_1_has_the_papers_grids_and_its_claims_hold_of_curves_like_the_papers():
+    assert [float(v.rpartition(" ")[2]) for v in GRID_DIP] == [1, 2, 5, 10, 20, 50]
+    assert {2, 4, 8, 16, 25, 32, 64, 100, 128, 200, 256} < {float(v.rpartition(" ")[2]) for v in GRID_BETA}
+    wanted = REPRODUCTIONS["dip-vae/figure1"]
+    assert list(wanted.variants) == ["VAE", *GRID_BETA, *GRID_DIP] == list(GRID)
+    curves = {v: (70 + k, 0.002 + 0.001 * k) for k, v in enumerate(["VAE", *GRID_BETA])}
+    curves |= {v: (90 + k, 0.002) for k, v in enumerate(GRID_DIP)}
+    assert [claim.check(points(curves))[0] for claim in wanted.claims] == [True, True, True]
+    curves |= dict.fromkeys(GRID_DIP, (60, 0.02))
+    assert [claim.check(points(curves))[0] for claim in wanted.claims] == [False, False, True]

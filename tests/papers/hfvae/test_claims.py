@@ -5,9 +5,10 @@ import math
 import pytest
 from scipy import stats
 
-from zoo.lab.trials.claims import NOT_RUN
+from zoo.lab.trials.claims import NOT_RUN, falls_by
 from zoo.lab.trials.reproduction import Results
 from zoo.papers.hfvae import claims
+from zoo.papers.hfvae.reproduction import EQUAL_WEIGHTS as EQUAL
 from zoo.papers.reproductions import REPRODUCTIONS
 
 
@@ -65,3 +66,43 @@ def test_the_claims_of_figure_7_are_of_the_model_that_saw_them():
 
     assert verdicts(-109.0, 0.95) == [True] * 4
     assert verdicts(-111.0, 0.85) == [False] * 4
+
+
+def test_a_claim_is_decided_by_the_papers_estimator_with_the_exact_sum_next_to_it():
+    """Falls of 0.3 by the estimator and of 1.3 by the sum, against a bound of 1."""
+    check = claims.on_minibatches(lambda name: falls_by(name("I"), ["a", "b"], 0.0, 1.0))
+    exact = {"a": [8.96, 8.95], "b": [7.67, 7.66]}
+    paper = {"a": [6.15, 6.14], "b": [5.88, 5.87]}
+    both = Results(
+        {v: {s: {"I": exact[v][s], "I, B = 512": paper[v][s]} for s in (0, 1)} for v in exact}  # by variant and seed
+    )
+    verdict, evidence = check(both)
+    assert verdict is True
+    assert evidence.startswith("I, B = 512: a: 6.145 +- ")
+    assert "By the exact sum over the test set (does not hold): I: a: 8.955 +- " in evidence
+    verdict, evidence = check(Results({v: {s: {"I": exact[v][s]} for s in (0, 1)} for v in exact}))
+    assert verdict is None
+    assert evidence.startswith("These runs do not have it by the paper's estimator. By the exact sum")
+
+
+def test_the_claim_about_information_is_decided_that_way_in_figure_6():
+    wanted = REPRODUCTIONS["hfvae/figure-6"]
+    (claim,) = [claim for claim in wanted.claims if claim.text.startswith("I(x; z, c) falls")]
+    assert {"I(x; z, c), B = 512", "I(x; z, c)"} <= wanted.quantities.keys()
+    table = {v: {s: {"I(x; z, c), B = 512": 6.0 - 0.1 * k + 0.01 * s} for s in (0, 1)} for k, v in enumerate(EQUAL)}
+    assert claim.check(Results(table))[0] is True  # from 6.0 to 5.7
+    steep = {v: {s: {"I(x; z, c), B = 512": 6.0 - k + 0.01 * s} for s in (0, 1)} for k, v in enumerate(EQUAL)}
+    assert claim.check(Results(steep))[0] is False
+
+
+def test_the_claims_on_2d_shapes_have_their_bounds():
+    wanted = REPRODUCTIONS["hfvae/shapes"]
+    (variant,) = wanted.variants
+
+    def verdicts(pruned, shape):
+        seeds = {s: {"pruned": pruned[s], "I(shape; c)": shape[s]} for s in (0, 1)}
+        return [claim.check(Results({variant: seeds}))[0] for claim in wanted.claims]
+
+    assert verdicts([2, 2], [0.1, 0.1]) == [True, True]
+    assert verdicts([0, 0], [0.6, 0.6]) == [False, False]  # log 3 / 2 = 0.549
+    assert verdicts([0, 1], [0.1, 1.0]) == [None, None]

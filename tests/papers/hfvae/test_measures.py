@@ -14,9 +14,7 @@ from zoo.lab.data import Dataset
 from zoo.lab.trials.trial import Trial
 from zoo.papers.hfvae import measures
 from zoo.papers.hfvae.measures import ink, unit_of, width
-from zoo.papers.hfvae.reproduction import (
-    QUANTITIES,
-)
+from zoo.papers.hfvae.quantities import QUANTITIES
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS
 
@@ -93,6 +91,10 @@ def test_what_is_measured_of_a_run_is_in_the_table_and_within_its_bounds(digits)
     assert set(QUANTITIES) < set(about)
     assert -0.05 < figures["I(y; c)"] < math.log(10)
     assert figures["I(x; z, c)"] < math.log(297) + 1e-6
+    # the whole test set is one batch, so that the paper's estimator is the plain mean, and bounded by its size
+    assert figures["I(x; z, c), B = 512"] == pytest.approx(figures["I(x; z, c), 1/B"])
+    assert figures["I(x; z, c), B = 512"] < math.log(297) + 1e-6
+    assert figures["TC, B = 512"] == pytest.approx(figures["TC"], abs=0.3)  # other draws
     assert figures["MIG"] <= figures["I(y; c)"] - figures["max I(y; z_d)"] + 0.05  # a mean of gaps, of the same draws
     assert figures["TC between"] > -0.1  # not negative, but for the draws
     assert 10 <= figures["accuracy"] <= 100

@@ -3,15 +3,8 @@
 from functools import partial
 
 from zoo.papers.hfvae import measures
-from zoo.papers.hfvae.reproduction import (
-    EQUAL_WEIGHTS,
-    FIGURE_6,
-    OVER_BETA,
-    SENSITIVITY,
-    SHAPES,
-    TABLE_3,
-    TABLE_3_HFVAE,
-)
+from zoo.papers.hfvae.on_shapes import SHAPES, TABLE_3, TABLE_3_HFVAE
+from zoo.papers.hfvae.reproduction import EQUAL_WEIGHTS, FIGURE_6, OVER_BETA, SENSITIVITY
 
 
 def weights(measure):

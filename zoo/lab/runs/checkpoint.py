@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from zoo.lab.device import device_of, random_state, set_random_state
 from zoo.lab.files import write_file
 from zoo.termwise import TermwiseELBO
 
@@ -32,7 +33,7 @@ def capture(
     model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer, *, step: int
 ) -> State:
     """Everything that the next step depends on, after `step` steps: the pair's parameters and buffers, the objective's
-    state, the optimiser's, and the random state of Python, NumPy and PyTorch on every device.
+    state, the optimiser's, and the random state of Python, NumPy, and PyTorch on the CPU and on the pair's device.
     """
     return {
         "step": step,
@@ -44,7 +45,7 @@ def capture(
             "python": random.getstate(),
             "numpy": _plain(np.random.get_state()),  # noqa: NPY002 (what others draw from)
             "cpu": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "device": random_state(device_of(model, guide)),
         },
     }
 
@@ -66,7 +67,9 @@ def restore(
         differences.append(f"the optimiser has {sizes} parameters in the checkpoint, {here} here")
     if differences:
         raise ValueError("the checkpoint is of something else: " + "; ".join(differences))
-    elbo.load_state_dict(state["objective"])  # raises for unknown names
+    device = device_of(model, guide)
+    # A running statistic is added to tensors of the pair's device; load_state_dict raises for unknown names.
+    elbo.load_state_dict({name: tensor.to(device) for name, tensor in state["objective"].items()})
     with torch.no_grad():
         for name, module in (("model", model), ("guide", guide)):
             for key, tensor in _tensors(module).items():
@@ -76,8 +79,7 @@ def restore(
     random.setstate(generators["python"])
     np.random.set_state(generators["numpy"])  # noqa: NPY002
     torch.set_rng_state(generators["cpu"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(generators["cuda"])
+    set_random_state(device, generators.get("device"))  # version 0.1 trained on CPUs, and has none
     return int(state["step"])
 
 

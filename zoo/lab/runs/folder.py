@@ -164,6 +164,16 @@ def read_settings(folder: Path) -> tuple[Settings, str]:
     return settings, command
 
 
+def read_threads(folder: Path) -> int | None:
+    """The number of CPU threads that the run in `folder` began with; None where it was not recorded.
+
+    Raises:
+        ValueError: settings.json is damaged; the message names it.
+    """
+    threads = read_record(folder / SETTINGS).get("versions", {}).get("threads")
+    return threads if isinstance(threads, int) and threads > 0 else None
+
+
 def is_finished(folder: Path) -> bool:
     """Whether the run in `folder` is finished; its summary is the last file that it writes."""
     return (folder / "summary.md").is_file()

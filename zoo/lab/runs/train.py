@@ -30,7 +30,7 @@ from zoo.lab.runs.summary import summarise, write_kl
 from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.story import story
 from zoo.lab.training.experiment import Experiment
-from zoo.lab.training.fit import fit, prepare
+from zoo.lab.training.fit import fit, prepare, refuse_unless_finite
 from zoo.lab.training.processes import agree, check_shards, from_all, group
 
 
@@ -220,6 +220,8 @@ def _train(
                 if count > 1:  # all save and stop at the same step
                     asked, due = agree(asked), bool(agree(due))
                 if due:
+                    # On a GPU `fit` looks some steps later; a checkpoint must not hold what no run can resume from.
+                    refuse_unless_finite(step, torch.stack(list(report.terms.values())).sum(), report)
                     state = checkpoint.capture(model, guide, elbo, optimizer, step=step)
                     if count > 1:
                         state["ranks"] = from_all(state["random"])

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
+from zoo.lab.device import fork_random_state
 from zoo.termwise import Report, TermwiseELBO
 
 Pass = Callable[..., tuple[Tensor, Report]]
@@ -100,9 +101,8 @@ class Compiled:
             return loss.detach(), gradients, figures, {name: tensors[name] for name in changing}, learnt
 
         changing = list(self.buffers)
-        devices = [self.device] if self.on_gpu else []
         try:
-            with torch.random.fork_rng(devices), torch.no_grad(), warnings.catch_warnings():
+            with fork_random_state(self.device), torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler's warnings about its own code
                 *_, changed, learnt = step(*inputs)
                 if not learnt.keys() <= state.keys():

@@ -157,6 +157,8 @@ def prepare(
 ) -> list[nn.Parameter]:
     """Moves the pair to the device, into training mode, and runs it once on the batch; returns its parameters.
 
+    Networks that the objective reads are moved with it.
+
     The model runs alone first, so that an error names the site that does not fit. An autoguide has no parameters before
     its first run, so the optimiser has to be built after it. The run has no other effect.
 
@@ -167,6 +169,9 @@ def prepare(
     check_call(model, guide, check_batch(batch))
     model.to(device).train()
     guide.to(device).train()
+    for network in vars(elbo).values():  # such as FactorVAE's log_ratio, which is in neither of the pair
+        if isinstance(network, nn.Module):
+            network.to(device)
     batch = _to(batch, torch.device(device))
     args, kwargs = batch.arguments()
     state = elbo.state_dict()
@@ -254,7 +259,7 @@ class _Watch:
 
     def look(self, step: int, loss: Tensor, report: Report) -> None:
         if not self.background:
-            _refuse_unless_finite(step, loss, report)
+            refuse_unless_finite(step, loss, report)
             return
         arrived = torch.empty(loss.shape, dtype=loss.dtype, pin_memory=True)
         arrived.copy_(loss, non_blocking=True)
@@ -271,10 +276,15 @@ class _Watch:
     def _next(self) -> None:
         step, report, arrived, event = self.pending.popleft()
         event.synchronize()
-        _refuse_unless_finite(step, arrived, report)
+        refuse_unless_finite(step, arrived, report)
 
 
-def _refuse_unless_finite(step: int, loss: Tensor, report: Report) -> None:
+def refuse_unless_finite(step: int, loss: Tensor, report: Report) -> None:
+    """Checks a step's loss, which waits for the device.
+
+    Raises:
+        FloatingPointError: it is not finite; the message names step, term and site.
+    """
     if math.isfinite(loss.item()):
         return
     numbers = {name: figure.item() for name, figure in report.figures().items()}

@@ -47,7 +47,6 @@ def _cell(text: str) -> str:
 
 def card(result: Mapping[str, Any]) -> str:
     """The result in Markdown: the paper's values, ours over seeds, every seed, the claims, and the deviations."""
-    versions = next(iter(result["variants"].values()))[0]["versions"]
     parts = [
         f"## {result['title']}",
         f"{result['paper']}",
@@ -61,8 +60,7 @@ def card(result: Mapping[str, Any]) -> str:
             ],
         ),
         "### What the paper says, and whether it holds",
-        "\n".join(f"- **{VERDICTS[c['verdict']]}**: {c['claim']} {c['evidence']}" for c in result["claims"])
-        or "The paper makes no claim here beyond its numbers.",
+        _verdicts(result) or "The paper makes no claim here beyond its numbers.",
         "### Where this differs from the paper",
         "\n".join(f"- {text}" for text in result["deviations"]) or "There are no known deviations.",
         *(f"![{caption}]({path})\n\n{caption}" for path, caption in result["pictures"].items()),
@@ -75,21 +73,42 @@ def card(result: Mapping[str, Any]) -> str:
                 for r in records
             ],
         ),
-        ", ".join(f"{name} {version}" for name, version in versions.items()),
+        _versions(result),
         "</details>",
     ]
     return "\n\n".join(parts) + "\n"
 
 
+def _versions(result: Mapping[str, Any]) -> str:
+    """The versions that the runs were made with: a line, or one for each that differ, with its seeds."""
+    by_text: dict[str, set[int]] = {}
+    for records in result["variants"].values():
+        for record in records:
+            text = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+            by_text.setdefault(text, set()).add(record["seed"])
+    if len(by_text) == 1:
+        return next(iter(by_text))
+    return "\n".join(f"- seeds {', '.join(map(str, sorted(of_one)))}: {text}" for text, of_one in by_text.items())
+
+
+def _verdicts(result: Mapping[str, Any]) -> str:
+    """The claims, each with its verdict and evidence."""
+    return "\n".join(f"- **{VERDICTS[c['verdict']]}**: {c['claim']} {c['evidence']}" for c in result["claims"])
+
+
 def unfinished_table(result: Mapping[str, Any], wanted: int) -> str:
-    """The finished seeds at the paper's length, where others are still to be run; no claim rests on them."""
-    count = max(len(records) for records in result["variants"].values())
+    """The finished seeds at the paper's length, where others are still to be run, and the claims by these seeds alone.
+
+    They count for no verdict of the page: as long as the short budget has more seeds, claims are decided by it.
+    """
+    count = min(len(records) for records in result["variants"].values())
     rows = [(v, cell.what, ", ".join(map(cell.number, cell.values))) for (v, _), cell in _cells(result).items()]
     parts = [
         "### At the paper's length, so far",
         f"{count} of {wanted} seeds are finished; the claims above do not rest on them.",
         f"    {result['command']}",
         table(("variant", "quantity", "every finished seed"), rows),
+        *(["By these seeds alone:", _verdicts(result)] if result["claims"] else []),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -112,7 +131,7 @@ class Claims:
     def _repr_markdown_(self) -> str:
         result = self.result
         count = max(len(records) for records in result["variants"].values())
-        parts = [f"**{result['title']}**: {_seeds(count)}, {result['budget']} budget"]
+        parts = [f"**{result['title']}**: {seeds(count)}, {result['budget']} budget"]
         if result["reported"]:
             rows = [(v, cell.what, cell.paper, cell.mean) for (v, _), cell in _cells(result).items() if cell.paper]
             parts += [table(("", "", "the paper:", "ours:"), rows)]
@@ -135,7 +154,7 @@ def headline_table(results: Sequence[Mapping[str, Any]]) -> str:
         shown = [pair for pair in map(tuple, result["headline"]) if pair in cells]
         for place, (variant, quantity) in enumerate(shown):
             cell = cells[variant, quantity]
-            budget = f"{_seeds(len(cell.values))}, {result['budget']}"
+            budget = f"{seeds(len(cell.values))}, {result['budget']}"
             title = "" if place else result["title"]
             rows.append((title, variant, cell.what, cell.paper, cell.mean, cell.best, budget))
     headers = ("reproduction", "variant", "quantity", "paper:", "ours, mean +- sd:", "best:", "budget")
@@ -218,5 +237,6 @@ def _cells(result: Mapping[str, Any]) -> dict[tuple[str, str], _Cell]:
     return cells
 
 
-def _seeds(count: int) -> str:
+def seeds(count: int) -> str:
+    """A number of seeds in words."""
     return "1 seed" if count == 1 else f"{count} seeds"

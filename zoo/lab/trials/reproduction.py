@@ -1,10 +1,9 @@
 """Reproduction: a paper's experiments, run over seeds, with their results recorded whatever they are.
 
 A `Reproduction` defines what to run and the paper's values; `trials` has one folder per variant and seed; `collect`
-builds the result from the finished trials, and `save` writes it.
+builds the result from the finished trials, and `zoo.lab.trials.stored.save` writes it.
 """
 
-import json
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +13,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
-from zoo.lab.files import write_file
 from zoo.lab.plots.picture import Picture, save_pictures
 from zoo.lab.training.experiment import Recipe
-from zoo.lab.trials.card import read_result
-from zoo.lab.trials.trial import Budget, Measure, Trial, run_trials
+from zoo.lab.trials.stored import check_same_length, file_name, place, save, stored, with_stored
+from zoo.lab.trials.trial import Budget, Measure, RunNotHereError, Trial, run_trials
 
 Variants: TypeAlias = Mapping[str, Sequence[Trial]]  # trials by variant, seeds in order
 
@@ -112,11 +110,6 @@ class Reproduction:
         return [{"claim": text, "verdict": verdict, "evidence": evidence} for text, verdict, evidence in rows]
 
 
-def file_name(name: str) -> str:
-    """The name of files and folders of a reproduction: joint-vae-mnist for joint-vae/mnist."""
-    return name.replace("/", "-")
-
-
 def trials(
     name: str, reproduction: Reproduction, runs: Path, *, seeds: int, budget: Budget, **options: Any
 ) -> dict[str, list[Trial]]:
@@ -151,11 +144,13 @@ def collect(name: str, reproduction: Reproduction, variants: Variants, *, comman
 
     Raises:
         FileNotFoundError: no trial is finished.
+        ValueError: seeds of a variant were trained for different numbers of steps.
     """
     done = finished(variants)
     if not done:
         raise FileNotFoundError(f"no trial of {name} is finished, so there is nothing to collect")
     records = {variant: [trial.record() for trial in seeds] for variant, seeds in done.items()}
+    check_same_length(name, records)
     result = {
         "name": name,
         "command": command,
@@ -200,41 +195,19 @@ def best(reproduction: Reproduction, variants: Variants, result: Mapping[str, An
 
 
 def draw(reproduction: Reproduction, variants: Variants, name: str, out: Path) -> dict[str, str]:
-    """Draws the pictures of the finished trials into OUT/NAME; returns captions by path within `out`."""
+    """Draws the pictures of the finished trials into OUT/NAME; returns captions by path within `out`.
+
+    Where a run that they show, such as the best seed's, is not on this machine, the stored pictures stay as they are.
+    """
     if reproduction.pictures is None:
         return {}
-    folder = file_name(name)
-    pictures = reproduction.pictures(finished(variants))
+    folder, done = file_name(name), finished(variants)
+    try:
+        pictures = reproduction.pictures(done)
+    except RunNotHereError:
+        there = stored(name, out, next(iter(done.values()))[0].budget)
+        return dict(there["pictures"]) if there else {}
     return {f"{folder}/{file}": caption for file, caption in save_pictures(pictures, out / folder).items()}
-
-
-def save(result: Mapping[str, Any], out: Path, *, replace: bool = False) -> Path:
-    """Writes OUT/NAME.json and returns its path; `zoo.lab.trials.card.card` shows it.
-
-    Raises:
-        FileExistsError: there is a result with a larger budget or more seeds.
-    """
-    path = out / f"{file_name(result['name'])}.json"
-    if path.is_file() and not replace:
-        there = read_result(path)
-        if _weight(there) > _weight(result):
-            raise FileExistsError(
-                f"{path} holds more ({there['budget']} budget) than this result ({result['budget']} budget): "
-                "name another folder with --out, or give --replace"
-            )
-    out.mkdir(parents=True, exist_ok=True)
-    write_result(result, path)
-    return path
-
-
-def write_result(result: Mapping[str, Any], path: Path) -> None:
-    """Writes a result's JSON."""
-    write_file(path, (json.dumps(result, indent=2) + "\n").encode())
-
-
-def _weight(result: Mapping[str, Any]) -> tuple[bool, int]:
-    """Full before short, then by the number of seeds."""
-    return result["budget"] == "full", sum(len(records) for records in result["variants"].values())
 
 
 def _slug(variant: str) -> str:
@@ -277,6 +250,8 @@ def reproduce(
 ) -> Reproduced:
     """Runs the trials of a reproduction that are not finished, and writes the result and its pictures into `out`.
 
+    Seeds of a stored result of the same budget that are not run here are kept: a second machine adds to them.
+
     Args:
         name: of the reproduction.
         reproductions, recipes: by name; `zoo.papers.reproduce` passes those of all papers.
@@ -285,7 +260,7 @@ def reproduce(
         budget: "full" is the paper's length, "short" is feasible on a CPU.
         runs: the folder of the runs; finished ones are not run again, stopped ones resume.
         jobs: trials at once.
-        replace: whether to replace a result of a larger budget, or of more seeds.
+        replace: whether to replace a stored result instead of adding to it, also one of a larger budget.
         device, compile, data_dir, download: see `Trial`.
         more_options: command-line options to include in the command that repeats this.
 
@@ -293,7 +268,7 @@ def reproduce(
         LookupError: there is no such reproduction.
         ValueError: the budget, the number of seeds or the device does not exist.
         FileNotFoundError: no trial is finished; the message says why the last one failed.
-        FileExistsError: `out` holds a result with a larger budget or more seeds, and `replace` is not given.
+        FileExistsError: `out` holds a result with a larger budget, and `replace` is not given.
         OSError: `out` cannot be made; raised before any trial.
     """
     if name not in reproductions:
@@ -325,7 +300,43 @@ def reproduce(
     failures = run_trials(work, jobs=jobs)
     if failures and not any(trial.is_finished() for _, trial in work):
         raise FileNotFoundError(f"no trial of {name} is finished, so there is no result: {failures[-1]}")
+    kept = None if replace else stored(name, out, budget)
+    return Reproduced(
+        *written(name, reproduction, with_stored(variants, kept), out, more_options=more_options, replace=replace),
+        failures,
+    )
+
+
+def written(
+    name: str,
+    reproduction: Reproduction,
+    variants: Variants,
+    out: Path,
+    *,
+    more_options: str = "",
+    replace: bool = False,
+    pictures: bool = True,
+) -> tuple[dict[str, Any], Path, Variants]:
+    """Collects the finished trials and writes their result into `out`; returns the result, its path and the trials.
+
+    Args:
+        name, reproduction, variants: as `collect`.
+        out: a folder; an incomplete result of the full budget goes to its folder full/, without pictures.
+        more_options: command-line options to include in the command that repeats this.
+        replace: as `zoo.lab.trials.stored.place`.
+        pictures: whether to draw; if not, the stored result's pictures stay.
+
+    Raises:
+        FileNotFoundError, ValueError: as `collect`.
+        FileExistsError: as `zoo.lab.trials.stored.place`.
+    """
+    budget = next(trial.budget for trials in variants.values() for trial in trials)
+    count = 1 + max(trial.seed for trials in variants.values() for trial in trials)
     command = f"python -m zoo reproduce {name} --budget {budget} --seeds {count} {more_options}"
     result = collect(name, reproduction, variants, command=command.rstrip())
-    result["pictures"] = draw(reproduction, variants, name, out)
-    return Reproduced(result, save(result, out, replace=replace), variants, failures)
+    if place(result, out, replace=replace).parent == out:
+        there = stored(name, out, budget)
+        result["pictures"] = (
+            draw(reproduction, variants, name, out) if pictures else dict(there["pictures"]) if there else {}
+        )
+    return result, save(result, out, replace=replace), variants

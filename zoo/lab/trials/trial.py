@@ -3,11 +3,9 @@
 import os
 import platform
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +14,7 @@ from typing import Any, Literal
 
 import pyro
 import torch
-from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from zoo.lab.files import read_record, write_record
@@ -24,16 +22,20 @@ from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
 from zoo.lab.runs.finished import FinishedRun, configure, finished_run, open_run
 from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, Settings, has_begun, is_finished, read_settings
-from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped, stoppable, work_for
+from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.training.experiment import Recipe, find_recipe
+from zoo.lab.trials.parallel import in_parallel
 
 Budget = Literal["full", "short"]
 Measure = Callable[["Trial"], Mapping[str, float]]
 QUANTITIES = "quantities.json"
 QUANTITIES_BEFORE = "figures.json"  # what version 0.1 called it, where it says "figures"
-STOP = ".stop"  # written by the parent to stop its workers
 ORPHANS = 30.0  # seconds to wait for the workers of a killed command, which end within a second
+
+
+class RunNotHereError(FileNotFoundError):
+    """A trial is finished according to a stored result, and its run is not on this machine."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Trial:
         device, compile: see `fit`.
         progress: whether to show a progress bar.
         every: the interval of a run's checkpoints.
+        stored: the record of this trial in a stored result, whose run may be on another machine.
     """
 
     seed: int
@@ -61,6 +64,7 @@ class Trial:
     compile: bool = False
     progress: bool = True
     every: run.Every = run.MINUTE
+    stored: Mapping[str, Any] | None = None
 
     def steps(self, *, full: int, short: int) -> int:
         """The number of steps for the budget."""
@@ -136,16 +140,18 @@ class Trial:
         return next((path for path in paths if path.is_file()), None)
 
     def is_finished(self) -> bool:
-        """Whether it has been measured."""
-        return self.written is not None
+        """Whether it has been measured, here or where its stored record comes from."""
+        return self.written is not None or self.stored is not None
 
     def record(self) -> dict[str, Any]:
-        """The record that `run_trial` wrote for a finished trial.
+        """The record that `run_trial` wrote for a finished trial, or the stored one.
 
         Raises:
             FileNotFoundError: it is not finished.
             ValueError: the file is damaged; the message names it.
         """
+        if self.stored is not None and self.written is None:
+            return dict(self.stored)
         path = self.written or self.folder / QUANTITIES
         record = {"quantities" if key == "figures" else key: value for key, value in read_record(path).items()}
         measured = record.get("quantities")
@@ -159,7 +165,13 @@ class Trial:
         return measured
 
     def open(self, within: str = "") -> FinishedRun:
-        """A finished run of this trial."""
+        """A finished run of this trial.
+
+        Raises:
+            RunNotHereError: the trial's record is stored, and there is no run here.
+        """
+        if self.stored is not None and not has_begun(self.folder / within):
+            raise RunNotHereError(f"seed {self.seed} is in the stored result, and its run is not here: {self.folder}")
         return open_run(self.folder / within, self.recipes, self.data_dir, self.download)
 
 
@@ -186,6 +198,12 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
     except (ValueError, TypeError, LookupError, OSError, FloatingPointError, RuntimeError) as error:
         return f"{trial.folder}: {error}"
     return None
+
+
+def run_quietly(work: tuple[Measure, Trial]) -> str | None:
+    """`run_trial` without a progress bar, for one process of several."""
+    measure, trial = work
+    return run_trial(measure, replace(trial, progress=False))
 
 
 def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: Path | None = None) -> list[str]:
@@ -216,7 +234,8 @@ def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: 
         try:
             if jobs == 1:
                 return [failure for measure, trial in bar(left) if (failure := run_trial(measure, trial))]
-            return [failure for failure in bar(_in_parallel(left, jobs, folder)) if failure]
+            outcomes = bar(in_parallel(run_quietly, left, jobs=jobs, folder=folder))
+            return [failure for _, failure in outcomes if failure]
         except Stopped as stopped:
             raise Stopped(
                 f"stopped by {signal.Signals(stopped.signal).name}, and saved; {_progress(work)}. Run the command "
@@ -229,40 +248,6 @@ def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: 
                 f"{_progress(work)}. Run the command again, perhaps with fewer --jobs: these are kept, and runs resume "
                 "from their last checkpoint"
             ) from None
-
-
-def _in_parallel(left: Sequence[tuple[Measure, Trial]], jobs: int, folder: Path) -> Iterator[str | None]:
-    """Yields the results of `run_trial` as trials end.
-
-    When this process is asked to stop, it asks its workers to stop, waits until each has saved, and raises `Stopped`.
-    """
-    threads = max(1, torch.get_num_threads() // jobs)
-    env = {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    stop_file, stopped = folder.absolute() / STOP, None
-    stop_file.unlink(missing_ok=True)  # a command that was killed may have left it
-    workers = ProcessPoolExecutor(jobs, initializer=work_for, initargs=(os.getpid(), stop_file), env=env)
-    try:
-        with DeferredInterrupt() as interrupt:
-            pending = {workers.submit(_in_process, measure, trial, threads) for measure, trial in left}
-            while pending:
-                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for outcome in (future.result() for future in done if not future.cancelled()):
-                    if isinstance(outcome, Stopped):
-                        stopped = stopped or outcome
-                    else:
-                        yield outcome
-                if interrupt.signal:
-                    name = signal.Signals(interrupt.signal).name
-                    stopped = Stopped(f"stopped by {name}", interrupt.signal)
-                if stopped and not stop_file.exists():
-                    stop_file.touch()
-                    for future in pending:
-                        future.cancel()
-        if stopped:
-            raise stopped
-    finally:
-        workers.shutdown(kill_workers=bool(stopped) or sys.exc_info()[0] is not None)
-        stop_file.unlink(missing_ok=True)
 
 
 def _progress(work: Sequence[tuple[Measure, Trial]]) -> str:
@@ -296,17 +281,8 @@ def reduced_matmul_precision() -> Iterator[None]:
 def hardware(device: str | None) -> str:
     """A description of the hardware."""
     if torch.cuda.is_available() and (device is None or device.startswith("cuda")):
-        return f"one {torch.cuda.get_device_name()}"
+        return f"one {torch.cuda.get_device_name(device)}"
     return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores"
-
-
-def _in_process(measure: Measure, trial: Trial, threads: int) -> str | Stopped | None:
-    torch.set_num_threads(threads)
-    try:
-        with stoppable():
-            return run_trial(measure, replace(trial, progress=False))
-    except Stopped as stopped:
-        return stopped
 
 
 def _trained_seconds(folder: Path) -> float:

@@ -1,9 +1,9 @@
 """DIP-VAE's claims about its tables, as checks on reproduced results."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from zoo.lab.trials.claims import Comparison, Verdict, above, every, exceeds
+from zoo.lab.trials.claims import Comparison, Verdict, above, every, exceeds, some
 from zoo.lab.trials.reproduction import Results
 from zoo.papers.dip_vae.measures import DIP
 
@@ -15,6 +15,30 @@ def reconstructs_like_the_vae(vae: str, beta_vae: str, *, within: float = 0.1) -
     ours, others = (DIP, "squared_error"), ((vae, "squared_error"), (beta_vae, "squared_error"))
     little_more = above(others[0], ours, times=1 / (1 + within))
     return every(little_more, above(others[1], ours))
+
+
+def dominates(dip_vaes: Sequence[str], beta_vaes: Sequence[str]) -> Comparison:
+    """For each beta-VAE there is a DIP-VAE with a higher metric and a smaller squared error."""
+
+    def better(ours: str, theirs: str) -> Comparison:
+        higher = above((ours, "metric"), (theirs, "metric"))
+        return every(higher, above((theirs, "squared_error"), (ours, "squared_error")))
+
+    return every(*(some(*(better(ours, theirs) for ours in dip_vaes)) for theirs in beta_vaes))
+
+
+def higher_at_little_cost(dip_vaes: Sequence[str], vae: str, *, plus: float = 5.0, within: float = 0.1) -> Comparison:
+    """Some DIP-VAE's metric is at least `plus` points above the VAE's, its squared error at most a tenth above it."""
+    return some(
+        *(
+            every(
+                above((ours, "metric"), (vae, "metric"), plus=plus),
+                above((vae, "squared_error"), (ours, "squared_error"), times=1 / (1 + within)),
+            )
+            for ours in dip_vaes
+        ),
+        note=f"Higher by {plus:g} points, at an error at most {within:.0%} larger.",
+    )
 
 
 def nearer_to_squared_error(reported: Mapping[str, Mapping[str, float]]) -> Comparison:

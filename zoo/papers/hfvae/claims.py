@@ -2,12 +2,13 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scipy import special
 
-from zoo.lab.trials.claims import Comparison, Verdict, both, exceeds, near
-from zoo.lab.trials.reproduction import Results
+from zoo.lab.trials.card import VERDICTS
+from zoo.lab.trials.claims import NOT_RUN, Comparison, Verdict, both, exceeds, near
+from zoo.lab.trials.reproduction import Check, Results
 
 
 def prunes(variant: str, count: int) -> Comparison:
@@ -48,3 +49,21 @@ def seeds_matter_more(quantity: str, variants: Sequence[str]) -> Comparison:
         return True if below < 0.025 else False if below > 0.975 else None
 
     return Comparison(tuple((variant, quantity) for variant in variants), decide)
+
+
+def on_minibatches(check: Callable[[Callable[[str], str]], Comparison]) -> Check:
+    """A check by the paper's estimator on batches of 512, with the same check of the exact sum next to it.
+
+    The verdict is that of the paper's estimator, and "cannot tell" where results do not have it.
+
+    Args:
+        check: function of a renaming of quantities to the comparison, such as `lambda name: rising(name("TC"), ...)`.
+    """
+
+    def graded(results: Results) -> tuple[Verdict, str]:
+        verdict, evidence = check(lambda quantity: f"{quantity}, B = 512")(results)
+        exact, beside = check(lambda quantity: quantity)(results)
+        evidence = "These runs do not have it by the paper's estimator." if evidence == NOT_RUN else evidence
+        return verdict, f"{evidence} By the exact sum over the test set ({VERDICTS[exact]}): {beside}"
+
+    return graded

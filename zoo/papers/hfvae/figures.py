@@ -32,6 +32,11 @@ def on_images(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     return of_a_run(best(next(iter(tried.values()))).open(), "Figure 4")
 
 
+def on_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
+    """Figure 4 of the first variant's best seed, on 2D Shapes."""
+    return of_a_run(best(next(iter(tried.values())), "I(shape; c)").open(), "As Figure 4")
+
+
 def on_celeba(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """Figure 8 of the first seed."""
     return of_a_run(next(iter(tried.values()))[0].open(), "Figure 8")

@@ -3,7 +3,7 @@
 from functools import partial
 
 from zoo.lab.trials.claims import above, at_least, correlated, falls_by, near_share, rising
-from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
+from zoo.lab.trials.reproduction import Claim, Reproduction
 from zoo.lab.trials.trial import Measure
 from zoo.papers.hfvae import claims
 from zoo.papers.hfvae import figures as pictures
@@ -11,77 +11,27 @@ from zoo.papers.hfvae.measures import (
     BETA,
     BETAS,
     DIGITS_BETA,
-    EPOCHS,
     EQUAL_VALUES,
     GAMMA,
     SENSITIVITY_EPOCHS,
     SENSITIVITY_GRID,
-    SHAPES_BATCH,
-    SHAPES_LR,
-    SHAPES_SHORT,
-    SHAPES_STEPS,
-    SHAPES_WIDTH,
     SHORT_BATCH,
-    SHORT_EPOCHS,
     on_celeba,
     on_digits,
     on_images,
-    on_shapes,
+)
+from zoo.papers.hfvae.on_shapes import ON_SHAPES, TABLE_3_HFVAE
+from zoo.papers.hfvae.quantities import (
+    ESTIMATES,
+    LABEL_FREE,
+    MASS,
+    NETWORKS,
+    PAPER,
+    QUANTITIES,
+    SHORTENED,
+    THICKNESS,
 )
 from zoo.papers.hfvae.unseen import COMBINATIONS, UNSEEN_QUANTITIES, on_unseen
-
-PAPER = "Esmaeili, Wu, Jain, Bozkurt, Siddharth, Paige, Brooks, Dy, van de Meent 2019, Structured Disentangled " + (
-    "Representations, {}; https://arxiv.org/abs/1804.02086"
-)
-
-QUANTITIES = {
-    "I(y; c)": Quantity("I(y; c) of the type with the label, nats; at most log 10 = 2.30", better="high"),
-    "max I(y; z_d)": Quantity("the largest I(y; z_d) of a unit of the style, nats"),
-    "MIG": Quantity("I(y; c) - max I(y; z_d), nats", better="high"),
-    "accuracy": Quantity("accuracy of the type, majority vote, %", better="high"),
-    "types in use": Quantity("types with more than 1 % of the test set", digits=0),
-    "I(x; z, c)": Quantity("I(x; z, c) on the test set, nats; at most the log of its size"),
-    "TC": Quantity("TC of all units of z and c, nats"),
-    "TC between": Quantity("TC between z and c, nats"),
-    "pruned": Quantity("units of z with I(x; z_d) below 0.1 nats", digits=0),
-    "reconstruction": Quantity("E[log p(x)] on the test set, nats", better="high"),
-    "KL of z": Quantity("KL of z on the test set, nats"),
-    "KL of c": Quantity("KL of c on the test set, nats"),
-}
-
-LABEL_FREE = (
-    "reconstruction",
-    "KL of z",
-    "KL of c",
-    "I(x; z, c)",
-    "TC",
-    "TC between",
-    "pruned",
-)  # all without the label
-
-THICKNESS = {
-    "steady": Quantity("images in traversals of the thickness unit that keep their row's digit, %", "high", 1),
-    "thickness": Quantity("correlation of that unit with the image's ink, within digits", "high"),
-}
-
-NETWORKS = (
-    "Appendix C is missing from the available text: networks, temperature, optimiser and epochs are those of the "
-    "authors' library for MNIST; alpha is 1."
-)
-MASS = (
-    "The relaxed type scores the categorical's mass at the arg max of its draw, as in that library. z alone scores at "
-    "each datapoint's own type, and z and c together at the sample's."
-)
-ESTIMATES = (
-    "Quantities are of the test set: I(x; z, c) and TC from 1,000 draws, each scored under all 10,000 posteriors; "
-    "I(x; z_d), I(y; z_d) and I(y; c) from twice 500, with q(z | x) given one draw of c."
-)
-SHORTENED = (
-    f"Short budget: {SHORT_EPOCHS} epochs in batches of {SHORT_BATCH} instead of {EPOCHS} in batches of 512, with the "
-    "factors of matrix products in bfloat16 where the CPU supports it. A batch of 512 takes eight times as long as "
-    f"one of {SHORT_BATCH}, and the type needs many steps to match the label. But in smaller batches the estimate of "
-    "q(z, c) is lower, and so are those of the total correlations in training; the numbers here do not depend on them."
-)
 
 HFVAE = f"HFVAE, beta = {DIGITS_BETA:g}, gamma = {GAMMA:g}"
 BETA_VAE = "beta-VAE, beta = 4"
@@ -106,8 +56,6 @@ FIGURE_6: dict[str, Measure] = {
     },
 }
 
-TABLE_3_HFVAE = f"HFVAE, beta = {BETA:g}, gamma = {GAMMA:g}"
-
 UNSEEN: dict[str, Measure] = {HFVAE: on_unseen}
 
 SENSITIVITY: dict[str, Measure] = {
@@ -115,20 +63,6 @@ SENSITIVITY: dict[str, Measure] = {
         on_images, recipe="hfvae/mnist", epochs=SENSITIVITY_EPOCHS, beta=beta, gamma=gamma
     )
     for beta, gamma in SENSITIVITY_GRID
-}
-
-SHAPES: dict[str, Measure] = {
-    "VAE": partial(on_shapes, recipe="hfvae/shapes-beta-vae", beta=1.0, c_dim=0),
-    "beta-VAE, beta = 4": partial(on_shapes, recipe="hfvae/shapes-beta-vae", beta=4.0, c_dim=0),
-    "beta-TCVAE, beta = 4": partial(on_shapes, recipe="hfvae/shapes-beta-tcvae", beta=4.0, c_dim=0),
-    TABLE_3_HFVAE: partial(on_shapes, recipe="hfvae/shapes", lr=SHAPES_LR, beta=BETA, gamma=GAMMA),
-}
-
-TABLE_3 = {
-    "VAE": {"Kim": 0.63, "Eastwood": 0.30},
-    "beta-VAE, beta = 4": {"Kim": 0.63, "Eastwood": 0.41},
-    "beta-TCVAE, beta = 4": {"Kim": 0.62, "Eastwood": 0.29},
-    TABLE_3_HFVAE: {"Kim": 0.63, "Eastwood": 0.39},
 }
 
 REPRODUCTIONS: dict[str, Reproduction] = {
@@ -222,7 +156,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             ),
             Claim(
                 "I(x; z, c) falls by 0.5 nats over the same range.",
-                falls_by("I(x; z, c)", EQUAL_WEIGHTS, 0.0, 1.0),
+                claims.on_minibatches(lambda name: falls_by(name("I(x; z, c)"), EQUAL_WEIGHTS, 0.0, 1.0)),
             ),
             Claim(
                 "Mutual information and total correlation are positively correlated.",
@@ -239,7 +173,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             ESTIMATES,
             SHORTENED,
             f"The caption states four of the seven values of gamma = beta, and none with gamma = 3: ours are {BETAS}. "
-            "The paper does not state the number of datapoints for I(x; z, c) and TC; ours cannot exceed 9.21.",
+            "The paper does not state the number of datapoints for I(x; z, c) and TC; our exact sums are at most 9.21. "
+            "The claim about I(x; z, c) is decided by the paper's estimator (section 3.1) on batches of 512, with the "
+            "exact sum next to it.",
         ],
         pictures=pictures.on_figure_6,
     ),
@@ -302,42 +238,5 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         ],
         pictures=pictures.on_sensitivity,
     ),
-    "hfvae/table-3": Reproduction(
-        title="HFVAE and others on 2D Shapes (Table 3)",
-        paper=PAPER.format("section 5.1"),
-        variants=SHAPES,
-        quantities={
-            "Kim": Quantity("FactorVAE metric (Kim)", "high", 2),
-            "Eastwood": Quantity("disentanglement by a random forest (Eastwood)", "high", 2),
-            "reconstruction": Quantity("E[log p(x)] on the held-out images, nats", "high", 1),
-            "KL of z": Quantity("KL of z, nats"),
-            "KL of c": Quantity("KL of c, nats"),
-        },
-        reported=TABLE_3,
-        headline=[(variant, quantity) for variant in SHAPES for quantity in ("Kim", "Eastwood")],
-        seeds={"full": 10, "short": 3},
-        claims=[
-            Claim(
-                "By Kim's metric HFVAE performs similarly to the others.",
-                claims.similar("Kim", TABLE_3_HFVAE, list(SHAPES)[:-1]),
-            ),
-            Claim(
-                "By Eastwood's metric HFVAE performs similarly to the others.",
-                claims.similar("Eastwood", TABLE_3_HFVAE, list(SHAPES)[:-1]),
-            ),
-        ],
-        deviations=[
-            "Appendix C is missing from the available text: the network's widths are from memory, the rest is MNIST's; "
-            f"the full budget's {SHAPES_STEPS:,} batches of 512 are as many images as disentanglement_lib's.",
-            MASS,
-            f"Short budget: {SHAPES_SHORT:,} batches of {SHAPES_BATCH}, hidden layers of {SHAPES_WIDTH} instead of "
-            "1,200, the factors of matrix products in bfloat16 where the CPU supports it; three restarts, not ten.",
-            f"Adam at 1e-3, for HFVAE at {SHAPES_LR:g}: at 1e-3 the KL of z grew without bound in each of three "
-            "restarts, and the loss was not finite after 457, 491 and 688 steps of the short budget.",
-            "VAE, beta-VAE and beta-TCVAE have no type, as in Table 2. HFVAE's codes for the metrics are the means of "
-            "z and the probabilities of c.",
-            "The metrics' settings are not stated: disentanglement_lib's for Kim's, the original code's for Eastwood's "
-            "(10 trees), on 10,000 held-out images, 2 % of the set.",
-        ],
-    ),
+    **ON_SHAPES,
 }

@@ -1,0 +1,82 @@
+"""What a trial costs: from records, scaled by datapoints, or from its first steps; nothing is trained or written."""
+
+import math
+
+import pytest
+import torch
+
+from tests.small_recipe import RECIPES, STEPS
+from zoo.lab.trials.cost import core_minutes, core_seconds, first_run, of_device
+from zoo.lab.trials.trial import Trial
+
+
+def measure(trial):
+    """Two runs: 300 steps of 64, or 30 of 32 in the short budget; the second depends on what the first comes to."""
+    short = trial.budget == "short"
+    first = trial.train("small", within="a", steps=trial.steps(full=STEPS, short=30), batch_size=32 if short else 64)
+    return {"score": trial.train("small", within="b", steps=first.settings.steps).settings.steps}
+
+
+def without_a_run(trial):
+    return {"score": 1.0}
+
+
+@pytest.fixture
+def trial(tmp_path):
+    torch.set_default_dtype(torch.float32)
+    return Trial(0, "full", tmp_path / "seed-0", RECIPES, device="cpu", progress=False)
+
+
+def record(seconds, *, steps=60, hardware="1 of 2 CPU cores"):
+    return {"seconds": seconds, "steps": steps, "hardware": hardware}
+
+
+def test_the_first_run_is_found_without_training_it(trial, tmp_path):
+    first = first_run(measure, trial)
+    assert first[:2] == (STEPS, 64)
+    assert math.isnan(first.step_seconds)
+    assert first.datapoints == 64 * STEPS
+    assert not list(tmp_path.iterdir())
+
+
+def test_first_steps_are_timed_where_it_is_asked_for(trial, monkeypatch):
+    cores, times = torch.get_num_threads(), iter([100.0, 100.0, 103.5, 103.5])
+    monkeypatch.setattr("zoo.lab.trials.cost.time.perf_counter", lambda: next(times))
+    found = first_run(measure, trial, timed=True)
+    assert found.step_seconds == pytest.approx(cores * 3.5 / 5)  # five steps after two to warm up
+
+
+def test_core_seconds_count_cores_and_a_gpu_once():
+    assert core_seconds(record(60.0)) == 60
+    assert core_seconds(record(60.0, hardware="4 of 8 CPU cores")) == 240
+    assert core_seconds(record(60.0, hardware="one NVIDIA H100")) == 60
+
+
+def test_records_of_the_other_kind_of_device_say_nothing():
+    cpu, gpu = record(1.0), record(2.0, hardware="one NVIDIA H100")
+    assert of_device([cpu, gpu], "cpu") == of_device([cpu, gpu], None) == [cpu]
+    assert of_device([cpu, gpu], "cuda:0") == [gpu]
+
+
+def test_recorded_seeds_come_first_then_the_other_budget_scaled_by_datapoints(trial):
+    mine, short = [record(60.0), record(180.0)], [record(30.0)]
+    assert core_minutes(measure, trial, {"full": mine, "short": short}) == pytest.approx(2.0)
+    # 300 steps of 64 datapoints next to 30 of 32: twenty times as many
+    assert core_minutes(measure, trial, {"short": short}) == pytest.approx(30.0 * 20 / 60)
+
+
+def test_a_measure_without_steps_is_not_run_to_find_out(trial):
+    def never(_):
+        raise AssertionError("run")
+
+    assert core_minutes(never, trial, {"short": [record(120.0, steps=0)]}) == 2.0
+    with pytest.raises(RuntimeError, match="trains no run of a recipe"):
+        core_minutes(without_a_run, trial, {})
+
+
+def test_what_a_stopped_run_has_taken_is_subtracted(trial, monkeypatch):
+    trial.folder.mkdir()
+    (trial.folder / "checkpoint.safetensors").touch()
+    monkeypatch.setattr("zoo.lab.trials.cost.checkpoint.load", lambda path: {"seconds": 45.0})
+    assert core_minutes(measure, trial, {"full": [record(60.0)]}) == pytest.approx(0.25)
+    assert core_minutes(measure, trial, {"full": [record(30.0)]}) == 0

@@ -1,0 +1,162 @@
+"""The cost of a trial before it is run, in core-minutes: from recorded seconds, or from the first steps of its run."""
+
+import math
+import re
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+import torch
+
+from zoo.lab.runs import checkpoint
+from zoo.lab.runs.finished import FinishedRun, configure
+from zoo.lab.runs.folder import CHECKPOINT
+from zoo.lab.training.experiment import find_recipe
+from zoo.lab.training.fit import fit
+from zoo.lab.trials.trial import Budget, Measure, Trial
+
+WARM_UP, TIMED = 2, 5  # steps
+
+Records = Sequence[Mapping[str, Any]]
+
+
+class First(NamedTuple):
+    """A trial's first run: its length, and the core-seconds of a step, NaN where it was not timed."""
+
+    steps: int
+    batch_size: int
+    step_seconds: float
+
+    @property
+    def datapoints(self) -> int:
+        """The number of datapoints that all steps process."""
+        return self.steps * self.batch_size
+
+
+class _FirstRun(BaseException):  # no `Exception`: a measure must not catch it
+    def __init__(self, first: First) -> None:
+        super().__init__()
+        self.first = first
+
+
+@dataclass(frozen=True)
+class _Look(Trial):
+    """A trial that ends where its first run would begin.
+
+    Attributes:
+        timed: whether to time some steps of the run, which are not kept.
+        known: first runs by their arguments, so that none is built twice; hyperparameters are taken not to matter.
+    """
+
+    timed: bool = False
+    known: dict[str, First] = field(default_factory=dict)
+
+    def train(self, recipe: str, **options: Any) -> FinishedRun:
+        about = [recipe, self.budget, self.timed]
+        about += [options.get(key) for key in ("steps", "epochs", "data", "data_options", "batch_size")]
+        if (key := repr(about)) not in self.known:
+            self.known[key] = self._first(recipe, options)
+        raise _FirstRun(self.known[key])
+
+    def _first(self, recipe: str, options: Mapping[str, Any]) -> First:
+        named = ("steps", "epochs", "data", "data_options", "batch_size", "lr")
+        given = {key: options[key] for key in named if key in options}
+        more = {k: v for k, v in options.items() if k not in (*named, "within", "hyperparameters")}
+        settings, split, experiment = configure(
+            find_recipe(recipe, self.recipes),
+            hyperparameters={**(options.get("hyperparameters") or {}), **more},
+            **given,
+            seed=self.seed,
+            device=self.device,
+            data_dir=self.data_dir,
+            download=self.download,
+        )
+        if not self.timed:
+            return First(settings.steps, settings.batch_size, math.nan)
+        batches = experiment.batches(
+            split.train, settings.batch_size, seed=0, steps=WARM_UP + TIMED, labels=experiment.labels
+        )
+        pair = experiment.model, experiment.guide, experiment.elbo
+        began = 0.0
+        for step, report in fit(*pair, batches, lr=settings.lr, optimizer=experiment.optimizer, device=self.device):
+            if step in (WARM_UP, WARM_UP + TIMED):
+                float(sum(report.terms.values()))  # waits for the device
+                began, seconds = time.perf_counter(), time.perf_counter() - began
+        cores = 1 if settings.device != "cpu" else torch.get_num_threads()
+        return First(settings.steps, settings.batch_size, cores * seconds / TIMED)
+
+
+def first_run(measure: Measure, trial: Trial, *, timed: bool = False, known: dict[str, First] | None = None) -> First:
+    """The first run that a trial's measure trains, without training it; nothing is written.
+
+    Args:
+        measure, trial: the trial.
+        timed: whether to time its first steps.
+        known: first runs that were found before, and to which this one is added.
+
+    Raises:
+        FileNotFoundError: its data is missing.
+        RuntimeError: the measure trains no run of a recipe.
+    """
+    options = {name: value for name, value in vars(trial).items() if name != "stored"}
+    try:
+        measure(_Look(**options, timed=timed, known={} if known is None else known))
+    except _FirstRun as found:
+        return found.first
+    raise RuntimeError(f"the measure of {trial.folder} trains no run of a recipe, so its cost is not known before")
+
+
+def core_seconds(record: Mapping[str, Any]) -> float:
+    """Seconds times cores of a stored record; of a GPU, its seconds."""
+    cores = re.match(r"(\d+) of \d+ CPU cores", record["hardware"])
+    return float(record["seconds"]) * (int(cores[1]) if cores else 1)
+
+
+def of_device(records: Records, device: str | None) -> list[Mapping[str, Any]]:
+    """The records of the device's kind, CPU or GPU, whose seconds say something about it."""
+    on_cpu = device is None or torch.device(device).type == "cpu"
+    return [record for record in records if ("CPU" in record["hardware"]) == on_cpu]
+
+
+def core_minutes(
+    measure: Measure, trial: Trial, records: Mapping[Budget, Records], *, known: dict[str, First] | None = None
+) -> float:
+    """The estimated core-minutes that a trial still takes; on a GPU, its minutes.
+
+    Of the first of these that there is: the mean of the variant's recorded seeds; those of the other budget, scaled by
+    the number of datapoints that its first run processes; and the first steps of the run, timed here. What a stopped
+    run of the trial has taken already is subtracted.
+
+    Args:
+        measure, trial: the trial.
+        records: of the variant in stored results, by budget.
+        known: as for `first_run`.
+
+    Raises:
+        FileNotFoundError, RuntimeError: as `first_run`.
+    """
+    mine = of_device(records.get(trial.budget, ()), trial.device)
+    others = [(budget, of_device(records.get(budget, ()), trial.device)) for budget in get_args(Budget)]
+    others = [(budget, found) for budget, found in others if found and budget != trial.budget]
+    everything = [record for of_budget in records.values() for record in of_budget]
+    if everything and not any(record["steps"] for record in everything):  # it trains no run of a recipe
+        seconds = statistics.fmean(map(core_seconds, mine or everything))
+    elif mine:
+        seconds = statistics.fmean(map(core_seconds, mine))
+    elif others:
+        ((budget, found),) = others
+        seconds = statistics.fmean(map(core_seconds, found))
+        of_other = first_run(measure, replace(trial, budget=budget), known=known)
+        seconds *= first_run(measure, trial, known=known).datapoints / of_other.datapoints
+    else:
+        first = first_run(measure, trial, timed=True, known=known)
+        seconds = first.steps * first.step_seconds
+    return max(0.0, seconds - _spent(trial.folder)) / 60
+
+
+def _spent(folder: Path) -> float:
+    """The seconds of a trial's stopped runs."""
+    return sum(float(checkpoint.load(path)["seconds"]) for path in folder.rglob(CHECKPOINT))

@@ -1,0 +1,225 @@
+"""A queue of trials of several reproductions: their cost, their order, and a run that ends when its time is up."""
+
+import math
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from tqdm import tqdm
+
+from zoo.lab.runs.interrupt import Stopped
+from zoo.lab.runs.lock import locked
+from zoo.lab.trials.card import table
+from zoo.lab.trials.cost import First, Records, core_minutes
+from zoo.lab.trials.parallel import in_parallel
+from zoo.lab.trials.reproduction import Reproduction, Results, Variants, trials
+from zoo.lab.trials.stored import Result, stored, with_stored
+from zoo.lab.trials.trial import Budget, Measure, Trial, run_quietly
+
+
+class Queued(NamedTuple):
+    """A trial that is not finished: its reproduction, variant, measure, and estimated core-minutes that it takes."""
+
+    name: str
+    variant: str
+    measure: Measure
+    trial: Trial
+    minutes: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a queue runs.
+
+    Attributes:
+        trials: those that are not finished, in the order in which they are run.
+        variants: all trials of each reproduction by variant, with the stored ones.
+        gains: of each reproduction, the number of its claims that do not hold in the stored result.
+        left_out: the reproductions that cannot be run here, with the reason.
+    """
+
+    trials: Sequence[Queued]
+    variants: Mapping[str, Variants]
+    gains: Mapping[str, int]
+    left_out: Mapping[str, str]
+
+    def table(self) -> str:
+        """The trials in Markdown, a row for each variant in the order of its first trial, with the sum of its cost."""
+        headers = ("reproduction", "variant", "seeds", "budget", "core-minutes a seed:", "in all:", "claims to gain:")
+        rows, total = [], 0.0
+        ordered = sorted(self.trials, key=lambda q: [*self.variants].index(q.name))
+        for name, of_name in groupby(ordered, key=lambda q: q.name):
+            by_variant: dict[str, list[Queued]] = {}
+            for queued in of_name:
+                by_variant.setdefault(queued.variant, []).append(queued)
+            for place, (variant, of_one) in enumerate(by_variant.items()):
+                whole = sum(queued.minutes for queued in of_one)
+                total += whole
+                seeds = spans([queued.trial.seed for queued in of_one])
+                each = f"{whole / len(of_one):,.1f}"
+                gain = "" if place else str(self.gains[name])
+                budget = of_one[0].trial.budget
+                rows.append(("" if place else name, variant, seeds, budget, each, f"{whole:,.1f}", gain))
+        parts = [table(headers, rows), f"{len(self.trials)} trials, {total / 60:,.1f} core-hours."]
+        parts += [f"left out: {name}: {reason}" for name, reason in self.left_out.items()]
+        return "\n\n".join(parts)
+
+
+def plan(
+    reproductions: Mapping[str, Reproduction],
+    outs: Mapping[str, Path],
+    runs: Path,
+    *,
+    budget: Budget,
+    seeds: int | None,
+    in_given_order: bool,
+    **options: Any,
+) -> Plan:
+    """The trials that are not finished, neither here nor in the stored results, with their cost, in order.
+
+    The order of the reproductions is that of claims to gain per core-hour, or the given one; within a reproduction
+    seed by seed, so that all variants have the first seeds early.
+
+    Args:
+        reproductions: by name.
+        outs: the folder of each one's results.
+        runs: the folder of the runs.
+        budget: "full" or "short".
+        seeds: the number of seeds, from 0; each reproduction's own number for the budget when not given.
+        in_given_order: whether to keep the order of `reproductions`.
+        options: of `Trial`.
+    """
+    queued: dict[str, list[Queued]] = {}
+    variants, gains, left_out = {}, {}, {}
+    known: dict[str, First] = {}
+    for name, reproduction in reproductions.items():
+        results = [found for each in ("full", "short") if (found := stored(name, outs[name], each))]
+        mine = next((found for found in results if found["budget"] == budget), None)
+        if budget == "short" and mine is None and results:
+            left_out[name] = "there is a result of the full budget"
+            continue
+        count = seeds or reproduction.seeds[budget]
+        every = with_stored(trials(name, reproduction, runs, seeds=count, budget=budget, **options), mine)
+        try:
+            queued[name] = _queued(name, reproduction, every, _records(results), known)
+        except (FileNotFoundError, RuntimeError) as error:
+            left_out[name] = str(error)
+            continue
+        variants[name] = every
+        gains[name] = _to_gain(reproduction, results)
+    if not in_given_order:
+        variants = dict(sorted(variants.items(), key=lambda item: _worth(gains[item[0]], queued[item[0]])))
+    return Plan([one for name in variants for one in queued[name]], variants, gains, left_out)
+
+
+def _queued(
+    name: str, reproduction: Reproduction, every: Variants, records: Mapping[str, Mapping[Budget, Records]], known: Any
+) -> list[Queued]:
+    found = []
+    for variant, own in every.items():
+        measure, left = reproduction.variants[variant], [trial for trial in own if not trial.is_finished()]
+        for trial in left:
+            minutes = core_minutes(measure, trial, records.get(variant, {}), known=known)
+            found.append(Queued(name, variant, measure, trial, minutes))
+    return sorted(found, key=lambda q: q.trial.seed)
+
+
+def _records(results: Sequence[Result]) -> dict[str, dict[Budget, Records]]:
+    """The records of the results by variant and budget."""
+    records: dict[str, dict[Budget, Records]] = {}
+    for result in results:
+        for variant, of_one in result["variants"].items():
+            records.setdefault(variant, {})[result["budget"]] = of_one
+    return records
+
+
+def _to_gain(reproduction: Reproduction, results: Sequence[Result]) -> int:
+    """The claims that do not hold in the result that decides them: the short one, while the full one is incomplete."""
+    if not results:
+        return len(reproduction.claims)
+    verdicts = reproduction.verdicts(Results.of(results[-1]["variants"]))
+    return sum(claim["verdict"] is not True for claim in verdicts)
+
+
+def _worth(gain: int, queued: Sequence[Queued]) -> tuple[float, float]:
+    """For sorting: the most claims to gain per core-minute first, then the cheapest."""
+    minutes = sum(one.minutes for one in queued)
+    return (-gain / minutes if minutes else -math.inf if gain else 0.0), minutes
+
+
+def run(
+    planned: Plan, *, jobs: int, hours: float | None, finished: Callable[[str], None]
+) -> tuple[list[Queued], list[str]]:
+    """Runs the planned trials in order, `jobs` at once; returns those that finished, and the errors of those that fail.
+
+    When the time is up, running trials save a checkpoint and stop; the next call resumes them.
+
+    Args:
+        planned: the queue.
+        jobs: trials at once, each in a process.
+        hours: the time; without a limit when not given.
+        finished: called with the reproduction's name after each trial that finished.
+
+    Raises:
+        BlockingIOError: another process runs trials of one of the reproductions.
+        ChildProcessError: a process was killed from outside.
+        ValueError: hours or jobs are not positive.
+        zoo.lab.runs.interrupt.Stopped: on Ctrl-C and SIGTERM, when every run has saved.
+    """
+    if hours is not None and not 0 < hours < math.inf:
+        raise ValueError(f"--hours must be positive and finite, got {hours}")
+    if jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, got {jobs}")
+    done: list[Queued] = []
+    failures: list[str] = []
+    if not planned.trials:
+        return done, failures
+    by_folder = {queued.trial.folder: queued for queued in planned.trials}
+    folders = {name: _folder(of_name) for name, of_name in planned.variants.items()}
+    with ExitStack() as stack:
+        for name in sorted({queued.name for queued in planned.trials}):
+            stack.enter_context(locked(folders[name]))
+        work = [(queued.measure, queued.trial) for queued in planned.trials]
+        seconds = math.inf if hours is None else 3600 * hours
+        outcomes = in_parallel(run_quietly, work, jobs=jobs, folder=folders[planned.trials[0].name], seconds=seconds)
+        try:
+            for (_, trial), failure in tqdm(outcomes, total=len(work), unit=" trials", dynamic_ncols=True):
+                if failure:
+                    failures.append(failure)
+                    continue
+                done.append(by_folder[trial.folder])
+                finished(by_folder[trial.folder].name)
+        except Stopped as stopped:
+            raise Stopped(
+                f"stopped by {signal.Signals(stopped.signal).name}, and saved; {len(done)} of {len(work)} trials "
+                "finished. Give the command again to continue",
+                stopped.signal,
+            ) from None
+        except TerminatedWorkerError:
+            raise ChildProcessError(
+                "a process was killed from outside, perhaps for lack of memory, and the others were stopped with it. "
+                "Run the command again, perhaps with fewer --jobs: runs resume from their last checkpoint"
+            ) from None
+    return done, failures
+
+
+def _folder(variants: Variants) -> Path:
+    """The folder of a reproduction's runs: RUNS/NAME-BUDGET."""
+    (first, *_) = next(iter(variants.values()))
+    return first.folder.parent if len(variants) == 1 else first.folder.parent.parent
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Whole numbers as spans: "0, 2 to 9"."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)

@@ -1,0 +1,127 @@
+"""Stored results that are added to: seeds of other machines and days are kept, and where a result is written.
+
+A result of the full budget that has fewer seeds than the short one lies apart, in OUT/full/NAME.json, until it has at
+least as many; then it takes the short one's place.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace as replaced
+from pathlib import Path
+from typing import Any
+
+from zoo.lab.files import write_file
+from zoo.lab.trials.card import read_result
+from zoo.lab.trials.trial import Budget, Trial
+
+FULL = "full"  # the folder of results of the full budget that have fewer seeds than the short one
+
+Result = Mapping[str, Any]
+
+
+def file_name(name: str) -> str:
+    """The name of files and folders of a reproduction: joint-vae-mnist for joint-vae/mnist."""
+    return name.replace("/", "-")
+
+
+def stored(name: str, out: Path, budget: Budget) -> Result | None:
+    """The stored result of this budget, complete or not; None where there is none.
+
+    Raises:
+        ValueError: the file holds another reproduction's result.
+    """
+    for path in (out / f"{file_name(name)}.json", out / FULL / f"{file_name(name)}.json"):
+        if path.is_file() and (result := read_result(path))["budget"] == budget:
+            if result["name"] != name:
+                raise ValueError(f"{path} holds the result of {result['name']}, not of {name}: name another --out")
+            return result
+    return None
+
+
+def with_stored(variants: Mapping[str, list[Trial]], result: Result | None) -> dict[str, list[Trial]]:
+    """The trials, and those of a stored result's records that are not finished here, by variant with seeds in order.
+
+    A stored trial is finished with its stored record; its run may be on another machine. A trial that is finished here
+    takes the place of the stored record of its seed. Variants that the reproduction no longer has are left out.
+    """
+    merged = {}
+    for variant, trials in variants.items():
+        records = {} if result is None else {r["seed"]: r for r in result["variants"].get(variant, ())}
+        found = {trial.seed: trial for trial in trials}
+        for seed, record in records.items():
+            if trials and not (seed in found and found[seed].is_finished()):
+                folder = trials[0].folder.with_name(f"seed-{seed}")  # where its run is, if it is here
+                found[seed] = replaced(trials[0], seed=seed, folder=folder, stored=record)
+        merged[variant] = [found[seed] for seed in sorted(found)]
+    return merged
+
+
+def check_same_length(name: str, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Checks that all seeds of a variant were trained for the same number of steps.
+
+    Raises:
+        ValueError: they were not; the message names variant, seeds and steps.
+    """
+    for variant, of_one in records.items():
+        lengths = {record["seed"]: record["steps"] for record in of_one}
+        if len(set(lengths.values())) > 1:
+            seeds = ", ".join(f"seed {seed} has {steps:,}" for seed, steps in sorted(lengths.items()))
+            raise ValueError(
+                f"{name}, {variant}: seeds with different numbers of steps are not one result ({seeds}): give "
+                "--replace to keep only the runs that are here, or name another folder with --out"
+            )
+
+
+def num_seeds(result: Result) -> int:
+    """The number of seeds of the variant that has the fewest."""
+    return min((len(records) for records in result["variants"].values()), default=0)
+
+
+def place(result: Result, out: Path, *, replace: bool = False) -> Path:
+    """Where a result belongs: OUT/NAME.json; or OUT/full/NAME.json while it is of the full budget, and the short result
+    has more seeds or other variants.
+
+    Args:
+        result: a result.
+        out: the folder.
+        replace: whether it takes the place of whatever is there.
+
+    Raises:
+        FileExistsError: OUT holds a result of the full budget and this is a short one, or of more seeds.
+    """
+    path = out / f"{file_name(result['name'])}.json"
+    if replace or not path.is_file():
+        return path
+    there = read_result(path)
+    if there["budget"] != result["budget"] and result["budget"] == "full":
+        covered = set(there["variants"]) <= set(result["variants"])
+        return path if covered and num_seeds(result) >= num_seeds(there) else out / FULL / path.name
+    if there["budget"] != result["budget"] or _count(there) > _count(result):
+        raise FileExistsError(
+            f"{path} holds more ({there['budget']} budget) than this result ({result['budget']} budget): "
+            "name another folder with --out, or give --replace"
+        )
+    return path
+
+
+def save(result: Result, out: Path, *, replace: bool = False) -> Path:
+    """Writes the result where it belongs, and returns the path; a full result that is complete leaves OUT/full.
+
+    Raises:
+        FileExistsError: as `place`.
+    """
+    path = place(result, out, replace=replace)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_result(result, path)
+    if path.parent == out and result["budget"] == "full":
+        (out / FULL / path.name).unlink(missing_ok=True)
+    return path
+
+
+def write_result(result: Result, path: Path) -> None:
+    """Writes a result's JSON."""
+    write_file(path, (json.dumps(result, indent=2) + "\n").encode())
+
+
+def _count(result: Result) -> int:
+    return sum(len(records) for records in result["variants"].values())

@@ -1,0 +1,167 @@
+"""`reproduce_queue`: trials of several papers' reproductions in one queue, and their results and pages as they come."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from zoo.lab.device import find_device
+from zoo.lab.errors import unknown_name
+from zoo.lab.trials import queue
+from zoo.lab.trials.queue import Plan, Queued
+from zoo.lab.trials.reproduction import best, finished, written
+from zoo.lab.trials.trial import Budget, RunNotHereError
+from zoo.papers.pages import CHECKOUT, write_pages
+from zoo.papers.recipes import RECIPES
+from zoo.papers.reproductions import REPRODUCTIONS, results_folder
+from zoo.papers.weights import keep
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a queue came to.
+
+    Attributes:
+        plan: what it had to run.
+        finished: the trials that finished.
+        failures: the errors of trials and results that failed.
+        results: the paths of the results that were written, by name.
+    """
+
+    plan: Plan
+    finished: Sequence[Queued]
+    failures: Sequence[str]
+    results: Mapping[str, Path]
+
+    def __str__(self) -> str:
+        left = len(self.plan.trials) - len(self.finished)
+        lines = [f"{len(self.finished)} trials finished, {left} are left"]
+        lines += [f"wrote {path}" for path in self.results.values()]
+        return "\n".join(lines)
+
+
+def plan_queue(
+    names: Sequence[str] = (),
+    *,
+    budget: Budget = "full",
+    seeds: int | None = None,
+    runs: Path = Path("runs/reproduce"),
+    out: Path | None = None,
+    device: str | None = None,
+    compile: bool = False,
+    data_dir: Path | None = None,
+    download: bool = False,
+) -> Plan:
+    """The trials that are not finished, with their estimated cost, in the order in which `reproduce_queue` runs them.
+
+    Arguments and errors as `reproduce_queue`.
+    """
+    if budget not in get_args(Budget):
+        raise ValueError(f"--budget must be full or short, got {budget!r}")
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    for name in names:
+        if name not in REPRODUCTIONS:
+            raise LookupError(unknown_name("reproduction", name, REPRODUCTIONS))
+    chosen = {name: REPRODUCTIONS[name] for name in names or REPRODUCTIONS}
+    return queue.plan(
+        chosen,
+        {name: out or results_folder(name) for name in chosen},
+        runs,
+        budget=budget,
+        seeds=seeds,
+        in_given_order=bool(names),
+        recipes=RECIPES,
+        data_dir=data_dir,
+        download=download,
+        device=str(find_device(device)),
+        compile=compile,
+    )
+
+
+def reproduce_queue(
+    names: Sequence[str] = (),
+    *,
+    hours: float | None = None,
+    jobs: int = 1,
+    budget: Budget = "full",
+    seeds: int | None = None,
+    runs: Path = Path("runs/reproduce"),
+    out: Path | None = None,
+    weights: Path | None = None,
+    device: str | None = None,
+    compile: bool = False,
+    data_dir: Path | None = None,
+    download: bool = False,
+) -> Done:
+    """Runs the trials of several reproductions that are not finished, in one queue, until its time is up.
+
+    After each finished trial the result's JSON, the paper's page and the README's table are written again; at the end
+    the pictures are. Running trials save a checkpoint when the time is up, and the same call resumes them. Seeds that a
+    stored result of the same budget has are not run again.
+
+    Args:
+        names: of the reproductions, in order; when not given all, in the order of claims to gain per core-hour.
+        hours: the time; without a limit when not given.
+        jobs: trials at once, each in a process with its share of the threads.
+        budget: "full" is the paper's length, "short" is feasible on a CPU.
+        seeds: number of seeds, from 0; the budget's when not given.
+        runs: the folder of the runs.
+        out: folder of the results, without pages; when not given, results/ in each paper's package, and its page.
+        weights: a folder for the best seeds' weights, to be read by `zoo.papers.pretrained`.
+        device, compile, data_dir, download: see `zoo.lab.trials.trial.Trial`.
+
+    Raises:
+        LookupError, ValueError: there is no such reproduction, budget or device, or a number is not positive.
+        BlockingIOError, ChildProcessError, Stopped: as `zoo.lab.trials.queue.run`.
+    """
+    planned = plan_queue(
+        names,
+        budget=budget,
+        seeds=seeds,
+        runs=runs,
+        out=out,
+        device=device,
+        compile=compile,
+        data_dir=data_dir,
+        download=download,
+    )
+    failures: dict[str, str] = {}
+    paths: dict[str, Path] = {}
+
+    def write(name: str, pictures: bool = False) -> None:
+        try:
+            paths[name] = written(
+                name, REPRODUCTIONS[name], planned.variants[name], out or results_folder(name), pictures=pictures
+            )[1]
+            if out is None and (CHECKOUT / "README.md").is_file():
+                write_pages()
+        except (ValueError, OSError, RuntimeError) as error:  # the trials are kept, and so is the stored result
+            failures[name] = f"{name}: {error}"
+
+    done, failed = queue.run(planned, jobs=jobs, hours=hours, finished=write)
+    for name in list(paths):
+        write(name, pictures=True)
+        if weights is not None:
+            _keep(name, planned, weights)
+    return Done(planned, done, [*failed, *failures.values()], paths)
+
+
+def _keep(name: str, planned: Plan, weights: Path) -> None:
+    """Keeps the weights of the best seed's run, where the reproduction has one and the run is here."""
+    reproduction, variants = REPRODUCTIONS[name], finished(planned.variants[name])
+    if reproduction.best is None or reproduction.best[0] not in variants:
+        return
+    records = {variant: [trial.record() for trial in trials] for variant, trials in variants.items()}
+    trial = best(reproduction, variants, {"name": name, "variants": records})
+    try:
+        trained = trial.open()
+    except RunNotHereError:
+        return
+    about = {
+        "command": f"python -m zoo reproduce {name} --budget {trial.budget} --seeds {trial.seed + 1}",
+        "seed": trial.seed,
+        "chosen by": reproduction.best,
+        "quantities": trial.quantities(),
+    }
+    keep(name, trained, weights, about)
