@@ -3,6 +3,14 @@
 Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final: a new
 objective inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`).
 
+An objective is a loss of Pyro: `SVI(model, guide, optim, loss=BetaVAE(beta=4.0))`. Its weights may be assigned during
+training, `elbo.beta = 2.0`, and the next step uses the new value. Arguments that most classes share:
+
+    kl               how KL(q(z | x) || p(z)) is computed, for all sites or by site: "closed", by its closed form, or
+                     "sampled", as log q(z | x) - log p(z) at the guide's draw. Where there is no closed form, as for a
+                     flow, "closed" uses the draw too, and warns once for each site (`zoo.pairing.SampledKLWarning`)
+    num_particles    draws of the latent sites per datapoint, over which the terms are averaged
+
 `weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the letters of its Figures 1 and
 3. Each letter is a signed term of the ELBO, so the ELBO is (1 + 3) + 2 + 4 and 4 = A + i + ii:
 
@@ -207,7 +215,8 @@ class BetaTCVAE(TermwiseELBO):
         beta: weight of the total correlation over all units of all latent sites.
         num_data: N, the number of datapoints whose posteriors q(z) averages.
         estimator: of q(z); `zoo.estimators.log_weights` lists them. Chen's is "weighted".
-        concrete: how values of a Concrete site are scored, "mass" or "density"; see `zoo.estimators.scores`.
+        concrete: how the draws of a Concrete (relaxed one-hot) site are scored: "mass", by the probability of the
+            class with the largest entry, or "density", by the Concrete density.
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.

@@ -60,7 +60,7 @@ def test_the_view_shows_model_and_guide_as_they_ran():
     # A Laplace likelihood although the docstring says Bernoulli; its scale is a number that looks at nothing.
     assert [" ".join(line.split()) for line in lines] == [
         "VAE Amortized",
-        f"plate data: 4 of {NUM_DATA} plate data: 4 of {NUM_DATA}",
+        f"plate data: 4 of {NUM_DATA} datapoints plate data: 4 of {NUM_DATA} datapoints",
         "z ~ Normal(0, 1) code [B, 2] z ~ Normal(loc(x; φ), scale(x; φ)) [B, 2]",
         "x ~ Laplace(loc(z; θ), 0.1) pixels (observed) [B, 1, 3, 5]",
         "",
