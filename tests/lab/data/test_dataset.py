@@ -11,7 +11,8 @@ from scipy import sparse
 
 from zoo.lab.data import Dataset, Factors
 from zoo.lab.data import bit_packing as bits
-from zoo.lab.data.dataset import Rows, split
+from zoo.lab.data.dataset import split
+from zoo.lab.data.rows import Rows
 
 N = 13  # prime, so that no batch size divides it
 

@@ -185,6 +185,7 @@ def _train(
             device=settings.device,
             compile=settings.compile,
             start=start,
+            progress=False,  # the log's bar is there
         )
         try:
             for step, report in steps:

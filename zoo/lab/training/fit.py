@@ -4,11 +4,13 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from operator import length_hint
 
 import pyro
 import torch
 from pyro import poutine
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from zoo.lab.data import Batch
 from zoo.lab.device import find_device, fork_random_state
@@ -46,6 +48,7 @@ def fit(
     compile: bool = False,
     start: int = 0,
     adversary: Adversary | None = None,
+    progress: bool = True,
 ) -> Iterator[tuple[int, Report]]:
     """Trains the pair, one step per batch, and yields after each the number of steps taken and the pass's report.
 
@@ -69,6 +72,7 @@ def fit(
         start: the number of steps taken before.
         adversary: learns the density ratio that `zoo.elbos.FactorVAE` reads: the pair is trained on the first half of
             each batch, and the adversary then takes one step on the guide's samples for the second half.
+        progress: whether to show a progress bar, of tqdm; the environment variable TQDM_DISABLE=1 hides it too.
 
     Raises:
         TypeError, ValueError: an argument is invalid (raised when `fit` is called); a batch is not a `Batch`, or too
@@ -79,7 +83,16 @@ def fit(
     check_pair(model, guide, elbo)
     check_options(elbo, lr=lr, optimizer=optimizer, compile=compile, start=start, adversary=adversary)
     found = find_device(device)
-    return _steps(model, guide, elbo, iterate(batches), lr, optimizer, found, compile, start, adversary)
+    steps = _steps(model, guide, elbo, iterate(batches), lr, optimizer, found, compile, start, adversary)
+    return _with_bar(steps, length_hint(batches) or None, start) if progress else steps
+
+
+def _with_bar(steps: Iterator[tuple[int, Report]], count: int | None, start: int) -> Iterator[tuple[int, Report]]:
+    """The steps, under a bar that counts them; where the number of batches is unknown the bar has no end."""
+    with tqdm(total=count and start + count, initial=start, unit=" steps", dynamic_ncols=True) as bar:
+        for step in steps:
+            yield step
+            bar.update()
 
 
 def _steps(
