@@ -223,7 +223,8 @@ def test_the_difference_is_the_lines_that_differ():
     turned = str(plain.diff(beta)).translate(str.maketrans("+-", "-+"))
     assert {line[1:] for line in turned.splitlines()} >= {line[1:] for line in changed if "(" not in line}
     swapped = story(model, vae_pair(head=MeanField(2))[1], PlainELBO(), four())
-    assert str(swapped.diff(plain)) == str(plain.diff(plain))
+    assert repr(swapped.diff(plain)) == str(swapped.diff(plain)) == str(plain.diff(plain))
+    assert repr(plain.graph()).startswith("digraph {")
 
 
 def test_another_likelihood_or_head_changes_its_own_line_alone():

@@ -52,9 +52,9 @@ class Pretrained(Tabulated):
         rows = [
             ("model, guide", f"{type(self.model).__name__}, {type(self.guide).__name__}"),
             ("trained on", f"{run.data}, {run.steps:,} steps of {run.batch_size}, learning rate {run.lr:g}"),
-            ("by", f"{self.about['command']}, seed {run.seed}"),
+            ("command", f"{self.about.get('command', 'unknown')}; seed {run.seed}"),
         ]
-        numbers = [(name, f"{value:.2f}") for name, value in self.about["quantities"].items()]
+        numbers = [(name, f"{value:.2f}") for name, value in self.about.get("quantities", {}).items()]
         return f"pretrained {self.about['name']}", [*rows, *numbers]
 
     def encode(self, x: Tensor) -> dict[str, Any]:
