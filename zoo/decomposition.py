@@ -315,7 +315,7 @@ class SparseIndicatorVAE(nn.Module):
         x ~ Laplace(decoder(z), 0.1)            pixels    [B, C, H, W]
 
     The units are in a second plate, outside the plate "data", so that `TraceEnum_ELBO` sums out 2 z_dim states and
-    not 2^z_dim. A guide for z needs the same plates, as `AutoNormal(poutine.block(model, hide=["on"]))` has them.
+    not 2^z_dim. A guide for z needs the same plates; that of `AutoNormal(poutine.block(model, hide=["on"]))` has them.
 
     Args:
         decoder, z_dim, gamma, sigma_0, likelihood, num_data: as in `SparseVAE`.

@@ -327,7 +327,7 @@ class DIPVAE(TermwiseELBO):
         ValueError: a value is out of range; the site's family has no mean; or the site depends on one that is drawn.
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: running"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by a running covariance of the means"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -372,7 +372,7 @@ class DIPVAEI(TermwiseELBO):
         ValueError: as `DIPVAE` does.
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: of the means"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of the means"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -403,7 +403,7 @@ class DIPVAEII(TermwiseELBO):
         ValueError: as `DIPVAE` does.
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: of q(z)"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of q(z)"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -441,7 +441,7 @@ class Decomposition(TermwiseELBO):
         ValueError: a prior cannot be sampled, or the posterior cannot be scored at a draw of it.
     """
 
-    weights = "(1 + 3) + beta (2 + 4) + alpha 4, by another divergence"
+    weights = "(1 + 3) + beta (2 + 4) + alpha 4, the last by KL(p || q) or MMD"
 
     alpha = Hyperparameter()
     beta = Hyperparameter()
