@@ -4,7 +4,7 @@ Mathieu, Rainforth, Siddharth & Teh 2019, Disentangling Disentanglement in Varia
 https://arxiv.org/abs/1812.02833, section 6. Each mixture has two stories: one with the indicator summed out, to be
 trained with a guide for z alone, and one with the indicator as a site, which `pyro.infer.TraceEnum_ELBO` sums out.
 
-How `forward` reads, here and in every story:
+How the code reads, here and in every story:
 
 - `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
   has: with `pyro.module`, a second instance would read the first one's weights under the same name.
@@ -13,6 +13,8 @@ How `forward` reads, here and in every story:
   number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
 - `_decode`, at the end of the file, is the line of x: `as_event`, `check_data`, and the site.
 - `check_data` refuses data that the likelihood cannot generate.
+- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
+- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
 """
 
 import math
@@ -46,7 +48,7 @@ class AnisotropicVAE(nn.Module):
         learnt: whether the variances are trained. Their sum is kept fixed, as in the paper's code.
         likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
             `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
-            The paper's pinwheel needs `normal_and_scale`, its images `partial(laplace, scale=0.1)`.
+            The paper has `normal_and_scale` for the pinwheel, and `partial(laplace, scale=0.1)` for Fashion-MNIST.
         num_data: how many datapoints there are in all; needed for a batch with `index`.
 
     Raises:

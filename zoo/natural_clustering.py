@@ -4,7 +4,7 @@ Antorán & Miguel 2019, Disentangling and Learning Robust Representations with N
 https://arxiv.org/abs/1901.09415. Sohn, Lee & Yan 2015, Learning Structured Output Representation using Deep
 Conditional Generative Models, NIPS.
 
-How `forward` reads, here and in every story:
+How the code reads, here and in every story:
 
 - `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
   has: with `pyro.module`, a second instance would read the first one's weights under the same name.
@@ -13,6 +13,8 @@ How `forward` reads, here and in every story:
   number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
 - `one_hot` turns labels [B], integers from 0, into rows [B, L].
 - `check_data` refuses data that the likelihood cannot generate.
+- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
+- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
 """
 
 from collections.abc import Callable

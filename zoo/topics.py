@@ -4,13 +4,15 @@ Srivastava & Sutton 2017, Autoencoding Variational Inference for Topic Models, h
 Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arxiv.org/abs/1511.06038; Esmaeili et al.
 2019, Structured Disentangled Representations, https://arxiv.org/abs/1804.02086.
 
-How `forward` reads, here and in every story:
+How the code reads, here and in every story:
 
 - `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
   has: with `pyro.module`, a second instance would read the first one's weights under the same name.
 - `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
 - The likelihood is one event for each document already, so it needs no `as_event`, unlike that of pixels.
 - `check_words` refuses data that are not counts, and documents without words.
+- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
+- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
 """
 
 import math

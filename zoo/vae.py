@@ -2,7 +2,7 @@
 
 Kingma & Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114.
 
-How `forward` reads, here and in every story:
+How the code reads, here and in every story:
 
 - `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
   has: with `pyro.module`, a second instance would read the first one's weights under the same name.
@@ -10,6 +10,8 @@ How `forward` reads, here and in every story:
 - `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
   number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
 - `check_data` refuses data that the likelihood cannot generate.
+- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
+- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
 """
 
 from collections.abc import Callable
