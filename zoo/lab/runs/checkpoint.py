@@ -65,7 +65,7 @@ def restore(
     if sizes != here:
         differences.append(f"the optimiser has {sizes} parameters in the checkpoint, {here} here")
     if differences:
-        raise ValueError("the checkpoint is of something else: " + "; ".join(differences))
+        raise ValueError("the checkpoint does not fit what it is restored into: " + "; ".join(differences))
     elbo.load_state_dict(state["objective"])  # raises for unknown names
     with torch.no_grad():
         for name, module in (("model", model), ("guide", guide)):
@@ -125,7 +125,7 @@ def load(path: str | Path) -> State:
     try:
         state: State = _decode(json.loads(metadata["tree"]), tensors)
     except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"the checkpoint {path} is not put together as one: {error!r}") from None
+        raise ValueError(f"the checkpoint {path} has not the structure of one: {error!r}") from None
     return state
 
 
