@@ -102,7 +102,6 @@ SETTINGS = {
         "LR = 3e-3": "LR = 3e-3",
         "DOCUMENTS = 2000": "DOCUMENTS = 100",
         "TOPIC_STEPS = 500": "TOPIC_STEPS = 2",
-        "RESTARTS = 3": "RESTARTS = 2",
     },
     "8-decomposition": {
         "PINWHEEL_STEPS = 500": "PINWHEEL_STEPS = 2",

@@ -160,7 +160,7 @@ def test_frozen_parts_stay_and_the_rest_learns():
     assert guide.trunk[1].weight.isfinite().all()
 
 
-def test_a_bar_counts_the_steps_unless_it_is_turned_off(capsys):
+def test_a_bar_counts_the_steps_unless_it_is_turned_off(capsys, monkeypatch):
     data = Dataset.from_arrays(torch.rand(20, *SHAPE).numpy())
     for start, ends_with in ((0, "3/3"), (7, "10/10")):
         drawn = data.batches(4, seed=0, steps=start + 3, start=start)
@@ -169,4 +169,6 @@ def test_a_bar_counts_the_steps_unless_it_is_turned_off(capsys):
     list(fit(*vae_pair(), PlainELBO(), batches(3), lr=1e-3, device="cpu"))  # a generator of unknown length
     assert "3 steps" in capsys.readouterr().err
     list(fit(*vae_pair(), PlainELBO(), batches(3), lr=1e-3, device="cpu", progress=False))
+    monkeypatch.setenv("TQDM_DISABLE", "1")  # tqdm's bar for notebooks ignores it
+    list(fit(*vae_pair(), PlainELBO(), batches(3), lr=1e-3, device="cpu"))
     assert not capsys.readouterr().err

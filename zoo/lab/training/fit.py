@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from operator import length_hint
+from os import environ
 
 import pyro
 import torch
@@ -72,7 +73,7 @@ def fit(
         start: the number of steps taken before.
         adversary: learns the density ratio that `zoo.elbos.FactorVAE` reads: the pair is trained on the first half of
             each batch, and the adversary then takes one step on the guide's samples for the second half.
-        progress: whether to show a progress bar, of tqdm; the environment variable TQDM_DISABLE=1 hides it too.
+        progress: whether to show a progress bar; the environment variable TQDM_DISABLE=1 hides it, too.
 
     Raises:
         TypeError, ValueError: an argument is invalid (raised when `fit` is called); a batch is not a `Batch`, or too
@@ -84,7 +85,9 @@ def fit(
     check_options(elbo, lr=lr, optimizer=optimizer, compile=compile, start=start, adversary=adversary)
     found = find_device(device)
     steps = _steps(model, guide, elbo, iterate(batches), lr, optimizer, found, compile, start, adversary)
-    return _with_bar(steps, length_hint(batches) or None, start) if progress else steps
+    return (
+        _with_bar(steps, length_hint(batches) or None, start) if progress and not environ.get("TQDM_DISABLE") else steps
+    )
 
 
 def _with_bar(steps: Iterator[tuple[int, Report]], count: int | None, start: int) -> Iterator[tuple[int, Report]]:
