@@ -85,9 +85,9 @@ def fit(
     check_options(elbo, lr=lr, optimizer=optimizer, compile=compile, start=start, adversary=adversary)
     found = find_device(device)
     steps = _steps(model, guide, elbo, iterate(batches), lr, optimizer, found, compile, start, adversary)
-    return (
-        _with_bar(steps, length_hint(batches) or None, start) if progress and not environ.get("TQDM_DISABLE") else steps
-    )
+    if not progress or environ.get("TQDM_DISABLE"):  # tqdm's bar for notebooks ignores its own variable
+        return steps
+    return _with_bar(steps, length_hint(batches) or None, start)
 
 
 def _with_bar(steps: Iterator[tuple[int, Report]], count: int | None, start: int) -> Iterator[tuple[int, Report]]:
