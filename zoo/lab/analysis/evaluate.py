@@ -52,8 +52,9 @@ def evaluate(
 ) -> Evaluation:
     """Runs the pair once over all of `data`, in evaluation mode, with one draw per datapoint from `seed`.
 
-    With `labels` the pair is called with them, as (x, y). The KL is estimated as in `TermwiseELBO`: "sampled" for a
-    prior without a KL in closed form, such as a mixture. The random state and the modules' modes are left as they were.
+    With `labels` the pair is called with them, as (x, y). The KL is computed as in `TermwiseELBO`: where it has no
+    closed form, as from a mixture, kl="sampled" avoids the warning. The random state and the modules' modes are left as
+    they were.
     """
     device = device_of(model)
     elbo = PlainELBO(kl=kl)
