@@ -20,7 +20,7 @@ class SemiAmortized(nn.Module):
     """An amortised guide whose raw numbers are improved for each datapoint, by a few steps on the objective.
 
         loss = partial(elbo.differentiable_loss, model)
-        guide = SemiAmortized(Amortized(trunk, z=MeanField(10)), loss, steps=5, lr=0.1)
+        guide = SemiAmortized(Amortized(trunk, z=MeanField(10)), loss, steps=5, lr=0.02)
 
     Kim, Wiseman, Miller, Sontag & Rush 2018, https://arxiv.org/abs/1802.02550, with Adam for their gradient descent.
     In training, the gradient at the end point is passed to the network as if it were the gradient at the start; with

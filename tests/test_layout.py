@@ -19,6 +19,7 @@ FLOORS = [
         "zoo.sites",
         "zoo.parents",
         "zoo.hyperparameters",
+        "zoo.tables",
     },
     {"zoo.handlers", "zoo.pairing", "zoo.terms", "zoo.report"}
     | {"zoo.vae", "zoo.joint_vae", "zoo.natural_clustering", "zoo.decomposition", "zoo.topics"},

@@ -14,6 +14,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import zoo
+from zoo.elbos import OBJECTIVES
+from zoo.lab.story import docstring_lines
 from zoo.lab.trials.card import VERDICTS
 from zoo.papers import claims, results
 from zoo.studies.guide_gap import recipes as guide_gap
@@ -94,9 +97,9 @@ SETTINGS = {
         "BETA = 4.0": "BETA = 4.0",
         "GAMMA = 3.0": "GAMMA = 3.0",
         "HIDDEN = 300": "HIDDEN = 16",
-        "BATCH = 128": "BATCH = 32",
-        "STEPS = 4000": "STEPS = 5",
-        "LR = 2e-3": "LR = 2e-3",
+        "BATCH = 256": "BATCH = 32",
+        "STEPS = 2000": "STEPS = 5",
+        "LR = 3e-3": "LR = 3e-3",
         "DOCUMENTS = 2000": "DOCUMENTS = 100",
         "TOPIC_STEPS = 500": "TOPIC_STEPS = 2",
     },
@@ -144,6 +147,12 @@ def cards(notebook: Notebook) -> list[str]:
     return [output.data["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {})]
 
 
+def plain_outputs(notebook: Notebook) -> list[str]:
+    """What the cells display, as text."""
+    outputs = [output for cell in code(notebook) for output in cell.outputs]
+    return [output.data["text/plain"] for output in outputs if "text/plain" in output.get("data", {})]
+
+
 def verdicts_of_cards() -> dict[str, str]:
     """The verdict on every claim of every card."""
     checked = [claim for name in results() for claim in claims(name).result["claims"]]
@@ -181,6 +190,27 @@ def test_what_is_stored_was_run_in_one_go_and_is_small(name):
     text = json.dumps(notebook)
     for path in (str(Path.home()), str(NOTEBOOKS.parent), tempfile.gettempdir(), "/home/", "/usr/", "site-packages"):
         assert path not in text, f"{name} has a path of the machine that it was run on: {path}"
+    assert "drawing needs graphviz" not in text, f"{name} was run without the program dot, so it has no plate diagram"
+    assert "steps/s" not in text, f"{name} has a progress bar: run it with the environment variable TQDM_DISABLE=1"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_objectives_are_stored_as_the_code_names_them(name):
+    shown = [line for text in plain_outputs(read(name)) for line in text.splitlines() if ": (1 + 3)" in line]
+    known = {objective.__name__: objective.weights for objective in OBJECTIVES}
+    for line in shown:
+        objective, _, weights = line.partition(": ")
+        assert weights.startswith(known[objective]), f"{name} was run with an earlier version: {line}"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_stories_are_stored_as_the_code_tells_them(name):
+    # Each line of a site, such as "z ~ Normal(0, 1)    code    [B, 2]", is one of a story's docstring or of a guide.
+    lines = [line for text in plain_outputs(read(name)) for line in text.splitlines()]
+    sites = {site for line in lines for site in re.findall(r"^    (\w+) [~=] .*\[B, ", line)}
+    stories = [getattr(zoo, story) for story in zoo.__all__]
+    known = {line.name for story in stories for line in docstring_lines(story)} | {"u", "v"}  # notebook 3 has its own
+    assert {re.sub(r"\d+$", "", site) for site in sites} <= known
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -303,7 +303,7 @@ def _check_scored(traces: Iterable[Trace], sites: Iterable[str]) -> None:
 
 
 def _check_left(trace: Trace, name: str, what: str, messenger: str) -> None:
-    """Refuses a site on which an objective's messenger did not leave what a term needs."""
+    """Refuses a site that lacks what an objective's messenger should have written on it for a term."""
     if what not in nodes_of(trace)[name]:
         raise ValueError(f"site {name!r} lacks {what!r}, which this term needs: return {messenger} from messengers()")
 

@@ -3,6 +3,18 @@
 Mathieu, Rainforth, Siddharth & Teh 2019, Disentangling Disentanglement in Variational Autoencoders,
 https://arxiv.org/abs/1812.02833, section 6. Each mixture has two stories: one with the indicator summed out, to be
 trained with a guide for z alone, and one with the indicator as a site, which `pyro.infer.TraceEnum_ELBO` sums out.
+
+How the code reads, here and in every story:
+
+- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
+  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
+- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
+- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
+  number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
+- `_decode`, at the end of the file, is the line of x: `as_event`, `check_data`, and the site.
+- `check_data` refuses data that the likelihood cannot generate.
+- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
+- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
 """
 
 import math
@@ -34,8 +46,10 @@ class AnisotropicVAE(nn.Module):
         decoder: maps codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
         variances: prior variances of the units, [z_dim]; the initial ones where they are learnt.
         learnt: whether the variances are trained. Their sum is kept fixed, as in the paper's code.
-        likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
-        num_data: how many datapoints there are in all; needed once batches come with their index.
+        likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
+            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
+            The paper has `normal_and_scale` for the pinwheel, and `partial(laplace, scale=0.1)` for Fashion-MNIST.
+        num_data: how many datapoints there are in all; needed for a batch with `index`.
 
     Raises:
         TypeError, ValueError: a variance is not positive; and as `zoo.likelihoods.check_data` and
@@ -75,7 +89,8 @@ class AnisotropicVAE(nn.Module):
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -121,7 +136,8 @@ class StudentTVAE(nn.Module):
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -171,7 +187,8 @@ class ClusteredVAE(nn.Module):
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes x [B, ...]; without it, draws one datapoint from the prior. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -223,7 +240,8 @@ class ClusterIndicatorVAE(nn.Module):
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes x [B, ...]; without it, draws one datapoint from the prior. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -240,6 +258,8 @@ class SparseVAE(nn.Module):
 
         z ~ MixtureSameFamily([1 - gamma, gamma], Normal(0, [1, sigma_0]))    code    [B, z_dim]
         x ~ Laplace(decoder(z), 0.1)                                          pixels  [B, C, H, W]
+
+    Each unit is off or on by itself: the mixture is over the two widths of one unit, for every datapoint.
 
     Args:
         decoder, likelihood, num_data: as in `AnisotropicVAE`.
@@ -276,7 +296,8 @@ class SparseVAE(nn.Module):
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -296,7 +317,7 @@ class SparseIndicatorVAE(nn.Module):
         x ~ Laplace(decoder(z), 0.1)            pixels    [B, C, H, W]
 
     The units are in a second plate, outside the plate "data", so that `TraceEnum_ELBO` sums out 2 z_dim states and
-    not 2^z_dim. A guide for z needs the same plates, as `AutoNormal(poutine.block(model, hide=["on"]))` has them.
+    not 2^z_dim. A guide for z needs the same plates; that of `AutoNormal(poutine.block(model, hide=["on"]))` has them.
 
     Args:
         decoder, z_dim, gamma, sigma_0, likelihood, num_data: as in `SparseVAE`.
@@ -329,7 +350,8 @@ class SparseIndicatorVAE(nn.Module):
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):

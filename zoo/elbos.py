@@ -3,6 +3,14 @@
 Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final: a new
 objective inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`).
 
+An objective is a loss of Pyro: `SVI(model, guide, optim, loss=BetaVAE(beta=4.0))`. Its weights may be assigned during
+training, `elbo.beta = 2.0`, and the next step uses the new value. Arguments that most classes share:
+
+    kl               how KL(q(z | x) || p(z)) is computed, for all sites or by site: "closed", by its closed form, or
+                     "sampled", as log q(z | x) - log p(z) at the guide's draw. Where there is no closed form, as for a
+                     flow, "closed" uses the draw too, and warns once for each site (`zoo.pairing.SampledKLWarning`)
+    num_particles    draws of the latent sites per datapoint, over which the terms are averaged
+
 `weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the letters of its Figures 1 and
 3. Each letter is a signed term of the ELBO, so the ELBO is (1 + 3) + 2 + 4 and 4 = A + i + ii:
 
@@ -208,7 +216,8 @@ class BetaTCVAE(TermwiseELBO):
         beta: weight of the total correlation over all units of all latent sites.
         num_data: N, the number of datapoints whose posteriors q(z) averages.
         estimator: of q(z); `zoo.estimators.log_weights` lists them. Chen's is "weighted".
-        concrete: how values of a Concrete site are scored, "mass" or "density"; see `zoo.estimators.scores`.
+        concrete: how the draws of a Concrete (relaxed one-hot) site are scored: "mass", by the probability of the
+            class with the largest entry, or "density", by the Concrete density.
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
@@ -319,7 +328,7 @@ class DIPVAE(TermwiseELBO):
         ValueError: a value is out of range; the site's family has no mean; or the site depends on one that is drawn.
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: running"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by a running covariance of the means"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -364,7 +373,7 @@ class DIPVAEI(TermwiseELBO):
         ValueError: as `DIPVAE` does.
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: of the means"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of the means"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -395,7 +404,7 @@ class DIPVAEII(TermwiseELBO):
         ValueError: as `DIPVAE` does.
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, matched in covariance: of q(z)"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of q(z)"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -433,7 +442,7 @@ class Decomposition(TermwiseELBO):
         ValueError: a prior cannot be sampled, or the posterior cannot be scored at a draw of it.
     """
 
-    weights = "(1 + 3) + beta (2 + 4) + alpha 4, by another divergence"
+    weights = "(1 + 3) + beta (2 + 4) + alpha 4, the last by KL(p || q) or MMD"
 
     alpha = Hyperparameter()
     beta = Hyperparameter()

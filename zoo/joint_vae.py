@@ -1,6 +1,17 @@
 """Joint-VAE: a continuous style and a discrete type. HFVAE's image models use the same story.
 
 Dupont 2018, Learning Disentangled Joint Continuous and Discrete Representations, https://arxiv.org/abs/1804.00104.
+
+How the code reads, here and in every story:
+
+- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
+  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
+- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
+- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
+  number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
+- `check_data` refuses data that the likelihood cannot generate.
+- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
+- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
 """
 
 import math
@@ -24,16 +35,20 @@ class JointVAE(nn.Module):
         c ~ RelaxedOneHotCategorical(temperature, uniform)    type    [B, c_dim]
         x ~ Bernoulli(decoder(z, c))                          pixels  [B, C, H, W]
 
-    With several types, their sites are c1, c2, ..., one for each entry of c_dims.
+    With several types, their sites are c1, c2, ..., one for each entry of c_dims. There are no labels: types are latent
+    in training, too.
 
     Args:
         decoder: maps codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters.
         z_dim: latent dimensions of the style.
         c_dims: classes of each type.
-        temperature: of the prior of relaxed types; None makes the types one-hot, c ~ OneHotCategorical(uniform). With
-            the heads Exact and StraightThrough, Pyro's own ELBOs need one-hot types; the zoo's work with both.
-        likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
-        num_data: how many datapoints there are in all; needed once batches come with their index.
+        temperature: of the prior of relaxed types. A draw of c is a vector of c_dim positive numbers that add up to 1;
+            the lower the temperature, the closer it is to one-hot. None makes the types one-hot, c ~
+            OneHotCategorical(uniform). With the heads Exact and StraightThrough, Pyro's own ELBOs need one-hot types;
+            the zoo's work with both.
+        likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
+            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
+        num_data: how many datapoints there are in all; needed for a batch with `index`.
 
     Raises:
         TypeError, ValueError: a size or the temperature is out of range; and as `zoo.likelihoods.check_data` and
@@ -72,7 +87,8 @@ class JointVAE(nn.Module):
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):

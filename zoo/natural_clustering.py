@@ -3,6 +3,18 @@
 Antorán & Miguel 2019, Disentangling and Learning Robust Representations with Natural Clustering,
 https://arxiv.org/abs/1901.09415. Sohn, Lee & Yan 2015, Learning Structured Output Representation using Deep
 Conditional Generative Models, NIPS.
+
+How the code reads, here and in every story:
+
+- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
+  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
+- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
+- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
+  number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
+- `one_hot` turns labels [B], integers from 0, into rows [B, L].
+- `check_data` refuses data that the likelihood cannot generate.
+- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
+- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
 """
 
 from collections.abc import Callable
@@ -31,7 +43,7 @@ class NaturalClustering(nn.Module):
     Of z_cy's L rows only that of the class is not zero. Its first column is y itself, which adds a bias per class to
     the decoder's first layer; bias=False leaves it out, as in the paper's appendix B.
 
-    With labels y is observed; without them y is latent, and the guide infers it from x.
+    With labels, integers from 0 to L - 1, y is observed; without them y is latent, and the guide infers it from x.
 
     Each datapoint has its own pi because the guide's q(pi | x) is the classifier: a Dirichlet. Its mean has the
     role of a softmax's class probabilities, and its concentration says how certain they are. The prior of pi and the
@@ -44,8 +56,9 @@ class NaturalClustering(nn.Module):
         s_dim: latent dimensions that all classes share.
         alpha: the prior's concentration, the paper's alpha_p.
         bias: whether z_cy holds y itself as well as the class's z_c.
-        likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
-        num_data: how many datapoints there are in all; needed once batches come with their index.
+        likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
+            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
+        num_data: how many datapoints there are in all; needed for a batch with `index`.
 
     Raises:
         TypeError, ValueError: a size or alpha is out of range; and as `zoo.likelihoods.check_data`,
@@ -91,7 +104,8 @@ class NaturalClustering(nn.Module):
         """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
 
         Without x it draws from the prior: `story(y=y)` draws one image for each label in y, `story()` a single image
-        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the
+        positions of the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data.
         """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
@@ -171,7 +185,8 @@ class ConditionalVAE(nn.Module):
         """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
 
         Without x it draws from the prior: `story(y=y)` draws one image for each label in y, `story()` a single image
-        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the
+        positions of the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data.
         """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zoo.tables import Rows, Tabulated
 
-@dataclass(frozen=True)
-class Report:
+
+@dataclass(frozen=True, repr=False)
+class Report(Tabulated):
     """The terms of one pass in nats per datapoint: detached 0-dim tensors, left on their device until they are read.
 
     Attributes:
@@ -29,6 +31,16 @@ class Report:
     def elbo(self) -> Tensor:
         """Reconstruction minus KL, unweighted."""
         return torch.stack([*self.reconstruction.values(), *(-kl.sum() for kl in self.kl.values())]).sum()
+
+    def _table(self) -> tuple[str, Rows]:
+        numbers = {
+            **self.terms,
+            "sum of these terms, which training maximises": -self.loss,
+            **{f"reconstruction of {site}, unweighted": value for site, value in self.reconstruction.items()},
+            **{f"KL of {site}, unweighted": kl.sum() for site, kl in self.kl.items()},
+            "ELBO, unweighted": self.elbo,
+        }
+        return "nats per datapoint", [(name, f"{value.item():.3f}") for name, value in numbers.items()]
 
     def figures(self) -> dict[str, Tensor]:
         """All numbers by flat names: loss, elbo, term/..., reconstruction/SITE, kl/SITE."""

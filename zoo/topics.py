@@ -3,6 +3,16 @@
 Srivastava & Sutton 2017, Autoencoding Variational Inference for Topic Models, https://arxiv.org/abs/1703.01488; Miao,
 Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arxiv.org/abs/1511.06038; Esmaeili et al.
 2019, Structured Disentangled Representations, https://arxiv.org/abs/1804.02086.
+
+How the code reads, here and in every story:
+
+- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
+  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
+- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
+- The likelihood is one event for each document already, so it needs no `as_event`, unlike that of pixels.
+- `check_words` refuses data that are not counts, and documents without words.
+- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
+- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
 """
 
 import math
@@ -41,8 +51,9 @@ class ProdLDA(nn.Module):
         decoder: maps shares [..., K] to logits of the words [..., V].
         groups: the number of topics in each group; K in all.
         alpha: concentration of the Dirichlet; None for z ~ Normal(0, I), as in Pyro's tutorial.
-        likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
-        num_data: how many documents there are in all; needed once batches come with their index.
+        likelihood: a function from the decoder's output to a distribution over x; `zoo.likelihoods.multinomial` scores
+            documents of any length, and draws documents of num_words = 100.
+        num_data: how many documents there are in all; needed for a batch with `index`.
 
     Raises:
         TypeError, ValueError: a group or alpha is out of range; a document has no words; and as
@@ -75,9 +86,10 @@ class ProdLDA(nn.Module):
         self.register_buffer("scale", torch.full((num_topics,), math.sqrt(variance)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, V]; without it, draws one datapoint from the prior. Returns x.
+        """Samples the story: observes counts x [B, V], as floats; without them, draws one document. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's documents in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -128,9 +140,10 @@ class NVDM(nn.Module):
         self.register_buffer("scale", torch.ones(sum(groups)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, V]; without it, draws one datapoint from the prior. Returns x.
+        """Samples the story: observes counts x [B, V], as floats; without them, draws one document. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's documents in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):

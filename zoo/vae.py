@@ -1,6 +1,17 @@
 """The plain variational autoencoder: the story that beta-VAE, beta-TCVAE and DIP-VAE share.
 
 Kingma & Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114.
+
+How the code reads, here and in every story:
+
+- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
+  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
+- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
+- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
+  number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
+- `check_data` refuses data that the likelihood cannot generate.
+- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
+- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
 """
 
 from collections.abc import Callable
@@ -25,8 +36,9 @@ class VAE(nn.Module):
     Args:
         decoder: maps codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
         z_dim: latent dimensions.
-        likelihood: the decoder's output to a distribution over x; see `zoo.likelihoods`.
-        num_data: how many datapoints there are in all; needed once batches come with their index.
+        likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
+            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
+        num_data: how many datapoints there are in all; needed for a batch with `index`.
 
     Raises:
         TypeError, ValueError: as `zoo.likelihoods.check_data` and `zoo.program.data_plate` do.
@@ -54,7 +66,8 @@ class VAE(nn.Module):
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
         """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`.
+        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
+        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
         """
         register(self)
         with data_plate(x, index, self.num_data):

@@ -39,6 +39,14 @@ def test_what_was_kept_comes_back_without_its_data(trained, tmp_path, monkeypatc
     for ours, theirs in zip(pair.model.parameters(), trained.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
     assert pair.about["command"] == "the card's"
+    assert repr(pair).splitlines() == [
+        "pretrained a/name",
+        "  model, guide JointVAE, Amortized",
+        "  trained on digits, 5 steps of 64, learning rate 0.001",
+        "  command the card's; seed 3",
+        *(f"  {name} {value:.2f}" for name, value in pair.about.get("quantities", {}).items()),
+    ]
+    assert "<td>command</td>" in pair._repr_html_()
     assert pair.settings.seed == 3
     assert pair.model.num_data == len(trained.data.train)
     assert not pair.model.training

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and records that notice when they were changed."""
+"""Atomic writes of files, and JSON records with a digest that shows whether they were changed."""
 
 import hashlib
 import json

@@ -118,7 +118,7 @@ def by_fit(task: Task, device: torch.device, *, compile: bool = False, elbo: Ter
         while True:
             yield handed.pop()
 
-    steps = fit(model, guide, elbo or PlainELBO(), batches(), lr=LR, device=device, compile=compile)
+    steps = fit(model, guide, elbo or PlainELBO(), batches(), lr=LR, device=device, compile=compile, progress=False)
 
     def step(batch: Batch) -> Any:
         handed.append(batch)

@@ -1,6 +1,7 @@
 """The seam: batches are a function of seed and step, and x arrives as the floats it stands for, however it is kept."""
 
 from collections.abc import Callable
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from scipy import sparse
 
 from zoo.lab.data import Dataset, Factors
 from zoo.lab.data import bit_packing as bits
-from zoo.lab.data.dataset import Rows, split
+from zoo.lab.data.dataset import split
+from zoo.lab.data.rows import Rows
 
 N = 13  # prime, so that no batch size divides it
 
@@ -258,3 +260,39 @@ class TestFromArrays:
     def test_what_cannot_be_is_refused(self, x: np.ndarray, options: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             Dataset.from_arrays(x, **options)
+
+
+def test_a_set_shows_its_size_and_what_it_holds() -> None:
+    factors = Factors.grid({"row": range(13), "one": [7]})
+    labelled = grey(y=np.arange(N) % 3, classes=("a", "b", "c"), factors=factors, left_out={"broken": 2})
+    assert repr(labelled).splitlines() == [
+        "grey: 13 datapoints of shape [1, 3, 5]",
+        "  values bytes, divided by 255 in a batch",
+        "  labels 3 classes: a, b, c",
+        "  factors, and how many values each has row 13, one 1",
+        "  left out 2 broken",
+    ]
+    assert "<td>labels</td><td>3 classes: a, b, c</td>" in labelled._repr_html_()
+    # Without names the classes are counted; of many words the first ten are listed.
+    assert "labels 3 classes\n" in f"{grey(y=np.arange(N) % 3)}\n"
+    words = Dataset("text", np.ones((2, 12), np.float32), vocabulary=tuple("abcdefghijkl"))
+    assert repr(words).splitlines()[1:] == ["  values float32", "  words 12: a, b, c, d, e, f, g, h, i, j, and 2 more"]
+    assert "binarised for each batch" in repr(grey(dynamic=True))
+    packed = Dataset("bits", bits.pack(np.ones((2, 1, 2, 64), np.uint8)))
+    assert "of shape [1, 2, 64]\n  values 0 and 1, stored as bits" in repr(packed)
+
+
+def test_a_split_shows_both_of_its_sets() -> None:
+    both = split(grey(), 4 / 13)
+    assert repr(both) == f"train: {both.train!r}\ntest: {both.test!r}"
+    assert "9 datapoints" in both._repr_html_()
+    assert "4 datapoints" in both._repr_html_()
+
+
+def test_batches_say_how_many_are_left() -> None:
+    batches = grey().batches(5, seed=0, steps=9, start=4)
+    assert length_hint(batches) == 5
+    next(batches)
+    assert length_hint(batches) == 4
+    assert length_hint(grey().batches(5, seed=0), -1) == -1  # infinite
+    assert length_hint(grey().batches(5, seed=0, steps=3, start=4)) == 0

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 
 from zoo.lab.data import load
-from zoo.lab.data.dataset import Rows
+from zoo.lab.data.rows import Rows
 
 
 @pytest.fixture(autouse=True)

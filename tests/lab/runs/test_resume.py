@@ -223,7 +223,7 @@ def test_other_versions_are_a_warning(stopped, whole, tmp_path):
     shutil.copytree(stopped[0], tmp_path, dirs_exist_ok=True)
     _swap_about(tmp_path / "run", "versions", torch="1.0")
     said = zoo(tmp_path, *RESUME)
-    assert "the digits of this run may differ: torch is '1.0' in the checkpoint" in said
+    assert "the last digits of this run may differ: torch is '1.0' in the checkpoint" in said
     assert_equal(tmp_path / "run", whole[0])
 
 

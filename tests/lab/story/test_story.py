@@ -60,7 +60,7 @@ def test_the_view_shows_model_and_guide_as_they_ran():
     # A Laplace likelihood although the docstring says Bernoulli; its scale is a number that looks at nothing.
     assert [" ".join(line.split()) for line in lines] == [
         "VAE Amortized",
-        f"plate data: 4 of {NUM_DATA} plate data: 4 of {NUM_DATA}",
+        f"plate data: 4 of {NUM_DATA} datapoints plate data: 4 of {NUM_DATA} datapoints",
         "z ~ Normal(0, 1) code [B, 2] z ~ Normal(loc(x; φ), scale(x; φ)) [B, 2]",
         "x ~ Laplace(loc(z; θ), 0.1) pixels (observed) [B, 1, 3, 5]",
         "",
@@ -223,7 +223,8 @@ def test_the_difference_is_the_lines_that_differ():
     turned = str(plain.diff(beta)).translate(str.maketrans("+-", "-+"))
     assert {line[1:] for line in turned.splitlines()} >= {line[1:] for line in changed if "(" not in line}
     swapped = story(model, vae_pair(head=MeanField(2))[1], PlainELBO(), four())
-    assert str(swapped.diff(plain)) == str(plain.diff(plain))
+    assert repr(swapped.diff(plain)) == str(swapped.diff(plain)) == str(plain.diff(plain))
+    assert repr(plain.graph()).startswith("digraph {")
 
 
 def test_another_likelihood_or_head_changes_its_own_line_alone():

@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.pairs import SHAPE, vae_pair
 from zoo.elbos import BetaVAE, PlainELBO
-from zoo.lab.data import Batch
+from zoo.lab.data import Batch, Dataset
 from zoo.lab.device import find_device
 from zoo.lab.training.fit import fit, ramp
 
@@ -158,3 +158,17 @@ def test_frozen_parts_stay_and_the_rest_learns():
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert not torch.equal(trunk, guide.trunk[1].weight)
     assert guide.trunk[1].weight.isfinite().all()
+
+
+def test_a_bar_counts_the_steps_unless_it_is_turned_off(capsys, monkeypatch):
+    data = Dataset.from_arrays(torch.rand(20, *SHAPE).numpy())
+    for start, ends_with in ((0, "3/3"), (7, "10/10")):
+        drawn = data.batches(4, seed=0, steps=start + 3, start=start)
+        list(fit(*vae_pair(), PlainELBO(), drawn, lr=1e-3, start=start, device="cpu"))
+        assert ends_with in capsys.readouterr().err
+    list(fit(*vae_pair(), PlainELBO(), batches(3), lr=1e-3, device="cpu"))  # a generator of unknown length
+    assert "3 steps" in capsys.readouterr().err
+    list(fit(*vae_pair(), PlainELBO(), batches(3), lr=1e-3, device="cpu", progress=False))
+    monkeypatch.setenv("TQDM_DISABLE", "1")  # tqdm's bar for notebooks ignores it
+    list(fit(*vae_pair(), PlainELBO(), batches(3), lr=1e-3, device="cpu"))
+    assert not capsys.readouterr().err

@@ -167,7 +167,9 @@ def test_a_trial_of_before_is_finished_and_says_what_it_measured(tmp_path):
 
 def test_a_notebook_has_the_claims_next_to_the_papers_values(variants):
     run_trials(work(variants))
-    shown = str(Claims(collect("a/toy", reproduction(), variants, command="the command")))
+    found = Claims(collect("a/toy", reproduction(), variants, command="the command"))
+    shown = str(found)
+    assert repr(found) == shown == found._repr_markdown_()
     spread = statistics.stdev([10, 11, 12])
     reported = reproduction().reported
     assert {(v, q) for v, of_one in reported.items() for q in of_one} == {("ours", "score")}  # the rest is left out

@@ -39,7 +39,7 @@ def test_correlated_topics_are_told_in_words():
     (pair,) = topics.pairs(across=False)
     assert pair.correlation == pytest.approx(-1)
     written = topic_plots.pair_table(topics, [pair], 2)
-    assert written.splitlines()[-1] == f"| -1.00 | rocket orbit | {topics.told('z_1', 2)} |"
+    assert written.splitlines()[-1] == f"| -1.00 | rocket orbit | {topics.top_words('z_1', 2)} |"
 
 
 def test_the_pictures_of_the_reproduction_tell_pairs_in_words(tmp_path):

@@ -27,8 +27,8 @@ def test_topics_are_read_off_a_pair_that_is_known():
     assert topics.information.value[0] == pytest.approx(entropy, abs=0.05)
     assert topics.information.value[1] == pytest.approx(0, abs=1e-9)
     assert topics.in_use == ["z_0"]
-    assert topics.told("z_0", 3) == "rocket orbit moon"
-    assert topics.told("z_1", 1) == "goal"
+    assert topics.top_words("z_0", 3) == "rocket orbit moon"
+    assert topics.top_words("z_1", 1) == "goal"
     assert topics.coherence.value.tolist() == npmi(topics.words, data.x, repeats=2).value.tolist()
     assert topics.pairs(across=False) == []  # of topics in use there is one
 

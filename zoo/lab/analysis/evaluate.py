@@ -1,6 +1,5 @@
 """The ELBO of a trained pair over a whole set."""
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,11 +9,12 @@ from zoo.elbos import PlainELBO
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
 from zoo.lab.isolation import isolated
+from zoo.tables import Rows, Tabulated
 from zoo.termwise import How
 
 
-@dataclass(frozen=True)
-class Evaluation:
+@dataclass(frozen=True, repr=False)
+class Evaluation(Tabulated):
     """The ELBO and its parts: nats per datapoint, averaged over a whole set, unweighted whatever the objective.
 
     Attributes:
@@ -32,19 +32,8 @@ class Evaluation:
         """Reconstruction minus KL."""
         return sum(self.reconstruction.values()) - sum(kl.sum().item() for kl in self.kl.values())
 
-    def __str__(self) -> str:
-        head, *rows = self._rows()
-        return "\n".join([head[0], *(f"  {what} {nats}" for what, nats in rows)])
-
-    def _repr_html_(self) -> str:
-        head, *rows = self._rows()
-        cells = "".join(f"<tr><td>{html.escape(what)}</td><td>{nats}</td></tr>" for what, nats in rows)
-        return f"<table><tr><th colspan=2>{html.escape(head[0])}</th></tr>{cells}</table>"
-
-    def _rows(self) -> list[tuple[str, str]]:
-        """The headline, and each number with two digits."""
-        return [
-            (f"{self.num_data:,} datapoints, nats per datapoint", ""),
+    def _table(self) -> tuple[str, Rows]:
+        return f"{self.num_data:,} datapoints, nats per datapoint", [
             ("-ELBO", f"{-self.elbo:.2f}"),
             *((f"reconstruction of {site}", f"{value:.2f}") for site, value in self.reconstruction.items()),
             *((f"KL of {site}", f"{kl.sum():.2f}") for site, kl in self.kl.items()),
@@ -63,8 +52,9 @@ def evaluate(
 ) -> Evaluation:
     """Runs the pair once over all of `data`, in evaluation mode, with one draw per datapoint from `seed`.
 
-    With `labels` the pair is called with them, as (x, y). The KL is estimated as in `TermwiseELBO`: "sampled" for a
-    prior without a KL in closed form, such as a mixture. The random state and the modules' modes are left as they were.
+    With `labels` the pair is called with them, as (x, y). The KL is computed as in `TermwiseELBO`: where it has no
+    closed form, as from a mixture, kl="sampled" avoids the warning. The random state and the modules' modes are left as
+    they were.
     """
     device = device_of(model)
     elbo = PlainELBO(kl=kl)

@@ -188,7 +188,7 @@ def _dataset(group: Group, coords: Mapping[str, Any], about: Mapping[str, Any]) 
 
 
 def _joined(arviz: Any, groups: Mapping[str, Any], about: Mapping[str, Any]) -> Any:
-    """The groups as the installed ArviZ has them."""
+    """The groups in the type that the installed ArviZ uses."""
     groups = {name: group for name, group in groups.items() if group.data_vars}
     if int(arviz.__version__.partition(".")[0]) < 1:
         return arviz.InferenceData(**groups, attrs=dict(about))

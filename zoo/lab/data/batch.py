@@ -1,5 +1,6 @@
 """A batch, the input of model and guide, and the conversion of stored rows to floats."""
 
+from collections.abc import Iterator
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -45,6 +46,22 @@ class Batch(NamedTuple):
         values = (self.x,) if self.y is None else (self.x, self.y)
         named = {"index": self.index}
         return values, {name: value for name, value in named.items() if value is not None}
+
+
+class Batches(Iterator[Batch]):
+    """Batches one by one, and how many are left, which a progress bar shows."""
+
+    def __init__(self, batches: Iterator[Batch], count: int | None) -> None:
+        self.batches, self.left = batches, count
+
+    def __next__(self) -> Batch:
+        batch = next(self.batches)
+        if self.left is not None:
+            self.left -= 1
+        return batch
+
+    def __length_hint__(self) -> int:
+        return NotImplemented if self.left is None else self.left
 
 
 def light(x: np.ndarray, x_max: float, rng: np.random.Generator) -> np.ndarray:

@@ -213,3 +213,19 @@ def _without_objects(name: str, what: str, array: np.ndarray) -> np.ndarray:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def check_finite(name: str, x: Any) -> None:
+    """Refuses an array or a sparse matrix with values that are not finite.
+
+    Args:
+        name: of the data set, for the message.
+        x: its values.
+
+    Raises:
+        ValueError: there are such values; the message counts them.
+    """
+    finite = np.isfinite(x.data if sparse.issparse(x) else x)
+    if not finite.all():
+        where = "" if sparse.issparse(x) else f", the first in datapoint {np.argwhere(~finite)[0, 0]}"
+        raise ValueError(f"data {name!r}: x has {(~finite).sum()} values that are not finite{where}")

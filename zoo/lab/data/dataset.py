@@ -11,13 +11,16 @@ from scipy import sparse
 from torch import Tensor
 
 from zoo.lab.data import bit_packing as bits
-from zoo.lab.data.batch import Batch, floats, light
-from zoo.lab.data.conversion import UNLABELLED, as_features, as_labels, from_items, is_torch_dataset
+from zoo.lab.data.batch import Batch, Batches, floats, light
+from zoo.lab.data.conversion import UNLABELLED, as_features, as_labels, check_finite, from_items, is_torch_dataset
 from zoo.lab.data.factors import Factors
+from zoo.lab.data.rows import Rows
+from zoo.lab.data.summary import summarise
+from zoo.tables import Tabulated
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Tabulated):
     """A set in memory, memory-mapped, or rendered on demand; no file is decoded once the set is built.
 
     Attributes:
@@ -57,7 +60,7 @@ class Dataset:
         if not 0 < self.x_max < math.inf:
             raise ValueError(f"data {self.name!r}: x_max must be above 0, got {self.x_max:g}")
         if floats:
-            _check_finite(self.name, self.x)
+            check_finite(self.name, self.x)
         if self.dynamic and self.x.dtype != np.uint8:
             raise ValueError(f"data {self.name!r}: only bytes can be binarised, and x holds {self.x.dtype}")
         if self.y is not None:
@@ -132,6 +135,9 @@ class Dataset:
     def __len__(self) -> int:
         return int(self.x.shape[0])
 
+    def _table(self) -> Any:
+        return summarise(self)
+
     def __iter__(self) -> NoReturn:
         raise TypeError(f"data {self.name!r} is a set, not batches of it: use data.batches(64, seed=0, steps=1_000)")
 
@@ -185,7 +191,8 @@ class Dataset:
             ValueError: the batch is larger than the data, or not positive.
         """
         self.check(batch_size)
-        return self._shuffled(batch_size, seed, steps, start, labels, device)
+        count = None if steps is None else max(0, steps - start)
+        return Batches(self._shuffled(batch_size, seed, steps, start, labels, device), count)
 
     def _shuffled(
         self,
@@ -307,22 +314,17 @@ class Dataset:
             )
 
 
-class Rows:
-    """Some rows of x in a given order, looked up on access and not copied."""
-
-    def __init__(self, x: Any, index: np.ndarray) -> None:
-        self.x, self.index = x, index
-        self.shape, self.dtype = (len(index), *x.shape[1:]), x.dtype
-
-    def __getitem__(self, rows: Any) -> Any:
-        return self.x[self.index[rows]]
-
-
 class Split(NamedTuple):
     """A training set and a test set; the same set twice where a paper holds nothing out."""
 
     train: Dataset
     test: Dataset
+
+    def __repr__(self) -> str:
+        return f"train: {self.train}\ntest: {self.test}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>train</p>{self.train._repr_html_()}<p>test</p>{self.test._repr_html_()}"
 
 
 def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
@@ -341,10 +343,3 @@ def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
         )
     order = np.random.default_rng(seed).permutation(len(data))
     return Split(data.subset(np.sort(order[count:])), data.subset(np.sort(order[:count])))
-
-
-def _check_finite(name: str, x: Any) -> None:
-    finite = np.isfinite(x.data if sparse.issparse(x) else x)
-    if not finite.all():
-        where = "" if sparse.issparse(x) else f", the first in datapoint {np.argwhere(~finite)[0, 0]}"
-        raise ValueError(f"data {name!r}: x has {(~finite).sum()} values that are not finite{where}")

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from zoo.lab.data.bit_packing import WORD
-from zoo.lab.data.dataset import Dataset, Rows, Split, split
+from zoo.lab.data.dataset import Dataset, Split, split
 from zoo.lab.data.factors import Factors
+from zoo.lab.data.rows import Rows
 
 SHAPES = ("square", "ellipse", "heart")
 

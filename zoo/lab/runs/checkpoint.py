@@ -66,7 +66,7 @@ def restore(
     if sizes != here:
         differences.append(f"the optimiser has {sizes} parameters in the checkpoint, {here} here")
     if differences:
-        raise ValueError("the checkpoint is of something else: " + "; ".join(differences))
+        raise ValueError("the checkpoint does not fit what it is restored into: " + "; ".join(differences))
     device = device_of(model, guide)
     # A running statistic is added to tensors of the pair's device; load_state_dict raises for unknown names.
     elbo.load_state_dict({name: tensor.to(device) for name, tensor in state["objective"].items()})
@@ -127,7 +127,7 @@ def load(path: str | Path) -> State:
     try:
         state: State = _decode(json.loads(metadata["tree"]), tensors)
     except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"the checkpoint {path} is not put together as one: {error!r}") from None
+        raise ValueError(f"the checkpoint {path} has not the structure of one: {error!r}") from None
     return state
 
 

@@ -54,7 +54,7 @@ class DeferredInterrupt:
 class Stopped(BaseException):
     """Raised by a run that stopped on request, after everything was saved.
 
-    No `Exception`, as `KeyboardInterrupt` is none: who leaves out a picture that fails must not leave out this.
+    Not an `Exception`, like `KeyboardInterrupt`, so that code which skips a picture that fails does not skip this.
 
     Attributes:
         signal: the signal that requested it.

@@ -207,6 +207,7 @@ def _train(
             compile=settings.compile,
             start=start,
             shards=count > 1,
+            progress=False,  # the log's bar is there
         )
         try:
             for step, report in steps:
@@ -272,6 +273,6 @@ def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
             if then[what].get(key) != now[what].get(key)
         ]
         if differ and what == "versions":
-            warnings.warn(f"the digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
+            warnings.warn(f"the last digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
         elif differ:
             raise ValueError(f"the run cannot be resumed with other {what}: {'; '.join(differ)}")

@@ -134,7 +134,7 @@ def traversal_pictures(
     """
     model, data = run.model, run.data.test
     if len(data.shape) != 3 or data.shape[0] not in (1, 3):
-        raise ValueError(f"traversals are pictures, and the datapoints of {data.name!r} have the shape {data.shape}")
+        raise ValueError(f"traversals need images, but the datapoints of {data.name!r} have the shape {data.shape}")
     if values not in VALUES:
         raise ValueError(f"--values is one of {', '.join(VALUES)}, got {values!r}")
     if beside is not None and beside.data.test.shape != data.shape:
@@ -262,7 +262,7 @@ def _chosen(sites: LatentSites, units: list[Unit], site: str | None, unit: int |
         raise ValueError("the story has no latent site that can be traversed: no vector of real numbers, and no type")
     if unit is not None and site is None:
         if len(sites.units) != 1:
-            raise ValueError(f"--unit {unit} of which site? Say --site, one of {', '.join(sites.units)}")
+            raise ValueError(f"--unit {unit}: give its site, too: --site, one of {', '.join(sites.units)}")
         site = next(iter(sites.units))
     if site is None:
         return units

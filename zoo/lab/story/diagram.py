@@ -19,7 +19,7 @@ NO_DOT = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagram:
     """A plate diagram; a notebook shows it as a picture, or a message if graphviz is missing.
 
@@ -59,6 +59,9 @@ class Diagram:
         path = Path(path)
         kind = path.suffix.removeprefix(".")
         path.write_bytes(self.source.encode() if kind in ("gv", "dot") else self.picture(kind))
+
+    def __repr__(self) -> str:
+        return self.source
 
     def _repr_html_(self) -> str:
         try:

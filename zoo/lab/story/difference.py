@@ -31,11 +31,11 @@ class Row:
         return "  ".join(f"{cell:<{width}}" for cell, width in zip(self.padded, widths, strict=False)).rstrip()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference:
     """Lines that only the first story has (-), that only the second has (+), and that both have.
 
-    `str()` is its text, a notebook shows it in colour.
+    `str()` and `repr()` are its text, a notebook shows it in colour.
 
     Attributes:
         lines: sign and text.
@@ -43,7 +43,7 @@ class Difference:
 
     lines: tuple[tuple[Sign, str], ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(f"{sign} {line}".rstrip() for sign, line in self.lines)
 
     def coloured(self) -> str:

@@ -46,7 +46,8 @@ class Plate:
 
     def __str__(self) -> str:
         of = f" of {self.full_size:,}" if self.full_size != self.size else ""
-        return f"plate {self.name}: {self.size:,}{of}"
+        unit = "" if self.name != "data" else " datapoint" if self.full_size == 1 else " datapoints"
+        return f"plate {self.name}: {self.size:,}{of}{unit}"
 
 
 @dataclass(frozen=True)

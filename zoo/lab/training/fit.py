@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import chain
+from operator import length_hint
+from os import environ
 
 import pyro
 import torch
@@ -12,6 +14,7 @@ import torch.distributed as distributed
 from pyro import poutine
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from tqdm.auto import tqdm
 
 from zoo import ranks
 from zoo.lab.data import Batch
@@ -52,6 +55,7 @@ def fit(
     start: int = 0,
     adversary: Adversary | None = None,
     shards: bool = False,
+    progress: bool = True,
 ) -> Iterator[tuple[int, Report]]:
     """Trains the pair, one step per batch, and yields after each the number of steps taken and the pass's report.
 
@@ -77,6 +81,7 @@ def fit(
             each batch, and the adversary then takes one step on the guide's samples for the second half.
         shards: whether the processes of `torch.distributed`'s default group share each batch, and each is given the
             whole of it. Terms, report and gradients are those of the whole batch.
+        progress: whether to show a progress bar; the environment variable TQDM_DISABLE=1 hides it, too.
 
     Raises:
         TypeError, ValueError: an argument is invalid (raised when `fit` is called); a batch is not a `Batch`, or too
@@ -92,7 +97,18 @@ def fit(
             raise ValueError("shards=True trains eagerly and without an adversary: leave out compile and adversary")
     found = find_device(device)
     read = map(own_shard, map(check_batch, iterate(batches))) if shards else iterate(batches)
-    return _steps(model, guide, elbo, read, lr, optimizer, found, compile, start, adversary, shards)
+    steps = _steps(model, guide, elbo, read, lr, optimizer, found, compile, start, adversary, shards)
+    if not progress or environ.get("TQDM_DISABLE"):  # tqdm's bar for notebooks ignores its own variable
+        return steps
+    return _with_bar(steps, length_hint(batches) or None, start)
+
+
+def _with_bar(steps: Iterator[tuple[int, Report]], count: int | None, start: int) -> Iterator[tuple[int, Report]]:
+    """The steps, under a bar that counts them; where the number of batches is unknown the bar has no end."""
+    with tqdm(total=count and start + count, initial=start, unit=" steps", dynamic_ncols=True) as bar:
+        for step in steps:
+            yield step
+            bar.update()
 
 
 def _steps(

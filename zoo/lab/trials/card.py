@@ -122,7 +122,7 @@ def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
     return f"{len(verdicts)} claims of the paper were checked; {counts}."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Claims:
     """A paper's claims next to our results, for a notebook, from a result's JSON file alone."""
 
@@ -142,7 +142,7 @@ class Claims:
         parts += ["<details><summary>What differs from the paper</summary>", deviations, "</details>"]
         return "\n\n".join(parts)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self._repr_markdown_()
 
 

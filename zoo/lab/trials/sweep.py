@@ -27,7 +27,7 @@ GridPoint = Mapping[str, Any]
 """Hyperparameters on the grid, by name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """The result of a sweep.
 
@@ -46,6 +46,9 @@ class Sweep:
     def summary(self) -> pd.DataFrame:
         """Mean and standard deviation over seeds of each point of the grid; see `summary`."""
         return summary(self.table, self.axes)
+
+    def __repr__(self) -> str:
+        return self._repr_markdown_()
 
     def _repr_markdown_(self) -> str:
         return f"{_means(self.table, self.axes)}\n"

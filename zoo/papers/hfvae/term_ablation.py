@@ -137,7 +137,7 @@ def train_without(without: str | None, *, steps: int, seed: int) -> Panel:
         encoder = Encoder(N)
         elbo = FourTerms(model, without=without, num_particles=16)
         batches = repeat(Batch(x, None, torch.arange(N)), steps)
-        for _ in fit(model, encoder, elbo, batches, lr=1e-2, device="cpu"):
+        for _ in fit(model, encoder, elbo, batches, lr=1e-2, device="cpu", progress=False):
             pass
     data = Dataset.from_arrays(x, name="six points")
     d = elbo_anatomy(model, encoder, data, num_data=N, num_samples=500 * N)

@@ -37,4 +37,4 @@ def on_topics(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
 
 def in_words(topics: Topics, pair: Pair) -> str:
     """A pair of topics by their first words."""
-    return f"{topics.told(pair.first, 5)} / {topics.told(pair.second, 5)} ({pair.correlation:+.2f})"
+    return f"{topics.top_words(pair.first, 5)} / {topics.top_words(pair.second, 5)} ({pair.correlation:+.2f})"

@@ -42,7 +42,7 @@ def markdown(topics: Topics, evaluation: Evaluation) -> str:
     order = np.argsort(-topics.information.value, kind="stable")
     rows = [
         f"| {topics.names[k]} | {topics.information.value[k]:.2f} | {kl[topics.names[k]]:.2f} | "
-        f"{topics.coherence.value[k]:.2f} | {topics.told(topics.names[k])} |"
+        f"{topics.coherence.value[k]:.2f} | {topics.top_words(topics.names[k])} |"
         for k in order
     ]
     newline = "\n"
@@ -70,7 +70,7 @@ def pair_table(topics: Topics, pairs: list[Pair], num: int = 7) -> str:
     if not pairs:
         return "There are none."
     rows = [
-        f"| {pair.correlation:+.2f} | {topics.told(pair.first, num)} | {topics.told(pair.second, num)} |"
+        f"| {pair.correlation:+.2f} | {topics.top_words(pair.first, num)} | {topics.top_words(pair.second, num)} |"
         for pair in pairs
     ]
     return "\n".join(["| correlation | a topic | and another |", "| ---: | --- | --- |", *rows])
@@ -79,9 +79,8 @@ def pair_table(topics: Topics, pairs: list[Pair], num: int = 7) -> str:
 def bars(topics: Topics, *, num: int = 6) -> Figure:
     """I(x; z_d) of every topic, with its first words, the largest on top."""
     order = np.argsort(-topics.information.value, kind="stable")
-    nats = {
-        f"{topics.told(topics.names[k], num)}   {topics.names[k]}": float(topics.information.value[k]) for k in order
-    }
+    names = {k: topics.names[k] for k in order}
+    nats = {f"{topics.top_words(name, num)}   {name}": float(topics.information.value[k]) for k, name in names.items()}
     return bars_of_nats({"": nats}, label=f"I(x; z_d), nats, test set; in use above {IN_USE:g}", threshold=IN_USE)
 
 

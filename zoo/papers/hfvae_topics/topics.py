@@ -77,8 +77,8 @@ class Topics:
         order = np.argsort(-self.information.value, kind="stable")
         return [self.names[k] for k in order if self.information.value[k] > IN_USE]
 
-    def told(self, name: str, num: int = WORDS) -> str:
-        """A topic's first words."""
+    def top_words(self, name: str, num: int = WORDS) -> str:
+        """The words of largest weight of a topic, the largest first."""
         return " ".join(self.vocabulary[word] for word in self.words[self.names.index(name)][:num])
 
     def pairs(self, *, across: bool, count: int = 5) -> list[Pair]:

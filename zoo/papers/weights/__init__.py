@@ -26,13 +26,14 @@ from zoo.lab.runs.checkpoint import digest
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.folder import Settings
 from zoo.papers import recipe
+from zoo.tables import Rows, Tabulated
 
 HERE = Path(__file__).parent
 FORMAT = "zoo weights 1"
 
 
-@dataclass(frozen=True)
-class Pretrained:
+@dataclass(frozen=True, repr=False)
+class Pretrained(Tabulated):
     """A trained pair without its data.
 
     Attributes:
@@ -45,6 +46,16 @@ class Pretrained:
     guide: nn.Module
     settings: Settings
     about: Mapping[str, Any]
+
+    def _table(self) -> tuple[str, Rows]:
+        run = self.settings
+        rows = [
+            ("model, guide", f"{type(self.model).__name__}, {type(self.guide).__name__}"),
+            ("trained on", f"{run.data}, {run.steps:,} steps of {run.batch_size}, learning rate {run.lr:g}"),
+            ("command", f"{self.about.get('command', 'unknown')}; seed {run.seed}"),
+        ]
+        numbers = [(name, f"{value:.2f}") for name, value in self.about.get("quantities", {}).items()]
+        return f"pretrained {self.about['name']}", [*rows, *numbers]
 
     def encode(self, x: Tensor) -> dict[str, Any]:
         """q(site | x) by latent site; an encoder for `zoo.metrics.suite`."""

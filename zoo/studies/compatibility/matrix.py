@@ -108,7 +108,7 @@ def _tried(story: str, guide: str, elbo: TermwiseELBO, how: Sequence[How]) -> di
 def _train(made: tuple[nn.Module, nn.Module], elbo: TermwiseELBO, batch: Batch, how: Sequence[How]) -> dict[str, Any]:
     fresh = copy.deepcopy((*made, elbo))
     shapes, before = _look(*made, elbo, batch)
-    for _ in fit(*made, elbo, [batch] * STEPS, lr=LR, device="cpu"):
+    for _ in fit(*made, elbo, [batch] * STEPS, lr=LR, device="cpu", progress=False):
         pass
     again, after = _look(*made, elbo, batch)
     if again != shapes:
@@ -139,7 +139,7 @@ def _same_steps(fresh: tuple[nn.Module, nn.Module, TermwiseELBO], batch: Batch, 
         with torch.compiler.set_stance(STANCE[how]), warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)  # raised where a pair cannot be traced
             try:
-                run = fit(model, guide, elbo, [batch] * steps, lr=LR, device="cpu", compile=compile)
+                run = fit(model, guide, elbo, [batch] * steps, lr=LR, device="cpu", compile=compile, progress=False)
                 losses.append([report.loss.item() for _, report in run])
             except RuntimeWarning as warning:
                 return str(warning)

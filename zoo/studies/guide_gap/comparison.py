@@ -26,7 +26,7 @@ from zoo.studies.guide_gap.recipes import swap
 RESULTS = Path(__file__).parent / "results"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GuideComparison:
     """The result of a comparison.
 
@@ -37,6 +37,9 @@ class GuideComparison:
 
     result: Mapping[str, Any]
     failures: Sequence[str]
+
+    def __repr__(self) -> str:
+        return table(self.result)
 
     def _repr_markdown_(self) -> str:
         return table(self.result)

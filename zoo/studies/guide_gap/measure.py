@@ -170,7 +170,12 @@ def step_milliseconds(run: FinishedRun) -> float:
     batches = experiment.batches(
         data, settings.batch_size, seed=settings.seed, labels=experiment.labels, steps=WARM_UP + TIMED
     )
-    options: dict[str, Any] = {"lr": settings.lr, "optimizer": experiment.optimizer, "compile": settings.compile}
+    options: dict[str, Any] = {
+        "lr": settings.lr,
+        "optimizer": experiment.optimizer,
+        "compile": settings.compile,
+        "progress": False,
+    }
     times = [time.perf_counter()]
     for _ in fit(model, guide, elbo, batches, device=settings.device, **options):
         if device_of(model).type == "cuda":
