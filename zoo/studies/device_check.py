@@ -100,7 +100,7 @@ def _trained(
     optimizer = experiment.optimizer(prepare(*pair, first, device), lr=experiment.lr)
     pyro.set_rng_seed(1)
     batches, found, began = _batches(experiment, split), [], 0.0
-    for step, report in fit(*pair, batches, optimizer=optimizer, device=device, compile=compile):
+    for step, report in fit(*pair, batches, optimizer=optimizer, device=device, compile=compile, progress=False):
         if experiment.schedule:
             experiment.schedule(step, experiment.elbo)
         found.append(_numbers(report))  # waits for the device
@@ -127,7 +127,7 @@ def _resumed(recipe: Recipe, split: Split, device: torch.device) -> list[dict[st
         start = checkpoint.restore(checkpoint.load(path), *pair, optimizer)
         found = []
         batches = _batches(again, split, start)
-        for step, report in fit(*pair, batches, optimizer=optimizer, device=device, start=start):
+        for step, report in fit(*pair, batches, optimizer=optimizer, device=device, start=start, progress=False):
             if again.schedule:
                 again.schedule(step, again.elbo)
             found.append(_numbers(report))

@@ -44,7 +44,9 @@ def find_threads(experiment: Experiment, data: Split, *, batch_size: int, lr: fl
             model, guide, elbo = copy.deepcopy((experiment.model, experiment.guide, experiment.elbo))
             length = (1 + TURNS) * len(seconds) * STEPS
             batches = experiment.batches(data.train, batch_size, seed=seed, steps=length, labels=experiment.labels)
-            steps = fit(model, guide, elbo, batches, lr=lr, optimizer=experiment.optimizer, device="cpu")
+            steps = fit(
+                model, guide, elbo, batches, lr=lr, optimizer=experiment.optimizer, device="cpu", progress=False
+            )
             for turn in range(1 + TURNS):
                 for threads, times in seconds.items():
                     torch.set_num_threads(threads)

@@ -81,7 +81,9 @@ class _Look(Trial):
         )
         pair = experiment.model, experiment.guide, experiment.elbo
         began = 0.0
-        for step, report in fit(*pair, batches, lr=settings.lr, optimizer=experiment.optimizer, device=self.device):
+        for step, report in fit(
+            *pair, batches, lr=settings.lr, optimizer=experiment.optimizer, device=self.device, progress=False
+        ):
             if step in (WARM_UP, WARM_UP + TIMED):
                 float(sum(report.terms.values()))  # waits for the device
                 began, seconds = time.perf_counter(), time.perf_counter() - began
