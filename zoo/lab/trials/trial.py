@@ -240,7 +240,8 @@ def _in_parallel(left: Sequence[tuple[Measure, Trial]], jobs: int, folder: Path)
     env = {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     stop_file, stopped = folder.absolute() / STOP, None
     stop_file.unlink(missing_ok=True)  # a command that was killed may have left it
-    workers = ProcessPoolExecutor(jobs, initializer=work_for, initargs=(os.getpid(), stop_file), env=env)
+    processes = min(jobs, len(left))  # each imports everything, and what is left may be less
+    workers = ProcessPoolExecutor(processes, initializer=work_for, initargs=(os.getpid(), stop_file), env=env)
     try:
         with DeferredInterrupt() as interrupt:
             pending = {workers.submit(_in_process, measure, trial, threads) for measure, trial in left}
