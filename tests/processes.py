@@ -14,11 +14,14 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(
     [
         "pytest",
-        "zoo.papers",
         "torch._dynamo",
         "sklearn.datasets",
         "matplotlib.backends.backend_agg",
+        "zoo.__main__",
+        "zoo.papers",
+        "zoo.lab.trials.sweep",
         "tests.small_recipe",
+        "tests.pictures",
     ]
 )
 
@@ -44,6 +47,7 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
     from tqdm import tqdm
 
     from tests import small_recipe
+    from tests.pictures import quick_pictures
     from zoo.__main__ import main
     from zoo.papers.recipes import RECIPES
 
@@ -60,4 +64,5 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
     if largest is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     sys.argv = ["zoo", *arguments]
-    main()
+    with quick_pictures():
+        main()

@@ -13,6 +13,8 @@ from zoo.cli.train import unfinished_schedule
 from zoo.lab.data import load
 from zoo.papers.recipes import RECIPES
 
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
 
 def read(path: Path) -> list[dict[str, str]]:
     with path.open() as file:

@@ -25,6 +25,8 @@ from zoo.lab.trials.trial import QUANTITIES
 from zoo.papers import recipe, sweep
 from zoo.papers.recipes import RECIPES
 
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
 
 @pytest.fixture(autouse=True)
 def _small_recipe(monkeypatch):

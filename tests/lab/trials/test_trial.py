@@ -23,6 +23,8 @@ from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.trials.trial import QUANTITIES, STOP, Trial, run_trial, run_trials
 
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
 TOGETHER = "together"
 
 
@@ -191,6 +193,18 @@ def test_nobody_who_leaves_out_what_fails_leaves_out_the_wish_to_stop():
     assert not issubclass(Stopped, Exception)
     kept = pickle.loads(pickle.dumps(Stopped("by SIGTERM", signal.SIGTERM)))  # workers return it
     assert (str(kept), kept.signal) == ("by SIGTERM", signal.SIGTERM)
+
+
+def test_no_more_processes_start_than_trials_are_left(tmp_path, monkeypatch):
+    def start(processes, **_):
+        raise RuntimeError(f"{processes} processes")
+
+    work = [(toy, trial) for trial in trials(tmp_path, 3)]
+    assert run_trials(work[:1]) == []
+    monkeypatch.setattr("zoo.lab.trials.trial.ProcessPoolExecutor", start)
+    for jobs, started in ((5, 2), (2, 2), (3, 2)):
+        with pytest.raises(RuntimeError, match=f"^{started} processes"):
+            run_trials(work, jobs=jobs)
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 2.0, None, "2"])
