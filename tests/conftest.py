@@ -1,13 +1,26 @@
 """Every test: double precision, Pyro's validation on, seed 0. No store is cleared: pairs must not need it."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pyro
 import pytest
 import torch
+from filelock import FileLock
+
+from tests.pictures import quick_pictures
 
 # Small tensors: threads that wait for each other cost more than they give.
 torch.set_num_threads(1)
+
+# Tests of processes and notebooks, which take longest.
+LONG = ("test_notebooks.py", "lab/trials/test_sweep.py", "lab/trials/test_trial.py", "lab/runs/test_resume.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests run first, so that parallel workers end together."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +30,27 @@ def _double_precision_and_seed() -> Iterator[None]:
     with pyro.validation_enabled():
         yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def _quick_pictures() -> Iterator[None]:
+    with quick_pictures():
+        yield
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Makes a folder, once for all of pytest-xdist's workers, and returns it."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = shared / name, shared / f"{name}.made"
+        with FileLock(shared / f"{name}.lock"):
+            if not made.exists():
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return once

@@ -8,8 +8,22 @@ import sys
 import threading
 from pathlib import Path
 
-# Its children have everything imported, so that a moment drawn at random is one of the run's.
+# Its children have everything imported, so that they start at once and a moment drawn at random is one of the run's.
+# torch's optimisers import torch._dynamo, and the digits scikit-learn, when they are first used.
 processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(
+    [
+        "pytest",
+        "torch._dynamo",
+        "sklearn.datasets",
+        "matplotlib.backends.backend_agg",
+        "zoo.__main__",
+        "zoo.papers",
+        "zoo.lab.trials.sweep",
+        "tests.small_recipe",
+        "tests.pictures",
+    ]
+)
 
 
 def start(cwd: Path, *arguments: str, largest: int | None = None):
@@ -28,11 +42,16 @@ def zoo(cwd: Path, *arguments: str, code: int = 0, largest: int | None = None) -
 
 
 def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
-    """The command line as a process of its own sees it."""
+    """The command line as a process of its own sees it, with the small recipe among the others."""
     import torch
     from tqdm import tqdm
 
+    from tests import small_recipe
+    from tests.pictures import quick_pictures
     from zoo.__main__ import main
+    from zoo.papers.recipes import RECIPES
+
+    RECIPES |= small_recipe.RECIPES
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
     os.chdir(cwd)
@@ -45,4 +64,5 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
     if largest is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     sys.argv = ["zoo", *arguments]
-    main()
+    with quick_pictures():
+        main()

@@ -6,20 +6,21 @@ from torch import nn
 
 from guides import Amortized, MeanField
 from zoo import VAE
-from zoo.elbos import PlainELBO
+from zoo.elbos import BetaVAE
 from zoo.lab.data import Split
 from zoo.lab.training.experiment import Experiment, Recipe
 
 STEPS = 300
 
 
-def small(split: Split) -> Experiment:
+def small(split: Split, *, beta: float = 1.0, z_dim: int = 2, steps: int = STEPS) -> Experiment:
     """A VAE of linear layers; the schedule waits, so that a kill falls into the training."""
     shape = split.train.shape
-    model = VAE(nn.Sequential(nn.Linear(2, 64), nn.Unflatten(-1, shape)), z_dim=2, num_data=len(split.train))
-    guide = Amortized(nn.Sequential(nn.Flatten(), nn.Linear(64, 5)), z=MeanField(2), num_data=len(split.train))
+    model = VAE(nn.Sequential(nn.Linear(z_dim, 64), nn.Unflatten(-1, shape)), z_dim=z_dim, num_data=len(split.train))
+    trunk = nn.Sequential(nn.Flatten(), nn.Linear(64, 5))
+    guide = Amortized(trunk, z=MeanField(z_dim), num_data=len(split.train))
     return Experiment(
-        model, guide, PlainELBO(), steps=STEPS, pictures=lambda *_: {}, schedule=lambda *_: time.sleep(0.002)
+        model, guide, BetaVAE(beta=beta), steps=steps, pictures=lambda *_: {}, schedule=lambda *_: time.sleep(0.002)
     )
 
 

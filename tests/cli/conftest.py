@@ -15,14 +15,18 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> tuple[Path, str]:
+def finished(made_once) -> tuple[Path, str]:
     """A short run of the default recipe, in a process of its own: its folder, and what was printed."""
-    cwd = tmp_path_factory.mktemp("cwd")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "ZOO_DATA": "", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "zoo", "train", "--steps", "150", "--seed", "3"]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return cwd / "runs" / "joint-vae-digits", done.stdout
+
+    def make(cwd: Path) -> None:
+        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (cwd / "printed").write_text(done.stdout, encoding="utf-8")
+
+    cwd = made_once("finished", make)
+    return cwd / "runs" / "joint-vae-digits", (cwd / "printed").read_text(encoding="utf-8")
 
 
 @pytest.fixture

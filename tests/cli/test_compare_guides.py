@@ -3,7 +3,11 @@
 import json
 import re
 
+import pytest
+
 from zoo.studies.guide_gap.measure import measure
+
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
 
 FEW = ["--steps", 3, "--images", 3, "--samples", 5, "--gap-images", 1, "--device", "cpu"]
 

@@ -8,7 +8,11 @@ import sys
 import pytest
 import torch
 
+from tests import small_recipe
 from zoo.cli import main as command_line
+from zoo.papers.recipes import RECIPES
+
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +177,8 @@ def test_no_command_shows_the_help_and_an_interrupt_has_its_status(run, monkeypa
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_output_that_is_not_utf8_loses_a_letter_and_not_the_run(encoding, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["zoo", "train", "vae", "--steps", "2", "--out", "run"])
+    monkeypatch.setitem(RECIPES, "small", small_recipe.RECIPES["small"])
+    monkeypatch.setattr(sys, "argv", ["zoo", "train", "small", "--steps", "2", "--out", "run"])
     torch.set_default_dtype(torch.float32)
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # as Python opens a pipe or a file on such a system
     with monkeypatch.context() as patched:

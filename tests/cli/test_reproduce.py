@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import small_recipe
 from zoo import papers
 from zoo.lab.trials import reproduction
 from zoo.lab.trials.reproduction import Reproduction
 from zoo.papers.queue import plan_queue
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS, results_folder
+
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
 
 
 def test_reproductions_are_listed(run):
@@ -40,12 +43,13 @@ def small(monkeypatch):
     """A reproduction of a few steps on digits, under a name of its own."""
 
     def measure(trial):
-        run = trial.train("vae", steps=trial.steps(full=6, short=3))
+        run = trial.train("small", steps=trial.steps(full=6, short=3))
         return {"steps": run.settings.steps, "seed": trial.seed}
 
     quantities = {"steps": reproduction.Quantity("steps"), "seed": reproduction.Quantity("the seed", "high")}
     wanted = Reproduction("A small one", "nobody", {"vae": measure}, quantities, best=("vae", "seed"))
     monkeypatch.setitem(REPRODUCTIONS, "small", wanted)
+    monkeypatch.setitem(RECIPES, "small", small_recipe.RECIPES["small"])
     torch.set_default_dtype(torch.float32)
     return wanted
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from zoo.lab.data import Dataset, load
 from zoo.lab.data.stand_in import stand_in
 from zoo.papers.recipes import RECIPES
 
@@ -28,6 +29,18 @@ def test_a_story_with_its_guide_in_latex_as_a_diagram_and_next_to_another(run, t
     assert "vae cannot use the data pinwheel; shown on digits" in run(
         "story", "decomposition/pinwheel", "--diff", "vae"
     )
+
+
+def test_the_story_is_of_a_batch_and_its_latex_of_two_datapoints(run, monkeypatch):
+    batch, sizes = Dataset.batch, []
+    monkeypatch.setattr(
+        Dataset, "batch", lambda *args, **options: sizes.append(len(args[1])) or batch(*args, **options)
+    )
+    told = run("story", "vae")
+    latex = run("story", "vae", "--latex")
+    assert sizes == [RECIPES["vae"].build(load("digits")).batch_size, 2]
+    assert "nats" in told
+    assert not re.search(r"\d\.\d", latex)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

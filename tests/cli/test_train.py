@@ -15,6 +15,8 @@ from zoo.lab.data import load
 from zoo.lab.training import threads
 from zoo.papers.recipes import RECIPES
 
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
 
 def read(path: Path) -> list[dict[str, str]]:
     with path.open() as file:

@@ -66,7 +66,7 @@ def test_each_trains_by_batches_eager_and_traced_alike(name, monkeypatch):
     x, curves = images(NUM_DATA), []
     for compile in (False, True):
         torch.manual_seed(3)
-        steps = fit(*copy.deepcopy(pair), PlainELBO(), batches(x, 120), lr=2e-2, compile=compile)
+        steps = fit(*copy.deepcopy(pair), PlainELBO(), batches(x, 60), lr=4e-2, compile=compile)
         curves.append([report.loss.item() for _, report in steps])
     assert traced
     assert curves[1] == pytest.approx(curves[0], rel=1e-8)

@@ -12,6 +12,8 @@ from zoo.lab.runs import train as run
 from zoo.papers import configure, open_run, weights
 from zoo.papers.recipes import RECIPES
 
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

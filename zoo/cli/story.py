@@ -59,7 +59,8 @@ def story(
     other = recipe(diff) if diff else None
     source, options = data_of(chosen, data, data_options)
     split, missing = load_or_stand_in(source, folder=data_dir, download=download, **options)
-    whole = _story(chosen, split, hyperparameters(chosen, set_), swap)
+    most = 2 if latex and not graph else None  # LaTeX shows no number, and a batch of large images takes seconds
+    whole = _story(chosen, split, hyperparameters(chosen, set_), swap, most)
     shown = whole if guide or swap or diff else replace(whole, guide=None)
     if latex:
         print(shown.latex())
@@ -86,9 +87,16 @@ def story(
 
 
 def _story(
-    recipe: "Recipe", data: "Split", settings: dict[str, Any] | None = None, guide: str | None = None
+    recipe: "Recipe",
+    data: "Split",
+    settings: dict[str, Any] | None = None,
+    guide: str | None = None,
+    most: int | None = None,
 ) -> "Story":
-    """The recipe's story on a batch of the data, untrained from seed 0, with another guide where one is named."""
+    """The recipe's story on a batch of the data, untrained from seed 0, with another guide where one is named.
+
+    The batch is the recipe's, or of `most` datapoints where that is given.
+    """
     import pyro
     import torch
 
@@ -99,5 +107,5 @@ def _story(
     experiment = recipe.build(data, **(settings or {}))
     if guide:
         experiment = swap(experiment, guide)
-    rows = torch.arange(min(experiment.batch_size, len(data.train)))
+    rows = torch.arange(min(most or experiment.batch_size, len(data.train)))
     return tell(experiment.model, experiment.guide, experiment.elbo, data.train.batch(rows, labels=experiment.labels))

@@ -1,6 +1,7 @@
 """Synthetic codes whose scores are known, to check the metrics and their libraries."""
 
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,33 +98,30 @@ def grid(*sizes: int, times: int) -> np.ndarray:
     return np.repeat(np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes), axis=1), times, axis=0)
 
 
-def _forest(z: np.ndarray, y: np.ndarray) -> DCI:
-    return dci(z, y, regressor="forest", num_trees=100, max_depths=(4,), repeats=2)
-
-
-def _lasso(z: np.ndarray, y: np.ndarray) -> DCI:
-    return dci(z, y, regressor="lasso", repeats=2)
-
-
-def _boosted(z: np.ndarray, y: np.ndarray) -> DCI:
-    return dci(z, y, regressor="boosted", num_trees=10, repeats=2)
+def _dci(z: np.ndarray, y: np.ndarray) -> tuple[Callable[[], DCI], Callable[[], DCI], Callable[[], DCI]]:
+    """DCI by forests, by the lasso and by boosted trees; each is fitted once, when its first score is asked for."""
+    forest = partial(dci, z, y, regressor="forest", num_trees=100, max_depths=(4,), repeats=2)
+    lasso = partial(dci, z, y, regressor="lasso", repeats=2)
+    boosted = partial(dci, z, y, regressor="boosted", num_trees=10, repeats=2)
+    return cache(forest), cache(lasso), cache(boosted)
 
 
 def _perfect(codes: str, z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     """One latent for each factor."""
+    forest, lasso, boosted = _dci(z, y)
     yield Known(codes, "Higgins (SVM)", 1, 1e-3, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "Higgins (logistic)", 1, 1e-3, lambda: higgins_logistic(z, y, **VOTES))
     yield Known(codes, "FactorVAE", 1, 0, lambda: factor_vae(z, y, **VOTES))
-    yield Known(codes, "DCI disentanglement (forest)", 1, 0.01, lambda: _forest(z, y).disentanglement)
-    yield Known(codes, "DCI completeness (forest)", 1, 0.01, lambda: _forest(z, y).completeness)
-    yield Known(codes, "DCI informativeness (forest)", 0, 1e-9, lambda: _forest(z, y).informativeness)
-    yield Known(codes, "DCI disentanglement (lasso)", 1, 1e-9, lambda: _lasso(z, y).disentanglement)
-    yield Known(codes, "DCI completeness (lasso)", 1, 1e-9, lambda: _lasso(z, y).completeness)
+    yield Known(codes, "DCI disentanglement (forest)", 1, 0.01, lambda: forest().disentanglement)
+    yield Known(codes, "DCI completeness (forest)", 1, 0.01, lambda: forest().completeness)
+    yield Known(codes, "DCI informativeness (forest)", 0, 1e-9, lambda: forest().informativeness)
+    yield Known(codes, "DCI disentanglement (lasso)", 1, 1e-9, lambda: lasso().disentanglement)
+    yield Known(codes, "DCI completeness (lasso)", 1, 1e-9, lambda: lasso().completeness)
     # the lasso shrinks a coefficient of 1 by alpha = 0.02, which is the error
-    yield Known(codes, "DCI informativeness (lasso)", 0.02, 2e-3, lambda: _lasso(z, y).informativeness)
-    yield Known(codes, "DCI disentanglement (boosted)", 1, 0.01, lambda: _boosted(z, y).disentanglement)
-    yield Known(codes, "DCI completeness (boosted)", 1, 0.01, lambda: _boosted(z, y).completeness)
-    yield Known(codes, "DCI informativeness (boosted)", 1, 0, lambda: _boosted(z, y).informativeness)
+    yield Known(codes, "DCI informativeness (lasso)", 0.02, 2e-3, lambda: lasso().informativeness)
+    yield Known(codes, "DCI disentanglement (boosted)", 1, 0.01, lambda: boosted().disentanglement)
+    yield Known(codes, "DCI completeness (boosted)", 1, 0.01, lambda: boosted().completeness)
+    yield Known(codes, "DCI informativeness (boosted)", 1, 0, lambda: boosted().informativeness)
     yield Known(codes, "MIG (bins)", 1, 1e-9, lambda: mig(z, y))
     yield Known(codes, "SAP", 1 - 1 / 5, 0.06, lambda: sap(z, y))  # 1 minus chance
     yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(z, y, continuous=True))
@@ -138,13 +136,14 @@ def _perfect(codes: str, z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
 def _rotated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     """By the symmetry b -> -b both latents have the same relation to each factor: nothing is above chance."""
     codes = "rotated by 45 degrees"
+    _, lasso, boosted = _dci(z, y)
     yield Known(codes, "Higgins (SVM)", 0.5, 0.04, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "Higgins (logistic)", 0.5, 0.04, lambda: higgins_logistic(z, y, **VOTES))
     yield Known(codes, "FactorVAE", 0.5, 0.04, lambda: factor_vae(z, y, **VOTES))
     yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y))
-    yield Known(codes, "DCI disentanglement (lasso)", 0, 0.01, lambda: _lasso(z, y).disentanglement)
-    yield Known(codes, "DCI completeness (lasso)", 0, 0.01, lambda: _lasso(z, y).completeness)
-    yield Known(codes, "DCI disentanglement (boosted)", 0, 0.05, lambda: _boosted(z, y).disentanglement)
+    yield Known(codes, "DCI disentanglement (lasso)", 0, 0.01, lambda: lasso().disentanglement)
+    yield Known(codes, "DCI completeness (lasso)", 0, 0.01, lambda: lasso().completeness)
+    yield Known(codes, "DCI disentanglement (boosted)", 0, 0.05, lambda: boosted().disentanglement)
     yield Known(codes, "Modularity", 0, 1e-9, lambda: modularity(z, y))
     # a and b go from -2 to 2, a + b from -4 to 4; with a held, b is left
     yield Known(codes, "IRS", 1 - 2 / 4, 1e-9, lambda: irs(z, y))
@@ -171,17 +170,18 @@ def _several(z: np.ndarray) -> Iterator[Known]:
 def _duplicated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     """Two latents for each factor: no gap; with an importance of a half each, completeness is 1 - log 2 / log 4."""
     codes = "duplicated"
+    forest, _, boosted = _dci(z, y)
     yield Known(codes, "Higgins (SVM)", 1, 1e-3, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "Higgins (logistic)", 1, 1e-3, lambda: higgins_logistic(z, y, **VOTES))
     yield Known(codes, "FactorVAE", 1, 0, lambda: factor_vae(z, y, **VOTES))
     yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y))
     yield Known(codes, "SAP", 0, 0.01, lambda: sap(z, y))
-    yield Known(codes, "DCI disentanglement (forest)", 1, 0.01, lambda: _forest(z, y).disentanglement)
-    yield Known(codes, "DCI completeness (forest)", 0.5, 0.03, lambda: _forest(z, y).completeness)
+    yield Known(codes, "DCI disentanglement (forest)", 1, 0.01, lambda: forest().disentanglement)
+    yield Known(codes, "DCI completeness (forest)", 0.5, 0.03, lambda: forest().completeness)
     yield Known(codes, "TC (Gaussian)", np.inf, 0, lambda: total_correlation_gaussian(z))
     yield Known(codes, "Modularity", 1, 1e-9, lambda: modularity(z, y))
     yield Known(codes, "IRS", 1, 1e-9, lambda: irs(z, y))
-    yield Known(codes, "DCI disentanglement (boosted)", 1, 0.01, lambda: _boosted(z, y).disentanglement)
+    yield Known(codes, "DCI disentanglement (boosted)", 1, 0.01, lambda: boosted().disentanglement)
     # two of the six pairs are one latent twice, of entropy log 5
     yield Known(codes, "I(mean_d; mean_e)", 2 / 6 * np.log(5), 1e-9, lambda: information_among_codes(z))
     # the correlation has the eigenvalues 2, 2, 0, 0: (2 * 4 - 2 * 2 sqrt 2) / 4
@@ -192,12 +192,13 @@ def _duplicated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
 def _packed(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     """z_0 differs for every combination, and z_1 is dead: complete but not disentangled, and with a gap of 1."""
     codes = "one latent for two factors"
+    forest, _, boosted = _dci(z, y)
     yield Known(codes, "FactorVAE", 0.5, 0.04, lambda: factor_vae(z, y, **VOTES))
     yield Known(codes, "MIG (25 bins)", 1, 1e-9, lambda: mig(z, y, num_bins=25))
-    yield Known(codes, "DCI disentanglement (forest)", 0, 1e-9, lambda: _forest(z, y).disentanglement)
-    yield Known(codes, "DCI completeness (forest)", 1, 1e-9, lambda: _forest(z, y).completeness)
-    yield Known(codes, "DCI disentanglement (boosted)", 0, 1e-9, lambda: _boosted(z, y).disentanglement)
-    yield Known(codes, "DCI completeness (boosted)", 1, 1e-9, lambda: _boosted(z, y).completeness)
+    yield Known(codes, "DCI disentanglement (forest)", 0, 1e-9, lambda: forest().disentanglement)
+    yield Known(codes, "DCI completeness (forest)", 1, 1e-9, lambda: forest().completeness)
+    yield Known(codes, "DCI disentanglement (boosted)", 0, 1e-9, lambda: boosted().disentanglement)
+    yield Known(codes, "DCI completeness (boosted)", 1, 1e-9, lambda: boosted().completeness)
     yield Known(codes, "Modularity (25 bins)", 0, 1e-9, lambda: modularity(z, y, num_bins=25))
     # 5 a + b goes from -12 to 12; with a held, b is left, from -2 to 2
     yield Known(codes, "IRS", 1 - 2 / 12, 1e-9, lambda: irs(z, y))
@@ -205,14 +206,15 @@ def _packed(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
 
 def _all_dead(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     codes = "all dead"
+    forest, lasso, boosted = _dci(z, y)
     yield Known(codes, "Higgins (SVM)", 0.5, 0.04, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "FactorVAE", 0, 0, lambda: factor_vae(z, y, **VOTES))
     yield Known(codes, "MIG (bins)", 0, 0, lambda: mig(z, y))
     yield Known(codes, "SAP", 0, 0, lambda: sap(z, y))
-    yield Known(codes, "DCI disentanglement (lasso)", 0, 0, lambda: _lasso(z, y).disentanglement)
-    yield Known(codes, "DCI informativeness (lasso)", 1, 0.1, lambda: _lasso(z, y).informativeness)
-    yield Known(codes, "DCI disentanglement (forest)", 0, 0, lambda: _forest(z, y).disentanglement)
-    yield Known(codes, "DCI disentanglement (boosted)", 0, 0, lambda: _boosted(z, y).disentanglement)
+    yield Known(codes, "DCI disentanglement (lasso)", 0, 0, lambda: lasso().disentanglement)
+    yield Known(codes, "DCI informativeness (lasso)", 1, 0.1, lambda: lasso().informativeness)
+    yield Known(codes, "DCI disentanglement (forest)", 0, 0, lambda: forest().disentanglement)
+    yield Known(codes, "DCI disentanglement (boosted)", 0, 0, lambda: boosted().disentanglement)
     yield Known(codes, "Modularity", 0, 0, lambda: modularity(z, y))
     yield Known(codes, "Explicitness", 0.5, 1e-9, lambda: explicitness(z, y, repeats=2).value.max())
     yield Known(codes, "IRS", 0, 0, lambda: irs(z, y))

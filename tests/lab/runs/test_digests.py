@@ -17,6 +17,8 @@ from zoo.lab.runs.digests import FILES, SUMS
 from zoo.lab.runs.finished import configure, open_run
 from zoo.lab.runs.folder import CHECKPOINT, how_to_resume, is_finished, new_folder
 
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
 STEPS = 12
 NO_SPACE = "No space left on device"
 

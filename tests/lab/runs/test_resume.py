@@ -13,17 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import processes, start, zoo
+from tests.processes import start, zoo
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
 from zoo.lab.runs.folder import CHECKPOINT, how_to_resume
 
 KILLS = int(os.environ.get("ZOO_KILLS", "4"))
 STEPS = 150
-RUN = ["train", "beta-vae", "--steps", str(STEPS), "--seed", "3", "--checkpoint-every", "10", "--out", "run"]
+RUN = ["train", "small", "--steps", str(STEPS), "--seed", "3", "--checkpoint-every", "10", "--out", "run"]
 RESUME = ["train", "--resume", "run", "--checkpoint-every", "10"]
-
-processes.set_forkserver_preload(["zoo.__main__", "tests.lab.runs.test_resume"])
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +165,7 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
     ("change", "arguments", "message"),
     [
         (None, ["--lr", "0.5"], "can only be resumed with its own settings: lr is 0.001 there, 0.5 was asked for"),
-        (None, ["vae"], "recipe is 'beta-vae' there, 'vae' was asked for"),
+        (None, ["vae"], "recipe is 'small' there, 'vae' was asked for"),
         (None, ["--set", "beta=3"], "hyperparameters is {} there, {'beta': 3.0} was asked for"),
         (None, ["--epochs", "3"], "--epochs cannot be combined with --resume"),
         (lambda f: _edit(f, lr=0.5), [], "with other settings: lr is 0.001 in the checkpoint, 0.5 here"),
@@ -188,7 +186,7 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
                 _swap_about(f, "settings", hyperparameters={"z_dim": 3}),
             ),
             [],
-            "weight is torch.float32 [400, 10] in the checkpoint, and torch.float32 [400, 3] here",
+            "weight is torch.float32 [64, 2] in the checkpoint, and torch.float32 [64, 3] here",
         ),
         (
             lambda f: (f / CHECKPOINT).write_bytes(b"PK\x03\x04 nonsense"),

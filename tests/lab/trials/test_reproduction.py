@@ -36,6 +36,8 @@ from zoo.lab.trials.stored import save
 from zoo.lab.trials.trial import run_trial, run_trials
 from zoo.papers.recipes import RECIPES
 
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
 
 def measured(trial):
     """Quantities that are known: 10 + seed, and a count of how often this trial was run."""

@@ -16,12 +16,21 @@ import pandas as pd
 import pytest
 import torch
 
+from tests import small_recipe
 from tests.processes import start, zoo
 from zoo.__main__ import main
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.trials import sweep as restarts
 from zoo.lab.trials.trial import QUANTITIES
 from zoo.papers import recipe, sweep
+from zoo.papers.recipes import RECIPES
+
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
+
+@pytest.fixture(autouse=True)
+def _small_recipe(monkeypatch):
+    monkeypatch.setitem(RECIPES, "small", small_recipe.RECIPES["small"])
 
 
 @pytest.fixture
@@ -175,7 +184,7 @@ def test_metrics_that_apply_are_in_the_table(monkeypatch, capsys, tmp_path):
 def test_a_sweep_is_a_function_that_a_notebook_can_call(tmp_path):
     torch.set_default_dtype(torch.float32)
     options = {"grid": [{"steps": 3}, {"steps": 5}], "seeds": 2, "device": "cpu"}
-    done = sweep("beta-vae", tmp_path, hyperparameters={"beta": 2.0}, **options)
+    done = sweep("small", tmp_path, hyperparameters={"beta": 2.0}, **options)
     assert done.failures == ()
     assert done.table[["steps", "seed"]].to_numpy().tolist() == [[3, 0], [3, 1], [5, 0], [5, 1]]
     assert done.summary()["seeds"].tolist() == [2, 2]
@@ -183,7 +192,7 @@ def test_a_sweep_is_a_function_that_a_notebook_can_call(tmp_path):
     # A hyperparameter that is called as one of a run's own settings is the recipe's, as `train --set` has it.
     settings = read_settings(tmp_path / "steps=5" / "seed-1")[0]
     assert (settings.hyperparameters, settings.steps) == ({"beta": 2.0, "steps": 5}, 5)
-    again = sweep("beta-vae", tmp_path, hyperparameters={"beta": 2.0}, **options)
+    again = sweep("small", tmp_path, hyperparameters={"beta": 2.0}, **options)
     assert again.table.equals(done.table)
 
 
@@ -199,10 +208,10 @@ def test_a_sweep_is_a_function_that_a_notebook_can_call(tmp_path):
 def test_finished_runs_with_other_settings_are_not_taken_for_those_asked_for(change, message, tmp_path):
     torch.set_default_dtype(torch.float32)
     own = {"grid": [{"z_dim": 2}], "seeds": 1, "hyperparameters": {"beta": 2.0}, "steps": 3, "device": "cpu"}
-    sweep("beta-vae", tmp_path, **own)
+    sweep("small", tmp_path, **own)
     before = (tmp_path / "table.csv").read_bytes()
     with pytest.raises(ValueError, match=rf"z_dim=2.seed-0 holds a finished run with other settings \({message}\)"):
-        sweep("beta-vae", tmp_path, **{**own, **change})
+        sweep("small", tmp_path, **{**own, **change})
     assert (tmp_path / "table.csv").read_bytes() == before
 
 
@@ -219,7 +228,7 @@ def test_a_sweep_without_points_seeds_or_finished_runs_is_refused(tmp_path):
 
 # Killed on the way.
 
-SWEEP = ["sweep", "beta-vae", "--grid", "beta=1,4", "--seeds", "2", "--out", "out"]
+SWEEP = ["sweep", "small", "--grid", "beta=1,4", "--seeds", "2", "--out", "out"]
 SWEEP += ["--steps", "150", "--checkpoint-every", "10"]
 
 

@@ -12,16 +12,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from joblib.externals.loky.backend.context import set_start_method
 
 from tests.processes import processes
 from tests.small_recipe import RECIPES, STEPS
 from zoo.lab.runs import train as run
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT
-from zoo.lab.runs.interrupt import Stopped
+from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.trials.parallel import STOP
 from zoo.lab.trials.trial import QUANTITIES, Trial, run_trial, run_trials
+
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
 
 TOGETHER = "together"
 
@@ -48,8 +51,11 @@ def trials(folder: Path, count: int = 2) -> list[Trial]:
     ]
 
 
-def command(folder: Path, jobs: int) -> None:
-    """What `sweep` and `reproduce` do, in a process of its own."""
+def command(folder: Path, jobs: int, forked: bool) -> None:
+    """What `sweep` and `reproduce` do, in a process of its own; forked workers need not import everything again."""
+    if forked:
+        set_start_method("fork")
+        os.register_at_fork(after_in_child=lambda: setattr(DeferredInterrupt, "inside", 0))  # as in a fresh process
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
     with (folder / "said").open("w") as sys.stderr:
@@ -60,12 +66,12 @@ def command(folder: Path, jobs: int) -> None:
             sys.exit(128 + stopped.signal)
 
 
-def start(folder: Path, *, jobs: int):
+def start(folder: Path, *, jobs: int, forked: bool = False):
     folder.mkdir(exist_ok=True)
     for path in folder.glob("*/pid"):
         path.unlink()
     (folder / TOGETHER).touch() if jobs == 2 else (folder / TOGETHER).unlink(missing_ok=True)
-    process = processes.Process(target=command, args=(folder, jobs))
+    process = processes.Process(target=command, args=(folder, jobs, forked))
     process.start()
     return process
 
@@ -101,7 +107,7 @@ def test_a_parallel_command_that_is_killed_and_stopped_comes_to_what_an_undistur
     assert len({process.pid, *workers}) == 3
     process.kill()
     process.join()
-    process = start(killed, jobs=2)  # at once
+    process = start(killed, jobs=2, forked=True)  # at once
     deadline = time.time() + 5
     while any(map(alive, workers)) and time.time() < deadline:
         time.sleep(0.01)
@@ -188,6 +194,18 @@ def test_nobody_who_leaves_out_what_fails_leaves_out_the_wish_to_stop():
     assert not issubclass(Stopped, Exception)
     kept = pickle.loads(pickle.dumps(Stopped("by SIGTERM", signal.SIGTERM)))  # workers return it
     assert (str(kept), kept.signal) == ("by SIGTERM", signal.SIGTERM)
+
+
+def test_no_more_processes_start_than_trials_are_left(tmp_path, monkeypatch):
+    def start(processes, **_):
+        raise RuntimeError(f"{processes} processes")
+
+    work = [(toy, trial) for trial in trials(tmp_path, 3)]
+    assert run_trials(work[:1]) == []
+    monkeypatch.setattr("zoo.lab.trials.trial.ProcessPoolExecutor", start)
+    for jobs, started in ((5, 2), (2, 2), (3, 2)):
+        with pytest.raises(RuntimeError, match=f"^{started} processes"):
+            run_trials(work, jobs=jobs)
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 2.0, None, "2"])

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 
+from tests.pictures import quick_pictures
 from zoo.lab.trials.trial import Trial, run_trial
 from zoo.papers.hfvae import measures, unseen
 from zoo.papers.recipes import RECIPES
@@ -16,18 +17,19 @@ def small(trial, recipe, **settings):
 
 
 @pytest.fixture(scope="session")
-def digits(tmp_path_factory):
+def digits(made_once):
     """A trial each of `hfvae/mnist`'s HFVAE and of `hfvae/figure-7`, small."""
-    folder = tmp_path_factory.mktemp("trials")
-    torch.set_default_dtype(torch.float64)  # as in the tests, which look again
-    tried = {
-        name: Trial(0, "short", folder / name, device="cpu", progress=False, recipes=RECIPES)
-        for name in ("images", "unseen")
-    }
     what = {"images": partial(measures.on_digits, recipe="hfvae/mnist"), "unseen": unseen.on_unseen}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measures, "train", small)
-        patch.setattr(unseen, "train", small)
-        for name, trial in tried.items():
-            assert run_trial(what[name], trial) is None
-    return tried
+
+    def tried(folder):
+        return {name: Trial(0, "short", folder / name, device="cpu", progress=False, recipes=RECIPES) for name in what}
+
+    def make(folder):
+        torch.set_default_dtype(torch.float64)  # as in the tests, which look again
+        with pytest.MonkeyPatch.context() as patch, quick_pictures():
+            patch.setattr(measures, "train", small)
+            patch.setattr(unseen, "train", small)
+            for name, trial in tried(folder).items():
+                assert run_trial(what[name], trial) is None
+
+    return tried(made_once("hfvae", make))

@@ -18,6 +18,8 @@ from zoo.lab.runs import train as run
 from zoo.lab.runs.folder import new_folder
 from zoo.papers import configure, open_run
 
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
 
 def small_set(num=23, y=None, **options):
     return Dataset.from_arrays(images(num), np.arange(num) % L if y is None else y, **options)

@@ -43,7 +43,8 @@ def in_parallel(
     env = {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     stop_file, stopped = folder.absolute() / STOP, None
     stop_file.unlink(missing_ok=True)  # a command that was killed may have left it
-    workers = ProcessPoolExecutor(jobs, initializer=work_for, initargs=(os.getpid(), stop_file), env=env)
+    processes = min(jobs, len(items))  # each imports everything, and there may be fewer items
+    workers = ProcessPoolExecutor(processes, initializer=work_for, initargs=(os.getpid(), stop_file), env=env)
     end, time_is_up = monotonic() + seconds, False
     try:
         with DeferredInterrupt() as interrupt:
