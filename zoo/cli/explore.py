@@ -106,8 +106,8 @@ def _description(settings: "Settings") -> list[str]:
 
 def _about(settings: "Settings") -> str:
     """How the pair was trained, in a sentence."""
-    given = "".join(f", {name} = {value}" for name, value in settings.hyperparameters.items())
+    given = ", ".join(f"{name} = {value}" for name, value in settings.hyperparameters.items())
     return (
-        f"{settings.recipe} trained on {settings.data}{given}: {settings.steps:,} steps of {settings.batch_size} "
-        f"datapoints, learning rate {settings.lr:g}, seed {settings.seed}."
+        f"Trained on {settings.data}{' with ' if given else ''}{given}: {settings.steps:,} steps of "
+        f"{settings.batch_size} datapoints, learning rate {settings.lr:g}, seed {settings.seed}."
     )

@@ -218,7 +218,7 @@ function plane() {
   if (content.units.length !== 2) return;
   const [first, second] = [...content.units].sort((a, b) => a.index - b.index || (a.site < b.site ? -1 : 1));
   const limits = [first.limit, second.limit];
-  const many = 11;
+  const many = 9;
   const frame = element("div", { class: "frame" });
   const svg = drawn("svg", { viewBox: "-1 -1 2 2", preserveAspectRatio: "none", tabindex: 0, role: "application",
     "aria-label": `The plane of ${first.site}[${first.index}] and ${second.site}[${second.index}]; arrow keys move` });
@@ -227,7 +227,7 @@ function plane() {
   const cloud = content.cloud && rows.every(({ unit }) => unit.site === first.site) ? content.cloud : { codes: [], labels: [] };
   cloud.codes.forEach((z, i) => {
     const [x, y] = [z[first.index] / limits[0], -z[second.index] / limits[1]];
-    svg.append(drawn("g", { opacity: 0.75, stroke: "var(--paper)", "stroke-width": 0.004 }, marker(cloud.labels[i], x, y, 0.018)));
+    svg.append(drawn("g", { opacity: 0.9, stroke: "var(--paper)", "stroke-width": 0.006 }, marker(cloud.labels[i], x, y, 0.02)));
   });
   const cross = drawn("g", { fill: "none", stroke: "var(--mark)", "stroke-width": 0.02 },
     drawn("circle", { r: 0.05 }), drawn("path", { d: "M-.12 0H-.05M.05 0H.12M0-.12V-.05M0 .05V.12" }));

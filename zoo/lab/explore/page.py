@@ -120,7 +120,16 @@ def page(
         "classes": [{"site": s, "names": called[s], "nats": _total(kl, s)} for s in sites.classes],
         "used": _used(model, sites, draws, units),
     }
-    texts = {"title": title, "about": about, "story": story, "order": _order(units, kl_over)}
+    encoding = "Choose one: the encoder sets every latent to its posterior mean" + (
+        ", and a class to the most probable one." if sites.classes else "."
+    )
+    texts = {
+        "title": title,
+        "about": about,
+        "story": story,
+        "order": _order(units, kl_over),
+        "encoding": encoding,
+    }
     return Page(_filled(content, texts, description, left_out), left_out)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zoo.lab.analysis.interventions import Latents, LatentSites, decoded, from_prior, one_hot, repeat
 from zoo.lab.explore.network import Network, NotExported, export
 from zoo.lab.isolation import isolated
-from zoo.sites import is_subsample, nodes_of
+from zoo.sites import is_subsample, latent, nodes_of
 from zoo.termwise import family
 
 
@@ -32,10 +32,10 @@ def latents_of(model: nn.Module, num: int, *, seed: int) -> tuple[LatentSites, L
     """The sites that a page moves, and `num` draws of every latent site from the prior; without deterministic sites."""
     with isolated(model):
         trace = poutine.trace(model).get_trace()
-    fixed = {name for name, node in nodes_of(trace).items() if node["infer"].get("_deterministic")}
+    drawn = {name for name, _ in latent(trace)}
     sites, draws = LatentSites.of(model), from_prior(model, num, seed=seed)
-    units = {name: size for name, size in sites.units.items() if name not in fixed}
-    return LatentSites(units, sites.classes), {name: draws[name] for name in draws if name not in fixed}
+    units = {name: size for name, size in sites.units.items() if name in drawn}
+    return LatentSites(units, sites.classes), {name: value for name, value in draws.items() if name in drawn}
 
 
 def decoder(model: nn.Module, sites: LatentSites, example: Latents) -> Network:
@@ -98,8 +98,8 @@ def encode(guide: nn.Module, *seen: Tensor) -> dict[str, Tensor]:
         trace = poutine.trace(_AtModes()(guide)).get_trace(*seen)
     return {
         name: _centre(node["fn"])
-        for name, node in nodes_of(trace).items()
-        if node["type"] == "sample" and not node["infer"].get("_deterministic") and not is_subsample(node)
+        for name, node in latent(trace)
+        if not is_subsample(node)
     }
 
 
