@@ -31,7 +31,7 @@ class Value:
 
     Attributes:
         slot: its number among all arrays of the program.
-        example: its value for the example that the function was traced on; contiguous.
+        example: its value for the example that the function was traced on; contiguous, from the start of its storage.
     """
 
     slot: int
@@ -58,7 +58,7 @@ class Instructions:
     def new(self, example: Tensor) -> Value:
         """A new array with this example."""
         self._slots += 1
-        return Value(self._slots - 1, example.detach().contiguous())
+        return Value(self._slots - 1, example.detach().clone(memory_format=torch.contiguous_format))
 
     def map(self, function: str, *operands: Operand) -> Value:
         """A function of `MAPS` of each element; operands are broadcast."""
@@ -67,13 +67,13 @@ class Instructions:
         numbers = function in ("leaky_relu", "elu")  # whose second argument PyTorch wants as a number
         example = apply(tensors[0], float(tensors[1])) if numbers else apply(*tensors)
         views = [tensor.contiguous().expand(example.shape) for tensor in tensors]
-        return self._map(function, [self._slot(o) for o in operands], views, example)
+        return self._map(function, [self._slot(o) for o in operands], views, [0] * len(views), example)
 
     def view(self, operand: Value, out: Tensor) -> Value:
         """The view `out` of the operand's example: the same slot where the order of the elements is the same."""
         if out.is_contiguous() and out.numel() == operand.example.numel() and out.storage_offset() == 0:
             return Value(operand.slot, out)
-        return self._map("identity", [operand.slot], [out], out)
+        return self._map("identity", [operand.slot], [out], [out.storage_offset()], out)
 
     def reduce(self, function: str, operand: Operand, dims: Sequence[int], keepdim: bool) -> Value:
         """The sum or the largest of the elements along `dims`."""
@@ -140,10 +140,11 @@ class Instructions:
         self._step("rows", out, [self._slot(table), self._slot(index)], width=math.prod(entries.shape[1:]))
         return out
 
-    def _map(self, function: str, slots: list[int], views: list[Tensor], example: Tensor) -> Value:
+    def _map(
+        self, function: str, slots: list[int], views: list[Tensor], offsets: list[int], example: Tensor
+    ) -> Value:
         out = self.new(example)
         size, strides = merged(example.shape, [view.stride() for view in views])
-        offsets = [view.storage_offset() for view in views] if function == "identity" else [0] * len(views)
         self._step("map", out, slots, f=function, size=size, strides=strides, offsets=offsets)
         return out
 
