@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,15 @@ FLAGS = (
     *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"),
     *("disable-component-update", "disable-sync", "remote-debugging-pipe"),
 )
+START = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Starts Chromium, which reads from file 3 and writes to file 4."""
+
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9, " ": 32}
 
 
@@ -26,8 +36,7 @@ class Chromium:
         theirs, self.out = os.pipe()
         self.back, to_us = os.pipe()
         flags = [f"--{flag}" for flag in (*FLAGS, f"user-data-dir={self.profile.name}")]
-        # Chromium reads from file 3 and writes to file 4.
-        command = ["sh", "-c", f'exec "$@" 3<&{theirs} 4>&{to_us}', "sh", str(CHROMIUM), *flags]
+        command = [sys.executable, "-c", START, str(theirs), str(to_us), str(CHROMIUM), *flags]
         self.process = subprocess.Popen(command, pass_fds=(theirs, to_us), stderr=subprocess.DEVNULL)
         os.close(theirs)
         os.close(to_us)
