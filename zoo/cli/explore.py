@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def explore(
     pair: Annotated[
-        str, typer.Argument(parser=name, metavar="RUN|PRETRAINED", help="A finished run's folder, or a pretrained pair.")
+        str,
+        typer.Argument(parser=name, metavar="RUN|PRETRAINED", help="A finished run's folder, or a pretrained pair."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", parser=file, help="The file to write.")] = Path("explore.html"),
     images: Annotated[int, typer.Option(parser=whole(1, 100), help="Number of test images that come along.")] = 10,

@@ -25,7 +25,9 @@ PROBE = """
     };
 """
 
-PIXELS = PROBE + """
+PIXELS = (
+    PROBE
+    + """
     const shown = [];
     for (const code of CODES) {
       explorer.take(code);
@@ -36,6 +38,7 @@ PIXELS = PROBE + """
     const codes = found.map((code) => Object.fromEntries(Object.entries(code).map(([k, v]) => [k, Array.from(v)])));
     return { shown, codes };
 """
+)
 
 
 def check(model, made, opened):
@@ -83,7 +86,9 @@ def test_pixels_are_pytorchs_for_the_pretrained_pair(opened):
     same_codes(pair.guide, images, made, check(pair.model, made, opened))
 
 
-MOVES = PROBE + """
+MOVES = (
+    PROBE
+    + """
     const image = document.getElementById("image");
     await explorer.settled();
     const [first, second] = explorer.content.units.slice(0, 2).map(({ site, index }) => `unit-${site}-${index}`);
@@ -110,6 +115,7 @@ MOVES = PROBE + """
     const labels = Array.from(document.querySelectorAll(".unit"), (row) => row.textContent);
     return { seen, steps, title, value, pressed, code, labels, said: document.getElementById("said").textContent };
 """
+)
 
 
 def test_sliders_buttons_and_the_traversal_change_the_picture(opened):
@@ -171,7 +177,9 @@ def test_the_page_is_used_with_the_keyboard_alone(opened):
     page_of_pair.press("ArrowRight", 3)
     assert page_of_pair.evaluate("return explorer.code.z[0]") == pytest.approx(before + 0.15, abs=1e-6)  # steps of 0.05
     page_of_pair.press("Tab")
-    assert page_of_pair.evaluate("return document.getElementById('strip-title').textContent").startswith("Traversal: z[1]")
+    assert page_of_pair.evaluate("return document.getElementById('strip-title').textContent").startswith(
+        "Traversal: z[1]"
+    )
     assert page_of_pair.evaluate("return document.activeElement.getAttribute('aria-valuetext')").startswith("z[1] = ")
 
 
@@ -224,7 +232,9 @@ def test_two_latent_dimensions_make_a_plane_and_points_are_drawn_as_points(opene
     with torch.no_grad():
         mean = model.decoder(torch.tensor(found["moved"]))[:2]  # the other two are scales
     np.testing.assert_allclose(found["x"], mean, atol=1e-5)
-    assert found["said"].startswith(f"circle: the mean of p(x | latents), ({mean[0]:.2f}, {mean[1]:.2f})".replace("-", "\u2212"))
+    assert found["said"].startswith(
+        f"circle: the mean of p(x | latents), ({mean[0]:.2f}, {mean[1]:.2f})".replace("-", "\u2212")
+    )
     cloud = content(made.html)["cloud"]
     assert len(cloud["codes"]) == len(cloud["x"]) == min(400, len(data.test))
 

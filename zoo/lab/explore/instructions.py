@@ -98,7 +98,7 @@ class Instructions:
         """[..., M, K] times [..., K, N], with the same leading dimensions."""
         left, right = example_of(a).contiguous(), example_of(b).contiguous()
         out = self.new(left @ right)
-        size = [math.prod(left.shape[:-2]), *left.shape[-2:], right.shape[-1]]
+        size = [int(n) for n in (math.prod(left.shape[:-2]), *left.shape[-2:], right.shape[-1])]
         self._step("matmul", out, [self._slot(a), self._slot(b)], size=size)
         return out
 
@@ -140,9 +140,7 @@ class Instructions:
         self._step("rows", out, [self._slot(table), self._slot(index)], width=math.prod(entries.shape[1:]))
         return out
 
-    def _map(
-        self, function: str, slots: list[int], views: list[Tensor], offsets: list[int], example: Tensor
-    ) -> Value:
+    def _map(self, function: str, slots: list[int], views: list[Tensor], offsets: list[int], example: Tensor) -> Value:
         out = self.new(example)
         size, strides = merged(example.shape, [view.stride() for view in views])
         self._step("map", out, slots, f=function, size=size, strides=strides, offsets=offsets)

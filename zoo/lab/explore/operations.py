@@ -83,9 +83,7 @@ def _cat(to: Instructions, values: Sequence[Operand], dim: int = 0) -> Value:
     return to.cat([value for value in values if example_of(value).numel()], dim)
 
 
-def _addmm(
-    to: Instructions, bias: Operand, a: Operand, b: Operand, *, beta: float = 1.0, alpha: float = 1.0
-) -> Value:
+def _addmm(to: Instructions, bias: Operand, a: Operand, b: Operand, *, beta: float = 1.0, alpha: float = 1.0) -> Value:
     if beta != 1 or alpha != 1:
         raise Unsupported(f"a scaled product (addmm with beta={beta:g}, alpha={alpha:g})")
     return to.map("add", to.matmul(a, b), bias)
@@ -205,4 +203,4 @@ OPERATIONS: Mapping[str, Operation] = {
     "_to_copy": _convert,
     **dict.fromkeys(("clone", "_unsafe_view", "lift_fresh_copy"), _same),
 }
-"""By aten's name. Views (reshape, expand, permute, select, split, ...) need no entry, nor what depends on shapes alone."""
+"""By aten's name. Views (reshape, expand, permute, select, ...) need no entry, nor what depends on shapes alone."""

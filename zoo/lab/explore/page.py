@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from zoo.lab.analysis.interventions import LatentSites, Unit, guide_inputs, ranked

@@ -61,8 +61,8 @@ def decoder(model: nn.Module, sites: LatentSites, example: Latents) -> Network:
     for name, slot in zip(order[len(moved) :], network.inputs[len(moved) :], strict=True):
         if network.reads(slot):
             raise NotExported(
-                f"the decoder depends on site {name!r}, which is no vector of real numbers and no one-hot type, so there "
-                "is no slider for it; write the story so that x depends on such sites alone"
+                f"the decoder depends on site {name!r}, which is no vector of real numbers and no one-hot type, so "
+                "there is no slider for it; write the story so that x depends on such sites alone"
             )
     return replace(network, inputs=network.inputs[: len(moved)])
 
@@ -96,11 +96,7 @@ def encode(guide: nn.Module, *seen: Tensor) -> dict[str, Tensor]:
     """
     with isolated(guide):
         trace = poutine.trace(_AtModes()(guide)).get_trace(*seen)
-    return {
-        name: _centre(node["fn"])
-        for name, node in latent(trace)
-        if not is_subsample(node)
-    }
+    return {name: _centre(node["fn"]) for name, node in latent(trace) if not is_subsample(node)}
 
 
 def names(sites: LatentSites) -> list[str]:

@@ -68,7 +68,7 @@ function pointView(content, root) {
   const reach = Math.max(1, ...dots.flat().map(Math.abs)) * 1.1;
   const svg = drawn("svg", { viewBox: `${-reach} ${-reach} ${2 * reach} ${2 * reach}`, role: "img", "aria-label": "The plane of the data" });
   const r = reach / 70;
-  dots.forEach(([x, y], i) => svg.append(drawn("g", { opacity: 0.55 }, marker(content.cloud.labels[i], x, -y, r))));
+  dots.forEach(([x, y], i) => svg.append(drawn("g", { opacity: 0.75 }, marker(content.cloud.labels[i], x, -y, r))));
   const path = drawn("polyline", { fill: "none", stroke: "var(--mark)", "stroke-width": r });
   const here = drawn("circle", { r: 3 * r, fill: "none", stroke: "var(--ink)", "stroke-width": r });
   svg.append(path, here);
