@@ -28,7 +28,7 @@ def test_a_runs_page_has_its_kl_its_story_and_test_images(finished, run, tmp_pat
     assert "Trained on digits: 150 steps of 64 datapoints, learning rate 0.001, seed 3." in html
     assert "c ~ RelaxedOneHotCategorical(0.67, uniform)" in html
     assert "Capacity" in html
-    assert "capacity[z] = 0.2" in html  # 4 nats over 3,000 steps: 0.2 after 150
+    assert "capacity.z = 0.2," in html  # 4 nats over 3,000 steps: 0.2 after 150
     assert "averaged over the test set" in html
     assert shown["encoder"]["sites"] == ["z", "c"]
 
@@ -46,7 +46,7 @@ def test_a_pretrained_pair_without_its_data_has_no_test_images_and_says_so(run, 
     assert nats == sorted(nats, reverse=True)
     assert nats[4] > 0.1 > nats[5]  # five units in use, as on MNIST
     assert "1,000 datapoints that the story decodes from its prior" in html
-    assert "Left out: test images and their encodings. data &#x27;mnist&#x27;" in html
+    assert "Left out: test images and their encodings: data &#x27;mnist&#x27;" in html
 
 
 def test_what_is_neither_a_run_nor_pretrained_is_refused(refused, tmp_path):

@@ -10,7 +10,7 @@ import typer
 from zoo.cli.options import DataDir, Download, file, name, whole
 
 if TYPE_CHECKING:
-    from zoo.lab.explore import Page
+    from zoo.lab.explore import Explorer
     from zoo.lab.runs.folder import Settings
 
 
@@ -24,7 +24,7 @@ def explore(
     data_dir: DataDir = None,
     download: Download = False,
 ) -> None:
-    """Writes one HTML file, without server or network: sliders move the latents, and the decoder runs in the browser."""
+    """Writes one HTML file in which sliders move the latents; the decoder runs in the browser, without a server."""
     from zoo.lab.files import write_file
 
     page = (_run if Path(pair).is_dir() else _pretrained)(pair, images, data_dir, download)
@@ -35,7 +35,7 @@ def explore(
     print(f"wrote {out}, {len(content) / 1e6:.1f} MB; open it in a browser")
 
 
-def _run(folder: str, images: int, data_dir: Path | None, download: bool) -> "Page":
+def _run(folder: str, images: int, data_dir: Path | None, download: bool) -> "Explorer":
     """The page of a finished run."""
     import torch
 
@@ -65,7 +65,7 @@ def _run(folder: str, images: int, data_dir: Path | None, download: bool) -> "Pa
     )
 
 
-def _pretrained(pair: str, images: int, data_dir: Path | None, download: bool) -> "Page":
+def _pretrained(pair: str, images: int, data_dir: Path | None, download: bool) -> "Explorer":
     """The page of a pretrained pair, with test images where its data is at hand."""
     from zoo.lab.explore import page
     from zoo.lab.explore.information import kl_by_unit

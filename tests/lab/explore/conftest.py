@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.lab.explore.chromium import CHROMIUM, Chromium
-from zoo.lab.explore import Page
+from zoo.lab.explore import Explorer
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def browser() -> Iterator[Chromium]:
 def opened(browser, tmp_path) -> Callable[..., Chromium]:
     """A page, opened from a file."""
 
-    def open_page(page: Page, **size: int) -> Chromium:
+    def open_page(page: Explorer, **size: int) -> Chromium:
         file = tmp_path / "page.html"
         file.write_text(page.html, encoding="utf-8")
         browser.open(file, **size)

@@ -79,7 +79,7 @@ def test_pixels_are_pytorchs_for_the_pretrained_pair(opened):
     torch.set_default_dtype(torch.float32)  # as it was trained
     pair = pretrained("joint-vae/mnist")
     kl, over = kl_by_unit(pair.model, pair.guide, num=50)
-    sites, draws = latents_of(pair.model, 10, seed=5)
+    _, draws = latents_of(pair.model, 10, seed=5)
     images = Dataset("decoded", decoded(pair.model, draws).numpy(), np.arange(10))  # so that no files are needed
     made = page(pair.model, pair.guide, data=images, kl=kl, **{**TEXTS, "kl_over": over})
     assert len(made.html) < 6e6

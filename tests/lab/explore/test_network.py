@@ -30,7 +30,7 @@ FUNCTIONS = {
     "softmax": lambda x: x.softmax(1) + x.log_softmax(-1) + x.logsumexp(2, keepdim=True) + x.logsumexp(0),
     "views": lambda x: x.permute(2, 0, 1).reshape(4, 6)[1:, ::2].T.unsqueeze(1).expand(3, 5, 3).flatten(0, 1),
     "pieces": lambda x: torch.cat(
-        [part.exp() for part in x.chunk(2, -1)] + [x[..., :0], x.select(2, 1).unsqueeze(2)], 2
+        [*(part.exp() for part in x.chunk(2, -1)), x[..., :0], x.select(2, 1).unsqueeze(2)], 2
     ),
     "stack": lambda x: torch.stack([x, x.tanh(), torch.ones_like(x)], dim=1),
     "products": lambda x: x @ x.mT + (x[0] @ torch.ones(4, 3).cumsum(0)) + F.linear(x, torch.ones(3, 4), torch.ones(3)),

@@ -4,6 +4,6 @@ from zoo.lab.explore import page
 """
 
 from zoo.lab.explore.network import Network, NotExported, export
-from zoo.lab.explore.page import Page, page
+from zoo.lab.explore.page import Explorer, page
 
-__all__ = ["Network", "NotExported", "Page", "export", "page"]
+__all__ = ["Explorer", "Network", "NotExported", "export", "page"]

@@ -73,7 +73,7 @@ class Instructions:
         """The view `out` of the operand's example: the same slot where the order of the elements is the same."""
         if out.is_contiguous() and out.numel() == operand.example.numel() and out.storage_offset() == 0:
             return Value(operand.slot, out)
-        return self._map("identity", [operand.slot], [out], [out.storage_offset()], out)
+        return self._map("identity", [operand.slot], [out], [int(out.storage_offset())], out)
 
     def reduce(self, function: str, operand: Operand, dims: Sequence[int], keepdim: bool) -> Value:
         """The sum or the largest of the elements along `dims`."""

@@ -28,7 +28,7 @@ CLOUD = 400  # codes in the plane of a pair with two latent dimensions
 
 
 @dataclass(frozen=True)
-class Page:
+class Explorer:
     """A page.
 
     Attributes:
@@ -66,7 +66,7 @@ def page(
     without_data: str = "no data was given",
     num_images: int = 10,
     seed: int = 0,
-) -> Page:
+) -> Explorer:
     """A page on which the latents of a pair are moved, and its decoder answers.
 
     Args:
@@ -129,7 +129,7 @@ def page(
         "order": _order(units, kl_over),
         "encoding": encoding,
     }
-    return Page(_filled(content, texts, description, left_out), left_out)
+    return Explorer(_filled(content, texts, description, left_out), left_out)
 
 
 def _order(units: Sequence[Unit], kl_over: str) -> str:
@@ -251,7 +251,9 @@ def _filled(
     floats = "\n".join(
         f'<script type="text/plain" id="floats-{name}">{text}</script>' for name, text in content.floats.items()
     )
-    missing = [f"<p>Left out: {html.escape(what)}. {html.escape(why)}.</p>" for what, why in left_out.items()]
+    missing = [
+        f"<p>Left out: {html.escape(what)}: {html.escape(why.rstrip('.'))}.</p>" for what, why in left_out.items()
+    ]
     parts = {
         **{name: html.escape(text) for name, text in texts.items()},
         "description": "\n".join(f"<p>{html.escape(text)}</p>" for text in description),

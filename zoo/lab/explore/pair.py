@@ -16,7 +16,7 @@ from zoo.termwise import family
 
 
 @dataclass(frozen=True)
-class Encoder:
+class ExportedEncoder:
     """An encoder for a page.
 
     Attributes:
@@ -67,18 +67,26 @@ def decoder(model: nn.Module, sites: LatentSites, example: Latents) -> Network:
     return replace(network, inputs=network.inputs[: len(moved)])
 
 
-def encoder(guide: nn.Module, sites: LatentSites, *seen: Tensor) -> Encoder:
+def encoder(guide: nn.Module, sites: LatentSites, *seen: Tensor) -> ExportedEncoder:
     """`encode` as a network, for one datapoint x [1, ...], and its label [1] where the guide needs one.
 
     Raises:
-        NotExported: as `export`.
+        NotExported: as `export`; or a posterior has no mean in closed form.
     """
-    inferred = [name for name in names(sites) if name in encode(guide, *seen)]
-    network = export(
-        "the encoder", lambda *x: tuple(found for name, found in encode(guide, *x).items() if name in inferred), *seen
-    )
-    order = [name for name in encode(guide, *seen) if name in inferred]
-    return Encoder(network, order)
+    try:
+        order = [name for name in encode(guide, *seen) if name in names(sites)]
+    except NotImplementedError as error:
+        raise NotExported(
+            "a posterior of the guide has no mean in closed form, as that of a flow, so there is nothing to set the "
+            "sliders to"
+        ) from error
+
+    def encoded(*x: Tensor) -> tuple[Tensor, ...]:
+        found = encode(guide, *x)
+        return tuple(found[name] for name in order)
+
+    network = export("the encoder", encoded, *seen)
+    return ExportedEncoder(network, order)
 
 
 def encode(guide: nn.Module, *seen: Tensor) -> dict[str, Tensor]:
