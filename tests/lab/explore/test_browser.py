@@ -158,7 +158,7 @@ def test_sliders_buttons_and_the_traversal_change_the_picture(opened):
     np.testing.assert_allclose(found["code"]["z"], means["z"][3], atol=1e-4)  # the fourth test image
     best = int(means["c"][3].argmax())
     assert found["code"]["c"] == torch.eye(10)[best].tolist()
-    assert found["said"] == f"c = {best} with probability {means['c'][3, best]:.2f}"
+    assert found["said"] == f"encoder: c = {best} with probability {means['c'][3, best]:.2f}"
 
 
 def test_the_page_is_used_with_the_keyboard_alone(opened):
@@ -233,7 +233,7 @@ def test_two_latent_dimensions_make_a_plane_and_points_are_drawn_as_points(opene
         mean = model.decoder(torch.tensor(found["moved"]))[:2]  # the other two are scales
     np.testing.assert_allclose(found["x"], mean, atol=1e-5)
     assert found["said"].startswith(
-        f"circle: the mean of p(x | latents), ({mean[0]:.2f}, {mean[1]:.2f})".replace("-", "\u2212")
+        f"circle: the mean of p(x | z), ({mean[0]:.2f}, {mean[1]:.2f})".replace("-", "\u2212")
     )
     cloud = content(made.html)["cloud"]
     assert len(cloud["codes"]) == len(cloud["x"]) == min(400, len(data.test))

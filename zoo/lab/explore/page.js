@@ -202,7 +202,7 @@ function encodeTest(n) {
     const largest = Math.max(...found[site]);
     return `${site} = ${names[found[site].indexOf(largest)][0]} with probability ${largest.toFixed(2)}`;
   });
-  find("said").textContent = certain.join("; ");
+  find("said").textContent = certain.length ? `encoder: ${certain.join("; ")}` : "";
   find("test-buttons").childNodes.forEach((button, i) => button.setAttribute("aria-pressed", String(i === n)));
 }
 

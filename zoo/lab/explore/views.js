@@ -47,7 +47,7 @@ function imageView(content, root) {
   canvas.id = "image";
   const original = canvasOf(content.shape);
   const aside = element("figure", { class: "original", hidden: "" }, original, element("figcaption"));
-  root.append(element("figure", { class: "main" }, canvas, element("figcaption", {}, "decoded: the mean of p(x | latents)")), aside);
+  root.append(element("figure", { class: "main" }, canvas, element("figcaption", {}, meanOf(content))), aside);
   return {
     show: (x) => paint(canvas, content.shape, x),
     original(x, caption) {
@@ -78,7 +78,7 @@ function pointView(content, root) {
     show([x, y]) {
       here.setAttribute("cx", x);
       here.setAttribute("cy", -y);
-      caption.textContent = `circle: the mean of p(x | latents), (${number(x)}, ${number(y)})` +
+      caption.textContent = `circle: ${meanOf(content)}, (${number(x)}, ${number(y)})` +
         `${dots.length ? "; dots: the test set" : ""}; line: the traversal`;
     },
     original() {},
@@ -106,6 +106,8 @@ function wordView(content, root) {
     small: (x) => element("ol", {}, ...first(x, 5).map(([word]) => element("li", {}, word))),
   };
 }
+
+const meanOf = ({ order }) => `the mean of p(x | ${order.join(", ")})`;
 
 const VIEWS = { image: imageView, point: pointView, words: wordView };
 
