@@ -29,7 +29,7 @@ FLOORS = [
     {"zoo.lab.data"},
     {"zoo.lab.training", "zoo.lab.story"},
     {"zoo.lab.analysis"},
-    {"zoo.lab.plots"},
+    {"zoo.lab.plots", "zoo.lab.explore"},
     {"zoo.lab.runs"},
     {"zoo.lab.trials"},
     {"zoo.papers"},

@@ -8,6 +8,7 @@ import typer
 
 from zoo.cli.compare_guides import compare_guides
 from zoo.cli.evaluate import evaluate
+from zoo.cli.explore import explore
 from zoo.cli.listing import list_data, list_everything, list_metrics, show
 from zoo.cli.reproduce import reproduce
 from zoo.cli.story import story
@@ -30,6 +31,7 @@ app.command("evaluate")(evaluate)
 app.command("reproduce")(reproduce)
 app.command("sweep")(sweep)
 app.command("traverse")(traverse)
+app.command("explore")(explore)
 app.command("compare-guides")(compare_guides)
 app.command("matrix")(matrix)
 app.command("metrics")(list_metrics)

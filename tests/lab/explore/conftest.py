@@ -1,0 +1,31 @@
+"""A browser for all tests of the page."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.lab.explore.chromium import CHROMIUM, Chromium
+from zoo.lab.explore import Explorer
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Chromium]:
+    """Headless Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("needs a browser: the program chromium is not installed")
+    started = Chromium()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path) -> Callable[..., Chromium]:
+    """A page, opened from a file."""
+
+    def open_page(page: Explorer, **size: int) -> Chromium:
+        file = tmp_path / "page.html"
+        file.write_text(page.html, encoding="utf-8")
+        browser.open(file, **size)
+        return browser
+
+    return open_page
