@@ -202,7 +202,7 @@ def test_no_more_processes_start_than_trials_are_left(tmp_path, monkeypatch):
 
     work = [(toy, trial) for trial in trials(tmp_path, 3)]
     assert run_trials(work[:1]) == []
-    monkeypatch.setattr("zoo.lab.trials.trial.ProcessPoolExecutor", start)
+    monkeypatch.setattr("zoo.lab.trials.parallel.ProcessPoolExecutor", start)
     for jobs, started in ((5, 2), (2, 2), (3, 2)):
         with pytest.raises(RuntimeError, match=f"^{started} processes"):
             run_trials(work, jobs=jobs)
