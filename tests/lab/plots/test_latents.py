@@ -3,11 +3,13 @@
 import math
 import sys
 from io import BytesIO
+from itertools import combinations
 
 import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from guides import Flow, FullRank, MeanField
@@ -25,7 +27,7 @@ from zoo.lab.analysis import (
 )
 from zoo.lab.analysis.interventions import decoded
 from zoo.lab.data import Dataset
-from zoo.lab.plots import COLOURS, aggregate, anatomy_bars, latent_scatter, sliders
+from zoo.lab.plots import COLOURS, aggregate, anatomy_bars, latent_scatter, scatter_by_class, sliders
 from zoo.lab.plots.anatomy import parts
 from zoo.lab.plots.latents import unit_densities
 from zoo.studies.compatibility import recipes as small
@@ -151,3 +153,14 @@ def test_sliders_without_a_guide_start_from_the_prior_and_refuse_what_cannot_be(
         ModuleNotFoundError, match=r'sliders needs ipywidgets, which is not installed: pip install -e "\.'
     ):
         sliders(model)
+
+
+def test_names_of_classes_that_lie_on_each_other_are_drawn_apart():
+    points = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 0.01]])
+    axes = Figure().add_subplot()
+    scatter_by_class(axes, points, np.arange(4))
+    places = {text.get_text(): np.array(text.get_position()) for text in axes.texts}
+    np.testing.assert_allclose(places["0"], [0.0, 0.0])
+    np.testing.assert_allclose(places["2"], [1.0, 1.0])  # alone, and therefore where it is
+    for a, b in combinations(places.values(), 2):
+        assert (abs(a - b) >= 0.05 * 0.998).any()  # a twentieth of the axes, across or up

@@ -21,6 +21,7 @@ from zoo.lab.analysis import (
 )
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset, Split
+from zoo.lab.plots import drawn_as
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.traverse import traversal_pictures, traverse
 from zoo.papers import configure
@@ -54,7 +55,7 @@ def test_the_pictures_are_what_the_paper_shows(tmp_path):
     grid, caption = pictures["z-7.png"]  # a type in each row
     by_type, names = types(LatentSites.of(model), start)
     torch.testing.assert_close(grid.images, traverse_unit(model, by_type, "z", 7, RANGE_3))
-    assert [label.split("  ")[0] for label in grid.row_labels] == names
+    assert [label.split(":")[0] for label in grid.row_labels] == names
     assert "of a row is one label" in caption
     frames = pictures["traversal.gif"].drawn.frames  # over time the unit's value
     assert len(frames) == 25
@@ -135,7 +136,8 @@ def test_two_runs_next_to_each_other_from_the_same_datapoint(tmp_path):
 
 def test_pictures_are_written_under_their_names_in_any_format(tmp_path):
     run = finished(tmp_path, "vae")
-    written = traverse(run, tmp_path / "out", site="z", unit=3, format="svg")
+    with drawn_as("svg"):
+        written = traverse(run, tmp_path / "out", site="z", unit=3)
     assert [path.name for path in written] == ["units.svg", "z-3.svg", "traversal.gif"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
     assert (tmp_path / "out" / "z-3.svg").read_text().count("<image") == 1
