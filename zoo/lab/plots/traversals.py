@@ -72,7 +72,9 @@ def type_traversal(model: nn.Module, rows: Latents, site: str, *, names: Names |
     """Figure 3, first part: a row for each of the latents [N, ...], a column for each class of a one-hot site."""
     images = traverse_classes(model, rows, site)
     called = [(names or {}).get(f"{site}={k}", f"{site}={k}") for k in range(images.shape[1])]
-    columns = [fill(name.replace("/", "/ "), width=9) for name in called]  # a column is narrower than a name
+    columns = [
+        fill(name.replace("/", "/ "), width=6, break_long_words=False) for name in called
+    ]  # a column is narrower than a name
     return ImageGrid(images, f"{site} set to each of its classes, all else as in its row", column_labels=columns)
 
 
