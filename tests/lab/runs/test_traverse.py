@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from tests.pairs import by_hand
+from tests.pictures import empty_panels, overlapping_labels
 from zoo.__main__ import main
 from zoo.lab.analysis import (
     RANGE_3,
@@ -21,7 +23,7 @@ from zoo.lab.analysis import (
 )
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset, Split
-from zoo.lab.plots import drawn_as
+from zoo.lab.plots import ImageGrid, drawn_as
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.traverse import traversal_pictures, traverse
 from zoo.papers import configure
@@ -205,3 +207,18 @@ def test_the_command_line_opens_a_run_and_says_what_it_drew(tmp_path, monkeypatc
     assert (code, "is not finished" in said.err) == (1, True)
     code, said = zoo("traverse", str(tmp_path / "nothing"))
     assert (code, "holds no run" in said.err) == (1, True)
+
+
+@pytest.mark.parametrize("slides", [False, True])
+@pytest.mark.parametrize("recipe", ["joint-vae/digits", "natural-clustering/digits"])
+def test_no_label_covers_another_and_no_panel_is_empty(tmp_path, recipe, slides):
+    run = finished(tmp_path, recipe)
+    (run.folder / "units.csv").write_text("step,z[0],c\n100,0.5,0.1\n200,0.6,0.4\n300,0.7,0.9\n")
+    with drawn_as(slides=slides):
+        pictures = traversal_pictures(run)
+        assert len(pictures) > 8
+        for name, (drawn, _) in pictures.items():
+            if isinstance(drawn, ImageGrid | Figure):
+                figure = drawn.figure() if isinstance(drawn, ImageGrid) else drawn
+                assert not overlapping_labels(figure), name
+                assert not empty_panels(figure), name

@@ -59,7 +59,7 @@ def _curve(panel: Axes, at: np.ndarray, values: np.ndarray, number: int, label: 
     """One setting's seeds and their means; a quantity that a run lacks is NaN, and left out."""
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
     at, values = at[np.isfinite(values)], values[np.isfinite(values)]
-    panel.scatter(at, values, s=14, color=colour, marker=marker, alpha=0.5, linewidths=0)
+    panel.scatter(at, values, s=22, facecolors="white", edgecolors=colour, marker=marker, linewidths=0.8, zorder=3)
     centres = np.unique(at)
     means = [values[at == centre].mean() for centre in centres]
     deviations = [values[at == centre].std(ddof=1) if (at == centre).sum() > 1 else 0.0 for centre in centres]
