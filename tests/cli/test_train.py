@@ -93,10 +93,11 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_curve(refused, tm
 
 def test_a_shortened_run_says_how_far_its_capacity_comes(finished):
     # Joint-VAE on digits ramps C_z to 4 and C_c to 2.3 over 3,000 of its 6,000 steps: at 150 steps, a twentieth.
-    _, shown = finished
-    assert "The schedule is for 6,000 steps, and this run has 150: " in shown
-    assert "capacity.z reaches 0.2 of 4" in shown
-    assert "capacity.c reaches 0.115 of 2.3" in shown
+    folder, shown = finished
+    said = "The schedule is for 6,000 steps, and this run has 150: capacity.z reaches only 0.2 of 4 (5 %), "
+    said += "capacity.c reaches only 0.115 of 2.3 (5 %); "
+    assert said in shown
+    assert said in (folder / "summary.md").read_text()
 
 
 @pytest.mark.parametrize(
