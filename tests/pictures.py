@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import combinations
 from pathlib import Path
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from zoo.lab.plots import style
@@ -23,3 +26,20 @@ def quick_pictures() -> Iterator[None]:
         yield
     finally:
         style._sheets.reset(token)
+
+
+def overlapping_labels(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of labels of one axis, or of texts in one panel, that cover each other by more than a pixel."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    found = []
+    for axes in figure.axes:
+        for texts in (axes.get_xticklabels(), axes.get_yticklabels(), axes.texts):
+            boxes = [(t.get_text(), t.get_window_extent().padded(-0.5)) for t in texts if t.get_text().strip()]
+            found += [(a, b) for (a, box), (b, other) in combinations(boxes, 2) if box.overlaps(other)]
+    return found
+
+
+def empty_panels(figure: Figure) -> list[str]:
+    """Titles of the panels on which nothing is drawn."""
+    return [a.get_title("left") for a in figure.axes if not (a.lines or a.images or a.collections or a.patches)]

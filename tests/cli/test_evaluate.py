@@ -26,3 +26,12 @@ def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
     for metric in ("mig", "total_correlation", "information_about_data"):
         assert metric in str(scored)
         assert metric in printed
+    # Headlines come first; a matrix is a picture, not text; a label's classes are names, and correlate with nothing.
+    assert printed.index("\nheadlines\n") < printed.index("\nclusters_majority") < printed.index("\n1+3 ")
+    assert printed.index("\nELBO ") < printed.index("\nall other metrics\n") < printed.index("\nhoyer")
+    assert printed.count("\nmig [score]") == 1
+    assert "latent_correlations" not in printed.split("wrote the metrics")[0]
+    for matrix in ("latent-correlations", "clusters-confusion"):
+        assert (folder / f"{matrix}.png").read_bytes().startswith(b"\x89PNG")
+    assert "factor_correlations" not in scored["results"]
+    assert "left out: factor_correlations needs factors with an order" in printed

@@ -62,6 +62,7 @@ HEAVY = ["torch", "pyro", "sklearn", "matplotlib", "torchvision", "pandas", "sci
     [
         ('main(["--help"])', HEAVY),
         ('main(["train", "--help"])', HEAVY),
+        ('main(["list"])', HEAVY),
         ("import zoo.papers.recipes", ["sklearn", "matplotlib", "torchvision", "pandas", "joblib", "arviz", "numpyro"]),
     ],
 )

@@ -107,6 +107,7 @@ ZERO, LARGE = ["0", "-5", "1.5", "nan", "inf", "many", "''"], "1" + 22 * "0"
         ("traverse .", "--datapoint", ["-1", "x", LARGE]),
         ("traverse .", "--prior", ["-1", "x", LARGE]),
         ("traverse .", "--site", [""]),
+        *((command, "--format", ["gif", "PNG", ""]) for command in ("train", "evaluate .", "traverse .", "sweep vae")),
         ("story vae", "--swap", [""]),
         ("story vae", "--diff", [""]),
         ("data", "--sheet", [""]),

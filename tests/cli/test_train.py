@@ -10,8 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from zoo.cli.train import unfinished_schedule
 from zoo.lab.data import load
+from zoo.lab.runs.summary import unfinished_schedule
 from zoo.lab.training import threads
 from zoo.papers.recipes import RECIPES
 
@@ -97,17 +97,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_curve(refused, tm
 
 def test_a_shortened_run_says_how_far_its_capacity_comes(finished):
     # Joint-VAE on digits ramps C_z to 4 and C_c to 2.3 over 3,000 of its 6,000 steps: at 150 steps, a twentieth.
-    _, shown = finished
-    assert "the schedule is for 6,000 steps, and this run has 150: " in shown
-    assert "capacity.z reaches 0.2 of 4" in shown
-    assert "capacity.c reaches 0.115 of 2.3" in shown
+    folder, shown = finished
+    said = "The schedule is for 6,000 steps, and this run has 150: capacity.z reaches only 0.2 of 4 (5 %), "
+    said += "capacity.c reaches only 0.115 of 2.3 (5 %); "
+    assert said in shown
+    assert said in (folder / "summary.md").read_text()
 
 
 @pytest.mark.parametrize(
     ("recipe", "steps", "said"),
     [
         ("joint-vae/digits", 3_000, ""),  # the ramp's end
-        ("joint-vae/digits", 2_999, "capacity.z reaches 4 of 4"),
+        ("joint-vae/digits", 2_999, "capacity.z reaches only 3.999 of 4 (99.97 %)"),
+        (
+            "joint-vae/digits",
+            300,
+            "capacity.z reaches only 0.4 of 4 (10 %), capacity.c reaches only 0.23 of 2.3 (10 %)",
+        ),
         ("joint-vae/digits", 10_000, ""),
         ("vae", 5, ""),  # which has no schedule
     ],

@@ -18,10 +18,12 @@ from zoo.cli.options import (
     Device,
     Download,
     Epochs,
+    Format,
     Hyperparameters,
     LearningRate,
     RecipeName,
     Seed,
+    Slides,
     Steps,
     data_of,
     hyperparameters,
@@ -62,8 +64,11 @@ def compare_guides(
         Path | None, typer.Option(parser=path, help="Output folder; compare/RECIPE-DATA when not given.")
     ] = None,
     checkpoint_every: CheckpointEvery = "60s",
+    format: Format = "png",
+    slides: Slides = False,
 ) -> None:
     """Trains a recipe under several guides, and shows each one's gap to the log evidence, its parts, and its cost."""
+    from zoo.lab.plots import Picture, drawn_as, gap_bars, save_pictures
     from zoo.lab.runs.train import Every
     from zoo.papers import recipe
     from zoo.studies.guide_gap.comparison import compare_guides as compare
@@ -71,10 +76,11 @@ def compare_guides(
 
     chosen = recipe(recipe_name)
     source, options = data_of(chosen, data, data_options)
+    folder = out or Path("compare") / stem(recipe_name, source)
     done = compare(
         chosen,
         [guide.strip() for guide in guides.split(",")],
-        out or Path("compare") / stem(recipe_name, source),
+        folder,
         images=images,
         samples=samples,
         gap_images=gap_images,
@@ -95,5 +101,9 @@ def compare_guides(
     for failure in done.failures:
         print(f"failed: {failure}", file=sys.stderr)
     print(table(done.result))
+    with drawn_as(format, slides=slides):
+        gaps = Picture(gap_bars(done.result["guides"]), "each guide's gap, and its parts")
+        for file, caption in save_pictures({"gaps.png": gaps}, folder).items():
+            print(f"{folder / file}  {caption}")
     if done.failures:
         raise ValueError(f"{len(done.failures)} guides failed and are not in the table; run the command again")

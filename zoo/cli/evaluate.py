@@ -1,13 +1,29 @@
-"""`evaluate`: a finished run's ELBO term by term, and the metrics of its codes."""
+"""`evaluate`: a finished run's headlines, its ELBO term by term, and the metrics of its codes."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.options import DataDir, Download, Run, name, whole
+from zoo.cli.options import DataDir, Download, Format, Run, Slides, name, whole
 
 if TYPE_CHECKING:
     from zoo.lab.analysis.evaluate import Evaluation
+    from zoo.lab.plots import Picture
+    from zoo.lab.runs.finished import FinishedRun
+    from zoo.metrics.suite import Suite
+
+HEADLINES = (
+    "clusters_majority",
+    "factor_vae",
+    "mig",
+    "dci_forest_disentanglement",
+    "sap",
+    "information_about_data",
+    "total_correlation",
+)
+"""Metrics that are printed first, in this order."""
+NEEDS_NUMBERS = ("factor_correlations", "neighbours")  # which no label has: its classes are only names
 
 
 def evaluate(
@@ -23,39 +39,83 @@ def evaluate(
     with_metrics: Annotated[
         bool, typer.Option("--metrics/--no-metrics", help="Whether to compute the metrics.")
     ] = True,
+    format: Format = "png",
+    slides: Slides = False,
 ) -> None:
-    """Splits a run's ELBO on the test set into its terms, and scores its codes; metrics.json, anatomy.png."""
-    import pyro
-
+    """Prints a run's headlines, its ELBO on the test set in terms, and its metrics; anatomy.png, metrics.json, ..."""
     from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
     from zoo.lab.analysis.evaluate import evaluate as evaluate_pair
     from zoo.lab.analysis.posterior import needs_labels
     from zoo.papers import open_run
 
     run = open_run(folder, data_dir, download)
-    settings, experiment, data = run.settings, run.experiment, run.data.test
+    experiment, data = run.experiment, run.data.test
     print_evaluation(evaluate_pair(run.model, run.guide, data, labels=experiment.labels, kl=experiment.elbo.kl))
     if needs_labels(run.guide):
         print("\nthe guide needs labels, so it is not an encoder of x alone: no terms of q(z) and no metrics")
         return
-    from zoo.lab.plots import anatomy_bars
+    from zoo.lab.plots import Picture, anatomy_bars, drawn_as, save_pictures
 
+    scored = _scored(run) if with_metrics and (data.factors is not None or data.y is not None) else None
+    if scored is not None:
+        print(f"\nheadlines\n{_only(scored, HEADLINES).table()}")
     size = len(data)
     how: Any = estimator  # checked by elbo_anatomy
     terms = elbo_anatomy(
         run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )
     print(f"\n{table(terms)}")
-    anatomy_bars({settings.recipe: terms}).savefig(folder / "anatomy.png")
-    print(f"\nwrote the picture {folder / 'anatomy.png'}")
-    if with_metrics and (data.factors is not None or data.y is not None):
-        from zoo.metrics import suite
-
-        pyro.set_rng_seed(settings.seed)  # a head that depends on another site encodes with a draw of it
-        scored = suite(run.encode, data, device=settings.device, seed=settings.seed)
-        print(f"\n{scored.table()}")
+    with drawn_as(format, slides=slides):
+        pictures = {"anatomy.png": Picture(anatomy_bars({run.settings.recipe: terms}), "-ELBO and its KL in terms")}
+        if scored is not None:
+            pictures |= _matrices(scored)
+        captions = save_pictures(pictures, folder)
+    if scored is not None:
+        rest = [metric for metric, result in scored.items() if metric not in HEADLINES and len(result.axes) < 2]
+        details = _only(scored, rest)
+        details.inapplicable = scored.inapplicable
+        print(f"\nall other metrics\n{details.table()}")
         scored.write_json(folder / "metrics.json")
         print(f"\nwrote the metrics and their protocols to {folder / 'metrics.json'}")
+    for file, caption in captions.items():
+        print(f"{folder / file}  {caption}")
+
+
+def _scored(run: "FinishedRun") -> "Suite":
+    """The metrics of the run's codes; without those that take a label's classes for numbers."""
+    import pyro
+
+    from zoo.metrics import suite
+
+    pyro.set_rng_seed(run.settings.seed)  # a head that depends on another site encodes with a draw of it
+    scored = suite(run.encode, run.data.test, device=run.settings.device, seed=run.settings.seed)
+    if run.data.test.factors is None:
+        for metric in scored.keys() & set(NEEDS_NUMBERS):
+            del scored[metric]
+            scored.inapplicable[metric] = f"{metric} needs factors with an order, and the classes of a label have none"
+    return scored
+
+
+def _only(scored: "Suite", metrics: Sequence[str]) -> "Suite":
+    from zoo.metrics.suite import Suite
+
+    chosen = Suite()
+    chosen |= {metric: scored[metric] for metric in metrics if metric in scored}
+    return chosen
+
+
+def _matrices(scored: "Suite") -> "dict[str, Picture]":
+    """A picture for each metric that is a matrix."""
+    from zoo.lab.plots import Picture, matrix
+
+    pictures = {}
+    for metric, result in scored.items():
+        if len(result.axes) == 2:
+            rows, columns = result.axes
+            title, signed = f"{metric.replace('_', ' ')} [{result.unit}]", result.unit == "correlation"
+            drawn = matrix(result.value, title=title, rows=rows, columns=columns, signed=signed)
+            pictures[f"{metric.replace('_', '-')}.png"] = Picture(drawn, title)
+    return pictures
 
 
 def print_evaluation(evaluation: "Evaluation") -> None:

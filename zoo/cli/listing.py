@@ -12,26 +12,21 @@ from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, Picture, Recip
 
 def list_everything() -> None:
     """Lists recipes, objectives, stories, data sets, reproductions and pretrained pairs."""
-    import zoo
-    from zoo import elbos
-    from zoo.lab.data import SOURCES
-    from zoo.papers.recipes import RECIPES
-    from zoo.papers.reproductions import REPRODUCTIONS
-    from zoo.papers.weights import names
+    from zoo.cli import contents
 
-    _section("recipes", {name: (r.description, f"[{r.paper}; {r.data}]") for name, r in RECIPES.items()})
+    recipes = contents.recipes().items()
+    _section("recipes", {known: f"{r.text}  [{r.paper}; {r.data}]" for known, r in recipes})
     print("\nobjectives (zoo.elbos), in the letters of HFVAE's Figures 1 and 3, each a signed term of the ELBO:")
     print("1+3: E[log p(x | z)]; 2: -I(x; z); 4: -KL(q(z) || p(z)), the sum of A, i and ii;")
     print("A: -TC between groups of latents; i: -TC within groups; ii: -KL of each latent dimension")
-    for objective in elbos.OBJECTIVES:
-        print(f"  {objective.__name__:<20} {first_line(objective)}")
-        print(f"  {'':<20} {objective.weights}")
-    _section("\nstories (zoo)", {name: (getattr(zoo, name), "") for name in zoo.__all__})
-    _section("\ndata", {name: (source, "") for name, source in SOURCES.items()})
-    print("\nreproductions")
-    for known, reproduction in REPRODUCTIONS.items():
-        print(f"  {known:<34} {reproduction.title}")
-    print("\npretrained (zoo.papers.pretrained)\n  " + "\n  ".join(names()))
+    objectives = contents.objectives()
+    width = max(map(len, objectives))
+    for known, (line, weights) in objectives.items():
+        print(f"  {known:<{width}} {line}\n  {'':<{width}} {weights}")
+    _section("\nstories (zoo)", contents.stories())
+    _section("\ndata", contents.data_sets())
+    _section("\nreproductions", contents.reproductions())
+    print("\npretrained (zoo.papers.pretrained)\n  " + "\n  ".join(contents.pretrained()))
 
 
 def first_line(thing: object) -> str:
@@ -39,12 +34,12 @@ def first_line(thing: object) -> str:
     return (thing if isinstance(thing, str) else inspect.getdoc(thing) or "").splitlines()[0]
 
 
-def _section(title: str, things: Mapping[str, tuple[object, str]]) -> None:
-    """Prints names in one column, each with its first line."""
+def _section(title: str, lines: Mapping[str, str]) -> None:
+    """Prints names in one column, each with its line."""
     print(title)
-    width = max(map(len, things))
-    for known, (thing, more) in things.items():
-        print(f"  {known:<{width}} {first_line(thing)}{more and '  ' + more}")
+    width = max(map(len, lines))
+    for known, line in lines.items():
+        print(f"  {known:<{width}} {line}")
 
 
 def show(recipe_name: RecipeName = DEFAULT_RECIPE, data_dir: DataDir = None) -> None:

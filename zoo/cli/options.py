@@ -40,6 +40,13 @@ def file(text: str | Path) -> Path:
     return found
 
 
+def picture_format(text: str) -> str:
+    """Parses the format of pictures."""
+    if text not in ("png", "svg", "pdf"):
+        raise typer.BadParameter(f"it must be png, svg or pdf, got {text!r}")
+    return text
+
+
 def rate(text: str) -> float:
     """Parses a positive and finite number."""
     value = _number(text)
@@ -104,6 +111,10 @@ Compile = Annotated[
     bool, typer.Option("--compile", help="Trace and compile the step; takes a while before training begins.")
 ]
 CheckpointEvery = Annotated[str, typer.Option(help="Interval of checkpoints: steps, as in 500, or seconds, as in 60s.")]
+Format = Annotated[str, typer.Option(parser=picture_format, help="Format of the pictures: png, svg or pdf.")]
+Slides = Annotated[
+    bool, typer.Option("--slides", help="Draw for a projector: text of at least 14 points on a slide, thicker lines.")
+]
 Picture = Annotated[Path, typer.Option(parser=file, help="File of the picture.")]
 
 

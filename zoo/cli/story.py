@@ -39,10 +39,12 @@ def story(
     swap: Annotated[
         str | None, typer.Option(parser=name, help="Another guide, such as flow; one of those of `compare-guides`.")
     ] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="Print only the factorisation, in LaTeX.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print distributions, guide and objective in LaTeX.")] = False,
     graph: Annotated[
         Path | None,
-        typer.Option(parser=file, help="Also draw the plate diagram: FILE.svg, .png or .pdf; or .gv for its source."),
+        typer.Option(
+            parser=file, help="Also draw the plate diagram: FILE.svg, .png, .pdf, .tex for TikZ or .gv for graphviz."
+        ),
     ] = None,
     diff: Annotated[
         str | None, typer.Option(parser=name, help="Show the line-by-line difference from another recipe, such as vae.")
@@ -63,7 +65,7 @@ def story(
     whole = _story(chosen, split, hyperparameters(chosen, set_), swap, most)
     shown = whole if guide or swap or diff else replace(whole, guide=None)
     if latex:
-        print(shown.latex())
+        print(whole.latex())
     elif other:
         try:
             plain = _story(other, split)

@@ -17,10 +17,12 @@ from zoo.cli.options import (
     Device,
     Download,
     Epochs,
+    Format,
     Hyperparameters,
     Jobs,
     LearningRate,
     RecipeName,
+    Slides,
     Steps,
     data_of,
     hyperparameters,
@@ -57,18 +59,22 @@ def sweep(
         Path | None, typer.Option(parser=path, help="Output folder; runs/sweep/RECIPE-DATA when not given.")
     ] = None,
     checkpoint_every: CheckpointEvery = "60s",
+    format: Format = "png",
+    slides: Slides = False,
 ) -> None:
-    """Trains a recipe over seeds and hyperparameters, and writes one table; repeat the command to resume a sweep."""
+    """Trains a recipe over seeds and hyperparameters, into one table and pictures; repeat the command to resume."""
     from zoo import papers
     from zoo.cli.overrides import grid
+    from zoo.lab.plots import Picture, drawn_as, plot_sweep, save_pictures
     from zoo.lab.runs.train import Every
 
     chosen = papers.recipe(recipe_name)
     source, options = data_of(chosen, data, data_options)
     fixed = hyperparameters(chosen, set_)
+    folder = out or Path("runs/sweep") / stem(recipe_name, source)
     done = papers.sweep(
         recipe_name,
-        out or Path("runs/sweep") / stem(recipe_name, source),
+        folder,
         grid=grid(chosen.build, axes or [], fixed),
         seeds=seeds,
         hyperparameters=fixed,
@@ -89,7 +95,11 @@ def sweep(
     for failure in done.failures:
         print(f"failed: {failure}", file=sys.stderr)
     print(done.files[1].read_text(encoding="utf-8"))
-    print(f"wrote {' and '.join(map(str, done.files))}")
+    with drawn_as(format, slides=slides):
+        drawn = {along: plot_sweep(done.table, done.axes, along) for along in done.axes or (None,)}
+        pictures = {f"sweep-{along}.png" if along else "sweep.png": Picture(drawn[along], "") for along in drawn}
+        files = [*done.files, *(folder / file for file in save_pictures(pictures, folder))]
+    print(f"wrote {' and '.join(map(str, files))}")
     if failed := len(done.failures):
         total = failed + len(done.table)
         raise ValueError(f"{failed} of {total} runs failed and are not in the table; run the command again")

@@ -1,10 +1,9 @@
 """`train`: trains a recipe into a folder, or resumes a run that was stopped."""
 
-import copy
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,10 +19,12 @@ from zoo.cli.options import (
     Device,
     Download,
     Epochs,
+    Format,
     Hyperparameters,
     LearningRate,
     RecipeName,
     Seed,
+    Slides,
     Steps,
     data_of,
     hyperparameters,
@@ -65,11 +66,14 @@ def train(
         ),
     ] = None,
     checkpoint_every: CheckpointEvery = "60s",
+    format: Format = "png",
+    slides: Slides = False,
     resume: Annotated[
         Path | None, typer.Option(parser=path, help="Resume the stopped or killed run in this folder.")
     ] = None,
 ) -> None:
     """Trains a recipe, and writes numbers, pictures and weights to a folder."""
+    from zoo.lab.plots import drawn_as
     from zoo.lab.runs.folder import free_folder, new_folder
     from zoo.lab.runs.train import Every
     from zoo.lab.training.processes import check_shards, started
@@ -77,7 +81,8 @@ def train(
 
     every, count = Every.parse(checkpoint_every), _count(threads)
     if resume is not None:
-        _resume(context, resume, data_dir, download, every)
+        with drawn_as(format, slides=slides):
+            _resume(context, resume, data_dir, download, every)
         return
     chosen = recipe(recipe_name)
     source, options = data_of(chosen, data, data_options)
@@ -106,7 +111,8 @@ def train(
         folder = new_folder(out) if out else free_folder(Path("runs"), stem(recipe_name, split.train.name))
     starts = ["python", "-m", "zoo"] if processes == 1 else ["torchrun", f"--nproc-per-node={processes}", "-m", "zoo"]
     command = shlex.join([*starts, *sys.argv[1:]])
-    _run(experiment, split, settings, folder, command, every, resume=False)
+    with drawn_as(format, slides=slides):
+        _run(experiment, split, settings, folder, command, every, resume=False)
 
 
 def _count(text: str | None) -> int | None:
@@ -200,6 +206,7 @@ def _run(
     import torch
 
     from zoo.cli.evaluate import print_evaluation
+    from zoo.lab.runs.summary import unfinished_schedule
     from zoo.lab.runs.train import train as train_into
     from zoo.lab.story import story
     from zoo.lab.training.processes import joined
@@ -217,26 +224,3 @@ def _run(
     assert evaluation is not None  # on rank 0
     print_evaluation(evaluation)
     print(f"\nthe run is in {folder}; begin with {folder / 'summary.md'}")
-
-
-def unfinished_schedule(experiment: "Experiment", steps: int) -> str:
-    """Says which values of the recipe's schedule a run of `steps` steps does not reach; empty if it reaches all.
-
-    The schedule is called on a copy of the objective, at the run's last step and at the recipe's.
-    """
-    if experiment.schedule is None or steps >= experiment.steps:
-        return ""
-
-    def values(step: int) -> dict[str, Any]:
-        elbo = copy.deepcopy(experiment.elbo)
-        experiment.schedule(step, elbo)  # type: ignore[misc]
-        return {name: value.item() for name, value in elbo.state_dict().items() if value.numel() == 1}
-
-    reached, end = values(steps), values(experiment.steps)
-    short = [f"{name} reaches {reached[name]:.3g} of {end[name]:.3g}" for name in end if reached[name] != end[name]]
-    if not short:
-        return ""
-    return (
-        f"the schedule is for {experiment.steps:,} steps, and this run has {steps:,}: {', '.join(short)}; "
-        "where `show` lists a hyperparameter `over`, --set over=N sets the length of the schedule"
-    )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import LARGEST_SEED, MOST, DataDir, Download, Run, name, path, whole
+from zoo.cli.options import LARGEST_SEED, MOST, DataDir, Download, Format, Run, Slides, name, path, whole
 
 
 def traverse(
@@ -28,24 +28,28 @@ def traverse(
         Path | None, typer.Option(parser=path, help="Another run's folder, shown next to this one.")
     ] = None,
     out: Annotated[Path | None, typer.Option(parser=path, help="Output folder; RUN/traverse when not given.")] = None,
+    format: Format = "png",
+    slides: Slides = False,
     data_dir: DataDir = None,
     download: Download = False,
 ) -> None:
     """Draws images in which one latent of a run changes at a time, and an animation of them."""
+    from zoo.lab.plots import drawn_as
     from zoo.lab.runs.traverse import traverse as draw
     from zoo.papers import open_run
 
     run = open_run(folder, data_dir, download)
     other = open_run(beside, data_dir, download) if beside else None
-    pictures = draw(
-        run,
-        out or folder / "traverse",
-        site=site,
-        unit=unit,
-        datapoint=datapoint,
-        prior=prior,
-        values=values,
-        beside=other,
-    )
+    with drawn_as(format, slides=slides):
+        pictures = draw(
+            run,
+            out or folder / "traverse",
+            site=site,
+            unit=unit,
+            datapoint=datapoint,
+            prior=prior,
+            values=values,
+            beside=other,
+        )
     for file, what in pictures.items():
         print(f"{file}  {what}")

@@ -11,7 +11,7 @@ from pyro import poutine
 from torch import nn
 
 from guides import Amortized, FullRank, MeanField
-from tests.pairs import SHAPE, by_hand, images, joint_pair, vae_pair
+from tests.pairs import SHAPE, by_hand, images, joint_pair, nvae_pair, vae_pair
 from zoo.lab.analysis import (
     RANGE_3,
     LatentSites,
@@ -253,3 +253,21 @@ def test_shown_datapoints_are_spread_over_the_classes_by_a_seed():
     without = Dataset("unlabelled", np.zeros((100, 2), np.float32))
     assert sorted(spread(without, 1000)) == list(range(100))
     assert spread(without, 5) != list(range(5))
+
+
+def test_a_deterministic_site_follows_the_type_and_the_units_that_it_is_computed_from():
+    # N-VAE's decoder sees y and z_c only in z_cy = vec(y [1, z_c]); a z_cy that is kept would hide every change.
+    model, guide = nvae_pair()
+    sites = LatentSites.of(model)
+    assert (sites.units, sites.classes) == ({"z_c": 6, "z_s": 4}, {"y": 3})
+    start = encode_modes(model, guide, images(2))
+    assert "z_cy" not in start
+    by_class = traverse_classes(model, start, "y")
+    for k in range(3):
+        y = torch.eye(3)[[k, k]]
+        by_hand = model.decoder(model.mask(y, start["z_c"]), start["z_s"]).sigmoid()
+        torch.testing.assert_close(by_class[:, k], by_hand)
+    own = int(start["y"][0].argmax())
+    for unit in range(6):  # two units for each class: only those of the datapoint's own class change its image
+        changed = traverse_unit(model, {name: value[:1] for name, value in start.items()}, "z_c", unit, RANGE_3)
+        assert ((changed - changed[:, :1]).abs().max() > 1e-9) == (unit // 2 == own)

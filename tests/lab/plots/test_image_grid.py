@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from zoo.lab.plots import Animation, ImageGrid, side_by_side
+from zoo.lab.plots import Animation, ImageGrid, Picture, drawn_as, save_pictures, side_by_side
 from zoo.lab.plots.style import shaded_table
 
 
@@ -118,3 +118,24 @@ def test_drawing_leaves_matplotlibs_settings_as_they_were():
     before = dict(matplotlib.rcParams)
     ImageGrid(torch.rand(1, 2, 1, 4, 4), "t").figure()
     assert dict(matplotlib.rcParams) == before
+
+
+def test_within_a_block_pictures_are_saved_in_its_format(tmp_path):
+    pictures = {"g.png": Picture(ImageGrid(torch.rand(1, 2, 1, 4, 4), "t"), "a grid"), "t.csv": Picture("a,b", "text")}
+    with drawn_as("pdf"):
+        assert save_pictures(pictures, tmp_path) == {"g.pdf": "a grid", "t.csv": "text"}
+    assert (tmp_path / "g.pdf").read_bytes().startswith(b"%PDF")
+    assert list(save_pictures(pictures, tmp_path)) == ["g.png", "t.csv"]  # the block has ended
+    with pytest.raises(ValueError, match="pictures have the format png, svg, pdf, got 'gif'"), drawn_as("gif"):
+        pass
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 12), (10, 13), (2, 40)])
+def test_on_a_slide_that_a_grid_fills_its_text_has_14_points(rows, columns):
+    labels = [str(n) for n in range(columns)]
+    with drawn_as(slides=True):
+        canvas = ImageGrid(torch.rand(rows, columns, 1, 4, 4), "t", column_labels=labels).figure()
+    on_slide = min(13.33 / canvas.get_figwidth(), 7.5 / canvas.get_figheight())
+    (axes,) = canvas.axes
+    for text in axes.get_xticklabels():
+        assert text.get_fontsize() * on_slide == pytest.approx(14)

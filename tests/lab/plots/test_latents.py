@@ -3,11 +3,13 @@
 import math
 import sys
 from io import BytesIO
+from itertools import combinations
 
 import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from guides import Flow, FullRank, MeanField
@@ -25,7 +27,7 @@ from zoo.lab.analysis import (
 )
 from zoo.lab.analysis.interventions import decoded
 from zoo.lab.data import Dataset
-from zoo.lab.plots import COLOURS, aggregate, anatomy_bars, latent_scatter, sliders
+from zoo.lab.plots import COLOURS, aggregate, anatomy_bars, latent_scatter, scatter_by_class, sliders
 from zoo.lab.plots.anatomy import parts
 from zoo.lab.plots.latents import unit_densities
 from zoo.studies.compatibility import recipes as small
@@ -37,7 +39,7 @@ def labelled() -> Dataset:
     return Dataset("eleven", images().numpy(), np.arange(11) % 9, classes=tuple("abcdefghi"))
 
 
-def test_a_scatter_has_each_class_in_its_colour_and_marker_and_its_name_at_the_median():
+def test_a_scatter_has_each_class_in_its_colour_and_marker_and_its_name_at_or_above_the_median():
     _, guide = vae_pair()
     data = labelled()
     (axes,) = latent_scatter(guide, data, UNITS).axes
@@ -46,7 +48,9 @@ def test_a_scatter_has_each_class_in_its_colour_and_marker_and_its_name_at_the_m
     for k, (points, text) in enumerate(zip(axes.collections, axes.texts, strict=True)):
         drawn = np.asarray(points.get_offsets())
         np.testing.assert_allclose(drawn[np.argsort(drawn[:, 0])], sorted(means[data.y == k].tolist()))
-        np.testing.assert_allclose(text.get_position(), np.median(means[data.y == k], 0))
+        x, up = np.median(means[data.y == k], 0)
+        assert text.get_position()[0] == pytest.approx(x)
+        assert text.get_position()[1] >= up - 1e-9  # above the median where another name is there
         assert (text.get_text(), text.get_color()) == ("abcdefghi"[k], COLOURS[k % 7])
     # Colours come round after seven: classes 0 and 7 differ in their marker.
     vertices = [len(axes.collections[k].get_paths()[0].vertices) for k in (0, 7)]
@@ -151,3 +155,14 @@ def test_sliders_without_a_guide_start_from_the_prior_and_refuse_what_cannot_be(
         ModuleNotFoundError, match=r'sliders needs ipywidgets, which is not installed: pip install -e "\.'
     ):
         sliders(model)
+
+
+def test_names_of_classes_that_lie_on_each_other_are_drawn_apart():
+    points = np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [0.0, 0.01]])
+    axes = Figure().add_subplot()
+    scatter_by_class(axes, points, np.arange(4))
+    places = {text.get_text(): np.array(text.get_position()) for text in axes.texts}
+    np.testing.assert_allclose(places["0"], [0.0, 0.0])
+    np.testing.assert_allclose(places["2"], [1.0, 1.0])  # alone, and therefore where it is
+    for a, b in combinations(places.values(), 2):
+        assert (abs(a - b) >= 0.05 * 0.998).any()  # a twentieth of the axes, across or up

@@ -12,7 +12,7 @@ from tests.pairs import SHAPE, images, joint_pair, vae_pair
 from zoo import VAE
 from zoo.elbos import PlainELBO
 from zoo.lab.data import Dataset, Split
-from zoo.lab.plots import ImageGrid, Picture
+from zoo.lab.plots import ImageGrid, Picture, drawn_as
 from zoo.lab.runs import train as run
 from zoo.lab.runs.folder import Settings
 from zoo.lab.training import Experiment
@@ -101,3 +101,11 @@ def test_points_have_no_pictures_of_images(tmp_path):
     settings = Settings("toy", {}, "points", {}, 3, 4, 1e-3, 0, "cpu")
     run.train(experiment, Split(train, train), settings, tmp_path, command="", progress=False)
     assert embedded(tmp_path) == {"curves.png", "kl.png"}
+
+
+def test_a_run_within_a_block_leaves_and_shows_its_pictures_in_the_blocks_format(tmp_path):
+    with drawn_as("svg", slides=True):
+        trained(tmp_path / "run", vae_pair())
+    names = {"curves.svg", "kl.svg", "reconstructions.svg", "samples.svg", "traversals.svg"}
+    assert embedded(tmp_path / "run") == names == {path.name for path in (tmp_path / "run").glob("*.svg")}
+    assert not list((tmp_path / "run").glob("*.png"))

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from tests.pairs import by_hand
+from tests.pictures import empty_panels, overlapping_labels
 from zoo.__main__ import main
 from zoo.lab.analysis import (
     RANGE_3,
@@ -21,6 +23,7 @@ from zoo.lab.analysis import (
 )
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset, Split
+from zoo.lab.plots import ImageGrid, drawn_as
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.traverse import traversal_pictures, traverse
 from zoo.papers import configure
@@ -54,7 +57,7 @@ def test_the_pictures_are_what_the_paper_shows(tmp_path):
     grid, caption = pictures["z-7.png"]  # a type in each row
     by_type, names = types(LatentSites.of(model), start)
     torch.testing.assert_close(grid.images, traverse_unit(model, by_type, "z", 7, RANGE_3))
-    assert [label.split("  ")[0] for label in grid.row_labels] == names
+    assert [label.split(":")[0] for label in grid.row_labels] == names
     assert "of a row is one label" in caption
     frames = pictures["traversal.gif"].drawn.frames  # over time the unit's value
     assert len(frames) == 25
@@ -135,7 +138,8 @@ def test_two_runs_next_to_each_other_from_the_same_datapoint(tmp_path):
 
 def test_pictures_are_written_under_their_names_in_any_format(tmp_path):
     run = finished(tmp_path, "vae")
-    written = traverse(run, tmp_path / "out", site="z", unit=3, format="svg")
+    with drawn_as("svg"):
+        written = traverse(run, tmp_path / "out", site="z", unit=3)
     assert [path.name for path in written] == ["units.svg", "z-3.svg", "traversal.gif"]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
     assert (tmp_path / "out" / "z-3.svg").read_text().count("<image") == 1
@@ -203,3 +207,18 @@ def test_the_command_line_opens_a_run_and_says_what_it_drew(tmp_path, monkeypatc
     assert (code, "is not finished" in said.err) == (1, True)
     code, said = zoo("traverse", str(tmp_path / "nothing"))
     assert (code, "holds no run" in said.err) == (1, True)
+
+
+@pytest.mark.parametrize("slides", [False, True])
+@pytest.mark.parametrize("recipe", ["joint-vae/digits", "natural-clustering/digits"])
+def test_no_label_covers_another_and_no_panel_is_empty(tmp_path, recipe, slides):
+    run = finished(tmp_path, recipe)
+    (run.folder / "units.csv").write_text("step,z[0],c\n100,0.5,0.1\n200,0.6,0.4\n300,0.7,0.9\n")
+    with drawn_as(slides=slides):
+        pictures = traversal_pictures(run)
+        assert len(pictures) > 8
+        for name, (drawn, _) in pictures.items():
+            if isinstance(drawn, ImageGrid | Figure):
+                figure = drawn.figure() if isinstance(drawn, ImageGrid) else drawn
+                assert not overlapping_labels(figure), name
+                assert not empty_panels(figure), name

@@ -81,8 +81,8 @@ def test_the_factorisation_is_the_programs_own():
     told = story(*joint_pair(), batch=four())
     p = r"p_\theta(x, z, c_1, c_2) &= p(z)\, p(c_1)\, p(c_2)\, p_\theta(x \mid z, c_1, c_2)"
     q = r"q_\phi(c_1, c_2, z \mid x) &= q_\phi(c_1 \mid x)\, q_\phi(c_2 \mid x)\, q_\phi(z \mid x, c_1)"
-    assert told.latex() == f"\\begin{{aligned}}\n{p} \\\\\n{q}\n\\end{{aligned}}"
-    assert told._repr_latex_() == f"$$\n{told.latex()}\n$$"
+    assert told.factorisation() == f"\\begin{{aligned}}\n{p} \\\\\n{q}\n\\end{{aligned}}"
+    assert told._repr_latex_() == f"$$\n{told.factorisation()}\n$$"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_factorisation_is_the_programs_own():
 )
 def test_labels_deterministic_sites_plates_and_indicators_in_latex(name, p):
     told = story(small.STORIES[name].build(), batch=small.data(name))
-    assert told.latex() == "\\begin{aligned}\n" + p.replace(" = ", " &= ", 1) + "\n\\end{aligned}"
+    assert told.factorisation() == "\\begin{aligned}\n" + p.replace(" = ", " &= ", 1) + "\n\\end{aligned}"
 
 
 def test_a_prior_has_parameters_only_where_they_are_trained():
@@ -263,21 +263,24 @@ def test_the_diagram_is_in_the_papers_convention():
     start, end = lines.index('subgraph "cluster_data" {'), lines.index("}")
     assert lines[start + 1].startswith('label="N"; labelloc=b; labeljust=r')
     inside = lines[start + 2 : end]
-    assert inside == ["z", "c1", "c2", "x [style=filled, fillcolor=grey85]"]  # parameters are not in the plate
+    types = [f"c{k} [label=<c<SUB>{k}</SUB>>]" for k in (1, 2)]
+    assert inside == ["z", *types, "x [style=filled, fillcolor=grey85]"]  # parameters are not in the plate
     outside = set(lines[end + 1 :]) - {"}", ""}
     assert outside == {
         "θ [shape=plaintext]",
         "φ [shape=plaintext]",
         *(f"{parent} -> x" for parent in ("θ", "z", "c1", "c2")),  # generation is solid
-        *(f"{parent} -> {site} [style=dashed]" for parent in ("φ", "x") for site in ("z", "c1", "c2")),  # inference
-        "c1 -> z [style=dashed]",
+        *(f"φ -> {site} [style=dashed]" for site in ("z", "c1", "c2")),  # inference is dashed
+        *(f"x -> {site} [style=dashed, constraint=false]" for site in ("z", "c1", "c2")),  # and moves no site
+        "c1 -> z [style=dashed, constraint=false]",
     }
 
 
 def test_deterministic_sites_are_not_drawn_as_observed():
     name = "NaturalClustering"
     source = story(small.STORIES[name].build()).graph().source
-    assert "z_cy [peripheries=2]" in source
+    assert "z_cy [peripheries=2, label=<z<SUB>cy</SUB>>]" in source
+    assert "pi [label=<&pi;>]" in source
     assert "x [style=filled" not in source  # a draw from the prior observes nothing
 
 
@@ -287,7 +290,7 @@ def test_a_diagram_without_its_program_or_library_says_what_to_install(tmp_path,
         told.graph(tmp_path / "plates.svg")
         assert "<svg" in (tmp_path / "plates.svg").read_text()
         assert "<svg" in told.graph()._repr_html_()
-        with pytest.raises(ValueError, match=r"graphviz has no format 'xyz': use \.svg, \.png or \.pdf, or \.gv"):
+        with pytest.raises(ValueError, match=r"graphviz has no format 'xyz': use \.svg, \.png or \.pdf, \.gv for"):
             told.graph(tmp_path / "plates.xyz")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(OSError, match=r"the program dot, which is not on the path: install it \(apt-get inst"):

@@ -195,14 +195,17 @@ def decoded(model: nn.Module, latents: Latents) -> Tensor:
 
 
 def _latents(model: nn.Module, *args: Any, given: Latents | None = None) -> dict[str, Any]:
-    """The sites of one run of the story except x, with `given` sites set; outer handlers do not see the run."""
+    """The sampled sites of one run of the story except x, with `given` ones set; outer handlers do not see the run.
+
+    A deterministic site is left out: it has to follow the sites that it is computed from.
+    """
     values: Any = given or {}
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(poutine.do(model, values)).get_trace(*args)
     return {
         name: node
         for name, node in nodes_of(trace).items()
-        if node["type"] == "sample" and name != "x" and not is_subsample(node)
+        if node["type"] == "sample" and name != "x" and not is_subsample(node) and not _is_deterministic(node)
     }
 
 
@@ -218,6 +221,10 @@ def harden(model: nn.Module, latents: Latents) -> Latents:
 def one_hot(like: Tensor, num_classes: int) -> Tensor:
     """The one-hot vectors of all classes, [K, K], of the type and device of `like`."""
     return torch.eye(num_classes, dtype=like.dtype, device=like.device)
+
+
+def _is_deterministic(node: Mapping[str, Any]) -> bool:
+    return bool(node["infer"].get("_deterministic"))
 
 
 def _is_type(fn: Any) -> bool:

@@ -12,13 +12,16 @@ A notebook displays the last value of a cell. `with projector():` draws for slid
 from zoo.lab.plots.anatomy import anatomy_bars
 from zoo.lab.plots.bars import bars_of_nats, kl_bars
 from zoo.lab.plots.curves import Setting, curves, trade_off
+from zoo.lab.plots.gaps import gap_bars
 from zoo.lab.plots.image_grid import Animation, ImageGrid, side_by_side
 from zoo.lab.plots.kl_history import plot_kl_history
 from zoo.lab.plots.latents import aggregate, latent_scatter
-from zoo.lab.plots.picture import Picture, save_pictures
+from zoo.lab.plots.matrix import matrix
+from zoo.lab.plots.picture import Picture, drawn_as, save_pictures
 from zoo.lab.plots.run import plot_terms, reconstructions, samples
 from zoo.lab.plots.sliders import sliders
 from zoo.lab.plots.style import COLOURS, FAINT, INK, projector, scatter_by_class
+from zoo.lab.plots.sweep import plot_sweep
 from zoo.lab.plots.traversals import (
     compared_traversals,
     confusion_table,
@@ -45,10 +48,14 @@ __all__ = [
     "compared_traversals",
     "confusion_table",
     "curves",
+    "drawn_as",
     "edited_images",
+    "gap_bars",
     "kl_bars",
     "latent_scatter",
+    "matrix",
     "plot_kl_history",
+    "plot_sweep",
     "plot_terms",
     "projector",
     "reconstructions",

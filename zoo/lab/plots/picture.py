@@ -1,12 +1,15 @@
 """A picture with its caption, and writing pictures to files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
 from zoo.lab.plots.image_grid import Animation, ImageGrid
+from zoo.lab.plots.style import projector
 
 
 class Picture(NamedTuple):
@@ -21,27 +24,51 @@ class Picture(NamedTuple):
     caption: str
 
 
-def save_pictures(pictures: Mapping[str, Picture], folder: Path, *, format: str = "png") -> dict[str, str]:
+FORMATS = ("png", "svg", "pdf")
+_format: ContextVar[str] = ContextVar("format", default="png")
+
+
+@contextmanager
+def drawn_as(format: str = "png", *, slides: bool = False) -> Iterator[None]:
+    """A block in which `save_pictures` writes another format, and pictures are drawn for a projector if `slides`.
+
+    with drawn_as("pdf", slides=True):
+        traverse(run, folder)
+
+    Raises:
+        ValueError: there is no such format.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"pictures have the format {', '.join(FORMATS)}, got {format!r}")
+    token = _format.set(format)
+    try:
+        with projector() if slides else nullcontext():
+            yield
+    finally:
+        _format.reset(token)
+
+
+def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> dict[str, str]:
     """Writes pictures into a folder, which is created if necessary.
+
+    Within `drawn_as` its format replaces the ending .png of figures and grids.
 
     Args:
         pictures: by file name.
         folder: the destination.
-        format: of the figures and grids: "png", "svg" or "pdf", which replaces the ending .png.
 
     Returns:
         Captions by file name, as written.
 
     Raises:
         OSError: a file cannot be written.
-        ValueError: matplotlib has no such format.
     """
     folder.mkdir(parents=True, exist_ok=True)
     captions = {}
     for name, (drawn, caption) in pictures.items():
         path = folder / name
         if path.suffix == ".png":
-            path = path.with_suffix(f".{format}")
+            path = path.with_suffix(f".{_format.get()}")
         if isinstance(drawn, str):
             path.write_text(drawn)
         elif isinstance(drawn, Figure):

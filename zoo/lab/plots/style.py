@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from matplotlib import style
+from matplotlib import rc_context, rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -19,6 +19,9 @@ FAINT = "#b0b0b0"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = ("o", "^", "s", "D")  # after seven classes the colours repeat, with the next marker
 
+SLIDE = (13.33, 7.5)  # inches
+TEXT = ("font.size", "axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize")
+
 _HERE = Path(__file__).parent
 _sheets: ContextVar[tuple[Path, ...]] = ContextVar("sheets", default=(_HERE / "zoo.mplstyle",))
 P = ParamSpec("P")
@@ -27,7 +30,9 @@ R = TypeVar("R")
 
 @contextmanager
 def projector() -> Iterator[None]:
-    """A block in which every picture is drawn for a projector: larger text, thicker lines.
+    """A block in which every picture is drawn for a projector: thicker lines, and text of at least 14 points.
+
+    The points are those on a slide of 13.33 x 7.5 inches that the picture fills.
 
     with projector():
         kl_bars(evaluation).savefig("kl.svg")
@@ -51,12 +56,19 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 class StyledFigure(Figure):
-    """A figure that is cropped when saved, in every format, and that a notebook shows without pyplot."""
+    """A figure that is cropped when saved, in every format, and that a notebook shows without pyplot.
+
+    Attributes:
+        sizes: of its text, which matplotlib also needs when it is saved.
+    """
+
+    sizes: Any
 
     @styled
     def savefig(self, fname: Any, **options: Any) -> None:
         """As in matplotlib, under the style sheet."""
-        super().savefig(fname, **options)
+        with rc_context(self.sizes):
+            super().savefig(fname, **options)
 
     def _repr_png_(self) -> bytes:
         file = BytesIO()
@@ -65,15 +77,34 @@ class StyledFigure(Figure):
 
 
 def figure(width: float, height: float) -> Figure:
-    """An empty figure of the given size in inches."""
-    return StyledFigure(figsize=(width, height))
+    """An empty figure of the given size in inches; for a projector, text is scaled to the size of the slide."""
+    settings: Any = rcParams
+    sizes = {size: settings[size] for size in TEXT}
+    if _on_slides():
+        on_slide = min(SLIDE[0] / width, SLIDE[1] / height)
+        sizes = {size: points / on_slide for size, points in sizes.items()}
+        settings.update(sizes)  # `styled` restores them
+    canvas = StyledFigure(figsize=(width, height))
+    canvas.sizes = sizes
+    return canvas
+
+
+def _on_slides() -> bool:
+    return len(_sheets.get()) > 1
 
 
 @styled
 def shaded_table(
-    numbers: np.ndarray, *, title: str, rows: Sequence[str], columns: Sequence[str], shade: np.ndarray
+    numbers: np.ndarray,
+    *,
+    title: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    shade: np.ndarray,
+    x: str = "",
+    y: str = "",
 ) -> Figure:
-    """Numbers [R, C] as written; cells are shaded by `shade` [R, C], 0 to 1."""
+    """Numbers [R, C] as written; cells are shaded by `shade` [R, C], 0 to 1; x and y are what the axes show."""
     canvas = figure(0.5 * len(columns) + 2.2, 0.34 * len(rows) + 1.1)
     axes = canvas.add_subplot()
     axes.imshow(shade, cmap="Greys", vmin=0, vmax=1, aspect="auto")
@@ -84,7 +115,7 @@ def shaded_table(
     axes.set_xticks(range(len(columns)), columns, rotation=0 if max(map(len, columns)) < 5 else 45)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(True)
-    axes.set_title(title)
+    axes.set(title=title, xlabel=x, ylabel=y)
     return canvas
 
 
@@ -94,13 +125,25 @@ def scatter_by_class(axes: Axes, points: np.ndarray, y: np.ndarray | None, names
         axes.scatter(points[:, 0], points[:, 1], s=5, color=INK, linewidths=0)
         return
     halo = [withStroke(linewidth=2.5, foreground="white")]
-    for k in np.unique(y):
+    classes = np.unique(y)
+    centres = _apart(np.array([np.median(points[y == k], 0) for k in classes]), 0.05 * np.ptp(points, 0))
+    for k, (x, up) in zip(classes, centres.tolist(), strict=True):
         own, colour = points[y == k], COLOURS[k % len(COLOURS)]
         marker = MARKERS[k // len(COLOURS) % len(MARKERS)]
         axes.scatter(own[:, 0], own[:, 1], s=9, color=colour, marker=marker, linewidths=0, alpha=0.6)
         name = names[k] if names else str(k)
-        x, up = np.median(own, 0).tolist()
-        axes.text(x, up, name, color=colour, weight="bold", ha="center", path_effects=halo)
+        axes.text(x, up, name, color=colour, weight="bold", ha="center", va="center", path_effects=halo)
+
+
+def _apart(centres: np.ndarray, least: np.ndarray) -> np.ndarray:
+    """Places [K, 2] near the given ones, no two of them nearer than `least` [2] in both directions: moved up."""
+    placed: list[np.ndarray] = []
+    for n in np.argsort(centres[:, 1], kind="stable"):
+        place = centres[n].copy()
+        while near := [other for other in placed if (np.abs(place - other) < 0.999 * least).all()]:
+            place[1] = max(other[1] for other in near) + least[1]
+        placed.append(place)
+    return np.array(placed)[np.argsort(np.argsort(centres[:, 1], kind="stable"))]
 
 
 def legend_below(canvas: Figure, axes: Axes) -> None:

@@ -6,6 +6,7 @@ image is the mean of p(x | ...) under an intervention, see `zoo.lab.analysis.int
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -72,8 +73,8 @@ def type_traversal(model: nn.Module, rows: Latents, site: str, *, names: Names |
     images = traverse_classes(model, rows, site)
     called = [(names or {}).get(f"{site}={k}", f"{site}={k}") for k in range(images.shape[1])]
     columns = [
-        "\n".join(name.replace("/", "/ ").split()) for name in called
-    ]  # wrapped, since a column is narrower than a name
+        fill(name.replace("/", "/ "), width=6, break_long_words=False) for name in called
+    ]  # a column is narrower than a name
     return ImageGrid(images, f"{site} set to each of its classes, all else as in its row", column_labels=columns)
 
 
@@ -203,7 +204,7 @@ def type_labels(encoder: Any, data: Dataset, *, device: str | torch.device = "cp
     called = [data.classes[y] if data.classes else str(y) for y in np.unique(data.y)]  # type: ignore[arg-type]
     names = {}
     for name, row, share in zip(every_type, table, found.purity.value, strict=True):
-        names[name] = f"{name}  ({called[row.argmax()]}: {share:.0%})" if row.any() else f"{name}  (unused)"
+        names[name] = f"{name}: {share:.0%} are {called[row.argmax()]}" if row.any() else f"{name}: unused"
     return TypeLabels(
         shares=table / table.sum(0),
         names=names,
@@ -221,6 +222,8 @@ def confusion_table(found: TypeLabels) -> Figure:
         rows=list(found.names.values()),
         columns=found.labels,
         shade=found.shares,
+        x="label",
+        y="type",
     )
 
 

@@ -1,9 +1,11 @@
 """A run's summary.md and kl.csv."""
 
+import copy
 import csv
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -88,12 +90,42 @@ def summarise(
         f"Trained for {settings.steps:,} steps of {settings.batch_size} ({epochs:.1f} epochs of "
         f"{len(data.train):,} datapoints) at\nlearning rate {settings.lr:g}, seed {settings.seed}, in {seconds:.0f} s "
         f"on {settings.device}. Objective: {headline}",
+        unfinished_schedule(experiment, settings.steps),
         _numbers(evaluation) if evaluation else "",
         "\n\n".join(["## Pictures", *shown]),
         "\n".join(["## Left out", "", *missing]) if missing else "",
         "\n".join(["## Files", "", "| file | what it holds |", "| --- | --- |", *files]),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def unfinished_schedule(experiment: Experiment, steps: int) -> str:
+    """Says which values of the recipe's schedule a run of `steps` steps does not reach; empty if it reaches all.
+
+    The schedule is called on a copy of the objective, at the run's last step and at the recipe's.
+    """
+    schedule = experiment.schedule
+    if schedule is None or steps >= experiment.steps:
+        return ""
+
+    def values(step: int) -> dict[str, Any]:
+        elbo = copy.deepcopy(experiment.elbo)
+        schedule(step, elbo)
+        return {name: value.item() for name, value in elbo.state_dict().items() if value.numel() == 1}
+
+    reached, end = values(steps), values(experiment.steps)
+    short = [
+        f"{name} reaches only {reached[name]:.4g} of {end[name]:.4g}"
+        + (f" ({100 * reached[name] / end[name]:.4g} %)" if end[name] else "")
+        for name in end
+        if reached[name] != end[name]
+    ]
+    if not short:
+        return ""
+    return (
+        f"The schedule is for {experiment.steps:,} steps, and this run has {steps:,}: {', '.join(short)}; "
+        "where `show` lists a hyperparameter `over`, --set over=N sets the length of the schedule."
+    )
 
 
 def _numbers(evaluation: Evaluation) -> str:

@@ -80,24 +80,23 @@ def traverse(
     prior: int | None = None,
     values: str = "wide",
     beside: FinishedRun | None = None,
-    format: str = "png",
 ) -> dict[Path, str]:
     """Draws the pictures of `traversal_pictures` into the folder `out`, which is created if necessary.
 
-    Args:
-        format: of the pictures: "png", "svg", "pdf"; the animation is a GIF.
+    Within `drawn_as` they have its format; the animation is a GIF.
 
     Returns:
         Captions by file.
 
     Raises:
-        LookupError, ValueError: as `traversal_pictures`, and then nothing is written; or there is no such format.
+        LookupError, ValueError: as `traversal_pictures`, and then nothing is written; or the
+            pictures have no such format.
         OSError: the folder cannot be written.
     """
     pictures = traversal_pictures(
         run, site=site, unit=unit, datapoint=datapoint, prior=prior, values=values, beside=beside
     )
-    return {out / name: caption for name, caption in save_pictures(pictures, out, format=format).items()}
+    return {out / name: caption for name, caption in save_pictures(pictures, out).items()}
 
 
 def traversal_pictures(
@@ -181,7 +180,7 @@ def _of_units(
         grid = unit_traversal(model, start.rows, start.labels, one, values=_values(values))
         caption = f"{one.label}, in each row another {what}{_consistency(judge, grid)}"
         pictures[f"{one.site}-{one.index}.png"] = Picture(grid, caption)
-    short = [label.split("  ")[0] for label in start.labels]
+    short = [label.split(":")[0] for label in start.labels]
     animation = traversal_animation(model, start.rows, short, chosen[:ANIMATED], values=_values(values, 25))
     return pictures | {"traversal.gif": Picture(animation, "the first units, animated")}
 

@@ -1,4 +1,4 @@
-"""A plate diagram in the papers' convention, drawn by graphviz's program dot.
+"""A plate diagram in the papers' convention, drawn by graphviz's program dot, or as TikZ.
 
 Solid arrows are the model's, dashed ones the guide's. Observed sites are grey, deterministic ones have a double
 outline, parameters are outside the plates without an outline, and a plate's size is in its lower right corner.
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.lab.errors import import_optional
+from zoo.lab.story.factors import GREEK_LETTERS, head_and_subscript
 from zoo.lab.story.program import GREEK, Program, TracedSite
+from zoo.lab.story.tikz import tikz
 
 NO_DOT = (
     "drawing needs graphviz, the program dot, which is not on the path: install it (apt-get install graphviz, brew "
@@ -25,14 +27,26 @@ class Diagram:
 
     Attributes:
         source: in graphviz's language.
+        tikz: as a LaTeX document, for the library bayesnet.
     """
 
     source: str
+    tikz: str
 
     @classmethod
     def of(cls, model: Program, guide: Program | None = None) -> "Diagram":
         """The model's diagram, with the guide's arrows where there is a guide."""
-        return cls("\n".join(["digraph {", "    rankdir=TB", "    node [shape=circle]", *_body(model, guide), "}", ""]))
+        dot = "\n".join(
+            [
+                "digraph {",
+                "    rankdir=TB",
+                "    node [shape=circle, width=0.6, margin=0.02]",
+                *_body(model, guide),
+                "}",
+                "",
+            ]
+        )
+        return cls(dot, tikz(model, guide))
 
     def picture(self, kind: str) -> bytes:
         """The picture in a format of graphviz, such as "svg", "png" or "pdf".
@@ -51,14 +65,15 @@ class Diagram:
             raise OSError(f"graphviz's program dot failed: {error.stderr.decode().strip()}") from None
         except ValueError:
             raise ValueError(
-                f"graphviz has no format {kind!r}: use .svg, .png or .pdf, or .gv for the source"
+                f"graphviz has no format {kind!r}: use .svg, .png or .pdf, .gv for the source, or .tex for TikZ"
             ) from None
 
     def write(self, path: str | Path) -> None:
-        """Writes the source as .gv or .dot, else a picture; raises as `picture`."""
+        """Writes the source as .gv or .dot, TikZ as .tex, else a picture; raises as `picture`."""
         path = Path(path)
         kind = path.suffix.removeprefix(".")
-        path.write_bytes(self.source.encode() if kind in ("gv", "dot") else self.picture(kind))
+        sources = {"gv": self.source, "dot": self.source, "tex": self.tikz}
+        path.write_bytes(sources[kind].encode() if kind in sources else self.picture(kind))
 
     def __repr__(self) -> str:
         return self.source
@@ -82,14 +97,17 @@ def _body(model: Program, guide: Program | None) -> Iterator[str]:
         sizes |= {plate.name: plate.full_size for plate in program.plates}
     yield from _plate((), sites, sizes, "    ")
     for program in programs:
-        greek, style = GREEK[program.letter], "" if program.letter == "p" else " [style=dashed]"
+        greek, solid = GREEK[program.letter], program.letter == "p"
         for name in program.given:
             if name not in sites:
-                yield f"    {_id(name)} [style=filled, fillcolor=grey85]"
+                yield f"    {_id(name)} [style=filled, fillcolor=grey85{_label(name)}]"
         if any(site.learnt for site in program.sites):
             yield f"    {greek} [shape=plaintext]"
         for site in program.sites:
-            for parent in [*([greek] if site.learnt else []), *site.parents]:
+            if site.learnt:
+                yield f"    {greek} -> {_id(site.name)}{'' if solid else ' [style=dashed]'}"
+            for parent in site.parents:  # only the model's arrows decide what is above what
+                style = "" if solid else " [style=dashed, constraint=false]"
                 yield f"    {_id(parent)} -> {_id(site.name)}{style}"
 
 
@@ -114,6 +132,16 @@ def _id(name: str) -> str:
 
 
 def _look(site: TracedSite) -> str:
-    if site.role == "observed":
-        return " [style=filled, fillcolor=grey85]"
-    return " [peripheries=2]" if site.relation == "=" else ""
+    observed, twice = "style=filled, fillcolor=grey85", "peripheries=2"
+    look = observed if site.role == "observed" else twice if site.relation == "=" else ""
+    attributes = (look + _label(site.name)).removeprefix(", ")
+    return f" [{attributes}]" if attributes else ""
+
+
+def _label(name: str) -> str:
+    """The label where it differs from the name: a Greek letter, or a subscript."""
+    head, subscript = head_and_subscript(name)
+    letter = f"&{head};" if head in GREEK_LETTERS else head
+    if letter == name:
+        return ""
+    return f", label=<{letter}{f'<SUB>{subscript}</SUB>' if subscript else ''}>"

@@ -5,16 +5,31 @@ from itertools import groupby
 
 from zoo.lab.story.program import GREEK, Program, TracedSite
 
-_GREEK = {"alpha", "beta", "gamma", "delta", "eta", "theta", "lambda", "mu", "nu", "xi", "pi", "rho", "sigma", "tau"}
+GREEK_LETTERS = {
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "eta",
+    "theta",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+}
 _LATEX = {"θ": r"\theta", "φ": r"\phi"}
 
 
 def latex(program: Program) -> str:
     r"""As in p_\theta(x, z) = p(z)\, p_\theta(x \mid z), for one datapoint of the plate "data"."""
-    factors = r"\, ".join(_grouped(program, _latex_factor, r"\prod_{{i=1}}^{{{size}}} \left[ {inner} \right]", r"\, "))
-    given = [_latex_name(name) for name in program.given]
-    joint = _latex_call(_letter(program), [_latex_name(name) for name in _joint(program)], given, _LATEX)
-    where = [rf"{_latex_name(s.name)} = f({', '.join(map(_latex_name, s.parents))})" for s in _deterministic(program)]
+    factors = r"\, ".join(_grouped(program, latex_factor, r"\prod_{{i=1}}^{{{size}}} \left[ {inner} \right]", r"\, "))
+    given = [latex_name(name) for name in program.given]
+    joint = _latex_call(_letter(program), [latex_name(name) for name in _joint(program)], given, _LATEX)
+    where = [rf"{latex_name(s.name)} = f({', '.join(map(latex_name, s.parents))})" for s in _deterministic(program)]
     whole = joint if joint == factors else f"{joint} = {factors}"
     return whole + "".join(rf",\quad {line}" for line in where)
 
@@ -70,11 +85,12 @@ def _call(letter: str, names: Sequence[str], given: Sequence[str]) -> str:
     return f"{letter}({', '.join(names)}{' | ' if given else ''}{', '.join(given)})"
 
 
-def _latex_factor(program: Program, site: TracedSite) -> str:
+def latex_factor(program: Program, site: TracedSite) -> str:
+    r"""A site's factor, as in p_\theta(x \mid z)."""
     return _latex_call(
         _lettered(program.letter, site.learnt, site.per_datapoint),
-        [_latex_name(site.name)],
-        [_latex_name(parent) for parent in site.parents],
+        [latex_name(site.name)],
+        [latex_name(parent) for parent in site.parents],
         _LATEX,
     )
 
@@ -89,11 +105,15 @@ def _latex_call(letter: str, names: Sequence[str], given: Sequence[str], greek: 
     return f"{head}({', '.join(names)}{bar}{', '.join(given)})"
 
 
-def _latex_name(name: str) -> str:
+def latex_name(name: str) -> str:
     """z_cy as z_{cy}, c1 as c_1, pi as a Greek letter; a word of several letters is set upright."""
-    head, _, subscript = name.partition("_")
-    if not subscript and head.rstrip("0123456789"):
-        letters = head.rstrip("0123456789")
-        head, subscript = letters, head[len(letters) :]
-    head = f"\\{head}" if head in _GREEK else head if len(head) == 1 else rf"\mathrm{{{head}}}"
+    head, subscript = head_and_subscript(name)
+    head = f"\\{head}" if head in GREEK_LETTERS else head if len(head) == 1 else rf"\mathrm{{{head}}}"
     return head + (f"_{{{subscript}}}" if len(subscript) > 1 else f"_{subscript}" if subscript else "")
+
+
+def head_and_subscript(name: str) -> tuple[str, str]:
+    """The parts of a name: "z" and "cy" of z_cy, "c" and "1" of c1, all of it and nothing where it has no subscript."""
+    head, _, subscript = name.partition("_")
+    letters = head.rstrip("0123456789")
+    return (head, subscript) if subscript or not letters else (letters, head[len(letters) :])

@@ -14,6 +14,7 @@ from zoo.lab.isolation import isolated
 from zoo.lab.story import factors
 from zoo.lab.story.diagram import Diagram
 from zoo.lab.story.difference import Difference, Row, difference
+from zoo.lab.story.latex import whole_story
 from zoo.lab.story.program import Program
 from zoo.lab.story.terms import Terms, terms_of
 
@@ -47,7 +48,11 @@ class Story:
         return str(self)
 
     def latex(self) -> str:
-        """Both factorisations, as LaTeX for an aligned display."""
+        """Distributions, factorisations and objective as LaTeX for an aligned display; needs amsmath and amssymb."""
+        return whole_story(self.model, self.guide, self.terms)
+
+    def factorisation(self) -> str:
+        """Both factorisations in LaTeX, for an aligned display."""
         lines = [factors.latex(p).replace(" = ", " &= ", 1) for p in (self.model, self.guide) if p]
         return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
@@ -55,7 +60,8 @@ class Story:
         """The plate diagram of model and guide, which a notebook shows.
 
         Args:
-            path: file to write as well: .gv or .dot for the source, else a picture, by graphviz's program dot.
+            path: file to write as well: .gv or .dot for the source, .tex for a LaTeX document with TikZ, else a
+                picture, by graphviz's program dot.
 
         Raises:
             ModuleNotFoundError: a picture is asked for, and the library graphviz is not installed.
@@ -71,7 +77,7 @@ class Story:
         return difference(_sections(other), _sections(self))
 
     def _repr_latex_(self) -> str:
-        return f"$$\n{self.latex()}\n$$"
+        return f"$$\n{self.factorisation()}\n$$"
 
     def _repr_html_(self) -> str:
         cell = "<td style='text-align: left; vertical-align: top'><pre>{}</pre></td>"

@@ -1,0 +1,70 @@
+"""A sweep's quantities against each hyperparameter of its grid."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from zoo.lab.plots.style import COLOURS, MARKERS, figure, styled
+
+COLUMNS = 3
+
+
+@styled
+def plot_sweep(table: pd.DataFrame, axes: Sequence[str], along: str | None = None) -> Figure:
+    """A panel for each quantity: a dot for each seed, and the mean with one standard deviation at each value.
+
+    Curves are the combinations of the other hyperparameters. Numbers are spaced as they are, other values evenly.
+
+    Args:
+        table: a row for each run: hyperparameters, seed, quantities; `zoo.lab.trials.sweep.Sweep.table`.
+        axes: the hyperparameters on the grid.
+        along: the one on the x axis; None where there is none, and the x axis has a single place for all seeds.
+
+    Raises:
+        LookupError: `along` is not on the grid.
+    """
+    if along is not None and along not in axes:
+        raise LookupError(f"the sweep has no hyperparameter {along!r}; it has {', '.join(axes) or 'none'}")
+    names = [name for name in table.columns if name not in (*axes, "seed")]
+    others = [name for name in axes if name != along]
+    values = [] if along is None else [*dict.fromkeys(table[along])]
+    numeric = bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    places = {value: float(value) if numeric else float(n) for n, value in enumerate(values)}
+    columns = min(COLUMNS, len(names))
+    rows = math.ceil(len(names) / columns)
+    canvas = figure(3.2 * columns, 2.1 * rows + 0.5)
+    groups = [*table.groupby(others, sort=False, dropna=False)] if others else [((), table)]
+    for place, quantity in enumerate(names):
+        panel = canvas.add_subplot(rows, columns, place + 1)
+        for number, (setting, runs) in enumerate(groups):
+            label = ", ".join(f"{name} = {value}" for name, value in zip(others, setting, strict=True))
+            at = [places[v] for v in runs[along]] if along else [0.0] * len(runs)
+            _curve(panel, np.array(at), runs[quantity].to_numpy(float), number, label)
+        panel.set_title(quantity)
+        panel.set_xlabel(along or "")
+        panel.set_xticks([*places.values()] or [0.0], [_written(v) for v in places] or ["all seeds"])
+        panel.margins(x=0.15)
+    if others:
+        handles, labels = panel.get_legend_handles_labels()
+        canvas.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 3))
+    return canvas
+
+
+def _curve(panel: Axes, at: np.ndarray, values: np.ndarray, number: int, label: str) -> None:
+    """One setting's seeds and their means; a quantity that a run lacks is NaN, and left out."""
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
+    at, values = at[np.isfinite(values)], values[np.isfinite(values)]
+    panel.scatter(at, values, s=22, facecolors="white", edgecolors=colour, marker=marker, linewidths=0.8, zorder=3)
+    centres = np.unique(at)
+    means = [values[at == centre].mean() for centre in centres]
+    deviations = [values[at == centre].std(ddof=1) if (at == centre).sum() > 1 else 0.0 for centre in centres]
+    panel.errorbar(centres, means, deviations, color=colour, marker=marker, label=label)
+
+
+def _written(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
