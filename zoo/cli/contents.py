@@ -135,16 +135,25 @@ def data_sets() -> dict[str, str]:
 
 def reproductions() -> dict[str, str]:
     """Each reproduction's title, by name."""
-    found = {}
+    found: dict[str, str] = {}
     for paper in Source("zoo.papers.reproductions").values["PAPERS"].elts:
-        room = Source(f"zoo.papers.{paper.id}.reproduction")
-        entries = room.values["REPRODUCTIONS"]
-        for key, entry in zip(entries.keys, entries.values, strict=True):
-            source, call = room, entry
-            if isinstance(entry, ast.Name):  # it is defined in another file of the room
-                source = Source(room.origins[entry.id])
-                call = source.values[entry.id]
-            found[room.text(key)] = next(source.text(k.value) for k in call.keywords if k.arg == "title")
+        found |= _titles(Source(f"zoo.papers.{paper.id}.reproduction"), "REPRODUCTIONS")
+    return found
+
+
+def _titles(room: Source, table: str) -> dict[str, str]:
+    """The titles in a table of reproductions by name, which may include other tables."""
+    found: dict[str, str] = {}
+    entries = room.values[table]
+    for key, entry in zip(entries.keys, entries.values, strict=True):
+        if key is None:  # **TABLE, of another file of the room
+            found |= _titles(Source(room.origins[entry.id]), entry.id)
+            continue
+        source, call = room, entry
+        if isinstance(entry, ast.Name):  # it is defined in another file of the room
+            source = Source(room.origins[entry.id])
+            call = source.values[entry.id]
+        found[room.text(key)] = next(source.text(k.value) for k in call.keywords if k.arg == "title")
     return found
 
 

@@ -90,7 +90,7 @@ def figure(width: float, height: float) -> Figure:
 
 
 def _on_slides() -> bool:
-    return len(_sheets.get()) > 1
+    return _HERE / "projector.mplstyle" in _sheets.get()
 
 
 @styled
