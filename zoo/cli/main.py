@@ -2,10 +2,11 @@
 
 import io
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+import zoo
 from zoo.cli.compare_guides import compare_guides
 from zoo.cli.evaluate import evaluate
 from zoo.cli.listing import list_data, list_everything, list_metrics, show
@@ -17,11 +18,24 @@ from zoo.cli.train import train
 from zoo.cli.traverse import traverse
 from zoo.lab.runs.interrupt import Stopped
 
-app = typer.Typer(
-    help="Five papers on disentangled representations as Pyro stories.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"zoo {zoo.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Five papers on disentangled representations as Pyro stories."""
+
+
 app.command("list")(list_everything)
 app.command("show")(show)
 app.command("story")(story)

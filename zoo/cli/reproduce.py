@@ -6,13 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo.cli.completion import reproduction_names
 from zoo.cli.options import Compile, DataDir, Device, Download, Jobs, name, path, whole
 
 
 def reproduce(
     reproduction: Annotated[
         str | None,
-        typer.Argument(parser=name, metavar="REPRODUCTION", help="A reproduction; without it, all are listed."),
+        typer.Argument(
+            parser=name,
+            metavar="REPRODUCTION",
+            help="A reproduction; without it, all are listed.",
+            autocompletion=reproduction_names,
+        ),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(parser=whole(1, 1_000), help="Number of seeds; the budget's when not given.")
