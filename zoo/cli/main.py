@@ -10,6 +10,7 @@ import zoo
 from zoo.cli.compare_guides import compare_guides
 from zoo.cli.evaluate import evaluate
 from zoo.cli.listing import list_data, list_everything, list_metrics, show
+from zoo.cli.push import push
 from zoo.cli.reproduce import reproduce
 from zoo.cli.story import story
 from zoo.cli.sweep import sweep
@@ -44,6 +45,7 @@ app.command("evaluate")(evaluate)
 app.command("reproduce")(reproduce)
 app.command("sweep")(sweep)
 app.command("traverse")(traverse)
+app.command("push")(push)
 app.command("compare-guides")(compare_guides)
 app.command("matrix")(matrix)
 app.command("metrics")(list_metrics)

@@ -1,0 +1,48 @@
+"""Docstrings in the project's form, as Sphinx reads them.
+
+They are Markdown with Google's sections: single backticks are code, and an indented block is shown as it stands. In
+reStructuredText `|KL - C|` and `z_` would be markup.
+"""
+
+import re
+from typing import Any
+
+SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Registers the conversion."""
+    app.connect("autodoc-process-docstring", _convert)
+    return {"parallel_read_safe": True}
+
+
+def _convert(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    from sphinx.ext.napoleon import Config, GoogleDocstring  # here, so that a test needs no Sphinx
+
+    # Arguments that belong together share a line, so names are shown as they are written, and have no types.
+    form = Config(napoleon_use_param=False, napoleon_custom_sections=[("Attributes", "params_style")])
+    # Napoleon would take the words before a colon in a property's first line as its type; in a function's it does not.
+    lines[:] = str(GoogleDocstring(restructured(lines), form, what="function")).splitlines()
+
+
+def restructured(lines: list[str]) -> list[str]:
+    """A docstring's lines with reStructuredText in place of Markdown; sections keep their form."""
+    out: list[str] = []
+    in_section = in_block = False
+    for line in lines:
+        before = out[-1] if out else ""
+        if line and not line.startswith(" "):
+            in_section, in_block = bool(SECTION.match(line)), False
+        if line.startswith("    ") and not in_section and not in_block and not before:
+            out += [".. code-block:: text", ""]
+            in_block = True
+        if line.startswith("- ") and before and not before.startswith(("- ", "  ")):
+            out.append("")  # a list needs an empty line before it
+        out.append(line if in_block else escaped(line))
+    return out
+
+
+def escaped(line: str) -> str:
+    """The line with a backslash before the characters outside backticks that would be markup."""
+    parts = re.split(r"(`[^`]*`)", line)
+    return "".join(part if part[:1] == "`" else re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts)
