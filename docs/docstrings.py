@@ -38,7 +38,8 @@ def restructured(lines: list[str]) -> list[str]:
             in_block = True
         if line.startswith("- ") and before and not before.startswith(("- ", "  ")):
             out.append("")  # a list needs an empty line before it
-        out.append(line if in_block else escaped(line))
+        # Napoleon would take the words before a colon in a section of what is returned as a type.
+        out.append(line if in_block else ":returns:" if line == "Returns:" else escaped(line))
     return out
 
 

@@ -131,6 +131,7 @@ def test_what_is_shipped_has_its_digest():
 
 
 def test_half_precision_is_kept_where_the_elbo_does_not_move(trained, tmp_path):
+    trained = open_run(trained.folder)  # in this test's precision
     single = weights.keep("a/name", trained, tmp_path / "single", {})
     half = weights.keep("a/name", trained, tmp_path / "half", {}, half=True, tolerance=0.01)
     assert half.stat().st_size < 0.6 * single.stat().st_size
@@ -145,6 +146,7 @@ def test_half_precision_is_kept_where_the_elbo_does_not_move(trained, tmp_path):
 
 
 def test_half_precision_is_refused_where_a_quantity_moves(trained, tmp_path):
+    trained = open_run(trained.folder)
     with pytest.raises(ValueError, match=r"KL of \w is .* with weights in half precision|reconstruction of x is"):
         weights.keep("a/name", trained, tmp_path, {}, half=True, tolerance=0.0)
     accuracies = iter([{"accuracy": 90.0}, {"accuracy": float("nan")}])
