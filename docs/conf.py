@@ -47,11 +47,11 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
-# Types of other libraries, which a build without network cannot look up; type aliases, which have no entry; and
-# tuples of any length within tuples, which Sphinx does not parse.
+# Types of other libraries, which a build without network cannot look up; type aliases and variables, which have no
+# entry; and tuples of any length within tuples, which Sphinx does not parse.
 LIBRARIES = "torch|pyro|numpy|np|scipy|pandas|matplotlib|PIL|xarray|arviz"
 STANDARD = "argparse|collections|contextlib|pathlib|types|typing"
-ALIASES = r"Backends|Data|Encoder|KL|Latents|Tensor|zoo\.metrics\.classes\.Data"
+ALIASES = r"P|zoo\.lab\.plots\.style\.R|Backends|Data|Encoder|KL|Latents|Tensor|zoo\.metrics\.classes\.Data"
 nitpick_ignore_regex = [("py:.*", rf"({LIBRARIES}|{STANDARD})\..*"), ("py:.*", ALIASES), ("py:class", r"tuple\[str")]
 
 html_theme = "furo"

@@ -13,7 +13,13 @@ SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")
 def setup(app: Any) -> dict[str, bool]:
     """Registers the conversion."""
     app.connect("autodoc-process-docstring", _convert)
+    app.connect("autodoc-skip-member", _skip)
     return {"parallel_read_safe": True}
+
+
+def _skip(app: Any, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Leaves out the fields of a NamedTuple: its docstring describes them, theirs only counts them."""
+    return True if (getattr(thing, "__doc__", None) or "").startswith("Alias for field number") else None
 
 
 def _convert(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -22,7 +28,8 @@ def _convert(app: Any, what: str, name: str, thing: Any, options: Any, lines: li
     # Arguments that belong together share a line, so names are shown as they are written, and have no types.
     form = Config(napoleon_use_param=False, napoleon_custom_sections=[("Attributes", "params_style")])
     # Napoleon would take the words before a colon in a property's first line as its type; in a function's it does not.
-    lines[:] = str(GoogleDocstring(restructured(lines), form, what="function")).splitlines()
+    told = str(GoogleDocstring(restructured(lines), form, what="function"))
+    lines[:] = told.replace(" -- ", " \N{EN DASH} ").splitlines()
 
 
 def restructured(lines: list[str]) -> list[str]:
