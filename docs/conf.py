@@ -2,6 +2,9 @@
 
     python -m sphinx -c docs -W -n --keep-going . build/site
 
+Sphinx, because autodoc finds every reference of the API that leads nowhere, and is maintained; MyST, so that the pages
+stay plain Markdown; MyST-NB, which shows notebooks as they are stored; furo, which reads well on a phone.
+
 Sphinx reads the whole repository, so that the same relative links work in the repository and on the site: notebooks,
 papers' pages and these pages are built where they are.
 """

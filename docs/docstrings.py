@@ -7,7 +7,8 @@ reStructuredText `|KL - C|` and `z_` would be markup.
 import re
 from typing import Any
 
-SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")
+SECTION = re.compile(r"(Args|Attributes|Example|Examples|Raises|Returns|Yields):$")
+EXAMPLE = re.compile(r"Examples?:$")
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -35,18 +36,18 @@ def _convert(app: Any, what: str, name: str, thing: Any, options: Any, lines: li
 def restructured(lines: list[str]) -> list[str]:
     """A docstring's lines with reStructuredText in place of Markdown; sections keep their form."""
     out: list[str] = []
-    in_section = in_block = False
+    in_section = in_block = in_example = False
     for line in lines:
         before = out[-1] if out else ""
         if line and not line.startswith(" "):
-            in_section, in_block = bool(SECTION.match(line)), False
+            in_section, in_block, in_example = bool(SECTION.match(line)), False, bool(EXAMPLE.match(line))
         if line.startswith("    ") and not in_section and not in_block and not before:
             out += [".. code-block:: text", ""]
             in_block = True
         if line.startswith("- ") and before and not before.startswith(("- ", "  ")):
             out.append("")  # a list needs an empty line before it
         # Napoleon would take the words before a colon in a section of what is returned as a type.
-        out.append(line if in_block else ":returns:" if line == "Returns:" else escaped(line))
+        out.append(line if in_block or in_example else ":returns:" if line == "Returns:" else escaped(line))
     return out
 
 

@@ -188,6 +188,8 @@ def test_docstrings_keep_their_blocks_and_their_letters():
     ]
     assert docstrings.restructured(["Args:", "    x: a | b."]) == ["Args:", r"    x: a \| b."]
     assert docstrings.restructured(["Returns:", "    [B]: x."]) == [":returns:", "    [B]: x."]
+    example = ["Example:", "    >>> a_ * b", "    |c|", "", "Args:"]
+    assert docstrings.restructured(example) == example
     assert docstrings.restructured(["These:", "- one", "  more", "- two"]) == ["These:", "", "- one", "  more", "- two"]
 
 
