@@ -147,7 +147,7 @@ def test_every_public_name_has_an_entry():
             continue
         if left := {name for name in own_names(module) - names if (module, name) not in exported}:
             missing[module] = sorted(left)
-    assert not missing
+    assert not missing, f"without an entry in docs/api: {missing}"
 
 
 @pytest.mark.parametrize(

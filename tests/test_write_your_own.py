@@ -1,6 +1,7 @@
 """The page on writing your own: its examples run in order, and compute what they say."""
 
 import copy
+import pickle
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyro
 import pytest
 import torch
 from pyro import poutine
-from pyro.infer import TraceMeanField_ELBO
+from pyro.infer import SVI, TraceMeanField_ELBO
 from torch.distributions import kl_divergence
 
 from guides import Amortized, MeanField
@@ -112,6 +113,49 @@ def test_what_the_table_says_about_a_story_that_does_not_keep_to_it(page):
         PlainELBO().loss(NoPlate(**networks), only_z, x, index=index)
     with pytest.raises(ValueError, match=r"0 and 1 only; for grey pixels use zoo\.likelihoods\.bernoulli"):
         page["check_data"](x, pyro.distributions.Bernoulli(logits=torch.zeros_like(x)).to_event(3))
+
+
+def test_what_the_table_says_about_pickling_and_about_registration(page):
+    train = page["train"]
+    x = train.batch(torch.arange(6)).x
+    networks = {"decoder": MLPDecoder(5, train.shape, hidden=(8,)), "w_dim": 2, "z_dim": 5}
+    data_plate, sample, normal = page["data_plate"], pyro.sample, pyro.distributions.Normal
+
+    class Unregistered(page["TwoCodes"]):
+        def forward(self, x=None, *, index=None):
+            with data_plate(x, index, self.num_data):
+                w = sample("w", normal(self.loc, 1.0).to_event(1))
+                z = sample("z", normal(self.prior(w), 1.0).to_event(1))
+                return sample("x", page["bernoulli"](self.decoder(z)).to_event(3), obs=x)
+
+    class Registered(Unregistered):
+        def forward(self, x=None, *, index=None):
+            page["register"](self)
+            return super().forward(x, index=index)
+
+    class Flat(page["TwoCodes"]):
+        def forward(self, x=None, *, index=None):
+            with data_plate(x, index, self.num_data):
+                w = sample("w", normal(self.loc, 1.0).to_event(1))
+                z = sample("z", normal(self.prior(w), 1.0).to_event(1))
+                return sample("x", normal(self.decoder(z), 1.0), obs=x)
+
+    trunk = MLPEncoder(train.shape, hidden=(8,))
+    guide = Amortized(trunk, w=MeanField(2), z=MeanField(5, given=("w",)))
+    moved = {}
+    for kind in (Unregistered, Registered):
+        story = kind(**networks)
+        before = story.decoder.layers[1].bias.detach().clone()
+        SVI(story, guide, pyro.optim.Adam({"lr": 0.01}), PlainELBO()).step(x)
+        moved[kind] = not torch.equal(before, story.decoder.layers[1].bias)
+    assert moved == {Unregistered: False, Registered: True}
+    with pytest.raises(TypeError, match="weakref"):
+        pickle.dumps(story.decoder)
+    page["picklable_state"](story)
+    pickle.dumps(story.decoder)
+    with pytest.raises(ValueError, match="Shape mismatch inside plate"):
+        PlainELBO().loss(Flat(**networks), guide, x)
+    assert PlainELBO().loss(Flat(**networks), guide, torch.cat([x, x[:2]])) > 0  # 8 datapoints of 8 x 8 pixels
 
 
 def test_the_head_shares_one_deviation_and_has_a_closed_kl(page):

@@ -19,6 +19,7 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, dict[str, bytes]] = {}
         self.requests: list[str] = []
+        self.refusal: int | None = None  # the status of every answer to a POST, for a hub that refuses
 
     @property
     def endpoint(self) -> str:
@@ -43,7 +44,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.requests.append(f"POST {self.path}")
-        if self.path == "/api/repos/create":
+        if self.server.refusal:
+            self.answer(self.server.refusal, {"error": "refused"})
+        elif self.path == "/api/repos/create":
             asked = json.loads(content)
             name = f"{asked.get('organization') or 'me'}/{asked['name']}"
             self.server.files.setdefault(name, {})

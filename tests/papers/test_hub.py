@@ -28,6 +28,7 @@ def hub(monkeypatch, tmp_path) -> Hub:
 
     with running() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)  # which it read from the environment when imported
         monkeypatch.setenv("HF_TOKEN", "a-token")
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
@@ -100,10 +101,30 @@ def test_other_addresses_are_refused(address):
         zoo.papers.pretrained(address)
 
 
-def test_without_a_connection_the_error_is_one_line(hub, monkeypatch):
+def test_without_a_connection_the_error_is_one_line(folder, hub, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:9 cannot be reached, and owner/name was not"):
         zoo.papers.pretrained("hf://owner/name")
+    with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
+        zoo.papers.push(folder, "owner/name")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "message"),
+    [
+        (
+            403,
+            PermissionError,
+            r"refuses access to owner/name \(status 403\): log in by `hf auth login`, or set HF_TOKEN",
+        ),
+        (400, ConnectionError, r"answered with status 400 for owner/name"),
+    ],
+)
+def test_a_hub_that_refuses_is_named_with_its_status(status, error, message, folder, hub):
+    hub.refusal = status
+    with pytest.raises(error, match=message):
+        zoo.papers.push(folder, "owner/name")
+    assert not hub.files.get("owner/name")
 
 
 def test_without_the_library_the_error_names_the_extra(monkeypatch):

@@ -105,7 +105,7 @@ def _errors(hub: Any, repository: str) -> Iterator[None]:
                 f"{where} refuses access to {repository} (status {status}): log in by `hf auth login`, or set HF_TOKEN"
             ) from error
         raise ConnectionError(f"{where} answered with status {status} for {repository}") from error
-    except (hub.errors.OfflineModeIsEnabled, OSError) as error:
+    except (hub.errors.OfflineModeIsEnabled, hub.errors.HTTPError, OSError) as error:
         raise _offline(where, repository) from error
 
 
