@@ -28,7 +28,6 @@ def hub(monkeypatch, tmp_path) -> Hub:
 
     with running() as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)  # which it read from the environment when imported
         monkeypatch.setenv("HF_TOKEN", "a-token")
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
