@@ -69,7 +69,7 @@ class Explorer(SphinxDirective):
         page = f"{EXPLORERS}/{name.replace('/', '-')}.html"
         self.env.note_dependency(page)
         if not (ROOT / page).is_file():
-            command = f"python -m zoo explore {name} -o {page}"
+            command = f"mkdir -p {EXPLORERS} && python -m zoo explore {name} -o {page}"
             words = "This site was built without the page. To include it, write it before the build:"
             return [nodes.paragraph("", words), nodes.literal_block("", command)]
         source = "../" * self.env.docname.count("/") + Path(page).name  # html_extra_path puts it at the site's root
