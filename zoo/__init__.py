@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from zoo.topics import NVDM, ProdLDA
     from zoo.vae import VAE
 
+__version__ = "0.2.0"  # setup.cfg reads it from here
+
 __all__ = [
     "NVDM",
     "VAE",

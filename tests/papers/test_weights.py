@@ -138,3 +138,44 @@ def test_what_is_shipped_has_its_digest():
     for path in weights.HERE.glob("*.safetensors"):
         with safetensors.safe_open(str(path), "pt") as file:
             assert len(file.metadata()["digest"]) == 64
+
+
+def test_half_precision_is_kept_where_the_elbo_does_not_move(trained, tmp_path):
+    trained = open_run(trained.folder)  # in this test's precision
+    single = weights.keep("a/name", trained, tmp_path / "single", {})
+    half = weights.keep("a/name", trained, tmp_path / "half", {}, half=True, tolerance=0.01)
+    assert half.stat().st_size < 0.6 * single.stat().st_size
+    pair = weights.pretrained("a/name", folder=tmp_path / "half")
+    for rounded, exact in zip(pair.model.parameters(), trained.model.parameters(), strict=True):
+        assert rounded.dtype == torch.get_default_dtype()
+        # float16 has 11 significant bits, so rounding moves a number by at most 2^-11 of it, above the subnormal range.
+        assert torch.all((rounded - exact).abs() <= 2**-11 * exact.abs() + 2**-25)
+    moved = pair.about["half precision"]
+    assert moved["single"].keys() == moved["half"].keys() == {"reconstruction of x", "KL of c", "KL of z"}
+    assert moved["single"] == weights.elbo_parts(trained.experiment, trained.data.test)
+
+
+def test_half_precision_is_refused_where_a_quantity_moves(trained, tmp_path):
+    trained = open_run(trained.folder)
+    with pytest.raises(ValueError, match=r"KL of \w is .* with weights in half precision|reconstruction of x is"):
+        weights.keep("a/name", trained, tmp_path, {}, half=True, tolerance=0.0)
+    accuracies = iter([{"accuracy": 90.0}, {"accuracy": float("nan")}])
+    with pytest.raises(ValueError, match="accuracy is 90, and nan with weights in half precision"):
+        weights.keep("a/name", trained, tmp_path, {}, half=True, measure=lambda *_: next(accuracies))
+    assert not list(tmp_path.iterdir())
+
+
+def test_cards_have_the_licence_and_are_what_is_written():
+    cards = zoo.papers.list_pretrained()
+    assert list(cards) == weights.names()
+    card = cards["joint-vae/mnist"]
+    assert (card.recipe, card.seed, card.licence) == ("joint-vae/mnist", 2, "CC BY-SA 3.0")
+    assert card.quantities["majority"] == 85.26
+    assert card.command.startswith("python -m zoo reproduce joint-vae/mnist")
+    for name, known in cards.items():
+        path = weights.HERE / f"{name.replace('/', '-')}.md"
+        assert path.read_text(encoding="utf-8") == known.markdown(), "run: python -m zoo.papers.weights.card"
+
+
+def test_all_that_come_with_the_zoo_are_small_together():
+    assert sum(path.stat().st_size for path in weights.HERE.glob("*.safetensors")) < 12_000_000

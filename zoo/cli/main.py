@@ -2,14 +2,16 @@
 
 import io
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+import zoo
 from zoo.cli.compare_guides import compare_guides
 from zoo.cli.evaluate import evaluate
 from zoo.cli.explore import explore
 from zoo.cli.listing import list_data, list_everything, list_metrics, show
+from zoo.cli.push import push
 from zoo.cli.reproduce import reproduce
 from zoo.cli.story import story
 from zoo.cli.sweep import sweep
@@ -18,11 +20,24 @@ from zoo.cli.train import train
 from zoo.cli.traverse import traverse
 from zoo.lab.runs.interrupt import Stopped
 
-app = typer.Typer(
-    help="Five papers on disentangled representations as Pyro stories.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"zoo {zoo.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Five papers on disentangled representations as Pyro stories."""
+
+
 app.command("list")(list_everything)
 app.command("show")(show)
 app.command("story")(story)
@@ -32,6 +47,7 @@ app.command("reproduce")(reproduce)
 app.command("sweep")(sweep)
 app.command("traverse")(traverse)
 app.command("explore")(explore)
+app.command("push")(push)
 app.command("compare-guides")(compare_guides)
 app.command("matrix")(matrix)
 app.command("metrics")(list_metrics)

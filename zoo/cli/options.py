@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.completion import data_names, hyperparameter_names, recipe_names
 from zoo.cli.overrides import read
 
 if TYPE_CHECKING:
@@ -86,16 +87,34 @@ def _number(text: str) -> float:
 
 
 RecipeName = Annotated[
-    str, typer.Argument(parser=name, metavar="RECIPE", help="A recipe; `list` shows them.", show_default=True)
+    str,
+    typer.Argument(
+        parser=name,
+        metavar="RECIPE",
+        help="A recipe; `list` shows them.",
+        show_default=True,
+        autocompletion=recipe_names,
+    ),
 ]
 Run = Annotated[Path, typer.Argument(parser=path, metavar="RUN", help="A finished run's folder.")]
 DataName = Annotated[
-    str | None, typer.Option("--data", parser=name, help="A data set, or the path of your own data; else the recipe's.")
+    str | None,
+    typer.Option(
+        "--data",
+        parser=name,
+        help="A data set, or the path of your own data; else the recipe's.",
+        autocompletion=data_names,
+    ),
 ]
 DataDir = Annotated[Path | None, typer.Option(parser=path, help="Folder of data files; else ZOO_DATA, else ./data.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch data files that are missing.")]
 Hyperparameters = Annotated[
-    list[str] | None, typer.Option("--set", help="A hyperparameter of the recipe, as in --set beta=2; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A hyperparameter of the recipe, as in --set beta=2; repeatable.",
+        autocompletion=hyperparameter_names,
+    ),
 ]
 DataOptions = Annotated[
     list[str] | None, typer.Option("--data-option", help="An option of the data set, as in size=32; repeatable.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo.cli.completion import reproduction_names
 from zoo.cli.options import Compile, DataDir, Device, Download, Jobs, name, path, rate, whole
 
 
@@ -16,6 +17,7 @@ def reproduce(
             parser=name,
             metavar="REPRODUCTION",
             help="A reproduction, with --queue several; without, all are listed.",
+            autocompletion=reproduction_names,
         ),
     ] = None,
     seeds: Annotated[

@@ -18,8 +18,8 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     )
 
 
-def import_optional(name: str, what: str) -> Any:
-    """The module `name` of the extra "notebooks", which is needed for `what`.
+def import_optional(name: str, what: str, extra: str = "notebooks") -> Any:
+    """The module `name` of an extra of this package, which is needed for `what`.
 
     Raises:
         ModuleNotFoundError: it is not installed; the message says how to install it.
@@ -32,5 +32,5 @@ def import_optional(name: str, what: str) -> Any:
         if error.name != name.partition(".")[0]:  # the module is installed, but one of its dependencies is not
             raise
         raise ModuleNotFoundError(
-            f'{what} needs {error.name}, which is not installed: pip install -e ".[notebooks]"', name=error.name
+            f'{what} needs {error.name}, which is not installed: pip install -e ".[{extra}]"', name=error.name
         ) from None

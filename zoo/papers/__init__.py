@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from zoo.lab.trials.sweep import Sweep
     from zoo.papers.queue import Done
     from zoo.papers.weights import Pretrained
+    from zoo.papers.weights.card import ModelCard
 
 __all__ = [
     "claims",
     "configure",
+    "list_pretrained",
     "open_run",
     "pretrained",
+    "push",
     "recipe",
     "reproduce",
     "reproduce_queue",
@@ -74,15 +77,57 @@ def pretrained(name: str, *, folder: str | Path | None = None) -> "Pretrained":
     """The pretrained pair with the name of its recipe; needs no data.
 
     Args:
-        name: of the pair.
+        name: of the pair; or hf://owner/name, the address of one that `push` sent to a hub (needs the extra "hub").
         folder: the folder of its file, written by `reproduce(..., weights=folder)`; the zoo's when not given.
 
     Raises:
         LookupError: there is none; the message lists all pairs.
+        ValueError: its file is damaged.
+        ModuleNotFoundError, ConnectionError: of a hub, as `zoo.papers.weights.hub.from_hub`.
     """
     from zoo.papers import weights
 
+    if name.startswith("hf://"):
+        from zoo.papers.weights.hub import from_hub
+
+        if folder is not None:
+            raise ValueError(f"{name} is on a hub, and folder= is for files on this machine: give one of them")
+        return from_hub(name)
     return weights.pretrained(name, folder=folder or weights.HERE)
+
+
+def list_pretrained(folder: str | Path | None = None) -> "dict[str, ModelCard]":
+    """The cards of the pretrained pairs that come with the zoo, or of those in `folder`, by name.
+
+    A card has the recipe, the command, the seed, what was measured, and the licence and the citation of the data.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    from zoo.papers.weights import HERE
+    from zoo.papers.weights.card import list_pretrained
+
+    return list_pretrained(folder or HERE)
+
+
+def push(run: Path, repository: str, *, data_dir: Path | None = None, private: bool = False, half: bool = False) -> str:
+    """Sends the pair of the finished run in the folder `run` to a hub; returns its address for `pretrained`.
+
+    Args:
+        run: the run's folder.
+        repository: owner/name.
+        data_dir: see `open_run`.
+        private, half: see `zoo.papers.weights.hub.push`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_run`.
+        ModuleNotFoundError, ConnectionError, PermissionError: as `zoo.papers.weights.hub.push`.
+    """
+    from zoo.lab.runs.folder import read_settings
+    from zoo.papers.weights import hub
+
+    trained = open_run(run, data_dir)
+    return hub.push(trained, repository, command=read_settings(run)[1], private=private, half=half)
 
 
 def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None, **options: Any) -> "Reproduced":

@@ -4,12 +4,14 @@
     pair.guide(x)
     print(pair.about)
 
-`python -m zoo reproduce NAME --weights FOLDER` writes such a file for the best seed's run.
+`python -m zoo reproduce NAME --weights FOLDER` writes such a file for the best seed's run, and `python -m zoo push RUN
+owner/name` sends one to a hub.
 """
 
+import copy
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
+from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset, Split, load
 from zoo.lab.errors import unknown_name
@@ -25,6 +28,7 @@ from zoo.lab.files import write_file
 from zoo.lab.runs.checkpoint import digest
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.folder import Settings
+from zoo.lab.training.experiment import Experiment
 from zoo.papers import recipe
 from zoo.tables import Rows, Tabulated
 
@@ -72,7 +76,16 @@ class Pretrained(Tabulated):
 
 def names(folder: str | Path = HERE) -> list[str]:
     """The pretrained pairs in `folder`: those that come with the zoo, or those that `keep` wrote there."""
-    return sorted(_about(path)["name"] for path in Path(folder).glob("*.safetensors"))
+    return [about["name"] for about in records(folder)]
+
+
+def records(folder: str | Path = HERE) -> list[dict[str, Any]]:
+    """The records of the pretrained pairs in `folder`, by name; see `Pretrained.about`.
+
+    Raises:
+        ValueError: a file is damaged.
+    """
+    return sorted((_about(path) for path in Path(folder).glob("*.safetensors")), key=lambda about: str(about["name"]))
 
 
 def pretrained(name: str, *, folder: str | Path = HERE) -> Pretrained:
@@ -89,6 +102,15 @@ def pretrained(name: str, *, folder: str | Path = HERE) -> Pretrained:
     path = Path(folder) / _file(name)
     if not path.is_file():
         raise LookupError(f"{unknown_name('pretrained pair', name, names(folder))} in {folder}")
+    return read(path)
+
+
+def read(path: Path) -> Pretrained:
+    """The pretrained pair in the file at `path`, which `keep` wrote.
+
+    Raises:
+        ValueError: the file is damaged, or the recipe has changed since.
+    """
     _check_digest(path)
     about = _about(path)
     settings = Settings.of(about["settings"])
@@ -100,7 +122,27 @@ def pretrained(name: str, *, folder: str | Path = HERE) -> Pretrained:
     return Pretrained(experiment.model.eval(), experiment.guide.eval(), settings, about)
 
 
-def keep(name: str, trained: FinishedRun, folder: str | Path, about: Mapping[str, Any]) -> Path:
+Measure = Callable[[Experiment, Dataset], Mapping[str, float]]
+
+
+def elbo_parts(experiment: Experiment, data: Dataset) -> dict[str, float]:
+    """The reconstruction and the KL of each site over `data`, nats per datapoint, with draws from seed 0."""
+    pair = experiment.model, experiment.guide
+    found = evaluate(*pair, data, labels=experiment.labels, kl=experiment.elbo.kl)
+    reconstruction = {f"reconstruction of {site}": value for site, value in found.reconstruction.items()}
+    return reconstruction | {f"KL of {site}": kl.sum().item() for site, kl in found.kl.items()}
+
+
+def keep(
+    name: str,
+    trained: FinishedRun,
+    folder: str | Path,
+    about: Mapping[str, Any],
+    *,
+    half: bool = False,
+    tolerance: float = 1e-3,
+    measure: Measure = elbo_parts,
+) -> Path:
     """Writes the run's weights under `name` into `folder`; returns the file's path.
 
     Args:
@@ -108,6 +150,14 @@ def keep(name: str, trained: FinishedRun, folder: str | Path, about: Mapping[str
         trained: the run.
         folder: the destination.
         about: a description of the run, for `Pretrained.about`.
+        half: whether to write the weights as float16, in half the bytes. They are read as single precision again.
+        tolerance: with `half`: how much a quantity may move, relative to its absolute value or to 1 where that is
+            smaller.
+        measure: with `half`: the quantities that may not move, of the experiment and the test set; the parts of the
+            ELBO when not given. Both values of each are recorded in `about`.
+
+    Raises:
+        ValueError: in half precision a quantity moves by more than the tolerance; nothing is written.
     """
     train = trained.data.train
     record = {
@@ -119,6 +169,9 @@ def keep(name: str, trained: FinishedRun, folder: str | Path, about: Mapping[str
     }
     modules = nn.ModuleDict({"model": trained.model, "guide": trained.guide})
     tensors = {key: value.detach().cpu().contiguous() for key, value in modules.state_dict().items()}
+    if half:
+        tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+        record["half precision"] = _compare(trained, tensors, tolerance, measure)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _file(name)
@@ -126,6 +179,21 @@ def keep(name: str, trained: FinishedRun, folder: str | Path, about: Mapping[str
     metadata = {"format": FORMAT, "about": text, "digest": digest(text, tensors)}
     write_file(path, safetensors.torch.save(tensors, metadata))
     return path
+
+
+def _compare(trained: FinishedRun, halved: Mapping[str, Tensor], tolerance: float, measure: Measure) -> dict[str, Any]:
+    """The quantities of the run as it is and with the weights `halved`; refuses one that moves too far."""
+    model, guide = copy.deepcopy((trained.model, trained.guide))
+    nn.ModuleDict({"model": model, "guide": guide}).load_state_dict(dict(halved))
+    rounded = replace(trained.experiment, model=model, guide=guide)
+    before, after = (measure(experiment, trained.data.test) for experiment in (trained.experiment, rounded))
+    for name, value in before.items():
+        if not abs(after[name] - value) <= tolerance * max(abs(value), 1.0):  # NaN is refused, too
+            raise ValueError(
+                f"{name} is {value:g}, and {after[name]:g} with weights in half precision, which differs by more than "
+                f"{tolerance:g} relative to it: keep single precision, or give a larger tolerance"
+            )
+    return {"tolerance": tolerance, "single": dict(before), "half": dict(after)}
 
 
 def _about(path: Path) -> dict[str, Any]:
