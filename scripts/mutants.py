@@ -9,18 +9,23 @@ that is left out, and a method call that is left out, as `x.detach()` for `x`. F
 strings are not made: no number depends on them.
 
 cosmic-ray's own runner starts Python and imports PyTorch for every mutant, and runs every test. This one forks a
-process that has the libraries imported, and runs the tests that reach the changed statement, those first that noticed
-most mutants per second. Which tests reach which lines is measured once, in a first run under coverage, and kept in
-.mutants/ until a test or a module changes. A mutant that no test notices within --budget seconds is printed as a
-survivor, so the score can only be too low.
+process that has everything imported and replaces the code of the changed function (a fault outside functions is
+imported, in a process that has only the libraries). It runs the tests that reach the changed statement, those first
+that noticed most mutants per second. Which tests reach which lines is measured once, in a first run under coverage, and
+kept in .mutants/ until a test or a module changes. A mutant that no test notices within --budget seconds is printed as
+a survivor, so the score can only be too low.
 """
 
 import argparse
 import ast
 import contextlib
+import functools
+import gc
 import hashlib
 import importlib.abc
 import importlib.util
+import inspect
+import io
 import json
 import os
 import random
@@ -29,6 +34,7 @@ import signal
 import sys
 import time
 import traceback
+import types
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -140,6 +146,7 @@ class Mutant(NamedTuple):
         return f"{self.path}:{self.line}:{self.column} {self.operator}"
 
 
+@functools.cache
 def operators() -> dict[str, Operator]:
     """All operators by name."""
     theirs = [*(f"Replace{name}" for name in REPLACEMENTS), *OTHERS]
@@ -169,13 +176,21 @@ def mutants_of(path: str, source: str) -> list[Mutant]:
     return sorted(found)
 
 
-def compiles(mutant: Mutant, source: str) -> bool:
-    """Whether a mutant is Python, and another program."""
+@functools.cache
+def faulty(mutant: Mutant, source: str) -> str | None:
+    """The module with the fault; None where that is not Python, or the same program."""
     changed = mutate_code(source, operators()[mutant.operator], mutant.occurrence)
     try:
-        return changed is not None and ast.dump(ast.parse(changed)) != ast.dump(ast.parse(source))
+        before, after = ast.parse(source), ast.parse(changed or "")
     except SyntaxError:
-        return False
+        return None
+    # For cosmic-ray the * before keyword-only arguments is a product.
+    same = ast.dump(before) == ast.dump(after) or _positional(before) != _positional(after)
+    return None if same else changed
+
+
+def _positional(tree: ast.AST) -> int:
+    return sum(len(node.posonlyargs) for node in ast.walk(tree) if isinstance(node, ast.arguments))
 
 
 def reach(source: str, line: int) -> range:
@@ -400,10 +415,44 @@ class Instead(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(self.source, module.__file__, "exec"), module.__dict__)
 
 
-def survive(path: str, source: str, tests: dict[str, float], failed: int) -> int:
+def functions_of(code: types.CodeType, within: str = "") -> dict[tuple[str, int], types.CodeType]:
+    """The code of functions that are not in other functions, by name and count, since a property may have two."""
+    found: dict[tuple[str, int], types.CodeType] = {}
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            name = f"{within}.{inner.co_name}"
+            if inner.co_flags & inspect.CO_OPTIMIZED:
+                found[name, sum(name == other for other, _ in found)] = inner
+            else:  # the body of a class
+                found |= functions_of(inner, name)
+    return found
+
+
+def replace_code(path: str, source: str) -> bool:
+    """Gives the functions of an imported module the code of another source; False where that is impossible."""
+    file = str(Path(path).absolute())
+    before = functions_of(compile(Path(path).read_text(encoding="utf-8"), file, "exec"))
+    after = functions_of(compile(source, file, "exec"))
+    changed = {(code.co_name, code.co_firstlineno): after[key] for key, code in before.items() if code != after[key]}
+    done = set()
+    for function in [thing for thing in gc.get_objects() if isinstance(thing, types.FunctionType)]:
+        at = function.__code__.co_name, function.__code__.co_firstlineno
+        if function.__code__.co_filename == file and at in changed:
+            try:
+                function.__code__ = changed[at]
+            except ValueError:  # the fault was the only use of an outer variable
+                return False
+            done.add(at)
+    return done == changed.keys()
+
+
+def survive(path: str, source: str, tests: dict[str, float], failed: int, imported: bool) -> int:
     """Whether all the tests pass on the changed source; in a child."""
     signal.alarm(60)
-    sys.meta_path.insert(0, Instead(path, source))
+    if not (imported and replace_code(path, source)):
+        for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+            del sys.modules[name]
+        sys.meta_path.insert(0, Instead(path, source))
     names = list(tests)
     quick, rest = names[:8], names[8:]
     at = {name: place for place, name in reversed(list(enumerate(dict.fromkeys(n.partition("::")[0] for n in rest))))}
@@ -449,17 +498,25 @@ class Campaign:
 
     def run(self, mutants: Sequence[Mutant], sources: dict[str, str]) -> Iterator[Verdict]:
         """The verdicts, in the order in which they come."""
-        known = operators()
+        inside = {mutant: within_function(sources[mutant.path], mutant.line) for mutant in mutants}
+        yield from self._run([mutant for mutant in mutants if not inside[mutant]], sources, imported=False)
+        with contextlib.redirect_stdout(io.StringIO()):
+            run_tests(
+                [*dict.fromkeys(name.partition("::")[0] for name in self.tests.seconds), "--collect-only"], Chosen()
+            )
+        yield from self._run([mutant for mutant in mutants if inside[mutant]], sources, imported=True)
+
+    def _run(self, mutants: Sequence[Mutant], sources: dict[str, str], imported: bool) -> Iterator[Verdict]:
         for mutant in mutants:
             tests = self.choose(mutant, sources[mutant.path])
-            changed = mutate_code(sources[mutant.path], known[mutant.operator], mutant.occurrence) or ""
+            changed = faulty(mutant, sources[mutant.path]) or ""
             if not tests:
                 yield Verdict(mutant, "no test")
                 continue
             while len(self.running) >= self.jobs:
                 yield self.next()
             failed = os.memfd_create("failed") if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
-            pid = fork(lambda: survive(mutant.path, changed, tests, failed))  # noqa: B023 (used before the next turn)
+            pid = fork(lambda: survive(mutant.path, changed, tests, failed, imported))  # noqa: B023 (called at once)
             self.running[pid] = mutant, failed
         while self.running:
             yield self.next()
@@ -483,8 +540,7 @@ class Campaign:
 
 def changed_line(mutant: Mutant, source: str) -> str:
     """The lines that a mutant changes, before and after."""
-    changed = mutate_code(source, operators()[mutant.operator], mutant.occurrence) or ""
-    before, after = source.splitlines(), changed.splitlines()
+    before, after = source.splitlines(), (faulty(mutant, source) or "").splitlines()
     pairs = [(a.strip(), b.strip()) for a, b in zip(before, after, strict=False) if a != b]
     return f"{pairs[0][0]}\n      {pairs[0][1]}" if pairs else before[mutant.line - 1].strip()
 
@@ -495,6 +551,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", default=MODULES, help="files or folders")
     parser.add_argument("--sample", type=int, default=40, help="mutants of each module named, 0 for all of them")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tests", nargs="+", default=TESTS, help="folders of tests")
     parser.add_argument("--only", default="", help="a regular expression for the names of mutants")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for one mutant")
@@ -503,7 +560,7 @@ def main() -> None:
     KEPT.mkdir(exist_ok=True)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # of other packages
     sys.path.insert(0, os.getcwd())
-    test_files = sorted(str(path) for folder in TESTS for path in Path(folder).glob("test_*.py"))
+    test_files = sorted(str(path) for folder in asked.tests for path in Path(folder).glob("test_*.py"))
     warm(test_files)
     tests = reached(test_files, asked.jobs)
 
@@ -516,7 +573,7 @@ def main() -> None:
         every = [mutant for path in paths for mutant in mutants_of(str(path), sources[str(path)])]
         rng = random.Random(f"{asked.seed} {module}")
         some = rng.sample(every, min(asked.sample or len(every), len(every)))
-        some = [mutant for mutant in some if compiles(mutant, sources[mutant.path])]
+        some = [mutant for mutant in some if faulty(mutant, sources[mutant.path])]
         chosen += [(module, mutant) for mutant in some if re.search(asked.only, str(mutant))]
         print(f"{module}: {len(every)} mutants", flush=True)
 
