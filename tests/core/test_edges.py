@@ -1,20 +1,25 @@
 """Values at the edges: defaults, the smallest batches, single particles, and refusals that differ by one step."""
 
+import inspect
 import math
 
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro import poutine
 from torch import nn
 
 from guides import Amortized, MeanField
-from tests.pairs import NUM_DATA
+from tests.objectives import EVERY
+from tests.pairs import NUM_DATA, images, joint_pair, vae_pair
 from zoo import VAE
 from zoo.aggregate import aggregate_sites
-from zoo.elbos import BetaTCVAE, PlainELBO, TermwiseELBO
+from zoo.elbos import BetaTCVAE, Capacity, NaturalClusteringELBO, PlainELBO, TermwiseELBO
 from zoo.estimators import log_weights
+from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter
+from zoo.sites import mean_over_data
 from zoo.terms import dip_terms
 
 
@@ -100,3 +105,64 @@ def test_a_hidden_dependence_on_a_class_that_is_summed_out_is_found_by_provenanc
 
     with pytest.raises(ValueError, match="site 'z' depends on 'c', which is summed out, and q"):
         OnlyZ().loss(Story(), Hidden(), torch.zeros(4, 2))
+
+
+ALL = {**EVERY, "NaturalClusteringELBO": lambda: NaturalClusteringELBO(beta_c=2.0)}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_objective_passes_on_what_all_have(name):
+    made = ALL[name]()
+    cls, settings = type(made), dict(vars(made))
+    takes = inspect.signature(cls).parameters
+    own = {key: settings[key] for key in takes if key in settings}
+    own = {key: value.item() if isinstance(value, torch.Tensor) else value for key, value in own.items()}
+    assert cls(**own, num_particles=3).num_particles == 3
+    assert cls(**own).num_particles == 1
+    if "kl" in takes:
+        assert cls(**own, kl="sampled").kl == "sampled"
+        assert cls(**own).kl == "closed"
+
+
+def test_a_pass_leaves_the_settings_as_they_were():
+    # A compiled step is valid for one value of them, so nothing that a pass writes may be among them.
+    elbo = BetaTCVAE(beta=2.0, num_data=NUM_DATA)
+    before = elbo.settings()
+    elbo.loss(*vae_pair(), images())
+    assert elbo.settings() == before
+    assert {"num_data": NUM_DATA, "estimator": "stratified", "concrete": "mass", "num_particles": 1}.items() <= (
+        before.items()
+    )
+    assert not [name for name in before if name.startswith("_") or name == "beta"]
+
+
+@pytest.mark.parametrize(("messenger", "left"), [(ScorePairs("mass"), "score_own"), (DrawPriors(), "draw_prior")])
+def test_a_messenger_writes_on_latent_sites_alone(messenger, left):
+    model, _ = vae_pair()
+    trace = poutine.trace(messenger(model)).get_trace(images())
+    assert [name for name, site in trace.nodes.items() if left in site] == ["z"]
+
+
+def test_scores_are_by_mass_or_by_density():
+    with pytest.raises(ValueError, match="concrete must be 'mass' or 'density', got 'mas'"):
+        ScorePairs("mas")
+
+
+def test_a_capacity_beyond_log_k_keeps_single_precision():
+    # The maximum is computed in double precision; a double among the terms would make the loss one.
+    torch.set_default_dtype(torch.float32)
+    elbo = Capacity(gamma={"z": 30.0, "c": 30.0}, capacity={"z": 1.0, "c": 1.0})
+    loss = elbo.differentiable_loss(*joint_pair(), images())
+    assert loss.dtype == torch.float32
+    assert {term.dtype for term in elbo.report().terms.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("copies", [1, 2, 3])
+def test_nats_are_averaged_over_data_and_summed_over_other_plates(copies):
+    def program():
+        with pyro.plate("k", copies, dim=-2), pyro.plate("data", 5):
+            pyro.sample("z", dist.Normal(0.0, 1.0))
+
+    values = torch.randn(copies, 5)
+    site = poutine.trace(program).get_trace().nodes["z"]
+    torch.testing.assert_close(mean_over_data(values, site), values.sum(0).mean())
