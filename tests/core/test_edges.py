@@ -8,6 +8,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
+from pyro.poutine.util import prune_subsample_sites
 from torch import nn
 
 from guides import Amortized, MeanField
@@ -19,7 +20,8 @@ from zoo.elbos import BetaTCVAE, Capacity, NaturalClusteringELBO, PlainELBO, Ter
 from zoo.estimators import log_weights
 from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter
-from zoo.sites import mean_over_data
+from zoo.moments import posterior_moments
+from zoo.sites import mean_over_data, users_scale
 from zoo.terms import dip_terms
 
 
@@ -166,3 +168,33 @@ def test_nats_are_averaged_over_data_and_summed_over_other_plates(copies):
     values = torch.randn(copies, 5)
     site = poutine.trace(program).get_trace().nodes["z"]
     torch.testing.assert_close(mean_over_data(values, site), values.sum(0).mean())
+
+
+@pytest.mark.parametrize(("full", "batch"), [(4, 4), (8, 4), (10, 4)])
+def test_a_users_scale_is_what_the_plates_leave(full, batch):
+    # Pyro multiplies a site's scale by full / batch; what a user scaled it by is the rest.
+    def program():
+        with pyro.plate("data", full, subsample=torch.arange(batch)):
+            pyro.sample("z", dist.Normal(0.0, 1.0))
+
+    for scale in (1.0, 3.0, 0.25):
+        site = poutine.trace(poutine.scale(program, scale=scale)).get_trace().nodes["z"]
+        assert site["scale"] == pytest.approx(scale * full / batch)
+        assert users_scale(site) == pytest.approx(scale)
+
+
+def test_moments_over_a_class_that_all_datapoints_share():
+    # c ~ (1/4, 3/4) for all, z | c ~ N(mu_c, I): E = (mu_1 + 3 mu_2) / 4, Cov = I + 3/16 (mu_1 - mu_2)(mu_1 - mu_2)^T
+    mu = torch.tensor([[1.0, 2.0], [-1.0, 0.5]])
+
+    def guide():
+        probs = torch.tensor([0.25, 0.75])
+        c = pyro.sample("c", dist.OneHotCategorical(probs), infer={"enumerate": "parallel"})
+        with pyro.plate("data", 3):
+            pyro.sample("z", dist.Normal(c @ mu, 1.0).to_event(1))
+
+    trace = poutine.trace(poutine.enum(guide, first_available_dim=-2)).get_trace()
+    means, covariances = posterior_moments(prune_subsample_sites(trace), "z")
+    apart = mu[0] - mu[1]
+    torch.testing.assert_close(means, ((mu[0] + 3 * mu[1]) / 4).expand(3, 2))
+    torch.testing.assert_close(covariances, (torch.eye(2) + 3 / 16 * apart.outer(apart)).expand(3, 2, 2))
