@@ -1,7 +1,9 @@
 """Values at the edges: defaults, the smallest batches, single particles, and refusals that differ by one step."""
 
+import contextlib
 import inspect
 import math
+import re
 
 import pyro
 import pyro.distributions as dist
@@ -21,6 +23,7 @@ from zoo.estimators import log_weights
 from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter
 from zoo.moments import posterior_moments
+from zoo.pairing import check_room
 from zoo.sites import mean_over_data, users_scale
 from zoo.terms import dip_terms
 
@@ -198,3 +201,33 @@ def test_moments_over_a_class_that_all_datapoints_share():
     apart = mu[0] - mu[1]
     torch.testing.assert_close(means, ((mu[0] + 3 * mu[1]) / 4).expand(3, 2))
     torch.testing.assert_close(covariances, (torch.eye(2) + 3 / 16 * apart.outer(apart)).expand(3, 2, 2))
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_the_deepest_plate_counts_wherever_it_stands_in_the_program(order):
+    # Dimensions left of -room belong to sites that are summed out; -1 and -2 fit, -3 does not.
+    def guide():
+        with contextlib.ExitStack() as plates:
+            for depth in order:
+                plates.enter_context(pyro.plate(f"p{depth}", 2, dim=-depth))
+            pyro.sample("c", dist.OneHotCategorical(torch.ones(2) / 2), infer={"enumerate": "parallel"})
+
+    trace = poutine.trace(poutine.enum(guide, first_available_dim=-4)).get_trace()
+    check_room(trace, trace, 3)
+    with pytest.raises(
+        ValueError, match=r"plate 'p3' is at dimension -3, of 3 plates; a pair .* may nest 2, particles"
+    ):
+        check_room(trace, trace, 2)
+
+
+def test_a_refused_call_shows_the_signature_without_its_types():
+    model, guide = vae_pair()
+    message = re.escape(
+        "VAE.forward(x=None, *, index=None) cannot be called with (x, y): too many positional arguments"
+    )
+    with pytest.raises(TypeError, match=message):
+        PlainELBO().loss(model, guide, images(), torch.zeros(11))
+    with pytest.raises(
+        TypeError, match=re.escape("VAE.forward(x=None, *, index=None) cannot be called with (x, z=...)")
+    ):
+        PlainELBO().loss(model, guide, images(), z=1)
