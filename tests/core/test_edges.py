@@ -10,6 +10,8 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
+from pyro.distributions import transforms
+from pyro.nn import ConditionalAutoRegressiveNN
 from pyro.poutine.util import prune_subsample_sites
 from torch import nn
 
@@ -24,6 +26,7 @@ from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter
 from zoo.moments import posterior_moments
 from zoo.pairing import check_room
+from zoo.parents import MarkParents
 from zoo.sites import mean_over_data, users_scale
 from zoo.terms import dip_terms
 
@@ -38,9 +41,10 @@ class Weighted:
     """An owner of hyperparameters without anything else."""
 
     plain, at_least_one, free = Hyperparameter(), Hyperparameter(low=1.0), Hyperparameter(low=None)
+    checked: list[str]
 
     def assigned(self, name):
-        pass
+        self.checked = [*vars(self).get("checked", []), name]
 
 
 def test_a_hyperparameter_is_at_least_zero_unless_it_says_otherwise():
@@ -51,6 +55,29 @@ def test_a_hyperparameter_is_at_least_zero_unless_it_says_otherwise():
         with pytest.raises(ValueError, match=f"Weighted: {name} must be finite"):
             setattr(owner, name, below)
     assert owner.plain.item() == 0.0
+
+
+def test_numbers_are_checked_and_tensors_of_a_compiled_step_are_not():
+    owner = Weighted()
+    owner.plain = 1.0
+    owner.plain = {"z": 1.0, "c": 2.0}
+    assert owner.checked == ["plain", "plain"]
+    owner.plain = torch.tensor(-1.0)
+    owner.plain = {"z": torch.tensor(-1.0)}
+    assert owner.checked == ["plain", "plain"]
+    assert owner.plain["z"].item() == -1.0
+
+
+def test_an_index_is_not_marked_by_what_is_written_with_it():
+    def program():
+        c = pyro.sample("c", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        index, into = torch.tensor([0]), torch.zeros(2)
+        into[index] = c[:1]
+        pyro.sample("written", dist.Normal(into, 1.0).to_event(1))
+        pyro.sample("index", dist.Normal(index.double(), 1.0).to_event(1))
+
+    nodes = poutine.trace(MarkParents()(program)).get_trace().nodes
+    assert (set(nodes["written"]["parents"]), set(nodes["index"]["parents"])) == ({"c"}, set())
 
 
 def test_dips_penalties_by_hand():
@@ -222,12 +249,76 @@ def test_the_deepest_plate_counts_wherever_it_stands_in_the_program(order):
 
 def test_a_refused_call_shows_the_signature_without_its_types():
     model, guide = vae_pair()
-    message = re.escape(
-        "VAE.forward(x=None, *, index=None) cannot be called with (x, y): too many positional arguments"
-    )
-    with pytest.raises(TypeError, match=message):
+    shown = re.escape("VAE.forward(x=None, *, index=None) cannot be called with ")
+    with pytest.raises(TypeError, match=shown + re.escape("(x, y): too many positional arguments")):
         PlainELBO().loss(model, guide, images(), torch.zeros(11))
-    with pytest.raises(
-        TypeError, match=re.escape("VAE.forward(x=None, *, index=None) cannot be called with (x, z=...)")
-    ):
+    with pytest.raises(TypeError, match=shown + re.escape("(x, z=...)")):
         PlainELBO().loss(model, guide, images(), z=1)
+
+
+# Provenance.
+
+
+class Through(nn.Module):
+    """Adds a value that it holds."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.held = held
+
+    def forward(self, x):
+        return x + self.held
+
+
+def _assigned(c):
+    into = torch.zeros(2)
+    into[:1] = c[:1]
+    return into
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda c: c * 2,
+        lambda c: torch.add(torch.zeros(2), other=c),  # by keyword
+        lambda c: torch.stack([torch.zeros(2), c]).sum(0),  # in a list
+        lambda c: c.split(1)[0].expand(2),  # from a function with several results
+        lambda c: Through(c)(torch.zeros(2)),
+        lambda c: torch.exp(c).mean().expand(2),
+        _assigned,
+    ],
+)
+def test_a_value_is_marked_whichever_way_it_comes(compute):
+    def program():
+        c = pyro.sample("c", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        other = pyro.sample("other", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        seen = pyro.sample("seen", dist.Normal(c, 1.0).to_event(1), obs=torch.ones(2))
+        pyro.sample("z", dist.Normal(compute(c), 1.0).to_event(1))
+        pyro.sample("mixed", dist.Normal(compute(c) + other, 1.0).to_event(1))
+        pyro.sample("alone", dist.Normal(seen, 1.0).to_event(1))  # an observed value is data, like x
+
+    nodes = poutine.trace(MarkParents()(program)).get_trace().nodes
+    assert {name: set(nodes[name]["parents"]) for name in ("c", "other", "seen", "z", "mixed", "alone")} == {
+        "c": set(),
+        "other": set(),
+        "seen": {"c"},
+        "z": {"c"},
+        "mixed": {"c", "other"},
+        "alone": set(),
+    }
+
+
+def test_a_distribution_is_marked_by_its_parts():
+    # In the parameters of a transform, in what a conditional transform was given, and in a mixture's components.
+    flow = transforms.ConditionalAffineAutoregressive(ConditionalAutoRegressiveNN(2, 2, [8]))
+
+    def program():
+        c = pyro.sample("c", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        normal = dist.Normal(torch.zeros(2), 1.0)
+        pyro.sample("t", dist.TransformedDistribution(normal, [transforms.AffineTransform(c, 1.0)]).to_event(1))
+        pyro.sample("f", dist.TransformedDistribution(normal.to_event(1), [flow.condition(c)]))
+        parts = dist.Normal(c.unsqueeze(-1) + torch.zeros(2, 3), 1.0).to_event(1)
+        pyro.sample("m", dist.MixtureSameFamily(dist.Categorical(torch.ones(2)), parts))
+
+    nodes = poutine.trace(MarkParents()(program)).get_trace().nodes
+    assert {name: set(nodes[name]["parents"]) for name in ("t", "f", "m")} == {"t": {"c"}, "f": {"c"}, "m": {"c"}}

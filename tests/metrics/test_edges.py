@@ -3,7 +3,9 @@
 import inspect
 
 import numpy as np
+import pyro.distributions as dist
 import pytest
+import torch
 
 from zoo import metrics
 
@@ -147,3 +149,41 @@ def test_perplexity_needs_two_documents_with_words(nats, words, message):
 def test_coherence_needs_topics_of_the_documents_words(topics, documents, message):
     with pytest.raises(ValueError, match=message):
         metrics.npmi(topics, documents)
+
+
+POSTERIORS = dist.Normal(torch.as_tensor(Z), 0.5).to_event(1)
+UNITS = {
+    "nats": {
+        "information_about_data": (POSTERIORS,),
+        "information_about_data_by_latent": (POSTERIORS,),
+        "information_about_factors": (POSTERIORS, Y),
+        "information_among_codes": (Z,),
+        "information_of_means": (Z, Y),
+        "total_correlation": (POSTERIORS,),
+        "total_correlation_gaussian": (Z,),
+    },
+    "score": {"mig": (Z, Y), "mig_aggregate": (POSTERIORS, Y), "modularity": (Z, Y), "irs": (Z, Y), "hoyer": (Z,)},
+    "correlation": {"latent_correlations": (Z,), "factor_correlations": (Z, Y)},
+    "variance": {"wasserstein_correlation": (Z,)},
+    "ratio": {"wasserstein_correlation_normed": (Z,)},
+}
+
+
+@pytest.mark.parametrize(("unit", "name"), [(unit, name) for unit, names in UNITS.items() for name in names])
+def test_a_result_says_its_unit(unit, name):
+    settings = {"num_samples": 5} if "num_samples" in PROTOCOLS[name] else {}
+    assert getattr(metrics, name)(*UNITS[unit][name], repeats=2, **settings).unit == unit
+
+
+def test_information_of_two_sites_is_of_the_pair():
+    # 16 datapoints as a 4 x 4 grid, far apart for their width: each site tells 4 rows or columns apart, log 4 nats, and
+    # both together all 16 datapoints, log 16. A categorical that is certain counts like a normal that is narrow.
+    grid = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0))
+    narrow = {site: dist.Normal(grid[:, [d]], 1e-3).to_event(1) for d, site in enumerate("ab")}
+    certain = {**narrow, "b": dist.OneHotCategorical(torch.eye(4)[grid[:, 1].long()])}
+    for codes in (narrow, certain):
+        assert float(metrics.information_about_data(codes, repeats=2)) == pytest.approx(np.log(16))
+        by_latent = metrics.information_about_data_by_latent(codes, repeats=2)
+        assert by_latent.value.tolist() == pytest.approx([np.log(4)] * 2)
+        # Rows and columns are independent of each other.
+        assert float(metrics.total_correlation(codes, repeats=2)) == pytest.approx(0, abs=1e-9)
