@@ -54,7 +54,7 @@ MODULES = [
     "guides/heads",
     "zoo/metrics",
 ]
-TESTS = ("tests/core", "tests/guides", "tests/metrics")
+TESTS = ("tests/core", "tests/guides", "tests/metrics", "tests/lab/plots/test_azimuth.py")
 OURS = ("zoo", "guides", "tests")
 KEPT = Path(".mutants")
 
@@ -551,7 +551,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", default=MODULES, help="files or folders")
     parser.add_argument("--sample", type=int, default=40, help="mutants of each module named, 0 for all of them")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tests", nargs="+", default=TESTS, help="folders of tests")
+    parser.add_argument("--tests", nargs="+", default=TESTS, help="files of tests, or folders")
     parser.add_argument("--only", default="", help="a regular expression for the names of mutants")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--budget", type=float, default=60.0, help="seconds of tests for one mutant")
@@ -560,7 +560,8 @@ def main() -> None:
     KEPT.mkdir(exist_ok=True)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # of other packages
     sys.path.insert(0, os.getcwd())
-    test_files = sorted(str(path) for folder in asked.tests for path in Path(folder).glob("test_*.py"))
+    given = [Path(name) for name in asked.tests]
+    test_files = sorted(str(path) for name in given for path in (name.glob("test_*.py") if name.is_dir() else [name]))
     warm(test_files)
     tests = reached(test_files, asked.jobs)
 

@@ -68,6 +68,11 @@ def test_numbers_are_checked_and_tensors_of_a_compiled_step_are_not():
     assert owner.plain["z"].item() == -1.0
 
 
+def test_a_hyperparameter_is_found_on_the_class():
+    assert isinstance(Weighted.free, Hyperparameter)
+    assert (Weighted.plain.low, Weighted.free.low) == (0.0, None)
+
+
 def test_an_index_is_not_marked_by_what_is_written_with_it():
     def program():
         c = pyro.sample("c", dist.Normal(torch.zeros(2), 1.0).to_event(1))

@@ -20,6 +20,7 @@ from guides import (
     SoftplusNormal,
     StraightThrough,
 )
+from guides.heads import OneHotStraightThrough
 
 
 @pytest.mark.parametrize(
@@ -128,6 +129,16 @@ def test_a_mixtures_components_start_half_a_unit_apart_the_same_every_time():
     assert abs(first.mean().item()) < 5 * 0.005
 
 
+def test_a_mixtures_places_are_those_that_saved_weights_count_on():
+    # They are not saved: a guide that was trained with other ones would load, and be another guide.
+    places = torch.randn(3, 2, generator=torch.Generator().manual_seed(0)) / 2
+    head = Mixture(2, components=3)
+    assert torch.equal(head.apart, places)
+    assert not head.state_dict()
+    # Logits 0, raw means 0, raw log variances 0: equal shares of N(place, I), whose mean is that of the places.
+    torch.testing.assert_close(head(torch.zeros(15)).mean, places.mean(0))
+
+
 def test_which_heads_are_learnt_given_and_summed_out():
     assert not ConjugateDirichlet(3, alpha=1.0).learnt
     assert ConjugateDirichlet(3, alpha=1.0).given == ("y",)
@@ -137,3 +148,15 @@ def test_which_heads_are_learnt_given_and_summed_out():
     assert MeanField(3).infer() == {}
     with pytest.raises(TypeError, match=r"MeanField: given= takes a sequence of sites, as in given=\('c',\)"):
         MeanField(3, given="c")
+
+
+def test_straight_through_checks_values_where_it_is_told_to():
+    between = torch.tensor([0.5, 0.5])
+    for expand in (False, True):
+        checked = OneHotStraightThrough(torch.tensor(0.5), logits=torch.zeros(2), validate_args=True)
+        free = OneHotStraightThrough(torch.tensor(0.5), logits=torch.zeros(2), validate_args=False)
+        if expand:
+            checked, free = checked.expand((3,)), free.expand((3,))
+        with pytest.raises(ValueError, match="within the support"):
+            checked.log_prob(between)
+        free.log_prob(between)
