@@ -483,13 +483,16 @@ class Campaign:
     def choose(self, mutant: Mutant, source: str) -> dict[str, float]:
         """The tests that reach a mutant, most promising first, within the budget."""
         lines = set(reach(source, mutant.line))
-        reaching = [test for test, files in self.tests.lines.items() if lines & set(files.get(mutant.path, ()))]
+        reaching = {test for test, files in self.tests.lines.items() if lines & set(files.get(mutant.path, ()))}
+        # What runs on import, such as a default, may be read by a test that does not call the function.
+        possible = reaching if within_function(source, mutant.line) else self.tests.lines.keys()
 
         def promise(test: str) -> float:
-            return (self.kills[mutant.path, test] + 0.2) / (self.tests.seconds[test] + 0.05)
+            hope = self.kills[mutant.path, test] + (0.2 if test in reaching else 0.05)
+            return hope / (self.tests.seconds[test] + 0.05)
 
         chosen, spent = {}, 0.0
-        for test in sorted(reaching, key=promise, reverse=True):
+        for test in sorted(possible, key=promise, reverse=True):
             if chosen and spent + self.tests.seconds[test] > self.budget:
                 continue
             chosen[test] = self.tests.seconds[test]
@@ -574,8 +577,8 @@ def main() -> None:
         every = [mutant for path in paths for mutant in mutants_of(str(path), sources[str(path)])]
         rng = random.Random(f"{asked.seed} {module}")
         some = rng.sample(every, min(asked.sample or len(every), len(every)))
-        some = [mutant for mutant in some if faulty(mutant, sources[mutant.path])]
-        chosen += [(module, mutant) for mutant in some if re.search(asked.only, str(mutant))]
+        some = [mutant for mutant in some if re.search(asked.only, str(mutant))]
+        chosen += [(module, mutant) for mutant in some if faulty(mutant, sources[mutant.path])]
         print(f"{module}: {len(every)} mutants", flush=True)
 
     module_of = {mutant: module for module, mutant in chosen}

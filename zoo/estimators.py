@@ -94,7 +94,7 @@ def _factorises(d: Any) -> bool:
 
 
 @register_kl(MultivariateNormal, Independent)
-def _kl_multivariate_normal_independent(q: MultivariateNormal, p: Independent) -> Tensor:
+def _kl_multivariate_normal_independent(q: MultivariateNormal, p: "Independent[Any]") -> Tensor:
     """KL of a full-rank normal from independent ones, which neither torch nor Pyro implements.
 
     1/2 (tr(S_p^-1 S_q) + |S_p^-1/2 (m_p - m_q)|^2 - D + log |S_p| - log |S_q|).
@@ -111,7 +111,7 @@ def _kl_multivariate_normal_independent(q: MultivariateNormal, p: Independent) -
 
 
 @register_kl(LowRankMultivariateNormal, Independent)
-def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: Independent) -> Tensor:
+def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: "Independent[Any]") -> Tensor:
     """The same for a covariance of low rank, from its variances and its log determinant."""
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
