@@ -485,7 +485,7 @@ class Campaign:
         lines = set(reach(source, mutant.line))
         reaching = {test for test, files in self.tests.lines.items() if lines & set(files.get(mutant.path, ()))}
         # What runs on import, such as a default, may be read by a test that does not call the function.
-        possible = reaching if within_function(source, mutant.line) else self.tests.lines.keys()
+        possible = reaching if within_function(source, mutant.line) else self.tests.seconds.keys()
 
         def promise(test: str) -> float:
             hope = self.kills[mutant.path, test] + (0.2 if test in reaching else 0.05)
