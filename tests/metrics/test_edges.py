@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zoo import metrics
+from zoo.metrics.circular import as_angle
 
 THIRD = 1 / 3
 # What a metric does unless it is told otherwise is what its numbers in the literature were computed with.
@@ -187,3 +188,9 @@ def test_information_of_two_sites_is_of_the_pair():
         assert by_latent.value.tolist() == pytest.approx([np.log(4)] * 2)
         # Rows and columns are independent of each other.
         assert float(metrics.total_correlation(codes, repeats=2)) == pytest.approx(0, abs=1e-9)
+
+
+def test_ranks_lie_in_the_middle_of_equal_parts_of_the_circle():
+    # Three values: the circle in thirds, each rank in the middle of its own.
+    third = 2 * np.pi / 3
+    np.testing.assert_allclose(as_angle(np.array([10.0, 30.0, 20.0])), [0.5 * third, 2.5 * third, 1.5 * third])
