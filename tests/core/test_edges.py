@@ -28,7 +28,7 @@ from zoo.moments import posterior_moments
 from zoo.pairing import check_room
 from zoo.parents import MarkParents
 from zoo.sites import mean_over_data, users_scale
-from zoo.terms import dip_terms
+from zoo.terms import dip_terms, elbo_terms
 
 
 def test_a_batch_of_two_has_weights():
@@ -327,3 +327,40 @@ def test_a_distribution_is_marked_by_its_parts():
 
     nodes = poutine.trace(MarkParents()(program)).get_trace().nodes
     assert {name: set(nodes[name]["parents"]) for name in ("t", "f", "m")} == {"t": {"c"}, "f": {"c"}, "m": {"c"}}
+
+
+@pytest.mark.parametrize("with_index", [False, True])
+def test_two_sites_in_the_wrong_order_are_refused_with_an_index_too(with_index):
+    # z2 -> z1 in the model, z1 then z2 | z1 in the guide.
+    index = torch.arange(4) if with_index else None
+
+    def plate():
+        return pyro.plate("data", 4, subsample=index)
+
+    def model(x):
+        with plate():
+            z2 = pyro.sample("z2", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+            z1 = pyro.sample("z1", dist.Normal(z2, 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z1, 1.0).to_event(1), obs=x)
+
+    def guide(x):
+        with plate():
+            z1 = pyro.sample("z1", dist.Normal(x, 1.0).to_event(1))
+            pyro.sample("z2", dist.Normal(z1, 1.0).to_event(1))
+
+    with pytest.raises(ValueError, match="site 'z1': its prior depends on 'z2', which the guide draws given 'z1'"):
+        PlainELBO().loss(model, guide, torch.ones(4, 1))
+
+
+@pytest.mark.parametrize(("pair", "marked"), [(vae_pair, False), (joint_pair, True)])
+def test_a_model_is_marked_where_several_sites_could_depend_on_each_other(pair, marked):
+    # A plate has a site of its own in the trace until it is pruned: it was counted, and every model was marked.
+    seen = []
+
+    class Look(TermwiseELBO):
+        def terms(self, model_trace, guide_trace):
+            seen.append("parents" in model_trace.nodes["z"])
+            return elbo_terms(model_trace, guide_trace)
+
+    Look().loss(*pair(), images())
+    assert seen == [marked]
