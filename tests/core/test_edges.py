@@ -20,7 +20,7 @@ from tests.objectives import EVERY
 from tests.pairs import NUM_DATA, images, joint_pair, vae_pair
 from zoo import VAE
 from zoo.aggregate import aggregate_sites
-from zoo.elbos import BetaTCVAE, Capacity, NaturalClusteringELBO, PlainELBO, TermwiseELBO
+from zoo.elbos import BetaTCVAE, Capacity, FactorVAE, NaturalClusteringELBO, PlainELBO, TermwiseELBO
 from zoo.estimators import log_weights
 from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter
@@ -364,3 +364,14 @@ def test_a_model_is_marked_where_several_sites_could_depend_on_each_other(pair, 
 
     Look().loss(*pair(), images())
     assert seen == [marked]
+
+
+def test_a_discriminator_sees_all_units_of_all_sites_side_by_side():
+    seen = []
+
+    def log_ratio(z):
+        seen.append(tuple(z.shape))
+        return torch.zeros(z.shape[:-1])
+
+    FactorVAE(gamma=1.0, log_ratio=log_ratio, num_particles=3).loss(*joint_pair(), images())
+    assert seen == [(3, 11, 2 + 3)]  # particles, batch, z and c
