@@ -39,6 +39,17 @@ class Amortized(nn.Module):
     Raises:
         ValueError: there is no head, a head depends on a site that does not come before it, or the width of the
             trunk's features is unknown.
+
+    Example:
+        >>> import torch
+        >>> from guides import Concrete, MeanField
+        >>> guide = Amortized(nn.Linear(5, 8), c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",)))
+        >>> {site: value.shape for site, value in guide(torch.zeros(4, 5)).items()}
+        {'c': torch.Size([4, 3]), 'z': torch.Size([4, 2])}
+        >>> guide.layers["z"]  # from 8 features and 3 classes to 2 means and 2 log variances
+        Sequential(
+          (0): Linear(in_features=11, out_features=4, bias=True)
+        )
     """
 
     def __init__(

@@ -41,6 +41,15 @@ class Automatic(nn.Module):
 
     Raises:
         ValueError: at the first call, where the autoguide cannot map the reals to a site's support.
+
+    Example:
+        >>> import torch
+        >>> def model(x, *, index=None):
+        ...     with pyro.plate("data", len(x)):
+        ...         z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        ...         pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+        >>> Automatic(model)(torch.zeros(3, 2))["z"].shape
+        torch.Size([3, 2])
     """
 
     def __init__(self, model: Any, kind: Any = AutoNormal, *, num_data: int | None = None, **options: Any) -> None:

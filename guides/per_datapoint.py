@@ -29,6 +29,14 @@ class PerDatapoint(nn.Module):
 
     Raises:
         ValueError: there is no head, or a head depends on a site that does not come before it.
+
+    Example:
+        >>> from guides import MeanField
+        >>> guide = PerDatapoint(100, z=MeanField(2))
+        >>> guide.tables["z"].shape  # 2 means and 2 log variances for each datapoint
+        torch.Size([100, 4])
+        >>> guide(torch.zeros(3, 5), index=torch.tensor([0, 7, 42]))["z"].shape
+        torch.Size([3, 2])
     """
 
     def __init__(self, num_data: int, *, classes: int | None = None, **heads: Head) -> None:

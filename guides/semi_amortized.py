@@ -37,6 +37,16 @@ class SemiAmortized(nn.Module):
 
     Raises:
         ValueError: steps or lr are not positive.
+
+    Example:
+        >>> from functools import partial
+        >>> from guides import MeanField
+        >>> from zoo import VAE
+        >>> from zoo.elbos import PlainELBO
+        >>> loss = partial(PlainELBO().differentiable_loss, VAE(nn.Linear(2, 5), z_dim=2))
+        >>> guide = SemiAmortized(Amortized(nn.Linear(5, 8), z=MeanField(2)), loss, steps=2, lr=0.1)
+        >>> guide(torch.zeros(3, 5))["z"].shape
+        torch.Size([3, 2])
     """
 
     def __init__(self, amortized: Amortized, loss: Loss, *, steps: int, lr: float, through: bool = False) -> None:

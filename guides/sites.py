@@ -63,8 +63,9 @@ def sample_sites(heads: Mapping[str, Any], values: dict[str, Tensor], raw: Raw) 
         if site in values:
             continue
         # For objectives that score one datapoint's sample under another's posterior.
-        rerun: Any = {"given": head.given, "rerun": partial(again, site)} if head.given else {}
-        values[site] = pyro.sample(site, distribution(heads, site, values, raw), infer={**head.infer(), **rerun})
+        rerun = {"given": head.given, "rerun": partial(again, site)} if head.given else {}
+        infer: Any = {**head.infer(), **rerun}
+        values[site] = pyro.sample(site, distribution(heads, site, values, raw), infer=infer)
     return values
 
 

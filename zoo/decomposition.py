@@ -54,6 +54,11 @@ class AnisotropicVAE(nn.Module):
     Raises:
         TypeError, ValueError: a variance is not positive; and as `zoo.likelihoods.check_data` and
             `zoo.program.data_plate` do.
+
+    Example:
+        >>> model = AnisotropicVAE(nn.Linear(2, 5), variances=[4.0, 1.0])
+        >>> model().shape  # one draw of the prior
+        torch.Size([1, 5])
     """
 
     loc: Tensor
@@ -114,6 +119,11 @@ class StudentTVAE(nn.Module):
 
     Raises:
         TypeError, ValueError: nu is not positive; and as `AnisotropicVAE`.
+
+    Example:
+        >>> model = StudentTVAE(nn.Linear(2, 5), z_dim=2, nu=3.0)
+        >>> model().shape  # one draw of the prior
+        torch.Size([1, 5])
     """
 
     nu: Tensor
@@ -161,6 +171,15 @@ class ClusteredVAE(nn.Module):
 
     Raises:
         TypeError, ValueError: the scale is not positive, or places is not a matrix; and as `AnisotropicVAE`.
+
+    Example:
+        >>> from functools import partial
+        >>> from zoo.likelihoods import normal
+        >>> places = [[-1.0, 0.0], [1.0, 0.0]]
+        >>> likelihood = partial(normal, scale=1.0)
+        >>> model = ClusteredVAE(nn.Linear(2, 5), places=places, scale=0.1, likelihood=likelihood)
+        >>> model().shape  # one draw of the prior
+        torch.Size([1, 5])
     """
 
     places: Tensor
@@ -214,6 +233,15 @@ class ClusterIndicatorVAE(nn.Module):
 
     Raises:
         TypeError, ValueError: as `ClusteredVAE`.
+
+    Example:
+        >>> from functools import partial
+        >>> from zoo.likelihoods import normal
+        >>> places = [[-1.0, 0.0], [1.0, 0.0]]
+        >>> likelihood = partial(normal, scale=1.0)
+        >>> model = ClusterIndicatorVAE(nn.Linear(2, 5), places=places, scale=0.1, likelihood=likelihood)
+        >>> model().shape  # one draw of the prior
+        torch.Size([1, 5])
     """
 
     places: Tensor
@@ -269,6 +297,11 @@ class SparseVAE(nn.Module):
 
     Raises:
         TypeError, ValueError: gamma is outside [0, 1], or sigma_0 not positive; and as `AnisotropicVAE`.
+
+    Example:
+        >>> model = SparseVAE(nn.Linear(2, 5), z_dim=2, gamma=0.8, sigma_0=0.05)
+        >>> model().shape  # one draw of the prior
+        torch.Size([1, 5])
     """
 
     log_weights: Tensor
@@ -324,6 +357,11 @@ class SparseIndicatorVAE(nn.Module):
 
     Raises:
         TypeError, ValueError: as `SparseVAE`.
+
+    Example:
+        >>> model = SparseIndicatorVAE(nn.Linear(2, 5), z_dim=2, gamma=0.8, sigma_0=0.05)
+        >>> model().shape  # one draw of the prior
+        torch.Size([1, 5])
     """
 
     share_on: Tensor

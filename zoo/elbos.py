@@ -20,6 +20,18 @@ training, `elbo.beta = 2.0`, and the next step uses the new value. Arguments tha
     A        minus the total correlation between groups of sites, -TC
     i        minus the total correlation within each group, -TC
     ii       minus the KL of each latent dimension, -KL(q(z_d) || p(z_d))
+
+The examples of the classes use this pair:
+
+    >>> from functools import partial
+    >>> import torch
+    >>> from guides import Amortized, MeanField
+    >>> from torch import nn
+    >>> from zoo import VAE
+    >>> from zoo.likelihoods import normal
+    >>> model = VAE(nn.Linear(2, 5), z_dim=2, likelihood=partial(normal, scale=1.0))
+    >>> guide = Amortized(nn.Linear(5, 8), z=MeanField(2))
+    >>> x = torch.ones(4, 5)
 """
 
 import warnings
@@ -80,6 +92,14 @@ class PlainELBO(TermwiseELBO):
     Equation (3) of Kingma & Welling 2014, https://arxiv.org/abs/1312.6114. With kl="closed" it is Pyro's
     `TraceMeanField_ELBO`, with kl="sampled" Pyro's `Trace_ELBO`, divided by the number of datapoints. A lower bound on
     log p(x).
+
+    Example:
+        >>> elbo = PlainELBO()
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-KL(z)']
+        >>> loss + float(sum(elbo.report().terms.values()))  # the loss is minus their sum
+        0.0
     """
 
     weights = "(1 + 3) + 2 + 4"
@@ -100,6 +120,12 @@ class BetaVAE(TermwiseELBO):
 
     Raises:
         ValueError: beta is negative or not finite, or names a site that is not latent.
+
+    Example:
+        >>> elbo = BetaVAE(beta=4.0)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-KL(z)']
     """
 
     weights = "(1 + 3) + beta (2 + 4)"
@@ -138,6 +164,12 @@ class Capacity(TermwiseELBO):
 
     Raises:
         ValueError: a value is negative or not finite, or the keys do not name each latent site once.
+
+    Example:
+        >>> elbo = Capacity(gamma=30.0, capacity=5.0)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-gamma |KL(z) - C|']
     """
 
     weights = "(1 + 3) - gamma |2 + 4 + C|"
@@ -221,6 +253,12 @@ class BetaTCVAE(TermwiseELBO):
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
+
+    Example:
+        >>> elbo = BetaTCVAE(beta=6.0, num_data=100)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-I(x; z)', '-TC', '-KL(z_d)']
     """
 
     weights = "(1 + 3) + 2 + beta (A + i) + ii"
@@ -270,6 +308,12 @@ class HFVAE(TermwiseELBO):
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
+
+    Example:
+        >>> elbo = HFVAE(alpha=1.0, beta=3.0, gamma=4.0, num_data=100)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-I(x; z)', '-TC between', '-TC within', '-KL(z_de)']
     """
 
     weights = "(1 + 3) + alpha 2 + beta A + gamma i + ii"
@@ -326,6 +370,12 @@ class DIPVAE(TermwiseELBO):
 
     Raises:
         ValueError: a value is out of range; the site's family has no mean; or the site depends on one that is drawn.
+
+    Example:
+        >>> elbo = DIPVAE(lambda_od=10.0, lambda_d=100.0, rate=0.1)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-KL(z)', '-Cov_ij^2', '-(Cov_ii - 1)^2']
     """
 
     weights = "(1 + 3) + 2 + 4 + lambda 4, the last by a running covariance of the means"
@@ -371,6 +421,12 @@ class DIPVAEI(TermwiseELBO):
 
     Raises:
         ValueError: as `DIPVAE` does.
+
+    Example:
+        >>> elbo = DIPVAEI(lambda_od=10.0, lambda_d=100.0)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-KL(z)', '-Cov_ij^2', '-(Cov_ii - 1)^2']
     """
 
     weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of the means"
@@ -402,6 +458,12 @@ class DIPVAEII(TermwiseELBO):
 
     Raises:
         ValueError: as `DIPVAE` does.
+
+    Example:
+        >>> elbo = DIPVAEII(lambda_od=10.0, lambda_d=100.0)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-KL(z)', '-Cov_ij^2', '-(Cov_ii - 1)^2']
     """
 
     weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of q(z)"
@@ -440,6 +502,12 @@ class Decomposition(TermwiseELBO):
 
     Raises:
         ValueError: a prior cannot be sampled, or the posterior cannot be scored at a draw of it.
+
+    Example:
+        >>> elbo = Decomposition(alpha=1.0, beta=2.0, divergence="mmd-joint")
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-KL(z)', '-MMD(q, p)']
     """
 
     weights = "(1 + 3) + beta (2 + 4) + alpha 4, the last by KL(p || q) or MMD"
@@ -499,6 +567,12 @@ class InfoVAE(TermwiseELBO):
 
     Raises:
         ValueError: alpha + lambda_ < 1, so that D would be rewarded; or as `zoo.aggregate.dissect` and `Decomposition`.
+
+    Example:
+        >>> elbo = InfoVAE(alpha=0.5, lambda_=10.0, divergence="mmd-joint", num_data=100)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-KL', '-MMD(q, p)']
     """
 
     weights = "(1 + 3) + (1 - alpha) 2 + lambda 4"
@@ -568,6 +642,12 @@ class AnchoredCorEx(TermwiseELBO):
     Raises:
         ValueError: an anchor is not a unit of a latent site, or its site couples its units; or as
             `zoo.aggregate.dissect`.
+
+    Example:
+        >>> elbo = AnchoredCorEx(lambda_=0.5, anchors={"z": [0]}, num_data=100)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-KL(z)', 'I(x; z_a)']
     """
 
     weights = "(1 + 3) + 2 + 4 - lambda 2, of the anchors"
@@ -621,6 +701,12 @@ class InformationDropout(TermwiseELBO):
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
+
+    Example:
+        >>> elbo = InformationDropout(beta=1.0, gamma=2.0, num_data=100)
+        >>> loss = elbo.loss(model, guide, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-I(x; z)', '-TC']
     """
 
     weights = "(1 + 3) + beta 2 + gamma (A + i)"
@@ -671,6 +757,12 @@ class FactorVAE(TermwiseELBO):
 
     Raises:
         ValueError: gamma is negative or not finite.
+
+    Example:
+        >>> elbo = FactorVAE(gamma=10.0, log_ratio=lambda z: torch.ones(len(z)))  # of an untrained discriminator
+        >>> loss = elbo.loss(model, guide, x)
+        >>> elbo.report().terms["-TC"]
+        tensor(-10.)
     """
 
     weights = "(1 + 3) + 2 + 4 + gamma (A + i)"
@@ -716,6 +808,17 @@ class NaturalClusteringELBO(TermwiseELBO):
     Raises:
         ValueError: beta_c is negative or not finite, or a site is missing; or y is latent under a head that is not
             summed out.
+
+    Example:
+        >>> from guides import DirichletHead, Predicted
+        >>> from zoo import NaturalClustering
+        >>> story = NaturalClustering(lambda z_cy, z_s: z_cy, classes=3, c_dim=1, s_dim=2)
+        >>> heads = {"pi": DirichletHead(3), "y": Predicted(3, of="pi"), "z_c": MeanField(3), "z_s": MeanField(2)}
+        >>> classifier = Amortized(nn.Linear(6, 8), **heads)
+        >>> elbo = NaturalClusteringELBO(beta_c=2.0)
+        >>> loss = elbo.loss(story, classifier, torch.ones(4, 6), torch.tensor([0, 1, 2, 0]))
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-KL(z_c)', '-KL(z_s)', 'log q(y | x)']
     """
 
     weights = "(1 + 3) + (2 + 4) of z_s + beta_c (2 + 4) of z_c, + log q(y | x)"

@@ -43,6 +43,12 @@ def closed_kl(q: Any, p: Any) -> Tensor:
 
     Raises:
         NotImplementedError: there is no closed form for this pair.
+
+    Example:
+        >>> q = Independent(Normal(torch.tensor([1.0, 0.0]), 1.0), 1)
+        >>> p = Independent(Normal(torch.zeros(2), 1.0), 1)
+        >>> closed_kl(q, p)  # m^2 / 2 of each unit
+        tensor([0.5000, 0.0000])
     """
     batch_dims = max(len(q.batch_shape), len(p.batch_shape))
     if isinstance(q, _CATEGORICAL) and isinstance(p, _CATEGORICAL):
@@ -61,6 +67,12 @@ def sampled_kl(q: Any, p: Any, value: Tensor) -> Tensor:
 
     Raises:
         ValueError: one of the two is a mass and the other a density, which must not be subtracted.
+
+    Example:
+        >>> q = Independent(Normal(torch.tensor([1.0, 0.0]), 1.0), 1)
+        >>> p = Independent(Normal(torch.zeros(2), 1.0), 1)
+        >>> sampled_kl(q, p, torch.tensor([2.0, 5.0]))  # (z^2 - (z - m)^2) / 2 of each unit
+        tensor([1.5000, 0.0000])
     """
     if q.support.is_discrete != p.support.is_discrete:
         raise ValueError(
@@ -82,7 +94,7 @@ def _factorises(d: Any) -> bool:
 
 
 @register_kl(MultivariateNormal, Independent)
-def _kl_multivariate_normal_independent(q: MultivariateNormal, p: Independent) -> Tensor:
+def _kl_multivariate_normal_independent(q: MultivariateNormal, p: "Independent[Any]") -> Tensor:
     """KL of a full-rank normal from independent ones, which neither torch nor Pyro implements.
 
     1/2 (tr(S_p^-1 S_q) + |S_p^-1/2 (m_p - m_q)|^2 - D + log |S_p| - log |S_q|).
@@ -99,7 +111,7 @@ def _kl_multivariate_normal_independent(q: MultivariateNormal, p: Independent) -
 
 
 @register_kl(LowRankMultivariateNormal, Independent)
-def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: Independent) -> Tensor:
+def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: "Independent[Any]") -> Tensor:
     """The same for a covariance of low rank, from its variances and its log determinant."""
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
@@ -194,6 +206,12 @@ def log_weights(batch_size: int, num_data: int, estimator: Estimator, *, like: T
 
     Raises:
         ValueError: the batch is larger than the data, or holds one datapoint where the estimator needs several.
+
+    Example:
+        >>> log_weights(3, 9, "stratified").exp()  # 1/9 for the own datapoint, 8 / (9 x 2) for each other one
+        tensor([[0.1111, 0.4444, 0.4444],
+                [0.4444, 0.1111, 0.4444],
+                [0.4444, 0.4444, 0.1111]])
     """
     if num_data < batch_size:
         raise ValueError(
@@ -358,6 +376,11 @@ def mmd(x: Tensor, y: Tensor, *, kernel: Literal["marginal", "joint"], scales: S
 
     Raises:
         ValueError: fewer than two samples, or samples of different shapes.
+
+    Example:
+        >>> x = torch.zeros(2, 1)
+        >>> mmd(x, x, kernel="joint", scales=[1.0])  # 1 within each, less 2 x 1 across
+        tensor(0.)
     """
     if x.shape != y.shape or x.dim() != 2 or len(x) < 2:
         raise ValueError(
@@ -392,5 +415,10 @@ def covariance(values: Tensor) -> Tensor:
 
 
 def gaussian_total_correlation(cov: Tensor) -> Tensor:
-    """Total correlation of a Gaussian with this covariance, [D, D]: (sum of log diagonal - log determinant) / 2."""
+    """Total correlation of a Gaussian with this covariance, [D, D]: (sum of log diagonal - log determinant) / 2.
+
+    Example:
+        >>> gaussian_total_correlation(torch.tensor([[1.0, 0.6], [0.6, 1.0]]))  # -log(1 - 0.6^2) / 2
+        tensor(0.2231)
+    """
     return 0.5 * (cov.diagonal().log().sum() - torch.linalg.slogdet(cov).logabsdet)

@@ -53,6 +53,12 @@ class JointVAE(nn.Module):
     Raises:
         TypeError, ValueError: a size or the temperature is out of range; and as `zoo.likelihoods.check_data` and
             `zoo.program.data_plate` do.
+
+    Example:
+        >>> decoder = lambda z, c: torch.cat([z, c], dim=-1)
+        >>> model = JointVAE(decoder, z_dim=2, c_dims=[3], temperature=0.67)
+        >>> model().shape, model.types
+        (torch.Size([1, 5]), {'c': 3})
     """
 
     loc: Tensor

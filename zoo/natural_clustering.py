@@ -63,6 +63,13 @@ class NaturalClustering(nn.Module):
     Raises:
         TypeError, ValueError: a size or alpha is out of range; and as `zoo.likelihoods.check_data`,
             `zoo.program.one_hot` and `zoo.program.data_plate` do.
+
+    Example:
+        >>> model = NaturalClustering(lambda z_cy, z_s: z_cy, classes=3, c_dim=1, s_dim=2)
+        >>> model(y=torch.tensor([0, 2])).shape  # an image for each label
+        torch.Size([2, 6])
+        >>> model.mask(torch.tensor([0.0, 1.0, 0.0]), torch.tensor([5.0, 6.0, 7.0]))  # [1, z_c] in the row of the class
+        tensor([0., 0., 1., 6., 0., 0.])
     """
 
     loc_c: Tensor
@@ -154,6 +161,11 @@ class ConditionalVAE(nn.Module):
 
     Raises:
         TypeError, ValueError: as `NaturalClustering`.
+
+    Example:
+        >>> model = ConditionalVAE(lambda z, y: torch.cat([z, y], dim=-1), classes=3, z_dim=2)
+        >>> model(y=torch.tensor([0, 2])).shape  # an image for each label
+        torch.Size([2, 5])
     """
 
     loc: Tensor

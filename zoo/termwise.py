@@ -240,7 +240,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         check_room(guide_trace, guide_trace, PLATES)
         if is_validation_enabled():
             model = RefuseMisfits(guide_trace)(model)
-            if len(latent(guide_trace)) > 1:  # a single site depends on no other
+            if len(latent(prune_subsample_sites(guide_trace))) > 1:  # a single site depends on no other
                 model = MarkParents()(model)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
         check_room(guide_trace, model_trace, PLATES)

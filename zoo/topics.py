@@ -58,6 +58,12 @@ class ProdLDA(nn.Module):
     Raises:
         TypeError, ValueError: a group or alpha is out of range; a document has no words; and as
             `zoo.likelihoods.check_data` and `zoo.program.data_plate` do.
+
+    Example:
+        >>> model = ProdLDA(nn.Linear(4, 30), groups=[4])  # 4 topics, 30 words
+        >>> x = torch.ones(2, 30)  # counts of words
+        >>> model(x).shape
+        torch.Size([2, 30])
     """
 
     loc: Tensor
@@ -118,6 +124,12 @@ class NVDM(nn.Module):
 
     Raises:
         TypeError, ValueError: as `ProdLDA`.
+
+    Example:
+        >>> model = NVDM(nn.Linear(4, 30), groups=[4])
+        >>> x = torch.ones(2, 30)  # counts of words
+        >>> model(x).shape
+        torch.Size([2, 30])
     """
 
     loc: Tensor

@@ -42,6 +42,15 @@ class VAE(nn.Module):
 
     Raises:
         TypeError, ValueError: as `zoo.likelihoods.check_data` and `zoo.program.data_plate` do.
+
+    Example:
+        >>> from pyro.infer import Predictive
+        >>> model = VAE(nn.Linear(2, 5), z_dim=2)
+        >>> model().shape  # one draw of the prior
+        torch.Size([1, 5])
+        >>> draws = Predictive(model, num_samples=100)()
+        >>> {site: value.shape for site, value in draws.items()}
+        {'z': torch.Size([100, 1, 2]), 'x': torch.Size([100, 1, 5])}
     """
 
     loc: Tensor

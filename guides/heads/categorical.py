@@ -16,6 +16,13 @@ class Concrete(Head):
 
     Its density is not a mass: Pyro's own ELBOs use the density, while the zoo's closed KL is that of the underlying
     categoricals, which is at most log K.
+
+    Example:
+        >>> from guides import Concrete
+        >>> q = Concrete(3, temperature=0.5)(torch.zeros(4, 3))  # logits
+        >>> c = q.rsample()
+        >>> c.shape, bool((c.sum(-1) - 1).abs().max() < 1e-6)
+        (torch.Size([4, 3]), True)
     """
 
     temperature: Tensor
@@ -38,6 +45,13 @@ class StraightThrough(Head):
     Its probability is the categorical's mass at the corner, never the Concrete density, so its KL from a categorical
     or relaxed prior is that of the categoricals. Under Pyro's own ELBOs the prior has to be a OneHotCategorical. The
     gradient is biased; a lower temperature reduces the bias and increases the variance.
+
+    Example:
+        >>> from guides import StraightThrough
+        >>> logits = torch.tensor([0.0, 100.0, 0.0], requires_grad=True)
+        >>> c = StraightThrough(3, temperature=0.5)(logits).rsample()
+        >>> c.detach(), c.requires_grad
+        (tensor([0., 1., 0.]), True)
     """
 
     temperature: Tensor
@@ -60,6 +74,12 @@ class Exact(Head):
     The site has infer={"enumerate": "parallel"}: the zoo's objectives and Pyro's `TraceEnum_ELBO` run everything after
     it once per class, and weight by q(c | x). Its KL is that of the categoricals. With several such sites, everything
     after them is run for each combination of their classes.
+
+    Example:
+        >>> from guides import Exact
+        >>> q = Exact(3)(torch.zeros(4, 3))
+        >>> q.enumerate_support(expand=False).shape  # every class once, for all 4 datapoints
+        torch.Size([3, 1, 3])
     """
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
@@ -83,6 +103,11 @@ class Predicted(Head):
 
     Args:
         of: the earlier site whose mean this is.
+
+    Example:
+        >>> from guides import Predicted
+        >>> Predicted(2, of="pi")(torch.tensor([0.25, 0.75])).probs
+        tensor([0.2500, 0.7500])
     """
 
     learnt = False

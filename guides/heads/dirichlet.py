@@ -19,6 +19,12 @@ class DirichletHead(Head):
     Args:
         total: the sum of the concentrations above the floor; without it they are unconstrained.
         floor: the smallest concentration.
+
+    Example:
+        >>> import torch
+        >>> from guides import DirichletHead
+        >>> DirichletHead(2, total=1.0, floor=0.5)(torch.zeros(2)).concentration
+        tensor([1., 1.])
     """
 
     def __init__(
@@ -47,6 +53,12 @@ class ConjugateDirichlet(Head):
     Args:
         alpha: the prior's concentration.
         given: the name of the class's site.
+
+    Example:
+        >>> import torch
+        >>> from guides import ConjugateDirichlet
+        >>> ConjugateDirichlet(3, alpha=0.5)(torch.tensor([0.0, 1.0, 0.0])).concentration
+        tensor([0.5000, 1.5000, 0.5000])
     """
 
     learnt = False

@@ -28,6 +28,16 @@ class Flow(Head):
         steps: transforms, one after the other.
         width: of each network's hidden layer.
         context: number of further raw numbers, after means and log variances, that the networks get as input.
+
+    Example:
+        >>> from guides import Flow
+        >>> flow = Flow(2, steps=3, context=4)
+        >>> flow.num_raw  # 2 means, 2 log variances, and the context
+        8
+        >>> q = flow(torch.zeros(5, 8))
+        >>> z = q.rsample()
+        >>> z.shape, q.log_prob(z).shape
+        (torch.Size([5, 2]), torch.Size([5]))
     """
 
     def __init__(

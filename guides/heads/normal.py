@@ -13,7 +13,14 @@ from guides.heads.head import Head, several
 
 
 class MeanField(Head):
-    """Independent normals, q(z | x) = prod_d Normal(mu_d, sigma_d), from means and log variances."""
+    """Independent normals, q(z | x) = prod_d Normal(mu_d, sigma_d), from means and log variances.
+
+    Example:
+        >>> from guides import MeanField
+        >>> q = MeanField(2)(torch.zeros(3, 4))  # 2 means and 2 log variances for each of 3 datapoints
+        >>> q.batch_shape, q.event_shape, q.stddev[0]
+        (torch.Size([3]), torch.Size([2]), tensor([1., 1.]))
+    """
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
         super().__init__(size, 2 * size, given, hidden)
@@ -25,7 +32,15 @@ class MeanField(Head):
 
 
 class FullRank(Head):
-    """A multivariate normal, from its mean and the Cholesky factor of its covariance: log diagonal, then below it."""
+    """A multivariate normal, from its mean and the Cholesky factor of its covariance: log diagonal, then below it.
+
+    Example:
+        >>> from guides import FullRank
+        >>> q = FullRank(2)(torch.tensor([0.0, 0.0, 0.0, 0.0, 0.5]))  # mean, log diagonal of L, and below it
+        >>> q.covariance_matrix  # L L^T, with L = [[1, 0], [0.5, 1]]
+        tensor([[1.0000, 0.5000],
+                [0.5000, 1.2500]])
+    """
 
     rows: Tensor
     cols: Tensor
@@ -51,6 +66,13 @@ class LowRank(Head):
 
     Args:
         rank: columns of F.
+
+    Example:
+        >>> from guides import LowRank
+        >>> q = LowRank(2, rank=1)(torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 2.0]))  # mean, log d, F = [1, 2]
+        >>> q.covariance_matrix  # F F^T + I
+        tensor([[2., 2.],
+                [2., 5.]])
     """
 
     def __init__(self, size: int, *, rank: int, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
@@ -74,6 +96,15 @@ class Mixture(Head):
 
     Args:
         components: number of normals. They start apart, at fixed draws of Normal(0, 1/2).
+
+    Example:
+        >>> from guides import Mixture
+        >>> head = Mixture(2, components=3)
+        >>> head.num_raw  # 3 logits, and 3 x 2 means and log variances
+        15
+        >>> q = head(torch.zeros(5, 15))
+        >>> q.rsample().shape
+        torch.Size([5, 2])
     """
 
     apart: Tensor
@@ -132,6 +163,11 @@ class MixtureOfNormals(dist.MixtureSameFamily):
 class SoftplusNormal(Head):
     """Independent normals, standard deviations softplus(raw) + 1e-6, as in the code of Mathieu et al. 2019
     (https://github.com/iffsid/disentangling-disentanglement).
+
+    Example:
+        >>> from guides import SoftplusNormal
+        >>> SoftplusNormal(1)(torch.tensor([2.0, 0.0])).stddev  # log 2
+        tensor([0.6931])
     """
 
     floor = 1e-6

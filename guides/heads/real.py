@@ -10,7 +10,14 @@ from guides.heads.head import Head, positive
 
 
 class MeanFieldLaplace(Head):
-    """Independent Laplace distributions, from means and log scales; variance 2 scale^2."""
+    """Independent Laplace distributions, from means and log scales; variance 2 scale^2.
+
+    Example:
+        >>> import torch
+        >>> from guides import MeanFieldLaplace
+        >>> MeanFieldLaplace(1)(torch.tensor([3.0, 0.0])).variance
+        tensor([2.])
+    """
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
         super().__init__(size, 2 * size, given, hidden)
@@ -26,6 +33,12 @@ class MeanFieldStudentT(Head):
 
     Args:
         df: degrees of freedom; the variance is infinite up to 2, and 1 is Cauchy's.
+
+    Example:
+        >>> import torch
+        >>> from guides import MeanFieldStudentT
+        >>> MeanFieldStudentT(1, df=4.0)(torch.tensor([3.0, 0.0])).variance  # df / (df - 2)
+        tensor([2.])
     """
 
     def __init__(self, size: int, *, df: float, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
@@ -43,6 +56,12 @@ class PointMass(Head):
 
     Its KL is computed as -log p(z) at the point, as if log q(z) were 0 there, so the objective is not a bound on
     log p(x). It has no variance, and terms of q(z) are not available.
+
+    Example:
+        >>> import torch
+        >>> from guides import PointMass
+        >>> PointMass(2)(torch.tensor([3.0, 4.0])).rsample()
+        tensor([3., 4.])
     """
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:

@@ -31,6 +31,12 @@ def npmi(topics: Any, documents: Any, *, seed: int = 0, repeats: int = 10) -> Re
     Raises:
         ValueError: topics are not a table of at least two different words each, or not columns of the documents; or
             there are fewer than two documents.
+
+    Example:
+        >>> import numpy as np
+        >>> documents = np.array([[1, 1, 0, 0], [2, 1, 0, 0], [0, 0, 1, 1], [0, 0, 3, 1]])
+        >>> npmi([[0, 1], [0, 2]], documents, repeats=2).value  # always together; never
+        array([ 1., -1.])
     """
     topics = np.asarray(topics)
     there = sparse.csc_array(documents != 0, dtype=np.float64)

@@ -27,6 +27,12 @@ def explicitness(
     Raises:
         Inapplicable: no factor varies; or training or test points have only one class of a factor.
         ValueError: as `Encoded.of`.
+
+    Example:
+        >>> import numpy as np
+        >>> y = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 100, axis=0)  # two factors, all combinations
+        >>> explicitness(y + 0.0, y, repeats=2).value.round(4)
+        array([1., 1.])
     """
     encoded = Encoded.of(codes, factors).require("Explicitness", factors=1)
     runs = []

@@ -47,6 +47,12 @@ def factor_vae(
     Raises:
         Inapplicable: fewer than two factors vary.
         ValueError: as `Encoded.of`; or there are no votes, or fewer than two points per vote.
+
+    Example:
+        >>> import numpy as np
+        >>> y = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 100, axis=0)  # two factors, all combinations
+        >>> float(factor_vae(y + 0.0, y, num_train=100, num_eval=100, repeats=2))
+        1.0
     """
     if num_points < 2 or num_train < 1 or num_eval < 0:
         raise ValueError(

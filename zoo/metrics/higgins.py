@@ -65,6 +65,12 @@ def higgins_logistic(
     Raises:
         Inapplicable: fewer than two factors vary.
         ValueError: as `Encoded.of`.
+
+    Example:
+        >>> import numpy as np
+        >>> y = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 100, axis=0)  # two factors, all combinations
+        >>> float(higgins_logistic(y + 0.0, y, num_train=100, num_eval=100, repeats=2))
+        1.0
     """
     settings = {"num_pairs": num_pairs, "num_train": num_train, "num_eval": num_eval, "votes": "of a factor at random"}
 

@@ -27,6 +27,11 @@ def hoyer(codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: in
     Raises:
         Inapplicable: fewer than two latents are left.
         ValueError: as `Encoded.of`.
+
+    Example:
+        >>> import numpy as np
+        >>> round(float(hoyer(np.tile(np.eye(3), (4, 1)), repeats=2)), 4)  # one latent at a time
+        1.0
     """
     encoded = Encoded.of(codes, factors)
     active = encoded.active(prune)

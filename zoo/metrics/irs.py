@@ -44,6 +44,12 @@ def irs(
     Raises:
         Inapplicable: no factor varies.
         ValueError: as `Encoded.of`; or the quantile is not within 0 and 1.
+
+    Example:
+        >>> import numpy as np
+        >>> y = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 100, axis=0)  # two factors, all combinations
+        >>> float(irs(y + 0.0, y, repeats=2))
+        1.0
     """
     if not 0 <= quantile <= 1:
         raise ValueError(f"quantile = {quantile}: give one from 0 to 1")

@@ -259,7 +259,7 @@ def _posteriors() -> Iterator[Known]:
     """q(z | x) so narrow that a sample determines the class: every information is the logarithm of a count."""
     y = grid(2, 2, times=25)
 
-    def narrow(*columns: np.ndarray) -> Independent:
+    def narrow(*columns: np.ndarray) -> "Independent[Normal]":
         return Independent(Normal(torch.from_numpy(np.stack(columns, axis=1) * 1.0), 0.01), 1)
 
     z = narrow(y[:, 0], y[:, 1])

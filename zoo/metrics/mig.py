@@ -20,6 +20,13 @@ def mig(codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int 
     Raises:
         Inapplicable: no factor varies, or there is one latent.
         ValueError: as `Encoded.of`.
+
+    Example:
+        >>> import numpy as np
+        >>> y = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 100, axis=0)  # two factors, all combinations
+        >>> rotated = y @ [[1, 1], [1, -1]]
+        >>> [round(float(mig(codes + 0.0, y, repeats=2)), 4) for codes in (y, rotated)]
+        [1.0, 0.0]
     """
     encoded = Encoded.of(codes, factors).require("MIG", factors=1, latents=2)
     runs = [_normalised(in_bins(half, num_bins), half) for half in map(encoded.half, generators(seed, repeats))]

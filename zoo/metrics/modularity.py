@@ -24,6 +24,12 @@ def modularity(
     Raises:
         Inapplicable: fewer than two factors vary.
         ValueError: as `Encoded.of`.
+
+    Example:
+        >>> import numpy as np
+        >>> y = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 100, axis=0)  # two factors, all combinations
+        >>> float(modularity(y + 0.0, y, repeats=2))
+        1.0
     """
     encoded = Encoded.of(codes, factors).require("Modularity", factors=2)
     runs = [of_information(in_bins(encoded.half(rng), num_bins)) for rng in generators(seed, repeats)]

@@ -27,6 +27,12 @@ def perplexity(
     Raises:
         ValueError: nats and words differ in length, a document has no words, nats are not finite, or `per` is
             unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> words = np.array([10, 20])
+        >>> round(float(perplexity(words * np.log(50), words, repeats=2)), 4)  # all of 50 words equally likely
+        50.0
     """
     nats, words = np.asarray(nats, float), np.asarray(words, float)
     if nats.ndim != 1 or nats.shape != words.shape or len(nats) < 2:

@@ -48,6 +48,13 @@ def total_correlation_gaussian(
     Raises:
         Inapplicable: no latent is left.
         ValueError: as `Encoded.of`.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> z = rng.standard_normal((100_000, 2)) @ np.linalg.cholesky([[1.0, 0.6], [0.6, 1.0]]).T
+        >>> round(float(total_correlation_gaussian(z, repeats=2)), 2)  # -log(1 - 0.6^2) / 2 = 0.22
+        0.22
     """
     encoded = Encoded.of(codes, factors)
     active = encoded.active_continuous(prune)
