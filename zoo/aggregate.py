@@ -11,9 +11,19 @@ from torch.distributions import Independent
 
 from zoo import ranks
 from zoo.estimators import Anatomy, Estimator, Marginals, Score, Scores, anatomy, log_marginals, log_weights, mmd
-from zoo.sites import Site, common_scale, family, known_sites, latent, nodes_of, num_data_of, other_plates, summed_out
-
-Groups = Sequence[Sequence[str]]
+from zoo.sites import (
+    Groups,
+    Site,
+    common_scale,
+    family,
+    known_sites,
+    latent,
+    nodes_of,
+    num_data_of,
+    other_plates,
+    partition,
+    summed_out,
+)
 
 
 def dissect(
@@ -200,26 +210,6 @@ def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
                 "priors that are independent of each other; use PlainELBO, BetaVAE or Capacity, or make the two one "
                 "site"
             )
-
-
-def partition(groups: Groups | None, sites: Sequence[str]) -> Groups:
-    """Returns the groups after checking that they hold each site once; without groups, each site by itself.
-
-    Raises:
-        ValueError: a site is missing, unknown, or in two groups.
-    """
-    if groups is None:
-        return [[site] for site in sites]
-    named = [site for group in groups for site in group]
-    if sorted(named) != sorted(sites):
-        wrong = {
-            "left out": set(sites) - set(named),
-            "unknown": set(named) - set(sites),
-            "in two groups": {site for site in named if named.count(site) > 1},
-        }
-        said = "; ".join(f"{what}: {sorted(which)}" for what, which in wrong.items() if which)
-        raise ValueError(f"groups must hold each of the latent sites {list(sites)} once; {said}")
-    return groups
 
 
 def samples(site: Site) -> Tensor:

@@ -46,11 +46,9 @@ from torch import Tensor
 
 from zoo import ranks
 from zoo.aggregate import (
-    Groups,
     anchor_information,
     batch_scale,
     dissect,
-    partition,
     prior_kl,
     prior_mmd,
 )
@@ -59,7 +57,18 @@ from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
 from zoo.moments import posterior_means, posterior_moments
 from zoo.report import Report
-from zoo.sites import family, known_sites, latent, mean_over_data, nodes_of, observed, summed_out, total
+from zoo.sites import (
+    Groups,
+    family,
+    known_sites,
+    latent,
+    mean_over_data,
+    nodes_of,
+    observed,
+    partition,
+    summed_out,
+    total,
+)
 from zoo.terms import check_divergence, dip_terms, elbo_terms, mmd_kernel, reconstruction, recounted
 from zoo.termwise import How, TermwiseELBO
 

@@ -1,7 +1,7 @@
 """The sites of a trace, and what objectives read from them."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from zoo import ranks
 
 Site = dict[str, Any]
+Groups = Sequence[Sequence[str]]
 
 PARTICLES = "num_particles_vectorized"  # Pyro's name for the plate
 
@@ -125,6 +126,26 @@ def mean_over_data(values: Tensor, site: Site) -> Tensor:
 def other_plates(site: Site) -> list[CondIndepStackFrame]:
     """The plates that a site is in, without "data" and that of the particles."""
     return [frame for frame in site["cond_indep_stack"] if frame.name not in ("data", PARTICLES)]
+
+
+def partition(groups: Groups | None, sites: Sequence[str]) -> Groups:
+    """Returns the groups after checking that they hold each site once; without groups, each site by itself.
+
+    Raises:
+        ValueError: a site is missing, unknown, or in two groups.
+    """
+    if groups is None:
+        return [[site] for site in sites]
+    named = [site for group in groups for site in group]
+    if sorted(named) != sorted(sites):
+        wrong = {
+            "left out": set(sites) - set(named),
+            "unknown": set(named) - set(sites),
+            "in two groups": {site for site in named if named.count(site) > 1},
+        }
+        said = "; ".join(f"{what}: {sorted(which)}" for what, which in wrong.items() if which)
+        raise ValueError(f"groups must hold each of the latent sites {list(sites)} once; {said}")
+    return groups
 
 
 def same(a: Any, b: Any) -> bool:

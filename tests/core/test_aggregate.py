@@ -15,7 +15,7 @@ from guides import Amortized, Concrete, DirichletHead, Exact, FullRank, MeanFiel
 from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
 from tests.type_pairs import pair as type_pair
 from zoo import AnisotropicVAE
-from zoo.aggregate import dissect, partition, prior_kl, prior_mmd
+from zoo.aggregate import dissect, prior_kl, prior_mmd
 from zoo.elbos import HFVAE, Decomposition, TermwiseELBO
 from zoo.estimators import (
     covariance,
@@ -26,6 +26,7 @@ from zoo.estimators import (
     scores,
 )
 from zoo.handlers import DrawPriors, ScorePairs
+from zoo.sites import partition
 from zoo.terms import elbo_terms
 
 # Weights of the minibatch estimators.

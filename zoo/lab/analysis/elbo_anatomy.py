@@ -13,7 +13,7 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
-from zoo.aggregate import Groups, aggregate_sites, check_priors, dissect, looks_at, partition, samples, score_pairs
+from zoo.aggregate import aggregate_sites, check_priors, dissect, looks_at, samples, score_pairs
 from zoo.elbos import PlainELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
 from zoo.handlers import ScorePairs
@@ -21,7 +21,7 @@ from zoo.lab.data import Batch, Dataset
 from zoo.lab.device import device_of
 from zoo.lab.isolation import isolated
 from zoo.parents import MarkParents
-from zoo.sites import nodes_of
+from zoo.sites import Groups, nodes_of, partition
 from zoo.termwise import Program, observed
 
 Concrete = Literal["mass", "density"]
