@@ -11,7 +11,15 @@ ROOT = Path(__file__).parents[1]
 
 # A file imports files of its own floor's packages or of lower floors, never of higher ones.
 FLOORS = [
-    {"zoo.estimators", "zoo.program", "zoo.likelihoods", "zoo.sites", "zoo.parents", "zoo.hyperparameters"},
+    {
+        "zoo.arguments",
+        "zoo.estimators",
+        "zoo.program",
+        "zoo.likelihoods",
+        "zoo.sites",
+        "zoo.parents",
+        "zoo.hyperparameters",
+    },
     {"zoo.handlers", "zoo.pairing", "zoo.terms", "zoo.report"}
     | {"zoo.vae", "zoo.joint_vae", "zoo.natural_clustering", "zoo.decomposition", "zoo.topics"},
     {"zoo.termwise", "zoo.aggregate", "zoo.moments", "zoo.metrics"},

@@ -15,6 +15,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from zoo.arguments import POSITIVE, PROBABILITY, checked
 from zoo.likelihoods import as_event, bernoulli, check_data
 from zoo.program import data_plate, picklable_state, register, whole
 
@@ -46,6 +47,7 @@ class AnisotropicVAE(nn.Module):
     total: Tensor
     log_variances: Tensor
 
+    @checked()
     def __init__(
         self,
         decoder: nn.Module,
@@ -103,6 +105,7 @@ class StudentTVAE(nn.Module):
 
     nu: Tensor
 
+    @checked(nu=POSITIVE)
     def __init__(
         self,
         decoder: nn.Module,
@@ -151,6 +154,7 @@ class ClusteredVAE(nn.Module):
     scale: Tensor
     log_weights: Tensor
 
+    @checked(scale=POSITIVE)
     def __init__(
         self,
         decoder: nn.Module,
@@ -203,6 +207,7 @@ class ClusterIndicatorVAE(nn.Module):
     scale: Tensor
     log_weights: Tensor
 
+    @checked(scale=POSITIVE)
     def __init__(
         self,
         decoder: nn.Module,
@@ -254,6 +259,7 @@ class SparseVAE(nn.Module):
     log_weights: Tensor
     scales: Tensor
 
+    @checked(gamma=PROBABILITY, sigma_0=POSITIVE)
     def __init__(
         self,
         decoder: nn.Module,
@@ -308,6 +314,7 @@ class SparseIndicatorVAE(nn.Module):
     share_on: Tensor
     sigma_0: Tensor
 
+    @checked(gamma=PROBABILITY, sigma_0=POSITIVE)
     def __init__(
         self,
         decoder: nn.Module,

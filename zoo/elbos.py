@@ -33,6 +33,7 @@ from zoo.aggregate import (
     prior_kl,
     prior_mmd,
 )
+from zoo.arguments import NOT_EMPTY, checked, number_from
 from zoo.estimators import Estimator, covariance, largest_kl
 from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
@@ -97,6 +98,7 @@ class BetaVAE(TermwiseELBO):
 
     beta = Hyperparameter()
 
+    @checked()
     def __init__(
         self,
         *,
@@ -136,6 +138,7 @@ class Capacity(TermwiseELBO):
     gamma = Hyperparameter()
     capacity = Hyperparameter()
 
+    @checked()
     def __init__(
         self,
         *,
@@ -218,6 +221,7 @@ class BetaTCVAE(TermwiseELBO):
 
     beta = Hyperparameter()
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         *,
@@ -269,6 +273,7 @@ class HFVAE(TermwiseELBO):
     beta = Hyperparameter()
     gamma = Hyperparameter()
 
+    @checked(num_data=number_from(1), groups=NOT_EMPTY)
     def __init__(
         self,
         *,
@@ -324,6 +329,7 @@ class DIPVAE(TermwiseELBO):
     lambda_d = Hyperparameter()
     covariance = Statistic()
 
+    @checked()
     def __init__(
         self,
         *,
@@ -368,6 +374,7 @@ class DIPVAEI(TermwiseELBO):
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
 
+    @checked()
     def __init__(
         self, *, lambda_od: float, lambda_d: float, site: str = "z", kl: KL = "closed", num_particles: int = 1
     ) -> None:
@@ -399,6 +406,7 @@ class DIPVAEII(TermwiseELBO):
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
 
+    @checked()
     def __init__(
         self, *, lambda_od: float, lambda_d: float, site: str = "z", kl: KL = "closed", num_particles: int = 1
     ) -> None:
@@ -437,6 +445,7 @@ class Decomposition(TermwiseELBO):
     alpha = Hyperparameter()
     beta = Hyperparameter()
 
+    @checked(sites=NOT_EMPTY)
     def __init__(
         self,
         *,
@@ -496,6 +505,7 @@ class InfoVAE(TermwiseELBO):
     alpha = Hyperparameter(low=None)
     lambda_ = Hyperparameter()
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         *,
@@ -564,6 +574,7 @@ class AnchoredCorEx(TermwiseELBO):
 
     lambda_ = Hyperparameter()
 
+    @checked(anchors=NOT_EMPTY, num_data=number_from(1))
     def __init__(
         self,
         *,
@@ -619,6 +630,7 @@ class InformationDropout(TermwiseELBO):
     beta = Hyperparameter()
     gamma = Hyperparameter()
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         *,
@@ -667,6 +679,7 @@ class FactorVAE(TermwiseELBO):
 
     gamma = Hyperparameter()
 
+    @checked()
     def __init__(
         self, *, gamma: float, log_ratio: Callable[[Tensor], Tensor], kl: KL = "closed", num_particles: int = 1
     ) -> None:
@@ -712,6 +725,7 @@ class NaturalClusteringELBO(TermwiseELBO):
 
     beta_c = Hyperparameter()
 
+    @checked()
     def __init__(
         self,
         *,

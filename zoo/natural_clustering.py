@@ -14,6 +14,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from zoo.arguments import POSITIVE, checked
 from zoo.likelihoods import as_event, bernoulli, check_data
 from zoo.program import data_plate, one_hot, picklable_state, register, whole
 
@@ -56,6 +57,7 @@ class NaturalClustering(nn.Module):
     loc_s: Tensor
     alpha: Tensor
 
+    @checked(alpha=POSITIVE)
     def __init__(
         self,
         decoder: nn.Module,
@@ -145,6 +147,7 @@ class ConditionalVAE(nn.Module):
     loc: Tensor
     uniform: Tensor
 
+    @checked()
     def __init__(
         self,
         decoder: nn.Module,

@@ -12,6 +12,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from zoo.arguments import checked
 from zoo.likelihoods import as_event, bernoulli, check_data
 from zoo.program import data_plate, picklable_state, register, whole
 
@@ -35,6 +36,7 @@ class VAE(nn.Module):
     loc: Tensor
     scale: Tensor
 
+    @checked()
     def __init__(
         self,
         decoder: nn.Module,

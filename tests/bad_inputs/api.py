@@ -18,13 +18,12 @@ from torch import nn
 
 import guides
 import zoo
-from tests.pairs import NUM_DATA, SHAPE, Z_DIM, images, vae_pair
+from tests.pairs import NUM_DATA, SHAPE, Z_DIM, images
 from tests.small_recipe import RECIPES
 from zoo import elbos, metrics, papers
 from zoo.lab import analysis, networks
-from zoo.lab.data import Batch, Dataset, Factors, Split, absolute, data_folder, load
+from zoo.lab.data import Batch, Dataset, Factors, absolute, data_folder, load
 from zoo.lab.data.dataset import split
-from zoo.lab.data.from_disk import yours
 from zoo.lab.device import find_device
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.finished import configure, open_run
@@ -36,7 +35,6 @@ from zoo.lab.trials.sweep import sweep
 from zoo.studies import estimator_bias
 from zoo.studies.guide_gap import comparison
 from zoo.studies.guide_gap import measure as gap
-from zoo.studies.guide_gap.recipes import swap
 
 NAN, INF, HUGE = float("nan"), float("inf"), 10**22
 
@@ -78,12 +76,13 @@ class Function:
 
 @cache
 def model() -> nn.Module:
-    return vae_pair()[0].float()
+    return zoo.VAE(networks.MLPDecoder(Z_DIM, SHAPE, hidden=(4,)), z_dim=Z_DIM, num_data=NUM_DATA).float()
 
 
 @cache
 def guide() -> nn.Module:
-    return vae_pair()[1].float()
+    trunk = networks.MLPEncoder(SHAPE, hidden=(4,))
+    return guides.Amortized(trunk, z=guides.MeanField(Z_DIM), num_data=NUM_DATA).float()
 
 
 @cache
@@ -198,14 +197,18 @@ FUNCTIONS: tuple[Function, ...] = (
         {"num_pairs": COUNT, "num_train": COUNT, "num_eval": COUNT, "C": POSITIVE},
     ),
     Function(metrics.total_correlation, densities(), {"num_samples": (0, HUGE)}),
-    Function(metrics.npmi, lambda: {"topics": [[0, 1], [1, 2]], "documents": np.eye(20, 4, dtype=int) + 1, "repeats": 2}),
+    Function(
+        metrics.npmi, lambda: {"topics": [[0, 1], [1, 2]], "documents": np.eye(20, 4, dtype=int) + 1, "repeats": 2}
+    ),
     Function(metrics.perplexity, lambda: {"nats": np.ones(20), "words": np.ones(20), "repeats": 2}),
     Function(
         metrics.udr,
         lambda: {"models": [codes(), codes()[:, ::-1].copy()], "repeats": 2},
         {"models": (None, 3, codes(), "models", []), "alpha": POSITIVE, "threshold": (-1.0,), "num_points": COUNT},
     ),
-    Function(metrics.suite, lambda: {"codes": codes(), "data": factors(), "repeats": 2, "progress": False}, {"codes": CODES}),
+    Function(
+        metrics.suite, lambda: {"codes": codes(), "data": factors(), "repeats": 2, "progress": False}, {"codes": CODES}
+    ),
     Function(
         metrics.Encoded.of,
         lambda: {"codes": codes(), "factors": factors()},
@@ -226,10 +229,14 @@ FUNCTIONS: tuple[Function, ...] = (
             "x_max": (0, -1.0),
         },
     ),
-    Function(Dataset.batches, lambda: {"self": data(), "batch_size": 8, "seed": 0, "steps": 1}, {"batch_size": (0, 71)}),
+    Function(
+        Dataset.batches, lambda: {"self": data(), "batch_size": 8, "seed": 0, "steps": 1}, {"batch_size": (0, 71)}
+    ),
     Function(Dataset.in_order, lambda: {"self": data(), "batch_size": 8}, {"batch_size": COUNT}),
     Function(Dataset.sample, lambda: {"self": data(), "count": 3}, {"fixed": ({"nosuch": 0}, {"a": 9})}),
-    Function(Dataset.subset, lambda: {"self": data(), "rows": np.arange(3)}, {"rows": (np.array([99]), np.array([0.5]))}),
+    Function(
+        Dataset.subset, lambda: {"self": data(), "rows": np.arange(3)}, {"rows": (np.array([99]), np.array([0.5]))}
+    ),
     Function(Dataset.binarised, lambda: {"self": Dataset.from_arrays(np.ones((3, 2, 2), np.uint8)), "how": "static"}),
     Function(Dataset.check, lambda: {"self": data(), "batch_size": 8}, {"batch_size": (0, 71, HUGE)}),
     Function(Factors.of, lambda: {"factors": {"a": [0, 1]}}, {"factors": (None, 3, "a", {}, {"a": [0], "b": [0, 1]})}),
@@ -250,14 +257,23 @@ FUNCTIONS: tuple[Function, ...] = (
     Function(prepare, pair(elbo=elbos.PlainELBO, batch=batch, device="cpu")),
     Function(ramp, lambda: {"step": 1, "start": 0.0, "end": 1.0, "over": 10}, {"over": COUNT}),
     Function(adam, lambda: {"parameters": [nn.Parameter(torch.zeros(1))], "lr": 1e-3}, {"lr": POSITIVE}),
-    Function(Adversary, lambda: {"log_ratio": networks.Discriminator(2), "lr": 1e-3}, {"lr": POSITIVE, "betas": ((0.5, 1.5),)}),
+    Function(
+        Adversary,
+        lambda: {"log_ratio": networks.Discriminator(2), "lr": 1e-3},
+        {"lr": POSITIVE, "betas": ((0.5, 1.5),)},
+    ),
     Function(find_device, lambda: {"device": "cpu"}, {"device": ("gpu", "cuda:99", " ")}),
     # Analysis.
     Function(analysis.evaluate, pair(data=data), {"batch_size": COUNT, "kl": ({"nosuch": "closed"},)}),
     Function(
         analysis.elbo_anatomy,
         pair(data=data, num_data=NUM_DATA, num_samples=10),
-        {"num_data": (0, 71), "num_samples": (0, 1, HUGE), "batch_size": COUNT, "groups": ([], [["x"]], [["z"], ["z"]])},
+        {
+            "num_data": (0, 71),
+            "num_samples": (0, 1, HUGE),
+            "batch_size": COUNT,
+            "groups": ([], [["x"]], [["z"], ["z"]]),
+        },
     ),
     Function(
         analysis.importance,
@@ -329,7 +345,9 @@ FUNCTIONS: tuple[Function, ...] = (
         lambda: {"in_features": 2, "shape": (1, 32, 32)},
         {"in_features": COUNT, "shape": ((1, 5, 5), (32, 32)), "hidden": COUNT, "channels": ((), (0,), (1,) * 9)},
     ),
-    Function(networks.Discriminator, lambda: {"in_features": 2, "hidden": (4,)}, {"in_features": COUNT, "hidden": ((0,),)}),
+    Function(
+        networks.Discriminator, lambda: {"in_features": 2, "hidden": (4,)}, {"in_features": COUNT, "hidden": ((0,),)}
+    ),
     Function(
         networks.networks,
         lambda: {"shape": (1, 8, 8), "latents": 2, "network": "mlp"},
@@ -394,7 +412,9 @@ FUNCTIONS: tuple[Function, ...] = (
         {"alpha": (-1.0,), "num_data": COUNT, "groups": ("z", [[]], [["z"], ["z"]])},
     ),
     Function(elbos.FactorVAE, lambda: {"gamma": 1.0, "log_ratio": networks.Discriminator(2)}, {"gamma": (-1.0,)}),
-    Function(elbos.InfoVAE, lambda: {"alpha": 0.5, "lambda_": 1.0, "divergence": "kl", "num_data": 70}, {"num_data": COUNT}),
+    Function(
+        elbos.InfoVAE, lambda: {"alpha": 0.5, "lambda_": 1.0, "divergence": "kl", "num_data": 70}, {"num_data": COUNT}
+    ),
     Function(elbos.InformationDropout, lambda: {"beta": 1.0, "gamma": 1.0, "num_data": 70}, {"num_data": COUNT}),
     Function(
         elbos.AnchoredCorEx,
@@ -424,11 +444,19 @@ FUNCTIONS: tuple[Function, ...] = (
     Function(zoo.AnisotropicVAE, story_of(2, variances=(1.0, 2.0)), {"variances": ((), (0.0,), (-1.0,), (NAN,))}),
     Function(zoo.StudentTVAE, story_of(2, z_dim=2, nu=5.0), {"z_dim": COUNT, "nu": POSITIVE}),
     *(
-        Function(of, story_of(2, places=((0.0, 1.0), (1.0, 0.0)), scale=0.5), {"places": ((), ((NAN, 0.0),)), "scale": POSITIVE})
+        Function(
+            of,
+            story_of(2, places=((0.0, 1.0), (1.0, 0.0)), scale=0.5),
+            {"places": ((), ((NAN, 0.0),)), "scale": POSITIVE},
+        )
         for of in (zoo.ClusteredVAE, zoo.ClusterIndicatorVAE)
     ),
     *(
-        Function(of, story_of(2, z_dim=2, gamma=0.5, sigma_0=0.1), {"gamma": (-0.1, 1.5), "sigma_0": POSITIVE, "z_dim": COUNT})
+        Function(
+            of,
+            story_of(2, z_dim=2, gamma=0.5, sigma_0=0.1),
+            {"gamma": (-0.1, 1.5), "sigma_0": POSITIVE, "z_dim": COUNT},
+        )
         for of in (zoo.SparseVAE, zoo.SparseIndicatorVAE)
     ),
     # Guides.
@@ -446,7 +474,9 @@ FUNCTIONS: tuple[Function, ...] = (
         )
     ),
     Function(guides.Concrete, lambda: {"size": 3, "temperature": 0.5}, {"size": (0, 1), "temperature": POSITIVE}),
-    Function(guides.StraightThrough, lambda: {"size": 3, "temperature": 0.5}, {"size": (0, 1), "temperature": POSITIVE}),
+    Function(
+        guides.StraightThrough, lambda: {"size": 3, "temperature": 0.5}, {"size": (0, 1), "temperature": POSITIVE}
+    ),
     Function(guides.Predicted, lambda: {"size": 3, "of": "pi"}, {"size": (0, 1)}),
     Function(guides.ConjugateDirichlet, lambda: {"size": 3, "alpha": 0.5}, {"alpha": POSITIVE}),
     Function(guides.DirichletHead, lambda: {"size": 3}, {"total": POSITIVE, "floor": (-1.0,)}),
@@ -464,7 +494,11 @@ FUNCTIONS: tuple[Function, ...] = (
         lambda: {"num_data": 5, "z": guides.MeanField(2)},
         {"num_data": COUNT, "classes": (0, 1), "z": (None, guides.MeanField, nn.Linear(2, 2), "z", 3)},
     ),
-    Function(guides.Automatic, lambda: {"model": model()}, {"model": (None, 3, "m", nn.Linear), "kind": (None, 3, "AutoNormal", nn.Linear)}),
+    Function(
+        guides.Automatic,
+        lambda: {"model": model()},
+        {"model": (None, 3, "m", nn.Linear), "kind": (None, 3, "AutoNormal", nn.Linear)},
+    ),
     Function(
         guides.SemiAmortized,
         lambda: {"amortized": guide(), "loss": lambda *args: torch.zeros(()), "steps": 1, "lr": 0.1},
@@ -472,7 +506,11 @@ FUNCTIONS: tuple[Function, ...] = (
     ),
     # Studies.
     Function(estimator_bias.estimator_table, lambda: {"seeds": 0}, {"seeds": (0, 1)}),
-    Function(estimator_bias.equicorrelated, lambda: {"size": 2, "correlation": 0.5}, {"size": COUNT, "correlation": (1.5, -1.0)}),
+    Function(
+        estimator_bias.equicorrelated,
+        lambda: {"size": 2, "correlation": 0.5},
+        {"size": COUNT, "correlation": (1.5, -1.0)},
+    ),
     Function(
         estimator_bias.draw_toy,
         lambda: {"num_data": 5, "cov": torch.eye(2), "sd": 0.1},
@@ -483,7 +521,11 @@ FUNCTIONS: tuple[Function, ...] = (
         lambda: {"steps": (0,), "num_data": 4, "batch_size": 2, "hidden": (2,)},
         {"lr": POSITIVE, "batch_size": COUNT, "num_data": COUNT, "steps": ((), (-1,))},
     ),
-    Function(gap.TestSamples, lambda: {"images": 1, "samples": 1, "gap_images": 1}, dict.fromkeys(("images", "samples", "gap_images"), COUNT)),
+    Function(
+        gap.TestSamples,
+        lambda: {"images": 1, "samples": 1, "gap_images": 1},
+        dict.fromkeys(("images", "samples", "gap_images"), COUNT),
+    ),
     Function(
         comparison.compare_guides,
         lambda: {"recipe": RECIPES["small"], "guides": ["nosuch"], "out": Path("nowhere")},

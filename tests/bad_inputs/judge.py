@@ -7,7 +7,7 @@ import linecache
 import math
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ def spellings(value: Any) -> list[str]:
         found.append(value.__name__)
     if value is None:
         found.append("None")
+    if isinstance(value, Sized) and not isinstance(value, str) and len(value) == 0:
+        found += ["empty", "no ", "[]", "at least one"]
     return found
 
 

@@ -70,10 +70,11 @@ def fits(value: Any, annotation: Any) -> bool:
         return callable(value)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return isinstance(value, Mapping) and all(fits(member, members[1]) for member in value.values())
-    if isinstance(origin, type) and issubclass(origin, (Sequence, tuple)) or annotation in (Sequence, list, tuple):
+    if (isinstance(origin, type) and issubclass(origin, (Sequence, tuple))) or annotation in (Sequence, list, tuple):
         if isinstance(value, (str, bytes)) or not isinstance(value, (Sequence, Tensor, np.ndarray)):
             return False
-        return not members or all(fits(member, members[0]) for member in list(value))
+        alike = members and (origin is not tuple or members[1:] == (...,))
+        return np.ndim(value) > 0 and (not alike or all(fits(member, members[0]) for member in list(value)))
     return isinstance(annotation, type) and isinstance(value, annotation)
 
 

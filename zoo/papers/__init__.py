@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.arguments import checked
+
 if TYPE_CHECKING:
     from zoo.lab.data import Split
     from zoo.lab.runs.finished import FinishedRun
@@ -22,6 +24,7 @@ __all__ = ["claims", "configure", "open_run", "pretrained", "recipe", "reproduce
 # Imports are inside the functions: every paper's package imports this one, and only some callers need all papers.
 
 
+@checked()
 def recipe(name: str) -> "Recipe":
     """The recipe called `name`.
 
@@ -34,6 +37,7 @@ def recipe(name: str) -> "Recipe":
     return find_recipe(name, RECIPES)
 
 
+@checked()
 def configure(name: str, **options: Any) -> "tuple[Settings, Split, Experiment]":
     """Settings, data and experiment of the recipe called `name`; options of `zoo.lab.runs.finished.configure`.
 
@@ -45,6 +49,7 @@ def configure(name: str, **options: Any) -> "tuple[Settings, Split, Experiment]"
     return finished.configure(recipe(name), **options)
 
 
+@checked()
 def open_run(folder: Path, data_dir: Path | None = None, download: bool = False) -> "FinishedRun":
     """The finished run in `folder`, with its data and its weights.
 
@@ -58,6 +63,7 @@ def open_run(folder: Path, data_dir: Path | None = None, download: bool = False)
     return finished.open_run(folder, RECIPES, data_dir, download)
 
 
+@checked()
 def pretrained(name: str, *, folder: str | Path | None = None) -> "Pretrained":
     """The pretrained pair with the name of its recipe; needs no data.
 
@@ -73,6 +79,7 @@ def pretrained(name: str, *, folder: str | Path | None = None) -> "Pretrained":
     return weights.pretrained(name, folder=folder or weights.HERE)
 
 
+@checked()
 def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None, **options: Any) -> "Reproduced":
     """Runs the reproduction called `name`, and writes its result.
 
@@ -105,6 +112,7 @@ def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None
     return done
 
 
+@checked()
 def sweep(name: str, folder: Path, **options: Any) -> "Sweep":
     """Trains the recipe called `name` over a grid and seeds; options of `zoo.lab.trials.sweep.sweep`.
 
@@ -121,6 +129,7 @@ def results() -> dict[str, Path]:
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*/results/*.json"))}
 
 
+@checked()
 def claims(name: str) -> "Claims":
     """The claims of the reproduction called `name`, each with its verdict and evidence, for a notebook to show.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from zoo.arguments import checked, number_from
 from zoo.elbos import PlainELBO
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
@@ -51,6 +52,7 @@ class Evaluation:
         ]
 
 
+@checked(batch_size=number_from(1))
 def evaluate(
     model: nn.Module,
     guide: nn.Module,

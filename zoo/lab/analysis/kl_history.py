@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zoo.arguments import at_least, checked, number_from
 from zoo.lab.analysis.interventions import LatentSites
 from zoo.lab.training.experiment import Experiment
 
@@ -73,6 +74,7 @@ class Discovery(NamedTuple):
     final: float
 
 
+@checked(threshold=at_least(0), window=number_from(1))
 def discovery_order(history: History, *, threshold: float = THRESHOLD, window: int = WINDOW) -> list[Discovery]:
     """The units in the order in which they were found: those whose mean over a window exceeds `threshold` nats.
 
@@ -125,6 +127,7 @@ def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarra
     return {key: np.array([min(row[key], ceiling) for row in found]) for key, ceiling in ceilings.items()}
 
 
+@checked(window=number_from(1))
 def overshoot(kl: np.ndarray, capacity: np.ndarray, *, window: int = WINDOW) -> float:
     """The most nats by which KL [R] exceeded its capacity [R], as a window's mean; negative if it never did."""
     return float(smooth(kl - capacity, window).max())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zoo.arguments import checked
 from zoo.lab.data import (
     celeba,
     chairs,
@@ -43,11 +44,13 @@ SOURCES: dict[str, Callable[..., Split]] = {
 }
 
 
+@checked()
 def data_folder(folder: str | Path | None = None) -> Path:
     """Where the files are: `folder`, else the environment's ZOO_DATA, else ./data."""
     return Path(folder or os.environ.get("ZOO_DATA") or "data").expanduser()
 
 
+@checked()
 def absolute(name: str) -> str:
     """A `name` that `load` understands in every working folder: a name of `SOURCES` as it is, a path made absolute.
 
@@ -57,6 +60,7 @@ def absolute(name: str) -> str:
     return str(path.resolve()) if name not in SOURCES and path.exists() else name
 
 
+@checked()
 def load(name: str, *, folder: str | Path | None = None, download: bool = False, **options: Any) -> Split:
     """Loads the data set called `name`, or your own data at the path `name`, with the options of its function.
 

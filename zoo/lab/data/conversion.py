@@ -213,3 +213,27 @@ def _without_objects(name: str, what: str, array: np.ndarray) -> np.ndarray:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def check_labels(name: str, y: np.ndarray, length: int, classes: Sequence[str]) -> None:
+    """Checks that labels are one integer from 0 per datapoint.
+
+    Raises:
+        ValueError: they are not; the message says how to number them.
+    """
+    if y.shape != (length,) or not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(
+            f"data {name!r}: y must hold one integer per datapoint ({length}), "
+            f"got {y.dtype} of shape {y.shape}" + ("; one-hot labels: y.argmax(1)" if y.ndim == 2 else "")
+        )
+    if y.min() == -1:
+        raise ValueError(
+            f"data {name!r}: y has {(y == -1).sum()} labels of -1, which scikit-learn uses for datapoints "
+            f"without a label; {UNLABELLED}"
+        )
+    if y.min() < 0 or (classes and y.max() >= len(classes)):
+        above = f" to {len(classes) - 1}" if classes else ""
+        raise ValueError(
+            f"data {name!r}: labels go from 0{above}, got {y.min()} to {y.max()}; "
+            "np.unique(y, return_inverse=True) numbers them from 0"
+        )

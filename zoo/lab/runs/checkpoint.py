@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from zoo.arguments import checked
 from zoo.lab.files import write_file
 from zoo.termwise import TermwiseELBO
 
@@ -28,6 +29,7 @@ FORMAT = "zoo checkpoint 1"
 State = dict[str, Any]
 
 
+@checked()
 def capture(
     model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer, *, step: int
 ) -> State:
@@ -49,6 +51,7 @@ def capture(
     }
 
 
+@checked()
 def restore(
     state: State, model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer
 ) -> int:
@@ -81,6 +84,7 @@ def restore(
     return int(state["step"])
 
 
+@checked()
 def save(path: str | Path, state: State, *, about: Mapping[str, Any] | None = None) -> None:
     """Writes the state atomically: `path` holds either the new state or the old content.
 
@@ -104,6 +108,7 @@ def save(path: str | Path, state: State, *, about: Mapping[str, Any] | None = No
         raise OSError(f"the checkpoint {path} could not be written ({error.strerror}): {kept}") from error
 
 
+@checked()
 def load(path: str | Path) -> State:
     """Reads what `save` wrote. Nothing in the file is executed, whatever it holds.
 

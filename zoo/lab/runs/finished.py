@@ -10,6 +10,7 @@ from typing import Any
 import pyro
 from torch import Tensor, nn
 
+from zoo.arguments import checked
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Split, load
 from zoo.lab.device import find_device
@@ -50,6 +51,7 @@ class FinishedRun:
         return posteriors(self.guide, x)
 
 
+@checked()
 def configure(
     recipe: Recipe,
     *,
@@ -112,6 +114,7 @@ def restore_experiment(
     return split, recipe.build(split, **settings.hyperparameters)
 
 
+@checked()
 def open_run(
     folder: Path, recipes: Mapping[str, Recipe], data_dir: Path | None = None, download: bool = False
 ) -> FinishedRun:

@@ -16,6 +16,7 @@ import pyro
 import torch
 from tqdm import tqdm
 
+from zoo.arguments import checked
 from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.data import Dataset, Split
 from zoo.lab.files import write_file, write_record
@@ -44,6 +45,7 @@ class Every:
     in_seconds: bool
 
     @classmethod
+    @checked()
     def parse(cls, text: str) -> "Every":
         """Parses "500", which means steps, or "60s"."""
         match = re.fullmatch(r"([1-9]\d*)(s?)", text)

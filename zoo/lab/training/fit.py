@@ -10,6 +10,7 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from zoo.arguments import POSITIVE, checked, shown
 from zoo.lab.data import Batch
 from zoo.lab.device import find_device, fork_random_state
 from zoo.lab.isolation import OwnParameters
@@ -29,9 +30,13 @@ from zoo.termwise import TermwiseELBO, observed
 Optimizer = Callable[..., torch.optim.Optimizer]
 
 
+@checked(lr=POSITIVE)
 def adam(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980), all parameters in one kernel."""
-    return torch.optim.Adam(parameters, lr=lr, fused=True)
+    trained = list(parameters)
+    if not trained or not all(isinstance(p, Tensor) and p.requires_grad for p in trained):
+        raise TypeError(f"adam: parameters must be some of a module's, as in model.parameters(), got {shown(trained)}")
+    return torch.optim.Adam(trained, lr=lr, fused=True)
 
 
 def fit(
@@ -129,6 +134,7 @@ def _steps(
     watch.finish()
 
 
+@checked()
 def prepare(
     model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch, device: str | torch.device
 ) -> list[nn.Parameter]:
@@ -170,6 +176,7 @@ def prepare(
     return list(elbo(model, guide).parameters())
 
 
+@checked()
 def ramp(step: int, start: float, end: float, *, over: int) -> float:
     """The value at `step` of a line from `start` at step 0 to `end` at step `over`, constant from there.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from zoo.arguments import NOT_EMPTY, checked, number_from
 from zoo.lab.data import Split
 from zoo.lab.errors import unknown_name
 from zoo.lab.files import write_file
@@ -42,6 +43,7 @@ class GuideComparison:
         return table(self.result)
 
 
+@checked(guides=NOT_EMPTY, images=number_from(1), samples=number_from(1), gap_images=number_from(1))
 def compare_guides(
     recipe: Recipe,
     guides: Sequence[str],
@@ -112,6 +114,7 @@ def compare_guides(
     return GuideComparison(result, failures)
 
 
+@checked()
 def stored(name: str) -> GuideComparison:
     """A comparison stored in this project, read from its JSON file.
 

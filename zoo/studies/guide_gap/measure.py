@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.arguments import checked, number_from
 from zoo.elbos import PlainELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.importance_sampling import Importance, importance
@@ -102,6 +103,7 @@ class TestSamples:
         return cls(images, samples or (1_000 if convolves else 5_000), min(gap_images or 200, images))
 
 
+@checked(fit_steps=number_from(1))
 def measure(
     model: nn.Module,
     guide: nn.Module,
@@ -144,6 +146,7 @@ def measure(
     )
 
 
+@checked(steps=number_from(1))
 def fitted_to(model: nn.Module, guide: Any, batch: Batch, *, steps: int = FIT_STEPS) -> nn.Module:
     """The guide with raw numbers fitted to each datapoint of the batch separately; a flow's networks stay shared.
 
