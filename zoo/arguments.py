@@ -52,7 +52,8 @@ POSITIVE = Kind("above 0", lambda value: bool(value > 0))
 SHARE = Kind("above 0 and below 1", lambda value: bool(0 < value < 1))
 PROBABILITY = between(0, 1)
 NOT_EMPTY = Kind("not empty", lambda value: len(value) > 0)
-COUNTS = Kind("whole numbers from 1", lambda values: all(_is_whole(value) and value >= 1 for value in values))
+COUNTS = Kind("whole numbers from 1", lambda values: all(is_whole(value) and value >= 1 for value in values))
+FROM_0 = Kind("one or more whole numbers from 0", lambda v: len(v) > 0 and all(is_whole(n) and n >= 0 for n in v))
 SOME_COUNTS = Kind("one or more whole numbers from 1", lambda values: len(values) > 0 and COUNTS.fits(values))
 
 
@@ -112,11 +113,11 @@ def _check(where: str, value: Any, kind: Kind | None, range_: Kind | None) -> No
         return
     if isinstance(value, str) and (not value.strip() or "\0" in value):
         raise ValueError(f"{where} must not be empty, got {value!r}; give a text, or leave it out")
-    if _is_number(value) and not math.isfinite(value):
+    if is_number(value) and not math.isfinite(value):
         raise ValueError(f"{where} must be finite, got {shown(value)}")
-    if range_ is None and _is_whole(value) and "whole" in kind.what:
+    if range_ is None and is_whole(value) and "whole" in kind.what:
         range_ = between(0, LARGEST)
-    if range_ and (isinstance(value, Collection) or _is_number(value)) and not range_.fits(value):
+    if range_ and (isinstance(value, Collection) or is_number(value)) and not range_.fits(value):
         raise ValueError(f"{where} must be {range_.what}, got {shown(value)}")
 
 
@@ -160,9 +161,9 @@ def kind_of(hint: Any) -> Kind | None:
     if hint is bool:
         return Kind("True or False", lambda value: isinstance(value, bool))
     if hint is int:
-        return Kind("a whole number", _is_whole)
+        return Kind("a whole number", is_whole)
     if hint is float:
-        return Kind("a number", _is_number)
+        return Kind("a number", is_number)
     if hint is str:
         return Kind("a text", lambda value: isinstance(value, str))
     if hint is Path:
@@ -219,7 +220,8 @@ def _is_class(value: Any, of: Any) -> bool:
     return isinstance(value, type) and issubclass(value, of)
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, and not True or False; 10.0 is not."""
     if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool") or getattr(value, "ndim", 0):
         return False
     try:
@@ -229,7 +231,8 @@ def _is_whole(value: Any) -> bool:
     return True
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, and not True or False."""
     if isinstance(value, (bool, str, bytes)) or str(getattr(value, "dtype", "")).endswith("bool"):
         return False
     return isinstance(value, (int, float)) or (hasattr(value, "__float__") and getattr(value, "ndim", None) == 0)

@@ -16,7 +16,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import is_validation_enabled
 from torch import Tensor, nn
 
-from zoo.arguments import POSITIVE, checked
+from zoo.arguments import POSITIVE, checked, number_from
 from zoo.likelihoods import check_data, multinomial
 from zoo.program import Misfit, data_plate, picklable_state, register, whole
 
@@ -53,7 +53,7 @@ class ProdLDA(nn.Module):
     loc: Tensor
     scale: Tensor
 
-    @checked(alpha=POSITIVE)
+    @checked(alpha=POSITIVE, num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -113,7 +113,7 @@ class NVDM(nn.Module):
     loc: Tensor
     scale: Tensor
 
-    @checked()
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,

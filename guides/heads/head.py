@@ -33,7 +33,7 @@ class Head(nn.Module, ABC):
             raise TypeError(f"{name}: given= takes a sequence of sites, as in given=({given!r},)")
         if not isinstance(given, Sequence) or not all(isinstance(site, str) and site for site in given):
             raise TypeError(f"{name}: given must be a sequence of the names of earlier sites, got {shown(given)}")
-        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+        if not isinstance(hidden, Sequence) or isinstance(hidden, (str, bytes)):
             raise TypeError(f"{name}: hidden must be a sequence of widths, as in hidden=(64,), got {shown(hidden)}")
         self.given = tuple(given)
         self.hidden = tuple(whole(f"{name}: a width of hidden", width) for width in hidden)

@@ -3,6 +3,7 @@
 `complaint` returns what is wrong with the way in which an input was refused, and nothing if it held.
 """
 
+import contextlib
 import linecache
 import math
 import re
@@ -28,7 +29,8 @@ LIBRARY_WORDS = re.compile(
 MEND = re.compile(
     r"must |give |needs |need |takes |choose|use |make |put |draw|save |write |remove|name another|there (is|are|must)"
     r"|There (is|are):|did you mean|leave|has to|it has |has the|begin|resume|from \d|goes? from|at least|one of"
-    r"|run the|see |instead|in place of|or \d|without|reinstall|is for|are for|cannot be combined|has no|is finished"
+    r"|run the|see |labels are |instead|in place of|or \d|without|reinstall|is for|are for|cannot be combined|has no"
+    r"|is finished"
 )
 """What a remedy, or the range of valid values, reads like."""
 
@@ -39,20 +41,24 @@ def spellings(value: Any) -> list[str]:
     if isinstance(value, str):
         found.append(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
+        found.append("()")  # the shape of what should have been an array
         found += [str(value), f"{value:g}"] + ([f"{value:,}"] if not math.isnan(value) else [])
     if isinstance(value, (list, tuple, dict, set)):
         found += [spelling for member in value for spelling in spellings(member)]
+    if isinstance(value, (list, tuple)):
+        with contextlib.suppress(ValueError):  # of lists that are not of one length
+            found += [str(list(np.shape(value))), str(np.shape(value))]
     if isinstance(value, dict):
         found += [spelling for member in value.values() for spelling in spellings(member)]
     if isinstance(value, (torch.Tensor, np.ndarray)):
-        found += [str(value.dtype), str(list(value.shape)), str(tuple(value.shape)), str(len(value.reshape(-1)))]
+        found += [str(value.dtype), str(list(value.shape)), str(tuple(value.shape))]
         found += [spelling for member in value.reshape(-1)[:8].tolist() for spelling in spellings(member)]
     if hasattr(value, "__name__"):
         found.append(value.__name__)
     if value is None:
-        found.append("None")
+        found += ["None", "missing"]
     if isinstance(value, Sized) and not isinstance(value, str) and len(value) == 0:
-        found += ["empty", "no ", "[]", "at least one"]
+        found += ["empty", "no ", "[]", "at least one", "left out"]
     return found
 
 
@@ -84,7 +90,8 @@ def of_message(said: str, places: tuple[str, ...], shown: list[str]) -> str:
         return f"has several lines: {said}"
     if found := LIBRARY_WORDS.search(said):
         return f"says {found[0]!r}, which are a library's words: {said}"
-    if not any(place in said for place in places):
+    names = {written for place in places for written in (place, place.replace("_", " "), place.replace("_", "-"))}
+    if not any(name in said for name in names):
         return f"does not name {' or '.join(places)}: {said}"
     if not any(spelling in said for spelling in shown):
         return f"does not show the value: {said}"

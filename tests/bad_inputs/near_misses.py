@@ -27,6 +27,7 @@ POOL: tuple[Any, ...] = (
     2.5,
     math.nan,
     math.inf,
+    10**22,
     "3",
     "",
     "nosuch",
@@ -59,7 +60,7 @@ def fits(value: Any, annotation: Any) -> bool:
     if annotation is bool:
         return isinstance(value, bool)
     if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
     if annotation is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if annotation is str:

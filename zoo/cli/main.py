@@ -65,7 +65,14 @@ def main() -> None:
     except typer.TyperException as error:
         _fail(error.format_message(), error.exit_code)
     except USERS_ERRORS as error:
-        _fail(str(error) or type(error).__name__, 1)
+        _fail(_words(error), 1)
+
+
+def _words(error: Exception) -> str:
+    """What an error says; the system's errors say only a number, a reason and a file."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; check the path, its permissions and the free space"
+    return str(error) or type(error).__name__
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+REMEDY = "put a copy back, or write it again"
+
 
 def write_file(path: Path, content: bytes) -> None:
     """Replaces a file atomically: after a crash at any moment it has the old content or the new.
@@ -74,14 +76,19 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
+        OSError: it cannot be read; the message names it.
         ValueError: it holds no JSON object, or was changed since it was written; the message names the file.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: put it back, or write it again") from None
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror}): it must be a file that this user may read") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: it must hold JSON ({_first_line(error)}); {REMEDY}") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{path} is damaged: it holds a {type(record).__name__} in place of named values")
+        raise ValueError(f"{path} is damaged: it holds a {type(record).__name__} in place of named values; {REMEDY}")
     digest = record.pop("digest", None)
     if digest not in (None, _digest(record)):
         raise ValueError(
@@ -89,6 +96,10 @@ def read_record(path: Path) -> dict[str, Any]:
             'If the change was intended, remove "digest" from it'
         )
     return record
+
+
+def _first_line(error: BaseException) -> str:
+    return "it cannot be decoded" if isinstance(error, UnicodeError) else (str(error).splitlines() or [""])[0]
 
 
 def _digest(record: Mapping[str, Any]) -> str:

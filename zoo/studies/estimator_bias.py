@@ -15,7 +15,7 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
-from zoo.arguments import COUNTS, NOT_EMPTY, POSITIVE, between, checked, number_from
+from zoo.arguments import COUNTS, FROM_0, POSITIVE, between, checked, number_from, shown
 from zoo.estimators import Estimator, gaussian_total_correlation, log_marginals, log_weights, scores
 from zoo.lab.networks import Discriminator
 from zoo.lab.training.adversary import Adversary
@@ -47,8 +47,11 @@ def equicorrelated(size: int, correlation: float) -> Tensor:
 @checked(num_data=number_from(1), sd=POSITIVE)
 def draw_toy(num_data: int, cov: Tensor, sd: float, *, seed: int = 0) -> Toy:
     """N means from Normal(0, cov), [D, D]."""
+    factor, failed = torch.linalg.cholesky_ex(cov) if cov.dim() == 2 else (cov, torch.tensor(True))
+    if failed or not factor.isfinite().all():
+        raise ValueError(f"draw_toy: cov must be a positive definite covariance [D, D], got {shown(cov)}")
     noise = torch.randn(num_data, len(cov), generator=torch.Generator().manual_seed(seed), dtype=cov.dtype)
-    return Toy(noise @ torch.linalg.cholesky(cov).mT, sd)
+    return Toy(noise @ factor.mT, sd)
 
 
 def closed_form(cov: Tensor, sd: float) -> SmallTerms:
@@ -140,7 +143,7 @@ def estimator_table(seeds: int = 20) -> str:
     return "\n\n".join(parts)
 
 
-@checked(steps=NOT_EMPTY, num_data=number_from(1), batch_size=number_from(2), hidden=COUNTS, lr=POSITIVE)
+@checked(steps=FROM_0, num_data=number_from(1), batch_size=number_from(2), hidden=COUNTS, lr=POSITIVE)
 def density_ratio_table(
     *,
     steps: Sequence[int] = (0, 100, 300, 1000),

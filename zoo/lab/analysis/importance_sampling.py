@@ -83,8 +83,8 @@ def _chunks(
     model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None, num_samples: int, seed: int, at_once: int
 ) -> Iterator[Tensor]:
     """log w of some draws at a time, [draws, B]."""
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    if len(x) == 0:
+        raise ValueError(f"x must hold datapoints, [B, ...], got shape {list(x.shape)}")
     batch = (x,) if y is None else (x, y)
     chunk = max(1, at_once // len(x))
     random_states = fork_random_state(x.device)

@@ -15,7 +15,7 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.distributions import Normal, constraints
 
-from zoo.arguments import NOT_EMPTY, checked, number_from
+from zoo.arguments import NOT_EMPTY, checked, is_number, number_from
 from zoo.lab.analysis.posterior import decode, needs_labels, posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
@@ -197,9 +197,9 @@ def intervene(sites: LatentSites, latents: Latents, changes: Sequence[tuple[str,
     """
     new = dict(latents)
     for change in changes:
-        if len(change) != 3 or not math.isfinite(value := float(change[2])):
+        if len(change) != 3 or not is_number(change[2]) or not math.isfinite(change[2]):
             raise ValueError(f"intervene: changes must be (site, unit, value), with finite values, got {change!r}")
-        site, unit, _ = change
+        site, unit, value = change
         sites.check(site, unit)
         new[site] = new[site].clone()
         if site in sites.classes:

@@ -44,13 +44,17 @@ class History:
         path = folder / "units.csv"
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: the KL of each unit over training was not recorded")
-        with path.open(newline="") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
         try:
+            with path.open(newline="", encoding="utf-8") as file:
+                header, *rows = list(csv.reader(file)) or [[]]
             table = np.array(rows, float).reshape(len(rows), len(header))
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
-        if not rows or header[0] != "step" or len(header) < 2:
+        except (ValueError, csv.Error):
+            raise ValueError(
+                f"{path} is damaged: it must hold a line of names and then lines of as many numbers; put a copy back"
+            ) from None
+        if header[:1] != ["step"] or len(header) < 2 or not np.isfinite(table).all():
+            raise ValueError(f"{path} is damaged: it must hold the step and the nats of each unit; put a copy back")
+        if not rows:
             raise ValueError(f"{path} has no row: the run was too short to record the KL of each unit over training")
         return cls(table[:, 0].astype(int), dict(zip(header[1:], table[:, 1:].T, strict=True)))
 

@@ -85,9 +85,9 @@ class Factors:
         Raises:
             IndexError: there is no such datapoint.
         """
-        index = np.asarray(index)
+        given, index = index, np.asarray(index)
         if not np.issubdtype(index.dtype, np.integer):
-            raise IndexError(f"index must hold the positions of datapoints as integers, got {shown(index)}")
+            raise IndexError(f"index must hold the positions of datapoints as integers, got {shown(given)}")
         if index.size and not (index.min() >= 0 and index.max() < len(self)):
             raise IndexError(f"index: datapoints go from 0 to {len(self) - 1}, got {index.min()} to {index.max()}")
         if self.table is not None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.arguments import checked
-from zoo.lab.files import write_file
+from zoo.lab.files import REMEDY, write_file
 from zoo.termwise import TermwiseELBO
 
 FORMAT = "zoo checkpoint 1"
@@ -117,20 +117,26 @@ def load(path: str | Path) -> State:
         ValueError: it is not a checkpoint, or damaged, or was changed since it was written.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file, so there is no checkpoint: give the file of one")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise ValueError(f"{path} is a safetensors file, but not a checkpoint of this zoo ({FORMAT!r})")
+                raise ValueError(
+                    f"{path} is a safetensors file, but not a checkpoint of this zoo ({FORMAT!r}); {REMEDY}"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a checkpoint, or only a part of one: {error}") from None
+        raise ValueError(f"{path} is not a checkpoint, or only a part of one ({error}); {REMEDY}") from None
     if metadata.get("digest") != digest(metadata.get("tree", ""), tensors):
-        raise ValueError(f"the checkpoint {path} is damaged, or was changed since it was written: its digest differs")
+        raise ValueError(
+            f"the checkpoint {path} is damaged, or was changed since it was written: its digest differs; {REMEDY}"
+        )
     try:
         state: State = _decode(json.loads(metadata["tree"]), tensors)
     except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"the checkpoint {path} is not put together as one: {error!r}") from None
+        raise ValueError(f"the checkpoint {path} is not put together as one ({error!r}); {REMEDY}") from None
     return state
 
 

@@ -11,7 +11,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from zoo.lab.files import read_record, replacing
+from zoo.lab.files import REMEDY, read_record, replacing
 from zoo.lab.runs.lock import LOCK, OWNER, claim, unclaim
 from zoo.lab.training.experiment import Experiment
 
@@ -200,7 +200,7 @@ def load_weights(experiment: Experiment, folder: Path) -> None:
     try:
         safetensors.torch.load_model(_modules(experiment), str(path))
     except (safetensors.SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged, or its weights are of another pair: {error}") from error
+        raise ValueError(f"{path} is damaged, or its weights are of another pair ({error}); {REMEDY}") from error
 
 
 def _modules(experiment: Experiment) -> torch.nn.ModuleDict:

@@ -29,6 +29,8 @@ class Adversary:
 
     @checked(lr=POSITIVE)
     def __init__(self, log_ratio: nn.Module, *, lr: float, betas: tuple[float, float] = (0.5, 0.9)) -> None:
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"Adversary: betas must be two numbers from 0 to below 1, got {betas}")
         self.log_ratio = log_ratio
         self.optimizer = torch.optim.Adam(log_ratio.parameters(), lr=lr, betas=betas)
 

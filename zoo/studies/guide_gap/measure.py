@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.arguments import checked, number_from
+from zoo.arguments import check_fields, checked, number_from
 from zoo.elbos import PlainELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.importance_sampling import Importance, importance
@@ -82,6 +82,9 @@ class TestSamples:
     images: int
     samples: int
     gap_images: int
+
+    def __post_init__(self) -> None:
+        check_fields(self, images=number_from(1), samples=number_from(1), gap_images=number_from(1))
 
     @classmethod
     def of(
