@@ -1,6 +1,6 @@
 """Kills trainings and parallel sweeps at random moments, runs them again at once, and compares every byte they leave.
 
-    python scripts/kills.py --kills 100 --sweeps 40 --pairs 6 --minutes 60
+    PYTHONPATH=. python scripts/kills.py --kills 100 --sweeps 40 --pairs 6 --minutes 60
 
 A run of `train` and a sweep with two jobs are done once without disturbance. Then each is begun, sent SIGKILL, SIGTERM
 or SIGINT, and begun again at once, until it comes to its end. The moment is drawn over what is left: one in five falls
@@ -32,20 +32,22 @@ from collections import Counter
 from pathlib import Path
 
 STEPS = ["--steps", "100", "--checkpoint-every", "10"]
-TRAIN = ["train", "beta-vae", "--seed", "3", "--out", "run", *STEPS]
+TRAIN = ["train", "RECIPE", "--seed", "3", "--out", "run", *STEPS]
 RESUME = ["train", "--resume", "run", "--checkpoint-every", "10"]
-SWEEP = ["sweep", "beta-vae", "--grid", "beta=1,4", "--seeds", "1", "--out", "out", "--jobs", "2", *STEPS]
+SWEEP = ["sweep", "RECIPE", "--seeds", "2", "--out", "out", "--jobs", "2", *STEPS]
 COMPARED = ("terms.csv", "units.csv", "kl.csv", "weights.safetensors", "table.csv")
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 processes = multiprocessing.get_context("forkserver")  # its children have everything imported
 
 
-def zoo(cwd: Path, arguments: list[str]) -> None:
-    """The command line, as a process of its own sees it."""
+def zoo(cwd: Path, recipe: str, arguments: list[str]) -> None:
+    """The command line, as a process of its own sees it; it knows the recipe of the tests, too."""
     import torch
 
+    from tests.small_recipe import RECIPES as SMALL
     from zoo.__main__ import main
+    from zoo.papers.recipes import RECIPES
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
     os.chdir(cwd)
@@ -53,13 +55,14 @@ def zoo(cwd: Path, arguments: list[str]) -> None:
     os.dup2(1, 2)
     sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
     torch.set_num_threads(1)
-    sys.argv = ["zoo", *arguments]
+    sys.argv = ["zoo", *(recipe if word == "RECIPE" else word for word in arguments)]
+    RECIPES.update(SMALL)
     main()
 
 
 def start(cwd: Path, arguments: list[str]) -> multiprocessing.Process:
     """Begins the command in `cwd`."""
-    process = processes.Process(target=zoo, args=(cwd, arguments))
+    process = processes.Process(target=zoo, args=(cwd, os.environ["RECIPE"], arguments))
     process.start()
     return process  # type: ignore[return-value]
 
@@ -171,13 +174,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--sweeps", type=int, default=30)
+    parser.add_argument("--recipe", default="beta-vae", help="of the zoo, or small, of the tests, which draws nothing")
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     deadline = time.perf_counter() + 60 * asked.minutes
+    os.environ["RECIPE"] = asked.recipe
     rng = random.Random(asked.seed)
-    processes.set_forkserver_preload(["zoo.__main__"])
+    processes.set_forkserver_preload(["tests.small_recipe", "zoo.papers.recipes", "zoo.lab.trials.sweep"])
     wrong: list[str] = []
     pairs: Counter[str] = Counter()
     kills: Counter[tuple[str, str]] = Counter()

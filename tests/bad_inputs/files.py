@@ -82,14 +82,32 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "pt": ("data/x.pt", lambda file: load(str(file))),
     "image": ("data/images/b/1.png", lambda file: load(str(file.parents[1]))),
     "factors": ("data/images/factors.csv", lambda file: load(str(file.parent))),
-    "mnist": ("data/MNIST/raw/t10k-labels-idx1-ubyte", lambda file: load("mnist", folder=file.parents[2])),
+    "mnist": ("data/MNIST/raw/train-images-idx3-ubyte", lambda file: load("mnist", folder=file.parents[2])),
 }
 
 FIELDS = ("title", "paper", "command", "budget", "quantities", "reported", "headline", "variants", "claims",
           "deviations", "pictures")  # fmt: skip
 """Of a result's JSON."""
 
+UNCHECKED = "a table or a text without a digest, whose values may have been edited"
+SPARE = "the archive's members have checksums, and its spare fields and what surrounds it say nothing"
+
 ACCEPTED: dict[tuple[str, str], str] = {
+    **{
+        (name, "another line's end"): "the same JSON, table or list, since its lines may end in either way"
+        for name in ("settings", "quantities", "result", "matrix", "comparison", "digests", "kl, alone", "units, alone")
+    },
+    ("digests", "with bytes after its end"): "lines of files that the run does not have",
+    **{
+        (name, damage): UNCHECKED
+        for name in ("kl, alone", "units, alone", "result", "comparison")
+        for damage in ("without its last 9 bytes", "a bit in the middle", "a bit at three quarters")
+        if (name, damage) not in (("result", "without its last 9 bytes"), ("comparison", "without its last 9 bytes"))
+        and (name, damage) != ("comparison", "a bit in the middle")
+    },
+    **{(name, "with bytes after its end"): SPARE for name in ("npz", "pt")},
+    ("npz", "not UTF-8"): SPARE,
+    **{(name, "a bit of a byte at the start"): SPARE for name in ("npz", "pt")},
     **{(name, kind): "a run of version 0.1 has no such file" for name in ("digests",) for kind in KINDS},
     **{
         (name, kind): "the weights do not depend on it, and what reads the table says that it is missing"

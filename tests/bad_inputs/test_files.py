@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -79,8 +80,8 @@ def folder(tmp_path_factory) -> Iterator[Path]:
 @contextlib.contextmanager
 def instead(file: Path, content: bytes | None = None, kind: str = "") -> Iterator[None]:
     """Puts something else in a file's place for a while."""
-    aside = file.with_name("aside")
-    file.rename(aside)
+    aside = Path(tempfile.mkdtemp(), file.name)
+    shutil.move(file, aside)
     try:
         if content is not None:
             file.write_bytes(content)
@@ -95,14 +96,15 @@ def instead(file: Path, content: bytes | None = None, kind: str = "") -> Iterato
         yield
     finally:
         shutil.rmtree(file) if file.is_dir() and not file.is_symlink() else file.unlink(missing_ok=True)
-        aside.rename(file)
+        shutil.move(aside, file)
+        aside.parent.rmdir()
 
 
 def read(name: str, file: Path) -> str:
     """What is wrong with how a damaged file is refused."""
     torch.set_default_dtype(torch.float32)
     _, reader = READERS[name]
-    return complaint(lambda: reader(file), (file.name, str(file), file.stem), file.name)
+    return complaint(lambda: reader(file), (file.name, file.stem, file.parent.name), "")
 
 
 def judged(name: str, how: str, why: str) -> str:

@@ -43,7 +43,9 @@ class History:
         """
         path = folder / "units.csv"
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: the KL of each unit over training was not recorded")
+            raise FileNotFoundError(
+                f"{path} is missing: the KL of each unit over training was not recorded; put a copy back"
+            )
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 header, *rows = list(csv.reader(file)) or [[]]

@@ -1,6 +1,7 @@
 """Your own data from disk: a folder of images, an .npz, or a .pt of tensors. From memory, `Dataset.from_arrays`."""
 
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from zoo.lab.data.conversion import as_array, as_labels
 from zoo.lab.data.dataset import Dataset, Split, split
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.image_folder import image_folder
-from zoo.lab.data.npz import names_in, read_npz
+from zoo.lab.data.npz import DAMAGE, names_in, read_npz
 
 KEYS = ("x", "y", "classes", "factors", "factor_names", "x_test", "y_test", "factors_test")
 
@@ -165,14 +166,35 @@ def _factors(path: Path, factors: np.ndarray, names: Any) -> Factors:
     return Factors.of(factors)
 
 
+def _check_sums(path: Path) -> None:
+    """Checks what `torch.load` does not look at: the checksums in the archive that `torch.save` writes."""
+    if not zipfile.is_zipfile(path):  # of an older version, or damaged
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (*DAMAGE, NotImplementedError) as error:
+        damaged = str(error)
+    if damaged:
+        raise ValueError(
+            f"data {str(path)!r} is damaged: the checksum of {damaged} differs; copy it again, or save it again with "
+            "torch.save"
+        )
+
+
 def _tensors(path: Path) -> Any:
+    _check_sums(path)
     try:
         with warnings.catch_warnings():  # from the loader's own checks
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the unpickler does
         what = "more than tensors" if "Unsupported" in str(error) else "no tensors that can be read"
-        why = str(error).strip().splitlines()[0][:160] if what.startswith("no") else "as NumPy's arrays or objects"
+        why = (
+            (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            if what.startswith("no")
+            else "as NumPy's arrays or objects"
+        )
         raise ValueError(
             f"data {str(path)!r} holds {what} ({why}); save a dictionary of tensors, "
             "torch.save({'x': torch.from_numpy(images), 'y': torch.from_numpy(labels)}, path)"

@@ -160,13 +160,18 @@ def load(path: Path = WRITTEN) -> dict[str, dict[str, dict[str, Any]]]:
     matrix: dict[str, dict[str, dict[str, Any]]] = read_record(path)
     for story, guides in matrix.items():
         cells = [cell for objectives in guides.values() for cell in objectives.values()] if _nested(guides) else [None]
-        if not all(isinstance(cell, dict) for cell in cells):
+        if not all(isinstance(cell, dict) and _whole(cell) for cell in cells):
             raise ValueError(
                 f"{path} is damaged: {story} must hold guides and objectives; write it again with `matrix`"
             )
     if not matrix:
         raise ValueError(f"{path} is damaged: it holds no story; write it again with `python -m zoo matrix`")
     return matrix
+
+
+def _whole(cell: Mapping[str, Any]) -> bool:
+    """Whether a cell has what the tables show: how the KL was computed, or why the combination does not fit."""
+    return isinstance(cell.get("fits"), bool) and isinstance(cell.get("kl" if cell["fits"] else "why"), str)
 
 
 def _nested(guides: Any) -> bool:
