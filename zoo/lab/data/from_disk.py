@@ -189,12 +189,10 @@ def _tensors(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the unpickler does
-        what = "more than tensors" if "Unsupported" in str(error) else "no tensors that can be read"
-        why = (
-            (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            if what.startswith("no")
-            else "as NumPy's arrays or objects"
-        )
+        first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+        more = "Unsupported" in str(error)
+        what = "more than tensors" if more else "no tensors that can be read"
+        why = "as NumPy's arrays or objects" if more else first[:160]
         raise ValueError(
             f"data {str(path)!r} holds {what} ({why}); save a dictionary of tensors, "
             "torch.save({'x': torch.from_numpy(images), 'y': torch.from_numpy(labels)}, path)"

@@ -63,7 +63,7 @@ def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
         with zipfile.ZipFile(path) as archive, archive.open(info) as file:
             shape, dtype, order, nbytes = read_header(file, info.file_size)
     except DAMAGE as error:
-        raise ValueError(f"{path} cannot be read: array {name!r} ({error}); {REMEDY}") from error
+        raise ValueError(f"{path} cannot be read: array {name!r}: {error}; {REMEDY}") from error
     if order != "C":
         raise ValueError(f"{path}: array {name!r} is in Fortran order; save it with np.ascontiguousarray")
     if not shape:
@@ -79,7 +79,7 @@ def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
                     count = min(step, shape[0] - start)
                     yield np.frombuffer(file.read(count * size), dtype).reshape(count, *shape[1:])
         except DAMAGE as error:
-            raise ValueError(f"{path} is truncated or damaged: array {name!r} ({error}); {REMEDY}") from error
+            raise ValueError(f"{path} is truncated or damaged: array {name!r}: {error}; {REMEDY}") from error
 
     return Stream(shape, dtype, parts())
 
@@ -125,4 +125,4 @@ def _read(path: Path, name: str, info: zipfile.ZipInfo) -> np.ndarray:
         with zipfile.ZipFile(path) as archive, archive.open(info) as file:
             return read_array(file, info.file_size)
     except DAMAGE as error:
-        raise ValueError(f"{path} cannot be read: array {name!r} ({error}); {REMEDY}") from error
+        raise ValueError(f"{path} cannot be read: array {name!r}: {error}; {REMEDY}") from error
