@@ -1,10 +1,11 @@
 """`evaluate`: a finished run's ELBO term by term, and the metrics of its codes."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from zoo.cli.options import DataDir, Download, Run, name, whole
+from zoo.lab.errors import unknown_name
 
 if TYPE_CHECKING:
     from zoo.lab.analysis.evaluate import Evaluation
@@ -27,11 +28,14 @@ def evaluate(
     """Splits a run's ELBO on the test set into its terms, and scores its codes; metrics.json, anatomy.png."""
     import pyro
 
+    from zoo.estimators import Estimator
     from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
     from zoo.lab.analysis.evaluate import evaluate as evaluate_pair
     from zoo.lab.analysis.posterior import needs_labels
     from zoo.papers import open_run
 
+    if estimator not in (known := ("exact", *get_args(Estimator))):
+        raise ValueError(f"--estimator: {unknown_name('estimator', estimator, known)}")
     run = open_run(folder, data_dir, download)
     settings, experiment, data = run.settings, run.experiment, run.data.test
     print_evaluation(evaluate_pair(run.model, run.guide, data, labels=experiment.labels, kl=experiment.elbo.kl))
@@ -41,7 +45,7 @@ def evaluate(
     from zoo.lab.plots import anatomy_bars
 
     size = len(data)
-    how: Any = estimator  # checked by elbo_anatomy
+    how: Any = estimator
     terms = elbo_anatomy(
         run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )

@@ -63,9 +63,18 @@ def main() -> None:
         print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except typer.TyperException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(f"{error.format_message()}{_help(error)}", error.exit_code)
     except USERS_ERRORS as error:
         _fail(_words(error), 1)
+
+
+def _help(error: typer.TyperException) -> str:
+    """Where a command's arguments and options are shown, for errors that do not give the range of valid values."""
+    if error.format_message().startswith("Invalid value"):
+        return ""
+    context = getattr(error, "ctx", None)
+    command = f" {context.info_name}" if context is not None and context.parent is not None else ""
+    return f"; see python -m zoo{command} --help"
 
 
 def _words(error: Exception) -> str:

@@ -57,7 +57,14 @@ def absolute(name: str) -> str:
     A run records it, so that the run can be opened from another folder.
     """
     path = Path(name).expanduser()
-    return str(path.resolve()) if name not in SOURCES and path.exists() else name
+    return str(path.resolve()) if name not in SOURCES and _exists(path) else name
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # the name is longer than a file's can be
+        return False
 
 
 @checked()
@@ -77,7 +84,7 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
         OSError: its cache cannot be written.
     """
     path = Path(name).expanduser()
-    if name not in SOURCES and not path.exists() and not (path.suffix or path.name != name):
+    if name not in SOURCES and not _exists(path) and not (path.suffix or path.name != name):
         raise LookupError(unknown_name("data set", name, SOURCES) + "; or give the path of your own data")
     source = SOURCES.get(name, yours.yours)
     known = set(inspect.signature(source).parameters) - {"folder", "path", "download"}

@@ -63,9 +63,9 @@ def yours(
             raise ValueError(f"data {str(path)!r}: x_max is for an .npz or a .pt; in images 255 becomes 1")
         return image_folder(path, size=size, background=background, held_out=held_out, seed=seed)
     if not path.exists():
-        raise FileNotFoundError(f"data {str(path)!r}: there is no such file or folder")
+        raise FileNotFoundError(f"data {str(path)!r}: there is no such file or folder; `data` lists the data sets")
     if path.suffix not in (".npz", ".pt"):
-        raise ValueError(f"data {str(path)!r}: expected a folder of images, an .npz or a .pt")
+        raise ValueError(f"data {str(path)!r}: it must be a folder of images, an .npz or a .pt")
     if size is not None or background != "auto":
         raise ValueError(f"data {str(path)!r}: size and background are for a folder of images; this is a file")
     arrays = _npz(path) if path.suffix == ".npz" else _named(path, _tensors(path))
