@@ -21,7 +21,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
-LARGEST = 2**63 - 1  # that PyTorch can hold
+LARGEST = 2**63 - 1  # the largest whole number of PyTorch
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -28,9 +28,9 @@ LIBRARY_WORDS = re.compile(
 
 MEND = re.compile(
     r"must |give |needs |need |takes |choose|use |make |put |draw|save |write |remove|name another|there (is|are|must)"
-    r"|There (is|are):|did you mean|leave|has to|it has |has the|begin|resume|from \d|goes? from|at least|one of"
-    r"|run the|see |labels are |instead|in place of|or \d|without|reinstall|is for|are for|cannot be combined|has no"
-    r"|is finished"
+    r"|There (is|are) ?|did you mean|leave|has to|it has |has the|begin|resume|from \d|goes? from|at least|one of"
+    r"|run the|see |labels are |instead|in place of|or \d|\d to \d|without|is for|are for|cannot be combined"
+    r"|has no|is finished"
 )
 """What a remedy, or the range of valid values, reads like."""
 
@@ -53,6 +53,9 @@ def spellings(value: Any) -> list[str]:
     if isinstance(value, (torch.Tensor, np.ndarray)):
         found += [str(value.dtype), str(list(value.shape)), str(tuple(value.shape))]
         found += [spelling for member in value.reshape(-1)[:8].tolist() for spelling in spellings(member)]
+        found += (
+            ["not finite"] if value.dtype in (np.float64, torch.float32) and not bool(np.isfinite(value).all()) else []
+        )
     if hasattr(value, "__name__"):
         found.append(value.__name__)
     if value is None:

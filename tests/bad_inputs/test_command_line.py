@@ -1,6 +1,7 @@
 """Every near miss on the command line ends in one line that names option, value and remedy, before any work."""
 
 import importlib
+import inspect
 import re
 import shutil
 import sys
@@ -16,8 +17,10 @@ from tests.bad_inputs.command_line import ACCEPTED, LINES, OPTIONS, POSITIONAL, 
 from tests.bad_inputs.judge import complaint, of_message
 from zoo.cli.main import app, main
 from zoo.cli.overrides import keywords, read
+from zoo.lab.data import SOURCES
 from zoo.lab.runs.interrupt import Stopped
 from zoo.papers import recipe
+from zoo.papers.recipes import RECIPES
 
 WORK = (
     "zoo.lab.runs.train.train",
@@ -240,3 +243,20 @@ def _is_float(text: str) -> bool:
         return abs(float(text)) < 1.8e308
     except ValueError:
         return False
+
+
+BUILDS = {**{name: known.build for name, known in RECIPES.items()}, **SOURCES}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_every_keyword_can_be_typed_and_so_can_none(name):
+    """Every hyperparameter of a recipe, and every option of a data set, with its default, which may be None."""
+    parameters = inspect.signature(BUILDS[name]).parameters.values()
+    typed = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "download"]
+    known = keywords(BUILDS[name])
+    assert [p.name for p in typed] == list(known)
+    for p in typed:
+        many = isinstance(p.default, (tuple, range))
+        text = "none" if p.default is None else ",".join(map(str, p.default)) if many else str(p.default)
+        [value] = read("--set", "hyperparameter", BUILDS[name], [f"{p.name}={text}"]).values()
+        assert (tuple(value) if many else value) == (tuple(p.default) if many else p.default)

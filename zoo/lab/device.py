@@ -24,7 +24,7 @@ def find_device(device: str | torch.device | None = None) -> torch.device:
         return torch.device("cuda" if "cuda" in here else "cpu")
     try:
         asked = torch.device(device)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, ValueError):
         asked = None
     if asked is None or asked.type not in here or (asked.index or 0) >= max(1, torch.cuda.device_count()):
         named = str(device) if isinstance(device, torch.device) else device

@@ -136,7 +136,6 @@ def _steps(
     watch.finish()
 
 
-@checked()
 def prepare(
     model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, batch: Batch, device: str | torch.device
 ) -> list[nn.Parameter]:
@@ -150,9 +149,10 @@ def prepare(
     """
     check_pair(model, guide, elbo)
     check_call(model, guide, check_batch(batch))
+    device = find_device(device)
     model.to(device).train()
     guide.to(device).train()
-    batch = _to(batch, torch.device(device))
+    batch = _to(batch, device)
     args, kwargs = batch.arguments()
     state = elbo.state_dict()
     buffers = [(buffer, buffer.clone()) for buffer in chain(model.buffers(), guide.buffers())]
