@@ -76,6 +76,10 @@ class PlainELBO(TermwiseELBO):
 
     weights = "(1 + 3) + 2 + 4"
 
+    @checked(num_particles=number_from(1))
+    def __init__(self, *, kl: KL = "closed", num_particles: int = 1) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """log p of each observed site, and minus the KL of each latent one."""
         return elbo_terms(model_trace, guide_trace)

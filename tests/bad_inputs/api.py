@@ -18,6 +18,7 @@ from torch import nn
 
 import guides
 import zoo
+from tests.bad_inputs.near_misses import near_misses
 from tests.pairs import NUM_DATA, SHAPE, Z_DIM, images
 from tests.small_recipe import RECIPES
 from zoo import elbos, metrics, papers
@@ -63,6 +64,12 @@ class Function:
     def name(self) -> str:
         """Its name with its package, as a person imports it."""
         return f"{self.call.__module__}.{self.call.__qualname__}"
+
+    def near_misses(self, argument: str) -> list[Any]:
+        """What is wrong in the argument's place: what its annotation does not allow, except its default, and `more`."""
+        default = inspect.signature(self.call).parameters[argument].default
+        wrong = [value for value in near_misses(self.annotations[argument]) if value is not default]
+        return [*wrong, *self.more.get(argument, ())]
 
     @property
     def annotations(self) -> dict[str, Any]:

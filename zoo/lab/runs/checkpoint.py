@@ -180,7 +180,7 @@ def _encode(node: Any, at: str, tensors: dict[str, Tensor]) -> Any:
         return {"tuple": items} if isinstance(node, tuple) else items
     if node is None or isinstance(node, (bool, int, float, str)):
         return node
-    raise TypeError(f"{at}: a checkpoint holds tensors, numbers and strings, got {type(node).__name__}")
+    raise TypeError(f"{at}: a checkpoint holds tensors, numbers and strings, got {type(node).__name__}; leave it out")
 
 
 def _decode(node: Any, tensors: dict[str, Tensor]) -> Any:
