@@ -167,6 +167,8 @@ def whole(what: str, value: int, *, least: int = 1) -> int:
         number = operator.index(value)
     except (TypeError, RuntimeError):  # the second of a tensor of several
         number = least - 1
+    if number >= 2**63:
+        raise ValueError(f"{what} must be below 2^63, got {value}")
     if isinstance(value, bool) or number < least:
         raise ValueError(f"{what} must be a whole number of at least {least}, got {shown(value)}")
     return number

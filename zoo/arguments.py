@@ -150,11 +150,6 @@ def _hints(thing: Any) -> dict[str, Any]:
     return found
 
 
-@functools.cache
-def _class_kind(what: str, kind: type) -> Kind:
-    return Kind(what, lambda value: isinstance(value, kind))
-
-
 def kind_of(hint: Any) -> Kind | None:
     """What an annotation allows; None where it allows anything, or is of a type that is not checked here."""
     origin, members = get_origin(hint), get_args(hint)
@@ -189,7 +184,7 @@ def kind_of(hint: Any) -> Kind | None:
     if kind.__name__ == "ndarray":  # lists and tensors are taken as well
         return None
     name = f"nn.{kind.__name__}" if kind.__module__.startswith("torch.nn") else kind.__name__
-    return _class_kind(f"{'an' if name[0] in 'AEIOn' else 'a'} {name}", kind)
+    return Kind(f"{'an' if name[0] in 'AEIOn' else 'a'} {name}", lambda value: isinstance(value, kind))
 
 
 def _any_of(kinds: list[Kind | None]) -> Kind | None:
@@ -222,7 +217,7 @@ def _is_class(value: Any, of: Any) -> bool:
 
 def is_whole(value: Any) -> bool:
     """Whether a value is a whole number, and not True or False; 10.0 is not."""
-    if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool") or getattr(value, "ndim", 0):
+    if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool") or getattr(value, "ndim", 0) > 0:
         return False
     try:
         operator.index(value)

@@ -52,7 +52,7 @@ class Hyperparameter:
             instance.__dict__[self.name] = before
             raise
 
-    def _check(self, instance: Any, value: float | Tensor, key: str = "") -> Tensor:
+    def _check(self, instance: Any, value: Any, key: str = "") -> Tensor:
         if isinstance(value, Tensor) and value.dim() == 0:
             return value
         if isinstance(value, (bool, Tensor)) or not isinstance(value, Real):

@@ -55,11 +55,11 @@ def units(head: str, size: int) -> int:
     return size
 
 
-def positive(head: str, what: str, value: float) -> float:
+def positive(head: str, what: str, value: Any) -> float:
     """Returns the value after checking that it is a positive and finite number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{head}: {what} must be a number, got {shown(value)}")
-    if not 0 < value < float("inf"):
+    if not 0 < float(value) < float("inf"):
         raise ValueError(f"{head}: {what} must be positive and finite, got {value:g}")
     return float(value)
 

@@ -45,10 +45,10 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def _is_list_of(kind: type, *keys: str) -> Callable[[Any], bool]:
-    return lambda value: (
-        isinstance(value, list)
-        and all(isinstance(member, kind) and all(key in member for key in keys) for member in value)
-    )
+    def is_one(member: Any) -> bool:
+        return isinstance(member, kind) and all(key in member for key in keys)
+
+    return lambda value: isinstance(value, list) and all(map(is_one, value))
 
 
 def _is_text(value: Any) -> bool:
