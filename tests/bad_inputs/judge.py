@@ -39,7 +39,7 @@ def spellings(value: Any) -> list[str]:
     """The ways in which a message may show a value: as it is, as its type, or, of a class or function, its name."""
     found = [repr(value), type(value).__name__]
     if isinstance(value, str):
-        found.append(value)
+        found += [value, repr(value)[1:-1]]
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         found.append("()")  # the shape of what should have been an array
         found += [str(value), f"{value:g}"] + ([f"{value:,}"] if not math.isnan(value) else [])
