@@ -67,7 +67,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "story": {
         **{option: TRAINING[option] for option in ("--data", "--data-dir", "--data-option", "--set")},
         "--swap": (*NAME, "flwo", GREEK, "mean-field,flow"),
-        "--graph": (*PICTURE, "x", "x."),
+        "--graph": (*PICTURE, "x.nosuch", "x"),
         "--diff": RECIPE,
     },
     "train": {

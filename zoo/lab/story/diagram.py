@@ -51,7 +51,7 @@ class Diagram:
             raise OSError(f"graphviz's program dot failed: {error.stderr.decode().strip()}") from None
         except ValueError:
             raise ValueError(
-                f"graphviz has no format {kind!r}: use .svg, .png or .pdf, or .gv for the source"
+                f"{path}: graphviz has no format {kind!r}: use .svg, .png or .pdf, or .gv for the source"
             ) from None
 
     def write(self, path: str | Path) -> None:
