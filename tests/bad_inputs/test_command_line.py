@@ -99,7 +99,11 @@ def said(folder, monkeypatch, capsys):
         if not error.startswith("error: ") or error.count("\n") != 1:
             return f"is not one line: {error}"
         shown = [value, value.partition("=")[2] or value, repr(value)[1:-1], value.replace(",", ", ")]
-        shown += [" ".join(value.split()) or value, value.encode("utf-8", "replace").decode()]
+        shown += [
+            " ".join(value.split()) or value,
+            value.encode("utf-8", "replace").decode(),
+            value.rpartition(".")[2] or value,
+        ]
         return of_message(error, places, shown if value.strip() else [*shown, "empty", "''", "issing"])
 
     return give
@@ -136,7 +140,7 @@ def test_values_of_options(command, option, said, count):
 
 NAMES = {
     "--set": ("beta", "z_dim", "network", "convolutional", "hyperparameter"),
-    "--graph": ("graphviz",),
+    "--graph": ("graphviz", "diagram"),
     "--data": ("data",),
     "--sheet": ("data",),
     "--swap": ("guide",),

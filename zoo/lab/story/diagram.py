@@ -51,13 +51,15 @@ class Diagram:
             raise OSError(f"graphviz's program dot failed: {error.stderr.decode().strip()}") from None
         except ValueError:
             raise ValueError(
-                f"{path}: graphviz has no format {kind!r}: use .svg, .png or .pdf, or .gv for the source"
+                f"graphviz has no format {kind!r}: use .svg, .png or .pdf, or .gv for the source"
             ) from None
 
     def write(self, path: str | Path) -> None:
         """Writes the source as .gv or .dot, else a picture; raises as `picture`."""
         path = Path(path)
         kind = path.suffix.removeprefix(".")
+        if not kind:
+            raise ValueError(f"{path}: the name must end in .svg, .png or .pdf, or in .gv for the diagram's source")
         path.write_bytes(self.source.encode() if kind in ("gv", "dot") else self.picture(kind))
 
     def _repr_html_(self) -> str:
