@@ -48,7 +48,8 @@ def between(least: float, most: float) -> Kind:
     return Kind(f"from {least:,} to {most:,}", lambda value: bool(least <= value <= most))
 
 
-POSITIVE = Kind("above 0", lambda value: bool(value > 0))
+POSITIVE = Kind("positive and finite", lambda value: bool(0 < value < math.inf))
+ABOVE_0 = Kind("above 0", lambda value: bool(0 < value < math.inf))
 SHARE = Kind("above 0 and below 1", lambda value: bool(0 < value < 1))
 PROBABILITY = between(0, 1)
 NOT_EMPTY = Kind("not empty", lambda value: len(value) > 0)
@@ -113,7 +114,7 @@ def _check(where: str, value: Any, kind: Kind | None, range_: Kind | None) -> No
         return
     if isinstance(value, str) and (not value.strip() or "\0" in value):
         raise ValueError(f"{where} must not be empty, got {value!r}; give a text, or leave it out")
-    if is_number(value) and not math.isfinite(value):
+    if range_ is None and is_number(value) and not math.isfinite(value):
         raise ValueError(f"{where} must be finite, got {shown(value)}")
     if range_ is None and is_whole(value) and "whole" in kind.what:
         range_ = between(0, LARGEST)

@@ -15,7 +15,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from zoo.arguments import POSITIVE, PROBABILITY, checked, number_from
+from zoo.arguments import checked, number_from
 from zoo.likelihoods import as_event, bernoulli, check_data
 from zoo.program import data_plate, picklable_state, register, whole
 
@@ -105,7 +105,7 @@ class StudentTVAE(nn.Module):
 
     nu: Tensor
 
-    @checked(nu=POSITIVE, num_data=number_from(1))
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -154,7 +154,7 @@ class ClusteredVAE(nn.Module):
     scale: Tensor
     log_weights: Tensor
 
-    @checked(scale=POSITIVE, num_data=number_from(1))
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -207,7 +207,7 @@ class ClusterIndicatorVAE(nn.Module):
     scale: Tensor
     log_weights: Tensor
 
-    @checked(scale=POSITIVE, num_data=number_from(1))
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -259,7 +259,7 @@ class SparseVAE(nn.Module):
     log_weights: Tensor
     scales: Tensor
 
-    @checked(gamma=PROBABILITY, sigma_0=POSITIVE, num_data=number_from(1))
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -314,7 +314,7 @@ class SparseIndicatorVAE(nn.Module):
     share_on: Tensor
     sigma_0: Tensor
 
-    @checked(gamma=PROBABILITY, sigma_0=POSITIVE, num_data=number_from(1))
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,

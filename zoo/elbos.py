@@ -76,7 +76,7 @@ class PlainELBO(TermwiseELBO):
 
     weights = "(1 + 3) + 2 + 4"
 
-    @checked(num_particles=number_from(1))
+    @checked()
     def __init__(self, *, kl: KL = "closed", num_particles: int = 1) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
 

@@ -50,7 +50,7 @@ RIGHT = {"model": nn.Linear(1, 1), "num": 3}
         ("num", 10**22, ValueError, "num must be from 1 to 1,000,000,000, got 1000000"),
         ("seed", -1, ValueError, "seed must be from 0 to 9,223,372,036,854,775,807, got -1"),
         ("share", 1.5, ValueError, "share must be from 0 to 1, got 1.5"),
-        ("share", math.nan, ValueError, "share must be finite, got nan"),
+        ("share", math.nan, ValueError, "share must be from 0 to 1, got nan"),
         ("share", "half", TypeError, "share must be a number, got 'half'"),
         ("how", "stratifed", ValueError, "how must be 'exact' or 'stratified', .*; did you mean 'stratified'"),
         ("how", 3, TypeError, "how must be 'exact' or 'stratified', got 3"),
@@ -114,7 +114,7 @@ def test_fields_of_a_dataclass():
             check_fields(self, reach=POSITIVE, names=NOT_EMPTY)
 
     Grid(3.0)
-    with pytest.raises(ValueError, match="Grid: reach must be above 0, got 0"):
+    with pytest.raises(ValueError, match="Grid: reach must be positive and finite, got 0"):
         Grid(0)
     with pytest.raises(TypeError, match="Grid: reach must be a number, got None"):
         Grid(None)

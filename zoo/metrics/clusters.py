@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from zoo.arguments import checked, number_from
+from zoo.arguments import checked
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
 from zoo.metrics.sites import Site
@@ -33,7 +33,7 @@ class Clusters(NamedTuple):
     confusion: Result
 
 
-@checked(repeats=number_from(2))
+@checked()
 def clusters(
     codes: Codes,
     factors: Classes = None,

@@ -15,7 +15,7 @@ from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
 
 
-@checked(prune=at_least(0), repeats=number_from(2))
+@checked(prune=at_least(0))
 def latent_correlations(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -36,7 +36,7 @@ def latent_correlations(
     return _correlations("latent correlations", Encoded.of(codes, factors), prune, seed, repeats)
 
 
-@checked(prune=at_least(0), repeats=number_from(2))
+@checked(prune=at_least(0))
 def factor_correlations(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -51,7 +51,7 @@ def factor_correlations(
     return _correlations(metric, encoded, prune, seed, repeats, rows=encoded.names)
 
 
-@checked(repeats=number_from(2))
+@checked()
 def neighbours(codes: Codes, factors: Classes = None, *, seed: int = 0, repeats: int = 10) -> Result:
     """Correlations of each attribute's latent with every attribute, [K, K]: their entanglement, as in Figure 2.
 

@@ -48,7 +48,7 @@ class Fit(NamedTuple):
     gain: float
 
 
-@checked(alpha=POSITIVE, num_trees=number_from(1), max_depths=SOME_COUNTS, repeats=number_from(2))
+@checked(alpha=POSITIVE, num_trees=number_from(1), max_depths=SOME_COUNTS)
 def dci(
     codes: Codes,
     factors: Classes = None,

@@ -12,7 +12,7 @@ from zoo.metrics.information import about_factors, in_bins, sampled
 from zoo.metrics.result import HALVES, Result, generators
 
 
-@checked(num_bins=number_from(2), repeats=number_from(2))
+@checked()
 def mig(codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10) -> Result:
     """The gap in units of H(y_k), its mean over factors; from means in bins of equal width.
 
@@ -29,7 +29,7 @@ def mig(codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int 
     return Result.of("MIG (bins)", runs, protocol, value=_normalised(in_bins(encoded, num_bins), encoded))
 
 
-@checked(num_samples=number_from(1), repeats=number_from(2))
+@checked(num_samples=number_from(1))
 def mig_aggregate(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -51,7 +51,7 @@ def mig_aggregate(
     return Result.of(metric, runs, sampled(encoded, num_samples, seed))
 
 
-@checked(num_samples=number_from(1), repeats=number_from(2))
+@checked(num_samples=number_from(1))
 def mig_unnormalised(
     codes: Codes,
     factors: Classes = None,

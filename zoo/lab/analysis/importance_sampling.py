@@ -34,7 +34,7 @@ class Importance:
     log_effective: Tensor
 
 
-@checked(num_samples=number_from(1), at_once=number_from(1))
+@checked(at_once=number_from(1))
 def importance(
     model: nn.Module,
     guide: nn.Module,
@@ -71,7 +71,7 @@ def importance(
     return Importance(total / num_samples, log_sum - math.log(num_samples), 2 * log_sum - log_sum_squares)
 
 
-@checked(num_samples=number_from(1), at_once=number_from(1))
+@checked(at_once=number_from(1))
 def log_evidence(
     model: nn.Module, guide: nn.Module, x: Tensor, *, num_samples: int, seed: int = 0, at_once: int = 1_000
 ) -> Tensor:
@@ -83,6 +83,8 @@ def _chunks(
     model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None, num_samples: int, seed: int, at_once: int
 ) -> Iterator[Tensor]:
     """log w of some draws at a time, [draws, B]."""
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     if len(x) == 0:
         raise ValueError(f"x must hold datapoints, [B, ...], got shape {list(x.shape)}")
     batch = (x,) if y is None else (x, y)

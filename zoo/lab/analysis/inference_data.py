@@ -28,7 +28,7 @@ Group = dict[str, tuple[tuple[str, ...], np.ndarray]]  # by site, dimensions and
 IMAGE = ("channel", "height", "width")
 
 
-@checked(num=number_from(1), draws=number_from(1))
+@checked(num=number_from(1))
 def to_inference_data(
     model: nn.Module,
     guide: nn.Module,

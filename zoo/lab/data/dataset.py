@@ -10,7 +10,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from zoo.arguments import POSITIVE, checked, number_from
+from zoo.arguments import ABOVE_0, checked, number_from
 from zoo.lab.data import bit_packing as bits
 from zoo.lab.data.batch import Batch, check_rows, floats, light
 from zoo.lab.data.conversion import as_features, as_labels, check_labels, from_items, is_torch_dataset
@@ -67,7 +67,7 @@ class Dataset:
             raise ValueError(f"data {self.name!r}: factors of {len(self.factors)} datapoints for {len(self)}")
 
     @classmethod
-    @checked(x_max=POSITIVE)
+    @checked(x_max=ABOVE_0)
     def from_arrays(
         cls,
         x: Any,

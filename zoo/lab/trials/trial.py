@@ -19,7 +19,6 @@ import torch
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 from tqdm import tqdm
 
-from zoo.arguments import between, checked
 from zoo.lab.files import REMEDY, read_record, write_record
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
@@ -189,7 +188,6 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
     return None
 
 
-@checked(jobs=between(1, 256))
 def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: Path | None = None) -> list[str]:
     """Runs the trials that are not finished, `jobs` at once, and returns the errors of those that failed.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from zoo.arguments import NOT_EMPTY, checked, number_from
+from zoo.arguments import NOT_EMPTY, checked
 from zoo.lab.data import Split
 from zoo.lab.errors import unknown_name
 from zoo.lab.files import REMEDY, read_record, write_file
@@ -43,7 +43,7 @@ class GuideComparison:
         return table(self.result)
 
 
-@checked(guides=NOT_EMPTY, images=number_from(1), samples=number_from(1), gap_images=number_from(1))
+@checked(guides=NOT_EMPTY)
 def compare_guides(
     recipe: Recipe,
     guides: Sequence[str],
