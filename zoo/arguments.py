@@ -26,6 +26,10 @@ LARGEST = 2**63 - 1  # the largest whole number of PyTorch
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class WrongType(TypeError, ValueError):
+    """A value is not of the annotated type; also a ValueError, which is what functions here raised for it before."""
+
+
 class Kind(NamedTuple):
     """What a value must be, in words, and whether a value is."""
 
@@ -65,7 +69,7 @@ def checked(**ranges: Kind) -> Callable[[F], F]:
         ranges: by argument, which values of the annotated type are valid; None is not checked.
 
     Raises:
-        TypeError: a value is not of the annotated type (by the decorated function).
+        WrongType: a value is not of the annotated type (by the decorated function).
         ValueError: it is out of range (by the decorated function).
     """
 
@@ -108,7 +112,7 @@ def check_fields(made: Any, **ranges: Kind) -> None:
 
 def _check(where: str, value: Any, kind: Kind | None, range_: Kind | None) -> None:
     if kind and not kind.fits(value):
-        wrong = ValueError if isinstance(value, str) and kind.what.startswith("'") else TypeError
+        wrong = ValueError if isinstance(value, str) and kind.what.startswith("'") else WrongType
         raise wrong(f"{where} must be {kind.what}, got {shown(value)}{_advice(kind, value)}")
     if value is None or kind is None:
         return
