@@ -44,7 +44,7 @@ def number_from(least: int) -> Kind:
 
 def at_least(least: float) -> Kind:
     """Numbers from `least`."""
-    return Kind(f"at least {least:,}", lambda value: bool(value >= least))
+    return Kind(f"at least {least:,}", lambda value: bool(least <= value < math.inf))
 
 
 def between(least: float, most: float) -> Kind:

@@ -538,7 +538,7 @@ FUNCTIONS: tuple[Function, ...] = (
     ),
     Function(guides.Concrete, lambda: {"size": 3, "temperature": 0.5}, {"size": (0, 1), "temperature": POSITIVE}, SIZE),
     Function(
-        guides.StraightThrough, lambda: {"size": 3, "temperature": 0.5}, {"size": (0, 1), "temperature": POSITIVE}
+        guides.StraightThrough, lambda: {"size": 3, "temperature": 0.5}, {"size": (0, 1), "temperature": POSITIVE}, SIZE
     ),
     Function(guides.Predicted, lambda: {"size": 3, "of": "pi"}, {"size": (0, 1)}, SIZE),
     Function(guides.ConjugateDirichlet, lambda: {"size": 3, "alpha": 0.5}, {"alpha": POSITIVE}),
@@ -591,7 +591,7 @@ FUNCTIONS: tuple[Function, ...] = (
     ),
     Function(
         comparison.compare_guides,
-        lambda: {"recipe": RECIPES["small"], "guides": ["nosuch"], "out": Path("nowhere")},
+        lambda: {"recipe": RECIPES["small"], "guides": ["flow"], "out": Path("nowhere")},
         {"guides": ([], ["flwo"], ["flow", "flow"]), "images": COUNT, "samples": COUNT, "gap_images": COUNT},
         {"guides": ("guide",)},
         works=False,
@@ -607,6 +607,10 @@ ACCEPTED: dict[tuple[str, str, str], str] = {
     ("zoo.elbos.AnchoredCorEx", "anchors", "{'z': [-1]}"): "how many units a site has is known at the first pass",
     ("zoo.metrics.suite.suite", "codes", "ndarray[5, 3]"): "metrics that do not apply are left out, with the reason",
     ("zoo.metrics.encoded.Encoded.of", "factors", "{}"): "no factors, as None",
+    ("zoo.metrics.encoded.Encoded.of", "num_points", "0"): "of an encoder alone, which checks it",
+    ("zoo.metrics.encoded.Encoded.of", "batch_size", "0"): "of an encoder alone, which checks it",
+    ("zoo.metrics.udr.udr", "num_points", "0"): "of an encoder alone, which checks it",
+    ("zoo.lab.training.fit.prepare", "device", "None"): "the machine's own, as in fit",
     ("zoo.lab.story.lines.docstring_lines", "story", "Linear"): "a module without a story has no lines",
 }
 """What is accepted on purpose, by function, argument and value as `named` shows it, with the reason."""

@@ -95,7 +95,7 @@ SPARE = "the archive's members have checksums, and its spare fields and what sur
 ACCEPTED: dict[tuple[str, str], str] = {
     **{
         (name, "another line's end"): "the same JSON, table or list, since its lines may end in either way"
-        for name in ("settings", "quantities", "result", "matrix", "comparison", "digests", "kl, alone", "units, alone")
+        for name in ("settings", "quantities", "result", "matrix", "comparison", "digests", "kl, alone")
     },
     ("digests", "with bytes after its end"): "lines of files that the run does not have",
     **{
@@ -107,6 +107,21 @@ ACCEPTED: dict[tuple[str, str], str] = {
     },
     **{(name, "with bytes after its end"): SPARE for name in ("npz", "pt")},
     ("npz", "not UTF-8"): SPARE,
+    **{
+        ("image", how): "a folder of images may lack one or hold other folders, and a viewer shows such an image"
+        for how in (
+            "without its last 9 bytes",
+            "with bytes after its end",
+            "a bit in the middle",
+            "missing",
+            "a folder",
+        )
+    },
+    **{("factors", kind): "a folder of images needs no factors" for kind in KINDS},
+    **{
+        ("factors", how): UNCHECKED
+        for how in ("another line's end", "a bit of the first byte", "a bit at three quarters")
+    },
     **{(name, "a bit of a byte at the start"): SPARE for name in ("npz", "pt")},
     **{(name, kind): "a run of version 0.1 has no such file" for name in ("digests",) for kind in KINDS},
     **{

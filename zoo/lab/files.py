@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,8 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"{path} is damaged: it holds a {type(record).__name__} in place of named values; {REMEDY}")
     digest = record.pop("digest", None)
+    if digest is None:  # the name of the digest may be what is damaged
+        digest = next((v for v in record.values() if isinstance(v, str) and re.fullmatch(r"[0-9a-f]{64}", v)), None)
     if digest not in (None, _digest(record)):
         raise ValueError(
             f"{path} is damaged, or was changed since it was written: its digest differs. "

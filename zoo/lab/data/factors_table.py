@@ -29,7 +29,8 @@ def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
     for number, cells in lines:
         if len(cells) != len(names):
             raise ValueError(
-                f"{file}: line {number}, for {cells[0]}, has {len(cells)} values and the first line {len(names)} names"
+                f"{file}: line {number}, for {cells[0]}, has {len(cells)} values and the first line {len(names)} names; "
+                "give each line as many"
             )
         row = dict(zip(names, cells, strict=True))
         image = _normal(row.pop("file"))

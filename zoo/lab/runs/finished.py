@@ -10,7 +10,7 @@ from typing import Any
 import pyro
 from torch import Tensor, nn
 
-from zoo.arguments import checked
+from zoo.arguments import POSITIVE, checked
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Split, load
 from zoo.lab.device import find_device
@@ -51,7 +51,7 @@ class FinishedRun:
         return posteriors(self.guide, x)
 
 
-@checked()
+@checked(epochs=POSITIVE, lr=POSITIVE)
 def configure(
     recipe: Recipe,
     *,
