@@ -108,7 +108,7 @@ ACCEPTED: dict[tuple[str, str], str] = {
     **{(name, "with bytes after its end"): SPARE for name in ("npz", "pt")},
     ("npz", "not UTF-8"): SPARE,
     **{
-        ("image", how): "a folder of images may lack one or hold other folders, and a viewer shows such an image"
+        ("image", how): "a folder may lack an image or hold other folders, and a viewer shows it"
         for how in (
             "without its last 9 bytes",
             "with bytes after its end",

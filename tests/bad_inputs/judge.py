@@ -27,7 +27,7 @@ LIBRARY_WORDS = re.compile(
 """How Python and libraries say it, without the argument's name or a remedy."""
 
 MEND = re.compile(
-    r"must |give |needs |need |takes |choose|use |make |put |draw|save |write |[Rr]emove|name another|there (is|are|must)"
+    r"must |give |needs |need |takes |choose|use |make |put |draw|save |write |emove|name another|there (is|are|must)"
     r"|There (is|are) ?|did you mean|leave|has to|it has |has the|begin|resume|from \d|goes? from|at least|one of"
     r"|run the|see |labels are |instead|in place of|or \d|\d to \d|without|is for|are for|cannot be combined"
     r"|has no|is finished"
