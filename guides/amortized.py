@@ -9,7 +9,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
 from guides.heads import Head
-from guides.program import Misfit, data_plate, one_hot, picklable_state, register
+from guides.program import Misfit, data_plate, one_hot, picklable_state, register, shown, whole
 from guides.sites import distribution, sample_sites, side_by_side, sizes_of
 
 Layers = Callable[[list[int]], nn.Module]
@@ -62,6 +62,11 @@ class Amortized(nn.Module):
         **heads: Head,
     ) -> None:
         super().__init__()
+        if not isinstance(trunk, nn.Module):
+            raise TypeError(f"Amortized: trunk must be an nn.Module, from data to features, got {shown(trunk)}")
+        if layers is not None and not callable(layers):
+            raise TypeError(f"Amortized: layers must be a function from widths to a module, got {shown(layers)}")
+        num_data = None if num_data is None else whole("Amortized: num_data", num_data)
         sizes = sizes_of(heads, classes)
         width = _out_features(trunk)
         make = layers or dense

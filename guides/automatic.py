@@ -8,13 +8,13 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
-from pyro.infer.autoguide import AutoNormal
+from pyro.infer.autoguide import AutoGuide, AutoNormal
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
-from guides.program import data_plate, picklable_state
+from guides.program import data_plate, picklable_state, shown, whole
 
 _count = itertools.count()
 
@@ -54,6 +54,11 @@ class Automatic(nn.Module):
 
     def __init__(self, model: Any, kind: Any = AutoNormal, *, num_data: int | None = None, **options: Any) -> None:
         super().__init__()
+        if not callable(model) or isinstance(model, type):
+            raise TypeError(f"Automatic: model must be a story, such as VAE(decoder, z_dim=10), got {shown(model)}")
+        if not isinstance(kind, type) or not issubclass(kind, AutoGuide):
+            raise TypeError(f"Automatic: kind must be a class of pyro.infer.autoguide, got {shown(kind)}")
+        num_data = None if num_data is None else whole("Automatic: num_data", num_data)
         if "create_plates" in inspect.signature(kind).parameters:
             options["create_plates"] = partial(_plate, num_data)
         # Built at the first call: a copy of an autoguide that was not called yet has lost its model.

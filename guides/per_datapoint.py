@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from guides.amortized import dense, through
 from guides.heads import Head
-from guides.program import Misfit, data_plate, one_hot, picklable_state, register
+from guides.program import Misfit, data_plate, one_hot, picklable_state, register, whole
 from guides.sites import sample_sites, sizes_of
 
 
@@ -41,8 +41,7 @@ class PerDatapoint(nn.Module):
 
     def __init__(self, num_data: int, *, classes: int | None = None, **heads: Head) -> None:
         super().__init__()
-        if num_data < 1:
-            raise ValueError(f"PerDatapoint: num_data must be at least 1, got {num_data}")
+        num_data = whole("PerDatapoint: num_data", num_data)
         sizes = sizes_of(heads, classes)
         learnt = {site: head for site, head in heads.items() if head.learnt}
         self.num_data = num_data

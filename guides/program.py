@@ -165,8 +165,18 @@ def whole(what: str, value: int, *, least: int = 1) -> int:
     """
     try:
         number = operator.index(value)
-    except TypeError:
+    except (TypeError, RuntimeError):  # the second of a tensor of several
         number = least - 1
+    if number >= 2**63:
+        raise ValueError(f"{what} must be below 2^63, got {value}")
     if isinstance(value, bool) or number < least:
-        raise ValueError(f"{what} must be a whole number of at least {least}, got {value!r}")
+        raise ValueError(f"{what} must be a whole number of at least {least}, got {shown(value)}")
     return number
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it, in one line."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{type(value).__name__} of {value.dtype} {list(value.shape)}"
+    text = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+    return text if len(text) <= 80 and "\n" not in text else type(value).__name__

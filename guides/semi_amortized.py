@@ -10,7 +10,8 @@ from pyro.poutine.runtime import _DIM_ALLOCATOR
 from torch import Tensor, nn
 
 from guides.amortized import Amortized
-from guides.program import picklable_state, register
+from guides.heads.head import positive
+from guides.program import picklable_state, register, shown, whole
 
 Loss = Callable[..., Tensor]
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -51,10 +52,14 @@ class SemiAmortized(nn.Module):
 
     def __init__(self, amortized: Amortized, loss: Loss, *, steps: int, lr: float, through: bool = False) -> None:
         super().__init__()
-        if steps < 1 or not 0 < lr < float("inf"):
-            raise ValueError(f"SemiAmortized: steps and lr must be positive, got steps = {steps}, lr = {lr:g}")
-        self.amortized, self.loss = amortized, loss
-        self.steps, self.lr, self.through = steps, lr, through
+        if not isinstance(amortized, Amortized):
+            raise TypeError(f"SemiAmortized: amortized must be an Amortized guide, got {shown(amortized)}")
+        if not callable(loss):
+            raise TypeError(f"SemiAmortized: loss must be a function of a guide and a batch, got {shown(loss)}")
+        if not isinstance(through, bool):
+            raise TypeError(f"SemiAmortized: through must be True or False, got {shown(through)}")
+        self.amortized, self.loss, self.through = amortized, loss, through
+        self.steps, self.lr = whole("SemiAmortized: steps", steps), positive("SemiAmortized", "lr", lr)
 
     def refined(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> "Refined":
         """The guide after its steps, for this batch only; draw from it repeatedly without refining again."""

@@ -10,6 +10,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from guides.heads import Head, Predicted
+from guides.program import shown, whole
 
 Raw = Callable[[str, Mapping[str, Tensor]], Tensor]
 
@@ -25,10 +26,10 @@ def sizes_of(heads: Mapping[str, Head], classes: int | None) -> dict[str, int]:
         raise ValueError("a guide needs at least one head, as in Amortized(trunk, z=MeanField(10))")
     if "y" in heads and classes is not None:
         raise ValueError("give either classes= or a head for y, which defines the number of classes, not both")
-    sizes = {} if classes is None else {"y": classes}
+    sizes = {} if classes is None else {"y": whole("classes", classes, least=2)}
     for site, head in heads.items():
         if not isinstance(head, Head):
-            raise TypeError(f"site {site!r}: expected a head such as MeanField(10), got {type(head).__name__}")
+            raise TypeError(f"site {site!r}: expected a head such as MeanField(10), got {shown(head)}")
         looks_at = {*head.given, *([head.of] if isinstance(head, Predicted) else [])}
         if unknown := looks_at - sizes.keys():
             raise ValueError(

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 # A file imports files of its own floor's packages or of lower floors, never of higher ones.
 FLOORS = [
     {
+        "zoo.arguments",
         "zoo.estimators",
         "zoo.ranks",
         "zoo.program",

@@ -27,6 +27,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from zoo.arguments import checked, number_from
 from zoo.likelihoods import as_event, bernoulli, check_data
 from zoo.program import data_plate, picklable_state, register, whole
 
@@ -65,6 +66,7 @@ class AnisotropicVAE(nn.Module):
     total: Tensor
     log_variances: Tensor
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -128,6 +130,7 @@ class StudentTVAE(nn.Module):
 
     nu: Tensor
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -186,6 +189,7 @@ class ClusteredVAE(nn.Module):
     scale: Tensor
     log_weights: Tensor
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -248,6 +252,7 @@ class ClusterIndicatorVAE(nn.Module):
     scale: Tensor
     log_weights: Tensor
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -307,6 +312,7 @@ class SparseVAE(nn.Module):
     log_weights: Tensor
     scales: Tensor
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -367,6 +373,7 @@ class SparseIndicatorVAE(nn.Module):
     share_on: Tensor
     sigma_0: Tensor
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,

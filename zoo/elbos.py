@@ -52,6 +52,7 @@ from zoo.aggregate import (
     prior_kl,
     prior_mmd,
 )
+from zoo.arguments import NOT_EMPTY, checked, number_from
 from zoo.estimators import Estimator, covariance, largest_kl
 from zoo.handlers import DrawPriors, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
@@ -113,6 +114,10 @@ class PlainELBO(TermwiseELBO):
 
     weights = "(1 + 3) + 2 + 4"
 
+    @checked()
+    def __init__(self, *, kl: KL = "closed", num_particles: int = 1) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """log p of each observed site, and minus the KL of each latent one."""
         return elbo_terms(model_trace, guide_trace)
@@ -141,6 +146,7 @@ class BetaVAE(TermwiseELBO):
 
     beta = Hyperparameter()
 
+    @checked()
     def __init__(
         self,
         *,
@@ -186,6 +192,7 @@ class Capacity(TermwiseELBO):
     gamma = Hyperparameter()
     capacity = Hyperparameter()
 
+    @checked()
     def __init__(
         self,
         *,
@@ -275,6 +282,7 @@ class BetaTCVAE(TermwiseELBO):
 
     beta = Hyperparameter()
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         *,
@@ -332,6 +340,7 @@ class HFVAE(TermwiseELBO):
     beta = Hyperparameter()
     gamma = Hyperparameter()
 
+    @checked(num_data=number_from(1), groups=NOT_EMPTY)
     def __init__(
         self,
         *,
@@ -393,6 +402,7 @@ class DIPVAE(TermwiseELBO):
     lambda_d = Hyperparameter()
     covariance = Statistic()
 
+    @checked()
     def __init__(
         self,
         *,
@@ -443,6 +453,7 @@ class DIPVAEI(TermwiseELBO):
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
 
+    @checked()
     def __init__(
         self, *, lambda_od: float, lambda_d: float, site: str = "z", kl: KL = "closed", num_particles: int = 1
     ) -> None:
@@ -480,6 +491,7 @@ class DIPVAEII(TermwiseELBO):
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
 
+    @checked()
     def __init__(
         self, *, lambda_od: float, lambda_d: float, site: str = "z", kl: KL = "closed", num_particles: int = 1
     ) -> None:
@@ -524,6 +536,7 @@ class Decomposition(TermwiseELBO):
     alpha = Hyperparameter()
     beta = Hyperparameter()
 
+    @checked(sites=NOT_EMPTY)
     def __init__(
         self,
         *,
@@ -589,6 +602,7 @@ class InfoVAE(TermwiseELBO):
     alpha = Hyperparameter(low=None)
     lambda_ = Hyperparameter()
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         *,
@@ -663,6 +677,7 @@ class AnchoredCorEx(TermwiseELBO):
 
     lambda_ = Hyperparameter()
 
+    @checked(anchors=NOT_EMPTY, num_data=number_from(1))
     def __init__(
         self,
         *,
@@ -724,6 +739,7 @@ class InformationDropout(TermwiseELBO):
     beta = Hyperparameter()
     gamma = Hyperparameter()
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         *,
@@ -778,6 +794,7 @@ class FactorVAE(TermwiseELBO):
 
     gamma = Hyperparameter()
 
+    @checked()
     def __init__(
         self, *, gamma: float, log_ratio: Callable[[Tensor], Tensor], kl: KL = "closed", num_particles: int = 1
     ) -> None:
@@ -834,6 +851,7 @@ class NaturalClusteringELBO(TermwiseELBO):
 
     beta_c = Hyperparameter()
 
+    @checked()
     def __init__(
         self,
         *,

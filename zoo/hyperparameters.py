@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from zoo.arguments import shown
 
 
 class Hyperparameter:
@@ -49,9 +52,11 @@ class Hyperparameter:
             instance.__dict__[self.name] = before
             raise
 
-    def _check(self, instance: Any, value: float | Tensor, key: str = "") -> Tensor:
-        if isinstance(value, Tensor):
+    def _check(self, instance: Any, value: Any, key: str = "") -> Tensor:
+        if isinstance(value, Tensor) and value.dim() == 0:
             return value
+        if isinstance(value, (bool, Tensor)) or not isinstance(value, Real):
+            raise TypeError(f"{type(instance).__name__}: {self.name}{key} must be a number, got {shown(value)}")
         if not math.isfinite(value) or (self.low is not None and value < self.low):
             least = "" if self.low is None else f" and at least {self.low:g}"
             raise ValueError(f"{type(instance).__name__}: {self.name}{key} must be finite{least}, got {value:g}")

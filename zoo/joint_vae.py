@@ -24,6 +24,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from zoo.arguments import POSITIVE, checked, number_from
 from zoo.likelihoods import as_event, bernoulli, check_data
 from zoo.program import data_plate, picklable_state, register, whole
 
@@ -65,6 +66,7 @@ class JointVAE(nn.Module):
     scale: Tensor
     temperature: Tensor | None
 
+    @checked(temperature=POSITIVE, num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,

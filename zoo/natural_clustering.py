@@ -26,6 +26,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from zoo.arguments import POSITIVE, checked, number_from
 from zoo.likelihoods import as_event, bernoulli, check_data
 from zoo.program import data_plate, one_hot, picklable_state, register, whole
 
@@ -76,6 +77,7 @@ class NaturalClustering(nn.Module):
     loc_s: Tensor
     alpha: Tensor
 
+    @checked(alpha=POSITIVE, num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -171,6 +173,7 @@ class ConditionalVAE(nn.Module):
     loc: Tensor
     uniform: Tensor
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,

@@ -26,6 +26,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from pyro.distributions.util import is_validation_enabled
 from torch import Tensor, nn
 
+from zoo.arguments import POSITIVE, checked, number_from
 from zoo.likelihoods import check_data, multinomial
 from zoo.program import Misfit, data_plate, picklable_state, register, whole
 
@@ -69,6 +70,7 @@ class ProdLDA(nn.Module):
     loc: Tensor
     scale: Tensor
 
+    @checked(alpha=POSITIVE, num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,
@@ -135,6 +137,7 @@ class NVDM(nn.Module):
     loc: Tensor
     scale: Tensor
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,

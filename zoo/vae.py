@@ -23,6 +23,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
+from zoo.arguments import checked, number_from
 from zoo.likelihoods import as_event, bernoulli, check_data
 from zoo.program import data_plate, picklable_state, register, whole
 
@@ -56,6 +57,7 @@ class VAE(nn.Module):
     loc: Tensor
     scale: Tensor
 
+    @checked(num_data=number_from(1))
     def __init__(
         self,
         decoder: nn.Module,

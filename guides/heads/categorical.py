@@ -9,6 +9,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from guides.heads.head import Head, classes, positive
+from guides.program import shown
 
 
 class Concrete(Head):
@@ -115,6 +116,8 @@ class Predicted(Head):
     def __init__(self, size: int, *, of: str) -> None:
         super().__init__(size, size, (), ())
         classes("Predicted", size)
+        if not isinstance(of, str) or not of:
+            raise TypeError(f"Predicted: of must be the name of an earlier site, as in of='pi', got {shown(of)}")
         self.of = of
 
     def forward(self, raw: Tensor) -> TorchDistribution:

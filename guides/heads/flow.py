@@ -11,6 +11,7 @@ from pyro.nn import ConditionalAutoRegressiveNN, ConditionalDenseNN
 from torch import Tensor, nn
 
 from guides.heads.head import Head, several
+from guides.program import shown, whole
 
 
 class Flow(Head):
@@ -51,14 +52,11 @@ class Flow(Head):
         given: Sequence[str] = (),
         hidden: Sequence[int] = (),
     ) -> None:
-        super().__init__(several("Flow", size), 2 * size + context, given, hidden)
-        if kind not in ("iaf", "coupling"):
-            raise ValueError(f"Flow: kind must be 'iaf' or 'coupling', got {kind!r}")
-        if min(steps, context) < 1 or width < size:
-            raise ValueError(
-                f"Flow: steps and context must be at least 1, and width at least {size}, the number of units; got "
-                f"steps = {steps}, context = {context}, width = {width}"
-            )
+        super().__init__(several("Flow", size), 2 * size + whole("Flow: context", context), given, hidden)
+        if not isinstance(kind, str) or kind not in ("iaf", "coupling"):
+            raise ValueError(f"Flow: kind must be 'iaf' or 'coupling', got {shown(kind)}")
+        whole("Flow: steps", steps)
+        whole("Flow: width, which is not smaller than the number of units,", width, least=size)
         backwards = torch.arange(size).flip(0)
         self.kind, self.context = kind, context
         self.register_buffer("backwards", backwards, persistent=False)

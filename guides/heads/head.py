@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from guides.program import whole
+from guides.program import shown, whole
 
 
 class Head(nn.Module, ABC):
@@ -25,15 +26,17 @@ class Head(nn.Module, ABC):
 
     def __init__(self, size: int, num_raw: int, given: Sequence[str], hidden: Sequence[int]) -> None:
         super().__init__()
-        size = whole(f"{type(self).__name__}: the size of a site", size, least=0)
-        if size < 1:
-            raise ValueError(f"{type(self).__name__}: a site needs at least one unit, got {size}")
-        if isinstance(given, str):
-            raise TypeError(f"{type(self).__name__}: given= takes a sequence of sites, as in given=({given!r},)")
-        self.size = size
+        name = type(self).__name__
+        self.size = units(name, size)
         self.num_raw = num_raw
+        if isinstance(given, str):
+            raise TypeError(f"{name}: given= takes a sequence of sites, as in given=({given!r},)")
+        if not isinstance(given, Sequence) or not all(isinstance(site, str) and site for site in given):
+            raise TypeError(f"{name}: given must be a sequence of the names of earlier sites, got {shown(given)}")
+        if not isinstance(hidden, Sequence) or isinstance(hidden, (str, bytes)):
+            raise TypeError(f"{name}: hidden must be a sequence of widths, as in hidden=(64,), got {shown(hidden)}")
         self.given = tuple(given)
-        self.hidden = tuple(hidden)
+        self.hidden = tuple(whole(f"{name}: a width of hidden", width) for width in hidden)
 
     @abstractmethod
     def forward(self, raw: Tensor) -> TorchDistribution:
@@ -44,15 +47,26 @@ class Head(nn.Module, ABC):
         return {}
 
 
-def positive(head: str, what: str, value: float) -> float:
-    """Returns the value after checking that it is positive and finite."""
-    if not 0 < value < float("inf"):
+def units(head: str, size: int) -> int:
+    """Returns the size of a site after checking that it is a whole number from 1."""
+    size = whole(f"{head}: the size of a site", size, least=0)
+    if size < 1:
+        raise ValueError(f"{head}: a site needs at least one unit, got {size}")
+    return size
+
+
+def positive(head: str, what: str, value: Any) -> float:
+    """Returns the value after checking that it is a positive and finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{head}: {what} must be a number, got {shown(value)}")
+    if not 0 < float(value) < float("inf"):
         raise ValueError(f"{head}: {what} must be positive and finite, got {value:g}")
     return float(value)
 
 
 def classes(head: str, size: int) -> int:
     """Returns the size after checking that it is enough for a categorical."""
+    size = units(head, size)
     if size < 2:
         raise ValueError(f"{head}: a categorical needs at least 2 classes, got {size}")
     return size
@@ -60,6 +74,7 @@ def classes(head: str, size: int) -> int:
 
 def several(head: str, size: int) -> int:
     """Returns the size after checking that there are units to couple."""
+    size = units(head, size)
     if size < 2:
         raise ValueError(f"{head}: the family couples units and needs at least 2, got {size}; use MeanField")
     return size

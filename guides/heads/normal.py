@@ -9,7 +9,8 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from guides.heads.head import Head, several
+from guides.heads.head import Head, several, units
+from guides.program import whole
 
 
 class MeanField(Head):
@@ -23,7 +24,7 @@ class MeanField(Head):
     """
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
-        super().__init__(size, 2 * size, given, hidden)
+        super().__init__(size, 2 * units(type(self).__name__, size), given, hidden)
 
     def forward(self, raw: Tensor) -> TorchDistribution:
         """[..., 2 size], means then log variances, to `size` independent normals."""
@@ -46,7 +47,7 @@ class FullRank(Head):
     cols: Tensor
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
-        super().__init__(size, 2 * size + size * (size - 1) // 2, given, hidden)
+        super().__init__(size, 2 * units("FullRank", size) + size * (size - 1) // 2, given, hidden)
         rows, cols = torch.tril_indices(size, size, offset=-1)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("cols", cols, persistent=False)
@@ -76,9 +77,9 @@ class LowRank(Head):
     """
 
     def __init__(self, size: int, *, rank: int, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
-        super().__init__(size, (2 + rank) * size, given, hidden)
-        if not 1 <= rank <= size:
+        if not 1 <= whole("LowRank: rank", rank) <= units("LowRank", size):
             raise ValueError(f"LowRank: rank must be from 1 to {size}, the units, got {rank}")
+        super().__init__(size, (2 + rank) * size, given, hidden)
         self.rank = rank
 
     def forward(self, raw: Tensor) -> TorchDistribution:
@@ -110,9 +111,9 @@ class Mixture(Head):
     apart: Tensor
 
     def __init__(self, size: int, *, components: int, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
-        super().__init__(several("Mixture", size), components * (1 + 2 * size), given, hidden)
-        if components < 2:
+        if whole("Mixture: components", components, least=0) < 2:
             raise ValueError(f"Mixture: at least 2 components are needed, got {components}; with one, use MeanField")
+        super().__init__(several("Mixture", size), components * (1 + 2 * size), given, hidden)
         self.components = components
         # Components that start equal stay equal: their gradients are the same.
         always = torch.Generator().manual_seed(0)
@@ -173,7 +174,7 @@ class SoftplusNormal(Head):
     floor = 1e-6
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
-        super().__init__(size, 2 * size, given, hidden)
+        super().__init__(size, 2 * units(type(self).__name__, size), given, hidden)
 
     def forward(self, raw: Tensor) -> TorchDistribution:
         """[..., 2 size], means then raw standard deviations, to `size` independent normals."""

@@ -6,7 +6,7 @@ import pyro.distributions as dist
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
-from guides.heads.head import Head, positive
+from guides.heads.head import Head, positive, units
 
 
 class MeanFieldLaplace(Head):
@@ -20,7 +20,7 @@ class MeanFieldLaplace(Head):
     """
 
     def __init__(self, size: int, *, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
-        super().__init__(size, 2 * size, given, hidden)
+        super().__init__(size, 2 * units(type(self).__name__, size), given, hidden)
 
     def forward(self, raw: Tensor) -> TorchDistribution:
         """[..., 2 size], means then log scales, to `size` independent Laplace distributions."""
@@ -42,7 +42,7 @@ class MeanFieldStudentT(Head):
     """
 
     def __init__(self, size: int, *, df: float, given: Sequence[str] = (), hidden: Sequence[int] = ()) -> None:
-        super().__init__(size, 2 * size, given, hidden)
+        super().__init__(size, 2 * units(type(self).__name__, size), given, hidden)
         self.df = positive("MeanFieldStudentT", "df", df)
 
     def forward(self, raw: Tensor) -> TorchDistribution:

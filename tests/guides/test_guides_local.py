@@ -376,7 +376,7 @@ def test_a_pickled_autoguide_goes_by_a_name_of_its_own():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: PerDatapoint(0, z=MeanField(2)), "num_data must be at least 1, got 0"),
+        (lambda: PerDatapoint(0, z=MeanField(2)), "num_data must be a whole number of at least 1, got 0"),
         (lambda: PerDatapoint(7), "needs at least one head"),
         (
             lambda: PerDatapoint(7, z=MeanField(2, given=("c",))),

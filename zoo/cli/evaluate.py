@@ -1,11 +1,12 @@
 """`evaluate`: a finished run's headlines, its ELBO term by term, and the metrics of its codes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from zoo.cli.options import DataDir, Download, Format, Run, Slides, name, whole
+from zoo.lab.errors import unknown_name
 
 if TYPE_CHECKING:
     from zoo.lab.analysis.evaluate import Evaluation
@@ -43,11 +44,14 @@ def evaluate(
     slides: Slides = False,
 ) -> None:
     """Prints a run's headlines, its ELBO on the test set in terms, and its metrics; anatomy.png, metrics.json, ..."""
+    from zoo.estimators import Estimator
     from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
     from zoo.lab.analysis.evaluate import evaluate as evaluate_pair
     from zoo.lab.analysis.posterior import needs_labels
     from zoo.papers import open_run
 
+    if estimator not in (known := ("exact", *get_args(Estimator))):
+        raise ValueError(f"--estimator: {unknown_name('estimator', estimator, known)}")
     run = open_run(folder, data_dir, download)
     experiment, data = run.experiment, run.data.test
     print_evaluation(evaluate_pair(run.model, run.guide, data, labels=experiment.labels, kl=experiment.elbo.kl))
@@ -60,7 +64,7 @@ def evaluate(
     if scored is not None:
         print(f"\nheadlines\n{_only(scored, HEADLINES).table()}")
     size = len(data)
-    how: Any = estimator  # checked by elbo_anatomy
+    how: Any = estimator
     terms = elbo_anatomy(
         run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
     )

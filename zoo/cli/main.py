@@ -81,9 +81,25 @@ def main() -> None:
         print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except typer.TyperException as error:
-        _fail(error.format_message(), error.exit_code)
+        _fail(f"{error.format_message()}{_help(error)}", error.exit_code)
     except USERS_ERRORS as error:
-        _fail(str(error) or type(error).__name__, 1)
+        _fail(_words(error), 1)
+
+
+def _help(error: typer.TyperException) -> str:
+    """Where a command's arguments and options are shown, for errors that do not give the range of valid values."""
+    if error.format_message().startswith("Invalid value"):
+        return ""
+    context = getattr(error, "ctx", None)
+    command = f" {context.info_name}" if context is not None and context.parent is not None else ""
+    return f"; see python -m zoo{command} --help"
+
+
+def _words(error: Exception) -> str:
+    """What an error says; the system's errors say only a number, a reason and a file."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; check the path, its permissions and the free space"
+    return str(error) or type(error).__name__
 
 
 def _fail(message: str, code: int) -> NoReturn:

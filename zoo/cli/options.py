@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DEFAULT_RECIPE = "joint-vae/digits"
 MOST = 10**9  # steps
 LARGEST_SEED = 2**32 - 1  # NumPy's largest
+PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
 
 def name(text: str) -> str:
@@ -25,18 +26,28 @@ def name(text: str) -> str:
 
 
 def path(text: str | Path) -> Path:
-    """Parses a path; refuses an empty one."""
-    if not str(text).strip():
-        raise typer.BadParameter("it is empty; give a path, or leave the option out")
-    return Path(text)
+    """Parses the path of a folder, which may be missing; refuses an empty one, a file's, and one below a file."""
+    found = _not_empty(text)
+    try:
+        there = next((p for p in (found, *found.parents) if p.exists()), found)
+        is_folder = there.is_dir() or not there.exists()
+    except OSError as error:
+        raise typer.BadParameter(f"it cannot be a folder ({error.strerror}): name another one, got {text}") from None
+    if not is_folder:
+        raise typer.BadParameter(f"{there} is not a folder: name another one, got {text}")
+    return found
 
 
 def file(text: str | Path) -> Path:
     """Parses the path of an output file; its folder has to exist before the work begins."""
-    found = path(text)
-    if not found.parent.is_dir():
-        raise typer.BadParameter(f"the folder {found.parent} does not exist, got {text}")
-    if found.is_dir():
+    found = _not_empty(text)
+    try:
+        is_folder, has_folder = found.is_dir(), found.parent.is_dir()
+    except OSError as error:
+        raise typer.BadParameter(f"it cannot be a file ({error.strerror}): name another one, got {text}") from None
+    if not has_folder:
+        raise typer.BadParameter(f"the folder {found.parent} does not exist, got {text}: make it, or name another one")
+    if is_folder:
         raise typer.BadParameter(f"it is a folder; give the name of a file, got {text}")
     return found
 
@@ -46,6 +57,20 @@ def picture_format(text: str) -> str:
     if text not in ("png", "svg", "pdf"):
         raise typer.BadParameter(f"it must be png, svg or pdf, got {text!r}")
     return text
+
+
+def picture(text: str | Path) -> Path:
+    """Parses the path of a picture that matplotlib writes; errors as in `file`, before the work that it shows."""
+    found = file(text)
+    if found.suffix.lower() not in PICTURES:
+        raise typer.BadParameter(f"a picture's name must end in one of {', '.join(PICTURES)}, got {text}")
+    return found
+
+
+def _not_empty(text: str | Path) -> Path:
+    if not str(text).strip():
+        raise typer.BadParameter("it is empty; give a path, or leave the option out")
+    return Path(text)
 
 
 def rate(text: str) -> float:
@@ -134,7 +159,7 @@ Format = Annotated[str, typer.Option(parser=picture_format, help="Format of the 
 Slides = Annotated[
     bool, typer.Option("--slides", help="Draw for a projector: text of at least 14 points on a slide, thicker lines.")
 ]
-Picture = Annotated[Path, typer.Option(parser=file, help="File of the picture.")]
+Picture = Annotated[Path, typer.Option(parser=picture, help="File of the picture.")]
 
 
 def hyperparameters(recipe: "Recipe", pairs: list[str] | None) -> dict[str, Any]:

@@ -143,7 +143,11 @@ def _one(flag: str, pair: str, keyword: Keyword, text: str) -> Any:
         _check_range(f"{flag} {pair!r}: {keyword.name}", value, keyword.least)
         return value
     or_none = " or none" if keyword.optional else ""
-    raise ValueError(f"{flag} {pair!r}: {keyword.name} is of type {keyword.kind}{or_none}, got {text!r}")
+    example = keyword.default if keyword.default is not None else "none"
+    raise ValueError(
+        f"{flag} {pair!r}: {keyword.name} is of type {keyword.kind}{or_none}, got {text!r}; "
+        f"write it as {keyword.name}={example}"
+    )
 
 
 def _check_range(where: str, value: Any, least: int) -> None:

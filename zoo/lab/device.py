@@ -6,6 +6,8 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from zoo.arguments import shown
+
 
 def find_device(device: str | torch.device | None = None) -> torch.device:
     """The requested device; when none is requested, a GPU if there is one, else the CPU.
@@ -22,10 +24,11 @@ def find_device(device: str | torch.device | None = None) -> torch.device:
         return torch.device("cuda" if "cuda" in here else "cpu")
     try:
         asked = torch.device(device)
-    except RuntimeError:
+    except (RuntimeError, TypeError, ValueError):
         asked = None
     if asked is None or asked.type not in here or (asked.index or 0) >= max(1, torch.cuda.device_count()):
-        raise ValueError(f"there is no device {str(device)!r} here; there is {', '.join(here)}")
+        named = str(device) if isinstance(device, torch.device) else device
+        raise ValueError(f"there is no device {shown(named)} here; there is {', '.join(here)}")
     return asked
 
 

@@ -14,7 +14,7 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     return (
         f"unknown {what} {name!r}"
         + (f"; did you mean {nearest[0]!r}?" if nearest else ".")
-        + f" There are: {', '.join(names)}"
+        + (f" There are: {', '.join(names)}" if names else " There are none")
     )
 
 

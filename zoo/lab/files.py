@@ -3,10 +3,13 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+REMEDY = "put a copy back, or write it again"
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -74,21 +77,32 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
+        OSError: it cannot be read; the message names it.
         ValueError: it holds no JSON object, or was changed since it was written; the message names the file.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: put it back, or write it again") from None
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror}): it must be a file that this user may read") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: it must hold JSON ({_first_line(error)}); {REMEDY}") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{path} is damaged: it holds a {type(record).__name__} in place of named values")
+        raise ValueError(f"{path} is damaged: it holds a {type(record).__name__} in place of named values; {REMEDY}")
     digest = record.pop("digest", None)
+    if digest is None:  # the name of the digest may be what is damaged
+        digest = next((v for v in record.values() if isinstance(v, str) and re.fullmatch(r"[0-9a-f]{64}", v)), None)
     if digest not in (None, _digest(record)):
         raise ValueError(
             f"{path} is damaged, or was changed since it was written: its digest differs. "
             'If the change was intended, remove "digest" from it'
         )
     return record
+
+
+def _first_line(error: BaseException) -> str:
+    return "it cannot be decoded" if isinstance(error, UnicodeError) else (str(error).splitlines() or [""])[0]
 
 
 def _digest(record: Mapping[str, Any]) -> str:

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zoo.arguments import COUNTS, SOME_COUNTS, checked, number_from, shown
+from zoo.program import Misfit
+
 Shape = tuple[int, ...]
 
 
@@ -21,6 +24,7 @@ class MLPEncoder(nn.Module):
     2D Shapes (Higgins 2017): hidden=(1200, 1200).
     """
 
+    @checked(shape=SOME_COUNTS, hidden=SOME_COUNTS)
     def __init__(self, shape: Shape, *, hidden: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
         self.shape = tuple(shape)
@@ -39,11 +43,12 @@ class MLPDecoder(nn.Module):
     2D Shapes (Higgins 2017): hidden=(1200, 1200, 1200), activation=nn.Tanh.
     """
 
+    @checked(in_features=number_from(1), shape=SOME_COUNTS, hidden=COUNTS)
     def __init__(
         self, in_features: int, shape: Shape, *, hidden: Sequence[int], activation: type[nn.Module] = nn.ReLU
     ) -> None:
         super().__init__()
-        self.shape = tuple(shape)
+        self.shape, self.in_features = tuple(shape), in_features
         self.layers = nn.Sequential(
             _dense([in_features, *hidden], activation),
             nn.Linear([in_features, *hidden][-1], math.prod(shape)),
@@ -51,7 +56,7 @@ class MLPDecoder(nn.Module):
 
     def forward(self, *latents: Tensor) -> Tensor:
         """Latents, each [..., size], to [..., *shape]."""
-        out: Tensor = self.layers(_side_by_side(latents))
+        out: Tensor = self.layers(_side_by_side(latents, self.in_features))
         return out.unflatten(-1, self.shape)
 
 
@@ -68,6 +73,7 @@ class ConvEncoder(nn.Module):
     hidden=1024), since 28 cannot be halved three times.
     """
 
+    @checked(shape=SOME_COUNTS, channels=SOME_COUNTS, hidden=number_from(1))
     def __init__(self, shape: Shape, *, channels: Sequence[int] | None = None, hidden: int = 256) -> None:
         super().__init__()
         widths = [shape[0], *(channels or _channels(ENCODER_CHANNELS, shape))]
@@ -91,12 +97,14 @@ class ConvDecoder(nn.Module):
     64 pixels: maps of 64, 64, 32, 32 channels; 32 pixels: 64, 32, 32; 28 pixels: 128, 64 (Joint-VAE, appendix B).
     """
 
+    @checked(in_features=number_from(1), shape=SOME_COUNTS, channels=SOME_COUNTS, hidden=number_from(1))
     def __init__(
         self, in_features: int, shape: Shape, *, channels: Sequence[int] | None = None, hidden: int = 256
     ) -> None:
         super().__init__()
         widths = [*(channels or _channels(DECODER_CHANNELS, shape)), shape[0]]
         side = _smallest_side(shape, len(widths) - 1)
+        self.in_features = in_features
         self.dense = nn.Sequential(
             nn.Linear(in_features, hidden), nn.ReLU(), nn.Linear(hidden, widths[0] * side * side), nn.ReLU()
         )
@@ -107,7 +115,7 @@ class ConvDecoder(nn.Module):
 
     def forward(self, *latents: Tensor) -> Tensor:
         """Latents, each [..., size], to [..., C, S, S]."""
-        dense: Tensor = self.dense(_side_by_side(latents))
+        dense: Tensor = self.dense(_side_by_side(latents, self.in_features))
         images: Tensor = self.convolutions(dense.flatten(0, -2))
         return images.unflatten(0, dense.shape[:-1])
 
@@ -118,6 +126,7 @@ class Discriminator(nn.Module):
     Six layers of 1,000 (Kim & Mnih 2018, appendix A; their two logits are equivalent to one, the difference).
     """
 
+    @checked(in_features=number_from(1), hidden=COUNTS)
     def __init__(self, in_features: int, *, hidden: Sequence[int] = (1000,) * 6) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -133,14 +142,27 @@ class Discriminator(nn.Module):
 
 def _dense(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
     """Linear layers of these widths, each with its activation."""
+    try:
+        activation()
+    except TypeError:
+        raise TypeError(
+            "activation must be a class of layers that is made without arguments, such as nn.ReLU, "
+            f"got {shown(activation)}"
+        ) from None
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), activation()]
     return nn.Sequential(*layers)
 
 
-def _side_by_side(latents: tuple[Tensor, ...]) -> Tensor:
-    """Concatenates latents [..., size] to [..., sum of sizes], after broadcasting their leading dimensions."""
+def _side_by_side(latents: tuple[Tensor, ...], in_features: int) -> Tensor:
+    """Concatenates latents [..., size] to [..., in_features], after broadcasting their leading dimensions."""
+    sizes = [latent.shape[-1] for latent in latents]
+    if sum(sizes) != in_features:
+        raise Misfit(
+            f"the decoder takes {in_features} latents, got {' + '.join(map(str, sizes))}; build it for as many as the "
+            "story has, or give latents of its sizes"
+        )
     if all(latent.shape[:-1] == latents[0].shape[:-1] for latent in latents):
         return torch.cat(latents, dim=-1)
     leading = torch.broadcast_shapes(*(latent.shape[:-1] for latent in latents))
@@ -169,13 +191,14 @@ def _smallest_side(shape: Shape, halvings: int) -> int:
 def _expect(x: Tensor, shape: Shape) -> Tensor:
     """Returns x after checking that it holds floats [B, *shape]."""
     if tuple(x.shape[1:]) != shape or not x.is_floating_point():
-        raise ValueError(
+        raise Misfit(
             f"site 'x': the encoder takes floats of shape (B, {', '.join(map(str, shape))}), "
             f"got {x.dtype} of shape {tuple(x.shape)}; reshape or convert the data, or build the encoder for it"
         )
     return x
 
 
+@checked(shape=SOME_COUNTS, latents=number_from(1), width=number_from(1))
 def networks(shape: Shape, latents: int, network: str, *, width: int = 400) -> tuple[nn.Module, nn.Module]:
     """An encoder and a decoder of `latents` latent dimensions: "mlp" with two hidden layers of `width`, or "conv"."""
     if network == "mlp":

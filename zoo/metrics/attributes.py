@@ -5,10 +5,12 @@ DIP-VAE (Kumar 2017, https://arxiv.org/abs/1711.00848), Table 2 and "Binary attr
 
 import numpy as np
 
+from zoo.arguments import SHARE, checked
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import Result, generators
 
 
+@checked(test_share=SHARE)
 def attribute_accuracy(
     codes: Codes, factors: Classes = None, *, test_share: float = 0.1, seed: int = 0, repeats: int = 10
 ) -> Result:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from zoo.arguments import checked
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
 from zoo.metrics.sites import Site
@@ -32,6 +33,7 @@ class Clusters(NamedTuple):
     confusion: Result
 
 
+@checked()
 def clusters(
     codes: Codes,
     factors: Classes = None,

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from zoo.arguments import checked
 from zoo.metrics.result import HALVES, Result, generators
 
 
+@checked()
 def npmi(topics: Any, documents: Any, *, seed: int = 0, repeats: int = 10) -> Result:
     """The mean NPMI of each topic's pairs of words, [K]: 1 if they occur only together, 0 by chance, -1 if never.
 

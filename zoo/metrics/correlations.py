@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zoo.arguments import at_least, checked, number_from
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
 
 
+@checked(prune=at_least(0))
 def latent_correlations(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -34,6 +36,7 @@ def latent_correlations(
     return _correlations("latent correlations", Encoded.of(codes, factors), prune, seed, repeats)
 
 
+@checked(prune=at_least(0))
 def factor_correlations(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -48,6 +51,7 @@ def factor_correlations(
     return _correlations(metric, encoded, prune, seed, repeats, rows=encoded.names)
 
 
+@checked()
 def neighbours(codes: Codes, factors: Classes = None, *, seed: int = 0, repeats: int = 10) -> Result:
     """Correlations of each attribute's latent with every attribute, [K, K]: their entanglement, as in Figure 2.
 
@@ -70,6 +74,7 @@ def neighbours(codes: Codes, factors: Classes = None, *, seed: int = 0, repeats:
     return Result.of("neighbours", runs, protocol, unit="correlation", value=table[:, chosen].T, axes=axes)
 
 
+@checked(count=number_from(1))
 def closest(result: Result, attribute: str, count: int = 4) -> list[tuple[str, float]]:
     """The other attributes most correlated with an attribute's latent, with the correlations; from `neighbours`.
 
@@ -92,6 +97,7 @@ class Pair(NamedTuple):
     correlation: float
 
 
+@checked(count=number_from(1))
 def strongest(result: Result, count: int = 5, *, across: bool, among: Collection[str] | None = None) -> list[Pair]:
     """The pairs of latents with the largest absolute correlations, the largest first; from `latent_correlations`.
 

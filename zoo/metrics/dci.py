@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy.special import entr
 
+from zoo.arguments import POSITIVE, SOME_COUNTS, checked, number_from
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import Result, generators
 
@@ -47,6 +48,7 @@ class Fit(NamedTuple):
     gain: float
 
 
+@checked(alpha=POSITIVE, num_trees=number_from(1), max_depths=SOME_COUNTS)
 def dci(
     codes: Codes,
     factors: Classes = None,

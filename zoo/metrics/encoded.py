@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.distributions import Distribution
 
+from zoo.arguments import checked
 from zoo.metrics.classes import Classes, NotCategorical, classes_of, columns, is_data
 from zoo.metrics.result import Inapplicable
 from zoo.metrics.sites import Encoder, Latents, Site, count_points, encode, sites_of
@@ -39,6 +40,7 @@ class Encoded:
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
+    @checked()
     def of(
         cls,
         codes: Codes,

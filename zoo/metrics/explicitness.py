@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from zoo.arguments import SHARE, checked
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import Result, generators
 
 
+@checked(test_share=SHARE)
 def explicitness(
     codes: Codes, factors: Classes = None, *, test_share: float = 1 / 3, seed: int = 0, repeats: int = 10
 ) -> Result:

@@ -5,10 +5,12 @@ Kim and Mnih 2018, https://arxiv.org/abs/1802.05983, section 4.
 
 import numpy as np
 
+from zoo.arguments import at_least, checked, number_from
 from zoo.metrics.encoded import Classes, Codes, Encoded
 from zoo.metrics.result import Result, generators
 
 
+@checked(num_points=number_from(2), num_train=number_from(1), num_eval=number_from(1), prune=at_least(0))
 def factor_vae(
     codes: Codes,
     factors: Classes = None,

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from zoo.arguments import POSITIVE, checked, number_from
 from zoo.metrics.encoded import Classes, Codes, Encoded
 from zoo.metrics.result import Result, generators
 
 
+@checked(num_pairs=number_from(1), num_train=number_from(1), num_eval=number_from(1), C=POSITIVE)
 def higgins_svm(
     codes: Codes,
     factors: Classes = None,
@@ -47,6 +49,7 @@ def higgins_svm(
     return _higgins("Higgins (SVM)", Encoded.of(codes, factors), classifier, settings, seed, repeats)
 
 
+@checked(num_pairs=number_from(1), num_train=number_from(1), num_eval=number_from(1))
 def higgins_logistic(
     codes: Codes,
     factors: Classes = None,

@@ -5,10 +5,12 @@ Mathieu et al. 2019, https://arxiv.org/abs/1812.02833, section 6.3, after Hurley
 
 import numpy as np
 
+from zoo.arguments import at_least, checked
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
 
 
+@checked(prune=at_least(0))
 def hoyer(codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10) -> Result:
     """(sqrt D - |y|_1 / |y|_2) / (sqrt D - 1) for y = code / sd, averaged over points: 0 dense, 1 one latent at a time.
 

@@ -4,11 +4,13 @@ from itertools import combinations
 
 import numpy as np
 
+from zoo.arguments import checked, number_from
 from zoo.metrics.densities import draws, given_factors
 from zoo.metrics.encoded import Classes, Codes, Encoded
 from zoo.metrics.result import HALVES, Result, generators
 
 
+@checked(num_samples=number_from(1))
 def information_about_data(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -28,6 +30,7 @@ def information_about_data(
     return Result.of("I(x; z)", runs, sampled(encoded, num_samples, seed), unit="nats")
 
 
+@checked(num_samples=number_from(1))
 def information_about_data_by_latent(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -48,6 +51,7 @@ def information_about_data_by_latent(
     return Result.of("I(x; z_d)", runs, protocol, unit="nats", axes=(encoded.units,))
 
 
+@checked(num_samples=number_from(1))
 def information_about_factors(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -66,6 +70,7 @@ def information_about_factors(
     return Result.of("I(y; z_d)", runs, protocol, unit="nats", axes=(encoded.names, encoded.units))
 
 
+@checked()
 def information_of_means(
     codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -84,6 +89,7 @@ def information_of_means(
     return Result.of("I(y; mean_d)", runs, protocol, unit="nats", value=in_bins(encoded, num_bins), axes=axes)
 
 
+@checked()
 def information_among_codes(
     codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10
 ) -> Result:

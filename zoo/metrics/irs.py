@@ -5,10 +5,12 @@ Suter et al. 2019, https://arxiv.org/abs/1811.00007, section 4.
 
 import numpy as np
 
+from zoo.arguments import PROBABILITY, at_least, checked
 from zoo.metrics.encoded import Classes, Codes, Encoded
 from zoo.metrics.result import HALVES, Result, generators
 
 
+@checked(quantile=PROBABILITY, prune=at_least(0))
 def irs(
     codes: Codes,
     factors: Classes = None,

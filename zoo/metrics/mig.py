@@ -6,11 +6,13 @@ Chen et al. 2018, https://arxiv.org/abs/1802.04942, section 4, in three forms th
 import numpy as np
 from scipy.special import entr
 
+from zoo.arguments import checked, number_from
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.information import about_factors, in_bins, sampled
 from zoo.metrics.result import HALVES, Result, generators
 
 
+@checked()
 def mig(codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10) -> Result:
     """The gap in units of H(y_k), its mean over factors; from means in bins of equal width.
 
@@ -34,6 +36,7 @@ def mig(codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int 
     return Result.of("MIG (bins)", runs, protocol, value=_normalised(in_bins(encoded, num_bins), encoded))
 
 
+@checked(num_samples=number_from(1))
 def mig_aggregate(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -55,6 +58,7 @@ def mig_aggregate(
     return Result.of(metric, runs, sampled(encoded, num_samples, seed))
 
 
+@checked(num_samples=number_from(1))
 def mig_unnormalised(
     codes: Codes,
     factors: Classes = None,

@@ -5,11 +5,13 @@ Ridgeway and Mozer 2018, https://arxiv.org/abs/1802.05312, section 3.
 
 import numpy as np
 
+from zoo.arguments import checked
 from zoo.metrics.encoded import Classes, Codes, Encoded
 from zoo.metrics.information import in_bins
 from zoo.metrics.result import HALVES, Result, generators
 
 
+@checked()
 def modularity(
     codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10
 ) -> Result:

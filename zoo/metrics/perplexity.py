@@ -4,9 +4,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from zoo.arguments import checked
 from zoo.metrics.result import HALVES, Result, generators
 
 
+@checked()
 def perplexity(
     nats: Any, words: Any, *, per: Literal["document", "word"] = "document", seed: int = 0, repeats: int = 10
 ) -> Result:

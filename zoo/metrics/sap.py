@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from zoo.arguments import POSITIVE, SHARE, checked
 from zoo.metrics.correlations import pearson
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import Result, generators
@@ -16,6 +17,7 @@ from zoo.metrics.result import Result, generators
 Classifier = Literal["thresholds", "svm"]
 
 
+@checked(C=POSITIVE, test_share=SHARE)
 def sap(
     codes: Codes,
     factors: Classes = None,

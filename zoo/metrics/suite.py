@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from zoo.arguments import checked
 from zoo.metrics.attributes import attribute_accuracy
 from zoo.metrics.clusters import Clusters, clusters
 from zoo.metrics.correlations import factor_correlations, latent_correlations, neighbours
@@ -112,6 +113,7 @@ class Suite(dict[str, Result]):
         return "\n".join(lines)
 
 
+@checked()
 def suite(
     codes: Codes,
     data: Classes = None,

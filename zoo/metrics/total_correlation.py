@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from zoo.arguments import at_least, checked, number_from
 from zoo.estimators import gaussian_total_correlation
 from zoo.metrics.correlations import pearson
 from zoo.metrics.densities import draws
@@ -11,6 +12,7 @@ from zoo.metrics.information import sampled
 from zoo.metrics.result import HALVES, Result, generators
 
 
+@checked(num_samples=number_from(1))
 def total_correlation(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -30,6 +32,7 @@ def total_correlation(
     return Result.of("TC (exact)", runs, sampled(encoded, num_samples, seed), unit="nats")
 
 
+@checked(prune=at_least(0))
 def total_correlation_gaussian(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:

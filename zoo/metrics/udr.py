@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
+from zoo.arguments import POSITIVE, at_least, checked
 from zoo.metrics.classes import Data
 from zoo.metrics.correlations import pearson
 from zoo.metrics.encoded import Codes, Encoded, Inapplicable
@@ -17,6 +18,7 @@ from zoo.metrics.result import HALVES, Result, generators
 Similarity = Literal["lasso", "spearman"]
 
 
+@checked(alpha=POSITIVE, threshold=at_least(0))
 def udr(
     models: Mapping[str, Codes] | Sequence[Codes],
     data: Data | None = None,

@@ -7,10 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from zoo.arguments import at_least, checked
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, Unit, generators
 
 
+@checked(prune=at_least(0))
 def wasserstein_correlation(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:
@@ -41,6 +43,7 @@ def wasserstein_correlation(
     return _result("Wasserstein correlation", "variance", of_covariance, codes, factors, prune, seed, repeats)
 
 
+@checked(prune=at_least(0))
 def wasserstein_correlation_normed(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:

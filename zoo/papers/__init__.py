@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.arguments import checked
+
 if TYPE_CHECKING:
     from zoo.lab.data import Split
     from zoo.lab.runs.finished import FinishedRun
@@ -37,6 +39,7 @@ __all__ = [
 # Imports are inside the functions: every paper's package imports this one, and only some callers need all papers.
 
 
+@checked()
 def recipe(name: str) -> "Recipe":
     """The recipe called `name`.
 
@@ -49,6 +52,7 @@ def recipe(name: str) -> "Recipe":
     return find_recipe(name, RECIPES)
 
 
+@checked()
 def configure(name: str, **options: Any) -> "tuple[Settings, Split, Experiment]":
     """Settings, data and experiment of the recipe called `name`; options of `zoo.lab.runs.finished.configure`.
 
@@ -60,6 +64,7 @@ def configure(name: str, **options: Any) -> "tuple[Settings, Split, Experiment]"
     return finished.configure(recipe(name), **options)
 
 
+@checked()
 def open_run(folder: Path, data_dir: Path | None = None, download: bool = False) -> "FinishedRun":
     """The finished run in `folder`, with its data and its weights.
 
@@ -73,6 +78,7 @@ def open_run(folder: Path, data_dir: Path | None = None, download: bool = False)
     return finished.open_run(folder, RECIPES, data_dir, download)
 
 
+@checked()
 def pretrained(name: str, *, folder: str | Path | None = None) -> "Pretrained":
     """The pretrained pair with the name of its recipe; needs no data.
 
@@ -130,6 +136,7 @@ def push(run: Path, repository: str, *, data_dir: Path | None = None, private: b
     return hub.push(trained, repository, command=read_settings(run)[1], private=private, half=half)
 
 
+@checked()
 def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None, **options: Any) -> "Reproduced":
     """Runs the reproduction called `name`, and writes its result.
 
@@ -177,6 +184,7 @@ def reproduce_queue(names: Sequence[str] = (), **options: Any) -> "Done":
     return queue.reproduce_queue(names, **options)
 
 
+@checked()
 def sweep(name: str, folder: Path, **options: Any) -> "Sweep":
     """Trains the recipe called `name` over a grid and seeds; options of `zoo.lab.trials.sweep.sweep`.
 
@@ -193,6 +201,7 @@ def results() -> dict[str, Path]:
     return {path.stem: path for path in sorted(Path(__file__).parent.glob("*/results/*.json"))}
 
 
+@checked()
 def claims(name: str) -> "Claims":
     """The claims of the reproduction called `name`, each with its verdict and evidence, for a notebook to show.
 

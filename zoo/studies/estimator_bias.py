@@ -15,6 +15,7 @@ from tabulate import tabulate
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
+from zoo.arguments import COUNTS, FROM_0, POSITIVE, between, checked, number_from, shown
 from zoo.estimators import Estimator, gaussian_total_correlation, log_marginals, log_weights, scores
 from zoo.lab.networks import Discriminator
 from zoo.lab.training.adversary import Adversary
@@ -37,15 +38,20 @@ class SmallTerms(NamedTuple):
     mutual_information: float
 
 
+@checked(size=number_from(1), correlation=between(-1, 1))
 def equicorrelated(size: int, correlation: float) -> Tensor:
     """The covariance [size, size] of unit variances with one correlation between any two."""
     return torch.full((size, size), correlation).fill_diagonal_(1.0)
 
 
+@checked(num_data=number_from(1), sd=POSITIVE)
 def draw_toy(num_data: int, cov: Tensor, sd: float, *, seed: int = 0) -> Toy:
     """N means from Normal(0, cov), [D, D]."""
+    factor, failed = torch.linalg.cholesky_ex(cov) if cov.dim() == 2 else (cov, torch.tensor(True))
+    if failed or not factor.isfinite().all():
+        raise ValueError(f"draw_toy: cov must be a positive definite covariance [D, D], got {shown(cov)}")
     noise = torch.randn(num_data, len(cov), generator=torch.Generator().manual_seed(seed), dtype=cov.dtype)
-    return Toy(noise @ torch.linalg.cholesky(cov).mT, sd)
+    return Toy(noise @ factor.mT, sd)
 
 
 def closed_form(cov: Tensor, sd: float) -> SmallTerms:
@@ -58,6 +64,7 @@ def closed_form(cov: Tensor, sd: float) -> SmallTerms:
     return SmallTerms(gaussian_total_correlation(mixed).item(), information.item())
 
 
+@checked()
 def summed(toy: Toy, num_samples: int, *, seed: int = 0) -> tuple[SmallTerms, SmallTerms]:
     """The terms with q(z) summed over all N posteriors, as means over samples, and their standard errors.
 
@@ -73,6 +80,7 @@ def summed(toy: Toy, num_samples: int, *, seed: int = 0) -> tuple[SmallTerms, Sm
     return SmallTerms(*means.tolist()), SmallTerms(*errors.tolist())
 
 
+@checked(batch_size=number_from(1))
 def estimate(toy: Toy, batch_size: int, estimator: Estimator, *, seed: int) -> SmallTerms:
     """The terms from one batch; every estimator sees the same draws under one seed.
 
@@ -105,6 +113,7 @@ def bias_rows(toy: Toy, truth: SmallTerms, *, batch_size: int, seeds: int) -> li
     return rows
 
 
+@checked(seeds=number_from(2))
 def estimator_table(seeds: int = 20) -> str:
     """Every estimator's total correlation and mutual information next to the exact values, on two sets of 20,000.
 
@@ -134,6 +143,7 @@ def estimator_table(seeds: int = 20) -> str:
     return "\n\n".join(parts)
 
 
+@checked(steps=FROM_0, num_data=number_from(1), batch_size=number_from(2), hidden=COUNTS, lr=POSITIVE)
 def density_ratio_table(
     *,
     steps: Sequence[int] = (0, 100, 300, 1000),

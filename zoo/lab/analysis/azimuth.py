@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from zoo.arguments import checked, number_from
 from zoo.lab.analysis.interventions import LatentSites, guide_inputs
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
@@ -55,6 +56,7 @@ class Azimuth:
         )
 
 
+@checked(num_points=number_from(1))
 def azimuth(
     model: nn.Module,
     guide: nn.Module,
@@ -98,6 +100,7 @@ def azimuth(
     )
 
 
+@checked()
 def views(data: Dataset, index: int, factor: str) -> np.ndarray:
     """The datapoints that share every other factor with the one at `index`, by the factor's value."""
     assert data.factors is not None
@@ -108,6 +111,7 @@ def views(data: Dataset, index: int, factor: str) -> np.ndarray:
     return there[np.argsort(degrees(data, factor)[there], kind="stable")]
 
 
+@checked()
 def degrees(data: Dataset, factor: str) -> np.ndarray:
     """The factor's value of every datapoint, [N].
 

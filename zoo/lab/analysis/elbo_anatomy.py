@@ -14,6 +14,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
 from zoo.aggregate import aggregate_sites, check_priors, dissect, looks_at, samples, score_pairs
+from zoo.arguments import checked, number_from
 from zoo.elbos import PlainELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
 from zoo.handlers import ScorePairs
@@ -71,6 +72,7 @@ class ElboAnatomy:
     elbo: Estimate
 
 
+@checked(num_data=number_from(1), num_samples=number_from(2), batch_size=number_from(1))
 def elbo_anatomy(
     model: nn.Module,
     guide: nn.Module,
@@ -109,7 +111,8 @@ def elbo_anatomy(
         raise ValueError(f"estimator must be one of exact, {', '.join(get_args(Estimator))}, got {estimator!r}")
     if estimator == "exact" and num_data != len(data):
         raise ValueError(
-            f"num_data = {num_data}, but data {data.name!r} has {len(data)}: an exact q(z) averages all of them"
+            f"num_data = {num_data}, but data {data.name!r} has {len(data)}: an exact q(z) averages all of them; "
+            f"give num_data={len(data)}"
         )
     if estimator == "exact" and num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")

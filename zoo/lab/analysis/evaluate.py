@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from zoo.arguments import checked, number_from
 from zoo.elbos import PlainELBO
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
@@ -40,6 +41,7 @@ class Evaluation(Tabulated):
         ]
 
 
+@checked(batch_size=number_from(1))
 def evaluate(
     model: nn.Module,
     guide: nn.Module,

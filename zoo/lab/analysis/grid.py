@@ -8,6 +8,8 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from zoo.arguments import POSITIVE, check_fields, checked, number_from, shown
+from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import OwnParameters
 from zoo.sites import nodes_of
 
@@ -18,6 +20,9 @@ class Grid2D:
 
     reach: float = 3.0
     num: int = 600
+
+    def __post_init__(self) -> None:
+        check_fields(self, reach=POSITIVE, num=number_from(1))
 
     @property
     def points(self) -> Tensor:
@@ -41,6 +46,7 @@ class Divergences(NamedTuple):
     mass_q: float
 
 
+@checked()
 def divergences(log_p: Tensor, log_q: Tensor, grid: Grid2D) -> Divergences:
     """KL(p || q) and KL(q || p) as sums over the cells."""
     p, q = log_p.exp() * grid.cell, log_q.exp() * grid.cell
@@ -52,25 +58,34 @@ def divergences(log_p: Tensor, log_q: Tensor, grid: Grid2D) -> Divergences:
     )
 
 
+@checked(max_elements=number_from(1))
 def log_aggregate(q: Any, points: Tensor, *, max_elements: int = 2**24) -> Tensor:
     """log q(z) = log 1/N sum_n q(z | x_n) at points [S, D], for q with batch shape [N]: [S]."""
+    _check(q, points)
     (num,) = q.batch_shape
     size = max(1, max_elements // (num * points.shape[-1]))
     return torch.cat([q.log_prob(some.unsqueeze(1)).logsumexp(1) for some in points.split(size)]) - math.log(num)
 
 
+@checked()
 def log_prior(model: nn.Module, points: Tensor, *, site: str = "z") -> Tensor:
     """log p(z) at points [S, D], from the story's trace: [S]. The random state is left as it was."""
-    log_p: Tensor = prior(model, site).log_prob(points.unsqueeze(1))
+    p = prior(model, site)
+    _check(p, points)
+    log_p: Tensor = p.log_prob(points.unsqueeze(1))
     return log_p.squeeze(1)
 
 
 def prior(model: nn.Module, site: str = "z") -> Any:
     """The story's distribution of a site that depends on no other, for one datapoint: batch shape [1]."""
     with torch.random.fork_rng(), torch.no_grad(), poutine.block(), OwnParameters():
-        return nodes_of(poutine.trace(model).get_trace())[site]["fn"]
+        nodes = nodes_of(poutine.trace(model).get_trace())
+    if site not in nodes or "fn" not in nodes[site]:
+        raise LookupError(unknown_name("site", site, [name for name, n in nodes.items() if n["type"] == "sample"]))
+    return nodes[site]["fn"]
 
 
+@checked(draws=number_from(1))
 def information(q: Any, *, draws: int = 10, seed: int = 0) -> float:
     """I(x; z) = E[log q(z | x) - log q(z)] over all N datapoints, q(z) summed over them; log N without overlap.
 
@@ -79,7 +94,22 @@ def information(q: Any, *, draws: int = 10, seed: int = 0) -> float:
         draws: number of draws of each.
         seed: of the draws.
     """
+    _check(q)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         z = q.sample((draws,))
     return (q.log_prob(z).flatten() - log_aggregate(q, z.flatten(0, 1))).mean().item()
+
+
+def _check(q: Any, points: Tensor | None = None) -> None:
+    """Checks that q is the distribution of N datapoints, and that points have its number of units.
+
+    Raises:
+        TypeError, ValueError: they do not; the message says what to pass.
+    """
+    if len(getattr(q, "batch_shape", ())) != 1:
+        raise TypeError(
+            f"q must be a distribution with batch shape [N], as in posteriors(guide, x)['z'], got {shown(q)}"
+        )
+    if points is not None and (points.dim() != 2 or points.shape[1:] != q.event_shape):
+        raise ValueError(f"points must be [S, {', '.join(map(str, q.event_shape))}], got {list(points.shape)}")

@@ -11,6 +11,7 @@ from pyro import poutine
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
+from zoo.arguments import checked, number_from
 from zoo.lab.analysis.posterior import refine
 from zoo.lab.device import fork_random_state
 from zoo.lab.isolation import OwnParameters
@@ -33,6 +34,7 @@ class Importance:
     log_effective: Tensor
 
 
+@checked(at_once=number_from(1))
 def importance(
     model: nn.Module,
     guide: nn.Module,
@@ -69,6 +71,7 @@ def importance(
     return Importance(total / num_samples, log_sum - math.log(num_samples), 2 * log_sum - log_sum_squares)
 
 
+@checked(at_once=number_from(1))
 def log_evidence(
     model: nn.Module, guide: nn.Module, x: Tensor, *, num_samples: int, seed: int = 0, at_once: int = 1_000
 ) -> Tensor:
@@ -82,6 +85,8 @@ def _chunks(
     """log w of some draws at a time, [draws, B]."""
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    if len(x) == 0:
+        raise ValueError(f"x must hold datapoints, [B, ...], got shape {list(x.shape)}")
     batch = (x,) if y is None else (x, y)
     chunk = max(1, at_once // len(x))
     random_states = fork_random_state(x.device)

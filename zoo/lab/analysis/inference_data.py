@@ -13,6 +13,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn
 from torch.distributions import constraints
 
+from zoo.arguments import checked, number_from
 from zoo.lab.data import Batch, Dataset
 from zoo.lab.device import device_of
 from zoo.lab.errors import import_optional
@@ -27,6 +28,7 @@ Group = dict[str, tuple[tuple[str, ...], np.ndarray]]  # by site, dimensions and
 IMAGE = ("channel", "height", "width")
 
 
+@checked(num=number_from(1))
 def to_inference_data(
     model: nn.Module,
     guide: nn.Module,

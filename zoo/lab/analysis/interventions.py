@@ -5,6 +5,7 @@ with `poutine.do` and reads the mean of p(x | ...) off the story's trace.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.distributions import Normal, constraints
 
+from zoo.arguments import NOT_EMPTY, checked, is_number, number_from
 from zoo.lab.analysis.posterior import decode, needs_labels, posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
@@ -81,6 +83,7 @@ class Unit:
         return f"{self}" if self.nats is None else f"{self}  {self.nats:.2f} nats"
 
 
+@checked()
 def ranked(sites: LatentSites, kl: Mapping[str, Tensor]) -> list[Unit]:
     """Every real unit, from the largest KL to the smallest; units without their own KL come last, in order.
 
@@ -96,11 +99,13 @@ def ranked(sites: LatentSites, kl: Mapping[str, Tensor]) -> list[Unit]:
     return sorted(every, key=lambda unit: (unit.nats is None, -(unit.nats or 0.0)))
 
 
+@checked(num=number_from(1))
 def quantiles(num: int = 13) -> Tensor:
     """The quantiles 0.05 to 0.95 of a standard normal, evenly spaced in probability, as in Joint-VAE's code."""
     return Normal(0.0, 1.0).icdf(torch.linspace(0.05, 0.95, num))
 
 
+@checked(num=number_from(1))
 def from_prior(model: nn.Module, num: int, *, seed: int) -> Latents:
     """`num` draws of every latent from the prior; a relaxed type is replaced by its nearest class.
 
@@ -112,6 +117,7 @@ def from_prior(model: nn.Module, num: int, *, seed: int) -> Latents:
     return harden(model, {name: torch.cat([draw[name] for draw in draws]) for name in draws[0]})
 
 
+@checked()
 def encode_modes(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None = None, *, seed: int = 0) -> Latents:
     """The posterior means for x [N, ...], and of a type the most probable class, as Joint-VAE's code evaluates.
 
@@ -129,12 +135,14 @@ def encode_modes(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None
     return harden(model, centres)
 
 
+@checked()
 def guide_inputs(guide: nn.Module, data: Dataset, index: Sequence[int], device: torch.device) -> list[Tensor]:
     """The arguments of the guide for the datapoints at `index`: x, and y where it needs labels."""
     batch = data.batch(torch.tensor(list(index)), labels=needs_labels(guide), device=device)
     return [batch.x] if batch.y is None else [batch.x, batch.y]
 
 
+@checked(at_most=number_from(1))
 def types(sites: LatentSites, latents: Latents, *, at_most: int = 20) -> tuple[Latents, list[str]]:
     """Latents [1, ...] under every combination of types, the last type fastest: [K, ...], and a name for each.
 
@@ -152,22 +160,35 @@ def repeat(latents: Latents, times: int) -> Latents:
     return {name: value.repeat_interleave(times, 0) for name, value in latents.items()}
 
 
+@checked(values=NOT_EMPTY)
 def traverse_unit(model: nn.Module, latents: Latents, site: str, unit: int, values: Tensor) -> Tensor:
-    """Images of latents [N] with one real unit set to each value [V], all else unchanged: [N, V, ...]."""
+    """Images of latents [N] with one real unit set to each value [V], all else unchanged: [N, V, ...].
+
+    Raises:
+        LookupError, ValueError: as `LatentSites.check`.
+    """
+    LatentSites.of(model).check(site, unit)
     many = repeat(latents, len(values))
     many[site] = many[site].clone()
     many[site][:, unit] = values.to(many[site]).repeat(len(many[site]) // len(values))
     return decoded(model, many).unflatten(0, (-1, len(values)))
 
 
+@checked()
 def traverse_classes(model: nn.Module, latents: Latents, site: str) -> Tensor:
-    """Images of latents [N] with a one-hot site set to each of its K classes, all else unchanged: [N, K, ...]."""
+    """Images of latents [N] with a one-hot site set to each of its K classes, all else unchanged: [N, K, ...].
+
+    Raises:
+        LookupError: as `LatentSites.check`.
+    """
+    LatentSites.of(model).check(site)
     num_classes = latents[site].shape[-1]
     many = repeat(latents, num_classes)
     many[site] = one_hot(many[site], num_classes).repeat(len(many[site]) // num_classes, 1)
     return decoded(model, many).unflatten(0, (-1, num_classes))
 
 
+@checked()
 def intervene(sites: LatentSites, latents: Latents, changes: Sequence[tuple[str, int, float]]) -> Latents:
     """A copy with some units set: (site, unit, value), or (site, class, any number) of a one-hot site.
 
@@ -175,7 +196,10 @@ def intervene(sites: LatentSites, latents: Latents, changes: Sequence[tuple[str,
         LookupError, ValueError: as `LatentSites.check`.
     """
     new = dict(latents)
-    for site, unit, value in changes:
+    for change in changes:
+        if len(change) != 3 or not is_number(change[2]) or not math.isfinite(change[2]):
+            raise ValueError(f"intervene: changes must be (site, unit, value), with finite values, got {change!r}")
+        site, unit, value = change
         sites.check(site, unit)
         new[site] = new[site].clone()
         if site in sites.classes:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from zoo.arguments import at_least, checked, number_from
 from zoo.lab.analysis.interventions import LatentSites
 from zoo.lab.training.experiment import Experiment
 
@@ -42,14 +43,20 @@ class History:
         """
         path = folder / "units.csv"
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: the KL of each unit over training was not recorded")
-        with path.open(newline="") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+            raise FileNotFoundError(
+                f"{path} is missing: the KL of each unit over training was not recorded; put a copy back"
+            )
         try:
+            with path.open(newline="", encoding="utf-8") as file:
+                header, *rows = list(csv.reader(file)) or [[]]
             table = np.array(rows, float).reshape(len(rows), len(header))
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
-        if not rows or header[0] != "step" or len(header) < 2:
+        except (ValueError, csv.Error):
+            raise ValueError(
+                f"{path} is damaged: it must hold a line of names and then lines of as many numbers; put a copy back"
+            ) from None
+        if header[:1] != ["step"] or len(header) < 2 or not np.isfinite(table).all():
+            raise ValueError(f"{path} is damaged: it must hold the step and the nats of each unit; put a copy back")
+        if not rows:
             raise ValueError(f"{path} has no row: the run was too short to record the KL of each unit over training")
         return cls(table[:, 0].astype(int), dict(zip(header[1:], table[:, 1:].T, strict=True)))
 
@@ -73,6 +80,7 @@ class Discovery(NamedTuple):
     final: float
 
 
+@checked(threshold=at_least(0), window=number_from(1))
 def discovery_order(history: History, *, threshold: float = THRESHOLD, window: int = WINDOW) -> list[Discovery]:
     """The units in the order in which they were found: those whose mean over a window exceeds `threshold` nats.
 
@@ -125,6 +133,7 @@ def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarra
     return {key: np.array([min(row[key], ceiling) for row in found]) for key, ceiling in ceilings.items()}
 
 
+@checked(window=number_from(1))
 def overshoot(kl: np.ndarray, capacity: np.ndarray, *, window: int = WINDOW) -> float:
     """The most nats by which KL [R] exceeded its capacity [R], as a window's mean; negative if it never did."""
     return float(smooth(kl - capacity, window).max())

@@ -5,13 +5,17 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
+from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn
 
+from zoo.arguments import NOT_EMPTY, checked, number_from
+from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import OwnParameters
-from zoo.sites import nodes_of
+from zoo.sites import is_subsample, nodes_of
 from zoo.termwise import family
 
 
+@checked()
 def posterior_means(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
     """The mean of q(site | x) for each latent site, or the class probabilities of a categorical.
 
@@ -31,6 +35,7 @@ def refine(guide: nn.Module, *batch: Tensor) -> Any:
     return refined(*batch) if refined else guide
 
 
+@checked()
 def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Any]:
     """q(site | x) for each latent site, or q(site | x, y), as the distributions that a guide's trace holds."""
     args = (x,) if y is None else (x, y)
@@ -47,18 +52,45 @@ def _mean(fn: Any) -> Tensor:
     return mean
 
 
+@checked(latents=NOT_EMPTY)
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
-    """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...]."""
+    """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...].
+
+    Raises:
+        LookupError: the story has no such site, or none of a name in `latents`.
+    """
     values: Any = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: N particles
     with torch.no_grad(), poutine.block(), OwnParameters():
         trace = poutine.trace(poutine.do(model, values)).get_trace()
-    mean: Tensor = nodes_of(trace)[site]["fn"].mean
+    if unknown := sorted(latents.keys() - nodes_of(trace).keys()):
+        raise LookupError(f"latents: {unknown_name('site', unknown[0], _samples(trace))}")
+    mean: Tensor = _site(trace, site).mean
     return mean.squeeze(1)
 
 
+@checked(num=number_from(1))
 def draw(model: nn.Module, num: int, *, site: str = "x") -> Tensor:
-    """Means of p(x | z) for `num` draws of the latents from the prior, [num, ...]."""
+    """Means of p(x | z) for `num` draws of the latents from the prior, [num, ...].
+
+    Raises:
+        LookupError: the story has no such site.
+    """
     with torch.no_grad(), poutine.block(), OwnParameters(), pyro.plate("draws", num, dim=-2):
         trace = poutine.trace(model).get_trace()
-    mean: Tensor = nodes_of(trace)[site]["fn"].mean
+    mean: Tensor = _site(trace, site).mean
     return mean.squeeze(1)
+
+
+def _site(trace: Trace, site: str) -> Any:
+    """The distribution of a site of a story's trace.
+
+    Raises:
+        LookupError: the story has no such site; the message shows the nearest name.
+    """
+    if site not in (known := _samples(trace)):
+        raise LookupError(unknown_name("site", site, known))
+    return nodes_of(trace)[site]["fn"]
+
+
+def _samples(trace: Trace) -> list[str]:
+    return [name for name, node in nodes_of(trace).items() if node["type"] == "sample" and not is_subsample(node)]

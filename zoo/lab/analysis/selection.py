@@ -4,9 +4,11 @@ from itertools import chain, zip_longest
 
 import numpy as np
 
+from zoo.arguments import checked, number_from
 from zoo.lab.data import Dataset
 
 
+@checked(num=number_from(1))
 def spread(data: Dataset, num: int, *, seed: int = 0) -> list[int]:
     """`num` different datapoints, or all of a smaller set: one of each class in turn, each class in random order.
 

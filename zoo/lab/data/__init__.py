@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zoo.arguments import checked
 from zoo.lab.data import (
     celeba,
     chairs,
@@ -43,20 +44,30 @@ SOURCES: dict[str, Callable[..., Split]] = {
 }
 
 
+@checked()
 def data_folder(folder: str | Path | None = None) -> Path:
     """Where the files are: `folder`, else the environment's ZOO_DATA, else ./data."""
     return Path(folder or os.environ.get("ZOO_DATA") or "data").expanduser()
 
 
+@checked()
 def absolute(name: str) -> str:
     """A `name` that `load` understands in every working folder: a name of `SOURCES` as it is, a path made absolute.
 
     A run records it, so that the run can be opened from another folder.
     """
     path = Path(name).expanduser()
-    return str(path.resolve()) if name not in SOURCES and path.exists() else name
+    return str(path.resolve()) if name not in SOURCES and _exists(path) else name
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # the name is longer than a file's can be
+        return False
+
+
+@checked()
 def load(name: str, *, folder: str | Path | None = None, download: bool = False, **options: Any) -> Split:
     """Loads the data set called `name`, or your own data at the path `name`, with the options of its function.
 
@@ -73,7 +84,7 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
         OSError: its cache cannot be written.
     """
     path = Path(name).expanduser()
-    if name not in SOURCES and not path.exists() and not (path.suffix or path.name != name):
+    if name not in SOURCES and not _exists(path) and not (path.suffix or path.name != name):
         raise LookupError(unknown_name("data set", name, SOURCES) + "; or give the path of your own data")
     source = SOURCES.get(name, yours.yours)
     known = set(inspect.signature(source).parameters) - {"folder", "path", "download"}

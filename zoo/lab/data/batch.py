@@ -79,3 +79,18 @@ def floats(x: Any, x_max: float, device: str | torch.device) -> Tensor:
     if x.dtype == np.uint8:
         return torch.from_numpy(x).to(device).to(dtype).div_(x_max)
     return torch.from_numpy(x.astype(x.dtype.newbyteorder("="), copy=False)).to(device, dtype)
+
+
+def check_rows(name: str, rows: np.ndarray, length: int) -> None:
+    """Checks the positions of datapoints in a set: integers in range, or a mask of all of them.
+
+    Raises:
+        IndexError: they are not, or there is no such datapoint.
+    """
+    if rows.dtype == np.bool_ and rows.shape == (length,):
+        return
+    if not np.issubdtype(rows.dtype, np.integer) or (rows.size and not 0 <= rows.min() <= rows.max() < length):
+        raise IndexError(
+            f"data {name!r}: datapoints go from 0 to {length - 1}, got {rows.dtype} {rows.ravel()[:8].tolist()}; give "
+            "their positions as integers"
+        )

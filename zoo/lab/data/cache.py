@@ -77,7 +77,7 @@ def cached(
     folder = cache_folder() / f"{name[:80]}-v{VERSION}-{key}"
     try:
         return _read(folder, header)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # missing or damaged
+    except (FileNotFoundError, NotADirectoryError, RecursionError, ValueError):  # missing or damaged
         pass
     except OSError as error:
         raise OSError(f"data {name!r}: the cache {folder} cannot be read: {error}") from error

@@ -228,4 +228,30 @@ def check_finite(name: str, x: Any) -> None:
     finite = np.isfinite(x.data if sparse.issparse(x) else x)
     if not finite.all():
         where = "" if sparse.issparse(x) else f", the first in datapoint {np.argwhere(~finite)[0, 0]}"
-        raise ValueError(f"data {name!r}: x has {(~finite).sum()} values that are not finite{where}")
+        raise ValueError(
+            f"data {name!r}: x has {(~finite).sum()} values that are not finite{where}; leave these datapoints out"
+        )
+
+
+def check_labels(name: str, y: np.ndarray, length: int, classes: Sequence[str]) -> None:
+    """Checks that labels are one integer from 0 per datapoint.
+
+    Raises:
+        ValueError: they are not; the message says how to number them.
+    """
+    if y.shape != (length,) or not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(
+            f"data {name!r}: y must hold one integer per datapoint ({length}), "
+            f"got {y.dtype} of shape {y.shape}" + ("; one-hot labels: y.argmax(1)" if y.ndim == 2 else "")
+        )
+    if y.min() == -1:
+        raise ValueError(
+            f"data {name!r}: y has {(y == -1).sum()} labels of -1, which scikit-learn uses for datapoints "
+            f"without a label; {UNLABELLED}"
+        )
+    if y.min() < 0 or (classes and y.max() >= len(classes)):
+        above = f" to {len(classes) - 1}, one for each of the classes," if classes else ""
+        raise ValueError(
+            f"data {name!r}: labels go from 0{above}, got {y.min()} to {y.max()}; "
+            "np.unique(y, return_inverse=True) numbers them from 0"
+        )

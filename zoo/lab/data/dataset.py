@@ -10,9 +10,17 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from zoo.arguments import ABOVE_0, checked, number_from
 from zoo.lab.data import bit_packing as bits
-from zoo.lab.data.batch import Batch, Batches, floats, light
-from zoo.lab.data.conversion import UNLABELLED, as_features, as_labels, check_finite, from_items, is_torch_dataset
+from zoo.lab.data.batch import Batch, Batches, check_rows, floats, light
+from zoo.lab.data.conversion import (
+    as_features,
+    as_labels,
+    check_finite,
+    check_labels,
+    from_items,
+    is_torch_dataset,
+)
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.rows import Rows
 from zoo.lab.data.summary import summarise
@@ -64,29 +72,12 @@ class Dataset(Tabulated):
         if self.dynamic and self.x.dtype != np.uint8:
             raise ValueError(f"data {self.name!r}: only bytes can be binarised, and x holds {self.x.dtype}")
         if self.y is not None:
-            self._check_labels(self.y)
+            check_labels(self.name, self.y, len(self), self.classes)
         if self.factors is not None and len(self.factors) != len(self):
             raise ValueError(f"data {self.name!r}: factors of {len(self.factors)} datapoints for {len(self)}")
 
-    def _check_labels(self, y: np.ndarray) -> None:
-        if y.shape != (len(self),) or not np.issubdtype(y.dtype, np.integer):
-            raise ValueError(
-                f"data {self.name!r}: y must hold one integer per datapoint ({len(self)}), "
-                f"got {y.dtype} of shape {y.shape}" + ("; one-hot labels: y.argmax(1)" if y.ndim == 2 else "")
-            )
-        if y.min() == -1:
-            raise ValueError(
-                f"data {self.name!r}: y has {(y == -1).sum()} labels of -1, which scikit-learn uses for datapoints "
-                f"without a label; {UNLABELLED}"
-            )
-        if y.min() < 0 or (self.classes and y.max() >= len(self.classes)):
-            above = f" to {len(self.classes) - 1}" if self.classes else ""
-            raise ValueError(
-                f"data {self.name!r}: labels go from 0{above}, got {y.min()} to {y.max()}; "
-                "np.unique(y, return_inverse=True) numbers them from 0"
-            )
-
     @classmethod
+    @checked(x_max=ABOVE_0)
     def from_arrays(
         cls,
         x: Any,
@@ -158,12 +149,14 @@ class Dataset(Tabulated):
         `seed`, of any type that `numpy.random.default_rng` accepts, is for a set that is binarised dynamically.
         """
         rows = index.cpu().numpy()
+        check_rows(self.name, rows, len(self))
         x, x_max = self.x[rows], self.x_max
         if self.dynamic:
             x, x_max = light(x, x_max, np.random.default_rng(seed)), 1.0
         y = torch.from_numpy(self.y[rows].astype(np.int64)).to(device) if labels and self.y is not None else None
         return Batch(floats(x, x_max, device), y, index.to(device))
 
+    @checked()
     def batches(
         self,
         batch_size: int,
@@ -213,6 +206,7 @@ class Dataset(Tabulated):
             yield self.batch(order[at : at + batch_size], labels=labels, device=device, seed=(seed, step))
             step += 1
 
+    @checked(batch_size=number_from(1))
     def in_order(self, batch_size: int, *, labels: bool = False, device: str | torch.device = "cpu") -> Iterator[Batch]:
         """Every datapoint once, in order; the last batch may be smaller.
 
@@ -222,6 +216,7 @@ class Dataset(Tabulated):
         for index in torch.arange(len(self)).split(batch_size):
             yield self.batch(index, labels=labels, device=device, seed=rng)
 
+    @checked(count=number_from(1))
     def sample(
         self,
         count: int,
@@ -242,8 +237,15 @@ class Dataset(Tabulated):
         index = torch.from_numpy(self.factors.sample(count, fixed=fixed, seed=rng))
         return self.batch(index, labels=labels, device=device, seed=rng)
 
+    @checked()
     def subset(self, rows: np.ndarray) -> "Dataset":
-        """The datapoints at `rows` [n]; copied where x is in memory, else looked up on access."""
+        """The datapoints at `rows` [n]; copied where x is in memory, else looked up on access.
+
+        Raises:
+            IndexError: there is no such datapoint.
+        """
+        rows = np.asarray(rows)
+        check_rows(self.name, rows, len(self))
         in_memory = sparse.issparse(self.x) or (isinstance(self.x, np.ndarray) and not isinstance(self.x, np.memmap))
         return replace(
             self,
@@ -252,6 +254,7 @@ class Dataset(Tabulated):
             factors=None if self.factors is None else self.factors.subset(rows),
         )
 
+    @checked()
     def binarised(self, how: str, *, seed: Any = 0) -> "Dataset":
         """The set with binary pixels, each 1 with probability x / x_max.
 
@@ -301,6 +304,7 @@ class Dataset(Tabulated):
             )
         return count
 
+    @checked()
     def check(self, batch_size: int) -> None:
         """Checks that batches can have this size.
 
@@ -327,6 +331,7 @@ class Split(NamedTuple):
         return f"<p>train</p>{self.train._repr_html_()}<p>test</p>{self.test._repr_html_()}"
 
 
+@checked()
 def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
     """Holds out a random share of the datapoints; with 0, train and test are the same set.
 

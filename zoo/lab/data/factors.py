@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo.arguments import checked, number_from, shown
 from zoo.lab.data.conversion import as_columns
 from zoo.lab.errors import unknown_name
 
@@ -33,7 +34,7 @@ class Factors:
         if len(set(self.names)) != len(self.names) or len(self.names) != len(self.values):
             raise ValueError(f"factors need one name each, got {self.names} for {len(self.values)} factors")
         if empty := [name for name, size in zip(self.names, self.sizes, strict=True) if size == 0]:
-            raise ValueError(f"factors {empty} have no values")
+            raise ValueError(f"factors {empty} have no values; give each at least one")
         if self.table is None:
             return
         if self.table.ndim != 2 or self.table.shape[1] != len(self.names):
@@ -42,6 +43,7 @@ class Factors:
             raise ValueError(f"factors: the table has classes outside 0 to size - 1, the sizes being {self.sizes}")
 
     @classmethod
+    @checked()
     def grid(cls, values: Mapping[str, Any]) -> "Factors":
         """Every combination of the given values once, the last factor varying fastest."""
         return cls(tuple(values), tuple(np.asarray(v) for v in values.values()))
@@ -83,9 +85,11 @@ class Factors:
         Raises:
             IndexError: there is no such datapoint.
         """
-        index = np.asarray(index)
+        given, index = index, np.asarray(index)
+        if not np.issubdtype(index.dtype, np.integer):
+            raise IndexError(f"index must hold the positions of datapoints as integers, got {shown(given)}")
         if index.size and not (index.min() >= 0 and index.max() < len(self)):
-            raise IndexError(f"datapoints go from 0 to {len(self) - 1}, got {index.min()} to {index.max()}")
+            raise IndexError(f"index: datapoints go from 0 to {len(self) - 1}, got {index.min()} to {index.max()}")
         if self.table is not None:
             return self.table[index]
         return np.stack(np.unravel_index(index, self.sizes), axis=-1)
@@ -108,6 +112,7 @@ class Factors:
         except ValueError as error:
             raise ValueError(f"classes must lie within the sizes {self.sizes} of {self.names}: {error}") from error
 
+    @checked(count=number_from(1))
     def sample(self, count: int, *, fixed: Mapping[str, int] | None = None, seed: Any = 0) -> np.ndarray:
         """Datapoints [count], uniformly and with replacement among those whose factors have the `fixed` classes.
 
@@ -124,8 +129,8 @@ class Factors:
         for name, c in fixed.items():
             if name not in self.names:
                 raise LookupError(unknown_name("factor", name, self.names))
-            if not 0 <= c < (size := self.sizes[self.names.index(name)]):
-                raise ValueError(f"factor {name!r} has classes 0 to {size - 1}, got {c}")
+            if not isinstance(c, (int, np.integer)) or not 0 <= c < (size := self.sizes[self.names.index(name)]):
+                raise ValueError(f"factor {name!r} has classes 0 to {size - 1}, got {c!r}")
         rng = np.random.default_rng(seed)
         if self.table is None:
             draws = [

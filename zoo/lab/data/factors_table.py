@@ -30,6 +30,7 @@ def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
         if len(cells) != len(names):
             raise ValueError(
                 f"{file}: line {number}, for {cells[0]}, has {len(cells)} values and the first line {len(names)} names"
+                "; give each line as many"
             )
         row = dict(zip(names, cells, strict=True))
         image = _normal(row.pop("file"))
@@ -60,7 +61,7 @@ def _table(file: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{file} is not UTF-8 ({error}); save it as CSV UTF-8") from error
+        raise ValueError(f"{file} is not UTF-8 (byte {error.start}); save it as CSV UTF-8") from error
     lines = text.splitlines()
     skip = 1 if lines and lines[0].lower().startswith("sep=") else 0  # Excel's own hint
     first = lines[skip] if len(lines) > skip else ""

@@ -1,6 +1,7 @@
 """Your own data from disk: a folder of images, an .npz, or a .pt of tensors. From memory, `Dataset.from_arrays`."""
 
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from zoo.lab.data.conversion import as_array, as_labels
 from zoo.lab.data.dataset import Dataset, Split, split
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.image_folder import image_folder
-from zoo.lab.data.npz import names_in, read_npz
+from zoo.lab.data.npz import DAMAGE, names_in, read_npz
 
 KEYS = ("x", "y", "classes", "factors", "factor_names", "x_test", "y_test", "factors_test")
 
@@ -62,9 +63,9 @@ def yours(
             raise ValueError(f"data {str(path)!r}: x_max is for an .npz or a .pt; in images 255 becomes 1")
         return image_folder(path, size=size, background=background, held_out=held_out, seed=seed)
     if not path.exists():
-        raise FileNotFoundError(f"data {str(path)!r}: there is no such file or folder")
+        raise FileNotFoundError(f"data {str(path)!r}: there is no such file or folder; `data` lists the data sets")
     if path.suffix not in (".npz", ".pt"):
-        raise ValueError(f"data {str(path)!r}: expected a folder of images, an .npz or a .pt")
+        raise ValueError(f"data {str(path)!r}: it must be a folder of images, an .npz or a .pt")
     if size is not None or background != "auto":
         raise ValueError(f"data {str(path)!r}: size and background are for a folder of images; this is a file")
     arrays = _npz(path) if path.suffix == ".npz" else _named(path, _tensors(path))
@@ -165,14 +166,33 @@ def _factors(path: Path, factors: np.ndarray, names: Any) -> Factors:
     return Factors.of(factors)
 
 
+def _check_sums(path: Path) -> None:
+    """Checks what `torch.load` does not look at: the checksums in the archive that `torch.save` writes."""
+    if not zipfile.is_zipfile(path):  # of an older version, or damaged
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (*DAMAGE, NotImplementedError) as error:
+        damaged = str(error)
+    if damaged:
+        raise ValueError(
+            f"data {str(path)!r} is damaged: the checksum of {damaged} differs; copy it again, or save it again with "
+            "torch.save"
+        )
+
+
 def _tensors(path: Path) -> Any:
+    _check_sums(path)
     try:
         with warnings.catch_warnings():  # from the loader's own checks
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the unpickler does
-        what = "more than tensors" if "Unsupported" in str(error) else "no tensors that can be read"
-        why = str(error).strip().splitlines()[0][:160] if what.startswith("no") else "as NumPy's arrays or objects"
+        first, *_ = str(error).strip().splitlines() or [type(error).__name__]
+        more = "Unsupported" in str(error)
+        what = "more than tensors" if more else "no tensors that can be read"
+        why = "as NumPy's arrays or objects" if more else first[:160]
         raise ValueError(
             f"data {str(path)!r} holds {what} ({why}); save a dictionary of tensors, "
             "torch.save({'x': torch.from_numpy(images), 'y': torch.from_numpy(labels)}, path)"

@@ -14,6 +14,7 @@ from zoo.lab.data.npy import read_array, read_header
 
 DEFLATE = 1032  # the largest compression ratio: https://www.zlib.net/zlib_tech.html
 DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
+REMEDY = "copy it again, or save it again with np.savez"
 
 
 def names_in(path: Path) -> list[str]:
@@ -62,7 +63,7 @@ def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
         with zipfile.ZipFile(path) as archive, archive.open(info) as file:
             shape, dtype, order, nbytes = read_header(file, info.file_size)
     except DAMAGE as error:
-        raise ValueError(f"{path} cannot be read: array {name!r}: {error}") from error
+        raise ValueError(f"{path} cannot be read: array {name!r}: {error}; {REMEDY}") from error
     if order != "C":
         raise ValueError(f"{path}: array {name!r} is in Fortran order; save it with np.ascontiguousarray")
     if not shape:
@@ -78,7 +79,7 @@ def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
                     count = min(step, shape[0] - start)
                     yield np.frombuffer(file.read(count * size), dtype).reshape(count, *shape[1:])
         except DAMAGE as error:
-            raise ValueError(f"{path} is truncated or damaged: array {name!r}: {error}") from error
+            raise ValueError(f"{path} is truncated or damaged: array {name!r}: {error}; {REMEDY}") from error
 
     return Stream(shape, dtype, parts())
 
@@ -91,19 +92,23 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
     except FileNotFoundError:
         raise
     except (*DAMAGE, NotImplementedError) as error:
-        raise ValueError(f"{path} cannot be read; it is truncated, damaged, or not an .npz: {error}") from error
+        raise ValueError(
+            f"{path} cannot be read; it is truncated, damaged, or not an .npz ({error}); {REMEDY}"
+        ) from error
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         name = info.filename.removesuffix(".npy")
         if name in members:
-            raise ValueError(f"{path} cannot be read: it has two arrays {name!r}")
+            raise ValueError(f"{path} cannot be read: it has two arrays {name!r}; {REMEDY}")
         most = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else DEFLATE)
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"{path} cannot be read: array {name!r} is compressed in a way that np.savez does not use")
+            raise ValueError(
+                f"{path} cannot be read: array {name!r} is compressed in a way that np.savez does not use; {REMEDY}"
+            )
         if info.compress_size > path.stat().st_size or info.file_size > most:
             raise ValueError(
                 f"{path} cannot be read; it is damaged: array {name!r} claims {info.file_size:,} bytes out of "
-                f"{info.compress_size:,} in a file of {path.stat().st_size:,}"
+                f"{info.compress_size:,} in a file of {path.stat().st_size:,}; {REMEDY}"
             )
         members[name] = info
     return members
@@ -120,4 +125,4 @@ def _read(path: Path, name: str, info: zipfile.ZipInfo) -> np.ndarray:
         with zipfile.ZipFile(path) as archive, archive.open(info) as file:
             return read_array(file, info.file_size)
     except DAMAGE as error:
-        raise ValueError(f"{path} cannot be read: array {name!r}: {error}") from error
+        raise ValueError(f"{path} cannot be read: array {name!r}: {error}; {REMEDY}") from error

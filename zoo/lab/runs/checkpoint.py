@@ -20,8 +20,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from zoo.arguments import checked
 from zoo.lab.device import device_of, random_state, set_random_state
-from zoo.lab.files import write_file
+from zoo.lab.files import REMEDY, write_file
 from zoo.termwise import TermwiseELBO
 
 FORMAT = "zoo checkpoint 1"
@@ -29,6 +30,7 @@ FORMAT = "zoo checkpoint 1"
 State = dict[str, Any]
 
 
+@checked()
 def capture(
     model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer, *, step: int
 ) -> State:
@@ -50,6 +52,7 @@ def capture(
     }
 
 
+@checked()
 def restore(
     state: State, model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer
 ) -> int:
@@ -83,6 +86,7 @@ def restore(
     return int(state["step"])
 
 
+@checked()
 def save(path: str | Path, state: State, *, about: Mapping[str, Any] | None = None) -> None:
     """Writes the state atomically: `path` holds either the new state or the old content.
 
@@ -106,6 +110,7 @@ def save(path: str | Path, state: State, *, about: Mapping[str, Any] | None = No
         raise OSError(f"the checkpoint {path} could not be written ({error.strerror}): {kept}") from error
 
 
+@checked()
 def load(path: str | Path) -> State:
     """Reads what `save` wrote. Nothing in the file is executed, whatever it holds.
 
@@ -114,20 +119,26 @@ def load(path: str | Path) -> State:
         ValueError: it is not a checkpoint, or damaged, or was changed since it was written.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is no file, so there is no checkpoint: give the file of one")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
-                raise ValueError(f"{path} is a safetensors file, but not a checkpoint of this zoo ({FORMAT!r})")
+                raise ValueError(
+                    f"{path} is a safetensors file, but not a checkpoint of this zoo ({FORMAT!r}); {REMEDY}"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is not a checkpoint, or only a part of one: {error}") from None
+        raise ValueError(f"{path} is not a checkpoint, or only a part of one ({error}); {REMEDY}") from None
     if metadata.get("digest") != digest(metadata.get("tree", ""), tensors):
-        raise ValueError(f"the checkpoint {path} is damaged, or was changed since it was written: its digest differs")
+        raise ValueError(
+            f"the checkpoint {path} is damaged, or was changed since it was written: its digest differs; {REMEDY}"
+        )
     try:
         state: State = _decode(json.loads(metadata["tree"]), tensors)
     except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"the checkpoint {path} has not the structure of one: {error!r}") from None
+        raise ValueError(f"the checkpoint {path} has not the structure of one ({error!r}); {REMEDY}") from None
     return state
 
 
@@ -171,7 +182,7 @@ def _encode(node: Any, at: str, tensors: dict[str, Tensor]) -> Any:
         return {"tuple": items} if isinstance(node, tuple) else items
     if node is None or isinstance(node, (bool, int, float, str)):
         return node
-    raise TypeError(f"{at}: a checkpoint holds tensors, numbers and strings, got {type(node).__name__}")
+    raise TypeError(f"{at}: a checkpoint holds tensors, numbers and strings, got {type(node).__name__}; leave it out")
 
 
 def _decode(node: Any, tensors: dict[str, Tensor]) -> Any:

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from zoo.lab.files import write_file
+from zoo.lab.files import REMEDY, write_file
 
 SUMS = "SHA256SUMS"
 FILES = ("kl.csv", "terms.csv", "units.csv", "weights.safetensors")  # settings and checkpoint contain their digests
@@ -33,7 +33,8 @@ def check_digests(folder: Path) -> None:
     for file in (folder / name for name in FILES):
         if file.is_file() and digests.get(file.name) != _digest(file):
             raise ValueError(
-                f"{file} is damaged, or was changed since it was written: its digest differs from that in {path}"
+                f"{file} is damaged, or was changed since it was written: its digest differs from that in {path}; "
+                f"{REMEDY}"
             )
 
 

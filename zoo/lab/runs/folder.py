@@ -11,7 +11,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from zoo.lab.files import read_record, replacing
+from zoo.lab.files import REMEDY, read_record, replacing
 from zoo.lab.runs.lock import LOCK, OWNER, claim, unclaim
 from zoo.lab.training.experiment import Experiment
 
@@ -150,6 +150,8 @@ def read_settings(folder: Path) -> tuple[Settings, str]:
     """
     path = folder / SETTINGS
     if not has_begun(folder):
+        if folder.is_dir() and any(path.suffix in (".safetensors", ".csv") for path in folder.iterdir()):
+            raise ValueError(f"{path} is missing or empty, and {folder} holds a run's files: put a copy of it back")
         if path.is_file() or (folder / LOCK).is_file():
             raise ValueError(f"the run in {folder} was stopped before it began: give the command that began it again")
         raise FileNotFoundError(f"{folder} holds no run: there is no settings.json in it")
@@ -206,11 +208,11 @@ def load_weights(experiment: Experiment, folder: Path) -> None:
     """
     path = folder / "weights.safetensors"
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: the run is not finished")
+        raise FileNotFoundError(f"{path} is missing: put a copy back, or begin the run again")
     try:
         safetensors.torch.load_model(_modules(experiment), str(path))
     except (safetensors.SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path} is damaged, or its weights are of another pair: {error}") from error
+        raise ValueError(f"{path} is damaged, or its weights are of another pair ({error}); {REMEDY}") from error
 
 
 def _modules(experiment: Experiment) -> torch.nn.ModuleDict:

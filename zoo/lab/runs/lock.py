@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,7 +80,12 @@ def _release(lock: BaseFileLock, folder: Path) -> None:
 
 
 def _owner(folder: Path) -> str:
-    try:
-        return (folder / OWNER).read_text(encoding="utf-8") or "another process"
-    except OSError:  # it has the lock, but has not written its name yet
-        return "another process"
+    """The holder's process and host; waits up to two seconds for a holder that has not written them yet."""
+    for _ in range(40):
+        try:
+            if owner := (folder / OWNER).read_text(encoding="utf-8", errors="replace").strip():
+                return owner
+        except OSError:
+            pass
+        time.sleep(0.05)
+    return "another process"

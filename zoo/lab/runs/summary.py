@@ -3,6 +3,7 @@
 import copy
 import csv
 import inspect
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,17 @@ def read_kl(folder: Path) -> dict[str, Tensor]:
     path = folder / "kl.csv"
     found: dict[str, list[float]] = {}
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 found.setdefault(row["site"], []).append(float(row["kl_nats"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from error
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing: resume the run, or run it again") from None
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror}): it must be a file that this user may read") from error
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise ValueError(f"{path} is damaged: it must have the columns site and kl_nats; put a copy back") from None
+    if not found or not all(math.isfinite(nats) for kl in found.values() for nats in kl):
+        raise ValueError(f"{path} is damaged: it must have a row of finite nats for each unit; put a copy back")
     return {site: torch.tensor(kl) for site, kl in found.items()}
 
 

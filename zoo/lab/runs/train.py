@@ -17,6 +17,7 @@ import pyro
 import torch
 from tqdm import tqdm
 
+from zoo.arguments import shown
 from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.data import Dataset, Split
 from zoo.lab.files import write_file, write_record
@@ -48,9 +49,12 @@ class Every:
     @classmethod
     def parse(cls, text: str) -> "Every":
         """Parses "500", which means steps, or "60s"."""
-        match = re.fullmatch(r"([1-9]\d*)(s?)", text)
+        match = re.fullmatch(r"([1-9][0-9]{0,8})(s?)", text) if isinstance(text, str) else None
         if match is None:
-            raise ValueError(f"--checkpoint-every {text!r}: give a number of steps, as 500, or of seconds, as 60s")
+            raise ValueError(
+                f"--checkpoint-every {shown(text)}: give a number of steps, as 500, or of seconds, as 60s; "
+                "at most 999,999,999"
+            )
         return cls(float(match[1]), bool(match[2]))
 
     def since(self, steps: int, seconds: float) -> bool:

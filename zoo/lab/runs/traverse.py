@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.arguments import checked
 from zoo.lab.analysis.interventions import (
     Latents,
     LatentSites,
@@ -70,6 +71,7 @@ class _Start(NamedTuple):
     datapoints: list[int]
 
 
+@checked()
 def traverse(
     run: FinishedRun,
     out: Path,

@@ -72,6 +72,8 @@ class Diagram:
         """Writes the source as .gv or .dot, TikZ as .tex, else a picture; raises as `picture`."""
         path = Path(path)
         kind = path.suffix.removeprefix(".")
+        if not kind:
+            raise ValueError(f"{path}: the name must end in .svg, .png or .pdf, or in .gv or .tex for the source")
         sources = {"gv": self.source, "dot": self.source, "tex": self.tikz}
         path.write_bytes(sources[kind].encode() if kind in sources else self.picture(kind))
 

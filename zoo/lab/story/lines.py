@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pyro.poutine.trace_struct import Trace
 from torch import nn
 
+from zoo.arguments import checked
 from zoo.sites import nodes_of
 from zoo.termwise import family
 
@@ -33,6 +34,7 @@ class Line:
         return self.expression.split("(")[0]
 
 
+@checked()
 def docstring_lines(story: nn.Module | type[nn.Module]) -> list[Line]:
     """The lines in the docstring of a story's class."""
     matches = (_LINE.match(line) for line in (inspect.getdoc(story) or "").splitlines())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from zoo.arguments import checked
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
 from zoo.lab.isolation import isolated
@@ -92,6 +93,7 @@ class Story:
         return "\n".join(parts)
 
 
+@checked()
 def story(
     model: nn.Module, guide: nn.Module | None = None, elbo: TermwiseELBO | None = None, batch: Batch | None = None
 ) -> Story:

@@ -7,6 +7,7 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.arguments import POSITIVE, checked
 from zoo.estimators import permute_units
 from zoo.termwise import latent
 
@@ -26,7 +27,10 @@ class Adversary:
         lr, betas: of the Adam that trains it.
     """
 
+    @checked(lr=POSITIVE)
     def __init__(self, log_ratio: nn.Module, *, lr: float, betas: tuple[float, float] = (0.5, 0.9)) -> None:
+        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"Adversary: betas must be two numbers from 0 to below 1, got {betas}")
         self.log_ratio = log_ratio
         self.optimizer = torch.optim.Adam(log_ratio.parameters(), lr=lr, betas=betas)
 

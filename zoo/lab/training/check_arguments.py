@@ -9,6 +9,7 @@ import torch
 from pyro.optim import PyroOptim
 from torch import Tensor, nn
 
+from zoo.arguments import LARGEST, shown
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.training.adversary import Adversary
 from zoo.termwise import TermwiseELBO
@@ -53,14 +54,16 @@ def check_options(elbo: TermwiseELBO, *, lr: Any, optimizer: Any, compile: Any, 
     elif lr is None:
         raise TypeError("fit needs lr=, unless optimizer= is an existing optimiser, which has a learning rate")
     elif isinstance(lr, bool) or not isinstance(lr, (int, float, Tensor)):
-        raise TypeError(f"lr must be a number, got {lr!r}")
+        raise TypeError(f"lr must be a number, got {shown(lr)}")
+    elif isinstance(lr, Tensor) and lr.numel() != 1:
+        raise ValueError(f"lr must be a single number, got {shown(lr)}")
     elif not (lr > 0 and math.isfinite(lr)):
         raise ValueError(f"lr must be positive and finite, got {lr!r}")
     if not isinstance(compile, bool):
-        raise TypeError(f"compile must be True or False, got {compile!r}")
+        raise TypeError(f"compile must be True or False, got {shown(compile)}")
     if isinstance(start, bool) or not isinstance(start, int):
-        raise TypeError(f"start must be a whole number of steps, got {start!r}")
-    if start < 0:
+        raise TypeError(f"start must be a whole number of steps, got {shown(start)}")
+    if not 0 <= start <= LARGEST:
         raise ValueError(f"start must be at least 0 steps, got {start}")
     if adversary is None:
         return

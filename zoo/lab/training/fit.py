@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from zoo import ranks
+from zoo.arguments import POSITIVE, checked, shown
 from zoo.lab.data import Batch
 from zoo.lab.device import find_device, fork_random_state
 from zoo.lab.isolation import OwnParameters
@@ -37,9 +38,15 @@ from zoo.termwise import TermwiseELBO, observed
 Optimizer = Callable[..., torch.optim.Optimizer]
 
 
+@checked(lr=POSITIVE)
 def adam(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980), all parameters in one kernel."""
-    return torch.optim.Adam(parameters, lr=lr, fused=True)
+    trained = list(parameters)
+    if not trained or not all(isinstance(p, Tensor) and p.requires_grad for p in trained):
+        raise TypeError(
+            f"adam: parameters must be some of a module's, as in model.parameters(), got {shown(parameters)}"
+        )
+    return torch.optim.Adam(trained, lr=lr, fused=True)
 
 
 def fit(
@@ -183,12 +190,13 @@ def prepare(
     """
     check_pair(model, guide, elbo)
     check_call(model, guide, check_batch(batch))
+    device = find_device(device)
     model.to(device).train()
     guide.to(device).train()
     for network in vars(elbo).values():  # such as FactorVAE's log_ratio, which is in neither of the pair
         if isinstance(network, nn.Module):
             network.to(device)
-    batch = _to(batch, torch.device(device))
+    batch = _to(batch, device)
     args, kwargs = batch.arguments()
     state = elbo.state_dict()
     buffers = [(buffer, buffer.clone()) for buffer in chain(model.buffers(), guide.buffers())]
@@ -215,6 +223,7 @@ def prepare(
     return list(elbo(model, guide).parameters())
 
 
+@checked()
 def ramp(step: int, start: float, end: float, *, over: int) -> float:
     """The value at `step` of a line from `start` at step 0 to `end` at step `over`, constant from there.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from zoo.arguments import between, checked
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import needs_labels
 from zoo.lab.device import find_device
@@ -54,6 +55,7 @@ class Sweep:
         return f"{_means(self.table, self.axes)}\n"
 
 
+@checked(jobs=between(1, 256))
 def sweep(
     recipe: Recipe,
     folder: Path,

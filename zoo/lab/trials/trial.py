@@ -17,7 +17,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from zoo.lab.files import read_record, write_record
+from zoo.lab.files import REMEDY, read_record, write_record
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
 from zoo.lab.runs.finished import FinishedRun, configure, finished_run, open_run
@@ -156,7 +156,7 @@ class Trial:
         record = {"quantities" if key == "figures" else key: value for key, value in read_record(path).items()}
         measured = record.get("quantities")
         if not isinstance(measured, dict) or not all(isinstance(value, (int, float)) for value in measured.values()):
-            raise ValueError(f"{path} is damaged: quantities must be numbers by name, got {measured!r}")
+            raise ValueError(f"{path} is damaged: quantities must be numbers by name, got {measured!r}; {REMEDY}")
         return record
 
     def quantities(self) -> dict[str, float]:

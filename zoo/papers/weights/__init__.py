@@ -20,11 +20,12 @@ import safetensors
 import safetensors.torch
 from torch import Tensor, nn
 
+from zoo.arguments import shown
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset, Split, load
 from zoo.lab.errors import unknown_name
-from zoo.lab.files import write_file
+from zoo.lab.files import REMEDY, write_file
 from zoo.lab.runs.checkpoint import digest
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.folder import Settings
@@ -113,7 +114,10 @@ def read(path: Path) -> Pretrained:
     """
     _check_digest(path)
     about = _about(path)
-    settings = Settings.of(about["settings"])
+    try:
+        settings = Settings.of(about["settings"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: of its settings, {error}; {REMEDY}") from error
     experiment = recipe(settings.recipe).build(_stand_in(about), **settings.hyperparameters)
     try:
         safetensors.torch.load_model(nn.ModuleDict({"model": experiment.model, "guide": experiment.guide}), str(path))
@@ -197,13 +201,21 @@ def _compare(trained: FinishedRun, halved: Mapping[str, Tensor], tolerance: floa
 
 
 def _about(path: Path) -> dict[str, Any]:
+    text = _header(path)["about"]
     try:
-        about: dict[str, Any] = json.loads(_header(path)["about"])
+        about = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is damaged: its record is not JSON ({error}); {REMEDY}") from error
+    if not isinstance(about, dict):
+        raise ValueError(f"{path} is damaged: its record must hold named values, got {shown(about)}; {REMEDY}")
     if "figures" in about:  # their earlier name
         about["quantities"] = about.pop("figures")
+    if wrong := [name for name, kind in _RECORD.items() if not isinstance(about.get(name), kind)]:
+        raise ValueError(f"{path} is damaged: its record must have a {wrong[0]}; {REMEDY}")
     return about
+
+
+_RECORD = {"name": str, "settings": dict, "shape": list, "datapoints": int}
 
 
 def _check_digest(path: Path) -> None:
@@ -212,7 +224,7 @@ def _check_digest(path: Path) -> None:
     with safetensors.safe_open(str(path), "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if header.get("digest") not in (None, digest(header["about"], tensors)):
-        raise ValueError(f"{path} is damaged, or was changed since it was written: its digest differs")
+        raise ValueError(f"{path} is damaged, or was changed since it was written: its digest differs; {REMEDY}")
 
 
 def _header(path: Path) -> dict[str, str]:
@@ -224,12 +236,14 @@ def _header(path: Path) -> dict[str, str]:
     try:
         with safetensors.safe_open(str(path), "pt") as file:
             header: dict[str, str] = file.metadata() or {}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged ({error}); {REMEDY}") from error
     if header.get("format") != FORMAT:
-        raise ValueError(f"{path} holds no pretrained pair: its format is {header.get('format')!r}, not {FORMAT!r}")
+        raise ValueError(
+            f"{path} holds no pretrained pair: its format is {header.get('format')!r}, not {FORMAT!r}; {REMEDY}"
+        )
     if header.keys() not in ({"format", "about"}, {"format", "about", "digest"}):
-        raise ValueError(f"{path} is damaged: its header has the entries {', '.join(sorted(header))}")
+        raise ValueError(f"{path} is damaged: its header has the entries {', '.join(sorted(header))}; {REMEDY}")
     return header
 
 

@@ -18,7 +18,7 @@ from torch import nn
 from zoo import elbos
 from zoo.elbos import TermwiseELBO
 from zoo.lab.data import Batch
-from zoo.lab.files import write_file
+from zoo.lab.files import read_record, write_file
 from zoo.lab.isolation import OwnParameters
 from zoo.lab.training.fit import fit
 from zoo.pairing import NoClosedKL, SampledKLWarning
@@ -157,11 +157,25 @@ def load(path: Path = WRITTEN) -> dict[str, dict[str, dict[str, Any]]]:
         FileNotFoundError: there is none.
         ValueError: the file is damaged.
     """
-    try:
-        matrix: dict[str, dict[str, dict[str, Any]]] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}; `python -m zoo matrix` writes it again") from error
+    matrix: dict[str, dict[str, dict[str, Any]]] = read_record(path)
+    for story, guides in matrix.items():
+        cells = [cell for objectives in guides.values() for cell in objectives.values()] if _nested(guides) else [None]
+        if not all(isinstance(cell, dict) and _whole(cell) for cell in cells):
+            raise ValueError(
+                f"{path} is damaged: {story} must hold guides and objectives; write it again with `matrix`"
+            )
+    if not matrix:
+        raise ValueError(f"{path} is damaged: it holds no story; write it again with `python -m zoo matrix`")
     return matrix
+
+
+def _whole(cell: Mapping[str, Any]) -> bool:
+    """Whether a cell has what the tables show: how the KL was computed, or why the combination does not fit."""
+    return isinstance(cell.get("fits"), bool) and isinstance(cell.get("kl" if cell["fits"] else "why"), str)
+
+
+def _nested(guides: Any) -> bool:
+    return isinstance(guides, dict) and all(isinstance(objectives, dict) for objectives in guides.values())
 
 
 def write(path: Path = WRITTEN, say: Callable[[str], None] = print) -> dict[str, dict[str, dict[str, Any]]]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from tabulate import tabulate
 
+from zoo.arguments import NOT_EMPTY, checked
 from zoo.lab.data import Split
 from zoo.lab.errors import unknown_name
-from zoo.lab.files import write_file
+from zoo.lab.files import REMEDY, read_record, write_file
 from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import Settings
 from zoo.lab.runs.train import MINUTE, Every
@@ -45,6 +46,7 @@ class GuideComparison:
         return table(self.result)
 
 
+@checked(guides=NOT_EMPTY)
 def compare_guides(
     recipe: Recipe,
     guides: Sequence[str],
@@ -115,17 +117,24 @@ def compare_guides(
     return GuideComparison(result, failures)
 
 
+@checked()
 def stored(name: str) -> GuideComparison:
     """A comparison stored in this project, read from its JSON file.
 
     Raises:
         LookupError: there is no such comparison; the message lists all.
+        ValueError: its file is damaged; the message names it.
     """
     path = RESULTS / name / "compare.json"
     if not path.is_file():
         kept = [file.parent.name for file in RESULTS.glob("*/compare.json")]
         raise LookupError(unknown_name("comparison", name, kept))
-    return GuideComparison(json.loads(path.read_text(encoding="utf-8")), ())
+    result = read_record(path)
+    try:
+        table(result)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: a value is missing, or of another type ({error!r}); {REMEDY}") from None
+    return GuideComparison(result, ())
 
 
 def _swapped(recipe: Recipe, guide: str) -> Recipe:

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.arguments import check_fields, checked, number_from
 from zoo.elbos import PlainELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.importance_sampling import Importance, importance
@@ -82,6 +83,9 @@ class TestSamples:
     samples: int
     gap_images: int
 
+    def __post_init__(self) -> None:
+        check_fields(self, images=number_from(1), samples=number_from(1), gap_images=number_from(1))
+
     @classmethod
     def of(
         cls, model: nn.Module, data: Dataset, images: int | None, samples: int | None, gap_images: int | None
@@ -102,6 +106,7 @@ class TestSamples:
         return cls(images, samples or (1_000 if convolves else 5_000), min(gap_images or 200, images))
 
 
+@checked(fit_steps=number_from(1))
 def measure(
     model: nn.Module,
     guide: nn.Module,
@@ -144,6 +149,7 @@ def measure(
     )
 
 
+@checked(steps=number_from(1))
 def fitted_to(model: nn.Module, guide: Any, batch: Batch, *, steps: int = FIT_STEPS) -> nn.Module:
     """The guide with raw numbers fitted to each datapoint of the batch separately; a flow's networks stay shared.
 
