@@ -30,39 +30,39 @@ class WrongType(TypeError, ValueError):
     """A value is not of the annotated type; also a ValueError, which is what functions here raised for it before."""
 
 
-class Kind(NamedTuple):
+class Allowed(NamedTuple):
     """What a value must be, in words, and whether a value is."""
 
     what: str
     fits: Callable[[Any], bool]
 
 
-def number_from(least: int) -> Kind:
+def number_from(least: int) -> Allowed:
     """Whole numbers from `least` to a billion, for sizes and numbers of draws."""
     return between(least, 10**9)
 
 
-def at_least(least: float) -> Kind:
+def at_least(least: float) -> Allowed:
     """Numbers from `least`."""
-    return Kind(f"at least {least:,}", lambda value: bool(least <= value < math.inf))
+    return Allowed(f"at least {least:,}", lambda value: bool(least <= value < math.inf))
 
 
-def between(least: float, most: float) -> Kind:
+def between(least: float, most: float) -> Allowed:
     """Numbers from `least` to `most`, both included."""
-    return Kind(f"from {least:,} to {most:,}", lambda value: bool(least <= value <= most))
+    return Allowed(f"from {least:,} to {most:,}", lambda value: bool(least <= value <= most))
 
 
-POSITIVE = Kind("positive and finite", lambda value: bool(0 < value < math.inf))
-ABOVE_0 = Kind("above 0", lambda value: bool(0 < value < math.inf))
-SHARE = Kind("above 0 and below 1", lambda value: bool(0 < value < 1))
+POSITIVE = Allowed("positive and finite", lambda value: bool(0 < value < math.inf))
+ABOVE_0 = Allowed("above 0", lambda value: bool(0 < value < math.inf))
+SHARE = Allowed("above 0 and below 1", lambda value: bool(0 < value < 1))
 PROBABILITY = between(0, 1)
-NOT_EMPTY = Kind("not empty", lambda value: len(value) > 0)
-COUNTS = Kind("whole numbers from 1", lambda values: all(is_whole(value) and value >= 1 for value in values))
-FROM_0 = Kind("one or more whole numbers from 0", lambda v: len(v) > 0 and all(is_whole(n) and n >= 0 for n in v))
-SOME_COUNTS = Kind("one or more whole numbers from 1", lambda values: len(values) > 0 and COUNTS.fits(values))
+NOT_EMPTY = Allowed("not empty", lambda value: len(value) > 0)
+COUNTS = Allowed("whole numbers from 1", lambda values: all(is_whole(value) and value >= 1 for value in values))
+FROM_0 = Allowed("one or more whole numbers from 0", lambda v: len(v) > 0 and all(is_whole(n) and n >= 0 for n in v))
+SOME_COUNTS = Allowed("one or more whole numbers from 1", lambda values: len(values) > 0 and COUNTS.fits(values))
 
 
-def checked(**ranges: Kind) -> Callable[[F], F]:
+def checked(**ranges: Allowed) -> Callable[[F], F]:
     """A decorator that checks a function's arguments against their annotations and ranges.
 
     Args:
@@ -80,7 +80,7 @@ def checked(**ranges: Kind) -> Callable[[F], F]:
         assert not unknown, f"{name} has no argument {unknown}"  # a mistake of ours
 
         @functools.cache
-        def kinds() -> dict[str, Kind]:
+        def kinds() -> dict[str, Allowed]:
             hints = _hints(function)
             return {
                 p.name: kind
@@ -104,13 +104,13 @@ def checked(**ranges: Kind) -> Callable[[F], F]:
     return decorate
 
 
-def check_fields(made: Any, **ranges: Kind) -> None:
+def check_fields(made: Any, **ranges: Allowed) -> None:
     """Checks the fields of a dataclass or a named tuple; errors as those of a `checked` function."""
     for field, hint in _hints(type(made)).items():
         _check(f"{type(made).__name__}: {field}", getattr(made, field), kind_of(hint), ranges.get(field))
 
 
-def _check(where: str, value: Any, kind: Kind | None, range_: Kind | None) -> None:
+def _check(where: str, value: Any, kind: Allowed | None, range_: Allowed | None) -> None:
     if kind and not kind.fits(value):
         wrong = ValueError if isinstance(value, str) and kind.what.startswith("'") else WrongType
         raise wrong(f"{where} must be {kind.what}, got {shown(value)}{_advice(kind, value)}")
@@ -138,7 +138,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 80 and "\n" not in text else type(value).__name__
 
 
-def _advice(kind: Kind, value: Any) -> str:
+def _advice(kind: Allowed, value: Any) -> str:
     if isinstance(value, type):
         return f"; make one, as in {value.__name__}(...)"
     choices = [choice.strip("'") for choice in kind.what.split(" or ")]
@@ -155,30 +155,30 @@ def _hints(thing: Any) -> dict[str, Any]:
     return found
 
 
-def kind_of(hint: Any) -> Kind | None:
+def kind_of(hint: Any) -> Allowed | None:
     """What an annotation allows; None where it allows anything, or is of a type that is not checked here."""
     origin, members = get_origin(hint), get_args(hint)
     if hint is bool:
-        return Kind("True or False", lambda value: isinstance(value, bool))
+        return Allowed("True or False", lambda value: isinstance(value, bool))
     if hint is int:
-        return Kind("a whole number", is_whole)
+        return Allowed("a whole number", is_whole)
     if hint is float:
-        return Kind("a number", is_number)
+        return Allowed("a number", is_number)
     if hint is str:
-        return Kind("a text", lambda value: isinstance(value, str))
+        return Allowed("a text", lambda value: isinstance(value, str))
     if hint is Path:
-        return Kind("a path", lambda value: isinstance(value, (str, PathLike)))
+        return Allowed("a path", lambda value: isinstance(value, (str, PathLike)))
     if hint is type(None):
-        return Kind("None", lambda value: value is None)
+        return Allowed("None", lambda value: value is None)
     if origin is type:
-        return Kind(f"a class of {members[0].__name__}", lambda value: _is_class(value, members[0]))
+        return Allowed(f"a class of {members[0].__name__}", lambda value: _is_class(value, members[0]))
     if origin is Literal:
-        return Kind(" or ".join(map(repr, members)), lambda value: isinstance(value, str) and value in members)
+        return Allowed(" or ".join(map(repr, members)), lambda value: isinstance(value, str) and value in members)
     if origin in (Union, types.UnionType):
         return _any_of([kind_of(member) for member in members])
     kind = origin or hint
     if kind is Callable:
-        return Kind("a function", callable)
+        return Allowed("a function", callable)
     if not isinstance(kind, type) or kind in (Any, object) or getattr(kind, "_is_protocol", False):
         return None
     if issubclass(kind, Mapping):
@@ -189,17 +189,17 @@ def kind_of(hint: Any) -> Kind | None:
     if kind.__name__ == "ndarray":  # lists and tensors are taken as well
         return None
     name = f"nn.{kind.__name__}" if kind.__module__.startswith("torch.nn") else kind.__name__
-    return Kind(f"{'an' if name[0] in 'AEIOn' else 'a'} {name}", lambda value: isinstance(value, kind))
+    return Allowed(f"{'an' if name[0] in 'AEIOn' else 'a'} {name}", lambda value: isinstance(value, kind))
 
 
-def _any_of(kinds: list[Kind | None]) -> Kind | None:
+def _any_of(kinds: list[Allowed | None]) -> Allowed | None:
     known = [kind for kind in kinds if kind]
     if len(known) < len(kinds):
         return None
-    return Kind(" or ".join(kind.what for kind in known), lambda value: any(kind.fits(value) for kind in known))
+    return Allowed(" or ".join(kind.what for kind in known), lambda value: any(kind.fits(value) for kind in known))
 
 
-def _all_of(what: str, outer: type, members: Sequence[Any], values: Callable[[Any], Any]) -> Kind:
+def _all_of(what: str, outer: type, members: Sequence[Any], values: Callable[[Any], Any]) -> Allowed:
     """A container, all of whose values are of one kind."""
     inner = kind_of(members[0]) if members else None
 
@@ -213,7 +213,7 @@ def _all_of(what: str, outer: type, members: Sequence[Any], values: Callable[[An
     def all_fit(value: Any) -> bool:
         return fits(value) and (inner is None or all(inner.fits(member) for member in values(value)))
 
-    return Kind(what if inner is None else f"{what}, each {inner.what}", all_fit)
+    return Allowed(what if inner is None else f"{what}, each {inner.what}", all_fit)
 
 
 def _is_class(value: Any, of: Any) -> bool:

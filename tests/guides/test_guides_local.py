@@ -382,8 +382,11 @@ def test_a_pickled_autoguide_goes_by_a_name_of_its_own():
             lambda: PerDatapoint(7, z=MeanField(2, given=("c",))),
             r"site 'z' is given \['c'\].*no such head comes before",
         ),
-        (lambda: SemiAmortized(vae_pair()[1], len, steps=0, lr=0.1), "steps = 0"),
-        (lambda: SemiAmortized(vae_pair()[1], len, steps=1, lr=-1.0), "lr = -1"),
+        (
+            lambda: SemiAmortized(vae_pair()[1], len, steps=0, lr=0.1),
+            "steps must be a whole number of at least 1, got 0",
+        ),
+        (lambda: SemiAmortized(vae_pair()[1], len, steps=1, lr=-1.0), "lr must be positive and finite, got -1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(build, message):

@@ -378,7 +378,7 @@ def test_a_copy_and_a_pickle_score_alike(name):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: LowRank(3, rank=0), "LowRank: rank must be from 1 to 3, the units, got 0"),
+        (lambda: LowRank(3, rank=0), "LowRank: rank must be a whole number of at least 1, got 0"),
         (lambda: LowRank(3, rank=4), "got 4"),
         (lambda: Mixture(3, components=1), "at least 2 components are needed, got 1; with one, use MeanField"),
         (
@@ -387,8 +387,11 @@ def test_a_copy_and_a_pickle_score_alike(name):
         ),
         (lambda: Flow(1), "Flow: the family couples units and needs at least 2"),
         (lambda: Flow(3, kind="spline"), "Flow: kind must be 'iaf' or 'coupling', got 'spline'"),
-        (lambda: Flow(3, width=2), "width at least 3, the number of units.*width = 2"),
-        (lambda: Flow(3, steps=0), "steps = 0"),
+        (
+            lambda: Flow(3, width=2),
+            "width, which is not smaller than the number of units, must be .* at least 3, got 2",
+        ),
+        (lambda: Flow(3, steps=0), "Flow: steps must be a whole number of at least 1, got 0"),
         (lambda: MeanFieldStudentT(3, df=0.0), "MeanFieldStudentT: df must be positive and finite, got 0"),
         (lambda: DirichletHead(3, total=-1.0), "DirichletHead: total must be positive and finite, got -1"),
     ],

@@ -198,13 +198,13 @@ def test_a_story_that_ignores_the_index_is_trained():
 
 @pytest.mark.parametrize("over", [0, -3, NAN])
 def test_a_ramp_over_no_steps_is_refused(over):
-    with pytest.raises(ValueError, match="ramp: over must be at least 1 step"):
+    with pytest.raises(ValueError, match=r"ramp: over must be (at least 1|a whole number), got"):
         ramp(1, 0.0, 1.0, over=over)
 
 
 @pytest.mark.parametrize("end", [NAN, INF])
 def test_a_ramp_to_nowhere_is_refused(end):
-    with pytest.raises(ValueError, match="ramp: start and end must be finite"):
+    with pytest.raises(ValueError, match="ramp: end must be finite, got"):
         ramp(1, 0.0, end, over=3)
 
 

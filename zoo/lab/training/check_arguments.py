@@ -9,7 +9,7 @@ import torch
 from pyro.optim import PyroOptim
 from torch import Tensor, nn
 
-from zoo.arguments import LARGEST, shown
+from zoo.arguments import shown
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.training.adversary import Adversary
 from zoo.termwise import TermwiseELBO
@@ -63,7 +63,7 @@ def check_options(elbo: TermwiseELBO, *, lr: Any, optimizer: Any, compile: Any, 
         raise TypeError(f"compile must be True or False, got {shown(compile)}")
     if isinstance(start, bool) or not isinstance(start, int):
         raise TypeError(f"start must be a whole number of steps, got {shown(start)}")
-    if not 0 <= start <= LARGEST:
+    if start < 0:
         raise ValueError(f"start must be at least 0 steps, got {start}")
     if adversary is None:
         return

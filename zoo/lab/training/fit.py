@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from zoo import ranks
-from zoo.arguments import POSITIVE, checked, shown
+from zoo.arguments import POSITIVE, at_least, checked, shown
 from zoo.lab.data import Batch
 from zoo.lab.device import find_device, fork_random_state
 from zoo.lab.isolation import OwnParameters
@@ -223,17 +223,13 @@ def prepare(
     return list(elbo(model, guide).parameters())
 
 
-@checked()
+@checked(over=at_least(1))
 def ramp(step: int, start: float, end: float, *, over: int) -> float:
     """The value at `step` of a line from `start` at step 0 to `end` at step `over`, constant from there.
 
     Raises:
-        ValueError: over is not positive.
+        TypeError, ValueError: over is not a positive whole number, or start or end is not finite.
     """
-    if not over >= 1:
-        raise ValueError(f"ramp: over must be at least 1 step, got {over}")
-    if not (math.isfinite(start) and math.isfinite(end)):
-        raise ValueError(f"ramp: start and end must be finite, got {start} and {end}")
     return start + (end - start) * min(step / over, 1.0)
 
 
