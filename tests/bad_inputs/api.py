@@ -140,7 +140,7 @@ METRIC: dict[str, Any] = {
     "more": {"codes": CODES, "factors": (np.ones((59, 2), int), np.full((60, 2), 0.5)), "repeats": (0, 1), "seed": ()},
     "places": {"codes": ("encoder", "types"), "factors": ("factor", "data set", "categorical")},
 }
-LATENTS = {"z": torch.zeros(1, Z_DIM)}
+LATENTS = {"z": torch.zeros(1, Z_DIM, dtype=torch.float64)}
 SITES = analysis.LatentSites({"z": 2}, {"c": 3})
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.distributed as distributed
 import torch.multiprocessing
 from torch import nn
 
@@ -115,7 +116,7 @@ def test_a_run_that_lost_a_process_resumes_to_the_same_numbers(tmp_path):
         train(experiment, split, settings, killed, command="", progress=False, resume=True)
 
 
-def test_what_processes_cannot_share_is_refused():
+def test_what_processes_cannot_share_is_refused(monkeypatch):
     with pytest.raises(
         ValueError, match="batch of 64 cannot be divided equally by 3 processes: use a batch size of 63"
     ):
@@ -126,6 +127,9 @@ def test_what_processes_cannot_share_is_refused():
     with pytest.raises(ValueError, match=r"Sequential\.1 is a BatchNorm1d.*train this pair in one process"):
         check_programs(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)))
     model, guide = vae_pair()
+    with pytest.raises(ValueError, match="shards=True needs processes that share the batches: start them with"):
+        fit(model, guide, PlainELBO(), [], lr=1e-3, shards=True)
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
     with pytest.raises(ValueError, match="shards=True trains eagerly and without an adversary"):
         fit(model, guide, PlainELBO(), [], lr=1e-3, compile=True, shards=True)
 

@@ -1,7 +1,6 @@
 """From a recipe to a run's settings, and from a finished run's folder back to its pair."""
 
 import inspect
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pyro
 from torch import Tensor, nn
 
+from zoo.arguments import POSITIVE, checked, number_from
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Split, load
 from zoo.lab.device import find_device
@@ -50,6 +50,7 @@ class FinishedRun:
         return posteriors(self.guide, x)
 
 
+@checked(steps=number_from(1), epochs=POSITIVE, batch_size=number_from(1), lr=POSITIVE)
 def configure(
     recipe: Recipe,
     *,
@@ -73,7 +74,8 @@ def configure(
             out of range. Raised before any data is loaded, except for errors that depend on the data.
     """
     where = find_device(device)
-    _check_numbers(steps=steps, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+    if steps is not None and epochs is not None:
+        raise ValueError("give --steps or --epochs, not both")
     _check_names(recipe, hyperparameters or {})
     source = data or recipe.data
     options = {**(recipe.data_options if source == recipe.data else {}), **(data_options or {})}
@@ -112,6 +114,7 @@ def restore_experiment(
     return split, recipe.build(split, **settings.hyperparameters)
 
 
+@checked()
 def open_run(
     folder: Path, recipes: Mapping[str, Recipe], data_dir: Path | None = None, download: bool = False
 ) -> FinishedRun:
@@ -142,24 +145,6 @@ def finished_run(folder: Path, split: Split, experiment: Experiment) -> Finished
         module.to(settings.device).eval()
     pyro.set_rng_seed(settings.seed)
     return FinishedRun(settings, experiment, split, folder)
-
-
-def _check_numbers(
-    *, steps: int | None, epochs: float | None, batch_size: int | None, lr: float | None, seed: int
-) -> None:
-    wholes: list[tuple[str, Any, int]] = [("steps", steps, 1), ("batch-size", batch_size, 1), ("seed", seed, 0)]
-    for name, value, least in wholes:
-        if (value is not None or name == "seed") and (not _is_a(int, value) or value < least):
-            raise ValueError(f"--{name} must be a whole number (int) from {least}, got {value!r}")
-    for name, number in (("epochs", epochs), ("lr", lr)):
-        if number is not None and not (_is_a((int, float), number) and number > 0 and math.isfinite(number)):
-            raise ValueError(f"--{name} must be positive and finite, got {number!r}")
-    if steps is not None and epochs is not None:
-        raise ValueError("give --steps or --epochs, not both")
-
-
-def _is_a(kind: type | tuple[type, ...], value: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _check_names(recipe: Recipe, hyperparameters: Mapping[str, Any]) -> None:

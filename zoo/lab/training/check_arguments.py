@@ -9,7 +9,7 @@ import torch
 from pyro.optim import PyroOptim
 from torch import Tensor, nn
 
-from zoo.arguments import shown
+from zoo.arguments import LARGEST, shown
 from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.training.adversary import Adversary
 from zoo.termwise import TermwiseELBO
@@ -63,8 +63,8 @@ def check_options(elbo: TermwiseELBO, *, lr: Any, optimizer: Any, compile: Any, 
         raise TypeError(f"compile must be True or False, got {shown(compile)}")
     if isinstance(start, bool) or not isinstance(start, int):
         raise TypeError(f"start must be a whole number of steps, got {shown(start)}")
-    if start < 0:
-        raise ValueError(f"start must be at least 0 steps, got {start}")
+    if not 0 <= start <= LARGEST:
+        raise ValueError(f"start must be from 0 to {LARGEST:,} steps, got {start}")
     if adversary is None:
         return
     if not isinstance(adversary, Adversary):
@@ -172,3 +172,14 @@ def _what(value: Any) -> str:
 
 def _kind(value: Any) -> str:
     return str(value.dtype) if isinstance(value, Tensor) else "None" if value is None else type(value).__name__
+
+
+def check_switches(**switches: Any) -> None:
+    """Refuses anything but True and False.
+
+    Raises:
+        TypeError: a value is neither.
+    """
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, got {shown(value)}")

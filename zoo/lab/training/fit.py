@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from zoo import ranks
-from zoo.arguments import POSITIVE, at_least, checked, shown
+from zoo.arguments import POSITIVE, checked, number_from, shown
 from zoo.lab.data import Batch
 from zoo.lab.device import find_device, fork_random_state
 from zoo.lab.isolation import OwnParameters
@@ -28,10 +28,11 @@ from zoo.lab.training.check_arguments import (
     check_optimizer,
     check_options,
     check_pair,
+    check_switches,
     iterate,
 )
 from zoo.lab.training.compiled import Compiled
-from zoo.lab.training.processes import check_programs, own_shard
+from zoo.lab.training.processes import check_group, check_programs, own_shard
 from zoo.report import Report
 from zoo.termwise import TermwiseELBO, observed
 
@@ -98,7 +99,9 @@ def fit(
     """
     check_pair(model, guide, elbo)
     check_options(elbo, lr=lr, optimizer=optimizer, compile=compile, start=start, adversary=adversary)
+    check_switches(shards=shards, progress=progress)
     if shards:
+        check_group()
         check_programs(model, guide)
         if compile or adversary:
             raise ValueError("shards=True trains eagerly and without an adversary: leave out compile and adversary")
@@ -189,6 +192,7 @@ def prepare(
         ValueError, TypeError: pair, objective and data do not fit; or the model observes nothing of the batch.
     """
     check_pair(model, guide, elbo)
+    check_switches(shards=shards)
     check_call(model, guide, check_batch(batch))
     device = find_device(device)
     model.to(device).train()
@@ -223,7 +227,7 @@ def prepare(
     return list(elbo(model, guide).parameters())
 
 
-@checked(over=at_least(1))
+@checked(over=number_from(1))
 def ramp(step: int, start: float, end: float, *, over: int) -> float:
     """The value at `step` of a line from `start` at step 0 to `end` at step `over`, constant from there.
 

@@ -80,6 +80,19 @@ def group() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
+def check_group() -> None:
+    """Refuses to share batches where no other processes are connected.
+
+    Raises:
+        ValueError: `torch.distributed` has no default group.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        raise ValueError(
+            "shards=True needs processes that share the batches: start them with torchrun, and train within "
+            "zoo.lab.training.processes.joined()"
+        )
+
+
 def check_programs(*programs: nn.Module) -> None:
     """Refuses networks whose result for one datapoint depends on the others of its process.
 
