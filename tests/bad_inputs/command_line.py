@@ -26,6 +26,7 @@ FOLDER = ("", " ", "file.txt", "file.txt/x", LONG)
 NEW_FOLDER = (*FOLDER, "full", "run", "stopped")
 PICTURE = ("", " ", "empty", "no/x.png", "file.txt/x.png", LONG + ".png")
 FOLDER_OF_DATA = ("", " ")
+FORMAT = ("", " ", "jpg", "PNG", ".png", GREEK)
 RUN = ("", " ", "nowhere", "file.txt", "file.txt/x", "empty", "full", "stopped", GREEK, BYTES, LONG)
 RECIPE = ("", " ", "vea", "VAE ", "beta-vae/", GREEK, BYTES, "run")
 
@@ -51,6 +52,8 @@ WORKS: dict[str, list[str]] = {
     "reproduce": ["joint-vae/mnist"],
     "sweep": ["beta-vae", "--steps", "3"],
     "traverse": ["run"],
+    "explore": ["run"],
+    "push": ["run", "owner/name"],
     "compare-guides": ["vae", "--steps", "3"],
     "matrix": [],
     "metrics": [],
@@ -75,16 +78,20 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--seed": SEED,
         "--out": NEW_FOLDER,
         "--resume": RUN[:7] + RUN[8:],
+        "--threads": (*FROM_1, "Auto", "1025"),
+        "--format": FORMAT,
     },
     "evaluate": {
         "--data-dir": FOLDER_OF_DATA,
         "--estimator": (*NAME, "exat", "Exact", GREEK),
         "--num-samples": ("1", *FROM_1),
+        "--format": FORMAT,
     },
     "reproduce": {
         "--seeds": (*FROM_1, "1001"),
         "--budget": (*NAME, "tiny", "Full", GREEK),
         "--jobs": JOBS,
+        "--hours": RATE,
         "--runs": FOLDER,
         "--out": FOLDER,
         "--weights": FOLDER,
@@ -97,7 +104,14 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--grid": ("", "beta", "beta=", "beta=,", "bta=1", "beta=1,1", "beta=x", "beta=nan", "z_dim=0,1", GREEK),
         "--jobs": JOBS,
         "--out": FOLDER,
+        "--format": FORMAT,
     },
+    "explore": {
+        "--out": (*PICTURE[:3], "file.txt/x.html", LONG + ".html"),
+        "--images": (*FROM_1, "101"),
+        "--data-dir": FOLDER_OF_DATA,
+    },
+    "push": {"--data-dir": FOLDER_OF_DATA},
     "traverse": {
         "--site": (*NAME, "w", GREEK),
         "--unit": (*FROM_0, "99"),
@@ -106,6 +120,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--values": (*NAME, "wid", GREEK),
         "--beside": RUN,
         "--out": FOLDER,
+        "--format": FORMAT,
         "--data-dir": FOLDER_OF_DATA,
     },
     "compare-guides": {
@@ -116,6 +131,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--gap-images": FROM_1,
         "--seed": SEED,
         "--out": FOLDER,
+        "--format": FORMAT,
     },
     "matrix": {"--out": (*PICTURE,)},
     "metrics": {},
@@ -144,6 +160,8 @@ POSITIONAL: dict[str, tuple[str, tuple[str, ...]]] = {
     "compare-guides": ("recipe", RECIPE),
     "evaluate": ("run", RUN),
     "traverse": ("run", RUN),
+    "explore": ("run", RUN),
+    "push": ("run", RUN),
     "reproduce": ("reproduction", ("", " ", "joint-vae/mnits", "vae", GREEK, BYTES)),
 }
 """What the first argument is, and what is wrong in its place."""

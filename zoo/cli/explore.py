@@ -27,12 +27,19 @@ def explore(
     """Writes one HTML file in which sliders move the latents; the decoder runs in the browser, without a server."""
     from zoo.lab.files import write_file
 
-    page = (_run if Path(pair).is_dir() else _pretrained)(pair, images, data_dir, download)
+    page = (_run if _is_folder(pair) else _pretrained)(pair, images, data_dir, download)
     content = page.html.encode()
     write_file(out, content)
     for what, why in page.left_out.items():
         print(f"left out: {what}: {why}", file=sys.stderr)
     print(f"wrote {out}, {len(content) / 1e6:.1f} MB; open it in a browser")
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except OSError:  # no file can have this name
+        return False
 
 
 def _run(folder: str, images: int, data_dir: Path | None, download: bool) -> "Explorer":

@@ -63,7 +63,7 @@ def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
         with zipfile.ZipFile(path) as archive, archive.open(info) as file:
             shape, dtype, order, nbytes = read_header(file, info.file_size)
     except DAMAGE as error:
-        raise ValueError(f"{path} cannot be read: array {name!r}: {error}; {REMEDY}") from error
+        raise ValueError(f"{path} cannot be read: array {name!r}: {_said(error)}; {REMEDY}") from error
     if order != "C":
         raise ValueError(f"{path}: array {name!r} is in Fortran order; save it with np.ascontiguousarray")
     if not shape:
@@ -79,7 +79,7 @@ def rows_of(path: Path, name: str, rows: int | None = None) -> Stream:
                     count = min(step, shape[0] - start)
                     yield np.frombuffer(file.read(count * size), dtype).reshape(count, *shape[1:])
         except DAMAGE as error:
-            raise ValueError(f"{path} is truncated or damaged: array {name!r}: {error}; {REMEDY}") from error
+            raise ValueError(f"{path} is truncated or damaged: array {name!r}: {_said(error)}; {REMEDY}") from error
 
     return Stream(shape, dtype, parts())
 
@@ -93,7 +93,7 @@ def _members(path: Path) -> dict[str, zipfile.ZipInfo]:
         raise
     except (*DAMAGE, NotImplementedError) as error:
         raise ValueError(
-            f"{path} cannot be read; it is truncated, damaged, or not an .npz ({error}); {REMEDY}"
+            f"{path} cannot be read; it is truncated, damaged, or not an .npz ({_said(error)}); {REMEDY}"
         ) from error
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
@@ -125,4 +125,9 @@ def _read(path: Path, name: str, info: zipfile.ZipInfo) -> np.ndarray:
         with zipfile.ZipFile(path) as archive, archive.open(info) as file:
             return read_array(file, info.file_size)
     except DAMAGE as error:
-        raise ValueError(f"{path} cannot be read: array {name!r}: {error}; {REMEDY}") from error
+        raise ValueError(f"{path} cannot be read: array {name!r}: {_said(error)}; {REMEDY}") from error
+
+
+def _said(error: Exception) -> str:
+    """An error's words; of an error of the system, without its number."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)

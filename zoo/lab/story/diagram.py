@@ -73,7 +73,9 @@ class Diagram:
         path = Path(path)
         kind = path.suffix.removeprefix(".")
         if not kind:
-            raise ValueError(f"{path}: the name must end in .svg, .png or .pdf, or in .gv or .tex for the source")
+            raise ValueError(
+                f"the diagram {path}: its name must end in .svg, .png, .pdf, or .gv or .tex for the source"
+            )
         sources = {"gv": self.source, "dot": self.source, "tex": self.tikz}
         path.write_bytes(sources[kind].encode() if kind in sources else self.picture(kind))
 

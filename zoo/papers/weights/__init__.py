@@ -101,7 +101,7 @@ def pretrained(name: str, *, folder: str | Path = HERE) -> Pretrained:
         ValueError: the file is damaged, or the recipe has changed since.
     """
     path = Path(folder) / _file(name)
-    if not path.is_file():
+    if path not in Path(folder).glob("*.safetensors"):
         raise LookupError(f"{unknown_name('pretrained pair', name, names(folder))} in {folder}")
     return read(path)
 
