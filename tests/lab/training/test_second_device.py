@@ -168,7 +168,7 @@ def test_the_networks_of_an_objective_go_where_the_pair_goes():
     elbo = FactorVAE(gamma=2.0, log_ratio=log_ratio)
     batch = stand_in(RECIPES["dip-vae/digits"]).train.batch(torch.arange(16))
     prepare(experiment.model, experiment.guide, elbo, batch, "cpu")
-    assert log_ratio[0].moved == ("cpu",)
+    assert log_ratio[0].moved == (torch.device("cpu"),)
 
 
 def pair_of_digits():

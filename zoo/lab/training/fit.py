@@ -259,7 +259,7 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 class _Program(nn.Module):
     """The pair under its objective, batch to loss, without validation and without the param store."""
 
-    def __init__(self, pair: nn.Module, shards: bool) -> None:
+    def __init__(self, pair: nn.Module, shards: bool = False) -> None:
         super().__init__()
         self.pair, self.shards = pair, shards
 
