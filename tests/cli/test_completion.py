@@ -37,9 +37,9 @@ def completed(words: str) -> list[str]:
     return names
 
 
-def test_the_names_are_those_of_the_code():
-    written = json.loads(completion.NAMES.read_text(encoding="utf-8"))
-    assert written == completion.current_names(), "run: python -m zoo.cli.completion"
+def test_the_hyperparameters_are_those_of_the_code():
+    written = json.loads(completion.HYPERPARAMETERS.read_text(encoding="utf-8"))
+    assert written == completion.current_hyperparameters(), "run: python -m zoo.cli.completion"
 
 
 @pytest.mark.parametrize(
