@@ -62,11 +62,12 @@ FROM_0 = Allowed("one or more whole numbers from 0", lambda v: len(v) > 0 and al
 SOME_COUNTS = Allowed("one or more whole numbers from 1", lambda values: len(values) > 0 and COUNTS.fits(values))
 
 
-def checked(**ranges: Allowed) -> Callable[[F], F]:
+def checked(**ranges: Allowed | None) -> Callable[[F], F]:
     """A decorator that checks a function's arguments against their annotations and ranges.
 
     Args:
-        ranges: by argument, which values of the annotated type are valid; None is not checked.
+        ranges: by argument, which values of the annotated type are valid; with None, the function itself checks the
+            argument. The value None is not checked.
 
     Raises:
         WrongType: a value is not of the annotated type (by the decorated function).
@@ -85,7 +86,8 @@ def checked(**ranges: Allowed) -> Callable[[F], F]:
             return {
                 p.name: kind
                 for p in signature.parameters.values()
-                if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and (kind := kind_of(hints.get(p.name)))
+                if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and ranges.get(p.name, ...) is not None
+                if (kind := kind_of(hints.get(p.name)))
             }
 
         @functools.wraps(function)

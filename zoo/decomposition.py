@@ -189,7 +189,7 @@ class ClusteredVAE(nn.Module):
     scale: Tensor
     log_weights: Tensor
 
-    @checked(num_data=number_from(1))
+    @checked(num_data=number_from(1), places=None)
     def __init__(
         self,
         decoder: nn.Module,
@@ -252,7 +252,7 @@ class ClusterIndicatorVAE(nn.Module):
     scale: Tensor
     log_weights: Tensor
 
-    @checked(num_data=number_from(1))
+    @checked(num_data=number_from(1), places=None)
     def __init__(
         self,
         decoder: nn.Module,

@@ -838,7 +838,7 @@ class NaturalClusteringELBO(TermwiseELBO):
     Example:
         >>> from guides import DirichletHead, Predicted
         >>> from zoo import NaturalClustering
-        >>> story = NaturalClustering(lambda z_cy, z_s: z_cy, classes=3, c_dim=1, s_dim=2)
+        >>> story = NaturalClustering(nn.Bilinear(6, 2, 6), classes=3, c_dim=1, s_dim=2)
         >>> heads = {"pi": DirichletHead(3), "y": Predicted(3, of="pi"), "z_c": MeanField(3), "z_s": MeanField(2)}
         >>> classifier = Amortized(nn.Linear(6, 8), **heads)
         >>> elbo = NaturalClusteringELBO(beta_c=2.0)

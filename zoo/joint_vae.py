@@ -56,8 +56,7 @@ class JointVAE(nn.Module):
             `zoo.program.data_plate` do.
 
     Example:
-        >>> decoder = lambda z, c: torch.cat([z, c], dim=-1)
-        >>> model = JointVAE(decoder, z_dim=2, c_dims=[3], temperature=0.67)
+        >>> model = JointVAE(nn.Bilinear(2, 3, 5), z_dim=2, c_dims=[3], temperature=0.67)
         >>> model().shape, model.types
         (torch.Size([1, 5]), {'c': 3})
     """

@@ -66,7 +66,7 @@ class NaturalClustering(nn.Module):
             `zoo.program.one_hot` and `zoo.program.data_plate` do.
 
     Example:
-        >>> model = NaturalClustering(lambda z_cy, z_s: z_cy, classes=3, c_dim=1, s_dim=2)
+        >>> model = NaturalClustering(nn.Bilinear(6, 2, 6), classes=3, c_dim=1, s_dim=2)
         >>> model(y=torch.tensor([0, 2])).shape  # an image for each label
         torch.Size([2, 6])
         >>> model.mask(torch.tensor([0.0, 1.0, 0.0]), torch.tensor([5.0, 6.0, 7.0]))  # [1, z_c] in the row of the class
@@ -165,7 +165,7 @@ class ConditionalVAE(nn.Module):
         TypeError, ValueError: as `NaturalClustering`.
 
     Example:
-        >>> model = ConditionalVAE(lambda z, y: torch.cat([z, y], dim=-1), classes=3, z_dim=2)
+        >>> model = ConditionalVAE(nn.Bilinear(2, 3, 5), classes=3, z_dim=2)
         >>> model(y=torch.tensor([0, 2])).shape  # an image for each label
         torch.Size([2, 5])
     """

@@ -13,7 +13,7 @@ FEW = ["--steps", 3, "--images", 3, "--samples", 5, "--gap-images", 1, "--device
 
 
 def test_a_comparison_prints_its_table_and_is_kept(run, monkeypatch, tmp_path):
-    monkeypatch.setitem(measure.__kwdefaults__, "fit_steps", 3)
+    monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
     printed = run(
         "compare-guides", "vae", "--guides", "full-rank, flow", "--out", tmp_path / "out", "--format", "svg", *FEW
     )
@@ -25,7 +25,7 @@ def test_a_comparison_prints_its_table_and_is_kept(run, monkeypatch, tmp_path):
 
 
 def test_guides_that_fail_are_said_and_do_not_stop_the_others(refused, monkeypatch):
-    monkeypatch.setitem(measure.__kwdefaults__, "fit_steps", 3)
+    monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
     options = ["--out", "out", *FEW]
     said = refused(
         "compare-guides", "vae", "--guides", "mean-field", "--lr", "1e30", "--steps", 100, *options[:2], *FEW[2:]

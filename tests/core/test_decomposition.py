@@ -328,7 +328,7 @@ def test_copies_and_pickles(name):
     [
         (lambda: SparseVAE(decoder(), z_dim=2, gamma=1.1, sigma_0=0.1), r"gamma, .* must be in \[0, 1\], got 1.1"),
         (lambda: SparseIndicatorVAE(decoder(), z_dim=2, gamma=-0.1, sigma_0=0.1), r"in \[0, 1\], got -0.1"),
-        (lambda: SparseVAE(decoder(), z_dim=2, gamma=math.nan, sigma_0=0.1), r"in \[0, 1\], got nan"),
+        (lambda: SparseVAE(decoder(), z_dim=2, gamma=math.nan, sigma_0=0.1), "gamma must be finite, got nan"),
         (lambda: SparseVAE(decoder(), z_dim=2, gamma=0.5, sigma_0=0.0), "sigma_0 must be positive and finite"),
         (lambda: StudentTVAE(decoder(), z_dim=2, nu=0.0), r"nu must be positive and finite, got \[0.0\]"),
         (

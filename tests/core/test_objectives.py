@@ -470,7 +470,9 @@ def test_a_prior_without_a_sampler_is_refused():
 
 
 def test_an_unknown_divergence_is_refused():
-    with pytest.raises(ValueError, match="divergence must be 'kl', 'mmd-marginal' or 'mmd-joint', got 'js'"):
+    with pytest.raises(
+        ValueError, match="Decomposition: divergence must be 'kl' or 'mmd-marginal' or 'mmd-joint', got 'js'"
+    ):
         Decomposition(alpha=1, beta=1, divergence="js")
 
 
@@ -658,7 +660,7 @@ def test_state_makes_another_objective_go_on_alike(elbo):
 )
 @pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf])
 def test_weights_that_make_no_sense_are_refused(build, weight):
-    with pytest.raises(ValueError, match="must be finite and at least 0, got"):
+    with pytest.raises(ValueError, match=r"must be finite( and at least 0)?, got"):
         build(weight)
 
 

@@ -97,7 +97,7 @@ def test_num_particles_may_be_assigned(first, then):
 
 @pytest.mark.parametrize("wrong", [0, 1.5, True, "3"])
 def test_a_number_of_particles_is_a_whole_one(wrong):
-    with pytest.raises(ValueError, match="num_particles must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match=r"num_particles must be a whole number( of at least 1)?, got"):
         PlainELBO(num_particles=wrong)
 
 

@@ -623,7 +623,7 @@ def test_bad_settings_are_named():
         generators(-1, 3)
     with pytest.raises(ValueError, match="num_bins = 1"):
         mig(Z, Y, num_bins=1)
-    with pytest.raises(ValueError, match="'forest', 'lasso' or 'boosted', got 'boosting'"):
+    with pytest.raises(ValueError, match="dci: regressor must be 'forest' or 'lasso' or 'boosted', got 'boosting'"):
         dci(Z, Y, regressor="boosting")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="an encoder needs a data set as the second argument, got ndarray"):
         mig(lambda x: x, Y)

@@ -84,7 +84,7 @@ def test_settings_that_are_none():
     with pytest.raises(ValueError, match="classifier must be 'thresholds' or 'svm', got 'tree'"):
         sap(z, y, classifier="tree")  # type: ignore[arg-type]
     for share in (0.0, 1.0, -0.2, 2.0):
-        with pytest.raises(ValueError, match="leaves no training or no test points"):
+        with pytest.raises(ValueError, match="sap: test_share must be above 0 and below 1, got"):
             sap(z, y, test_share=share)
     with pytest.raises(Inapplicable, match="has one class among"):
         sap(z[:20], {"rare": np.arange(20) // 19}, repeats=20)

@@ -280,7 +280,7 @@ def test_nothing_is_trained_before_all_of_it_fits(recipe, guides, message, tmp_p
 @pytest.fixture
 def few_steps(monkeypatch, _quick_pictures):
     """Of the guide that is fitted to each datapoint: what it comes to is tested above."""
-    monkeypatch.setitem(measure.__kwdefaults__, "fit_steps", 3)
+    monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
     torch.set_default_dtype(torch.float32)
 
 

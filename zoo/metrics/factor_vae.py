@@ -10,7 +10,7 @@ from zoo.metrics.encoded import Classes, Codes, Encoded
 from zoo.metrics.result import Result, generators
 
 
-@checked(num_points=number_from(2), num_train=number_from(1), num_eval=number_from(1), prune=at_least(0))
+@checked(num_points=number_from(2), num_train=number_from(1), num_eval=number_from(0), prune=at_least(0))
 def factor_vae(
     codes: Codes,
     factors: Classes = None,

@@ -22,7 +22,7 @@ def sap(
     codes: Codes,
     factors: Classes = None,
     *,
-    continuous: bool | Collection[str] = False,
+    continuous: bool | str | Collection[str] = False,
     classifier: Classifier = "thresholds",
     C: float = 0.01,
     test_share: float = 1 / 3,

@@ -310,9 +310,9 @@ class Outside(Story):
 @pytest.mark.parametrize(
     ("pair", "options", "message"),
     [
-        (None, {"estimator": "mws"}, "estimator must be one of exact, stratified, weighted"),
+        (None, {"estimator": "mws"}, "estimator must be 'exact' or 'stratified' or 'weighted'"),
         (None, {"num_data": 50}, "num_data = 50, but data 'yours' has 9: an exact q"),
-        (None, {"num_samples": 1}, "num_samples must be at least 2, got 1"),
+        (None, {"num_samples": 1}, "num_samples must be from 2 to 1,000,000,000, got 1"),
         (None, {"estimator": "batch", "batch_size": 10}, "a batch of 10 out of 9 datapoints"),
         (None, {"estimator": "stratified", "batch_size": 5, "num_data": 4}, "num_data = 4 is less than the batch of 5"),
         (None, {"groups": [["w"]]}, r"left out: \['z'\]; unknown: \['w'\]"),

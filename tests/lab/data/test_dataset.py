@@ -194,7 +194,10 @@ def test_sampling_holds_factors_fixed() -> None:
             lambda: grey(y=np.arange(N) - 1),
             "1 labels of -1, which scikit-learn uses for datapoints without a label; leave",
         ),
-        (lambda: grey(y=np.arange(N), classes=("a", "b")), "labels go from 0 to 1, got 0 to 12"),
+        (
+            lambda: grey(y=np.arange(N), classes=("a", "b")),
+            "labels go from 0 to 1, one for each of the classes, got 0 to 12",
+        ),
         (lambda: grey(factors=Factors.of({"f": [1, 2]})), "factors of 2 datapoints for 13"),
         (lambda: Dataset("d", np.ones((2, 2), np.float32), dynamic=True), "only bytes can be binarised"),
         (lambda: Dataset("d", np.ones((2, 2), np.float32)).binarised("static"), "only bytes can be binarised"),

@@ -423,7 +423,7 @@ class TestFile:
         with pytest.raises(FileNotFoundError, match=r"mine.npz': there is no such file or folder"):
             load(str(tmp_path / "mine.npz"))
         (tmp_path / "mine.csv").write_text("1,2", encoding="utf-8")
-        with pytest.raises(ValueError, match=r"mine.csv': expected a folder of images, an .npz or a .pt"):
+        with pytest.raises(ValueError, match=r"mine.csv': it must be a folder of images, an .npz or a .pt"):
             load(str(tmp_path / "mine.csv"))
         with pytest.raises(
             TypeError, match=r"has no option \['sise'\]; it has \['background', 'held_out', 'seed', 'size', 'x_max'\]"

@@ -197,7 +197,7 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
         (
             lambda f: (f / "settings.json").write_text(""),
             [],
-            "was stopped before it began: give the command that began it again",
+            "run/settings.json is missing or empty, and run holds a run's files: put a copy of it back",
         ),
         (lambda f: (f / "settings.json").write_text("{"), [], "settings.json is damaged"),
         (lambda f: _flip(f / "settings.json", b'"seed": 3'), [], "settings.json is damaged, or was changed since"),

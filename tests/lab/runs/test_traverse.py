@@ -204,7 +204,7 @@ def test_the_command_line_opens_a_run_and_says_what_it_drew(tmp_path, monkeypatc
     assert order[0] == "unit,step,final"
     (folder / "weights.safetensors").unlink()
     code, said = zoo("traverse", str(folder))
-    assert (code, "is not finished" in said.err) == (1, True)
+    assert (code, "weights.safetensors is missing" in said.err) == (1, True)
     code, said = zoo("traverse", str(tmp_path / "nothing"))
     assert (code, "holds no run" in said.err) == (1, True)
 

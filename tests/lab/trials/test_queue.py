@@ -39,7 +39,9 @@ def record(seed, seconds):
 def keep(tmp_path, name, seconds, *, seeds=(0,), budget="full", variants=("ours",)):
     """A stored result whose runs are elsewhere."""
     records = {variant: [record(seed, seconds) for seed in seeds] for variant in variants}
-    save({"name": name, "budget": budget, "variants": records, "claims": [], "pictures": {}}, tmp_path / "results")
+    texts = {"name": name, "title": "A toy", "paper": "", "command": "", "budget": budget}
+    tables = {"quantities": {}, "reported": {}, "headline": [], "claims": [], "deviations": [], "pictures": {}}
+    save({**texts, **tables, "variants": records}, tmp_path / "results")
 
 
 def planned(tmp_path, reproductions, *, in_given_order=False, seeds=None, budget="full"):

@@ -28,12 +28,14 @@ def test_the_interpolated_unit_is_the_classes_largest_and_goes_outward(monkeypat
     x[np.arange(20), 0, 0, 2 * y] = np.linspace(100, 200, 20)
     data = Dataset.from_arrays(x, y, classes=("a", "b"), x_max=255)
 
-    def guide(x, **_):
-        with pyro.plate("data", len(x)):
-            pyro.sample("z", dist.Normal(-x.flatten(1), 0.1).to_event(1))
+    class Guide(nn.Module):
+        def forward(self, x, **_):
+            with pyro.plate("data", len(x)):
+                pyro.sample("z", dist.Normal(-x.flatten(1), 0.1).to_event(1))
+
+    guide = Guide()
 
     model = VAE(nn.Unflatten(-1, (1, 1, 3)), z_dim=3, likelihood=partial(normal, scale=0.1))
-    monkeypatch.setattr(plots, "device_of", lambda module: "cpu")
     grid, units = plots.interpolations(model, guide, data, classes=(0, 1), steps=3)
     assert units == {"a": 0, "b": 2}
     # column 0 is the datapoint; unit 0 goes from z to z - 1 as z is negative, the other units stay

@@ -158,7 +158,7 @@ def test_by_mass_the_terms_of_the_type_alone_do_not_move_it_and_by_density_they_
     [
         ({"concrete": "mas"}, "concrete must be 'mass' or 'density', got 'mas'"),
         ({"beta": -1.0}, "beta must be finite and at least 0, got -1"),
-        ({"gamma": math.nan}, "gamma must be finite and at least 0, got nan"),
+        ({"gamma": math.nan}, "gamma must be finite, got nan"),
         ({"temperature": 0.0}, "temperature must be positive and finite, got 0"),
         ({"c_dim": 1}, r"a type needs at least 2 classes, got \[1\]"),
         ({"z_dim": 0}, "a site needs at least one unit, got 0"),

@@ -115,7 +115,7 @@ def test_our_own_capacities_stay_below_the_ceiling(recipe):
         ({"types": "1"}, r"at least 2 classes, got \[1\]"),
         ({"temperature": 0.0}, "temperature must be positive and finite, got 0"),
         ({"temperature": -1.0}, "temperature must be positive and finite, got -1"),
-        ({"over": 0}, "ramp: over must be at least 1 step, got 0"),
+        ({"over": 0}, "ramp: over must be from 1 to 1,000,000,000, got 0"),
         ({"gamma_z": -1.0}, r"gamma\['z'\] must be finite and at least 0, got -1"),
         ({"gamma_c": math.nan}, r"gamma\['c'\] must be finite and at least 0, got nan"),
     ],

@@ -250,7 +250,7 @@ def check_labels(name: str, y: np.ndarray, length: int, classes: Sequence[str]) 
             f"without a label; {UNLABELLED}"
         )
     if y.min() < 0 or (classes and y.max() >= len(classes)):
-        above = f" to {len(classes) - 1}, one for each of the classes," if classes else ""
+        above = f" to {len(classes) - 1}, one for each of the classes" if classes else ""
         raise ValueError(
             f"data {name!r}: labels go from 0{above}, got {y.min()} to {y.max()}; "
             "np.unique(y, return_inverse=True) numbers them from 0"

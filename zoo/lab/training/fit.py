@@ -43,7 +43,7 @@ Optimizer = Callable[..., torch.optim.Optimizer]
 def adam(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimizer:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980), all parameters in one kernel."""
     trained = list(parameters)
-    if not trained or not all(isinstance(p, Tensor) and p.requires_grad for p in trained):
+    if not all(isinstance(p, Tensor) for p in trained) or not any(p.requires_grad for p in trained):
         raise TypeError(
             f"adam: parameters must be some of a module's, as in model.parameters(), got {shown(parameters)}"
         )

@@ -157,15 +157,18 @@ def load(path: Path = WRITTEN) -> dict[str, dict[str, dict[str, Any]]]:
         FileNotFoundError: there is none.
         ValueError: the file is damaged.
     """
-    matrix: dict[str, dict[str, dict[str, Any]]] = read_record(path)
+    try:
+        matrix: dict[str, dict[str, dict[str, Any]]] = read_record(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; `python -m zoo matrix` writes it again") from error
     for story, guides in matrix.items():
         cells = [cell for objectives in guides.values() for cell in objectives.values()] if _nested(guides) else [None]
         if not all(isinstance(cell, dict) and _whole(cell) for cell in cells):
             raise ValueError(
-                f"{path} is damaged: {story} must hold guides and objectives; write it again with `matrix`"
+                f"{path} is damaged: {story} must hold guides and objectives; `python -m zoo matrix` writes it again"
             )
     if not matrix:
-        raise ValueError(f"{path} is damaged: it holds no story; write it again with `python -m zoo matrix`")
+        raise ValueError(f"{path} is damaged: it holds no story; `python -m zoo matrix` writes it again")
     return matrix
 
 
