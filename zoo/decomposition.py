@@ -27,7 +27,7 @@ import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor, nn
 
-from zoo.arguments import checked, number_from
+from zoo.arguments import checked, number_from, shown
 from zoo.likelihoods import as_event, bernoulli, check_data
 from zoo.program import data_plate, picklable_state, register, whole
 
@@ -434,7 +434,13 @@ def _share(gamma: float) -> float:
 
 
 def _places(places: Sequence[Sequence[float]] | Tensor) -> Tensor:
-    tensor = torch.as_tensor(places, dtype=torch.get_default_dtype())
+    try:
+        tensor = torch.as_tensor(places, dtype=torch.get_default_dtype())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"places must be centres [K, z_dim], as [[0, 1], [2, 3]], got {shown(places)}") from error
     if tensor.dim() != 2 or not tensor.numel() or not tensor.isfinite().all():
-        raise ValueError(f"places must be centres [K, z_dim], finite, got values of shape {list(tensor.shape)}")
+        raise ValueError(
+            f"places must be centres [K, z_dim], finite, as [[0, 1], [2, 3]], got {shown(places)} of shape "
+            f"{list(tensor.shape)}"
+        )
     return tensor

@@ -605,6 +605,7 @@ ACCEPTED: dict[tuple[str, str, str], str] = {
         for groups in ("[[]]", "[['z'], ['z']]")
     },
     ("zoo.elbos.AnchoredCorEx", "anchors", "{'z': [-1]}"): "how many units a site has is known at the first pass",
+    ("zoo.metrics.factor_vae.factor_vae", "num_eval", "0"): "then the training votes are scored",
     ("zoo.metrics.suite.suite", "codes", "ndarray[5, 3]"): "metrics that do not apply are left out, with the reason",
     ("zoo.metrics.encoded.Encoded.of", "factors", "{}"): "no factors, as None",
     ("zoo.metrics.encoded.Encoded.of", "num_points", "0"): "of an encoder alone, which checks it",

@@ -158,5 +158,5 @@ def test_the_summary_counts_guides():
 def test_what_is_shown_is_the_matrix_that_was_written(tmp_path):
     assert matrix.WRITTEN.with_suffix(".md").read_text(encoding="utf-8") == matrix.markdown(WRITTEN)
     (tmp_path / "matrix.json").write_text("{")
-    with pytest.raises(ValueError, match=r"matrix.json is damaged: .*`python -m zoo matrix` writes it again"):
+    with pytest.raises(ValueError, match=r"matrix.json is damaged: .*write it again with `python -m zoo matrix`"):
         matrix.load(tmp_path / "matrix.json")

@@ -160,15 +160,16 @@ def load(path: Path = WRITTEN) -> dict[str, dict[str, dict[str, Any]]]:
     try:
         matrix: dict[str, dict[str, dict[str, Any]]] = read_record(path)
     except ValueError as error:
-        raise ValueError(f"{error}; `python -m zoo matrix` writes it again") from error
+        raise ValueError(f"{error}; write it again with `python -m zoo matrix`") from error
     for story, guides in matrix.items():
         cells = [cell for objectives in guides.values() for cell in objectives.values()] if _nested(guides) else [None]
         if not all(isinstance(cell, dict) and _whole(cell) for cell in cells):
             raise ValueError(
-                f"{path} is damaged: {story} must hold guides and objectives; `python -m zoo matrix` writes it again"
+                f"{path} is damaged: {story} must hold guides and objectives; write it again with "
+                "`python -m zoo matrix`"
             )
     if not matrix:
-        raise ValueError(f"{path} is damaged: it holds no story; `python -m zoo matrix` writes it again")
+        raise ValueError(f"{path} is damaged: it holds no story; write it again with `python -m zoo matrix`")
     return matrix
 
 
