@@ -16,7 +16,7 @@ import torch
 from joblib.externals.loky.backend.context import set_start_method
 
 from tests.processes import processes
-from tests.small_recipe import RECIPES, STEPS
+from tests.small_recipe import RECIPES
 from zoo.lab.runs import train as run
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT
@@ -28,6 +28,7 @@ from zoo.lab.trials.trial import QUANTITIES, Trial, run_trial, run_trials
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
 
 TOGETHER = "together"
+STEPS = 1_500  # seconds, so that a signal falls into the training
 
 
 def train(trial: Trial) -> dict[str, float]:
@@ -35,7 +36,7 @@ def train(trial: Trial) -> dict[str, float]:
     (trial.folder / "pid").write_text(str(os.getpid()))
     while (trial.folder.parent / TOGETHER).exists() and len(list(trial.folder.parent.glob("*/pid"))) < 2:
         time.sleep(0.01)
-    return {"score": trial.seed + trial.train("small").settings.steps}
+    return {"score": trial.seed + trial.train("small", steps=STEPS).settings.steps}
 
 
 def toy(trial: Trial) -> dict[str, float]:
