@@ -10,6 +10,7 @@ import numpy as np
 import pyro
 import pytest
 import torch
+from torch import library as kernel_library
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -75,11 +76,11 @@ def batch_there(batch: Batch, mode: FakeTensorMode) -> Batch:
 @pytest.fixture(scope="module")
 def dirichlet_without_values():
     """The shapes of Dirichlet draws and of their derivatives, which PyTorch lacks for tensors without values."""
-    library = torch.library.Library("aten", "IMPL", "Meta")
-    library.impl("_sample_dirichlet", lambda alpha, generator=None: torch.empty_like(alpha))
-    library.impl("_dirichlet_grad", lambda x, alpha, total: torch.empty_like(x))
+    kernels = kernel_library.Library("aten", "IMPL", "Meta")
+    kernels.impl("_sample_dirichlet", lambda alpha, generator=None: torch.empty_like(alpha))
+    kernels.impl("_dirichlet_grad", lambda x, alpha, total: torch.empty_like(x))
     yield
-    library._destroy()
+    kernels._destroy()
 
 
 @pytest.mark.parametrize("name", RECIPES)
