@@ -223,7 +223,8 @@ def _train(
                 asked = interrupt.signal
                 due = step == settings.steps or bool(asked) or every.since(step - saved, now - saved_at)
                 if count > 1:  # all save and stop at the same step
-                    asked, due = agree(asked), bool(agree(due))
+                    agreed = agree(2 * asked + due)  # in one message
+                    asked, due = agreed // 2, bool(agreed % 2)
                 if due:
                     # On a GPU `fit` looks some steps later; a checkpoint must not hold what no run can resume from.
                     refuse_unless_finite(step, torch.stack(list(report.terms.values())).sum(), report)
