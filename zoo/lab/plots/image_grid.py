@@ -90,7 +90,8 @@ class ImageGrid:
         """The images as they are drawn, with white between them: [H', W'] of grey ones, else [H', W', 3]."""
         drawn = self._readable()
         gap = drawn._gap
-        framed = pad(drawn.images.clamp(0, 1).cpu(), (0, gap, 0, gap), value=1.0)  # [rows, columns, C, H + gap, W + gap]
+        # [rows, columns, C, H + gap, W + gap]
+        framed = pad(drawn.images.clamp(0, 1).cpu(), (0, gap, 0, gap), value=1.0)
         return framed.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)[:-gap, :-gap].squeeze(-1).numpy()
 
     def _readable(self) -> "ImageGrid":
