@@ -1,15 +1,28 @@
-"""The objectives, one small class per paper, side by side.
+"""The objectives, one small class for each.
 
-Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final: a new
-objective inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`).
+An objective is a sum of named terms, which training maximises. A term has its sign and its weight, as in "-KL(z)", and
+is in nats per datapoint: natural logarithms, summed over pixels and latent dimensions, averaged over the datapoints.
+The loss is minus the sum. `elbo.report()` has the terms of the last pass, and the unweighted reconstruction and KL of
+each site.
 
 An objective is a loss of Pyro: `SVI(model, guide, optim, loss=BetaVAE(beta=4.0))`. Its weights may be assigned during
-training, `elbo.beta = 2.0`, and the next step uses the new value. Arguments that most classes share:
+training, `elbo.beta = 2.0`, and the next step uses the new value. No class here may be inherited from: a new objective
+inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`). Arguments that most classes share:
 
-    kl               how KL(q(z | x) || p(z)) is computed, for all sites or by site: "closed", by its closed form, or
-                     "sampled", as log q(z | x) - log p(z) at the guide's draw. Where there is no closed form, as for a
-                     flow, "closed" uses the draw too, and warns once for each site (`zoo.pairing.SampledKLWarning`)
-    num_particles    draws of the latent sites per datapoint, over which the terms are averaged
+    kl               how KL(q(z | x) || p(z)) is computed, for all sites, or by site as in {"z": "sampled"}: "closed",
+                     by its closed form, or "sampled", as log q(z | x) - log p(z) at the guide's draw. Where there is no
+                     closed form, as for a flow, "closed" uses the draw too, and warns once for each site
+                     (`zoo.pairing.SampledKLWarning`) num_particles    the number of draws of the latent sites for each
+                     datapoint; the terms are averaged over them num_data         N, the number of datapoints in the
+                     training set. The aggregate posterior, q(z) = 1/N sum_n q(z | x_n), is the average of all N
+                     posteriors; it has to be estimated from those of the batch estimator        how q(z) is estimated:
+                     "stratified", "weighted", "minibatch-stratified" or "batch", which `zoo.estimators.log_weights`
+                     defines concrete         how a draw of a relaxed one-hot site (the head Concrete) is scored under
+                     q: "mass", by the probability of the class with the largest entry, or "density", by the Concrete
+                     density
+
+Terms of q(z) are those of a whole distribution over codes: the total correlation TC(z) = KL(q(z) || prod_d q(z_d)),
+which is 0 where the latent dimensions (units) are independent of each other, and I(x; z) = E[log q(z | x) - log q(z)].
 
 `weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the letters of its Figures 1 and
 3. Each letter is a signed term of the ELBO, so the ELBO is (1 + 3) + 2 + 4 and 4 = A + i + ii:
@@ -99,9 +112,9 @@ Concrete = Literal["mass", "density"]
 class PlainELBO(TermwiseELBO):
     """The evidence lower bound: E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
-    Equation (3) of Kingma & Welling 2014, https://arxiv.org/abs/1312.6114. With kl="closed" it is Pyro's
-    `TraceMeanField_ELBO`, with kl="sampled" Pyro's `Trace_ELBO`, divided by the number of datapoints. A lower bound on
-    log p(x).
+    Equation (3) of Kingma & Welling 2014, https://arxiv.org/abs/1312.6114. A lower bound on log p(x). Its loss is that
+    of Pyro's `TraceMeanField_ELBO` for kl="closed", and of Pyro's `Trace_ELBO` for kl="sampled", divided by the number
+    of datapoints.
 
     Example:
         >>> elbo = PlainELBO()
@@ -126,8 +139,11 @@ class PlainELBO(TermwiseELBO):
 class BetaVAE(TermwiseELBO):
     """beta-VAE: E_q[log p(x | z)] - beta KL(q(z | x) || p(z)).
 
-    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. It equals the ELBO of the two
-    programs with their latent sites scaled by beta. A lower bound on log p(x) for beta >= 1; beta = 1 is the ELBO.
+    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. It equals the ELBO with the latent
+    sites of model and guide scaled by beta. beta = 1 is the ELBO.
+
+    .. warning::
+        A lower bound on log p(x) for beta >= 1 only.
 
     Args:
         beta: one number for all latent sites, or a mapping from site to beta; sites that it leaves out have beta = 1.
@@ -165,17 +181,20 @@ class BetaVAE(TermwiseELBO):
 
 
 class Capacity(TermwiseELBO):
-    """A KL held at a capacity: E_q[log p(x | z)] - gamma |KL - C|.
+    """The KL is kept at a capacity C: E_q[log p(x | z)] - gamma |KL - C|.
 
-    Burgess et al. 2018, https://arxiv.org/abs/1804.03599, equation (8), with one gamma and one C for the whole KL; with
-    a mapping from site to each, Joint-VAE's equation (7) (Dupont 2018, https://arxiv.org/abs/1804.00104). The KL is the
-    mean over batch and particles, and |.| is taken of that mean. Where KL < C it is not a bound on log p(x).
+    Burgess et al. 2018, https://arxiv.org/abs/1804.03599, equation (8), with one gamma and one C for the whole KL; or,
+    with a mapping from site to each, Joint-VAE's equation (7) (Dupont 2018, https://arxiv.org/abs/1804.00104). The KL
+    is the mean over batch and particles, and the absolute value is of this mean.
+
+    .. warning::
+        Not a bound on log p(x) where KL < C: there it rewards a larger KL.
 
     Args:
         gamma: weight of |KL - C|: one number, or one per latent site or sum of sites, as in {"z": 30.0, "c1+c2": 30.0}.
         capacity: C in nats, given in the same form as gamma. The KL of a categorical is at most log K under a uniform
-            prior, and at most minus the log probability of the rarest class under another one; for a sum of sites
-            these maxima add up. A larger C is replaced by this maximum, with one UserWarning.
+            prior, and at most minus the log probability of the rarest class under another one. For a sum of sites
+            these maxima add up. If C is larger than the maximum, the maximum is used, with one UserWarning.
 
     Raises:
         ValueError: a value is negative or not finite, or the keys do not name each latent site once.
@@ -257,13 +276,21 @@ class BetaTCVAE(TermwiseELBO):
     """beta-TCVAE: E_q[log p(x | z)] - I(x; z) - beta TC(z) - sum_d KL(q(z_d) || p(z_d)).
 
     Equation (4) of Chen et al. 2018, https://arxiv.org/abs/1802.04942, with alpha = gamma = 1 as in the paper. The KL
-    of the ELBO is I + TC + sum_d KL, so this is ELBO + (1 - beta) TC: a lower bound on log p(x) for beta >= 1, up to
-    the error of the estimator.
+    of the ELBO is I + TC + sum_d KL, so this is ELBO + (1 - beta) TC: with the exact q(z), a lower bound on log p(x)
+    for beta >= 1.
+
+    .. warning::
+        A batch only estimates q(z), with a bias that depends on its size and on the estimator. "stratified"
+        overestimates I(x; z), and its TC of a small batch is often negative, which a KL cannot be; "weighted"
+        overestimates TC, by tens of nats where the batch is a small part of the data. So compare terms of equal batch
+        size and estimator only. Priors that depend on each other, and sites that are summed out (the head Exact), are
+        refused.
 
     Args:
         beta: weight of the total correlation over all units of all latent sites.
-        num_data: N, the number of datapoints whose posteriors q(z) averages.
-        estimator: of q(z); `zoo.estimators.log_weights` lists them. Chen's is "weighted".
+        num_data: N, the number of datapoints in the training set.
+        estimator: of q(z): "stratified", "weighted" (Chen's), "minibatch-stratified" or "batch"; see
+            `zoo.estimators.log_weights`.
         concrete: how the draws of a Concrete (relaxed one-hot) site are scored: "mass", by the probability of the
             class with the largest entry, or "density", by the Concrete density.
 
@@ -297,7 +324,7 @@ class BetaTCVAE(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
+        """`ScorePairs`, by which each datapoint's sample is scored under the posterior of every datapoint."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -311,16 +338,27 @@ class BetaTCVAE(TermwiseELBO):
 
 
 class HFVAE(TermwiseELBO):
-    """HFVAE: (1 + 3) + alpha 2 + beta A + gamma i + ii, in the letters of its Figures 1 and 3.
+    """HFVAE: the KL in four parts, with a weight for three of them.
 
-    Equation (4) of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086:
-    E_q[log p(x | z)] - sum KL(q(z_de) || p(z_de)) - alpha I(x; z) - beta TC between groups - gamma TC within groups,
-    where the prior's total correlation is subtracted from each TC. alpha = beta = gamma = 1 is the ELBO; one group, or
-    beta = gamma with alpha = 1, is beta-TCVAE.
+        E_q[log p(x | z)]
+        - alpha I(x; z)
+        - beta TC between the groups of latent sites
+        - gamma TC within each group
+        - sum of KL(q(z_de) || p(z_de)) over the units e of all groups d
+
+    Equation (4) of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086. The prior's total correlation is subtracted
+    from each TC. alpha = beta = gamma = 1 is the ELBO. alpha = 1 with beta = gamma, or with all sites in one group,
+    is beta-TCVAE.
+
+    .. warning::
+        A batch only estimates q(z), with a bias that depends on its size and on the estimator: for a small batch, TC
+        under "stratified" is often negative, which a KL cannot be. Compare terms of equal batch size and estimator
+        only. Priors that depend on each other, and sites that are summed out (the head Exact), are refused. A bound on
+        log p(x) only with the exact q(z) and weights of at least 1.
 
     Args:
         alpha, beta, gamma: the weights.
-        groups: the latent sites in groups; each site by itself when not given.
+        groups: the latent sites in groups, as in [["c"], ["z1", "z2"]]; each site is a group when not given.
         num_data, estimator, concrete: as in `BetaTCVAE`; the paper's are "stratified" and, in its code, "mass".
 
     Raises:
@@ -358,7 +396,7 @@ class HFVAE(TermwiseELBO):
         self.num_data, self.groups, self.estimator, self.concrete = num_data, groups, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
+        """`ScorePairs`, by which each datapoint's sample is scored under the posterior of every datapoint."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -375,19 +413,24 @@ class HFVAE(TermwiseELBO):
 class DIPVAE(TermwiseELBO):
     """DIP-VAE: ELBO - lambda_od sum_{i != j} Cov_ij^2 - lambda_d sum_i (Cov_ii - 1)^2, Cov of the posterior means.
 
-    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848v1. Cov is a running estimate over minibatches,
-    (1 - rate) old + rate new, with the gradient through the current batch only; the paper does not state the rate.
-    A lower bound on log p(x), since the penalty is not negative. For a site that depends on a class, the mean is taken
-    over the classes, which have to be summed out for it (the head Exact).
+    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848v1. Cov, [D, D], is the covariance over
+    datapoints of the means of q(z | x): a running estimate over the batches, (1 - rate) old + rate new. The gradient is
+    that of the current batch. The paper does not state the rate. A lower bound on log p(x), since the penalties are not
+    negative. For a site that depends on a class, its mean given x is an average over the classes, so the class has to
+    be summed out (the head Exact).
+
+    .. warning::
+        The penalties are squares of covariances, not nats; their weights set how they compare with nats.
 
     Args:
-        lambda_od, lambda_d: the weights; the paper uses lambda_d = 10 lambda_od. The sum over i != j counts each pair
-            twice.
+        lambda_od, lambda_d: the weights; the paper uses lambda_d = 10 lambda_od. The sum over i != j has each pair of
+            dimensions twice.
         rate: weight of the new batch in the running estimate, in (0, 1]; rate = 1 is the later papers' DIP-VAE-I.
         site: the latent site whose posterior means are penalised.
 
     Raises:
-        ValueError: a value is out of range; the site's family has no mean; or the site depends on one that is drawn.
+        ValueError: a value is out of range; the site's family has no mean; or the site depends on one that is not
+            summed out.
 
     Example:
         >>> elbo = DIPVAE(lambda_od=10.0, lambda_d=100.0, rate=0.1)
@@ -430,10 +473,10 @@ class DIPVAE(TermwiseELBO):
 
 
 class DIPVAEI(TermwiseELBO):
-    """DIP-VAE-I: as DIP-VAE, with the covariance of the current batch alone.
+    """DIP-VAE-I: the objective of DIP-VAE with the covariance of the current batch alone, not a running estimate.
 
-    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, as the later literature reads it. A lower bound
-    on log p(x).
+    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, in the form of the later literature. A lower
+    bound on log p(x).
 
     Args:
         lambda_od, lambda_d, site: as in `DIPVAE`.
@@ -470,8 +513,8 @@ class DIPVAEI(TermwiseELBO):
 class DIPVAEII(TermwiseELBO):
     """DIP-VAE-II: the penalties of DIP-VAE-I on the covariance of q(z) itself, E[Cov(z | x)] + Cov(E[z | x]).
 
-    Section 2 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848: the law of total covariance, of which DIP-VAE and
-    DIP-VAE-I use the second part only. A lower bound on log p(x).
+    Section 2 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, by the law of total covariance. DIP-VAE and
+    DIP-VAE-I use its second part only. A lower bound on log p(x).
 
     Args:
         lambda_od, lambda_d, site: as in `DIPVAE`.
@@ -509,20 +552,28 @@ class DIPVAEII(TermwiseELBO):
 class Decomposition(TermwiseELBO):
     """L_{alpha, beta}: E_q[log p(x | z)] - beta KL(q(z | x) || p(z)) - alpha D(q(z), p(z)).
 
-    Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far encodings overlap, alpha
-    how closely q(z) follows the prior. D is estimated from one prior draw per datapoint, with the batch standing for
-    the data in q(z), as in the paper's code; it is taken of all latent sites together, or of those in `sites`.
-    A lower bound on log p(x) for beta >= 1 where D >= 0.
+    Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far the posteriors of different
+    datapoints overlap, alpha how closely q(z) follows the prior. As in the paper's code, D is estimated from one draw
+    of the prior for each datapoint, and q(z) is the average of the batch's posteriors. A lower bound on log p(x) for
+    beta >= 1 where D >= 0.
+
+    .. warning::
+        With "kl", KL(p(z) || q(z)) of a small batch is too large, since the posteriors of a batch cover less of the
+        prior than those of all data. The MMDs are squared distances of kernel means, not nats, so alpha has another
+        meaning under each divergence; their kernels have fixed widths, for priors of about unit variance
+        (`zoo.estimators.mmd`).
 
     Args:
         alpha, beta: the weights.
-        divergence: "kl", KL(p(z) || q(z)), as for the pinwheel; "mmd-marginal", as for Fashion-MNIST; or "mmd-joint".
-        log_p: "once", as in the paper's text, or "per-unit", as in its code for a prior that couples its D units:
-            there a broadcast turns the sampled KL into log q - D log p, which draws encodings to the prior's modes.
+        divergence: D: "kl", KL(p(z) || q(z)), as in the paper for the pinwheel; "mmd-marginal", as for Fashion-MNIST;
+            or "mmd-joint".
+        log_p: how often log p(z) counts in the sampled KL of a prior that couples its D units: "once", as in the
+            paper's text, or "per-unit", as in its code, where a broadcast makes it log q - D log p. That moves
+            encodings to the prior's modes.
         sites: the latent sites that D compares; all of them when not given.
 
     Raises:
-        ValueError: a prior cannot be sampled, or the posterior cannot be scored at a draw of it.
+        ValueError: a prior cannot be sampled, or the posterior cannot be scored at a draw of the prior.
 
     Example:
         >>> elbo = Decomposition(alpha=1.0, beta=2.0, divergence="mmd-joint")
@@ -578,11 +629,16 @@ class InfoVAE(TermwiseELBO):
     Zhao et al. 2017, https://arxiv.org/abs/1706.02262, in the form that they optimise. The KL is I(x; z) +
     KL(q(z) || p(z)), so with D = KL(q(z) || p(z)) the weight of I(x; z) is 1 - alpha and that of D is lambda.
     alpha = 0, lambda = 1 is the ELBO; alpha = 1 - beta, lambda = beta is beta-VAE; alpha = 1 is the row of HFVAE's
-    Table 1, without I(x; z). Not a bound on log p(x) where alpha > 0.
+    Table 1, without I(x; z).
+
+    .. warning::
+        Not a bound on log p(x) where alpha > 0. With "kl", a batch only estimates q(z), with a bias that depends on its
+        size and on the estimator. The MMDs are squared distances of kernel means, not nats, and their kernels have
+        fixed widths, for priors of about unit variance (`zoo.estimators.mmd`).
 
     Args:
-        alpha: the mutual information has the weight 1 - alpha: not penalised at alpha = 1, rewarded above 1, penalised
-            more than in the ELBO below 0.
+        alpha: the mutual information is penalised with the weight 1 - alpha. At alpha = 1 it is not penalised, above 1
+            it is rewarded, and below 0 it is penalised more than in the ELBO.
         lambda_: weight of KL(q(z) || p(z)); alpha + lambda_ >= 1.
         divergence: D: "kl", estimated with `estimator`, or "mmd-marginal" or "mmd-joint".
         num_data, estimator, concrete: as in `BetaTCVAE`; for divergence="kl".
@@ -653,13 +709,16 @@ class InfoVAE(TermwiseELBO):
 class AnchoredCorEx(TermwiseELBO):
     """Anchored CorEx: ELBO + lambda I(x; z_a), which lets the anchors z_a carry more information about x.
 
-    Gao et al. 2018, https://arxiv.org/abs/1802.05822, in the form of HFVAE's Table 1: on the anchors term 2 has the
-    weight 1 - lambda. I(x; z_a) = E[log q(z_a | x) - log q(z_a)] over the anchors' units together. Not a bound on
-    log p(x) for lambda > 0.
+    Gao et al. 2018, https://arxiv.org/abs/1802.05822, in the form of HFVAE's Table 1: for the anchors,
+    term 2 has the weight 1 - lambda. I(x; z_a) = E[log q(z_a | x) - log q(z_a)] of all anchored units together.
+
+    .. warning::
+        Not a bound on log p(x) for lambda > 0. A batch only estimates q(z_a), with a bias that depends on its size and
+        on the estimator.
 
     Args:
         lambda_: the weight of I(x; z_a).
-        anchors: for each anchored site, the positions of its anchored units.
+        anchors: for each anchored site, the positions of its anchored units, from 0.
         num_data, estimator, concrete: as in `BetaTCVAE`.
 
     Raises:
@@ -701,7 +760,7 @@ class AnchoredCorEx(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
+        """`ScorePairs`, by which each datapoint's sample is scored under the posterior of every datapoint."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -716,8 +775,12 @@ class InformationDropout(TermwiseELBO):
     """Information dropout: E_q[log p(x | z)] - beta I(x; z) - gamma TC(z).
 
     Achille & Soatto 2018, https://arxiv.org/abs/1611.01353: the information bottleneck with a total correlation, for
-    reconstruction, as in HFVAE's Table 1. No term compares the marginals q(z_d) with a prior. With beta = gamma it is
-    E_q[log p(x | z)] - beta KL(q(z | x) || prod_d q(z_d)): for beta = 1 the ELBO under the prior prod_d q(z_d).
+    reconstruction, as in HFVAE's Table 1. With beta = gamma it is E_q[log p(x | z)] - beta KL(q(z | x) || prod_d
+    q(z_d)); for beta = 1 that is the ELBO of the story with the prior prod_d q(z_d).
+
+    .. warning::
+        No term compares q(z_d) with the story's prior, so draws from the prior need not look like the data. A batch
+        only estimates q(z), with a bias that depends on its size and on the estimator.
 
     Args:
         beta, gamma: the weights.
@@ -755,7 +818,7 @@ class InformationDropout(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
+        """`ScorePairs`, by which each datapoint's sample is scored under the posterior of every datapoint."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -768,23 +831,27 @@ class InformationDropout(TermwiseELBO):
 
 
 class FactorVAE(TermwiseELBO):
-    """FactorVAE: ELBO - gamma TC(z), the total correlation being estimated by a discriminator's density ratio.
+    """FactorVAE: ELBO - gamma TC(z), with the total correlation estimated by a discriminator.
 
     Equation (2) of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: TC = E_q(z)[log q(z) - sum_d log q(z_d)] is
-    estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3), where D separates q(z) from its permuted units.
-    D is not part of the objective: `zoo.lab.training.fit(..., adversary=)` trains it on its own loss. A lower bound on
-    log p(x) where the estimate of TC is not negative.
+    estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3). The discriminator D separates draws of q(z) from
+    draws whose units are permuted over the batch, each by itself.
+
+    .. warning::
+        The estimate is as good as the discriminator, which this class does not train:
+        `zoo.lab.training.fit(..., adversary=)` trains it on a loss of its own. A lower bound on log p(x) only where the
+        estimate of TC is not negative.
 
     Args:
         gamma: weight of the total correlation.
-        log_ratio: maps values [..., D] of all latent sites, concatenated, to log D - log(1 - D), [...]. Not trained
-            here: its parameters are neither in `elbo(model, guide).parameters()` nor in the state.
+        log_ratio: maps values [..., D] of all latent sites, concatenated, to log D - log(1 - D), [...]. Its parameters
+            are neither in `elbo(model, guide).parameters()` nor in the objective's state.
 
     Raises:
         ValueError: gamma is negative or not finite.
 
     Example:
-        >>> elbo = FactorVAE(gamma=10.0, log_ratio=lambda z: torch.ones(len(z)))  # of an untrained discriminator
+        >>> elbo = FactorVAE(gamma=10.0, log_ratio=lambda z: torch.ones(len(z)))  # instead of a discriminator
         >>> loss = elbo.loss(model, guide, x)
         >>> elbo.report().terms["-TC"]
         tensor(-10.)
@@ -816,19 +883,22 @@ class FactorVAE(TermwiseELBO):
 class NaturalClusteringELBO(TermwiseELBO):
     """N-VAE: E_q[log p(x | y, z)] - KL(q(z_s | x) || p) - beta_c KL(q(z_c | x) || p) + log q(y | x).
 
-    Equation (7) of Antorán & Miguel 2019, https://arxiv.org/abs/1901.09415; with beta_c = 1 their (6). q(y | x) is the
-    mean of the Dirichlet q(pi | x). Their (3), a lower bound on log p(x, y), is `PlainELBO` on the story, since
-    p(pi) p(y | pi) = p(pi | y) p(y) by conjugacy. (6) replaces its part -KL(q(pi | x) || p(pi | y)) + log p(y) by
-    log q(y | x). That part is at most E_q[log pi_y], and so at most log q(y | x): (6) is never below (3), and it is
-    not a lower bound on log p(x, y), contrary to the paper. It exceeds log p(x, y) by up to -log p(y) where
-    q(y | x) is close to 1.
+    For a batch with labels y: equation (7) of Antorán & Miguel 2019, https://arxiv.org/abs/1901.09415, and with
+    beta_c = 1 their (6). q(y | x) is the mean of the Dirichlet q(pi | x), so its last term is the log likelihood of a
+    classifier.
 
-    A batch without labels needs a head for y that is summed out, and trains on every class, with pi integrated out by
+    For a batch without labels, y needs a head that is summed out (`guides.Predicted`), and pi is integrated out by
     conjugacy: E_q(y | x)[log p(x | y, z)] - KL(z_s) - beta_c KL(z_c) - KL(q(y | x) || p(y)), where p(y) is the mean of
     p(pi). That is a lower bound on log p(x) for beta_c >= 1.
 
+    .. warning::
+        With labels it is no lower bound on log p(x, y), contrary to the paper: it exceeds log p(x, y) by up to -log
+        p(y) where q(y | x) is close to 1. The bound is equation (3), `PlainELBO` on this story, since p(pi) p(y | pi) =
+        p(pi | y) p(y) by conjugacy. Equation (6) has log q(y | x) in place of -KL(q(pi | x) || p(pi | y)) + log p(y).
+        That part is at most E_q[log pi_y], and this is at most log q(y | x), so (6) is never below (3).
+
     Args:
-        beta_c: weight of the KL of z_c, over the blocks of all classes; 2 in the paper.
+        beta_c: weight of the KL of z_c, of all classes' latents together; 2 in the paper.
         y, pi, z_c: the names of the sites.
 
     Raises:
@@ -866,7 +936,7 @@ class NaturalClusteringELBO(TermwiseELBO):
         self.beta_c, self.y, self.pi, self.z_c = beta_c, y, pi, z_c
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's terms, with log q(y | x), or the KL of q(y | x), in place of log p(y | pi) and the KL of pi."""
+        """The ELBO's terms, with log q(y | x) in place of log p(y | pi) and the KL of pi; without labels, a KL of y."""
         known_sites("NaturalClusteringELBO", [self.pi, self.z_c], guide_trace)
         terms = elbo_terms(model_trace, guide_trace, {self.z_c: self.beta_c})
         del terms[f"-KL({self.pi})"]

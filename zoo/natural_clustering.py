@@ -1,4 +1,4 @@
-"""N-VAE separates the factors of variation within a class from those that all classes share; and the conditional VAE.
+"""N-VAE, which separates what varies within a class from what all classes share; and the conditional VAE.
 
 Antorán & Miguel 2019, Disentangling and Learning Robust Representations with Natural Clustering,
 https://arxiv.org/abs/1901.09415. Sohn, Lee & Yan 2015, Learning Structured Output Representation using Deep
@@ -6,15 +6,23 @@ Conditional Generative Models, NIPS.
 
 How the code reads, here and in every story:
 
-- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
-  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
-- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
-- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
-  number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
+- `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
+  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
+  weights, and its own would never be trained. `register` chooses names that no other instance has.
+- `data_plate` is `pyro.plate("data", B)`: each site inside it has a value for each of the batch's B datapoints, which
+  are independent of each other. For a batch with `index` the plate's size is num_data, and Pyro multiplies log p by
+  num_data / B.
+- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) has
+  the shape [B]: one number per datapoint. Values may have leading dimensions on the left of B, written [..., B, size]:
+  one for particles (several draws for each datapoint), and one for each type or class that an objective sums out.
+  `as_event` leaves them as they are.
 - `one_hot` turns labels [B], integers from 0, into rows [B, L].
-- `check_data` refuses data that the likelihood cannot generate.
-- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
-- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
+- `check_data` refuses data that the likelihood cannot generate: another shape than the decoder's, integers instead of
+  floats, or values outside the likelihood's support.
+- The constants of the priors are buffers, so that they move to a device with the module; persistent=False keeps them
+  out of its state_dict.
+- `picklable_state` is what is copied and pickled: after training with SVI, Pyro has attached to each parameter a
+  reference that cannot be pickled, and this leaves it out.
 """
 
 from collections.abc import Callable
@@ -41,25 +49,29 @@ class NaturalClustering(nn.Module):
         z_cy = vec(y * [1, z_c1 ... z_cL])    the class and its own z_c     [B, L (1 + c_dim)]
         x ~ Bernoulli(decoder(z_cy, z_s))     pixels                        [B, C, H, W]
 
-    Of z_cy's L rows only that of the class is not zero. Its first column is y itself, which adds a bias per class to
-    the decoder's first layer; bias=False leaves it out, as in the paper's appendix B.
+    z_cy is a matrix of L rows, one for each class, flattened (vec). Multiplication by the one-hot y sets all rows to
+    zero but that of the datapoint's class, so the decoder sees z_c of this class alone. The first column of the matrix
+    is y itself, which adds a bias per class to the decoder's first layer; bias=False leaves it out, as in the paper's
+    appendix B.
 
-    With labels, integers from 0 to L - 1, y is observed; without them y is latent, and the guide infers it from x.
+    With labels, integers from 0 to L - 1, y is observed. Without them y is latent, and the guide infers it from x.
 
-    Each datapoint has its own pi because the guide's q(pi | x) is the classifier: a Dirichlet. Its mean has the
-    role of a softmax's class probabilities, and its concentration says how certain they are. The prior of pi and the
-    class are conjugate, so the posterior of pi given a label has a closed form (see `posterior`).
+    Why a Dirichlet for each datapoint: the guide's q(pi | x) is the classifier. A softmax would return class
+    probabilities alone. The mean of a Dirichlet is such a vector of probabilities, and its concentration also says how
+    certain they are. The Dirichlet prior is conjugate to the class, so the posterior of pi given a label has a closed
+    form, `posterior`.
 
     Args:
         decoder: maps z_cy [..., L (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's parameters.
         classes: L, the number of classes.
-        c_dim: latent dimensions of each class.
-        s_dim: latent dimensions that all classes share.
-        alpha: the prior's concentration, the paper's alpha_p.
-        bias: whether z_cy holds y itself as well as the class's z_c.
-        likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
-            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
-        num_data: how many datapoints there are in all; needed for a batch with `index`.
+        c_dim: the number of latent dimensions of each class.
+        s_dim: the number of latent dimensions that all classes share.
+        alpha: the concentration of the prior of pi, the paper's alpha_p.
+        bias: whether z_cy contains y itself as well as z_c.
+        likelihood: any function from the decoder's output to a Pyro distribution over x, with one entry for each pixel,
+            or one event for each datapoint: one of `zoo.likelihoods`, such as `partial(laplace, scale=0.1)`, or your
+            own. By default a Bernoulli, whose logits the decoder returns.
+        num_data: the number of datapoints in the training set; needed for batches with `index`.
 
     Raises:
         TypeError, ValueError: a size or alpha is out of range; and as `zoo.likelihoods.check_data`,
@@ -110,11 +122,17 @@ class NaturalClustering(nn.Module):
         self.register_buffer("alpha", torch.full((classes,), float(alpha)), persistent=False)
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
+        """Runs the story once. Returns x.
 
-        Without x it draws from the prior: `story(y=y)` draws one image for each label in y, `story()` a single image
-        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the
-        positions of the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data.
+        With x [B, C, H, W], x is observed, and so are the labels y [B] if they are given. Without x, images are drawn
+        from the prior: `story(y=y)` draws one for each label in y, and `story()` draws a single image, of any class.
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            y: its labels, integers from 0 to L - 1.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
@@ -130,17 +148,18 @@ class NaturalClustering(nn.Module):
             return pyro.sample("x", pixels, obs=x)
 
     def mask(self, y: Tensor, z_c: Tensor) -> Tensor:
-        """z_cy: one-hot y [..., L] and z_c [..., L c_dim] to vec(y * [1, z_c]), [..., L (1 + c_dim)]."""
+        """z_cy = vec(y * [1, z_c]), [..., L (1 + c_dim)], of a one-hot y [..., L] and z_c [..., L c_dim]."""
         rows = z_c.unflatten(-1, (self.classes, self.c_dim))
         if self.bias:
             rows = torch.cat([torch.ones_like(rows[..., :1]), rows], dim=-1)
         return (y.unsqueeze(-1) * rows).flatten(-2)
 
     def posterior(self, y: Tensor) -> dist.Dirichlet:
-        """p(pi | y) = Dirichlet(alpha 1 + y), by conjugacy, for one-hot y [..., L]; given y, x says nothing about pi.
+        """The exact posterior p(pi | y) = Dirichlet(alpha 1 + y) for one-hot y [..., L], by conjugacy.
 
-        A perfect q(pi | x) equals it. It is used in exact checks of a guide, and in the derivation of
-        `zoo.elbos.NaturalClusteringELBO` from equation (3); training does not call it.
+        It is also p(pi | x, y), since x depends on pi through y alone. So it is what a perfect guide's q(pi | x) would
+        be for a datapoint of class y, and a guide can be compared with it. `zoo.elbos.NaturalClusteringELBO` is derived
+        with it from the paper's equation (3). Training does not call it.
         """
         return dist.Dirichlet(self.alpha + y)
 
@@ -149,7 +168,7 @@ class NaturalClustering(nn.Module):
 
 
 class ConditionalVAE(nn.Module):
-    """A class and a code that is independent of it (Sohn et al. 2015), with z ~ Normal(0, I) for every class.
+    """A class, and a code that is independent of the class (Sohn et al. 2015): z ~ Normal(0, I) for every class.
 
         y ~ OneHotCategorical(1 / L)     class   [B, L]
         z ~ Normal(0, I)                 code    [B, z_dim]
@@ -158,7 +177,7 @@ class ConditionalVAE(nn.Module):
     Args:
         decoder: maps codes [..., z_dim] and classes [..., L], one argument each, to the likelihood's parameters.
         classes: L, the number of classes.
-        z_dim: latent dimensions.
+        z_dim: the number of latent dimensions.
         likelihood, num_data: as in `NaturalClustering`.
 
     Raises:
@@ -197,11 +216,17 @@ class ConditionalVAE(nn.Module):
         self.register_buffer("uniform", torch.full((classes,), 1 / classes), persistent=False)
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
+        """Runs the story once. Returns x.
 
-        Without x it draws from the prior: `story(y=y)` draws one image for each label in y, `story()` a single image
-        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the
-        positions of the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data.
+        With x [B, C, H, W], x is observed, and so are the labels y [B] if they are given. Without x, images are drawn
+        from the prior: `story(y=y)` draws one for each label in y, and `story()` draws a single image, of any class.
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            y: its labels, integers from 0 to L - 1.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
@@ -218,6 +243,9 @@ class ConditionalVAE(nn.Module):
 
 
 def _side_by_side(*latents: Tensor) -> list[Tensor]:
-    """The latents [..., size] with their leading dimensions (datapoints, particles, classes) expanded to one shape."""
+    """The latents [..., size] with their leading dimensions expanded to one shape, so that a decoder can join them.
+
+    A class that is summed out adds a leading dimension to y, and not to the latents that do not depend on it.
+    """
     batch = torch.broadcast_shapes(*(latent.shape[:-1] for latent in latents))
     return [latent.expand(*batch, latent.shape[-1]) for latent in latents]

@@ -6,13 +6,19 @@ Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arx
 
 How the code reads, here and in every story:
 
-- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
-  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
-- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
-- The likelihood is one event for each document already, so it needs no `as_event`, unlike that of pixels.
+- `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
+  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
+  weights, and its own would never be trained. `register` chooses names that no other instance has.
+- `data_plate` is `pyro.plate("data", B)`: each site inside it has a value for each of the batch's B datapoints, which
+  are independent of each other. For a batch with `index` the plate's size is num_data, and Pyro multiplies log p by
+  num_data / B.
+- The likelihood has one event for each document, with all V words in it, so log p(x) has the shape [B]. (Likelihoods of
+  pixels need `as_event` for that.) Values may have leading dimensions on the left of B, for particles: [..., B, size].
 - `check_words` refuses data that are not counts, and documents without words.
-- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
-- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
+- The constants of the priors are buffers, so that they move to a device with the module; persistent=False keeps them
+  out of its state_dict.
+- `picklable_state` is what is copied and pickled: after training with SVI, Pyro has attached to each parameter a
+  reference that cannot be pickled, and this leaves it out.
 """
 
 import math
@@ -40,21 +46,25 @@ class ProdLDA(nn.Module):
         shares = softmax(z)                 shares of the topics, theta       [B, K]
         x ~ Multinomial(decoder(shares))    how often each word is there      [B, V]
 
-    The paper calls the shares theta; here theta is kept for the decoder's weights, as in every story. Their prior is
-    the Laplace approximation of Dirichlet(alpha 1) in the softmax basis, sigma^2 = (1 - 1 / K) / alpha: 0.98 for 50
-    topics and alpha = 1. HFVAE says only "softmax of a Gaussian", which may also mean that of Normal(0, I).
+    The paper calls the shares theta; here theta stands for the decoder's weights, as in every story. Their prior is the
+    Laplace approximation of Dirichlet(alpha 1) in the softmax basis: a normal with the variance sigma^2 = (1 - 1 / K) /
+    alpha, which is 0.98 for 50 topics and alpha = 1. HFVAE says only "softmax of a Gaussian", which may also mean z ~
+    Normal(0, I); that is alpha=None.
 
-    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups, under one softmax over all
-    of them: only the objective depends on the grouping. HFVAE's text does not say whether each group has its own
-    softmax; with one for all, its model is ProdLDA, and its objective at alpha = beta = gamma = 1 is ProdLDA's.
+    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. One softmax is over all
+    groups together, so the story is the same for every grouping, and only an objective with terms between groups
+    depends on it. HFVAE's text does not say whether each group has a softmax of its own. With one for all, its model is
+    ProdLDA, and its objective with alpha = beta = gamma = 1 is ProdLDA's.
 
     Args:
         decoder: maps shares [..., K] to logits of the words [..., V].
-        groups: the number of topics in each group; K in all.
-        alpha: concentration of the Dirichlet; None for z ~ Normal(0, I), as in Pyro's tutorial.
-        likelihood: a function from the decoder's output to a distribution over x; `zoo.likelihoods.multinomial` scores
-            documents of any length, and draws documents of num_words = 100.
-        num_data: how many documents there are in all; needed for a batch with `index`.
+        groups: the number of topics in each group; K is their sum.
+        alpha: the concentration of the Dirichlet that the prior approximates; None for z ~ Normal(0, I), as in Pyro's
+            tutorial.
+        likelihood: any function from the decoder's output to a Pyro distribution over x with one event for each
+            document. `zoo.likelihoods.multinomial`, the default, scores documents of any length, and draws documents of
+            100 words.
+        num_data: the number of documents in the training set; needed for batches with `index`.
 
     Raises:
         TypeError, ValueError: a group or alpha is out of range; a document has no words; and as
@@ -94,10 +104,15 @@ class ProdLDA(nn.Module):
         self.register_buffer("scale", torch.full((num_topics,), math.sqrt(variance)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes counts x [B, V], as floats; without them, draws one document. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's documents in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With counts x [B, V], as floats, x is observed. Without them, `story()` draws one document from the prior,
+        [1, V]; `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch of documents.
+            index: the positions [B] of the batch's documents in the training set, from 0. log p is then scaled from
+                the batch to all num_data documents.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -112,13 +127,13 @@ class ProdLDA(nn.Module):
 
 
 class NVDM(nn.Module):
-    """The neural variational document model (Miao et al. 2016, arXiv:1511.06038): topics that do not add up to 1.
+    """The neural variational document model (Miao et al. 2016, arXiv:1511.06038): topics without a softmax.
 
         z ~ Normal(0, I)                topics                        [B, K]
         x ~ Multinomial(decoder(z))     how often each word is there  [B, V]
 
-    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups; the decoder sees them
-    concatenated.
+    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. The decoder's input is
+    their concatenation.
 
     Args:
         decoder: maps topics [..., K] to logits of the words [..., V]; linear in the paper.
@@ -155,10 +170,15 @@ class NVDM(nn.Module):
         self.register_buffer("scale", torch.ones(sum(groups)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes counts x [B, V], as floats; without them, draws one document. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's documents in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With counts x [B, V], as floats, x is observed. Without them, `story()` draws one document from the prior,
+        [1, V]; `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch of documents.
+            index: the positions [B] of the batch's documents in the training set, from 0. log p is then scaled from
+                the batch to all num_data documents.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -172,11 +192,13 @@ class NVDM(nn.Module):
 
 
 def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None = None) -> None:
-    """Refuses data that is not a batch of non-empty documents; values are checked where Pyro's validation is on.
+    """Refuses data that is not a batch of documents, or has one without words.
+
+    Whether a document has words is checked where Pyro's validation is on, which is the default.
 
     Args:
         x: counts [B, V].
-        words: their distribution.
+        words: the likelihood.
         index: positions of these documents in the data set, [B].
 
     Raises:
@@ -197,7 +219,7 @@ def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None
 
 
 def _sites(groups: Sequence[int]) -> dict[str, int]:
-    """Groups of topics by site."""
+    """The number of topics of each site."""
     groups = [whole("groups: a size", size, least=0) for size in groups]
     if not groups or min(groups) < 1:
         raise ValueError(f"groups: each needs at least 1 topic, got {list(groups)}; [25, 25] makes two of 25")
