@@ -12,14 +12,14 @@ inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`
     kl               how KL(q(z | x) || p(z)) is computed, for all sites, or by site as in {"z": "sampled"}: "closed",
                      by its closed form, or "sampled", as log q(z | x) - log p(z) at the guide's draw. Where there is no
                      closed form, as for a flow, "closed" uses the draw too, and warns once for each site
-                     (`zoo.pairing.SampledKLWarning`) num_particles    the number of draws of the latent sites for each
-                     datapoint; the terms are averaged over them num_data         N, the number of datapoints in the
-                     training set. The aggregate posterior, q(z) = 1/N sum_n q(z | x_n), is the average of all N
-                     posteriors; it has to be estimated from those of the batch estimator        how q(z) is estimated:
-                     "stratified", "weighted", "minibatch-stratified" or "batch", which `zoo.estimators.log_weights`
-                     defines concrete         how a draw of a relaxed one-hot site (the head Concrete) is scored under
-                     q: "mass", by the probability of the class with the largest entry, or "density", by the Concrete
-                     density
+                     (`zoo.pairing.SampledKLWarning`)
+    num_particles    the number of draws of the latent sites for each datapoint; the terms are averaged over them
+    num_data         N, the number of datapoints in the training set. The aggregate posterior, q(z) = 1/N sum_n
+                     q(z | x_n), is the average of all N posteriors; it has to be estimated from those of the batch
+    estimator        how q(z) is estimated: "stratified", "weighted", "minibatch-stratified" or "batch", which
+                     `zoo.estimators.log_weights` defines
+    concrete         how a draw of a relaxed one-hot site (the head Concrete) is scored under q: "mass", by the
+                     probability of the class with the largest entry, or "density", by the Concrete density
 
 Terms of q(z) are those of a whole distribution over codes: the total correlation TC(z) = KL(q(z) || prod_d q(z_d)),
 which is 0 where the latent dimensions (units) are independent of each other, and I(x; z) = E[log q(z | x) - log q(z)].
