@@ -40,9 +40,9 @@ def natural_clustering(
 
     Antorán & Miguel 2019, arXiv:1901.09415, section IV, where beta_c = 2. Their (4) only says that q(pi | x) is a
     Dirichlet; ours is Dirichlet(alpha_p + softmax(...)), a family that contains the exact posterior, so that the gap of
-    (3) can be small: with a free Dirichlet, (6) drives the unlikely concentrations to 0, and (3) to thousands of
-    nats. With `labelled`, every second batch is drawn from the whole set without labels, which are then summed out;
-    the paper has no such experiment.
+    (3) can be small. With a free Dirichlet, training on (6) moves the improbable concentrations to 0, and (3) is then
+    worse by thousands of nats. With `labelled`, every second batch is drawn from the whole set without labels, which
+    are then summed out; the paper has no such experiment.
 
     Args:
         data: labelled images.
