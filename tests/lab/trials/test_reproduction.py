@@ -235,7 +235,7 @@ def test_seeds_of_a_result_that_is_not_complete_are_shown_apart_from_its_claims(
     run_trials(work(variants))
     text = unfinished_table(collect("a/toy", reproduction(), variants, command="the command"), 10)
     assert "2 of 10 seeds are finished. The verdicts above do not use them." in text  # the other variant has two
-    assert "By these seeds alone:" in text
+    assert "The verdicts of these seeds alone:" in text
     assert "- **holds**: ours is above the other. So." in text
     assert "| ours | score, nats | 10.0, 11.0, 12.0 |" in text
 
