@@ -1,4 +1,4 @@
-"""The objectives, one small class for each.
+"""The objectives of the papers, one small class for each.
 
 An objective is a sum of named terms, which training maximises. A term has its sign and its weight, as in "-KL(z)", and
 is in nats per datapoint: natural logarithms, summed over pixels and latent dimensions, averaged over the datapoints.
@@ -140,10 +140,10 @@ class BetaVAE(TermwiseELBO):
     """beta-VAE: E_q[log p(x | z)] - beta KL(q(z | x) || p(z)).
 
     Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. It equals the ELBO with the latent
-    sites of model and guide scaled by beta. beta = 1 is the ELBO.
+    sites of model and guide scaled by beta. beta = 1 is the ELBO. A lower bound on log p(x) for beta >= 1.
 
     .. warning::
-        A lower bound on log p(x) for beta >= 1 only.
+        Not a bound on log p(x) for beta < 1.
 
     Args:
         beta: one number for all latent sites, or a mapping from site to beta; sites that it leaves out have beta = 1.
@@ -281,10 +281,10 @@ class BetaTCVAE(TermwiseELBO):
 
     .. warning::
         A batch only estimates q(z), with a bias that depends on its size and on the estimator. "stratified"
-        overestimates I(x; z), and its TC of a small batch is often negative, which a KL cannot be; "weighted"
-        overestimates TC, by tens of nats where the batch is a small part of the data. So compare terms of equal batch
-        size and estimator only. Priors that depend on each other, and sites that are summed out (the head Exact), are
-        refused.
+        overestimates I(x; z), and its TC of a small batch is often negative, although no total correlation is.
+        "weighted" overestimates TC, by tens of nats where the batch is a small part of the data. So compare terms only
+        where batch size and estimator are equal. Priors that depend on each other, and sites that are summed out (the
+        head Exact), are refused.
 
     Args:
         beta: weight of the total correlation over all units of all latent sites.
@@ -352,9 +352,10 @@ class HFVAE(TermwiseELBO):
 
     .. warning::
         A batch only estimates q(z), with a bias that depends on its size and on the estimator: for a small batch, TC
-        under "stratified" is often negative, which a KL cannot be. Compare terms of equal batch size and estimator
-        only. Priors that depend on each other, and sites that are summed out (the head Exact), are refused. A bound on
-        log p(x) only with the exact q(z) and weights of at least 1.
+        under "stratified" is often negative, although no total correlation is. Compare terms only where batch size and
+        estimator are equal. Priors that depend on each other, and sites that are summed out (the head Exact), are
+        refused. A lower bound on log p(x) only for weights of at least 1, a prior of independent units, and the exact
+        q(z).
 
     Args:
         alpha, beta, gamma: the weights.

@@ -44,8 +44,9 @@ class JointVAE(nn.Module):
         c ~ RelaxedOneHotCategorical(temperature, uniform)    type    [B, c_dim]
         x ~ Bernoulli(decoder(z, c))                          pixels  [B, C, H, W]
 
-    With several types, their sites are c1, c2, ..., one for each entry of c_dims. The types are latent, and no label is
-    ever observed: a guide has a head for z and one for each type.
+    The style is what varies within a type, such as the slant of a digit; the type is one of c_dim classes, such as
+    which digit it is. With several types, their sites are c1, c2, ..., one for each entry of c_dims. The types are
+    latent, and no label is ever observed: a guide has a head for z and one for each type.
 
     Args:
         decoder: maps codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters. The

@@ -46,10 +46,13 @@ class ProdLDA(nn.Module):
         shares = softmax(z)                 shares of the topics, theta       [B, K]
         x ~ Multinomial(decoder(shares))    how often each word is there      [B, V]
 
-    The paper calls the shares theta; here theta stands for the decoder's weights, as in every story. Their prior is the
-    Laplace approximation of Dirichlet(alpha 1) in the softmax basis: a normal with the variance sigma^2 = (1 - 1 / K) /
-    alpha, which is 0.98 for 50 topics and alpha = 1. HFVAE says only "softmax of a Gaussian", which may also mean z ~
-    Normal(0, I); that is alpha=None.
+    The decoder is linear in the paper, so the logits of the words are a sum over topics, weighted by the shares: the
+    topics' distributions over words are multiplied, where LDA averages them.
+
+    The paper calls the shares theta; here theta stands for the decoder's weights, as in every story. The prior of the
+    shares is the Laplace approximation of Dirichlet(alpha 1) in the softmax basis: a normal with the variance sigma^2 =
+    (1 - 1 / K) / alpha, which is 0.98 for 50 topics and alpha = 1. HFVAE says only "softmax of a Gaussian", which may
+    also mean z ~ Normal(0, I); that is alpha=None.
 
     With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. One softmax is over all
     groups together, so the story is the same for every grouping, and only an objective with terms between groups

@@ -23,8 +23,7 @@ def wasserstein_correlation(
     probabilities add up to 1, so they are left out.
 
     .. warning::
-        Its unit is that of the codes squared, so it depends on their scale.
-        Dependence that is not linear is not seen.
+        Its unit is that of the codes squared, so it depends on their scale. Dependence that is not linear is not seen.
 
     Args:
         codes: as `Encoded.of`.
