@@ -1,38 +1,54 @@
 """The objectives of the papers, one small class for each.
 
-An objective is a sum of named terms, which training maximises. A term has its sign and its weight, as in "-KL(z)", and
-is in nats per datapoint: natural logarithms, summed over pixels and latent dimensions, averaged over the datapoints.
-The loss is minus the sum. `elbo.report()` has the terms of the last pass, and the unweighted reconstruction and KL of
-each site.
+An objective is a sum of named terms, and training maximises the sum. A term includes its sign and its weight, as in
+"-KL(z)", and is in nats per datapoint: natural logarithms, summed over pixels and latent dimensions, averaged over the
+datapoints. The loss is minus the sum. `elbo.report()` has the terms of the last pass, and the unweighted reconstruction
+and KL of each site.
 
-An objective is a loss of Pyro: `SVI(model, guide, optim, loss=BetaVAE(beta=4.0))`. Its weights may be assigned during
-training, `elbo.beta = 2.0`, and the next step uses the new value. No class here may be inherited from: a new objective
-inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`). Arguments that most classes share:
+An objective is a loss of Pyro: `SVI(model, guide, optim, loss=BetaVAE(beta=4.0))`. A weight, or a capacity, may be
+assigned at any time, `elbo.beta = 2.0`, and the next step uses the new value; `schedule=` of `zoo.lab.training.fit`
+does so by the step.
 
-    kl               how KL(q(z | x) || p(z)) is computed, for all sites, or by site as in {"z": "sampled"}: "closed",
-                     by its closed form, or "sampled", as log q(z | x) - log p(z) at the guide's draw. Where there is no
-                     closed form, as for a flow, "closed" uses the draw too, and warns once for each site
-                     (`zoo.pairing.SampledKLWarning`)
+A new objective inherits from `TermwiseELBO`, defines `terms(model_trace, guide_trace)`, which returns the terms by
+name, and declares each weight as `beta = Hyperparameter()`; `zoo.terms` has terms to build it from. It cannot inherit
+from a class below, which is refused, since the arguments and the saved state of these classes are their own.
+
+The words here: the model is the story, p(x, z). A guide gives each latent site of the model its posterior, by a part
+called a head. A unit is one latent dimension, or a whole categorical site; most families have independent units, and
+others, such as a flow or a Dirichlet, couple them. A discrete site whose head is `Exact` is summed out: the terms are
+averages over its classes, weighted by q(class | x), not values at a draw.
+
+Arguments that most classes share:
+
+    kl               how KL(q(z | x) || p(z)) is computed: "closed", by its closed form, or "sampled", as
+                     log q(z | x) - log p(z) at the guide's draw; for all sites, or by site as in {"z": "sampled"},
+                     where the others are "closed". Where there is no closed form, as for a flow, "closed" uses the draw
+                     too, and warns once for each site (`zoo.pairing.SampledKLWarning`). Objectives whose terms do not
+                     include this KL do not have the argument
     num_particles    the number of draws of the latent sites for each datapoint; the terms are averaged over them
     num_data         N, the number of datapoints in the training set. The aggregate posterior, q(z) = 1/N sum_n
-                     q(z | x_n), is the average of all N posteriors; it has to be estimated from those of the batch
-    estimator        how q(z) is estimated: "stratified", "weighted", "minibatch-stratified" or "batch", which
-                     `zoo.estimators.log_weights` defines
+                     q(z | x_n), is the average of all N posteriors; a batch of B has only B of them
+    estimator        how q(z) at the draw of a datapoint is estimated, as a weighted sum of the B posteriors' densities:
+                     "stratified", weight 1/N for the datapoint's own posterior and (N - 1) / (N (B - 1)) for each other
+                     one; "weighted", 1 / (N B) for each; "minibatch-stratified", which is Chen's stratified sampling;
+                     or "batch", 1/B for each. `zoo.estimators.log_weights` has the formulas, sources and biases
     concrete         how a draw of a relaxed one-hot site (the head Concrete) is scored under q: "mass", by the
                      probability of the class with the largest entry, or "density", by the Concrete density
 
-Terms of q(z) are those of a whole distribution over codes: the total correlation TC(z) = KL(q(z) || prod_d q(z_d)),
-which is 0 where the latent dimensions (units) are independent of each other, and I(x; z) = E[log q(z | x) - log q(z)].
+q(z) has two quantities that the papers weight: the mutual information I(x; z) = E[log q(z | x) - log q(z)], and the
+total correlation TC(z) = KL(q(z) || prod_d q(z_d)), which is 0 where the units are independent under q(z).
 
-`weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the letters of its Figures 1 and
-3. Each letter is a signed term of the ELBO, so the ELBO is (1 + 3) + 2 + 4 and 4 = A + i + ii:
+`weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the numbers and letters of its
+Figures 1 and 3. Each is a term of the ELBO with its sign. The ELBO is (1 + 3) + 2 + 4, and 4 = A + i + ii if the prior
+has independent units:
 
-    1 + 3    the reconstruction, E_q[log p(x | z)]
-    2        minus the mutual information, -I(x; z)
-    4        minus the rest of the KL, -KL(q(z) || p(z))
-    A        minus the total correlation between groups of sites, -TC
-    i        minus the total correlation within each group, -TC
-    ii       minus the KL of each latent dimension, -KL(q(z_d) || p(z_d))
+    1 + 3    E_q[log p(x | z)], the reconstruction. The paper splits it into 1, which compares x and z, and 3, which
+             contains p(x) alone; no objective weights them apart
+    2        -I(x; z)
+    4        -KL(q(z) || p(z)), the rest of -KL(q(z | x) || p(z))
+    A        -TC between groups of sites
+    i        -TC within the groups, summed over groups
+    ii       -KL(q(z_d) || p(z_d)), summed over units d
 
 The examples of the classes use this pair:
 
@@ -101,6 +117,7 @@ __all__ = [
     "InfoVAE",
     "InformationDropout",
     "NaturalClusteringELBO",
+    "PlainELBO",
     "Report",
     "TermwiseELBO",
 ]
@@ -139,11 +156,12 @@ class PlainELBO(TermwiseELBO):
 class BetaVAE(TermwiseELBO):
     """beta-VAE: E_q[log p(x | z)] - beta KL(q(z | x) || p(z)).
 
-    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. It equals the ELBO with the latent
-    sites of model and guide scaled by beta. beta = 1 is the ELBO. A lower bound on log p(x) for beta >= 1.
+    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. beta = 1 is the ELBO. With
+    `poutine.scale` by beta on the latent sites of model and guide, Pyro's `Trace_ELBO` has the same value. A lower
+    bound on log p(x) for beta >= 1.
 
     .. warning::
-        Not a bound on log p(x) for beta < 1.
+        Not a bound on log p(x) for beta < 1, since it subtracts less than the KL.
 
     Args:
         beta: one number for all latent sites, or a mapping from site to beta; sites that it leaves out have beta = 1.
@@ -181,23 +199,28 @@ class BetaVAE(TermwiseELBO):
 
 
 class Capacity(TermwiseELBO):
-    """The KL is kept at a capacity C: E_q[log p(x | z)] - gamma |KL - C|.
+    """The KL is pulled towards a capacity C: E_q[log p(x | z)] - gamma |KL - C|.
 
     Burgess et al. 2018, https://arxiv.org/abs/1804.03599, equation (8), with one gamma and one C for the whole KL; or,
-    with a mapping from site to each, Joint-VAE's equation (7) (Dupont 2018, https://arxiv.org/abs/1804.00104). The KL
-    is the mean over batch and particles, and the absolute value is of this mean.
+    with a gamma and a C for each site, Joint-VAE's equation (7) (Dupont 2018, https://arxiv.org/abs/1804.00104). The
+    KL is averaged over batch and particles before the absolute value is taken. Both papers let C grow in training,
+    which an assignment at each step does: `elbo.capacity = {"z": 2.5, "c": 1.1}`.
 
     .. warning::
-        Not a bound on log p(x) where KL < C: there it rewards a larger KL.
+        Not a bound on log p(x) where gamma |KL - C| is less than the KL, as it is close to C. Below C it rewards a
+        larger KL.
 
     Args:
-        gamma: weight of |KL - C|: one number, or one per latent site or sum of sites, as in {"z": 30.0, "c1+c2": 30.0}.
-        capacity: C in nats, given in the same form as gamma. The KL of a categorical is at most log K under a uniform
-            prior, and at most minus the log probability of the rarest class under another one. For a sum of sites
-            these maxima add up. If C is larger than the maximum, the maximum is used, with one UserWarning.
+        gamma: weight of |KL - C|: one number for the whole KL, or a mapping with one for each latent site or sum of
+            sites, as in {"z": 30.0, "c1+c2": 30.0}.
+        capacity: C in nats, given in the same form as gamma. A categorical site, such as a type of K classes, has a KL
+            of at most log K under a uniform prior, and of at most -log p(rarest class) under any other prior. For
+            a sum of sites these maxima add up. If C is larger than the maximum, the maximum is used, with one
+            UserWarning (where Pyro's validation is on, as it is by default).
 
     Raises:
-        ValueError: a value is negative or not finite, or the keys do not name each latent site once.
+        ValueError: a value is negative or not finite; or the keys of the mappings differ, or do not name each latent
+            site exactly once.
 
     Example:
         >>> elbo = Capacity(gamma=30.0, capacity=5.0)
@@ -232,7 +255,7 @@ class Capacity(TermwiseELBO):
             self._say_what_is_too_much()
 
     def _say_what_is_too_much(self) -> None:
-        asked = self.capacity if isinstance(self.capacity, Mapping) else {}
+        asked = self.capacity if isinstance(self.capacity, Mapping) else dict.fromkeys(self._holds, self.capacity)
         for key, most in self._holds.items():
             if not self._said and key in asked and asked[key].item() > most * (1 + 1e-6):
                 self._said = True
@@ -252,6 +275,7 @@ class Capacity(TermwiseELBO):
             raise ValueError(
                 "Capacity: give gamma and capacity both as numbers, or both as mappings from the same sites"
             )
+        self._holds = {key: most for key, most in self._holds.items() if key in gamma}
         terms = reconstruction(model_trace)
         for key, names in zip(gamma, partition([key.split("+") for key in gamma], list(sites)), strict=True):
             kl = torch.stack([total(sites[name]) for name in names]).sum()
@@ -281,10 +305,10 @@ class BetaTCVAE(TermwiseELBO):
 
     .. warning::
         A batch only estimates q(z), with a bias that depends on its size and on the estimator. "stratified"
-        overestimates I(x; z), and its TC of a small batch is often negative, although no total correlation is.
-        "weighted" overestimates TC, by tens of nats where the batch is a small part of the data. So compare terms only
-        where batch size and estimator are equal. Priors that depend on each other, and sites that are summed out (the
-        head Exact), are refused.
+        overestimates I(x; z), and its TC of a small batch is often negative, although a total correlation is at least
+        0. "weighted" overestimates TC, by tens of nats where the batch is a small part of the data. So compare terms
+        only where batch size and estimator are equal. Priors that depend on each other, and sites that are summed out
+        (the head Exact), are refused.
 
     Args:
         beta: weight of the total correlation over all units of all latent sites.
@@ -352,15 +376,16 @@ class HFVAE(TermwiseELBO):
 
     .. warning::
         A batch only estimates q(z), with a bias that depends on its size and on the estimator: for a small batch, TC
-        under "stratified" is often negative, although no total correlation is. Compare terms only where batch size and
-        estimator are equal. Priors that depend on each other, and sites that are summed out (the head Exact), are
-        refused. A lower bound on log p(x) only for weights of at least 1, a prior of independent units, and the exact
-        q(z).
+        under "stratified" is often negative, although a total correlation is at least 0. Compare terms only where batch
+        size and estimator are equal. Priors that depend on each other, and sites that are summed out (the head Exact),
+        are refused. A lower bound on log p(x) only for weights of at least 1, a prior of independent units, and the
+        exact q(z).
 
     Args:
         alpha, beta, gamma: the weights.
-        groups: the latent sites in groups, as in [["c"], ["z1", "z2"]]; each site is a group when not given.
-        num_data, estimator, concrete: as in `BetaTCVAE`; the paper's are "stratified" and, in its code, "mass".
+        groups: the latent sites in groups, as in [["c"], ["z1", "z2"]]; without it each site is a group of its own.
+        num_data, estimator, concrete: as in `BetaTCVAE`. The paper uses the estimator "stratified", and its code scores
+            Concrete sites by "mass".
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
@@ -415,10 +440,10 @@ class DIPVAE(TermwiseELBO):
     """DIP-VAE: ELBO - lambda_od sum_{i != j} Cov_ij^2 - lambda_d sum_i (Cov_ii - 1)^2, Cov of the posterior means.
 
     Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848v1. Cov, [D, D], is the covariance over
-    datapoints of the means of q(z | x): a running estimate over the batches, (1 - rate) old + rate new. The gradient is
-    that of the current batch. The paper does not state the rate. A lower bound on log p(x), since the penalties are not
-    negative. For a site that depends on a class, its mean given x is an average over the classes, so the class has to
-    be summed out (the head Exact).
+    datapoints of the means of q(z | x): a running estimate over the batches, (1 - rate) old + rate new. The old part is
+    a constant, so gradients pass through the current batch alone, multiplied by the rate. The paper does not state the
+    rate. A lower bound on log p(x), since the penalties are not negative. If the site's posterior depends on a class,
+    its mean given x is the average over classes, so the class has to be summed out (the head Exact).
 
     .. warning::
         The penalties are squares of covariances, not nats; their weights set how they compare with nats.
@@ -430,8 +455,8 @@ class DIPVAE(TermwiseELBO):
         site: the latent site whose posterior means are penalised.
 
     Raises:
-        ValueError: a value is out of range; the site's family has no mean; or the site depends on one that is not
-            summed out.
+        ValueError: a weight is negative or not finite, or the rate is not in (0, 1]; the site's family has no mean; or
+            the site depends on one that is not summed out.
 
     Example:
         >>> elbo = DIPVAE(lambda_od=10.0, lambda_d=100.0, rate=0.1)
@@ -440,7 +465,7 @@ class DIPVAE(TermwiseELBO):
         ['log p(x)', '-KL(z)', '-Cov_ij^2', '-(Cov_ii - 1)^2']
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by a running covariance of the means"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, where the last 4 is replaced by a running covariance of the means"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -476,8 +501,8 @@ class DIPVAE(TermwiseELBO):
 class DIPVAEI(TermwiseELBO):
     """DIP-VAE-I: the objective of DIP-VAE with the covariance of the current batch alone, not a running estimate.
 
-    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, in the form of the later literature. A lower
-    bound on log p(x).
+    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848. `DIPVAE` with rate = 1 is the same objective;
+    this class has no state, and is what later papers call DIP-VAE-I. A lower bound on log p(x).
 
     Args:
         lambda_od, lambda_d, site: as in `DIPVAE`.
@@ -492,7 +517,7 @@ class DIPVAEI(TermwiseELBO):
         ['log p(x)', '-KL(z)', '-Cov_ij^2', '-(Cov_ii - 1)^2']
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of the means"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, where the last 4 is replaced by the covariance of the means"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -530,7 +555,7 @@ class DIPVAEII(TermwiseELBO):
         ['log p(x)', '-KL(z)', '-Cov_ij^2', '-(Cov_ii - 1)^2']
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of q(z)"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, where the last 4 is replaced by the covariance of q(z)"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -555,8 +580,8 @@ class Decomposition(TermwiseELBO):
 
     Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far the posteriors of different
     datapoints overlap, alpha how closely q(z) follows the prior. As in the paper's code, D is estimated from one draw
-    of the prior for each datapoint, and q(z) is the average of the batch's posteriors. A lower bound on log p(x) for
-    beta >= 1 where D >= 0.
+    of the prior for each datapoint, with the average of the batch's posteriors as q(z), and the density of relaxed
+    sites. A lower bound on log p(x) for beta >= 1 and log_p="once", where the estimate of D is not negative.
 
     .. warning::
         With "kl", KL(p(z) || q(z)) of a small batch is too large, since the posteriors of a batch cover less of the
@@ -566,11 +591,11 @@ class Decomposition(TermwiseELBO):
 
     Args:
         alpha, beta: the weights.
-        divergence: D: "kl", KL(p(z) || q(z)), as in the paper for the pinwheel; "mmd-marginal", as for Fashion-MNIST;
-            or "mmd-joint".
-        log_p: how often log p(z) counts in the sampled KL of a prior that couples its D units: "once", as in the
-            paper's text, or "per-unit", as in its code, where a broadcast makes it log q - D log p. That moves
-            encodings to the prior's modes.
+        divergence: what D is. "kl": KL(p(z) || q(z)), the paper's for the pinwheel data. "mmd-marginal": the MMD of
+            each unit, summed over units, the paper's for Fashion-MNIST. "mmd-joint": the MMD of all units together.
+        log_p: how often the sampled KL contains log p(z), for a prior that couples its units: "once", as in the
+            paper's text, or "per-unit", once for each of the n units, as a broadcast in the paper's code does:
+            log q - n log p. The latter moves encodings to the prior's modes.
         sites: the latent sites that D compares; all of them when not given.
 
     Raises:
@@ -583,7 +608,7 @@ class Decomposition(TermwiseELBO):
         ['log p(x)', '-KL(z)', '-MMD(q, p)']
     """
 
-    weights = "(1 + 3) + beta (2 + 4) + alpha 4, the last by KL(p || q) or MMD"
+    weights = "(1 + 3) + beta (2 + 4) + alpha 4, where the last 4 is replaced by KL(p || q) or MMD"
 
     alpha = Hyperparameter()
     beta = Hyperparameter()
@@ -629,23 +654,27 @@ class InfoVAE(TermwiseELBO):
 
     Zhao et al. 2017, https://arxiv.org/abs/1706.02262, in the form that they optimise. The KL is I(x; z) +
     KL(q(z) || p(z)), so with D = KL(q(z) || p(z)) the weight of I(x; z) is 1 - alpha and that of D is lambda.
-    alpha = 0, lambda = 1 is the ELBO; alpha = 1 - beta, lambda = beta is beta-VAE; alpha = 1 is the row of HFVAE's
-    Table 1, without I(x; z).
+    alpha = 0, lambda = 1 is the ELBO; alpha = 1 - beta, lambda = beta is beta-VAE. HFVAE's Table 1 has alpha = 1, where
+    I(x; z) has no weight. A lower bound on log p(x) with D = KL(q(z) || p(z)) for alpha <= 0 and lambda >= 1.
 
     .. warning::
-        Not a bound on log p(x) where alpha > 0. With "kl", a batch only estimates q(z), with a bias that depends on its
-        size and on the estimator. The MMDs are squared distances of kernel means, not nats, and their kernels have
-        fixed widths, for priors of about unit variance (`zoo.estimators.mmd`).
+        Not a bound on log p(x) where alpha > 0, since it penalises I(x; z) less than the ELBO. With "kl", a batch only
+        estimates q(z), with a bias that depends on its size and on the estimator. The MMDs are squared distances of
+        kernel means, not nats, and their kernels have fixed widths, for priors of about unit variance
+        (`zoo.estimators.mmd`).
 
     Args:
         alpha: the mutual information is penalised with the weight 1 - alpha. At alpha = 1 it is not penalised, above 1
             it is rewarded, and below 0 it is penalised more than in the ELBO.
-        lambda_: weight of KL(q(z) || p(z)); alpha + lambda_ >= 1.
-        divergence: D: "kl", estimated with `estimator`, or "mmd-marginal" or "mmd-joint".
-        num_data, estimator, concrete: as in `BetaTCVAE`; for divergence="kl".
+        lambda_: sets the weight of D, alpha + lambda - 1, which must not be negative. With D = KL(q(z) || p(z)), which
+            the KL contains once already, its whole weight is lambda.
+        divergence: what D is. "kl": KL(q(z) || p(z)), estimated with `estimator`; "mmd-marginal" or "mmd-joint": as in
+            `Decomposition`.
+        num_data, estimator, concrete: as in `BetaTCVAE`; the MMDs do not depend on them.
 
     Raises:
-        ValueError: alpha + lambda_ < 1, so that D would be rewarded; or as `zoo.aggregate.dissect` and `Decomposition`.
+        ValueError: alpha + lambda_ < 1, so that D would be rewarded; or as `zoo.aggregate.dissect` and `Decomposition`
+            do.
 
     Example:
         >>> elbo = InfoVAE(alpha=0.5, lambda_=10.0, divergence="mmd-joint", num_data=100)
@@ -684,7 +713,7 @@ class InfoVAE(TermwiseELBO):
         if alpha is not None and lambda_ is not None and (alpha + lambda_).item() < 1 - 1e-6:
             raise ValueError(
                 f"InfoVAE: alpha + lambda_ must be at least 1, got {alpha.item():g} + {lambda_.item():g}; to change "
-                "both, assign the one that rises first"
+                "both, first assign the one that is to grow"
             )
 
     def messengers(self) -> Sequence[Messenger]:
@@ -714,8 +743,8 @@ class AnchoredCorEx(TermwiseELBO):
     term 2 has the weight 1 - lambda. I(x; z_a) = E[log q(z_a | x) - log q(z_a)] of all anchored units together.
 
     .. warning::
-        Not a bound on log p(x) for lambda > 0. A batch only estimates q(z_a), with a bias that depends on its size and
-        on the estimator.
+        Not a bound on log p(x) for lambda > 0, since it adds to the ELBO. A batch only estimates q(z_a), with a bias
+        that depends on its size and on the estimator.
 
     Args:
         lambda_: the weight of I(x; z_a).
@@ -724,7 +753,7 @@ class AnchoredCorEx(TermwiseELBO):
 
     Raises:
         ValueError: an anchor is not a unit of a latent site, or its site couples its units; or as
-            `zoo.aggregate.dissect`.
+            `zoo.aggregate.dissect` does.
 
     Example:
         >>> elbo = AnchoredCorEx(lambda_=0.5, anchors={"z": [0]}, num_data=100)
@@ -733,7 +762,7 @@ class AnchoredCorEx(TermwiseELBO):
         ['log p(x)', '-KL(z)', 'I(x; z_a)']
     """
 
-    weights = "(1 + 3) + 2 + 4 - lambda 2, of the anchors"
+    weights = "(1 + 3) + 2 + 4 - lambda (2 of the anchors)"
 
     lambda_ = Hyperparameter()
 
@@ -775,12 +804,14 @@ class AnchoredCorEx(TermwiseELBO):
 class InformationDropout(TermwiseELBO):
     """Information dropout: E_q[log p(x | z)] - beta I(x; z) - gamma TC(z).
 
-    Achille & Soatto 2018, https://arxiv.org/abs/1611.01353: the information bottleneck with a total correlation, for
-    reconstruction, as in HFVAE's Table 1. With beta = gamma it is E_q[log p(x | z)] - beta KL(q(z | x) || prod_d
-    q(z_d)); for beta = 1 that is the ELBO of the story with the prior prod_d q(z_d).
+    Achille & Soatto 2018, https://arxiv.org/abs/1611.01353, who penalise mutual information and total correlation of
+    the code of a classifier; here, as in HFVAE's Table 1, of a code that reconstructs x. With beta = gamma it is
+    E_q[log p(x | z)] - beta KL(q(z | x) || prod_d q(z_d)). For beta = 1 that is the ELBO of another story, whose prior
+    is prod_d q(z_d).
 
     .. warning::
-        No term compares q(z_d) with the story's prior, so draws from the prior need not look like the data. A batch
+        Not a bound on log p(x) of the story: no term compares q(z_d) with its prior, and draws from the prior need not
+        look like the data. A batch
         only estimates q(z), with a bias that depends on its size and on the estimator.
 
     Args:
@@ -836,17 +867,17 @@ class FactorVAE(TermwiseELBO):
 
     Equation (2) of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: TC = E_q(z)[log q(z) - sum_d log q(z_d)] is
     estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3). The discriminator D separates draws of q(z) from
-    draws whose units are permuted over the batch, each by itself.
+    draws in which the values of each unit are permuted over the batch, independently of the other units.
 
     .. warning::
-        The estimate is as good as the discriminator, which this class does not train:
+        The estimate is only as good as the discriminator, which this class does not train:
         `zoo.lab.training.fit(..., adversary=)` trains it on a loss of its own. A lower bound on log p(x) only where the
         estimate of TC is not negative.
 
     Args:
         gamma: weight of the total correlation.
-        log_ratio: maps values [..., D] of all latent sites, concatenated, to log D - log(1 - D), [...]. Its parameters
-            are neither in `elbo(model, guide).parameters()` nor in the objective's state.
+        log_ratio: maps the values of all latent sites, concatenated, [..., units], to log D - log(1 - D), [...]. Its
+            parameters are neither in `elbo(model, guide).parameters()` nor in the objective's state.
 
     Raises:
         ValueError: gamma is negative or not finite.
@@ -882,24 +913,26 @@ class FactorVAE(TermwiseELBO):
 
 
 class NaturalClusteringELBO(TermwiseELBO):
-    """N-VAE: E_q[log p(x | y, z)] - KL(q(z_s | x) || p) - beta_c KL(q(z_c | x) || p) + log q(y | x).
+    """N-VAE: E_q[log p(x | y, z)] - KL(q(z_s | x) || p(z_s)) - beta_c KL(q(z_c | x) || p(z_c)) + log q(y | x).
 
-    For a batch with labels y: equation (7) of Antorán & Miguel 2019, https://arxiv.org/abs/1901.09415, and with
-    beta_c = 1 their (6). q(y | x) is the mean of the Dirichlet q(pi | x), so its last term is the log likelihood of a
-    classifier.
+    Antorán & Miguel 2019, https://arxiv.org/abs/1901.09415, for the story `zoo.NaturalClustering`: z_c are the latents
+    of the classes, z_s those that all classes share, and pi the class probabilities. For a batch with labels y it is
+    the paper's equation (7), and with beta_c = 1 its equation (6). q(y | x) is the mean of the Dirichlet q(pi | x), so
+    the last term is the log likelihood of a classifier.
 
     For a batch without labels, y needs a head that is summed out (`guides.Predicted`), and pi is integrated out by
     conjugacy: E_q(y | x)[log p(x | y, z)] - KL(z_s) - beta_c KL(z_c) - KL(q(y | x) || p(y)), where p(y) is the mean of
     p(pi). That is a lower bound on log p(x) for beta_c >= 1.
 
     .. warning::
-        With labels it is no lower bound on log p(x, y), contrary to the paper: it exceeds log p(x, y) by up to -log
-        p(y) where q(y | x) is close to 1. The bound is equation (3), `PlainELBO` on this story, since p(pi) p(y | pi) =
-        p(pi | y) p(y) by conjugacy. Equation (6) has log q(y | x) in place of -KL(q(pi | x) || p(pi | y)) + log p(y).
-        That part is at most E_q[log pi_y], and this is at most log q(y | x), so (6) is never below (3).
+        With labels it is not a lower bound on log p(x, y), although the paper says so: it can exceed log p(x, y) by up
+        to -log p(y). The lower bound is the paper's equation (3), which `PlainELBO` on this story computes. It contains
+        E_q[log pi_y] - KL(q(pi | x) || p(pi)), where equation (6) has log q(y | x) = log E_q[pi_y]. The first is at
+        most E_q[log pi_y], since a KL is at least 0, and this is at most log E_q[pi_y] by Jensen's inequality. So (6)
+        is at least (3).
 
     Args:
-        beta_c: weight of the KL of z_c, of all classes' latents together; 2 in the paper.
+        beta_c: weight of the KL of z_c, the latents of all classes together. The paper uses beta_c = 2.
         y, pi, z_c: the names of the sites.
 
     Raises:
@@ -949,7 +982,7 @@ class NaturalClusteringELBO(TermwiseELBO):
         if self.y not in dict(observed(model_trace)):
             raise ValueError(
                 f"NaturalClusteringELBO: the story has no observed site {self.y!r}, and log q(y | x) needs the "
-                "label: say which site it is with y=, and hand batches of labels=True to fit"
+                "label: name the site with y=, and train on batches with labels (labels=True of fit)"
             )
         del terms[f"log p({self.y})"]
         if self.y in nodes_of(guide_trace)[self.pi]["infer"].get("given", ()):
@@ -961,8 +994,8 @@ class NaturalClusteringELBO(TermwiseELBO):
             mean = nodes_of(guide_trace)[self.pi]["fn"].mean
         except NotImplementedError:
             raise ValueError(
-                f"site {self.pi!r}: {family(nodes_of(guide_trace)[self.pi]['fn'])} has no mean in closed form, which "
-                f"q({self.y} | x) is; use a head that has one (DirichletHead)"
+                f"site {self.pi!r}: {family(nodes_of(guide_trace)[self.pi]['fn'])} has no mean in closed form, and "
+                f"q({self.y} | x) is this mean; use a head that has one (DirichletHead)"
             ) from None
         y = nodes_of(model_trace)[self.y]
         return terms | {f"log q({self.y} | x)": mean_over_data((mean * y["value"]).sum(-1).log(), y)}

@@ -1,25 +1,29 @@
-"""Joint-VAE: images from a continuous style and a discrete type. HFVAE's image models are this story, too.
+"""Joint-VAE: images from a continuous style and a discrete type. HFVAE trains the same story on images.
 
 Dupont 2018, Learning Disentangled Joint Continuous and Discrete Representations, https://arxiv.org/abs/1804.00104.
+Esmaeili et al. 2019, Structured Disentangled Representations (HFVAE), https://arxiv.org/abs/1804.02086. What a paper
+maximises is in `zoo.elbos`: `Capacity` for Joint-VAE.
 
-How the code reads, here and in every story:
+A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
+reads, here and in every story:
 
 - `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
   does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
   weights, and its own would never be trained. `register` chooses names that no other instance has.
-- `data_plate` is `pyro.plate("data", B)`: each site inside it has a value for each of the batch's B datapoints, which
-  are independent of each other. For a batch with `index` the plate's size is num_data, and Pyro multiplies log p by
-  num_data / B.
-- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) has
-  the shape [B]: one number per datapoint. Values may have leading dimensions on the left of B, written [..., B, size]:
-  one for particles (several draws for each datapoint), and one for each type or class that an objective sums out.
-  `as_event` leaves them as they are.
-- `check_data` refuses data that the likelihood cannot generate: another shape than the decoder's, integers instead of
-  floats, or values outside the likelihood's support.
-- The constants of the priors are buffers, so that they move to a device with the module; persistent=False keeps them
-  out of its state_dict.
-- `picklable_state` is what is copied and pickled: after training with SVI, Pyro has attached to each parameter a
-  reference that cannot be pickled, and this leaves it out.
+- `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
+  inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
+  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+- `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
+  has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
+  likelihoods that have an event already.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
+  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
+  that it sums out, with an entry for each class.
+- `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
+  (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
+- The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
+  out of its state_dict, since the arguments of the constructor determine them.
+- `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
 import math
@@ -44,22 +48,25 @@ class JointVAE(nn.Module):
         c ~ RelaxedOneHotCategorical(temperature, uniform)    type    [B, c_dim]
         x ~ Bernoulli(decoder(z, c))                          pixels  [B, C, H, W]
 
-    The style is what varies within a type, such as the slant of a digit; the type is one of c_dim classes, such as
-    which digit it is. With several types, their sites are c1, c2, ..., one for each entry of c_dims. The types are
-    latent, and no label is ever observed: a guide has a head for z and one for each type.
+    The style is what varies within a type, such as the slant of a digit. The type is one of c_dim classes, such as
+    which digit it is; it is relaxed to a vector of c_dim positive numbers that add up to 1, so that gradients pass
+    through its draws. With several types, their sites are c1, c2, ..., one for each entry of c_dims. The types are
+    latent, and no label is ever observed.
 
     Args:
-        decoder: maps codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters. The
-            leading dimensions of the two differ where a type is summed out, and have to be broadcast.
+        decoder: called as decoder(z, c), or decoder(z, c1, c2, ...), with z [..., z_dim] and each type [..., c_dim];
+            returns the likelihood's parameters, [..., C, H, W]. Where an objective sums out a type, the type has a
+            leading dimension that z lacks, and the decoder has to broadcast them, as those of `zoo.lab.networks` do.
         z_dim: the number of latent dimensions of the style.
         c_dims: the number of classes of each type.
-        temperature: of the types' prior, a relaxed categorical: a draw of c is a vector of c_dim positive numbers that
-            add up to 1; the lower the temperature, the closer it is to one-hot. With None the types are one-hot,
-            c ~ OneHotCategorical(uniform). The head Concrete needs relaxed types. The heads Exact and StraightThrough
-            accept both under the zoo's objectives, and need one-hot types under Pyro's own ELBOs.
-        likelihood: any function from the decoder's output to a Pyro distribution over x, with one entry for each pixel,
-            or one event for each datapoint: one of `zoo.likelihoods`, such as `partial(laplace, scale=0.1)`, or your
-            own. By default a Bernoulli, whose logits the decoder returns.
+        temperature: of the types' prior: the lower it is, the closer are its draws to one-hot. With None the types are
+            one-hot, c ~ OneHotCategorical(uniform). Which of the two depends on the part of the guide that is
+            responsible for the type, its head (`guides.heads`): `Concrete` draws relaxed types, and needs a
+            temperature. `Exact`, which sums the classes out, and `StraightThrough`, which draws one-hot types, work
+            with either under the objectives of `zoo.elbos`, and need None under Pyro's own ELBOs.
+        likelihood: any function from the decoder's output to a Pyro distribution over x, whose pixels may be
+            independent (part of its batch shape) or already one event: one of `zoo.likelihoods`, such as
+            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
         num_data: the number of datapoints in the training set; needed for batches with `index`.
 
     Raises:

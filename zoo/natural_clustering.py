@@ -1,28 +1,31 @@
-"""N-VAE, which separates what varies within a class from what all classes share; and the conditional VAE.
+"""N-VAE (the paper's name for it), which separates what varies within a class from what all classes share; and the
+conditional VAE.
 
 Antorán & Miguel 2019, Disentangling and Learning Robust Representations with Natural Clustering,
 https://arxiv.org/abs/1901.09415. Sohn, Lee & Yan 2015, Learning Structured Output Representation using Deep
 Conditional Generative Models, NIPS.
 
-How the code reads, here and in every story:
+A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
+reads, here and in every story:
 
 - `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
   does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
   weights, and its own would never be trained. `register` chooses names that no other instance has.
-- `data_plate` is `pyro.plate("data", B)`: each site inside it has a value for each of the batch's B datapoints, which
-  are independent of each other. For a batch with `index` the plate's size is num_data, and Pyro multiplies log p by
-  num_data / B.
-- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) has
-  the shape [B]: one number per datapoint. Values may have leading dimensions on the left of B, written [..., B, size]:
-  one for particles (several draws for each datapoint), and one for each type or class that an objective sums out.
-  `as_event` leaves them as they are.
+- `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
+  inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
+  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+- `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
+  has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
+  likelihoods that have an event already.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
+  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
+  that it sums out, with an entry for each class.
 - `one_hot` turns labels [B], integers from 0, into rows [B, L].
-- `check_data` refuses data that the likelihood cannot generate: another shape than the decoder's, integers instead of
-  floats, or values outside the likelihood's support.
-- The constants of the priors are buffers, so that they move to a device with the module; persistent=False keeps them
-  out of its state_dict.
-- `picklable_state` is what is copied and pickled: after training with SVI, Pyro has attached to each parameter a
-  reference that cannot be pickled, and this leaves it out.
+- `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
+  (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
+- The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
+  out of its state_dict, since the arguments of the constructor determine them.
+- `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
 from collections.abc import Callable
@@ -40,26 +43,29 @@ from zoo.program import data_plate, one_hot, picklable_state, register, whole
 
 
 class NaturalClustering(nn.Module):
-    """What varies within a class, and what all classes share (Antorán & Miguel 2019, arXiv:1901.09415).
+    """N-VAE: latents of each class, and latents that all classes share (Antorán & Miguel 2019, arXiv:1901.09415).
 
-        pi ~ Dirichlet(alpha 1)               how probable each class is    [B, L]
-        y ~ OneHotCategorical(pi)             class, c_y of the paper       [B, L]
-        z_c ~ Normal(0, I)                    within each class, by class   [B, L c_dim]
+        pi ~ Dirichlet(alpha, ..., alpha)     how probable each class is    [B, L]
+        y ~ OneHotCategorical(pi)             class                         [B, L]
+        z_c ~ Normal(0, I)                    within each class, by class   [B, L * c_dim]
         z_s ~ Normal(0, I)                    shared                        [B, s_dim]
-        z_cy = vec(y * [1, z_c1 ... z_cL])    the class and its own z_c     [B, L (1 + c_dim)]
+        z_cy = mask(y, z_c)                   the class and its own z_c     [B, L * (1 + c_dim)]
         x ~ Bernoulli(decoder(z_cy, z_s))     pixels                        [B, C, H, W]
 
-    z_cy is a matrix of L rows, one for each class, flattened (vec). Multiplication by the one-hot y sets all rows to
-    zero but that of the datapoint's class, so the decoder sees z_c of this class alone. The first column of the matrix
-    is y itself, which adds a bias per class to the decoder's first layer; bias=False leaves it out, as in the paper's
-    appendix B.
+    z_c has c_dim latents for each of the L classes. The mask makes a matrix with a row [1, z_c of class l] for each
+    class l, multiplies row l by y_l, and flattens it row by row. Since y is one-hot, this leaves the row of the
+    datapoint's class and sets the others to zero: the decoder sees z_c of this class alone. The ones become y itself,
+    which gives a decoder whose first layer is linear a bias for each class. The paper has them in its main text, and
+    leaves them out in appendix B, which is bias=False. It writes c_y for the one-hot y.
 
-    With labels, integers from 0 to L - 1, y is observed. Without them y is latent, and the guide infers it from x.
+    With labels, integers from 0 to L - 1, y is observed. Without them y is latent, and the guide infers it from x: its
+    head for y either sums out the classes or draws one.
 
-    Why a Dirichlet for each datapoint: the guide's q(pi | x) is the classifier. A softmax would return class
-    probabilities alone. The mean of a Dirichlet is such a vector of probabilities, and its concentration also says how
-    certain they are. The Dirichlet prior is conjugate to the class, so the posterior of pi given a label has a closed
-    form, `posterior`.
+    Why a Dirichlet for each datapoint, and not a softmax: class probabilities that are latent in the story make the
+    classifier a part of the guide, q(pi | x), which is learnt with it. Whatever alpha is, all classes are equally
+    probable before x is seen. The Dirichlet is the conjugate prior of the categorical, so the posterior of pi given a
+    label has a closed form, `posterior`. In the paper's objective, `zoo.elbos.NaturalClusteringELBO`, only the mean of
+    q(pi | x) counts, so there it could as well be a softmax; in the ELBO of this story the concentration counts, too.
 
     Args:
         decoder: maps z_cy [..., L (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's parameters.
@@ -68,9 +74,9 @@ class NaturalClustering(nn.Module):
         s_dim: the number of latent dimensions that all classes share.
         alpha: the concentration of the prior of pi, the paper's alpha_p.
         bias: whether z_cy contains y itself as well as z_c.
-        likelihood: any function from the decoder's output to a Pyro distribution over x, with one entry for each pixel,
-            or one event for each datapoint: one of `zoo.likelihoods`, such as `partial(laplace, scale=0.1)`, or your
-            own. By default a Bernoulli, whose logits the decoder returns.
+        likelihood: any function from the decoder's output to a Pyro distribution over x, whose pixels may be
+            independent (part of its batch shape) or already one event: one of `zoo.likelihoods`, such as
+            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
         num_data: the number of datapoints in the training set; needed for batches with `index`.
 
     Raises:
@@ -148,18 +154,23 @@ class NaturalClustering(nn.Module):
             return pyro.sample("x", pixels, obs=x)
 
     def mask(self, y: Tensor, z_c: Tensor) -> Tensor:
-        """z_cy = vec(y * [1, z_c]), [..., L (1 + c_dim)], of a one-hot y [..., L] and z_c [..., L c_dim]."""
+        """Keeps [1, z_c] of the class in y and sets the rest to zero: z_cy [..., L * (1 + c_dim)].
+
+        Args:
+            y: one-hot, [..., L].
+            z_c: c_dim latents for each class, one class after the other, [..., L * c_dim].
+        """
         rows = z_c.unflatten(-1, (self.classes, self.c_dim))
         if self.bias:
             rows = torch.cat([torch.ones_like(rows[..., :1]), rows], dim=-1)
         return (y.unsqueeze(-1) * rows).flatten(-2)
 
     def posterior(self, y: Tensor) -> dist.Dirichlet:
-        """The exact posterior p(pi | y) = Dirichlet(alpha 1 + y) for one-hot y [..., L], by conjugacy.
+        """The exact posterior of pi for one-hot y [..., L], by conjugacy: Dirichlet(alpha + y_1, ..., alpha + y_L).
 
-        It is also p(pi | x, y), since x depends on pi through y alone. So it is what a perfect guide's q(pi | x) would
-        be for a datapoint of class y, and a guide can be compared with it. `zoo.elbos.NaturalClusteringELBO` is derived
-        with it from the paper's equation (3). Training does not call it.
+        It is also p(pi | x, y), since x depends on pi through y alone. It serves to compare a guide's q(pi | x) with
+        it: where x leaves no doubt about the class, they are equal for a perfect guide. The paper's objective is
+        derived with it, by hand; training does not call this method.
         """
         return dist.Dirichlet(self.alpha + y)
 
@@ -168,7 +179,7 @@ class NaturalClustering(nn.Module):
 
 
 class ConditionalVAE(nn.Module):
-    """A class, and a code that is independent of the class (Sohn et al. 2015): z ~ Normal(0, I) for every class.
+    """The conditional VAE (Sohn et al. 2015), with a code whose prior is the same for every class.
 
         y ~ OneHotCategorical(1 / L)     class   [B, L]
         z ~ Normal(0, I)                 code    [B, z_dim]
@@ -245,7 +256,8 @@ class ConditionalVAE(nn.Module):
 def _side_by_side(*latents: Tensor) -> list[Tensor]:
     """The latents [..., size] with their leading dimensions expanded to one shape, so that a decoder can join them.
 
-    A class that is summed out adds a leading dimension to y, and not to the latents that do not depend on it.
+    Where an objective sums out the class, y has a leading dimension with an entry for each class, which latents whose
+    guide does not depend on y lack.
     """
     batch = torch.broadcast_shapes(*(latent.shape[:-1] for latent in latents))
     return [latent.expand(*batch, latent.shape[-1]) for latent in latents]

@@ -4,21 +4,22 @@ Srivastava & Sutton 2017, Autoencoding Variational Inference for Topic Models, h
 Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arxiv.org/abs/1511.06038; Esmaeili et al.
 2019, Structured Disentangled Representations, https://arxiv.org/abs/1804.02086.
 
-How the code reads, here and in every story:
+A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
+reads, here and in every story:
 
 - `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
   does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
   weights, and its own would never be trained. `register` chooses names that no other instance has.
-- `data_plate` is `pyro.plate("data", B)`: each site inside it has a value for each of the batch's B datapoints, which
-  are independent of each other. For a batch with `index` the plate's size is num_data, and Pyro multiplies log p by
-  num_data / B.
-- The likelihood has one event for each document, with all V words in it, so log p(x) has the shape [B]. (Likelihoods of
-  pixels need `as_event` for that.) Values may have leading dimensions on the left of B, for particles: [..., B, size].
-- `check_words` refuses data that are not counts, and documents without words.
-- The constants of the priors are buffers, so that they move to a device with the module; persistent=False keeps them
-  out of its state_dict.
-- `picklable_state` is what is copied and pickled: after training with SVI, Pyro has attached to each parameter a
-  reference that cannot be pickled, and this leaves it out.
+- `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
+  inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
+  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+- The likelihood has one event for each document, with all V words in it, so log p(x | z) has one entry for each
+  document. With particles, which are several draws for each document, latents have the shape [particles, B, size], and
+  log p(x | z) has [particles, B].
+- `check_words` refuses data that are not counts in floats, [B, V], and documents without words.
+- The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
+  out of its state_dict, since the arguments of the constructor determine them.
+- `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
 import math
@@ -42,31 +43,33 @@ Likelihood = Callable[[Tensor], TorchDistribution]
 class ProdLDA(nn.Module):
     """Topics whose distributions over words are multiplied (Srivastava & Sutton 2017, arXiv:1703.01488).
 
-        z ~ Normal(0, sigma)                topics, before the softmax        [B, K]
-        shares = softmax(z)                 shares of the topics, theta       [B, K]
+        z ~ Normal(0, sigma)                shares, before the softmax        [B, K]
+        shares = softmax(z)                 shares of the topics              [B, K]
         x ~ Multinomial(decoder(shares))    how often each word is there      [B, V]
 
-    The decoder is linear in the paper, so the logits of the words are a sum over topics, weighted by the shares: the
-    topics' distributions over words are multiplied, where LDA averages them.
+    A topic is a column of the linear decoder's weights [V, K]: a logit for each word. The logits of a document are the
+    sum of its topics' logits, weighted by its shares, so p(word) is proportional to the product of the topics'
+    distributions over words, each to the power of its share. LDA averages the distributions instead.
 
-    The paper calls the shares theta; here theta stands for the decoder's weights, as in every story. The prior of the
-    shares is the Laplace approximation of Dirichlet(alpha 1) in the softmax basis: a normal with the variance sigma^2 =
-    (1 - 1 / K) / alpha, which is 0.98 for 50 topics and alpha = 1. HFVAE says only "softmax of a Gaussian", which may
-    also mean z ~ Normal(0, I); that is alpha=None.
+    The shares are the paper's theta. Their prior approximates Dirichlet(alpha, ..., alpha): Laplace's approximation of
+    its density as a function of z is a normal with the variance sigma^2 = (1 - 1 / K) / alpha, which is 0.98 for 50
+    topics and alpha = 1. HFVAE only says "softmax of a Gaussian", which may also mean z ~ Normal(0, I); this is
+    alpha=None.
 
-    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. One softmax is over all
-    groups together, so the story is the same for every grouping, and only an objective with terms between groups
-    depends on it. HFVAE's text does not say whether each group has a softmax of its own. With one for all, its model is
-    ProdLDA, and its objective with alpha = beta = gamma = 1 is ProdLDA's.
+    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. A single softmax runs over
+    all groups, so p(x) does not depend on the grouping. It matters to an objective that has terms of the dependence
+    between sites, such as the total correlation between groups in `zoo.elbos.HFVAE`. HFVAE's text does not say whether
+    each group has a softmax of its own. With a single one, HFVAE's model is ProdLDA, and its objective with all weights
+    equal to 1 is ProdLDA's.
 
     Args:
         decoder: maps shares [..., K] to logits of the words [..., V].
-        groups: the number of topics in each group; K is their sum.
+        groups: the number of topics in each group; K is their sum, at least 2.
         alpha: the concentration of the Dirichlet that the prior approximates; None for z ~ Normal(0, I), as in Pyro's
-            tutorial.
+            tutorial on ProdLDA (https://pyro.ai/examples/prodlda.html).
         likelihood: any function from the decoder's output to a Pyro distribution over x with one event for each
-            document. `zoo.likelihoods.multinomial`, the default, scores documents of any length, and draws documents of
-            100 words.
+            document. `zoo.likelihoods.multinomial`, the default, scores documents of any length, without the
+            multinomial coefficient, which depends on no parameter; it draws documents of 100 words.
         num_data: the number of documents in the training set; needed for batches with `index`.
 
     Raises:
@@ -98,7 +101,12 @@ class ProdLDA(nn.Module):
             raise ValueError(f"alpha must be positive and finite, got {alpha:g}")
         self.groups = _sites(groups)
         num_topics = sum(groups)
-        # (1 - 2 / K) / alpha + 1 / (alpha K) in the paper, for one alpha for all topics.
+        if num_topics < 2:
+            raise ValueError(
+                "groups: ProdLDA needs at least 2 topics in all, since the share of a single topic is always 1; got "
+                f"{list(groups)}"
+            )
+        # The paper's (1 - 2 / K) / alpha + 1 / (alpha K), if all topics have the same alpha, is (1 - 1 / K) / alpha.
         variance = 1.0 if alpha is None else (1 - 1 / num_topics) / alpha
         self.decoder = decoder
         self.likelihood = likelihood
@@ -132,11 +140,11 @@ class ProdLDA(nn.Module):
 class NVDM(nn.Module):
     """The neural variational document model (Miao et al. 2016, arXiv:1511.06038): topics without a softmax.
 
-        z ~ Normal(0, I)                topics                        [B, K]
+        z ~ Normal(0, I)                weights of the topics         [B, K]
         x ~ Multinomial(decoder(z))     how often each word is there  [B, V]
 
-    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. The decoder's input is
-    their concatenation.
+    A weight may be negative, which makes the topic's words less probable. With several groups of topics, their sites
+    are z1, z2, ..., one for each entry of groups, and the decoder's input is their concatenation.
 
     Args:
         decoder: maps topics [..., K] to logits of the words [..., V]; linear in the paper.
@@ -195,9 +203,9 @@ class NVDM(nn.Module):
 
 
 def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None = None) -> None:
-    """Refuses data that is not a batch of documents, or has one without words.
+    """Refuses data that are not a batch of documents, and documents without words.
 
-    Whether a document has words is checked where Pyro's validation is on, which is the default.
+    Whether a document has words is checked only if Pyro's validation is on, as it is by default.
 
     Args:
         x: counts [B, V].
@@ -217,7 +225,7 @@ def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None
         of_all = "" if index is None else f", number {int(index[at])} of all,"
         raise Misfit(
             f"site 'x': document {at} of the batch{of_all} has no words ({len(empty)} of {len(x)} have none): leave "
-            "such documents out, x[x.sum(1) > 0], or count more words"
+            "such documents out, x[x.sum(1) > 0], or use a larger vocabulary"
         )
 
 

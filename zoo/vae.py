@@ -2,24 +2,26 @@
 
 Kingma & Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114.
 
-How the code reads, here and in every story:
+A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
+reads, here and in every story:
 
 - `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
   does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
   weights, and its own would never be trained. `register` chooses names that no other instance has.
-- `data_plate` is `pyro.plate("data", B)`: each site inside it has a value for each of the batch's B datapoints, which
-  are independent of each other. For a batch with `index` the plate's size is num_data, and Pyro multiplies log p by
-  num_data / B.
-- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) has
-  the shape [B]: one number per datapoint. Values may have leading dimensions on the left of B, written [..., B, size]:
-  one for particles (several draws for each datapoint), and one for each type or class that an objective sums out.
-  `as_event` leaves them as they are.
-- `check_data` refuses data that the likelihood cannot generate: another shape than the decoder's, integers instead of
-  floats, or values outside the likelihood's support.
-- The constants of the priors are buffers, so that they move to a device with the module; persistent=False keeps them
-  out of its state_dict.
-- `picklable_state` is what is copied and pickled: after training with SVI, Pyro has attached to each parameter a
-  reference that cannot be pickled, and this leaves it out.
+- `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
+  inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
+  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+- `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
+  has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
+  likelihoods that have an event already.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
+  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
+  that it sums out, with an entry for each class.
+- `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
+  (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
+- The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
+  out of its state_dict, since the arguments of the constructor determine them.
+- `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
 from collections.abc import Callable
@@ -45,9 +47,9 @@ class VAE(nn.Module):
     Args:
         decoder: maps codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
         z_dim: the number of latent dimensions.
-        likelihood: any function from the decoder's output to a Pyro distribution over x, with one entry for each pixel,
-            or one event for each datapoint: one of `zoo.likelihoods`, such as `partial(laplace, scale=0.1)`, or your
-            own. By default a Bernoulli, whose logits the decoder returns.
+        likelihood: any function from the decoder's output to a Pyro distribution over x, whose pixels may be
+            independent (part of its batch shape) or already one event: one of `zoo.likelihoods`, such as
+            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
         num_data: the number of datapoints in the training set; needed for batches with `index`.
 
     Raises:

@@ -141,7 +141,7 @@ def fashion_mnist(
         data: images of 32 x 32.
         alpha: weight of the MMD between the marginals of q(z) and the prior.
         beta: weight of the KL.
-        gamma: the share of units that are off; 0 is a standard normal.
+        gamma: the probability that a unit is off; at 0 the prior is a standard normal.
         sigma_0: standard deviation of units that are off: "paper", the variance 0.05, or "code", the standard
             deviation 0.05.
         z_dim: latent dimensions.
