@@ -59,7 +59,7 @@ def thumbnail(notebook: Any, number: int) -> str:
 
 
 class Explorer(SphinxDirective):
-    """The page that plays of a pretrained pair, where docs/explorers has it; otherwise how to write it."""
+    """The page with sliders of a pretrained pair, where docs/explorers has it; otherwise how to write it."""
 
     required_arguments = 1
 

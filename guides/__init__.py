@@ -1,4 +1,4 @@
-"""Guides: a trunk, and one head per site. Swapping a family is swapping a head."""
+"""Guides: a trunk, and one head for each site. To change the family of a site's posterior, change its head."""
 
 from typing import NoReturn
 

@@ -16,25 +16,26 @@ Layers = Callable[[list[int]], nn.Module]
 
 
 class Amortized(nn.Module):
-    """One trunk, and one head per site: q(z, c | x) = prod over sites of q(site | trunk(x), earlier sites).
+    """One trunk, and one head for each site: q(z, c | x) is the product over sites of q(site | trunk(x), earlier
+    sites).
 
         guide = Amortized(trunk, z=MeanField(10))
         guide = Amortized(trunk, c=Concrete(10, temperature=0.67), z=MeanField(10, given=("c",)))
 
-    Labels y are observed: for a batch that has labels, a head of the site "y" is not sampled, and heads that are given
-    "y" see the one-hot labels:
+    For a batch with labels y, the site "y" is observed: its head is not sampled, and heads that are given "y" depend on
+    the one-hot labels.
 
         guide = Amortized(trunk, pi=DirichletHead(10), y=Predicted(10, of="pi"), z=MeanField(10))     # q(z | x)
         guide = Amortized(trunk, classes=10, z=MeanField(10, given=("y",)))                          # q(z | x, y)
 
     Args:
-        trunk: maps data [B, ...] to features [B, out_features]. It, or the last of its layers that has one, has the
-            attribute `out_features`.
-        num_data: how many datapoints there are in all; needed once batches come with their index.
-        classes: number of classes of the labels, for heads that are given "y" where there is no head for it.
-        layers: builds the layers between the trunk and a head from their widths, from that of the features to the
-            head's `num_raw`. For a head that is given other sites they have to keep any leading dimensions.
-        heads: the family of each site, sampled in the order given.
+        trunk: maps data [B, ...] to features [B, out_features]. The trunk or one of its layers has the attribute
+            `out_features`, as nn.Linear has; of several layers the last counts.
+        num_data: the number of datapoints in the training set; needed for batches with `index`.
+        classes: the number of classes of the labels, for heads that are given "y" where "y" has no head.
+        layers: builds the layers between the trunk and a head from a list of widths, the first that of the features,
+            the last the head's `num_raw`. For a head that is given other sites they have to keep leading dimensions.
+        heads: the head of each site. Sites are sampled in the order of the arguments.
 
     Raises:
         ValueError: there is no head, a head depends on a site that does not come before it, or the width of the
@@ -101,7 +102,8 @@ class Amortized(nn.Module):
         index: Tensor | None = None,
         offsets: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Tensor]:
-        """Samples every site for the batch x [B, ...], except "y" where labels y [B] are given. Returns values by site.
+        """Samples every site for the batch x [B, ...], but not "y" if labels y [B] are given. Returns the values by
+        site.
 
         Args:
             x, y: the batch.
@@ -139,8 +141,8 @@ def dense(widths: list[int]) -> nn.Sequential:
 def through(layers: Any, inputs: list[Tensor]) -> Tensor:
     """The layers applied to the concatenated inputs [..., width].
 
-    Inputs with different batch dimensions, as B features and S given values, are combined after the first layer where
-    that is linear, which costs B + S products instead of B S.
+    Inputs may have different batch dimensions, such as B features and S given values. If the first layer is linear, its
+    products with each input are added, which needs B + S products instead of B S.
     """
     first, *rest = layers if isinstance(layers, nn.Sequential) else [layers]
     same_shape = len({t.shape[:-1] for t in inputs}) == 1

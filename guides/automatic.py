@@ -20,27 +20,29 @@ _count = itertools.count()
 
 
 class Automatic(nn.Module):
-    """An autoguide of Pyro's on a model's local latents.
+    """One of Pyro's autoguides, for the latents of each datapoint.
 
         guide = Automatic(model, num_data=len(train))              # AutoNormal
         guide = Automatic(model, AutoDelta, num_data=len(train))
 
-    Parameters are a row per datapoint, and a batch uses the rows of its index; as with `PerDatapoint`, the guide cannot
-    be applied to data that it was not trained on. AutoNormal samples each site by two statements, a normal on the reals
-    and the point that it is mapped to; they are merged into one, with their joint density, so that objectives see the
-    model's sites. Kinds that couple all datapoints (AutoMultivariateNormal) are unchanged, and need all of the data in
-    one batch.
+    The parameters are a row for each datapoint, and a batch uses the rows of its index. AutoNormal samples each site by
+    two statements: a normal on the reals, and the value that it is mapped to. Here they are one statement with their
+    joint density, so that objectives see the model's sites.
 
-    Parameters exist after the first call, as with any autoguide; `zoo.lab.training.fit.fit` makes that call.
+    .. warning::
+        As with `PerDatapoint`, the guide cannot be applied to data that it was not trained on. Kinds that couple all
+        datapoints (AutoMultivariateNormal) need all of the data in one batch. The parameters exist after the first call
+        only, as with any autoguide: an optimiser that is built earlier does not train them. `zoo.lab.training.fit`
+        makes that call.
 
     Args:
         model: the story.
         kind: the class of the autoguide.
-        num_data: how many datapoints there are in all; needed once batches come with their index.
+        num_data: the number of datapoints in the training set; needed for batches with `index`.
         options: of the autoguide.
 
     Raises:
-        ValueError: at the first call, where the autoguide cannot map the reals to a site's support.
+        ValueError: at the first call, if the autoguide cannot map the reals to a site's support.
 
     Example:
         >>> import torch

@@ -14,18 +14,22 @@ from guides.sites import sample_sites, sizes_of
 
 
 class PerDatapoint(nn.Module):
-    """A row of raw numbers per datapoint and site: q(z | x_n) with parameters that no other datapoint shares.
+    """A row of raw numbers for each datapoint and site: q(z | x_n) shares no parameters with other datapoints.
 
         guide = PerDatapoint(len(train), z=MeanField(10))
 
-    It has no amortisation gap: on its training data it is as good as its heads' families can be. It cannot be applied
-    to other data, which has no rows. The index of a batch selects its rows; the data themselves are not used.
+    It has no amortisation gap: on its training data it is as good as the families of its heads allow. The `index` of a
+    batch selects the rows; the values of x are not used.
+
+    .. warning::
+        It cannot be applied to other data, which has no rows. A batch without `index` must be all of the data in its
+        order: in another order it would get the rows of other datapoints, and nothing can notice that.
 
     Args:
-        num_data: how many datapoints there are.
-        classes: number of classes of the labels, for heads that are given "y" where there is no head for it.
-        heads: the family of each site, sampled in the order given. The sites that a head is given enter through layers
-            that all datapoints share.
+        num_data: the number of datapoints.
+        classes: the number of classes of the labels, for heads that are given "y" where "y" has no head.
+        heads: the head of each site. Sites are sampled in the order of the arguments. A head that is given other sites
+            has layers for their values, which all datapoints share.
 
     Raises:
         ValueError: there is no head, or a head depends on a site that does not come before it.
@@ -67,10 +71,10 @@ class PerDatapoint(nn.Module):
         return moved
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Tensor]:
-        """Samples every site for the datapoints `index` [B], except "y" if labels y [B] are given. Returns the values.
+        """Samples every site for the datapoints `index` [B], but not "y" if labels y [B] are given. Returns the values.
 
         Raises:
-            ValueError: there is no index, and the batch is not all of the data in order.
+            ValueError: there is no index, and the batch has another size than the data.
         """
         register(self)
         if index is None and len(x) != self.num_data:

@@ -1,6 +1,6 @@
-"""What makes an `nn.Module` a Pyro program here: parameters that SVI finds, the plate over the data, and labels.
+"""What stories and guides need to be Pyro programs: parameters that SVI finds, the plate over the data, and labels.
 
-Stories use it too, as `zoo.program`.
+Stories import it as `zoo.program`.
 """
 
 import itertools
@@ -99,10 +99,11 @@ def conditioned_on(site: str) -> Tensor | None:
 
 
 def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> pyro.plate:
-    """The plate "data" [B]; its size is `num_data` when `index` holds the positions of the B datapoints.
+    """The plate "data" of a batch of B datapoints.
 
-    Without `index` the batch is all of the data. Without data one datapoint is drawn, or as many as `poutine.condition`
-    holds values for "x" or "y".
+    With `index`, the positions [B] of the datapoints in the data, its size is `num_data`, and Pyro scales log p from
+    the batch to the data. Without `index` the batch is all of the data. Without x one datapoint is drawn, or as many as
+    there are values of "x" or "y" in a `poutine.condition` around the program.
 
     Raises:
         ValueError: `index` comes without `num_data`, or is not one integer per datapoint, or (checked where Pyro's

@@ -18,22 +18,23 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 class SemiAmortized(nn.Module):
-    """An amortised guide whose raw numbers are improved for each datapoint, by a few steps on the objective.
+    """An amortised guide whose raw numbers are improved for each datapoint by a few optimisation steps.
 
         loss = partial(elbo.differentiable_loss, model)
         guide = SemiAmortized(Amortized(trunk, z=MeanField(10)), loss, steps=5, lr=0.02)
 
     Kim, Wiseman, Miller, Sontag & Rush 2018, https://arxiv.org/abs/1802.02550, with Adam for their gradient descent.
-    In training, the gradient at the end point is passed to the network as if it were the gradient at the start; with
-    `through` it is backpropagated through the steps, as in the paper, which needs second derivatives.
+    In training, the gradient at the end point is passed to the network as if it were the gradient at the start. With
+    `through` it is backpropagated through the steps, as in the paper; that needs second derivatives.
 
-    The objective is called at every step, so these calls also change its report and its running statistics: pass a copy
-    (`copy.copy(elbo)`) where that matters.
+    .. warning::
+        The objective is called at every step, so these calls also change its report and its running statistics, such as
+        DIP-VAE's covariance: pass a copy (`copy.copy(elbo)`) where that matters.
 
     Args:
         amortized: the guide whose output the steps start from.
         loss: function of a guide and a batch, called as (guide, x, index=...), that returns the loss, a 0-dim tensor.
-        steps, lr: number of Adam steps, and their learning rate.
+        steps, lr: the number of Adam steps, and their learning rate.
         through: whether gradients pass through the steps.
 
     Raises:
@@ -66,7 +67,7 @@ class SemiAmortized(nn.Module):
         return refine(self.amortized, self.loss, x, y, index=index, steps=self.steps, lr=self.lr, through=self.through)
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Tensor]:
-        """Takes the steps for the batch x [B, ...], and samples every site. Returns the values by site."""
+        """Improves the raw numbers for the batch x [B, ...], then samples every site. Returns the values by site."""
         register(self)
         values: dict[str, Tensor] = self.refined(x, y, index=index)(x, y, index=index)
         return values
@@ -76,7 +77,7 @@ class SemiAmortized(nn.Module):
 
 
 class Refined(nn.Module):
-    """An amortised guide with offsets added to its raw numbers, valid for the batch that they were computed for.
+    """An amortised guide with offsets added to its raw numbers. It is valid for one batch, that of the offsets.
 
     Args:
         amortized: the guide.

@@ -1,4 +1,4 @@
-"""Shared by the guides with a head per site: the order of the sites, their distributions, and the draws."""
+"""What the guides with a head for each site share: the order of the sites, their distributions, and the draws."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -41,7 +41,7 @@ def sizes_of(heads: Mapping[str, Head], classes: int | None) -> dict[str, int]:
 
 
 def distribution(heads: Mapping[str, Any], site: str, given: Mapping[str, Tensor], raw: Raw) -> TorchDistribution:
-    """q(site | x, given), from the function `raw`, which returns raw numbers, and earlier sites' values [..., size]."""
+    """q(site | x, given), from `raw`, which returns a site's raw numbers, and the earlier sites' values [..., size]."""
     head = heads[site]
     made: TorchDistribution
     if isinstance(head, Predicted):

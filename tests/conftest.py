@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from tests.pictures import quick_pictures
 
-# Small tensors: threads that wait for each other cost more than they give.
+# Small tensors: with several threads, which wait for each other, they take longer than with one.
 torch.set_num_threads(1)
 
 # Tests of processes and notebooks, which take longest.

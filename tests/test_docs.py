@@ -190,6 +190,8 @@ def test_docstrings_keep_their_blocks_and_their_letters():
     assert docstrings.restructured(["Returns:", "    [B]: x."]) == [":returns:", "    [B]: x."]
     example = ["Example:", "    >>> a_ * b", "    |c|", "", "Args:"]
     assert docstrings.restructured(example) == example
+    warning = ["A term.", "", ".. warning::", "    Not a bound where KL < C.", "", "Args:", "    C: a capacity."]
+    assert docstrings.restructured(warning) == warning  # a directive of reStructuredText, and no block of code
     assert docstrings.restructured(["These:", "- one", "  more", "- two"]) == ["These:", "", "- one", "  more", "- two"]
 
 

@@ -35,11 +35,15 @@ def dissect(
     estimator: Estimator,
     sites: Sequence[str] | None = None,
 ) -> Anatomy:
-    """The KL's parts, estimated from one batch whose posteriors stand for all `num_data`; needs `ScorePairs`.
+    """The parts of KL(q(z | x) || p(z)), in nats per datapoint, estimated from one batch; needs `ScorePairs`.
+
+    .. warning::
+        A batch only estimates q(z), with a bias that depends on its size and on the estimator: see
+        `zoo.estimators.log_weights`. A total correlation can come out negative.
 
     Args:
         model_trace, guide_trace: of the batch.
-        num_data: N, how many datapoints q(z) mixes.
+        num_data: N, the number of datapoints in the training set, over whose posteriors q(z) is the average.
         groups: the latent sites in groups; each site by itself when not given.
         estimator: the name of an estimator of q(z); `zoo.estimators.log_weights` lists them.
         sites: the latent sites that make up z; all of them when not given.
@@ -65,7 +69,7 @@ def dissect(
         ...         return {"I(x; z)": parts.mutual_information}
         >>> model = VAE(nn.Linear(2, 5), z_dim=2, likelihood=partial(normal, scale=1.0))
         >>> guide = Amortized(nn.Linear(5, 8), z=MeanField(2))
-        >>> abs(round(Information().loss(model, guide, torch.ones(4, 5)), 4))  # four equal datapoints: nothing to say
+        >>> abs(round(Information().loss(model, guide, torch.ones(4, 5)), 4))  # of equal datapoints
         0.0
     """
     chosen = aggregate_sites(guide_trace, sites)

@@ -1,20 +1,35 @@
-"""Priors that carry the structure: one story for each, which differ in the line of z only.
+"""VAEs with structured priors of z, the latent code: the stories differ in how z is drawn.
 
 Mathieu, Rainforth, Siddharth & Teh 2019, Disentangling Disentanglement in Variational Autoencoders,
-https://arxiv.org/abs/1812.02833, section 6. Each mixture has two stories: one with the indicator summed out, to be
-trained with a guide for z alone, and one with the indicator as a site, which `pyro.infer.TraceEnum_ELBO` sums out.
+https://arxiv.org/abs/1812.02833, section 6. Their objective is `zoo.elbos.Decomposition`.
 
-How the code reads, here and in every story:
+Each of the two mixture priors is written in two ways, with the same joint density of z and x. `ClusteredVAE` and
+`SparseVAE`, which the papers' objectives train, have the mixture's density as p(z). In `ClusterIndicatorVAE` and
+`SparseIndicatorVAE` the component that z is drawn from is a discrete site of its own, which Pyro's `TraceEnum_ELBO`
+sums out; so they show the mixture as a generative process, and are a check of the density. A guide needs a
+distribution of z alone in both.
 
-- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
-  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
-- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
-- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
-  number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
-- `_decode`, at the end of the file, is the line of x: `as_event`, `check_data`, and the site.
-- `check_data` refuses data that the likelihood cannot generate.
-- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
-- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
+A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
+reads, here and in every story:
+
+- `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
+  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
+  weights, and its own would never be trained. `register` chooses names that no other instance has.
+- `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
+  inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
+  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+- `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
+  has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
+  likelihoods that have an event already.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
+  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
+  that it sums out, with an entry for each class.
+- `_decode`, at the end of the file, samples x: it calls `as_event`, `check_data` and `pyro.sample`.
+- `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
+  (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
+- The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
+  out of its state_dict, since the arguments of the constructor determine them.
+- `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
 import math
@@ -33,24 +48,31 @@ from zoo.program import data_plate, picklable_state, register, whole
 
 Likelihood = Callable[[Tensor], TorchDistribution]
 
-# Of a unit that is off: in the paper's text 0.05 is the variance, in its code the standard deviation.
+# The standard deviation of a unit that is off. 0.05 is its variance in the paper's text, and its standard deviation in
+# the paper's code.
 SIGMA_0 = {"paper": math.sqrt(0.05), "code": 0.05}
 
 
 class AnisotropicVAE(nn.Module):
-    """A code with a different prior variance for each unit, so that rotating it changes its prior (section 6.1).
+    """Latent dimensions (units) with different prior variances (section 6.1).
 
         z ~ Normal(0, sqrt(variances))    code    [B, z_dim]
         x ~ Bernoulli(decoder(z))         pixels  [B, C, H, W]
 
+    Normal(0, I) is the same after a rotation of z, so the story does not prefer one choice of axes. Here a rotation
+    changes the prior's density.
+
     Args:
         decoder: maps codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
-        variances: prior variances of the units, [z_dim]; the initial ones where they are learnt.
-        learnt: whether the variances are trained. Their sum is kept fixed, as in the paper's code.
-        likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
-            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
-            The paper has `normal_and_scale` for the pinwheel, and `partial(laplace, scale=0.1)` for Fashion-MNIST.
-        num_data: how many datapoints there are in all; needed for a batch with `index`.
+        variances: prior variances of the units, [z_dim]. If they are learnt, these are the initial ones.
+        learnt: whether the variances are trained, as a softmax times their initial sum, which stays the same, as in the
+            paper's code.
+        likelihood: any function from the decoder's output to a Pyro distribution over x, whose pixels may be
+            independent (part of its batch shape) or already one event: one of `zoo.likelihoods`, such as
+            `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns. The
+            paper uses `normal_and_scale` for the pinwheel, its data in the plane, and `partial(laplace, scale=0.1)` for
+            Fashion-MNIST.
+        num_data: the number of datapoints in the training set; needed for batches with `index`.
 
     Raises:
         TypeError, ValueError: a variance is not positive; and as `zoo.likelihoods.check_data` and
@@ -94,10 +116,15 @@ class AnisotropicVAE(nn.Module):
         return self.total * self.log_variances.softmax(-1)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With x [B, C, H, W], x is observed. Without it, `story()` draws one datapoint from the prior, [1, C, H, W];
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -109,15 +136,18 @@ class AnisotropicVAE(nn.Module):
 
 
 class StudentTVAE(nn.Module):
-    """A code of independent heavy-tailed units: all are equal, but the prior is not rotation-invariant (section 6.1).
+    """Independent latent dimensions (units) with heavy tails (section 6.1).
+
+    All units have the same prior. Their joint density is not invariant under rotation: of independent units, only
+    normal ones of equal variance have a density that depends on the length of z alone.
 
         z ~ StudentT(nu, 0, 1)       code    [B, z_dim]
         x ~ Bernoulli(decoder(z))    pixels  [B, C, H, W]
 
     Args:
         decoder, likelihood, num_data: as in `AnisotropicVAE`.
-        z_dim: latent dimensions.
-        nu: degrees of freedom; as they grow the prior tends to Normal(0, I).
+        z_dim: the number of latent dimensions.
+        nu: degrees of freedom; as nu grows, the prior tends to Normal(0, I).
 
     Raises:
         TypeError, ValueError: nu is not positive; and as `AnisotropicVAE`.
@@ -147,10 +177,15 @@ class StudentTVAE(nn.Module):
         self.register_buffer("nu", _positive("nu", [nu]).repeat(whole("z_dim", z_dim)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With x [B, C, H, W], x is observed. Without it, `story()` draws one datapoint from the prior, [1, C, H, W];
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -162,15 +197,17 @@ class StudentTVAE(nn.Module):
 
 
 class ClusteredVAE(nn.Module):
-    """A code that lies in clusters (section 6.2).
+    """A code that lies in K clusters of equal weight (section 6.2).
 
         z ~ MixtureSameFamily(uniform, Normal(places, scale))    code  [B, z_dim]
         x ~ Normal(decoder(z))                                   data  [B, ...]
 
+    The likelihood of this docstring is the paper's for the pinwheel, `normal_and_scale`; the default is a Bernoulli.
+
     Args:
         decoder, likelihood, num_data: as in `AnisotropicVAE`.
-        places: the clusters' centres, [K, z_dim].
-        scale: their standard deviation in each unit.
+        places: the centres of the K clusters, [K, z_dim]; not trained.
+        scale: the standard deviation of every cluster in every latent dimension.
 
     Raises:
         TypeError, ValueError: the scale is not positive, or places is not a matrix; and as `AnisotropicVAE`.
@@ -208,10 +245,15 @@ class ClusteredVAE(nn.Module):
         self.register_buffer("log_weights", self.places.new_zeros(len(self.places)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, ...]; without it, draws one datapoint from the prior. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With x [B, ...], x is observed. Without it, `story()` draws one datapoint from the prior, [1, ...];
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -224,13 +266,15 @@ class ClusteredVAE(nn.Module):
 
 
 class ClusterIndicatorVAE(nn.Module):
-    """`ClusteredVAE` with the cluster as a site: the same density of z and x once the cluster is summed out.
+    """`ClusteredVAE` with the cluster as a site of its own.
 
         k ~ Categorical(uniform)         which cluster  [B]
         z ~ Normal(places[k], scale)     code           [B, z_dim]
         x ~ Normal(decoder(z))           data           [B, ...]
 
-    The site k is marked for enumeration: `TraceEnum_ELBO` sums it out, with any guide for z.
+    The likelihood of this docstring is the paper's for the pinwheel, `normal_and_scale`; the default is a Bernoulli.
+    With k summed out, the density of z and x is that of `ClusteredVAE`. The site k is marked for enumeration, so
+    `TraceEnum_ELBO` sums it out, and a guide has a distribution of z only, as for `ClusteredVAE`.
 
     Args:
         decoder, places, scale, likelihood, num_data: as in `ClusteredVAE`.
@@ -271,10 +315,15 @@ class ClusterIndicatorVAE(nn.Module):
         self.register_buffer("log_weights", self.places.new_zeros(len(self.places)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, ...]; without it, draws one datapoint from the prior. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With x [B, ...], x is observed. Without it, `story()` draws one datapoint from the prior, [1, ...];
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -287,18 +336,21 @@ class ClusterIndicatorVAE(nn.Module):
 
 
 class SparseVAE(nn.Module):
-    """A code of which only few units are on at a time (section 6.3).
+    """A sparse code: for each datapoint, few of the latent dimensions (units) are far from 0 (section 6.3).
 
         z ~ MixtureSameFamily([1 - gamma, gamma], Normal(0, [1, sigma_0]))    code    [B, z_dim]
         x ~ Laplace(decoder(z), 0.1)                                          pixels  [B, C, H, W]
 
-    Each unit is off or on by itself: the mixture is over the two widths of one unit, for every datapoint.
+    The likelihood of this docstring is the paper's, `partial(laplace, scale=0.1)`; the default is a Bernoulli.
+    Each unit of each datapoint is on or off, independently of the others: on with probability 1 - gamma, and then it
+    has the standard deviation 1; off with probability gamma, and then it has the standard deviation sigma_0.
 
     Args:
         decoder, likelihood, num_data: as in `AnisotropicVAE`.
         z_dim: latent dimensions.
-        gamma: the share of units that are off, in [0, 1]; at 0 the prior is Normal(0, I).
-        sigma_0: the standard deviation of a unit that is off; `SIGMA_0` holds the paper's value and its code's.
+        gamma: the probability that a unit is off, in [0, 1]; at 0 the prior is Normal(0, I).
+        sigma_0: the standard deviation of a unit that is off, small in the paper. The paper's text and its program
+            differ: `SIGMA_0` has both values.
 
     Raises:
         TypeError, ValueError: gamma is outside [0, 1], or sigma_0 not positive; and as `AnisotropicVAE`.
@@ -333,10 +385,15 @@ class SparseVAE(nn.Module):
         self.register_buffer("scales", _positive("sigma_0", [1.0, sigma_0]).repeat(z_dim, 1), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With x [B, C, H, W], x is observed. Without it, `story()` draws one datapoint from the prior, [1, C, H, W];
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -349,14 +406,18 @@ class SparseVAE(nn.Module):
 
 
 class SparseIndicatorVAE(nn.Module):
-    """`SparseVAE` with each unit's switch as a site: the same density of z and x once the switches are summed out.
+    """`SparseVAE` with a site that says which units are on.
 
-        on ~ Bernoulli(1 - gamma)               switches  [z_dim, B]
-        z ~ Normal(0, 1 if on else sigma_0)     code      [z_dim, B]
-        x ~ Laplace(decoder(z), 0.1)            pixels    [B, C, H, W]
+        on ~ Bernoulli(1 - gamma)               whether a unit is on  [z_dim, B]
+        z ~ Normal(0, 1 if on else sigma_0)     code                  [z_dim, B]
+        x ~ Laplace(decoder(z), 0.1)            pixels                [B, C, H, W]
 
-    The units are in a second plate, outside the plate "data", so that `TraceEnum_ELBO` sums out 2 z_dim states and
-    not 2^z_dim. A guide for z needs the same plates; that of `AutoNormal(poutine.block(model, hide=["on"]))` has them.
+    The likelihood of this docstring is the paper's, `partial(laplace, scale=0.1)`; the default is a Bernoulli. With on
+    summed out, the density of z and x is that of `SparseVAE`. The units are in a plate of their own, inside the plate
+    "data" and left of it in shapes, since Pyro's plates take the rightmost free dimension. Units in a plate are
+    independent, so `TraceEnum_ELBO` sums out each unit by itself: two states for each of z_dim units, instead of the
+    2^z_dim states of all units together. A guide for z needs the same two plates, so one for `SparseVAE` does not fit;
+    `AutoNormal(poutine.block(model, hide=["on"]))` does.
 
     Args:
         decoder, z_dim, gamma, sigma_0, likelihood, num_data: as in `SparseVAE`.
@@ -393,17 +454,24 @@ class SparseIndicatorVAE(nn.Module):
         self.register_buffer("sigma_0", _positive("sigma_0", [sigma_0]).squeeze(), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With x [B, C, H, W], x is observed. Without it, `story()` draws one datapoint from the prior, [1, C, H, W];
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         with data_plate(x, index, self.num_data):
             with pyro.plate("units", self.z_dim):
                 on = pyro.sample("on", dist.Bernoulli(self.share_on), infer={"enumerate": "parallel"})
                 z = pyro.sample("z", dist.Normal(0.0, torch.where(on == 1, 1.0, self.sigma_0)))
-            code = z.movedim(-2, -1)  # leaves dimension -2 free for an outer plate
+            code = z.movedim(-2, -1)  # [..., B, z_dim], for the decoder
+            # In batch shapes dimension -2 is that of the units. x is not in their plate, so its batch shape needs size
+            # 1 there where more dimensions are on the left, those of particles: [particles, 1, B].
             code = code.unsqueeze(-3) if code.dim() > 2 else code
             return _decode(self.likelihood(self.decoder(code)), code, x)
 
@@ -412,7 +480,7 @@ class SparseIndicatorVAE(nn.Module):
 
 
 def _decode(data: TorchDistribution, z: Tensor, x: Tensor | None) -> Tensor:
-    """The last line of every story here: samples x, observed where given; z [..., z_dim] has the batch dimensions."""
+    """Samples x from the likelihood `data`, or observes x if it is given. The batch shape is that of z [..., z_dim]."""
     data = as_event(data, like=z)
     check_data(x, data)
     sampled: Tensor = pyro.sample("x", data, obs=x)
@@ -420,7 +488,7 @@ def _decode(data: TorchDistribution, z: Tensor, x: Tensor | None) -> Tensor:
 
 
 def _positive(what: str, values: Sequence[float] | Tensor) -> Tensor:
-    """Returns the values as a vector, after checking that they are positive and finite."""
+    """Returns the values as a vector after checking that they are positive and finite."""
     tensor = torch.as_tensor(values, dtype=torch.get_default_dtype())
     if tensor.dim() != 1 or not len(tensor) or not (tensor.isfinite() & (tensor > 0)).all():
         raise ValueError(f"{what} must be positive and finite, got {tensor.tolist()}")
@@ -429,7 +497,7 @@ def _positive(what: str, values: Sequence[float] | Tensor) -> Tensor:
 
 def _share(gamma: float) -> float:
     if not 0 <= gamma <= 1:
-        raise ValueError(f"gamma, the share of units that are off, must be in [0, 1], got {gamma:g}")
+        raise ValueError(f"gamma, the probability that a unit is off, must be in [0, 1], got {gamma:g}")
     return gamma
 
 

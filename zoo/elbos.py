@@ -1,25 +1,54 @@
-"""The objectives, one small class per paper, side by side.
+"""The objectives of the papers, one small class for each.
 
-Every term is in nats per datapoint, signed, and maximised; the loss is minus their sum. Every class is final: a new
-objective inherits from `zoo.termwise.TermwiseELBO` and returns its terms (see `zoo.terms`).
+An objective is a sum of named terms, and training maximises the sum. A term includes its sign and its weight, as in
+"-KL(z)", and is in nats per datapoint: natural logarithms, summed over pixels and latent dimensions, averaged over the
+datapoints. The loss is minus the sum. `elbo.report()` has the terms of the last pass, and the unweighted reconstruction
+and KL of each site.
 
-An objective is a loss of Pyro: `SVI(model, guide, optim, loss=BetaVAE(beta=4.0))`. Its weights may be assigned during
-training, `elbo.beta = 2.0`, and the next step uses the new value. Arguments that most classes share:
+An objective is a loss of Pyro: `SVI(model, guide, optim, loss=BetaVAE(beta=4.0))`. A weight, or a capacity, may be
+assigned at any time, `elbo.beta = 2.0`, and the next step uses the new value; `schedule=` of `zoo.lab.training.fit`
+does so by the step.
 
-    kl               how KL(q(z | x) || p(z)) is computed, for all sites or by site: "closed", by its closed form, or
-                     "sampled", as log q(z | x) - log p(z) at the guide's draw. Where there is no closed form, as for a
-                     flow, "closed" uses the draw too, and warns once for each site (`zoo.pairing.SampledKLWarning`)
-    num_particles    draws of the latent sites per datapoint, over which the terms are averaged
+A new objective inherits from `TermwiseELBO`, defines `terms(model_trace, guide_trace)`, which returns the terms by
+name, and declares each weight as `beta = Hyperparameter()`; `zoo.terms` has terms to build it from. It cannot inherit
+from a class below, which is refused, since the arguments and the saved state of these classes are their own.
 
-`weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the letters of its Figures 1 and
-3. Each letter is a signed term of the ELBO, so the ELBO is (1 + 3) + 2 + 4 and 4 = A + i + ii:
+The words here: the model is the story, p(x, z). A guide gives each latent site of the model its posterior, by a part
+called a head. A unit is one latent dimension, or a whole categorical site; most families have independent units, and
+others, such as a flow or a Dirichlet, couple them. A discrete site whose head is `Exact` is summed out: the terms are
+averages over its classes, weighted by q(class | x), not values at a draw.
 
-    1 + 3    the reconstruction, E_q[log p(x | z)]
-    2        minus the mutual information, -I(x; z)
-    4        minus the rest of the KL, -KL(q(z) || p(z))
-    A        minus the total correlation between groups of sites, -TC
-    i        minus the total correlation within each group, -TC
-    ii       minus the KL of each latent dimension, -KL(q(z_d) || p(z_d))
+Arguments that most classes share:
+
+    kl               how KL(q(z | x) || p(z)) is computed: "closed", by its closed form, or "sampled", as
+                     log q(z | x) - log p(z) at the guide's draw; for all sites, or by site as in {"z": "sampled"},
+                     where the others are "closed". Where there is no closed form, as for a flow, "closed" uses the draw
+                     too, and warns once for each site (`zoo.pairing.SampledKLWarning`). Objectives whose terms do not
+                     include this KL do not have the argument
+    num_particles    the number of draws of the latent sites for each datapoint; the terms are averaged over them
+    num_data         N, the number of datapoints in the training set. The aggregate posterior, q(z) = 1/N sum_n
+                     q(z | x_n), is the average of all N posteriors; a batch of B has only B of them
+    estimator        how q(z) at the draw of a datapoint is estimated, as a weighted sum of the B posteriors' densities:
+                     "stratified", weight 1/N for the datapoint's own posterior and (N - 1) / (N (B - 1)) for each other
+                     one; "weighted", 1 / (N B) for each; "minibatch-stratified", which is Chen's stratified sampling;
+                     or "batch", 1/B for each. `zoo.estimators.log_weights` has the formulas, sources and biases
+    concrete         how a draw of a relaxed one-hot site (the head Concrete) is scored under q: "mass", by the
+                     probability of the class with the largest entry, or "density", by the Concrete density
+
+q(z) has two quantities that the papers weight: the mutual information I(x; z) = E[log q(z | x) - log q(z)], and the
+total correlation TC(z) = KL(q(z) || prod_d q(z_d)), which is 0 where the units are independent under q(z).
+
+`weights` is a class's row of Table 1 of HFVAE (https://arxiv.org/abs/1804.02086), in the numbers and letters of its
+Figures 1 and 3. Each is a term of the ELBO with its sign. The ELBO is (1 + 3) + 2 + 4, and 4 = A + i + ii if the prior
+has independent units:
+
+    1 + 3    E_q[log p(x | z)], the reconstruction. The paper splits it into 1, which compares x and z, and 3, which
+             contains p(x) alone; no objective weights them apart
+    2        -I(x; z)
+    4        -KL(q(z) || p(z)), the rest of -KL(q(z | x) || p(z))
+    A        -TC between groups of sites
+    i        -TC within the groups, summed over groups
+    ii       -KL(q(z_d) || p(z_d)), summed over units d
 
 The examples of the classes use this pair:
 
@@ -88,6 +117,7 @@ __all__ = [
     "InfoVAE",
     "InformationDropout",
     "NaturalClusteringELBO",
+    "PlainELBO",
     "Report",
     "TermwiseELBO",
 ]
@@ -99,9 +129,9 @@ Concrete = Literal["mass", "density"]
 class PlainELBO(TermwiseELBO):
     """The evidence lower bound: E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
-    Equation (3) of Kingma & Welling 2014, https://arxiv.org/abs/1312.6114. With kl="closed" it is Pyro's
-    `TraceMeanField_ELBO`, with kl="sampled" Pyro's `Trace_ELBO`, divided by the number of datapoints. A lower bound on
-    log p(x).
+    Equation (3) of Kingma & Welling 2014, https://arxiv.org/abs/1312.6114. A lower bound on log p(x). Its loss is that
+    of Pyro's `TraceMeanField_ELBO` for kl="closed", and of Pyro's `Trace_ELBO` for kl="sampled", divided by the number
+    of datapoints.
 
     Example:
         >>> elbo = PlainELBO()
@@ -126,8 +156,12 @@ class PlainELBO(TermwiseELBO):
 class BetaVAE(TermwiseELBO):
     """beta-VAE: E_q[log p(x | z)] - beta KL(q(z | x) || p(z)).
 
-    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. It equals the ELBO of the two
-    programs with their latent sites scaled by beta. A lower bound on log p(x) for beta >= 1; beta = 1 is the ELBO.
+    Equation (4) of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. beta = 1 is the ELBO. With
+    `poutine.scale` by beta on the latent sites of model and guide, Pyro's `Trace_ELBO` has the same value. A lower
+    bound on log p(x) for beta >= 1.
+
+    .. warning::
+        Not a bound on log p(x) for beta < 1, since it subtracts less than the KL.
 
     Args:
         beta: one number for all latent sites, or a mapping from site to beta; sites that it leaves out have beta = 1.
@@ -165,20 +199,28 @@ class BetaVAE(TermwiseELBO):
 
 
 class Capacity(TermwiseELBO):
-    """A KL held at a capacity: E_q[log p(x | z)] - gamma |KL - C|.
+    """The KL is pulled towards a capacity C: E_q[log p(x | z)] - gamma |KL - C|.
 
-    Burgess et al. 2018, https://arxiv.org/abs/1804.03599, equation (8), with one gamma and one C for the whole KL; with
-    a mapping from site to each, Joint-VAE's equation (7) (Dupont 2018, https://arxiv.org/abs/1804.00104). The KL is the
-    mean over batch and particles, and |.| is taken of that mean. Where KL < C it is not a bound on log p(x).
+    Burgess et al. 2018, https://arxiv.org/abs/1804.03599, equation (8), with one gamma and one C for the whole KL; or,
+    with a gamma and a C for each site, Joint-VAE's equation (7) (Dupont 2018, https://arxiv.org/abs/1804.00104). The
+    KL is averaged over batch and particles before the absolute value is taken. Both papers let C grow in training,
+    which an assignment at each step does: `elbo.capacity = {"z": 2.5, "c": 1.1}`.
+
+    .. warning::
+        Not a bound on log p(x) where gamma |KL - C| is less than the KL, as it is close to C. Below C it rewards a
+        larger KL.
 
     Args:
-        gamma: weight of |KL - C|: one number, or one per latent site or sum of sites, as in {"z": 30.0, "c1+c2": 30.0}.
-        capacity: C in nats, given in the same form as gamma. The KL of a categorical is at most log K under a uniform
-            prior, and at most minus the log probability of the rarest class under another one; for a sum of sites
-            these maxima add up. A larger C is replaced by this maximum, with one UserWarning.
+        gamma: weight of |KL - C|: one number for the whole KL, or a mapping with one for each latent site or sum of
+            sites, as in {"z": 30.0, "c1+c2": 30.0}.
+        capacity: C in nats, given in the same form as gamma. A categorical site, such as a type of K classes, has a KL
+            of at most log K under a uniform prior, and of at most -log p(rarest class) under any other prior. For
+            a sum of sites these maxima add up. If C is larger than the maximum, the maximum is used, with one
+            UserWarning (where Pyro's validation is on, as it is by default).
 
     Raises:
-        ValueError: a value is negative or not finite, or the keys do not name each latent site once.
+        ValueError: a value is negative or not finite; or the keys of the mappings differ, or do not name each latent
+            site exactly once.
 
     Example:
         >>> elbo = Capacity(gamma=30.0, capacity=5.0)
@@ -213,7 +255,7 @@ class Capacity(TermwiseELBO):
             self._say_what_is_too_much()
 
     def _say_what_is_too_much(self) -> None:
-        asked = self.capacity if isinstance(self.capacity, Mapping) else {}
+        asked = self.capacity if isinstance(self.capacity, Mapping) else dict.fromkeys(self._holds, self.capacity)
         for key, most in self._holds.items():
             if not self._said and key in asked and asked[key].item() > most * (1 + 1e-6):
                 self._said = True
@@ -233,6 +275,7 @@ class Capacity(TermwiseELBO):
             raise ValueError(
                 "Capacity: give gamma and capacity both as numbers, or both as mappings from the same sites"
             )
+        self._holds = {key: most for key, most in self._holds.items() if key in gamma}
         terms = reconstruction(model_trace)
         for key, names in zip(gamma, partition([key.split("+") for key in gamma], list(sites)), strict=True):
             kl = torch.stack([total(sites[name]) for name in names]).sum()
@@ -257,13 +300,21 @@ class BetaTCVAE(TermwiseELBO):
     """beta-TCVAE: E_q[log p(x | z)] - I(x; z) - beta TC(z) - sum_d KL(q(z_d) || p(z_d)).
 
     Equation (4) of Chen et al. 2018, https://arxiv.org/abs/1802.04942, with alpha = gamma = 1 as in the paper. The KL
-    of the ELBO is I + TC + sum_d KL, so this is ELBO + (1 - beta) TC: a lower bound on log p(x) for beta >= 1, up to
-    the error of the estimator.
+    of the ELBO is I + TC + sum_d KL, so this is ELBO + (1 - beta) TC: with the exact q(z), a lower bound on log p(x)
+    for beta >= 1.
+
+    .. warning::
+        A batch only estimates q(z), with a bias that depends on its size and on the estimator. "stratified"
+        overestimates I(x; z), and its TC of a small batch is often negative, although a total correlation is at least
+        0. "weighted" overestimates TC, by tens of nats where the batch is a small part of the data. So compare terms
+        only where batch size and estimator are equal. Priors that depend on each other, and sites that are summed out
+        (the head Exact), are refused.
 
     Args:
         beta: weight of the total correlation over all units of all latent sites.
-        num_data: N, the number of datapoints whose posteriors q(z) averages.
-        estimator: of q(z); `zoo.estimators.log_weights` lists them. Chen's is "weighted".
+        num_data: N, the number of datapoints in the training set.
+        estimator: of q(z): "stratified", "weighted" (Chen's), "minibatch-stratified" or "batch"; see
+            `zoo.estimators.log_weights`.
         concrete: how the draws of a Concrete (relaxed one-hot) site are scored: "mass", by the probability of the
             class with the largest entry, or "density", by the Concrete density.
 
@@ -297,7 +348,7 @@ class BetaTCVAE(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
+        """`ScorePairs`, by which each datapoint's sample is scored under the posterior of every datapoint."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -311,17 +362,30 @@ class BetaTCVAE(TermwiseELBO):
 
 
 class HFVAE(TermwiseELBO):
-    """HFVAE: (1 + 3) + alpha 2 + beta A + gamma i + ii, in the letters of its Figures 1 and 3.
+    """HFVAE: the KL in four parts, with a weight for three of them.
 
-    Equation (4) of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086:
-    E_q[log p(x | z)] - sum KL(q(z_de) || p(z_de)) - alpha I(x; z) - beta TC between groups - gamma TC within groups,
-    where the prior's total correlation is subtracted from each TC. alpha = beta = gamma = 1 is the ELBO; one group, or
-    beta = gamma with alpha = 1, is beta-TCVAE.
+        E_q[log p(x | z)]
+        - alpha I(x; z)
+        - beta TC between the groups of latent sites
+        - gamma TC within each group
+        - sum of KL(q(z_de) || p(z_de)) over the units e of all groups d
+
+    Equation (4) of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086. The prior's total correlation is subtracted
+    from each TC. alpha = beta = gamma = 1 is the ELBO. alpha = 1 with beta = gamma, or with all sites in one group,
+    is beta-TCVAE.
+
+    .. warning::
+        A batch only estimates q(z), with a bias that depends on its size and on the estimator: for a small batch, TC
+        under "stratified" is often negative, although a total correlation is at least 0. Compare terms only where batch
+        size and estimator are equal. Priors that depend on each other, and sites that are summed out (the head Exact),
+        are refused. A lower bound on log p(x) only for weights of at least 1, a prior of independent units, and the
+        exact q(z).
 
     Args:
         alpha, beta, gamma: the weights.
-        groups: the latent sites in groups; each site by itself when not given.
-        num_data, estimator, concrete: as in `BetaTCVAE`; the paper's are "stratified" and, in its code, "mass".
+        groups: the latent sites in groups, as in [["c"], ["z1", "z2"]]; without it each site is a group of its own.
+        num_data, estimator, concrete: as in `BetaTCVAE`. The paper uses the estimator "stratified", and its code scores
+            Concrete sites by "mass".
 
     Raises:
         ValueError: as `zoo.aggregate.dissect` does.
@@ -358,7 +422,7 @@ class HFVAE(TermwiseELBO):
         self.num_data, self.groups, self.estimator, self.concrete = num_data, groups, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
+        """`ScorePairs`, by which each datapoint's sample is scored under the posterior of every datapoint."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -375,19 +439,24 @@ class HFVAE(TermwiseELBO):
 class DIPVAE(TermwiseELBO):
     """DIP-VAE: ELBO - lambda_od sum_{i != j} Cov_ij^2 - lambda_d sum_i (Cov_ii - 1)^2, Cov of the posterior means.
 
-    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848v1. Cov is a running estimate over minibatches,
-    (1 - rate) old + rate new, with the gradient through the current batch only; the paper does not state the rate.
-    A lower bound on log p(x), since the penalty is not negative. For a site that depends on a class, the mean is taken
-    over the classes, which have to be summed out for it (the head Exact).
+    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848v1. Cov, [D, D], is the covariance over
+    datapoints of the means of q(z | x): a running estimate over the batches, (1 - rate) old + rate new. The old part is
+    a constant, so gradients pass through the current batch alone, multiplied by the rate. The paper does not state the
+    rate. A lower bound on log p(x), since the penalties are not negative. If the site's posterior depends on a class,
+    its mean given x is the average over classes, so the class has to be summed out (the head Exact).
+
+    .. warning::
+        The penalties are squares of covariances, not nats; their weights set how they compare with nats.
 
     Args:
-        lambda_od, lambda_d: the weights; the paper uses lambda_d = 10 lambda_od. The sum over i != j counts each pair
-            twice.
+        lambda_od, lambda_d: the weights; the paper uses lambda_d = 10 lambda_od. The sum over i != j has each pair of
+            dimensions twice.
         rate: weight of the new batch in the running estimate, in (0, 1]; rate = 1 is the later papers' DIP-VAE-I.
         site: the latent site whose posterior means are penalised.
 
     Raises:
-        ValueError: a value is out of range; the site's family has no mean; or the site depends on one that is drawn.
+        ValueError: a weight is negative or not finite, or the rate is not in (0, 1]; the site's family has no mean; or
+            the site depends on one that is not summed out.
 
     Example:
         >>> elbo = DIPVAE(lambda_od=10.0, lambda_d=100.0, rate=0.1)
@@ -396,7 +465,7 @@ class DIPVAE(TermwiseELBO):
         ['log p(x)', '-KL(z)', '-Cov_ij^2', '-(Cov_ii - 1)^2']
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by a running covariance of the means"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, where the last 4 is replaced by a running covariance of the means"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -430,10 +499,10 @@ class DIPVAE(TermwiseELBO):
 
 
 class DIPVAEI(TermwiseELBO):
-    """DIP-VAE-I: as DIP-VAE, with the covariance of the current batch alone.
+    """DIP-VAE-I: the objective of DIP-VAE with the covariance of the current batch alone, not a running estimate.
 
-    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, as the later literature reads it. A lower bound
-    on log p(x).
+    Equation (6) of Kumar et al. 2018, https://arxiv.org/abs/1711.00848. `DIPVAE` with rate = 1 is the same objective;
+    this class has no state, and is what later papers call DIP-VAE-I. A lower bound on log p(x).
 
     Args:
         lambda_od, lambda_d, site: as in `DIPVAE`.
@@ -448,7 +517,7 @@ class DIPVAEI(TermwiseELBO):
         ['log p(x)', '-KL(z)', '-Cov_ij^2', '-(Cov_ii - 1)^2']
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of the means"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, where the last 4 is replaced by the covariance of the means"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -470,8 +539,8 @@ class DIPVAEI(TermwiseELBO):
 class DIPVAEII(TermwiseELBO):
     """DIP-VAE-II: the penalties of DIP-VAE-I on the covariance of q(z) itself, E[Cov(z | x)] + Cov(E[z | x]).
 
-    Section 2 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848: the law of total covariance, of which DIP-VAE and
-    DIP-VAE-I use the second part only. A lower bound on log p(x).
+    Section 2 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848, by the law of total covariance. DIP-VAE and
+    DIP-VAE-I use its second part only. A lower bound on log p(x).
 
     Args:
         lambda_od, lambda_d, site: as in `DIPVAE`.
@@ -486,7 +555,7 @@ class DIPVAEII(TermwiseELBO):
         ['log p(x)', '-KL(z)', '-Cov_ij^2', '-(Cov_ii - 1)^2']
     """
 
-    weights = "(1 + 3) + 2 + 4 + lambda 4, the last by the covariance of q(z)"
+    weights = "(1 + 3) + 2 + 4 + lambda 4, where the last 4 is replaced by the covariance of q(z)"
 
     lambda_od = Hyperparameter()
     lambda_d = Hyperparameter()
@@ -509,20 +578,28 @@ class DIPVAEII(TermwiseELBO):
 class Decomposition(TermwiseELBO):
     """L_{alpha, beta}: E_q[log p(x | z)] - beta KL(q(z | x) || p(z)) - alpha D(q(z), p(z)).
 
-    Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far encodings overlap, alpha
-    how closely q(z) follows the prior. D is estimated from one prior draw per datapoint, with the batch standing for
-    the data in q(z), as in the paper's code; it is taken of all latent sites together, or of those in `sites`.
-    A lower bound on log p(x) for beta >= 1 where D >= 0.
+    Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far the posteriors of different
+    datapoints overlap, alpha how closely q(z) follows the prior. As in the paper's code, D is estimated from one draw
+    of the prior for each datapoint, with the average of the batch's posteriors as q(z), and the density of relaxed
+    sites. A lower bound on log p(x) for beta >= 1 and log_p="once", where the estimate of D is not negative.
+
+    .. warning::
+        With "kl", KL(p(z) || q(z)) of a small batch is too large, since the posteriors of a batch cover less of the
+        prior than those of all data. The MMDs are squared distances of kernel means, not nats, so alpha has another
+        meaning under each divergence; their kernels have fixed widths, for priors of about unit variance
+        (`zoo.estimators.mmd`).
 
     Args:
         alpha, beta: the weights.
-        divergence: "kl", KL(p(z) || q(z)), as for the pinwheel; "mmd-marginal", as for Fashion-MNIST; or "mmd-joint".
-        log_p: "once", as in the paper's text, or "per-unit", as in its code for a prior that couples its D units:
-            there a broadcast turns the sampled KL into log q - D log p, which draws encodings to the prior's modes.
+        divergence: what D is. "kl": KL(p(z) || q(z)), the paper's for the pinwheel data. "mmd-marginal": the MMD of
+            each unit, summed over units, the paper's for Fashion-MNIST. "mmd-joint": the MMD of all units together.
+        log_p: how often the sampled KL contains log p(z), for a prior that couples its units: "once", as in the
+            paper's text, or "per-unit", once for each of the n units, as a broadcast in the paper's code does:
+            log q - n log p. The latter moves encodings to the prior's modes.
         sites: the latent sites that D compares; all of them when not given.
 
     Raises:
-        ValueError: a prior cannot be sampled, or the posterior cannot be scored at a draw of it.
+        ValueError: a prior cannot be sampled, or the posterior cannot be scored at a draw of the prior.
 
     Example:
         >>> elbo = Decomposition(alpha=1.0, beta=2.0, divergence="mmd-joint")
@@ -531,7 +608,7 @@ class Decomposition(TermwiseELBO):
         ['log p(x)', '-KL(z)', '-MMD(q, p)']
     """
 
-    weights = "(1 + 3) + beta (2 + 4) + alpha 4, the last by KL(p || q) or MMD"
+    weights = "(1 + 3) + beta (2 + 4) + alpha 4, where the last 4 is replaced by KL(p || q) or MMD"
 
     alpha = Hyperparameter()
     beta = Hyperparameter()
@@ -577,18 +654,27 @@ class InfoVAE(TermwiseELBO):
 
     Zhao et al. 2017, https://arxiv.org/abs/1706.02262, in the form that they optimise. The KL is I(x; z) +
     KL(q(z) || p(z)), so with D = KL(q(z) || p(z)) the weight of I(x; z) is 1 - alpha and that of D is lambda.
-    alpha = 0, lambda = 1 is the ELBO; alpha = 1 - beta, lambda = beta is beta-VAE; alpha = 1 is the row of HFVAE's
-    Table 1, without I(x; z). Not a bound on log p(x) where alpha > 0.
+    alpha = 0, lambda = 1 is the ELBO; alpha = 1 - beta, lambda = beta is beta-VAE. HFVAE's Table 1 has alpha = 1, where
+    I(x; z) has no weight. A lower bound on log p(x) with D = KL(q(z) || p(z)) for alpha <= 0 and lambda >= 1.
+
+    .. warning::
+        Not a bound on log p(x) where alpha > 0, since it penalises I(x; z) less than the ELBO. With "kl", a batch only
+        estimates q(z), with a bias that depends on its size and on the estimator. The MMDs are squared distances of
+        kernel means, not nats, and their kernels have fixed widths, for priors of about unit variance
+        (`zoo.estimators.mmd`).
 
     Args:
-        alpha: the mutual information has the weight 1 - alpha: not penalised at alpha = 1, rewarded above 1, penalised
-            more than in the ELBO below 0.
-        lambda_: weight of KL(q(z) || p(z)); alpha + lambda_ >= 1.
-        divergence: D: "kl", estimated with `estimator`, or "mmd-marginal" or "mmd-joint".
-        num_data, estimator, concrete: as in `BetaTCVAE`; for divergence="kl".
+        alpha: the mutual information is penalised with the weight 1 - alpha. At alpha = 1 it is not penalised, above 1
+            it is rewarded, and below 0 it is penalised more than in the ELBO.
+        lambda_: sets the weight of D, alpha + lambda - 1, which must not be negative. With D = KL(q(z) || p(z)), which
+            the KL contains once already, its whole weight is lambda.
+        divergence: what D is. "kl": KL(q(z) || p(z)), estimated with `estimator`; "mmd-marginal" or "mmd-joint": as in
+            `Decomposition`.
+        num_data, estimator, concrete: as in `BetaTCVAE`; the MMDs do not depend on them.
 
     Raises:
-        ValueError: alpha + lambda_ < 1, so that D would be rewarded; or as `zoo.aggregate.dissect` and `Decomposition`.
+        ValueError: alpha + lambda_ < 1, so that D would be rewarded; or as `zoo.aggregate.dissect` and `Decomposition`
+            do.
 
     Example:
         >>> elbo = InfoVAE(alpha=0.5, lambda_=10.0, divergence="mmd-joint", num_data=100)
@@ -627,7 +713,7 @@ class InfoVAE(TermwiseELBO):
         if alpha is not None and lambda_ is not None and (alpha + lambda_).item() < 1 - 1e-6:
             raise ValueError(
                 f"InfoVAE: alpha + lambda_ must be at least 1, got {alpha.item():g} + {lambda_.item():g}; to change "
-                "both, assign the one that rises first"
+                "both, first assign the one that is to grow"
             )
 
     def messengers(self) -> Sequence[Messenger]:
@@ -653,18 +739,21 @@ class InfoVAE(TermwiseELBO):
 class AnchoredCorEx(TermwiseELBO):
     """Anchored CorEx: ELBO + lambda I(x; z_a), which lets the anchors z_a carry more information about x.
 
-    Gao et al. 2018, https://arxiv.org/abs/1802.05822, in the form of HFVAE's Table 1: on the anchors term 2 has the
-    weight 1 - lambda. I(x; z_a) = E[log q(z_a | x) - log q(z_a)] over the anchors' units together. Not a bound on
-    log p(x) for lambda > 0.
+    Gao et al. 2018, https://arxiv.org/abs/1802.05822, in the form of HFVAE's Table 1: for the anchors,
+    term 2 has the weight 1 - lambda. I(x; z_a) = E[log q(z_a | x) - log q(z_a)] of all anchored units together.
+
+    .. warning::
+        Not a bound on log p(x) for lambda > 0, since it adds to the ELBO. A batch only estimates q(z_a), with a bias
+        that depends on its size and on the estimator.
 
     Args:
         lambda_: the weight of I(x; z_a).
-        anchors: for each anchored site, the positions of its anchored units.
+        anchors: for each anchored site, the positions of its anchored units, from 0.
         num_data, estimator, concrete: as in `BetaTCVAE`.
 
     Raises:
         ValueError: an anchor is not a unit of a latent site, or its site couples its units; or as
-            `zoo.aggregate.dissect`.
+            `zoo.aggregate.dissect` does.
 
     Example:
         >>> elbo = AnchoredCorEx(lambda_=0.5, anchors={"z": [0]}, num_data=100)
@@ -673,7 +762,7 @@ class AnchoredCorEx(TermwiseELBO):
         ['log p(x)', '-KL(z)', 'I(x; z_a)']
     """
 
-    weights = "(1 + 3) + 2 + 4 - lambda 2, of the anchors"
+    weights = "(1 + 3) + 2 + 4 - lambda (2 of the anchors)"
 
     lambda_ = Hyperparameter()
 
@@ -701,7 +790,7 @@ class AnchoredCorEx(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
+        """`ScorePairs`, by which each datapoint's sample is scored under the posterior of every datapoint."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -715,9 +804,15 @@ class AnchoredCorEx(TermwiseELBO):
 class InformationDropout(TermwiseELBO):
     """Information dropout: E_q[log p(x | z)] - beta I(x; z) - gamma TC(z).
 
-    Achille & Soatto 2018, https://arxiv.org/abs/1611.01353: the information bottleneck with a total correlation, for
-    reconstruction, as in HFVAE's Table 1. No term compares the marginals q(z_d) with a prior. With beta = gamma it is
-    E_q[log p(x | z)] - beta KL(q(z | x) || prod_d q(z_d)): for beta = 1 the ELBO under the prior prod_d q(z_d).
+    Achille & Soatto 2018, https://arxiv.org/abs/1611.01353, who penalise mutual information and total correlation of
+    the code of a classifier; here, as in HFVAE's Table 1, of a code that reconstructs x. With beta = gamma it is
+    E_q[log p(x | z)] - beta KL(q(z | x) || prod_d q(z_d)). For beta = 1 that is the ELBO of another story, whose prior
+    is prod_d q(z_d).
+
+    .. warning::
+        Not a bound on log p(x) of the story: no term compares q(z_d) with its prior, and draws from the prior need not
+        look like the data. A batch
+        only estimates q(z), with a bias that depends on its size and on the estimator.
 
     Args:
         beta, gamma: the weights.
@@ -755,7 +850,7 @@ class InformationDropout(TermwiseELBO):
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
-        """`ScorePairs`, which makes it possible to score each sample under every datapoint's posterior."""
+        """`ScorePairs`, by which each datapoint's sample is scored under the posterior of every datapoint."""
         return [ScorePairs(self.concrete)]
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -768,23 +863,27 @@ class InformationDropout(TermwiseELBO):
 
 
 class FactorVAE(TermwiseELBO):
-    """FactorVAE: ELBO - gamma TC(z), the total correlation being estimated by a discriminator's density ratio.
+    """FactorVAE: ELBO - gamma TC(z), with the total correlation estimated by a discriminator.
 
     Equation (2) of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: TC = E_q(z)[log q(z) - sum_d log q(z_d)] is
-    estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3), where D separates q(z) from its permuted units.
-    D is not part of the objective: `zoo.lab.training.fit(..., adversary=)` trains it on its own loss. A lower bound on
-    log p(x) where the estimate of TC is not negative.
+    estimated as E_q(z)[log D(z) - log(1 - D(z))], their equation (3). The discriminator D separates draws of q(z) from
+    draws in which the values of each unit are permuted over the batch, independently of the other units.
+
+    .. warning::
+        The estimate is only as good as the discriminator, which this class does not train:
+        `zoo.lab.training.fit(..., adversary=)` trains it on a loss of its own. A lower bound on log p(x) only where the
+        estimate of TC is not negative.
 
     Args:
         gamma: weight of the total correlation.
-        log_ratio: maps values [..., D] of all latent sites, concatenated, to log D - log(1 - D), [...]. Not trained
-            here: its parameters are neither in `elbo(model, guide).parameters()` nor in the state.
+        log_ratio: maps the values of all latent sites, concatenated, [..., units], to log D - log(1 - D), [...]. Its
+            parameters are neither in `elbo(model, guide).parameters()` nor in the objective's state.
 
     Raises:
         ValueError: gamma is negative or not finite.
 
     Example:
-        >>> elbo = FactorVAE(gamma=10.0, log_ratio=lambda z: torch.ones(len(z)))  # of an untrained discriminator
+        >>> elbo = FactorVAE(gamma=10.0, log_ratio=lambda z: torch.ones(len(z)))  # instead of a discriminator
         >>> loss = elbo.loss(model, guide, x)
         >>> elbo.report().terms["-TC"]
         tensor(-10.)
@@ -814,21 +913,26 @@ class FactorVAE(TermwiseELBO):
 
 
 class NaturalClusteringELBO(TermwiseELBO):
-    """N-VAE: E_q[log p(x | y, z)] - KL(q(z_s | x) || p) - beta_c KL(q(z_c | x) || p) + log q(y | x).
+    """N-VAE: E_q[log p(x | y, z)] - KL(q(z_s | x) || p(z_s)) - beta_c KL(q(z_c | x) || p(z_c)) + log q(y | x).
 
-    Equation (7) of Antorán & Miguel 2019, https://arxiv.org/abs/1901.09415; with beta_c = 1 their (6). q(y | x) is the
-    mean of the Dirichlet q(pi | x). Their (3), a lower bound on log p(x, y), is `PlainELBO` on the story, since
-    p(pi) p(y | pi) = p(pi | y) p(y) by conjugacy. (6) replaces its part -KL(q(pi | x) || p(pi | y)) + log p(y) by
-    log q(y | x). That part is at most E_q[log pi_y], and so at most log q(y | x): (6) is never below (3), and it is
-    not a lower bound on log p(x, y), contrary to the paper. It exceeds log p(x, y) by up to -log p(y) where
-    q(y | x) is close to 1.
+    Antorán & Miguel 2019, https://arxiv.org/abs/1901.09415, for the story `zoo.NaturalClustering`: z_c are the latents
+    of the classes, z_s those that all classes share, and pi the class probabilities. For a batch with labels y it is
+    the paper's equation (7), and with beta_c = 1 its equation (6). q(y | x) is the mean of the Dirichlet q(pi | x), so
+    the last term is the log likelihood of a classifier.
 
-    A batch without labels needs a head for y that is summed out, and trains on every class, with pi integrated out by
+    For a batch without labels, y needs a head that is summed out (`guides.Predicted`), and pi is integrated out by
     conjugacy: E_q(y | x)[log p(x | y, z)] - KL(z_s) - beta_c KL(z_c) - KL(q(y | x) || p(y)), where p(y) is the mean of
     p(pi). That is a lower bound on log p(x) for beta_c >= 1.
 
+    .. warning::
+        With labels it is not a lower bound on log p(x, y), although the paper says so: it can exceed log p(x, y) by up
+        to -log p(y). The lower bound is the paper's equation (3), which `PlainELBO` on this story computes. It contains
+        E_q[log pi_y] - KL(q(pi | x) || p(pi)), where equation (6) has log q(y | x) = log E_q[pi_y]. The first is at
+        most E_q[log pi_y], since a KL is at least 0, and this is at most log E_q[pi_y] by Jensen's inequality. So (6)
+        is at least (3).
+
     Args:
-        beta_c: weight of the KL of z_c, over the blocks of all classes; 2 in the paper.
+        beta_c: weight of the KL of z_c, the latents of all classes together. The paper uses beta_c = 2.
         y, pi, z_c: the names of the sites.
 
     Raises:
@@ -866,7 +970,7 @@ class NaturalClusteringELBO(TermwiseELBO):
         self.beta_c, self.y, self.pi, self.z_c = beta_c, y, pi, z_c
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
-        """The ELBO's terms, with log q(y | x), or the KL of q(y | x), in place of log p(y | pi) and the KL of pi."""
+        """The ELBO's terms, with log q(y | x) in place of log p(y | pi) and the KL of pi; without labels, a KL of y."""
         known_sites("NaturalClusteringELBO", [self.pi, self.z_c], guide_trace)
         terms = elbo_terms(model_trace, guide_trace, {self.z_c: self.beta_c})
         del terms[f"-KL({self.pi})"]
@@ -878,7 +982,7 @@ class NaturalClusteringELBO(TermwiseELBO):
         if self.y not in dict(observed(model_trace)):
             raise ValueError(
                 f"NaturalClusteringELBO: the story has no observed site {self.y!r}, and log q(y | x) needs the "
-                "label: say which site it is with y=, and hand batches of labels=True to fit"
+                "label: name the site with y=, and train on batches with labels (labels=True of fit)"
             )
         del terms[f"log p({self.y})"]
         if self.y in nodes_of(guide_trace)[self.pi]["infer"].get("given", ()):
@@ -890,8 +994,8 @@ class NaturalClusteringELBO(TermwiseELBO):
             mean = nodes_of(guide_trace)[self.pi]["fn"].mean
         except NotImplementedError:
             raise ValueError(
-                f"site {self.pi!r}: {family(nodes_of(guide_trace)[self.pi]['fn'])} has no mean in closed form, which "
-                f"q({self.y} | x) is; use a head that has one (DirichletHead)"
+                f"site {self.pi!r}: {family(nodes_of(guide_trace)[self.pi]['fn'])} has no mean in closed form, and "
+                f"q({self.y} | x) is this mean; use a head that has one (DirichletHead)"
             ) from None
         y = nodes_of(model_trace)[self.y]
         return terms | {f"log q({self.y} | x)": mean_over_data((mean * y["value"]).sum(-1).log(), y)}

@@ -1,8 +1,8 @@
-"""Divergences and estimators of q(z), as functions of tensors, in nats. Imports torch only.
+"""Divergences, and estimators of the aggregate posterior q(z), as functions of tensors, in nats. Imports torch only.
 
-Notation: B datapoints x_j with posteriors q(z | x_j), of N in all; S samples z_i. The aggregate posterior, or inference
-marginal, is q(z) = 1/N sum_n q(z | x_n). A unit is an entry of z with its own density, a latent dimension; a
-categorical, relaxed or not, and a Dirichlet are one unit each.
+Notation: a batch of B datapoints x_j with posteriors q(z | x_j), out of N datapoints in the training set; S samples
+z_i. The aggregate posterior, also called the inference marginal, is q(z) = 1/N sum_n q(z | x_n). A unit is an entry of
+z with its own density, a latent dimension. A categorical, relaxed or not, is one unit, and so is a Dirichlet.
 """
 
 import math
@@ -34,8 +34,9 @@ Estimator = Literal["stratified", "weighted", "minibatch-stratified", "batch"]
 def closed_kl(q: Any, p: Any) -> Tensor:
     """KL(q || p) in closed form, unit by unit where both factorise.
 
-    For relaxed one-hot categoricals it is the KL of the underlying categoricals, which is at most log K for a uniform
-    p; the KL of the two Concrete densities has no closed form and no such bound.
+    .. warning::
+        For relaxed one-hot categoricals it is the KL of the categoricals with the same logits, at most log K for a
+        uniform p. The KL of the two Concrete densities has no closed form and no such bound.
 
     Returns:
         [*batch, units]: one entry for each unit of an independent family, or a single entry where the units are
@@ -123,7 +124,7 @@ def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: "Independent[Any]"
 
 
 def largest_kl(p: Any) -> Tensor | None:
-    """The most that KL(q || p) can be: -log of the rarest class's probability for a categorical p, else None."""
+    """The largest possible KL(q || p): -log of the rarest class's probability for a categorical p, otherwise None."""
     if not isinstance(p, _CATEGORICAL):
         return None
     # In double precision, so that log K of a uniform p is exact in the capacity's type.
@@ -197,12 +198,17 @@ def log_weights(batch_size: int, num_data: int, estimator: Estimator, *, like: T
     """log w[i, j], [B, B], such that q(z_i) is estimated by sum_j w[i, j] q(z_i | x_j) for z_i ~ q(z | x_i).
 
     - "stratified": 1/N for the sample's own datapoint, (N - 1) / (N (B - 1)) for each other one. HFVAE, section 3.1
-      (Esmaeili 2019, https://arxiv.org/abs/1804.02086). Unbiased for q(z), so by Jensen's inequality biased downwards
-      for E[log q(z)].
+      (Esmaeili 2019, https://arxiv.org/abs/1804.02086). Unbiased for q(z).
     - "weighted": 1 / (N B) for all. Minibatch weighted sampling (Chen 2018, https://arxiv.org/abs/1802.04942, C.1).
     - "minibatch-stratified": 1/N for the sample's own datapoint, (N - B + 1) / (N (B - 1)) for the next one,
       1 / (B - 1) for the others (Chen 2018, C.2; the public code writes 1/N into a column instead of the diagonal).
-    - "batch": 1/B for all: the batch stands for the data. Exact when the batch is all of the data.
+    - "batch": 1/B for all, as if the batch were all of the data. Exact if it is.
+
+    .. warning::
+        No estimate of E[log q(z)] from a batch is unbiased. An unbiased estimate of q(z) is too small in the log, by
+        Jensen's inequality: "stratified" overestimates I(x; z), and its total correlation of a small batch is often
+        negative. "weighted" overestimates the total correlation, by tens of nats where B is much less than N. "batch"
+        underestimates I(x; z), which it limits to log B. `python -m zoo estimators` measures the biases.
 
     Raises:
         ValueError: the batch is larger than the data, or holds one datapoint where the estimator needs several.
@@ -237,7 +243,10 @@ def log_weights(batch_size: int, num_data: int, estimator: Estimator, *, like: T
 
 
 class Marginals(NamedTuple):
-    """log q of S samples (and particles): of z [S, ...], of each group [S, ..., groups], and of each site's units."""
+    """log q of S samples: of z [S, ...], of each group [S, ..., groups], and of each site's units [S, ..., units].
+
+    The dimensions ... are those of particles.
+    """
 
     joint: Tensor
     groups: Tensor
@@ -369,10 +378,15 @@ IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 def mmd(x: Tensor, y: Tensor, *, kernel: Literal["marginal", "joint"], scales: Sequence[float] = IMQ_SCALES) -> Tensor:
     """Squared maximum mean discrepancy of two samples [S, D], with inverse multiquadric kernels C / (C + d^2).
 
-    "marginal": each dimension by itself with C = 2 s, summed over scales s and dimensions, as in the decomposition
-    paper's code (Mathieu 2019, https://arxiv.org/abs/1812.02833, section 6.3). "joint": d^2 over all dimensions with
-    C = 2 D s, summed over scales (Tolstikhin 2018, https://arxiv.org/abs/1711.01558). Within a sample it is a
-    U-statistic, across the two a full double sum; the means are over pairs only.
+    "marginal": a kernel for each dimension, with C = 2 s, summed over scales s and dimensions, as in the decomposition
+    paper's code (Mathieu 2019, https://arxiv.org/abs/1812.02833, section 6.3). "joint": one kernel, with d^2 over all
+    dimensions and C = 2 D s, summed over scales (Tolstikhin 2018, https://arxiv.org/abs/1711.01558). Within each sample
+    the mean is over pairs of different points (a U-statistic), across the two samples over all pairs.
+
+    .. warning::
+        It is not in nats. The kernels' widths are fixed by `scales`, for values of about unit variance: differences
+        much smaller or larger hardly change it. "marginal" cannot see dependence between dimensions. An estimate can be
+        negative.
 
     Raises:
         ValueError: fewer than two samples, or samples of different shapes.
@@ -400,7 +414,7 @@ def mmd(x: Tensor, y: Tensor, *, kernel: Literal["marginal", "joint"], scales: S
 
 
 def permute_units(values: Tensor) -> Tensor:
-    """Permutes each unit of [B, D] across the batch independently: samples of q(z) become samples of prod_d q(z_d).
+    """Permutes each unit of [B, D] over the batch by itself: samples of q(z) become samples of prod_d q(z_d).
 
     Algorithm 1 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983.
     """
@@ -415,7 +429,8 @@ def covariance(values: Tensor) -> Tensor:
 
 
 def gaussian_total_correlation(cov: Tensor) -> Tensor:
-    """Total correlation of a Gaussian with this covariance, [D, D]: (sum of log diagonal - log determinant) / 2.
+    """Total correlation of a Gaussian with this covariance, [D, D]: (sum of log diagonal - log determinant) / 2, in
+    nats.
 
     Example:
         >>> gaussian_total_correlation(torch.tensor([[1.0, 0.6], [0.6, 1.0]]))  # -log(1 - 0.6^2) / 2

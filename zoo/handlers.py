@@ -25,9 +25,9 @@ class ScorePairs(Messenger):
       datapoint's posterior, [S, ..., B].
 
     A site whose distribution depends on earlier ones must name them in `infer["given"]` and have a function
-    `infer["rerun"]`, as `guides.Amortized` does: it takes values of some of these sites, keeps what the datapoint drew
-    for the others, and returns the distribution. Then sample i is scored under q(z | x_j, c_i) where c_i is among the
-    values, and under q(z | x_j, c_j) where it is not.
+    `infer["rerun"]`, as with `guides.Amortized`. The function maps values of some of these sites to the site's
+    distribution; for the other sites it uses the values that each datapoint drew. So sample i is scored under
+    q(z | x_j, c_i) if c_i is among the values, and under q(z | x_j, c_j) if it is not.
 
     Args:
         concrete: "mass" or "density"; see `zoo.estimators.scores`.

@@ -1,17 +1,29 @@
-"""Joint-VAE: a continuous style and a discrete type. HFVAE's image models use the same story.
+"""Joint-VAE: images from a continuous style and a discrete type. HFVAE trains the same story on images.
 
 Dupont 2018, Learning Disentangled Joint Continuous and Discrete Representations, https://arxiv.org/abs/1804.00104.
+Esmaeili et al. 2019, Structured Disentangled Representations (HFVAE), https://arxiv.org/abs/1804.02086. What a paper
+maximises is in `zoo.elbos`: `Capacity` for Joint-VAE.
 
-How the code reads, here and in every story:
+A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
+reads, here and in every story:
 
-- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
-  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
-- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
-- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
-  number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
-- `check_data` refuses data that the likelihood cannot generate.
-- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
-- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
+- `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
+  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
+  weights, and its own would never be trained. `register` chooses names that no other instance has.
+- `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
+  inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
+  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+- `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
+  has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
+  likelihoods that have an event already.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
+  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
+  that it sums out, with an entry for each class.
+- `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
+  (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
+- The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
+  out of its state_dict, since the arguments of the constructor determine them.
+- `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
 import math
@@ -36,20 +48,26 @@ class JointVAE(nn.Module):
         c ~ RelaxedOneHotCategorical(temperature, uniform)    type    [B, c_dim]
         x ~ Bernoulli(decoder(z, c))                          pixels  [B, C, H, W]
 
-    With several types, their sites are c1, c2, ..., one for each entry of c_dims. There are no labels: types are latent
-    in training, too.
+    The style is what varies within a type, such as the slant of a digit. The type is one of c_dim classes, such as
+    which digit it is; it is relaxed to a vector of c_dim positive numbers that add up to 1, so that gradients pass
+    through its draws. With several types, their sites are c1, c2, ..., one for each entry of c_dims. The types are
+    latent, and no label is ever observed.
 
     Args:
-        decoder: maps codes [..., z_dim] and types [..., c_dim], one argument each, to the likelihood's parameters.
-        z_dim: latent dimensions of the style.
-        c_dims: classes of each type.
-        temperature: of the prior of relaxed types. A draw of c is a vector of c_dim positive numbers that add up to 1;
-            the lower the temperature, the closer it is to one-hot. None makes the types one-hot, c ~
-            OneHotCategorical(uniform). With the heads Exact and StraightThrough, Pyro's own ELBOs need one-hot types;
-            the zoo's work with both.
-        likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
+        decoder: called as decoder(z, c), or decoder(z, c1, c2, ...), with z [..., z_dim] and each type [..., c_dim];
+            returns the likelihood's parameters, [..., C, H, W]. Where an objective sums out a type, the type has a
+            leading dimension that z lacks, and the decoder has to broadcast them, as those of `zoo.lab.networks` do.
+        z_dim: the number of latent dimensions of the style.
+        c_dims: the number of classes of each type.
+        temperature: of the types' prior: the lower it is, the closer are its draws to one-hot. With None the types are
+            one-hot, c ~ OneHotCategorical(uniform). Which of the two depends on the part of the guide that is
+            responsible for the type, its head (`guides.heads`): `Concrete` draws relaxed types, and needs a
+            temperature. `Exact`, which sums the classes out, and `StraightThrough`, which draws one-hot types, work
+            with either under the objectives of `zoo.elbos`, and need None under Pyro's own ELBOs.
+        likelihood: any function from the decoder's output to a Pyro distribution over x, whose pixels may be
+            independent (part of its batch shape) or already one event: one of `zoo.likelihoods`, such as
             `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
-        num_data: how many datapoints there are in all; needed for a batch with `index`.
+        num_data: the number of datapoints in the training set; needed for batches with `index`.
 
     Raises:
         TypeError, ValueError: a size or the temperature is out of range; and as `zoo.likelihoods.check_data` and
@@ -92,22 +110,27 @@ class JointVAE(nn.Module):
         self.register_buffer("temperature", tensor, persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With x [B, C, H, W], x is observed. Without it, `story()` draws one datapoint from the prior, [1, C, H, W];
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         with data_plate(x, index, self.num_data):
             z = pyro.sample("z", dist.Normal(self.loc, self.scale).to_event(1))
             c = [pyro.sample(name, self.prior_of_type(size)) for name, size in self.types.items()]
-            widest = max((z, *c), key=lambda latent: latent.dim())  # a type that is summed out adds a dimension
+            widest = max((z, *c), key=lambda latent: latent.dim())  # a type that is summed out has a leading dimension
             pixels = as_event(self.likelihood(self.decoder(z, *c)), like=widest)
             check_data(x, pixels)
             return pyro.sample("x", pixels, obs=x)
 
     def prior_of_type(self, size: int) -> TorchDistribution:
-        """The prior of a type of `size` classes: uniform."""
+        """The prior of a type with `size` equally probable classes."""
         logits = self.loc.new_zeros(size)
         if self.temperature is None:
             return dist.OneHotCategorical(logits=logits)

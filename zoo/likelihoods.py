@@ -1,9 +1,9 @@
 """How a decoder's output becomes a distribution over data: the last line of every story.
 
 A likelihood is any function of one tensor, the decoder's output, that returns a Pyro distribution over a batch of
-data. Its batch shape may be that of the pixels, [B, C, H, W], or that of the datapoints, [B], with one event for each;
-the stories call `as_event`, which turns the first into the second. Bind further arguments with `functools.partial`, as
-in `partial(laplace, scale=0.1)`.
+data. Its batch shape is that of the pixels, [B, C, H, W], or that of the datapoints, [B], with one event for each.
+Stories call `as_event`, which turns the first form into the second. `functools.partial` binds further arguments, as in
+`partial(laplace, scale=0.1)`.
 """
 
 from typing import Any
@@ -22,9 +22,12 @@ from zoo.program import Misfit, conditioned_on
 class Bernoulli(dist.Bernoulli):
     """Pyro's Bernoulli, which also scores grey values: log p(x) = x log p + (1 - x) log(1 - p) for x in [0, 1].
 
-    For grey values this is not a normalised density. The five papers' codes train on grey images with it: it is the
-    expected log mass of a pixel that is 1 with probability x. Outside [0, 1] it is -inf, as outside any support, so
-    that wrong data is noticed also where validation is off.
+    For a grey value it is the expected log probability of a pixel that is 1 with probability x; the codes of the five
+    papers train on grey images with it. Outside [0, 1] it is -inf, so that wrong data is noticed also where validation
+    is off.
+
+    .. warning::
+        For grey values it is not a normalised density: log p(x) cannot be compared with that of another likelihood.
     """
 
     support = constraints.unit_interval
@@ -43,11 +46,11 @@ class Bernoulli(dist.Bernoulli):
 
 
 class Multinomial(dist.Multinomial):
-    """Pyro's multinomial, which scores documents of any length: log p(x) = sum_w x_w log p_w for counts x of words.
+    """Pyro's multinomial for documents of any length: log p(x) = sum_w x_w log p_w for counts x of words.
 
-    It is the log mass of the words in the order of the document, given how many they are. The multinomial coefficient,
-    the number of possible orders, is left out, as in ProdLDA's and NVDM's codes: it does not depend on any parameter,
-    and perplexities are defined without it. Over all sequences of n words the mass adds up to 1.
+    It is the log probability of the words in the document's order, given their number: over all sequences of n words
+    these probabilities add up to 1. The multinomial coefficient, which counts the possible orders, is left out, as in
+    ProdLDA's and NVDM's codes: it does not depend on any parameter, and perplexities are defined without it.
     """
 
     support = constraints.independent(constraints.nonnegative_integer, 1)
@@ -71,10 +74,12 @@ def normal(loc: Tensor, *, scale: float) -> TorchDistribution:
 
 
 def normal_and_scale(raw: Tensor) -> TorchDistribution:
-    """Normal distributions with a standard deviation each: the decoder returns [..., 2 n], means, then raw scales.
+    """Normal distributions, each with a standard deviation: the decoder returns [..., 2 n], means, then raw scales.
 
-    The scales are softplus(raw), as in the decomposition paper's code for the pinwheel. They have no lower limit, so
-    the density may grow without bound.
+    The standard deviations are softplus(raw), as in the decomposition paper's code for the pinwheel.
+
+    .. warning::
+        They have no lower limit, so log p(x) can grow without bound.
     """
     loc, scale = raw.chunk(2, dim=-1)
     return dist.Normal(loc, softplus(scale))
@@ -94,10 +99,10 @@ def multinomial(logits: Tensor, *, num_words: int = 100) -> TorchDistribution:
 
 
 def as_event(likelihood: TorchDistribution, *, like: Tensor) -> TorchDistribution:
-    """The likelihood with one event per datapoint: its batch shape becomes that of a latent's value `like` [..., size].
+    """The likelihood with one event per datapoint: its batch dimensions become those of `like`, a latent [..., size].
 
     A likelihood of pixels [B, C, H, W] has four batch dimensions. For codes [B, z_dim] its last three become event
-    dimensions. Particles and summed-out classes are further batch dimensions on the left, in both.
+    dimensions. Leading dimensions, of particles and of classes that are summed out, stay batch dimensions.
     """
     return likelihood.to_event(len(likelihood.batch_shape) - (like.dim() - 1))
 

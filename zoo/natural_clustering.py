@@ -1,20 +1,31 @@
-"""N-VAE separates the factors of variation within a class from those that all classes share; and the conditional VAE.
+"""N-VAE (the paper's name for it), which separates what varies within a class from what all classes share; and the
+conditional VAE.
 
 Antorán & Miguel 2019, Disentangling and Learning Robust Representations with Natural Clustering,
 https://arxiv.org/abs/1901.09415. Sohn, Lee & Yan 2015, Learning Structured Output Representation using Deep
 Conditional Generative Models, NIPS.
 
-How the code reads, here and in every story:
+A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
+reads, here and in every story:
 
-- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
-  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
-- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
-- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
-  number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
+- `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
+  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
+  weights, and its own would never be trained. `register` chooses names that no other instance has.
+- `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
+  inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
+  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+- `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
+  has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
+  likelihoods that have an event already.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
+  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
+  that it sums out, with an entry for each class.
 - `one_hot` turns labels [B], integers from 0, into rows [B, L].
-- `check_data` refuses data that the likelihood cannot generate.
-- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
-- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
+- `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
+  (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
+- The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
+  out of its state_dict, since the arguments of the constructor determine them.
+- `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
 from collections.abc import Callable
@@ -32,34 +43,41 @@ from zoo.program import data_plate, one_hot, picklable_state, register, whole
 
 
 class NaturalClustering(nn.Module):
-    """What varies within a class, and what all classes share (Antorán & Miguel 2019, arXiv:1901.09415).
+    """N-VAE: latents of each class, and latents that all classes share (Antorán & Miguel 2019, arXiv:1901.09415).
 
-        pi ~ Dirichlet(alpha 1)               how probable each class is    [B, L]
-        y ~ OneHotCategorical(pi)             class, c_y of the paper       [B, L]
-        z_c ~ Normal(0, I)                    within each class, by class   [B, L c_dim]
+        pi ~ Dirichlet(alpha, ..., alpha)     how probable each class is    [B, L]
+        y ~ OneHotCategorical(pi)             class                         [B, L]
+        z_c ~ Normal(0, I)                    within each class, by class   [B, L * c_dim]
         z_s ~ Normal(0, I)                    shared                        [B, s_dim]
-        z_cy = vec(y * [1, z_c1 ... z_cL])    the class and its own z_c     [B, L (1 + c_dim)]
+        z_cy = mask(y, z_c)                   the class and its own z_c     [B, L * (1 + c_dim)]
         x ~ Bernoulli(decoder(z_cy, z_s))     pixels                        [B, C, H, W]
 
-    Of z_cy's L rows only that of the class is not zero. Its first column is y itself, which adds a bias per class to
-    the decoder's first layer; bias=False leaves it out, as in the paper's appendix B.
+    z_c has c_dim latents for each of the L classes. The mask makes a matrix with a row [1, z_c of class l] for each
+    class l, multiplies row l by y_l, and flattens it row by row. Since y is one-hot, this leaves the row of the
+    datapoint's class and sets the others to zero: the decoder sees z_c of this class alone. The ones become y itself,
+    which gives a decoder whose first layer is linear a bias for each class. The paper has them in its main text, and
+    leaves them out in appendix B, which is bias=False. It writes c_y for the one-hot y.
 
-    With labels, integers from 0 to L - 1, y is observed; without them y is latent, and the guide infers it from x.
+    With labels, integers from 0 to L - 1, y is observed. Without them y is latent, and the guide infers it from x: its
+    head for y either sums out the classes or draws one.
 
-    Each datapoint has its own pi because the guide's q(pi | x) is the classifier: a Dirichlet. Its mean has the
-    role of a softmax's class probabilities, and its concentration says how certain they are. The prior of pi and the
-    class are conjugate, so the posterior of pi given a label has a closed form (see `posterior`).
+    Why a Dirichlet for each datapoint, and not a softmax: class probabilities that are latent in the story make the
+    classifier a part of the guide, q(pi | x), which is learnt with it. Whatever alpha is, all classes are equally
+    probable before x is seen. The Dirichlet is the conjugate prior of the categorical, so the posterior of pi given a
+    label has a closed form, `posterior`. In the paper's objective, `zoo.elbos.NaturalClusteringELBO`, only the mean of
+    q(pi | x) counts, so there it could as well be a softmax; in the ELBO of this story the concentration counts, too.
 
     Args:
         decoder: maps z_cy [..., L (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's parameters.
         classes: L, the number of classes.
-        c_dim: latent dimensions of each class.
-        s_dim: latent dimensions that all classes share.
-        alpha: the prior's concentration, the paper's alpha_p.
-        bias: whether z_cy holds y itself as well as the class's z_c.
-        likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
+        c_dim: the number of latent dimensions of each class.
+        s_dim: the number of latent dimensions that all classes share.
+        alpha: the concentration of the prior of pi, the paper's alpha_p.
+        bias: whether z_cy contains y itself as well as z_c.
+        likelihood: any function from the decoder's output to a Pyro distribution over x, whose pixels may be
+            independent (part of its batch shape) or already one event: one of `zoo.likelihoods`, such as
             `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
-        num_data: how many datapoints there are in all; needed for a batch with `index`.
+        num_data: the number of datapoints in the training set; needed for batches with `index`.
 
     Raises:
         TypeError, ValueError: a size or alpha is out of range; and as `zoo.likelihoods.check_data`,
@@ -110,11 +128,17 @@ class NaturalClustering(nn.Module):
         self.register_buffer("alpha", torch.full((classes,), float(alpha)), persistent=False)
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
+        """Runs the story once. Returns x.
 
-        Without x it draws from the prior: `story(y=y)` draws one image for each label in y, `story()` a single image
-        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the
-        positions of the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data.
+        With x [B, C, H, W], x is observed, and so are the labels y [B] if they are given. Without x, images are drawn
+        from the prior: `story(y=y)` draws one for each label in y, and `story()` draws a single image, of any class.
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            y: its labels, integers from 0 to L - 1.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
@@ -130,17 +154,23 @@ class NaturalClustering(nn.Module):
             return pyro.sample("x", pixels, obs=x)
 
     def mask(self, y: Tensor, z_c: Tensor) -> Tensor:
-        """z_cy: one-hot y [..., L] and z_c [..., L c_dim] to vec(y * [1, z_c]), [..., L (1 + c_dim)]."""
+        """Keeps [1, z_c] of the class in y and sets the rest to zero: z_cy [..., L * (1 + c_dim)].
+
+        Args:
+            y: one-hot, [..., L].
+            z_c: c_dim latents for each class, one class after the other, [..., L * c_dim].
+        """
         rows = z_c.unflatten(-1, (self.classes, self.c_dim))
         if self.bias:
             rows = torch.cat([torch.ones_like(rows[..., :1]), rows], dim=-1)
         return (y.unsqueeze(-1) * rows).flatten(-2)
 
     def posterior(self, y: Tensor) -> dist.Dirichlet:
-        """p(pi | y) = Dirichlet(alpha 1 + y), by conjugacy, for one-hot y [..., L]; given y, x says nothing about pi.
+        """The exact posterior of pi for one-hot y [..., L], by conjugacy: Dirichlet(alpha + y_1, ..., alpha + y_L).
 
-        A perfect q(pi | x) equals it. It is used in exact checks of a guide, and in the derivation of
-        `zoo.elbos.NaturalClusteringELBO` from equation (3); training does not call it.
+        It is also p(pi | x, y), since x depends on pi through y alone. It serves to compare a guide's q(pi | x) with
+        it: where x leaves no doubt about the class, they are equal for a perfect guide. The paper's objective is
+        derived with it, by hand; training does not call this method.
         """
         return dist.Dirichlet(self.alpha + y)
 
@@ -149,7 +179,7 @@ class NaturalClustering(nn.Module):
 
 
 class ConditionalVAE(nn.Module):
-    """A class and a code that is independent of it (Sohn et al. 2015), with z ~ Normal(0, I) for every class.
+    """The conditional VAE (Sohn et al. 2015), with a code whose prior is the same for every class.
 
         y ~ OneHotCategorical(1 / L)     class   [B, L]
         z ~ Normal(0, I)                 code    [B, z_dim]
@@ -158,7 +188,7 @@ class ConditionalVAE(nn.Module):
     Args:
         decoder: maps codes [..., z_dim] and classes [..., L], one argument each, to the likelihood's parameters.
         classes: L, the number of classes.
-        z_dim: latent dimensions.
+        z_dim: the number of latent dimensions.
         likelihood, num_data: as in `NaturalClustering`.
 
     Raises:
@@ -197,11 +227,17 @@ class ConditionalVAE(nn.Module):
         self.register_buffer("uniform", torch.full((classes,), 1 / classes), persistent=False)
 
     def forward(self, x: Tensor | None = None, y: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes a batch x [B, C, H, W] and, where they are given, its labels y [B]. Returns x.
+        """Runs the story once. Returns x.
 
-        Without x it draws from the prior: `story(y=y)` draws one image for each label in y, `story()` a single image
-        of any class. For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the
-        positions of the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data.
+        With x [B, C, H, W], x is observed, and so are the labels y [B] if they are given. Without x, images are drawn
+        from the prior: `story(y=y)` draws one for each label in y, and `story()` draws a single image, of any class.
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            y: its labels, integers from 0 to L - 1.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
@@ -218,6 +254,10 @@ class ConditionalVAE(nn.Module):
 
 
 def _side_by_side(*latents: Tensor) -> list[Tensor]:
-    """The latents [..., size] with their leading dimensions (datapoints, particles, classes) expanded to one shape."""
+    """The latents [..., size] with their leading dimensions expanded to one shape, so that a decoder can join them.
+
+    Where an objective sums out the class, y has a leading dimension with an entry for each class, which latents whose
+    guide does not depend on y lack.
+    """
     batch = torch.broadcast_shapes(*(latent.shape[:-1] for latent in latents))
     return [latent.expand(*batch, latent.shape[-1]) for latent in latents]

@@ -56,10 +56,10 @@ How = Literal["closed", "sampled"]
 
 
 class TermwiseELBO(pyro.infer.ELBO):
-    """An objective as a sum of named terms. Abstract: a subclass defines the terms, and is final.
+    """The base class of objectives: sums of named terms. A subclass defines `terms`, and has no subclasses itself.
 
-    One pass runs the guide and replays the model, both under the messengers that the objective installs, reads
-    reconstruction and KL off the traces, and adds up `terms`. The loss is minus their sum, in nats per datapoint:
+    One pass runs the guide and replays the model, both under the messengers that the objective installs. It then reads
+    reconstruction and KL off the traces, and adds up the terms. The loss is minus their sum, in nats per datapoint:
     Pyro's loss divided by the full size of the plate "data". Particles are one leading plate in one trace. A site of
     the guide with `infer={"enumerate": "parallel"}` (the head Exact) is summed out: everything after it is run once
     per class, and weighted by q(class | x).
@@ -72,11 +72,11 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     Args:
         kl: "closed", the closed form given the earlier sites, or "sampled", log q - log p at the draw; or a
-            mapping from site to one of them, in which an absent site is "closed". The attribute may be assigned at any
-            time. Where a pair of families has no closed form, "closed" uses the draw too, and warns once, as Pyro's
-            `TraceMeanField_ELBO` does. Where a site's prior depends on a site that the guide draws given it, "closed"
-            is refused.
-        num_particles: draws per datapoint.
+            mapping from site to one of these, where a site that is left out is "closed". The attribute may be assigned
+            at any time. Where a pair of families has no closed form, "closed" uses the draw too, and warns once.
+            "closed" is refused for a site whose prior depends on another one that the guide draws after it, given its
+            value.
+        num_particles: the number of draws for each datapoint.
 
     Raises:
         ValueError: on the first pass, if model and guide do not fit each other or the objective.
@@ -115,7 +115,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     @property
     def num_particles(self) -> int:
-        """Draws per datapoint."""
+        """The number of draws for each datapoint."""
         return self._num_particles
 
     @num_particles.setter
@@ -154,7 +154,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         """
 
     def settings(self) -> dict[str, Any]:
-        """Everything that defines the objective but its state; a compiled step is valid for one value of it."""
+        """Everything that defines the objective except its state; a compiled step is valid for these settings only."""
         state = {*self._state_names(), "max_plate_nesting"}
         rest = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in state}
         settings = {"kl": self._kl, "num_particles": self.num_particles, **rest}

@@ -4,15 +4,22 @@ Srivastava & Sutton 2017, Autoencoding Variational Inference for Topic Models, h
 Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arxiv.org/abs/1511.06038; Esmaeili et al.
 2019, Structured Disentangled Representations, https://arxiv.org/abs/1804.02086.
 
-How the code reads, here and in every story:
+A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
+reads, here and in every story:
 
-- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
-  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
-- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
-- The likelihood is one event for each document already, so it needs no `as_event`, unlike that of pixels.
-- `check_words` refuses data that are not counts, and documents without words.
-- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
-- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
+- `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
+  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
+  weights, and its own would never be trained. `register` chooses names that no other instance has.
+- `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
+  inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
+  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+- The likelihood has one event for each document, with all V words in it, so log p(x | z) has one entry for each
+  document. With particles, which are several draws for each document, latents have the shape [particles, B, size], and
+  log p(x | z) has [particles, B].
+- `check_words` refuses data that are not counts in floats, [B, V], and documents without words.
+- The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
+  out of its state_dict, since the arguments of the constructor determine them.
+- `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
 import math
@@ -36,25 +43,34 @@ Likelihood = Callable[[Tensor], TorchDistribution]
 class ProdLDA(nn.Module):
     """Topics whose distributions over words are multiplied (Srivastava & Sutton 2017, arXiv:1703.01488).
 
-        z ~ Normal(0, sigma)                topics, before the softmax        [B, K]
-        shares = softmax(z)                 shares of the topics, theta       [B, K]
+        z ~ Normal(0, sigma)                shares, before the softmax        [B, K]
+        shares = softmax(z)                 shares of the topics              [B, K]
         x ~ Multinomial(decoder(shares))    how often each word is there      [B, V]
 
-    The paper calls the shares theta; here theta is kept for the decoder's weights, as in every story. Their prior is
-    the Laplace approximation of Dirichlet(alpha 1) in the softmax basis, sigma^2 = (1 - 1 / K) / alpha: 0.98 for 50
-    topics and alpha = 1. HFVAE says only "softmax of a Gaussian", which may also mean that of Normal(0, I).
+    A topic is a column of the linear decoder's weights [V, K]: a logit for each word. The logits of a document are the
+    sum of its topics' logits, weighted by its shares, so p(word) is proportional to the product of the topics'
+    distributions over words, each to the power of its share. LDA averages the distributions instead.
 
-    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups, under one softmax over all
-    of them: only the objective depends on the grouping. HFVAE's text does not say whether each group has its own
-    softmax; with one for all, its model is ProdLDA, and its objective at alpha = beta = gamma = 1 is ProdLDA's.
+    The shares are the paper's theta. Their prior approximates Dirichlet(alpha, ..., alpha): Laplace's approximation of
+    its density as a function of z is a normal with the variance sigma^2 = (1 - 1 / K) / alpha, which is 0.98 for 50
+    topics and alpha = 1. HFVAE only says "softmax of a Gaussian", which may also mean z ~ Normal(0, I); this is
+    alpha=None.
+
+    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. A single softmax runs over
+    all groups, so p(x) does not depend on the grouping. It matters to an objective that has terms of the dependence
+    between sites, such as the total correlation between groups in `zoo.elbos.HFVAE`. HFVAE's text does not say whether
+    each group has a softmax of its own. With a single one, HFVAE's model is ProdLDA, and its objective with all weights
+    equal to 1 is ProdLDA's.
 
     Args:
         decoder: maps shares [..., K] to logits of the words [..., V].
-        groups: the number of topics in each group; K in all.
-        alpha: concentration of the Dirichlet; None for z ~ Normal(0, I), as in Pyro's tutorial.
-        likelihood: a function from the decoder's output to a distribution over x; `zoo.likelihoods.multinomial` scores
-            documents of any length, and draws documents of num_words = 100.
-        num_data: how many documents there are in all; needed for a batch with `index`.
+        groups: the number of topics in each group; K is their sum, at least 2.
+        alpha: the concentration of the Dirichlet that the prior approximates; None for z ~ Normal(0, I), as in Pyro's
+            tutorial on ProdLDA (https://pyro.ai/examples/prodlda.html).
+        likelihood: any function from the decoder's output to a Pyro distribution over x with one event for each
+            document. `zoo.likelihoods.multinomial`, the default, scores documents of any length, without the
+            multinomial coefficient, which depends on no parameter; it draws documents of 100 words.
+        num_data: the number of documents in the training set; needed for batches with `index`.
 
     Raises:
         TypeError, ValueError: a group or alpha is out of range; a document has no words; and as
@@ -85,7 +101,12 @@ class ProdLDA(nn.Module):
             raise ValueError(f"alpha must be positive and finite, got {alpha:g}")
         self.groups = _sites(groups)
         num_topics = sum(groups)
-        # (1 - 2 / K) / alpha + 1 / (alpha K) in the paper, for one alpha for all topics.
+        if num_topics < 2:
+            raise ValueError(
+                "groups: ProdLDA needs at least 2 topics in all, since the share of a single topic is always 1; got "
+                f"{list(groups)}"
+            )
+        # The paper's (1 - 2 / K) / alpha + 1 / (alpha K), if all topics have the same alpha, is (1 - 1 / K) / alpha.
         variance = 1.0 if alpha is None else (1 - 1 / num_topics) / alpha
         self.decoder = decoder
         self.likelihood = likelihood
@@ -94,10 +115,15 @@ class ProdLDA(nn.Module):
         self.register_buffer("scale", torch.full((num_topics,), math.sqrt(variance)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes counts x [B, V], as floats; without them, draws one document. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's documents in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With counts x [B, V], as floats, x is observed. Without them, `story()` draws one document from the prior,
+        [1, V]; `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch of documents.
+            index: the positions [B] of the batch's documents in the training set, from 0. log p is then scaled from
+                the batch to all num_data documents.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -112,13 +138,13 @@ class ProdLDA(nn.Module):
 
 
 class NVDM(nn.Module):
-    """The neural variational document model (Miao et al. 2016, arXiv:1511.06038): topics that do not add up to 1.
+    """The neural variational document model (Miao et al. 2016, arXiv:1511.06038): topics without a softmax.
 
-        z ~ Normal(0, I)                topics                        [B, K]
+        z ~ Normal(0, I)                weights of the topics         [B, K]
         x ~ Multinomial(decoder(z))     how often each word is there  [B, V]
 
-    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups; the decoder sees them
-    concatenated.
+    A weight may be negative, which makes the topic's words less probable. With several groups of topics, their sites
+    are z1, z2, ..., one for each entry of groups, and the decoder's input is their concatenation.
 
     Args:
         decoder: maps topics [..., K] to logits of the words [..., V]; linear in the paper.
@@ -155,10 +181,15 @@ class NVDM(nn.Module):
         self.register_buffer("scale", torch.ones(sum(groups)), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes counts x [B, V], as floats; without them, draws one document. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's documents in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With counts x [B, V], as floats, x is observed. Without them, `story()` draws one document from the prior,
+        [1, V]; `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch of documents.
+            index: the positions [B] of the batch's documents in the training set, from 0. log p is then scaled from
+                the batch to all num_data documents.
         """
         register(self)
         with data_plate(x, index, self.num_data):
@@ -172,11 +203,13 @@ class NVDM(nn.Module):
 
 
 def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None = None) -> None:
-    """Refuses data that is not a batch of non-empty documents; values are checked where Pyro's validation is on.
+    """Refuses data that are not a batch of documents, and documents without words.
+
+    Whether a document has words is checked only if Pyro's validation is on, as it is by default.
 
     Args:
         x: counts [B, V].
-        words: their distribution.
+        words: the likelihood.
         index: positions of these documents in the data set, [B].
 
     Raises:
@@ -192,12 +225,12 @@ def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None
         of_all = "" if index is None else f", number {int(index[at])} of all,"
         raise Misfit(
             f"site 'x': document {at} of the batch{of_all} has no words ({len(empty)} of {len(x)} have none): leave "
-            "such documents out, x[x.sum(1) > 0], or count more words"
+            "such documents out, x[x.sum(1) > 0], or use a larger vocabulary"
         )
 
 
 def _sites(groups: Sequence[int]) -> dict[str, int]:
-    """Groups of topics by site."""
+    """The number of topics of each site."""
     groups = [whole("groups: a size", size, least=0) for size in groups]
     if not groups or min(groups) < 1:
         raise ValueError(f"groups: each needs at least 1 topic, got {list(groups)}; [25, 25] makes two of 25")

@@ -2,16 +2,26 @@
 
 Kingma & Welling 2014, Auto-Encoding Variational Bayes, https://arxiv.org/abs/1312.6114.
 
-How the code reads, here and in every story:
+A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
+reads, here and in every story:
 
-- `register(self)` offers the decoder's parameters to SVI, as `pyro.module` does, but under names that no other instance
-  has: with `pyro.module`, a second instance would read the first one's weights under the same name.
-- `data_plate` is `pyro.plate("data", ...)`, whose size is the batch's, or num_data where the batch has an index.
-- `as_event` makes the pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x) is one
-  number per datapoint. Particles and summed-out classes add batch dimensions on the left, which it leaves as they are.
-- `check_data` refuses data that the likelihood cannot generate.
-- The priors' constants are buffers, which move to a device with the module, and are not part of its state_dict.
-- `picklable_state` lets a story be copied and pickled after training: it drops what Pyro attaches to parameters.
+- `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
+  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
+  weights, and its own would never be trained. `register` chooses names that no other instance has.
+- `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
+  inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
+  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+- `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
+  has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
+  likelihoods that have an event already.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
+  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
+  that it sums out, with an entry for each class.
+- `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
+  (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
+- The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
+  out of its state_dict, since the arguments of the constructor determine them.
+- `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
 from collections.abc import Callable
@@ -36,10 +46,11 @@ class VAE(nn.Module):
 
     Args:
         decoder: maps codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
-        z_dim: latent dimensions.
-        likelihood: a function from the decoder's output to a distribution over x: one of `zoo.likelihoods`, such as
+        z_dim: the number of latent dimensions.
+        likelihood: any function from the decoder's output to a Pyro distribution over x, whose pixels may be
+            independent (part of its batch shape) or already one event: one of `zoo.likelihoods`, such as
             `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.
-        num_data: how many datapoints there are in all; needed for a batch with `index`.
+        num_data: the number of datapoints in the training set; needed for batches with `index`.
 
     Raises:
         TypeError, ValueError: as `zoo.likelihoods.check_data` and `zoo.program.data_plate` do.
@@ -75,10 +86,15 @@ class VAE(nn.Module):
         self.register_buffer("scale", torch.ones(z_dim), persistent=False)
 
     def forward(self, x: Tensor | None = None, *, index: Tensor | None = None) -> Tensor:
-        """Samples the story: observes x [B, C, H, W]; without it, draws one datapoint from the prior. Returns x.
+        """Runs the story once. Returns x.
 
-        For more draws than one: `pyro.infer.Predictive(story, num_samples=100)()`. `index` [B] holds the positions of
-        the batch's datapoints in the data, from 0; the loss is then scaled from the batch to all num_data of them.
+        With x [B, C, H, W], x is observed. Without it, `story()` draws one datapoint from the prior, [1, C, H, W];
+        `pyro.infer.Predictive(story, num_samples=100)()` draws a hundred.
+
+        Args:
+            x: a batch.
+            index: the positions [B] of the batch's datapoints in the training set, from 0. log p is then scaled from
+                the batch to all num_data datapoints.
         """
         register(self)
         with data_plate(x, index, self.num_data):

@@ -1,8 +1,8 @@
-"""Heads: a family of distributions for one site, as a map from raw numbers to a distribution.
+"""Heads: a head is a family of distributions for one site, as a map from raw numbers to a distribution.
 
-A head defines how many numbers it needs and what they mean; the guide computes them (by a linear layer on a trunk's
-features, from a table with a row per datapoint, or by a few optimisation steps). All heads are reparameterised except
-Exact and Predicted, which are summed over.
+A head defines how many raw numbers it needs and what they mean. The guide computes them: by a linear layer on a trunk's
+features, from a table with a row per datapoint, or by a few optimisation steps. The draws of all heads have gradients
+(they are reparameterised), except those of Exact and Predicted, which objectives sum out.
 """
 
 from guides.heads.categorical import Concrete, Exact, OneHotStraightThrough, Predicted, StraightThrough

@@ -1,4 +1,4 @@
-"""Heads for discrete types: categoricals, with draws inside the simplex or at its corners."""
+"""Heads for discrete types: categoricals whose draws are one-hot, or relaxed: positive numbers that add up to 1."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +15,10 @@ from guides.program import shown
 class Concrete(Head):
     """A relaxed one-hot categorical (Maddison 2017, arXiv:1611.00712; Jang 2017, arXiv:1611.01144), from logits.
 
-    Its density is not a mass: Pyro's own ELBOs use the density, while the zoo's closed KL is that of the underlying
-    categoricals, which is at most log K.
+    .. warning::
+        Pyro's own ELBOs use the Concrete density, and the zoo's closed KL is that of the categoricals with the same
+        logits, which is at most log K under a uniform prior. The two differ by many nats and must not be compared. A
+        draw is not one-hot: in training the decoder sees mixtures of classes.
 
     Example:
         >>> from guides import Concrete
@@ -36,16 +38,18 @@ class Concrete(Head):
         )
 
     def forward(self, raw: Tensor) -> TorchDistribution:
-        """Logits [..., size] to a point near a corner of the simplex."""
+        """Logits [..., size] to a distribution of vectors [size] of positive numbers that add up to 1."""
         return dist.RelaxedOneHotCategorical(self.temperature, logits=raw)
 
 
 class StraightThrough(Head):
-    """A one-hot categorical with corners in the forward pass and relaxed draws in the backward pass (Jang 2017).
+    """A one-hot categorical whose draws have the gradient of relaxed draws (Jang 2017, arXiv:1611.01144).
 
-    Its probability is the categorical's mass at the corner, never the Concrete density, so its KL from a categorical
-    or relaxed prior is that of the categoricals. Under Pyro's own ELBOs the prior has to be a OneHotCategorical. The
-    gradient is biased; a lower temperature reduces the bias and increases the variance.
+    Its probability is the categorical's mass, never the Concrete density, so its KL from a one-hot or relaxed prior is
+    that of the categoricals. Under Pyro's own ELBOs the prior has to be a OneHotCategorical.
+
+    .. warning::
+        The gradient is biased. A lower temperature reduces the bias and increases the variance.
 
     Example:
         >>> from guides import StraightThrough
@@ -65,16 +69,19 @@ class StraightThrough(Head):
         )
 
     def forward(self, raw: Tensor) -> TorchDistribution:
-        """Logits [..., size] to a corner of the simplex."""
+        """Logits [..., size] to a distribution of one-hot vectors [size]."""
         return OneHotStraightThrough(self.temperature, logits=raw)
 
 
 class Exact(Head):
-    """A one-hot categorical that is summed over instead of drawn: exact, at K times the cost of the decoder.
+    """A one-hot categorical that objectives sum out instead of drawing it: the expectation over q(c | x) is exact.
 
     The site has infer={"enumerate": "parallel"}: the zoo's objectives and Pyro's `TraceEnum_ELBO` run everything after
-    it once per class, and weight by q(c | x). Its KL is that of the categoricals. With several such sites, everything
-    after them is run for each combination of their classes.
+    it once per class, and weight the results by q(c | x). Its KL is that of the categoricals.
+
+    .. warning::
+        The decoder costs K times as much time and memory, and with several such sites the product of their numbers of
+        classes. Terms of q(z), as in `BetaTCVAE` and `HFVAE`, need draws and refuse the site.
 
     Example:
         >>> from guides import Exact
@@ -88,7 +95,7 @@ class Exact(Head):
         classes("Exact", size)
 
     def forward(self, raw: Tensor) -> TorchDistribution:
-        """Logits [..., size] to a categorical over the corners."""
+        """Logits [..., size] to a categorical over the one-hot vectors [size]."""
         return dist.OneHotCategorical(logits=raw)
 
     def infer(self) -> dict[str, Any]:
@@ -97,13 +104,12 @@ class Exact(Head):
 
 
 class Predicted(Head):
-    """The class that the posterior of its probabilities predicts: y ~ Categorical(E_q[pi | x]), one-hot.
+    """The class under the mean of its probabilities: y ~ Categorical(E[pi]) for pi ~ q(pi | x), one-hot.
 
-    It is the distribution of y in pi ~ q(pi | x), y ~ Categorical(pi) with pi integrated out, and has no layers.
-    Objectives sum over it, as over `Exact`.
+    It is the distribution of y with pi integrated out, and has no layers of its own. Objectives sum it out, as `Exact`.
 
     Args:
-        of: the earlier site whose mean this is.
+        of: the earlier site pi, whose mean is used.
 
     Example:
         >>> from guides import Predicted
@@ -145,8 +151,8 @@ class OneHotStraightThrough(dist.OneHotCategorical):
         return super().expand(batch_shape, _instance=new)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Corners [*sample_shape, *batch, size], with the gradient of Concrete draws."""
+        """One-hot draws [*sample_shape, *batch, size] with the gradient of Concrete draws."""
         relaxed = dist.RelaxedOneHotCategorical(self.temperature, logits=self.logits, validate_args=False)
         soft: Tensor = relaxed.rsample(sample_shape)
         corner = torch.zeros_like(soft).scatter_(-1, soft.argmax(-1, keepdim=True), 1.0)
-        return corner + (soft - soft.detach())  # the bracket is exactly 0, so the value is exactly a corner
+        return corner + (soft - soft.detach())  # the bracket is exactly 0, so the value is exactly one-hot

@@ -11,13 +11,17 @@ from guides.heads.head import Head, classes, positive
 
 
 class DirichletHead(Head):
-    """A Dirichlet over `size` classes, from concentrations with a floor that keeps samples off the corners.
+    """A Dirichlet over `size` classes. Its smallest concentration is `floor`, so that draws have no entries of 0.
 
-    With total = 1 and floor = alpha, the prior's concentration, the family contains Dirichlet(alpha 1 + y), the exact
-    posterior after one observed class, for every class y and for mixtures of classes.
+    With total = 1 and floor = alpha, the prior's concentration, the family contains Dirichlet(alpha 1 + y) for every
+    class y, which is the exact posterior after one observed class.
+
+    .. warning::
+        Without `total`, concentrations are not limited. Under `zoo.elbos.NaturalClusteringELBO`, those of the
+        improbable classes then fall to the floor, and the ELBO of the same pair can be worse by thousands of nats.
 
     Args:
-        total: the sum of the concentrations above the floor; without it they are unconstrained.
+        total: the sum of what the concentrations exceed the floor by; not fixed when not given.
         floor: the smallest concentration.
 
     Example:
@@ -48,11 +52,11 @@ class DirichletHead(Head):
 
 
 class ConjugateDirichlet(Head):
-    """The exact posterior of a Dirichlet with an observed class, Dirichlet(alpha 1 + y): it depends on y only.
+    """The exact posterior of a Dirichlet prior after one observed class, Dirichlet(alpha 1 + y). It depends on y only.
 
     Args:
         alpha: the prior's concentration.
-        given: the name of the class's site.
+        given: the name of the site of the class, in a tuple.
 
     Example:
         >>> import torch

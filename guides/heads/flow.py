@@ -21,14 +21,17 @@ class Flow(Head):
     network of those before it; drawing needs one pass, scoring a value that it did not draw needs one pass per unit.
     "coupling" is RealNVP's (Dinh 2017, arXiv:1605.08803): half of the units are shifted and scaled by a network of the
     other half; both directions need one pass. The order of the units is reversed from step to step. The transforms
-    start as the identity, so the flow starts as MeanField. The density is exact; the KL, the moments and the marginals
-    have no closed form, so terms of q(z) are not available.
+    start as the identity, so the flow starts as MeanField. The density is exact.
+
+    .. warning::
+        The KL, the moments and the marginals of single units have no closed form. So the KL is computed from the draw,
+        which is noisier, and terms of q(z) and DIP-VAE's penalties, which need them, refuse the site.
 
     Args:
         kind: "iaf" or "coupling".
-        steps: transforms, one after the other.
+        steps: the number of transforms, which are applied one after the other.
         width: of each network's hidden layer.
-        context: number of further raw numbers, after means and log variances, that the networks get as input.
+        context: the number of further raw numbers, after means and log variances, which are inputs of the networks.
 
     Example:
         >>> from guides import Flow

@@ -12,14 +12,14 @@ from guides.program import shown, whole
 
 
 class Head(nn.Module, ABC):
-    """A family for one site.
+    """A family of distributions for one site.
 
     Attributes:
-        size: number of units of the site's event, [size].
-        num_raw: number of raw numbers that parameterise one distribution.
-        given: earlier sites that the head depends on, q(z | x, c), in the order in which they are concatenated.
-        hidden: widths of the head's ReLU layers between the features and the raw numbers.
-        learnt: whether raw numbers come from layers on the features; if not, they are the values of `given`.
+        size: the number of units of the site, whose values are vectors [size].
+        num_raw: the number of raw numbers that parameterise one distribution.
+        given: the earlier sites that the head depends on, as c in q(z | x, c), in the order of their concatenation.
+        hidden: the widths of the head's own ReLU layers, between the features and the raw numbers.
+        learnt: whether layers compute the raw numbers from the features; if not, these are the values of `given`.
     """
 
     learnt = True

@@ -33,7 +33,9 @@ class MeanField(Head):
 
 
 class FullRank(Head):
-    """A multivariate normal, from its mean and the Cholesky factor of its covariance: log diagonal, then below it.
+    """A multivariate normal, from its mean and the Cholesky factor of its covariance.
+
+    The raw numbers of the factor are the log of its diagonal, then the entries below the diagonal, row by row.
 
     Example:
         >>> from guides import FullRank
@@ -93,10 +95,12 @@ class Mixture(Head):
     """A mixture of independent normals, for posteriors with several modes.
 
     Draws are reparameterised by pathwise derivatives (Jankowiak & Karaletsos 2018, arXiv:1806.01856), as in Pyro.
-    Its KL has no closed form.
+
+    .. warning::
+        Its KL has no closed form, so it is computed from the draw, which is noisier.
 
     Args:
-        components: number of normals. They start apart, at fixed draws of Normal(0, 1/2).
+        components: the number of normals. Their means start at fixed draws of Normal(0, 1/2), so that they differ.
 
     Example:
         >>> from guides import Mixture
@@ -162,8 +166,9 @@ class MixtureOfNormals(dist.MixtureSameFamily):
 
 
 class SoftplusNormal(Head):
-    """Independent normals, standard deviations softplus(raw) + 1e-6, as in the code of Mathieu et al. 2019
-    (https://github.com/iffsid/disentangling-disentanglement).
+    """Independent normals with standard deviations softplus(raw) + 1e-6.
+
+    As in the code of Mathieu et al. 2019, https://github.com/iffsid/disentangling-disentanglement.
 
     Example:
         >>> from guides import SoftplusNormal

@@ -1,4 +1,4 @@
-"""Heads for codes that are not normal: heavier tails, and a point."""
+"""Heads for codes that are not normal: families with heavier tails, and a single point."""
 
 from collections.abc import Sequence
 
@@ -29,10 +29,15 @@ class MeanFieldLaplace(Head):
 
 
 class MeanFieldStudentT(Head):
-    """Independent Student-t distributions, from means and log scales. Their KL from a normal has no closed form.
+    """Independent Student-t distributions, from means and log scales.
+
+    .. warning::
+        The KL from a normal has no closed form, so it is computed from the draw, which is noisier. Where a moment
+        does not exist (the mean for df <= 1, the variance for df <= 2), a penalty that uses it, such as DIP-VAE's, is
+        infinite or NaN.
 
     Args:
-        df: degrees of freedom; the variance is infinite up to 2, and 1 is Cauchy's.
+        df: degrees of freedom; 1 is the Cauchy distribution.
 
     Example:
         >>> import torch
@@ -52,10 +57,11 @@ class MeanFieldStudentT(Head):
 
 
 class PointMass(Head):
-    """A point: the maximum a posteriori, for real sites.
+    """A point mass: its value is the maximum a posteriori of a site of real numbers.
 
-    Its KL is computed as -log p(z) at the point, as if log q(z) were 0 there, so the objective is not a bound on
-    log p(x). It has no variance, and terms of q(z) are not available.
+    .. warning::
+        Its KL is computed as -log p(z) at the point, as if log q(z) were 0 there, so no objective is a bound on log
+        p(x). It has no variance, and terms of q(z) refuse it.
 
     Example:
         >>> import torch
@@ -68,5 +74,5 @@ class PointMass(Head):
         super().__init__(size, size, given, hidden)
 
     def forward(self, raw: Tensor) -> TorchDistribution:
-        """[..., size] to the point itself."""
+        """[..., size], the point, to the point mass there."""
         return dist.Delta(raw, event_dim=1)

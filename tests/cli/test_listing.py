@@ -63,6 +63,8 @@ HEAVY = ["torch", "pyro", "sklearn", "matplotlib", "torchvision", "pandas", "sci
         ('main(["--help"])', HEAVY),
         ('main(["train", "--help"])', HEAVY),
         ('main(["list"])', HEAVY),
+        ('main(["show", "joint-vae/digits"])', ["sklearn", "matplotlib", "torchvision", "pandas"]),
+        ('main(["show", "natural-clustering/mnist"])', ["sklearn", "matplotlib", "torchvision", "pandas"]),
         ("import zoo.papers.recipes", ["sklearn", "matplotlib", "torchvision", "pandas", "joblib", "arviz", "numpyro"]),
     ],
 )

@@ -75,3 +75,15 @@ def test_a_stand_in_takes_no_memory_and_has_the_sets_labels():
     assert train.classes == tuple("0123456789")
     words = stand_in("newsgroups", vocabulary=30).train
     assert (words.shape, len(words.vocabulary), len(words.classes)) == ((30,), 30, 20)
+    assert len(stand_in("celeba", held_out=0.1).train) == 182_339  # of 202,599 faces
+
+
+@pytest.mark.parametrize("name", ["digits", "pinwheel", "shapes"])
+def test_a_stand_in_has_the_shape_of_its_set(name):
+    for real, noise in zip(load(name), stand_in(name), strict=True):
+        assert (noise.shape, len(noise), noise.classes, noise.x_max) == (
+            real.shape,
+            len(real),
+            real.classes,
+            real.x_max,
+        )

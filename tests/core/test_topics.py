@@ -86,6 +86,14 @@ def test_groups_are_sites_of_their_own_and_the_same_model(pair):
         torch.testing.assert_close(in_two.nodes["shares"]["value"], z.softmax(-1))
 
 
+@pytest.mark.parametrize("alpha", [1.0, None])
+def test_a_single_topic_is_refused(alpha):
+    # Its share is always 1, and (1 - 1 / K) / alpha, the prior's variance, would be 0.
+    with pytest.raises(ValueError, match=r"ProdLDA needs at least 2 topics in all, .* got \[1\]"):
+        ProdLDA(nn.Identity(), groups=[1], alpha=alpha)
+    torch.testing.assert_close(ProdLDA(nn.Identity(), groups=[1, 1]).scale.square(), torch.full((2,), 0.5))
+
+
 def test_the_prior_is_laplaces_approximation_of_a_dirichlet():
     # In the softmax's terms h, Dirichlet(alpha 1) has the density prod_k theta_k^alpha (MacKay 1998), flat along 1. The
     # approximation's precision is minus the Hessian at its mode, h = 0; across 1, the variance is its pseudo-inverse's.

@@ -218,6 +218,27 @@ def test_a_capacity_beyond_the_ceiling_is_said_once():
     elbo.loss(model, guide, images())
 
 
+class TypeAlone(torch.nn.Module):
+    """c ~ uniform over three classes, one-hot, x ~ N(c, 1)."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            c = pyro.sample("c", dist.OneHotCategorical(logits=torch.zeros(3)))
+            return pyro.sample("x", dist.Normal(c, 1.0).to_event(1), obs=x)
+
+
+def test_one_number_as_the_capacity_of_a_type_alone_is_limited_with_the_same_warning():
+    # The KL of the only site is at most log 3, and gamma = 0.5 weighs |KL - log 3|, whether 2 or log 3 is asked for.
+    model, guide, x = TypeAlone(), Amortized(torch.nn.Linear(3, 4), c=Exact(3)), torch.randn(5, 3)
+    elbo = Capacity(gamma=0.5, capacity=math.log(3))
+    at_most = elbo.loss(model, guide, x)
+    with pytest.warns(UserWarning, match="2 nats are asked of c, whose KL is at most 1.099"):
+        elbo.capacity = 2.0
+    assert elbo.loss(model, guide, x) == at_most
+    kl = elbo.report().kl["c"].item()
+    assert elbo.report().terms["-gamma |KL(c) - C|"].item() == pytest.approx(-0.5 * (math.log(3) - kl))
+
+
 class PriorOfItsClass(torch.nn.Module):
     """c ~ uniform, one-hot, z ~ N(c @ mu, 1), x ~ N(z, 1)."""
 

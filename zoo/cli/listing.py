@@ -42,17 +42,17 @@ def _section(title: str, lines: Mapping[str, str]) -> None:
         print(f"  {known:<{width}} {line}")
 
 
-def show(recipe_name: RecipeName = DEFAULT_RECIPE, data_dir: DataDir = None) -> None:
-    """Shows a recipe: its description, hyperparameters with their defaults, paper, data, and cost."""
+def show(recipe_name: RecipeName = DEFAULT_RECIPE) -> None:
+    """Shows a recipe: its description, hyperparameters with their defaults, paper, data, and cost. Reads no data."""
     import torch
 
     from zoo.cli.overrides import keywords
     from zoo.lab.data.catalogue import ABOUT
-    from zoo.lab.data.stand_in import load_or_stand_in
+    from zoo.lab.data.stand_in import stand_in
     from zoo.papers import recipe
 
     chosen = recipe(recipe_name)
-    split, missing = load_or_stand_in(chosen.data, folder=data_dir, **chosen.data_options)
+    split = stand_in(chosen.data, **chosen.data_options)
     torch.manual_seed(0)
     experiment = chosen.build(split)
     parts = {"model": experiment.model, "guide": experiment.guide}
@@ -70,8 +70,6 @@ def show(recipe_name: RecipeName = DEFAULT_RECIPE, data_dir: DataDir = None) -> 
         f"cost       {experiment.steps:,} steps of {experiment.batch_size} ({passes:,.1f} epochs) at learning rate "
         f"{experiment.lr:g}; parameters: {', '.join(f'{size:,} of the {part}' for part, size in sizes.items())}"
     )
-    if missing:
-        print(f"\n{missing}")
 
 
 def list_metrics(

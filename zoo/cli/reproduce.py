@@ -126,7 +126,7 @@ def reproduce(
 def _queue(
     names: list[str], *, hours: float | None, jobs: int, weights: Path | None, plan: bool, **options: Any
 ) -> None:
-    """Prints the plan; runs it, and prints what came of it."""
+    """Prints the plan, runs it, and prints the outcome."""
     from zoo.papers.queue import plan_queue, reproduce_queue
 
     if plan:

@@ -2,7 +2,7 @@
 
     result = mig(codes, factors)         means [N, D] and class indices [N, K]
     result = mig(encoder, data)          a function from x [B, ...] to means or distributions, and a set with factors
-    results = suite(encoder, data)       all of them, on one encoding
+    results = suite(encoder, data)       all metrics, on one encoding of the set
 
 A `Result` has a value, an interval over repeats, and the protocol of the measurement. scikit-learn, which takes seconds
 to import, is imported by the first metric that needs it.

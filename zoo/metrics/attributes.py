@@ -16,9 +16,12 @@ def attribute_accuracy(
 ) -> Result:
     """Test accuracy for each attribute y, [A]: w = mean(code | y = 1) - mean(code | y = 0), and a bias by hinge loss.
 
-    The attributes are the factors with two classes. The protocol holds the accuracy of a constant answer, for
-    comparison. w is not normalised, so the bias, and with it the accuracy, depends on the scale of the codes. The paper
-    holds out 10 %.
+    The attributes are the factors with two classes. The paper holds out 10 %.
+
+    .. warning::
+        Where most points have the same value of an attribute, a constant answer has a high accuracy: the protocol has
+        it for comparison. w is not normalised, so the bias, and the accuracy with it, depends on the scale of the
+        codes.
 
     Raises:
         Inapplicable: no factor has two classes; or all training points, or none, have an attribute.

@@ -43,10 +43,15 @@ def clusters(
     seed: int = 0,
     repeats: int = 10,
 ) -> Clusters:
-    """Types against labels. They are matched on the same points that are scored, which favours small sets.
+    """How well types agree with labels.
 
-    Where no two types are assigned the same label, majority and Hungarian accuracy agree; else the majority accuracy is
-    higher. With one type per point it would be 1: compare it only for equal numbers of types.
+    Where no two types are assigned the same label, majority and Hungarian accuracy are equal; otherwise the majority
+    accuracy is higher.
+
+    .. warning::
+        Types are matched with labels on the same points that are scored, so the accuracies of small sets are too high.
+        The majority accuracy rises with the number of types (with one type for each point it is 1): compare it only for
+        equal numbers.
 
     Args:
         codes: as `Encoded.of`; or types [N] from 0; or their probabilities [N, K].

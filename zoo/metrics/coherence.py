@@ -20,9 +20,12 @@ def npmi(topics: Any, documents: Any, *, seed: int = 0, repeats: int = 10) -> Re
     """The mean NPMI of each topic's pairs of words, [K]: 1 if they occur only together, 0 by chance, -1 if never.
 
     NPMI(v, w) = log P(v, w) / (P(v) P(w)) / -log P(v, w), with P the share of documents that contain a word, or
-    both: the window is the whole document. Two words that never occur together count as -1; two that are in every
-    document, for which it is undefined, as 0. Values depend on the documents: rare words seldom occur together in few
-    documents.
+    both: the window is the whole document. Two words that never occur together count as -1. Two that are in every
+    document, for which it is undefined, count as 0.
+
+    .. warning::
+        Values depend on the reference corpus: in a small one, rare words seldom occur together. Compare only values of
+        the same corpus and number of words.
 
     Args:
         topics: the top words of each topic, as columns of `documents`, [K, n]; n = 10 in most of the literature.

@@ -22,7 +22,7 @@ class DCI(NamedTuple):
     """The three numbers.
 
     Attributes:
-        disentanglement: best at 1. Its `caveat` says so where the predictors are hardly better than a constant.
+        disentanglement: best at 1. Where the predictors are hardly better than a constant, its `caveat` says so.
         completeness: best at 1, with the same `caveat`.
         informativeness: with lasso or forest an error, best at 0, and 1 for a prediction of the mean; with boosted
             trees the accuracy, best at 1.
@@ -60,24 +60,25 @@ def dci(
     seed: int = 0,
     repeats: int = 10,
 ) -> DCI:
-    """Predicts each factor from the codes; R[d, k] is the importance of latent d for the prediction of factor k.
+    """The scores of a matrix R, where R[d, k] is the importance of latent d when factor k is predicted from the codes.
 
-    Lasso and forest regress the factor's class index, as a number, on the codes; both are standardised with mean and
-    standard deviation of the training set. 80 % of the points are for training; for the forest, each factor's depth is
-    the one with the smallest error on 10 %; the reported error is on the other 10 %. R is the lasso's absolute
+    Lasso and forest predict the factor's class index, as a number. Codes and index are standardised with the mean and
+    the standard deviation of the training set, which is 80 % of the points. The depth of the forest is chosen for each
+    factor, by the smallest error on 10 %. The reported error is on the other 10 %. R is the lasso's absolute
     coefficient, or the forest's impurity decrease. HFVAE's "Eastwood" number is assumed to be the forest's
     disentanglement.
 
-    Boosted trees classify: scikit-learn's GradientBoostingClassifier with its defaults, R its impurity decrease, and
-    accuracy on 20 % of the points. Locatello et al. use 10,000 training and 5,000 test points. It fits 100 trees for
-    each class, so it takes minutes where factors have many classes.
+    Boosted trees classify: scikit-learn's GradientBoostingClassifier with its defaults. R is its impurity decrease, and
+    the reported accuracy is on 20 % of the points. Locatello et al. use 10,000 training and 5,000 test points. The
+    classifier fits 100 trees for each class, so it takes minutes where factors have many classes.
 
-    **Disentanglement and completeness are meaningless where the prediction is no better than a guess**: the importances
-    are then those of noise, and a lasso, which sets most of them to 0, can score 0.9 on pure noise. So read them
-    together with the informativeness: where the error is reduced by less than a tenth of that of a constant prediction,
-    their `caveat` says so.
+    The scores do not depend on the scale of a latent (with trees, up to ties).
 
-    The scores do not depend on the scale of a latent, with trees up to ties.
+    .. warning::
+        Disentanglement and completeness mean nothing where the prediction is no better than a guess. The importances
+        are then those of noise, and a lasso, which sets most of them to 0, can score 0.9 on pure noise. So read them
+        together with the informativeness. Their `caveat` says so where the error is smaller than that of a constant
+        prediction by less than a tenth.
 
     Args:
         codes: as `Encoded.of`.

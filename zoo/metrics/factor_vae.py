@@ -26,11 +26,14 @@ def factor_vae(
 
     For one vote, draw a factor k and one of its classes, each uniformly, and `num_points` datapoints of this class; the
     vote goes from the latent d with the smallest ratio of its variance among them to its variance among all datapoints,
-    to k. The prediction for latent d is the k with most of its votes. Chance is about 1/K. The score does not depend on
-    the scale of latents, as long as no latent crosses `prune`.
+    to k. The prediction for latent d is the k with most of its votes. Chance is about 1/K.
 
     The defaults are those of disentanglement_lib (https://arxiv.org/abs/1811.12359). The decomposition paper's code has
     num_points=1000, num_train=20_000, num_eval=0, prune=0.
+
+    .. warning::
+        The score depends on these settings: the same codes can score 0.36 or 0.54. It does not depend on the scale of a
+        latent, unless its standard deviation crosses `prune`.
 
     Args:
         codes: as `Encoded.of`.

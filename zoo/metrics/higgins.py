@@ -31,9 +31,11 @@ def higgins_svm(
     absolute difference of their codes, the label is k. Every factor has the same number of votes. The score is the
     accuracy on other votes; chance is 1/K.
 
-    The regulariser has the weight 1 and the hinge loss C, and features are not normalised, so the score depends on the
-    codes' scale and on num_train: it is **not** scale invariant. scikit-learn's LinearSVC also regularises the bias.
-    The paper states neither the number of pairs nor that of votes.
+    The regulariser has the weight 1 and the hinge loss the weight C. scikit-learn's LinearSVC also regularises the
+    bias. The paper states neither the number of pairs nor that of votes.
+
+    .. warning::
+        Features are not normalised, so the score depends on the scale of the codes and on num_train.
 
     Raises:
         Inapplicable: fewer than two factors vary.
@@ -62,8 +64,11 @@ def higgins_logistic(
 ) -> Result:
     """As in disentanglement_lib (Locatello 2019, https://arxiv.org/abs/1811.12359): logistic regression.
 
-    Votes are as in `higgins_svm`, with factors drawn uniformly. Because of scikit-learn's default penalty the score
-    also depends on the scale of the codes, though less.
+    Votes are as in `higgins_svm`, with factors drawn uniformly.
+
+    .. warning::
+        Because of scikit-learn's default penalty the score depends on the scale of the codes, though less than that of
+        `higgins_svm`.
 
     Raises:
         Inapplicable: fewer than two factors vary.

@@ -15,8 +15,11 @@ def hoyer(codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: in
     """(sqrt D - |y|_1 / |y|_2) / (sqrt D - 1) for y = code / sd, averaged over points: 0 dense, 1 one latent at a time.
 
     Each latent is divided by its standard deviation over all points and is not centred, so that different scales of the
-    latents do not count as sparsity. With D = 50, codes that are exactly Gaussian score 0.23; samples of the paper's
-    sparse prior 0.42, or 0.65 with the narrow component of its code.
+    latents do not count as sparsity.
+
+    .. warning::
+        A dense code does not score 0: with D = 50, codes that are exactly Gaussian score 0.23. Samples of the paper's
+        sparse prior score 0.42, or 0.65 with the narrow component of its code.
 
     Args:
         codes: as `Encoded.of`.

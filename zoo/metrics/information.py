@@ -14,9 +14,12 @@ from zoo.metrics.result import HALVES, Result, generators
 def information_about_data(
     codes: Codes, factors: Classes = None, *, num_samples: int = 500, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """I(x; z) = E[log q(z | x) - log q(z)], at most log N; minus HFVAE's term 2 (https://arxiv.org/abs/1804.02086).
+    """I(x; z) = E[log q(z | x) - log q(z)]; minus HFVAE's term 2 (https://arxiv.org/abs/1804.02086).
 
     q(z) is the mixture of all N posteriors, summed exactly; the mean is over `num_samples` samples of q(z | x).
+
+    .. warning::
+        It is at most log N, so sets of different sizes are not comparable where it is close to that.
 
     Raises:
         Inapplicable: q(z | x) is unknown.

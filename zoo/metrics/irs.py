@@ -24,13 +24,17 @@ def irs(
 
     deviation_d is the largest distance of a point's mean from the mean of all; given y_k = c, it is the `quantile` of
     the distances among the points of class c from their own mean; and E_c is the mean over the classes of factor k.
-    1 where each latent depends on one factor only. Independent noise has nearly 0, more with fewer points per class.
-    A latent of several factors is robust to the smaller ones: 5 y_0 + y_1 with five classes each has 5/6. A score below
-    0, where a class deviates more from its mean than all points from theirs, counts as 0.
+    1 where each latent depends on one factor only. A score below 0, where a class deviates more from its mean than all
+    points from theirs, counts as 0.
 
-    The paper uses the largest distance given y_k = c, `quantile` = 1; its authors' code, and disentanglement_lib
-    (https://arxiv.org/abs/1811.12359), 0.99. The factors are assumed to be independent of each other. Scaling all
-    latents by one factor does not matter; scaling one latent changes its weight.
+    The paper uses the largest distance given y_k = c, which is `quantile` = 1. Its authors' code and
+    disentanglement_lib (https://arxiv.org/abs/1811.12359) use 0.99. Scaling all latents by one factor does not change
+    the score; scaling one latent changes its weight.
+
+    .. warning::
+        The factors are assumed to be independent of each other. A latent of several factors can score high if one of
+        them is large: 5 y_0 + y_1 with five classes each has 5/6. Independent noise has nearly 0, but more with fewer
+        points per class.
 
     Args:
         codes: as `Encoded.of`.

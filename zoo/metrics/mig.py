@@ -16,8 +16,11 @@ from zoo.metrics.result import HALVES, Result, generators
 def mig(codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10) -> Result:
     """The gap in units of H(y_k), its mean over factors; from means in bins of equal width.
 
-    As in disentanglement_lib (https://arxiv.org/abs/1811.12359), with 20 bins and 10,000 points: the value depends on
-    both. It does not depend on the order of latents or of classes, nor on any latent's scale.
+    As in disentanglement_lib (https://arxiv.org/abs/1811.12359), with 20 bins and 10,000 points. It does not depend on
+    the order of latents or of classes, nor on any latent's scale.
+
+    .. warning::
+        The value depends on the number of bins and of points: compare only scores with equal numbers.
 
     Raises:
         Inapplicable: no factor varies, or there is one latent.
@@ -42,7 +45,10 @@ def mig_aggregate(
 ) -> Result:
     """The gap in units of H(y_k), its mean over factors; from samples and the aggregate posterior, as in Chen.
 
-    The mutual information is that of `information_about_factors`. Chen's numbers for dSprites leave the shape out.
+    The mutual information is that of `information_about_factors`.
+
+    .. warning::
+        It is not `mig`: the two differ on the same codes. Chen's numbers for dSprites leave the shape out.
 
     Raises:
         Inapplicable: q(z | x) is not known, no factor varies, or there is one latent.
@@ -70,8 +76,8 @@ def mig_unnormalised(
 ) -> Result:
     """I(y_k; c) - max_d I(y_k; z_d) of each factor, [K], in nats and not divided by H(y_k); it can be negative.
 
-    HFVAE's (Esmaeili 2019, https://arxiv.org/abs/1804.02086, Figure 6), where y is the label and c the discrete latent.
-    The mutual information is that of `information_about_factors`.
+    As in HFVAE (Esmaeili 2019, https://arxiv.org/abs/1804.02086, Figure 6), where y is the label and c the discrete
+    latent. The mutual information is that of `information_about_factors`.
 
     Args:
         codes: as `Encoded.of`; distributions by site, one of them c.

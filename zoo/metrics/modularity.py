@@ -17,11 +17,13 @@ def modularity(
 ) -> Result:
     """The mean over latents d of 1 - sum_{k not k*} m_dk^2 / (m_dk*^2 (K - 1)), m_dk = I(y_k; mean_d), k* the largest.
 
-    It is 1 where each latent has information about one factor, and 0 where it has equal information about all; two
-    latents may have the same factor. As in disentanglement_lib (https://arxiv.org/abs/1811.12359): means in 20 bins of
-    equal width, and a latent without information counts as 0, so that **dead latents lower it**; the protocol names
-    the constant ones. A latent of pure noise is scored like any other, by the upward bias of its information. The scale
-    of a latent does not matter.
+    It is 1 where each latent has information about one factor, and 0 where it has equal information about all. Two
+    latents may have the same factor. As in disentanglement_lib (https://arxiv.org/abs/1811.12359), means are in 20 bins
+    of equal width, and a latent without information counts as 0. The scale of a latent does not matter.
+
+    .. warning::
+        Dead latents lower the score; the protocol names the constant ones. A latent of pure noise is scored like any
+        other, because its estimated information is not exactly 0.
 
     Raises:
         Inapplicable: fewer than two factors vary.

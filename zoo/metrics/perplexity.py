@@ -16,8 +16,11 @@ def perplexity(
 
     Per document, exp(1/N sum_n nats_n / words_n), each document has the same weight, however short: this is the
     definition of ProdLDA's and NVDM's papers and codes (Miao 2016, https://arxiv.org/abs/1511.06038, section 5.1), with
-    a bound for the nats. Per word, exp(sum_n nats_n / sum_n words_n), each word has the same weight. If all of V words
-    are equally likely it is V.
+    a bound for the nats. Per word, exp(sum_n nats_n / sum_n words_n), each word has the same weight. If V words are
+    equally probable it is V.
+
+    .. warning::
+        From the ELBO, whose negative is an upper bound on the nats, it is an upper bound on the model's perplexity.
 
     Args:
         nats: -log p of each document's words in their order, or minus its ELBO, [N].

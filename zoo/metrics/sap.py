@@ -39,9 +39,12 @@ def sap(
       the factor has classes, and balanced accuracy. It is the default because it also classifies ordered classes, such
       as positions, on one latent: 8 values on one latent have 1 - 1/8. It does not depend on the latent's scale.
     - "svm" is disentanglement_lib's method, and that of most published numbers: a linear SVM, one class against the
-      rest, with balanced classes and C = 0.01, and plain accuracy. On one latent its decision is linear, so it finds
-      only the first and the last of ordered classes: **8 values on one latent, a perfect code, have 2/8 - 1/8 = 0.13**.
-      Compare it only with other numbers of this method; since features are not normalised it depends on their scale.
+      rest, with balanced classes and C = 0.01, and plain accuracy.
+
+    .. warning::
+        The two methods are not comparable. On one latent the decisions of "svm" are linear, so it finds only the first
+        and the last of ordered classes: a perfect code of 8 values on one latent has 2/8 - 1/8 = 0.13. It also depends
+        on the scale of the codes. A continuous factor that `continuous` does not name is scored as classes.
 
     Args:
         codes: as `Encoded.of`.

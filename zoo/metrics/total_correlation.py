@@ -41,6 +41,10 @@ def total_correlation_gaussian(
     As in disentanglement_lib (https://arxiv.org/abs/1811.12359). Infinite where a latent is a linear function of
     others. A categorical's probabilities add up to 1, so they are left out.
 
+    .. warning::
+        It depends on the covariance alone: dependence that is not linear is not seen. It is of the means, and not of
+        samples of q(z | x).
+
     Args:
         codes: as `Encoded.of`.
         factors: not needed.

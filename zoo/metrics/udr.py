@@ -39,13 +39,17 @@ def udr(
     informative latents. It is 1 if each informative latent equals one of the other model's, up to order, sign and, with
     ranks, any monotone map.
 
-    R is the absolute coefficient of a lasso that predicts each latent of i from those of j, all standardised. A lasso
-    shrinks a coefficient of 1 by alpha = 0.1, so that **identical independent codes have 0.9 and not 1**. Or R is the
-    absolute value of Spearman's correlation, with which they have 1. A row or column without similarity counts as 0.
+    With "lasso", R is the absolute coefficient of a lasso that predicts each latent of i from those of j, all
+    standardised. With "spearman", R is the absolute value of Spearman's correlation. A row or column without similarity
+    counts as 0.
 
     A latent is informative if its KL from the standard normal, or from equal classes, is above the threshold on
-    average; where q(z | x) is unknown, if its mean varies. The paper ranks hyperparameters by it: the models are seeds
-    of one setting. Codes that every seed entangles in the same way score as high as disentangled ones.
+    average; where q(z | x) is unknown, if its mean varies.
+
+    .. warning::
+        The score compares seeds of one setting: train several, since it says nothing about a single model. Codes that
+        every seed entangles in the same way score as high as disentangled ones. A lasso shrinks a coefficient of 1 by
+        alpha = 0.1, so identical codes of independent latents have 0.9 and not 1; with "spearman" they have 1.
 
     Args:
         models: at least two encoders, or codes of the same datapoints in the same order, see `Encoded.of`; by name, or

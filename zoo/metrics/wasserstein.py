@@ -19,8 +19,11 @@ def wasserstein_correlation(
     """2 tr C - 2 tr (D^1/2 C D^1/2)^1/2, with C the covariance of the means and D its diagonal.
 
     That is the squared Wasserstein distance W_2 (Dowson and Landau 1982, https://doi.org/10.1016/0047-259X(82)90077-X)
-    of N(0, C) from N(0, D), the product of its marginals: 0 where latents are uncorrelated. Its unit is that of the
-    codes squared. A categorical's probabilities add up to 1, so they are left out.
+    of N(0, C) from N(0, D), the product of its marginals: 0 where latents are uncorrelated. A categorical's
+    probabilities add up to 1, so they are left out.
+
+    .. warning::
+        Its unit is that of the codes squared, so it depends on their scale. Dependence that is not linear is not seen.
 
     Args:
         codes: as `Encoded.of`.
@@ -47,9 +50,10 @@ def wasserstein_correlation(
 def wasserstein_correlation_normed(
     codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """`wasserstein_correlation` over tr C, the total variance of the latents; at least 0 and below 2.
+    """`wasserstein_correlation` divided by tr C, the total variance of the latents; at least 0 and below 2.
 
-    Scaling all latents by one factor does not matter; scaling one changes its weight. Same arguments and errors.
+    Scaling all latents by one factor does not change it; scaling one latent changes its weight. Arguments and errors
+    are those of `wasserstein_correlation`.
     """
 
     def normed(C: np.ndarray) -> float:

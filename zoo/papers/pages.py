@@ -157,7 +157,7 @@ def readme_table() -> str:
 
 def _described(thing: type) -> str:
     """A class's docstring without its arguments."""
-    text = (inspect.getdoc(thing) or "").split("\nArgs:")[0].strip()
+    text = (inspect.getdoc(thing) or "").split("\nArgs:")[0].strip().replace(".. warning::", "Warning:")
     home = "zoo" if thing.__name__ in zoo.__all__ else "zoo.elbos"
     return f"`{home}.{thing.__name__}`\n\n```text\n{text}\n```"
 

@@ -19,7 +19,7 @@ from zoo.papers.weights import keep
 
 @dataclass(frozen=True)
 class Done:
-    """What a queue came to.
+    """The outcome of a queue.
 
     Attributes:
         plan: what it had to run.

@@ -17,23 +17,23 @@ from zoo.lab.plots.style import shaded_table
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("rows", "columns"), [(2, 3), (1, 1)])
 def test_every_image_is_where_its_row_and_column_are(channels, rows, columns):
-    images = torch.rand(rows, columns, channels, 5, 4)  # sizes that no mix-up of axes survives
+    images = torch.rand(rows, columns, channels, 17, 16)  # sizes that no mix-up of axes survives
     images[0, 0, 0, 0, 0] = 1.5  # beyond white
     grid = ImageGrid(images, "t", ["a", "b"][:rows], ["x", "y", "z"][:columns])
     (axes,) = grid.figure().axes
     shown = np.asarray(axes.images[0].get_array())
-    assert shown.shape[:2] == (6 * rows - 1, 5 * columns - 1)  # a line of white between
+    assert shown.shape[:2] == (18 * rows - 1, 17 * columns - 1)  # a line of white between
     white = np.ones(shown.shape[:2], bool)
     for row in range(rows):
         for column in range(columns):
-            here = slice(6 * row, 6 * row + 5), slice(5 * column, 5 * column + 4)
+            here = slice(18 * row, 18 * row + 17), slice(17 * column, 17 * column + 16)
             expected = images[row, column].clamp(0, 1).movedim(0, -1).squeeze(-1).numpy()
             np.testing.assert_array_equal(shown[here], expected)
             white[here] = False
     assert (shown[white] == 1).all()
     assert axes.get_title("left") == "t"
-    assert list(axes.get_yticks()) == [6 * row + 2.5 for row in range(rows)]
-    assert list(axes.get_xticks()) == [5 * column + 2.0 for column in range(columns)]
+    assert list(axes.get_yticks()) == [18 * row + 8.5 for row in range(rows)]
+    assert list(axes.get_xticks()) == [17 * column + 8.0 for column in range(columns)]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"][:rows]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["x", "y", "z"][:columns]
 
@@ -50,6 +50,17 @@ def test_enlarged_images_are_interpolated_each_by_itself():
     assert torch.allclose(inner[:, 4:] - inner[:, :-4], torch.tensor(0.6 / 7), atol=1e-6)
     assert (inner.diff(dim=1) > 0).all()
     assert (large.title, large.row_labels, large.column_labels) == ("t", ["a"], ["x", "y", "z"])
+
+
+def test_small_images_are_drawn_enlarged_with_labels_at_their_middle():
+    grid = ImageGrid(torch.rand(1, 2, 1, 8, 8), "t", ["a"], ["x", "y"])
+    (axes,) = grid.figure().axes
+    shown = np.asarray(axes.images[0].get_array())
+    np.testing.assert_array_equal(shown, grid.enlarged(4).pixels())  # 8 x 8 to 32 x 32, the least that is readable
+    np.testing.assert_array_equal(shown, grid.pixels())
+    assert shown.shape == (32, 2 * 32 + 2)
+    assert (list(axes.get_yticks()), list(axes.get_xticks())) == ([16.0], [16.0, 50.0])
+    assert ImageGrid(torch.rand(1, 2, 1, 16, 16)).pixels().shape == (16, 2 * 16 + 1)  # as it is
 
 
 def test_what_is_no_grid_is_refused():

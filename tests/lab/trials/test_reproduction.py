@@ -123,7 +123,8 @@ def test_the_card_shows_mean_spread_best_and_every_seed(variants, tmp_path):
         assert part in text
     assert card(read_result(path)) == text
     assert count_verdicts([result, result]) == (
-        "4 claims of the paper were checked; holds: 2, does not hold: 0, cannot tell: 2."
+        "4 claims of the paper were checked. By our results 2 of them hold, 0 do not hold, and for 2 the seeds cannot "
+        "tell."
     )
 
 
@@ -233,8 +234,8 @@ def test_the_headline_has_the_papers_value_and_ours(variants):
 def test_seeds_of_a_result_that_is_not_complete_are_shown_apart_from_its_claims(variants):
     run_trials(work(variants))
     text = unfinished_table(collect("a/toy", reproduction(), variants, command="the command"), 10)
-    assert "2 of 10 seeds are finished; the claims above do not rest on them." in text  # the other variant has two
-    assert "By these seeds alone:" in text
+    assert "2 of 10 seeds are finished. The verdicts above do not use them." in text  # the other variant has two
+    assert "The verdicts of these seeds alone:" in text
     assert "- **holds**: ours is above the other. So." in text
     assert "| ours | score, nats | 10.0, 11.0, 12.0 |" in text
 

@@ -1,4 +1,4 @@
-"""Noise of the right shape in place of sets whose files are missing, to build a recipe and read its story."""
+"""Noise of the right shape in place of a set, to build a recipe and read its story without the set's files."""
 
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,17 @@ from zoo.lab.data import SOURCES, Dataset, Split, load
 IMAGES = {
     "celeba": (3, 64, (162_770, 19_962), 0),
     "chairs": (1, 64, (40_114, 10_044), 809),
+    "digits": (1, 8, (1_500, 297), 10),
     "dsprites": (1, 64, (737_280, 737_280), 3),
     "fashion-mnist": (1, 28, (60_000, 10_000), 10),
     "mnist": (1, 28, (60_000, 10_000), 10),
     "yale-b": (1, 64, (1_298, 144), 28),
 }
 """Channels, pixels, training and test datapoints, and labels, for each set's default options."""
-POSTS, GROUPS, WORDS = (11_314, 7_532), 20, 2_000
+FACES = 202_599  # with those for validation, which held_out includes
+POSTS = {0: (10_944, 7_254), 1_000: (10_812, 7_193)}
+"""Newsgroups' posts that are not empty, for each `longest` that a recipe uses."""
+GROUPS, WORDS = 20, 2_000
 
 
 def load_or_stand_in(
@@ -37,14 +41,22 @@ def load_or_stand_in(
 
 
 def stand_in(name: str, **options: Any) -> Split:
-    """Noise with the shape, the size and the labels of a set: one datapoint, repeated without a copy in memory."""
+    """Noise with the shape, the size and the labels of a set: one datapoint, repeated without a copy in memory.
+
+    Sets that are rendered are returned as they are. Nothing is read.
+    """
     rng = np.random.default_rng(0)
     if name == "newsgroups":
-        counts, classes, x_max = POSTS, GROUPS, 1.0
+        counts, classes, x_max = POSTS.get(options.get("longest", 0), POSTS[0]), GROUPS, 1.0
         one = rng.poisson(0.05, options.get("vocabulary", WORDS)).astype(np.float32)
+    elif name not in IMAGES:
+        return load(name, **options)
     else:
         channels, side, counts, classes = IMAGES[name]
-        side, x_max = options.get("size", side), 255.0
+        if name == "celeba" and "held_out" in options:
+            tested = round(options["held_out"] * FACES)
+            counts = FACES - tested, tested
+        side, x_max = options.get("size", side), 16.0 if name == "digits" else 255.0
         one = rng.integers(0, 256, (channels, side, side), dtype=np.uint8)
         if options.get("binarise", "no") != "no" or name == "dsprites":
             one = np.where(one < 128, 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A pair in one HTML file, in which the decoder answers to every move of a slider.
+"""A pair in one HTML file, in which the decoder runs whenever a slider moves.
 
 from zoo.lab.explore import page
 """

@@ -67,7 +67,7 @@ def page(
     num_images: int = 10,
     seed: int = 0,
 ) -> Explorer:
-    """A page on which the latents of a pair are moved, and its decoder answers.
+    """A page with a slider for each latent dimension of a pair, and the datapoint that its decoder returns.
 
     Args:
         model, guide: the pair, in evaluation mode.

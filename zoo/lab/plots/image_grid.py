@@ -18,11 +18,15 @@ from torch.nn.functional import interpolate, pad
 from zoo.lab.plots.style import figure, styled
 
 CELL = 0.55  # inches per image
+SMALL, READABLE = 16, 32  # images of fewer pixels a side than SMALL are drawn with READABLE or more
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageGrid:
     """Images in rows and columns; a notebook shows it, `save` writes it.
+
+    Images of fewer than 16 pixels a side, such as digits of 8 x 8, are drawn enlarged by bicubic interpolation: as
+    squares of one grey level each they are hard to read.
 
     Attributes:
         images: [rows, columns, C, H, W], C = 1 for grey or 3 for red, green, blue; 0 to 1, clipped outside.
@@ -55,9 +59,10 @@ class ImageGrid:
 
     def draw(self, axes: Axes) -> None:
         """Draws the grid into axes."""
-        rows, columns, _, height, width = self.images.shape
-        axes.imshow(self.pixels(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        down, across = height + self._gap, width + self._gap
+        drawn = self._readable()
+        rows, columns, _, height, width = drawn.images.shape
+        axes.imshow(drawn.pixels(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        down, across = height + drawn._gap, width + drawn._gap
         axes.set_yticks([r * down + height / 2 for r in range(rows if self.row_labels else 0)], self.row_labels)
         axes.set_xticks(
             [c * across + width / 2 for c in range(columns if self.column_labels else 0)], self.column_labels
@@ -71,7 +76,7 @@ class ImageGrid:
         self.figure().savefig(path)
 
     def enlarged(self, times: int = 4) -> "ImageGrid":
-        """The same grid with each image `times` as large, by bicubic interpolation: so digits of 8 x 8 are readable."""
+        """The same grid with each image `times` as high and as wide, by bicubic interpolation."""
         large = interpolate(self.images.flatten(0, 1), scale_factor=times, mode="bicubic")
         return replace(self, images=large.unflatten(0, self.images.shape[:2]))
 
@@ -82,10 +87,16 @@ class ImageGrid:
         return columns * CELL + 1.6, rows * CELL + 0.7
 
     def pixels(self) -> np.ndarray:
-        """The images with white between them: [H', W'] of grey ones, else [H', W', 3]."""
-        gap = self._gap
-        framed = pad(self.images.clamp(0, 1).cpu(), (0, gap, 0, gap), value=1.0)  # [rows, columns, C, H + gap, W + gap]
+        """The images as they are drawn, with white between them: [H', W'] of grey ones, else [H', W', 3]."""
+        drawn = self._readable()
+        gap = drawn._gap
+        # [rows, columns, C, H + gap, W + gap]
+        framed = pad(drawn.images.clamp(0, 1).cpu(), (0, gap, 0, gap), value=1.0)
         return framed.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)[:-gap, :-gap].squeeze(-1).numpy()
+
+    def _readable(self) -> "ImageGrid":
+        side = min(self.images.shape[-2:])
+        return self if side >= SMALL else self.enlarged(-(-READABLE // side))
 
     @property
     def _gap(self) -> int:

@@ -2,20 +2,22 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from zoo.lab.plots.style import COLOURS, MARKERS, figure, styled
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 COLUMNS = 3
 
 
 @styled
-def plot_sweep(table: pd.DataFrame, axes: Sequence[str], along: str | None = None) -> Figure:
+def plot_sweep(table: "pd.DataFrame", axes: Sequence[str], along: str | None = None) -> Figure:
     """A panel for each quantity: a dot for each seed, and the mean with one standard deviation at each value.
 
     Curves are the combinations of the other hyperparameters. Numbers are spaced as they are, other values evenly.

@@ -20,7 +20,7 @@ from zoo.lab.data import Batch
 
 
 class LostProcess(ChildProcessError):
-    """One of several processes ended, so the others cannot go on."""
+    """One of several processes ended, so the others cannot continue."""
 
 
 def started() -> tuple[int, int]:
@@ -51,7 +51,7 @@ def joined() -> Iterator[int]:
     except RuntimeError as error:
         if _lost(error):
             raise LostProcess(
-                f"process {rank} of {count} lost the connection to another one, which ended; the run goes on from its "
+                f"process {rank} of {count} lost the connection to another one, which ended; the run resumes from its "
                 "last checkpoint with the same torchrun and train --resume FOLDER"
             ) from error
         raise

@@ -1,7 +1,7 @@
 """The number of CPU threads of a training: the faster of one and all, found in its first steps.
 
-Threads that wait for each other cost a small network more than they give, above all on a machine that does other work.
-Different numbers of threads add in another order, so the digits of a run depend on theirs.
+Several threads wait for each other, which can make a small network slower than with one thread, above all on a machine
+that does other work. Another number of threads adds numbers in another order, so the last digits of a run depend on it.
 """
 
 import copy

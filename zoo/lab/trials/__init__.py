@@ -1,1 +1,1 @@
-"""Many runs: seeds of variants, sweeps, claims and what came out."""
+"""Many runs: seeds of variants, sweeps, and claims with their verdicts."""

@@ -12,9 +12,9 @@ from zoo.lab.files import REMEDY, read_record, write_file
 
 VERDICTS = {True: "holds", False: "does not hold", None: "cannot tell"}
 HOW_DECIDED = (
-    "Evidence is means and standard deviations over seeds. One mean counts as larger than another where the 95 % "
-    "interval of their difference lies above 0 (Welch's), and as not larger where it lies below; otherwise, and with "
-    'one seed, the verdict is "cannot tell".'
+    "The evidence for a claim is the mean and the standard deviation over seeds of what was measured. A mean counts as "
+    "larger than another if the 95 % confidence interval of their difference (Welch's) is above 0, and as not larger "
+    'if it is below 0. If the interval contains 0, or if there is only one seed, the verdict is "cannot tell".'
 )
 
 BEGIN, END = "<!-- verdicts: python -m zoo reproduce --table -->", "<!-- end of verdicts -->"
@@ -106,7 +106,7 @@ def card(result: Mapping[str, Any]) -> str:
         f"## {result['title']}",
         f"{result['paper']}",
         f"    {result['command']}",
-        f"Budget: {result['budget']}. Written by the command above; nothing here was typed by hand.",
+        f"Budget: {result['budget']}. The command above measured all numbers and wrote this section.",
         table(
             ("variant", "quantity", "paper:", "ours, mean +- sd:", "best:", "every seed"),
             [
@@ -152,18 +152,19 @@ def _verdicts(result: Mapping[str, Any]) -> str:
 
 
 def unfinished_table(result: Mapping[str, Any], wanted: int) -> str:
-    """The finished seeds at the paper's length, where others are still to be run, and the claims by these seeds alone.
+    """The finished seeds at the paper's length, while others have still to be run, and the verdicts of these seeds
+    alone.
 
-    They count for no verdict of the page: as long as the short budget has more seeds, claims are decided by it.
+    They change no verdict of the page: as long as the short budget has more seeds, its seeds decide the claims.
     """
     count = min(len(records) for records in result["variants"].values())
     rows = [(v, cell.what, ", ".join(map(cell.number, cell.values))) for (v, _), cell in _cells(result).items()]
     parts = [
         "### At the paper's length, so far",
-        f"{count} of {wanted} seeds are finished; the claims above do not rest on them.",
+        f"{count} of {wanted} seeds are finished. The verdicts above do not use them.",
         f"    {result['command']}",
         table(("variant", "quantity", "every finished seed"), rows),
-        *(["By these seeds alone:", _verdicts(result)] if result["claims"] else []),
+        *(["The verdicts of these seeds alone:", _verdicts(result)] if result["claims"] else []),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -173,8 +174,11 @@ def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
     verdicts = [claim["verdict"] for result in results for claim in result["claims"]]
     if not verdicts:
         return ""
-    counts = ", ".join(f"{words}: {verdicts.count(verdict)}" for verdict, words in VERDICTS.items())
-    return f"{len(verdicts)} claims of the paper were checked; {counts}."
+    holds, fails, unknown = (verdicts.count(verdict) for verdict in (True, False, None))
+    return (
+        f"{len(verdicts)} claims of the paper were checked. By our results {holds} of them hold, {fails} do not hold, "
+        f"and for {unknown} the seeds cannot tell."
+    )
 
 
 @dataclass(frozen=True, repr=False)

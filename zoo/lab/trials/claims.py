@@ -1,9 +1,9 @@
 """Claims as checks of results: a claim holds, does not hold, or the seeds cannot tell.
 
-One mean over seeds exceeds another where the 95 % interval of their difference lies above 0 (Welch 1947,
-https://doi.org/10.2307/2332510), and does not where it lies below; where it contains 0, and with fewer than two
-seeds, the verdict is "cannot tell". `every`, `some`, `most` and `fails` combine verdicts by Kleene's three-valued
-logic.
+One mean over seeds exceeds another if the 95 % confidence interval of their difference is above 0 (Welch 1947,
+https://doi.org/10.2307/2332510), and does not exceed it if the interval is below 0. If it contains 0, or if there are
+fewer than two seeds, the verdict is "cannot tell". `every`, `some`, `most` and `fails` combine verdicts by Kleene's
+three-valued logic.
 """
 
 import math

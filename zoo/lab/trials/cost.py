@@ -128,9 +128,9 @@ def core_minutes(
 ) -> float:
     """The estimated core-minutes that a trial still takes; on a GPU, its minutes.
 
-    Of the first of these that there is: the mean of the variant's recorded seeds; those of the other budget, scaled by
-    the number of datapoints that its first run processes; and the first steps of the run, timed here. What a stopped
-    run of the trial has taken already is subtracted.
+    The estimate is from the first of these sources that exists: the mean of the variant's recorded seeds; the seeds of
+    the other budget, scaled by the number of datapoints that the first run processes; the first steps of the run, timed
+    here. The time that a stopped run of the trial has already taken is subtracted.
 
     Args:
         measure, trial: the trial.

@@ -5,9 +5,9 @@ does not state is the code's (https://github.com/iffsid/disentangling-disentangl
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -100,10 +100,6 @@ def pinwheel(
         lr: learning rate.
         steps: number of steps.
     """
-    from zoo.papers.decomposition.plots import (
-        plane_pictures,
-    )  # imports matplotlib, which a list of recipes does not need
-
     shape, num_data = data.train.shape, len(data.train)
     model = ClusteredVAE(
         MLPDecoder(2, (2 * shape[0],), hidden=(100,)),
@@ -115,8 +111,14 @@ def pinwheel(
     guide = Amortized(MLPEncoder(shape, hidden=(100,)), z=SoftplusNormal(2), num_data=num_data)
     elbo = Decomposition(alpha=alpha, beta=beta, divergence="kl", log_p=log_p, kl="sampled")
     return Experiment(
-        model, guide, elbo, steps=steps, batch_size=num_data, lr=lr, optimizer=amsgrad, pictures=plane_pictures
+        model, guide, elbo, steps=steps, batch_size=num_data, lr=lr, optimizer=amsgrad, pictures=_plane_pictures
     )
+
+
+def _plane_pictures(*run: Any) -> Mapping[str, Any]:
+    from zoo.papers.decomposition.plots import plane_pictures  # here, because it imports matplotlib
+
+    return plane_pictures(*run)
 
 
 def fashion_mnist(
@@ -139,7 +141,7 @@ def fashion_mnist(
         data: images of 32 x 32.
         alpha: weight of the MMD between the marginals of q(z) and the prior.
         beta: weight of the KL.
-        gamma: the share of units that are off; 0 is a standard normal.
+        gamma: the probability that a unit is off; at 0 the prior is a standard normal.
         sigma_0: standard deviation of units that are off: "paper", the variance 0.05, or "code", the standard
             deviation 0.05.
         z_dim: latent dimensions.

@@ -20,6 +20,7 @@ Other choices:
 - Documents are shuffled, epoch after epoch; ProdLDA's code draws them with replacement.
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -70,8 +71,6 @@ def newsgroups(
         scale: whether ProdLDA's batch norms learn a scale as well as the centre.
         epochs: number of epochs.
     """
-    from zoo.papers.hfvae_topics.plots import pictures  # imports matplotlib, which a list of recipes does not need
-
     train = data.train
     check_counts(train)
     check_counts(data.test)
@@ -94,8 +93,14 @@ def newsgroups(
         batch_size=batch_size,
         lr=LR[model] * batch_size / BATCH[model],
         optimizer=patient_adam if model == "prodlda" else torch.optim.Adam,
-        pictures=pictures,
+        pictures=_pictures,
     )
+
+
+def _pictures(*run: Any) -> Mapping[str, Any]:
+    from zoo.papers.hfvae_topics.plots import pictures  # here, because it imports matplotlib
+
+    return pictures(*run)
 
 
 def _prodlda(train: Dataset, groups: list[int], dropout: float, scale: bool) -> tuple[nn.Module, nn.Module]:

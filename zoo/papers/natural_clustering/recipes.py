@@ -6,7 +6,7 @@ Bernoulli pixels, alpha_p = 0.01, one draw, Adam at 1e-3 with batches of 128, 20
 units matters: with 8 or more on MNIST, no class's unit improves the reconstruction by twice its KL, and z_c is unused.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -40,9 +40,9 @@ def natural_clustering(
 
     Antorán & Miguel 2019, arXiv:1901.09415, section IV, where beta_c = 2. Their (4) only says that q(pi | x) is a
     Dirichlet; ours is Dirichlet(alpha_p + softmax(...)), a family that contains the exact posterior, so that the gap of
-    (3) can be small: with a free Dirichlet, (6) drives the unlikely concentrations to 0, and (3) to thousands of
-    nats. With `labelled`, every second batch is drawn from the whole set without labels, which are then summed out;
-    the paper has no such experiment.
+    (3) can be small. With a free Dirichlet, training on (6) moves the improbable concentrations to 0, and (3) is then
+    worse by thousands of nats. With `labelled`, every second batch is drawn from the whole set without labels, which
+    are then summed out; the paper has no such experiment.
 
     Args:
         data: labelled images.
@@ -58,10 +58,6 @@ def natural_clustering(
         batch_size: B.
         steps: number of steps.
     """
-    from zoo.papers.natural_clustering.plots import (
-        pictures,
-    )  # imports matplotlib, which a list of recipes does not need
-
     train = data.train
     classes = train.count_classes()
     decoded = classes * (c_dim + bias) + s_dim
@@ -89,7 +85,7 @@ def natural_clustering(
         batch_size=batch_size,
         labels=True,
         batches=batches,
-        pictures=pictures,
+        pictures=_pictures,
     )
 
 
@@ -115,8 +111,6 @@ def conditional_vae(
         batch_size: B.
         steps: number of steps.
     """
-    from zoo.papers.natural_clustering.plots import conditional_pictures  # imports matplotlib, as above
-
     train = data.train
     classes = train.count_classes()
     trunk, decoder = networks(train.shape, z_dim + classes, network, width=width)
@@ -125,8 +119,20 @@ def conditional_vae(
     head = MeanField(z_dim, given=("y",), hidden=(width,))
     guide = Amortized(trunk, classes=classes, z=head, num_data=num_data)
     return Experiment(
-        model, guide, PlainELBO(), steps=steps, batch_size=batch_size, labels=True, pictures=conditional_pictures
+        model, guide, PlainELBO(), steps=steps, batch_size=batch_size, labels=True, pictures=_conditional_pictures
     )
+
+
+def _pictures(*run: Any) -> Mapping[str, Any]:
+    from zoo.papers.natural_clustering.plots import pictures  # here, because it imports matplotlib
+
+    return pictures(*run)
+
+
+def _conditional_pictures(*run: Any) -> Mapping[str, Any]:
+    from zoo.papers.natural_clustering.plots import conditional_pictures  # here, as above
+
+    return conditional_pictures(*run)
 
 
 def choose(data: Dataset, labelled: int) -> np.ndarray:
