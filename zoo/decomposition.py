@@ -191,7 +191,9 @@ class ClusteredVAE(nn.Module):
         x ~ Normal(decoder(z))                                   data  [B, ...]
 
     Args:
-        decoder, likelihood, num_data: as in `AnisotropicVAE`.
+        decoder, num_data: as in `AnisotropicVAE`.
+        likelihood: as in `AnisotropicVAE`, by default a Bernoulli; for the line of x above, and in the paper's
+            pinwheel, it is `normal_and_scale`.
         places: the centres of the K clusters, [K, z_dim].
         scale: the standard deviation of each cluster, the same in every latent dimension.
 
@@ -329,7 +331,9 @@ class SparseVAE(nn.Module):
     unit of each datapoint has a mixture of its own.
 
     Args:
-        decoder, likelihood, num_data: as in `AnisotropicVAE`.
+        decoder, num_data: as in `AnisotropicVAE`.
+        likelihood: as in `AnisotropicVAE`, by default a Bernoulli; for the line of x above, and in the paper, it is
+            `partial(laplace, scale=0.1)`.
         z_dim: latent dimensions.
         gamma: the probability that a unit is off, in [0, 1]; at 0 the prior is Normal(0, I).
         sigma_0: the standard deviation of a unit that is off. `SIGMA_0` has the value of the paper's text and that of
