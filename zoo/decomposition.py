@@ -412,8 +412,8 @@ class SparseIndicatorVAE(nn.Module):
         z ~ Normal(0, 1 if on else sigma_0)     code                  [z_dim, B]
         x ~ Laplace(decoder(z), 0.1)            pixels                [B, C, H, W]
 
-    With on summed out, the density of z and x is that of `SparseVAE`. The units are in a plate of their own, inside the plate
-    "data" and left of it in shapes, since Pyro's plates take the rightmost free dimension. Units in a plate are
+    With on summed out, the density of z and x is that of `SparseVAE`. The units are in a plate of their own, inside the
+    plate "data" and left of it in shapes, since Pyro's plates take the rightmost free dimension. Units in a plate are
     independent, so `TraceEnum_ELBO` sums out each unit by itself: two states for each of z_dim units, instead of the
     2^z_dim states of all units together. A guide for z needs the same two plates, so one for `SparseVAE` does not fit;
     `AutoNormal(poutine.block(model, hide=["on"]))` does.
