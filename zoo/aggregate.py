@@ -96,7 +96,7 @@ def anchor_information(
     num_data: int,
     estimator: Estimator,
 ) -> Tensor:
-    """I(x; z_a) = E[log q(z_a | x) - log q(z_a)] of the named units together; needs `ScorePairs`.
+    """I(x; z_a) = E[log q(z_a | x) - log q(z_a)] of the named units together, in nats; needs `ScorePairs`.
 
     Raises:
         ValueError: as `dissect`; or an anchor is not a unit of a latent site, or several anchors belong to one site
@@ -253,7 +253,7 @@ def prior_draws(model_trace: Trace, sites: Iterable[str]) -> dict[str, Tensor]:
 
 
 def prior_kl(model_trace: Trace, guide_trace: Trace, *, sites: Sequence[str] | None = None) -> Tensor:
-    """KL(p(z) || q(z)) by draws of the prior, with the batch standing for the data in q(z).
+    """KL(p(z) || q(z)) by draws of the prior, in nats per datapoint, with q(z) the average of the batch's posteriors.
 
     Args:
         model_trace, guide_trace: of the batch, under `DrawPriors` and `ScorePairs`.
@@ -283,7 +283,7 @@ def prior_mmd(
     *,
     sites: Sequence[str] | None = None,
 ) -> Tensor:
-    """Squared MMD between the batch's samples of q(z) and draws of the prior, the sites side by side.
+    """Squared MMD, not in nats, between the batch's samples of q(z) and draws of the prior, with sites concatenated.
 
     Args:
         model_trace, guide_trace: of the batch, the model's under `DrawPriors`.

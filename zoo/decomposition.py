@@ -202,10 +202,10 @@ class ClusteredVAE(nn.Module):
         z ~ MixtureSameFamily(uniform, Normal(places, scale))    code  [B, z_dim]
         x ~ Normal(decoder(z))                                   data  [B, ...]
 
-    The likelihood of this docstring is the paper's for the pinwheel, `normal_and_scale`; the default is a Bernoulli.
-
     Args:
-        decoder, likelihood, num_data: as in `AnisotropicVAE`.
+        decoder, num_data: as in `AnisotropicVAE`.
+        likelihood: as in `AnisotropicVAE`, by default a Bernoulli; for the line of x above, and in the paper's
+            pinwheel, it is `normal_and_scale`.
         places: the centres of the K clusters, [K, z_dim]; not trained.
         scale: the standard deviation of every cluster in every latent dimension.
 
@@ -272,7 +272,6 @@ class ClusterIndicatorVAE(nn.Module):
         z ~ Normal(places[k], scale)     code           [B, z_dim]
         x ~ Normal(decoder(z))           data           [B, ...]
 
-    The likelihood of this docstring is the paper's for the pinwheel, `normal_and_scale`; the default is a Bernoulli.
     With k summed out, the density of z and x is that of `ClusteredVAE`. The site k is marked for enumeration, so
     `TraceEnum_ELBO` sums it out, and a guide has a distribution of z only, as for `ClusteredVAE`.
 
@@ -341,12 +340,13 @@ class SparseVAE(nn.Module):
         z ~ MixtureSameFamily([1 - gamma, gamma], Normal(0, [1, sigma_0]))    code    [B, z_dim]
         x ~ Laplace(decoder(z), 0.1)                                          pixels  [B, C, H, W]
 
-    The likelihood of this docstring is the paper's, `partial(laplace, scale=0.1)`; the default is a Bernoulli.
     Each unit of each datapoint is on or off, independently of the others: on with probability 1 - gamma, and then it
     has the standard deviation 1; off with probability gamma, and then it has the standard deviation sigma_0.
 
     Args:
-        decoder, likelihood, num_data: as in `AnisotropicVAE`.
+        decoder, num_data: as in `AnisotropicVAE`.
+        likelihood: as in `AnisotropicVAE`, by default a Bernoulli; for the line of x above, and in the paper, it is
+            `partial(laplace, scale=0.1)`.
         z_dim: latent dimensions.
         gamma: the probability that a unit is off, in [0, 1]; at 0 the prior is Normal(0, I).
         sigma_0: the standard deviation of a unit that is off, small in the paper. The paper's text and its program
@@ -412,9 +412,8 @@ class SparseIndicatorVAE(nn.Module):
         z ~ Normal(0, 1 if on else sigma_0)     code                  [z_dim, B]
         x ~ Laplace(decoder(z), 0.1)            pixels                [B, C, H, W]
 
-    The likelihood of this docstring is the paper's, `partial(laplace, scale=0.1)`; the default is a Bernoulli. With on
-    summed out, the density of z and x is that of `SparseVAE`. The units are in a plate of their own, inside the plate
-    "data" and left of it in shapes, since Pyro's plates take the rightmost free dimension. Units in a plate are
+    With on summed out, the density of z and x is that of `SparseVAE`. The units are in a plate of their own, inside the
+    plate "data" and left of it in shapes, since Pyro's plates take the rightmost free dimension. Units in a plate are
     independent, so `TraceEnum_ELBO` sums out each unit by itself: two states for each of z_dim units, instead of the
     2^z_dim states of all units together. A guide for z needs the same two plates, so one for `SparseVAE` does not fit;
     `AutoNormal(poutine.block(model, hide=["on"]))` does.

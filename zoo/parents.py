@@ -19,8 +19,10 @@ class MarkParents(Messenger):
     """Writes on each sample site `parents`, the names of the latent sites that its distribution was computed from.
 
     A latent site's value is marked with the site's name, and so is whatever PyTorch computes from it, up to the next
-    latent site. Values that leave PyTorch in between (`.item()`, NumPy, a custom `torch.autograd.Function`) lose the
-    mark.
+    latent site.
+
+    .. warning::
+        Values that leave PyTorch in between (`.item()`, NumPy, a custom `torch.autograd.Function`) lose the mark.
     """
 
     def __init__(self) -> None:

@@ -66,7 +66,7 @@ WORKS: dict[str, list[str]] = {
 
 OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "list": {},
-    "show": {"--data-dir": FOLDER_OF_DATA},
+    "show": {},
     "story": {
         **{option: TRAINING[option] for option in ("--data", "--data-dir", "--data-option", "--set")},
         "--swap": (*NAME, "flwo", GREEK, "mean-field,flow"),

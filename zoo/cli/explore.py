@@ -20,7 +20,7 @@ def explore(
         typer.Argument(parser=name, metavar="RUN|PRETRAINED", help="A finished run's folder, or a pretrained pair."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", parser=file, help="The file to write.")] = Path("explore.html"),
-    images: Annotated[int, typer.Option(parser=whole(1, 100), help="Number of test images that come along.")] = 10,
+    images: Annotated[int, typer.Option(parser=whole(1, 100), help="Number of test images on the page.")] = 10,
     data_dir: DataDir = None,
     download: Download = False,
 ) -> None:

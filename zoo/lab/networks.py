@@ -68,9 +68,9 @@ DECODER_CHANNELS = {28: (128, 64), 32: (64, 32, 32), 64: (64, 64, 32, 32)}
 class ConvEncoder(nn.Module):
     """4 x 4 convolutions of stride 2, then one dense layer, ReLU after each: [B, C, S, S] to [B, hidden].
 
-    64 pixels: 32, 32, 64, 64 channels (Joint-VAE, appendix B; Higgins 2017 the same). 32 pixels: 32, 64, 64, as in
-    Joint-VAE's code, which drops the second layer; the paper's text drops the last one. 28 pixels: 64, 128 (use
-    hidden=1024), since 28 cannot be halved three times.
+    64 pixels: 32, 32, 64, 64 channels (Joint-VAE, appendix B, and Higgins 2017). 32 pixels: 32, 64, 64, as in
+    Joint-VAE's code, which leaves out the second layer; the paper's text leaves out the last one. 28 pixels: 64, 128
+    (use hidden=1024), since 28 cannot be halved three times.
     """
 
     @checked(shape=SOME_COUNTS, channels=SOME_COUNTS, hidden=number_from(1))

@@ -33,7 +33,7 @@ RTOL = 1e-3  # of a term, times the number of the step: other orders of sums, an
 
 @dataclass(frozen=True)
 class Check:
-    """What came of a recipe.
+    """The outcome of a recipe's check.
 
     Attributes:
         recipe: its name.

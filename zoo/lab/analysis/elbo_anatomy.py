@@ -95,8 +95,12 @@ def elbo_anatomy(
 
     The random state, the param store and the modules' modes are left as they were.
 
+    .. warning::
+        The standard errors do not include the bias of the minibatch estimators, for which a total correlation can be
+        negative; "exact" has no such bias.
+
     Args:
-        num_data: N, the number of datapoints whose posteriors q(z) averages; for "exact" the size of `data`.
+        num_data: N, the number of datapoints over whose posteriors q(z) is the average; for "exact" the size of `data`.
         groups: the latent sites in groups; each site by itself when not given.
         num_samples: S, for "exact" only.
         batch_size: number of datapoints that are encoded at once; for the minibatch estimators their B.

@@ -22,11 +22,15 @@ from zoo.termwise import latent, observed
 class Importance:
     """Summaries of K importance weights w_k = p(x, z_k) / q(z_k | x) of each datapoint: all [B], in nats.
 
+    .. warning::
+        The effective sample size cannot show that q misses a part of p(z | x): where q has almost no mass there are no
+        draws. It can be large where log_evidence is far too low.
+
     Attributes:
         elbo: mean of log w, the estimate of the ELBO from K draws.
         log_evidence: log of the mean of w; its expectation is below log p(x), by less as K grows.
         log_effective: log of (sum w)^2 / sum w^2, the effective sample size. A value far below K shows that q differs
-            from p(z | x) where q has its mass. It cannot show mass of p(z | x) that q misses.
+            from p(z | x) where q has its mass.
     """
 
     elbo: Tensor

@@ -38,8 +38,9 @@ function paint(canvas, [channels, height, width], x, left = 0, top = 0) {
   canvas.getContext("2d").putImageData(image, left, top);
 }
 
+// Images of fewer than 16 pixels a side, such as digits of 8 x 8, are hard to read as squares: they are shown smooth.
 function canvasOf([, height, width]) {
-  return element("canvas", { width, height, "aria-hidden": "true" });
+  return element("canvas", { width, height, "aria-hidden": "true", class: Math.min(height, width) < 16 ? "smooth" : "" });
 }
 
 function imageView(content, root) {

@@ -21,6 +21,7 @@ from zoo.lab.analysis.interventions import (
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
 from zoo.lab.errors import import_optional
+from zoo.lab.plots.image_grid import SMALL
 
 REACH = 3.0
 SIDE = 256
@@ -92,8 +93,9 @@ def picture(model: nn.Module, latents: Latents) -> bytes:
     pixels = (decoded(model, latents)[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
     image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
     times = max(1, SIDE // max(image.size))
+    filtered = Image.Resampling.BICUBIC if min(image.size) < SMALL else Image.Resampling.NEAREST
     file = BytesIO()
-    image.resize((times * image.width, times * image.height), Image.Resampling.NEAREST).save(file, format="PNG")
+    image.resize((times * image.width, times * image.height), filtered).save(file, format="PNG")
     return file.getvalue()
 
 

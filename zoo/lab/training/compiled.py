@@ -19,15 +19,18 @@ Pass = Callable[..., tuple[Tensor, Report]]
 class Compiled:
     """One pass, forward and backward, as a compiled function of tensors; Pyro runs only while it is traced.
 
-    Parameters, buffers, the objective's state and the batch are its inputs, so that schedules and running statistics
-    take effect; gradients, the report, and the buffers and statistics that a pass changes are its outputs. Everything
-    else that the programs read is a constant of the trace: a number that changes over training has to be a buffer, or
-    a hyperparameter of the objective. Random numbers come from PyTorch's generator, by the same kernels as in eager
-    code, so a compiled pass draws the same numbers as an eager one. On a GPU the compiler records CUDA graphs.
+    Its inputs are parameters, buffers, the objective's state and the batch, so that schedules and running statistics
+    take effect. Its outputs are gradients, the report, and the buffers and statistics that a pass changes. Random
+    numbers come from PyTorch's generator, by the same kernels as in eager code, so a compiled pass draws the same
+    numbers as an eager one. On a GPU the compiler records CUDA graphs.
 
-    Passes run eagerly in these cases: tracing or compiling failed (one RuntimeWarning gives the reason); the batch
-    differs from the traced one in shape, layout or type; the objective's state has other names or types, or its
-    settings (kl, num_particles, an estimator) differ; and once where a running statistic has no value yet.
+    A pass runs eagerly if tracing or compiling failed (one RuntimeWarning has the reason), if the batch differs from
+    the traced one in shape, layout or type, if the objective's state has other names or types, or if its settings (kl,
+    num_particles, an estimator) differ. It also runs eagerly once, where a running statistic has no value yet.
+
+    .. warning::
+        Everything else that the programs read is a constant of the trace: a number that changes over training has to be
+        a buffer, or a hyperparameter of the objective. Otherwise a compiled step silently uses its first value.
 
     Args:
         program: maps a batch to the loss; its trainable parameters are determined at the first call.

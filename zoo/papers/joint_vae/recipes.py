@@ -41,7 +41,7 @@ def joint_vae(
     lr: float = 5e-4,
     steps: int = 93_800,
 ) -> Experiment:
-    """Joint-VAE: a style and a type, each held at a growing capacity.
+    """Joint-VAE: a style and a type, the KL of each kept at a growing capacity.
 
     Dupont 2018, appendices B and C.1: the defaults are MNIST's, 100 epochs of 938 batches.
 
