@@ -35,11 +35,11 @@ class Misfit(ValueError):
 def register(module: nn.Module) -> None:
     """Registers the trainable parameters of `module` for `pyro.infer.SVI`, under names that no other module has.
 
-    `pyro.module(name, module)` registers them under the given name. A second instance with the same name would then
-    silently read the first one's values and never train. Here every parameter tensor has a name of its own, so that a
-    second instance, a deep copy or an unpickled one never reads another's values, and a network that two programs share
-    is registered once. Under a messenger with the attribute `keeps_parameters`, which marks a training loop that holds
-    the parameters itself, nothing is registered.
+    `pyro.module(name, module)` registers them under the given name. For a second instance with the same name, SVI would
+    go on training the first one's parameters, and the second one's would silently stay as they are. Here every
+    parameter tensor has a name of its own, so that a second instance, a deep copy or an unpickled one never reads
+    another's values, and a network that two programs share is registered once. Under a messenger with the attribute
+    `keeps_parameters`, which marks a training loop that holds the parameters itself, nothing is registered.
 
     Raises:
         ValueError: a parameter is not contiguous, or a loaded param store holds another tensor under its name.

@@ -6,24 +6,24 @@ https://arxiv.org/abs/1812.02833, section 6. Their objective is `zoo.elbos.Decom
 Each of the two mixture priors is written in two ways, with the same joint density of z and x. `ClusteredVAE` and
 `SparseVAE`, which the papers' objectives train, have the mixture's density as p(z). In `ClusterIndicatorVAE` and
 `SparseIndicatorVAE` the component that z is drawn from is a discrete site of its own, which Pyro's `TraceEnum_ELBO`
-sums out; so they show the mixture as a generative process, and are a check of the density. A guide needs a
-distribution of z alone in both.
+sums out; so they show the mixture as a generative process, and are a check of the density. In all of them a guide has a
+distribution of z and none of the component.
 
 A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
 reads, here and in every story:
 
 - `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
-  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
-  weights, and its own would never be trained. `register` chooses names that no other instance has.
+  does that too, but Pyro finds parameters by name: for a second instance with the same name, SVI would go on training
+  the first one's, and the second one's would silently stay as they are. `register` chooses names that are unique.
 - `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
   inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
-  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+  multiplies log p by num_data / B; without `index`, log p is that of the batch alone.
 - `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
   has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
   likelihoods that have an event already.
-- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
-  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
-  that it sums out, with an entry for each class.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. They come
+  from the objective: one for particles, which are several draws for each datapoint, and left of it one for each
+  discrete site that it sums out, with an entry for each value of the site.
 - `_decode`, at the end of the file, samples x: it calls `as_event`, `check_data` and `pyro.sample`.
 - `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
   (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
@@ -59,14 +59,14 @@ class AnisotropicVAE(nn.Module):
         z ~ Normal(0, sqrt(variances))    code    [B, z_dim]
         x ~ Bernoulli(decoder(z))         pixels  [B, C, H, W]
 
-    Normal(0, I) is the same after a rotation of z, so the story does not prefer one choice of axes. Here a rotation
-    changes the prior's density.
+    A rotation of z leaves the prior Normal(0, I) as it is, so a VAE with this prior does not prefer one choice of axes.
+    It changes a prior whose variances are not all equal.
 
     Args:
         decoder: maps codes [..., z_dim] to the likelihood's parameters [..., C, H, W]; logits for a Bernoulli.
         variances: prior variances of the units, [z_dim]. If they are learnt, these are the initial ones.
-        learnt: whether the variances are trained, as a softmax times their initial sum, which stays the same, as in the
-            paper's code.
+        learnt: whether the variances are trained. Their sum keeps its initial value: they are this sum times a softmax,
+            as in the paper's code.
         likelihood: any function from the decoder's output to a Pyro distribution over x, whose pixels may be
             independent (part of its batch shape) or already one event: one of `zoo.likelihoods`, such as
             `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns. The
@@ -272,8 +272,8 @@ class ClusterIndicatorVAE(nn.Module):
         z ~ Normal(places[k], scale)     code           [B, z_dim]
         x ~ Normal(decoder(z))           data           [B, ...]
 
-    With k summed out, the density of z and x is that of `ClusteredVAE`. The site k is marked for enumeration, so
-    `TraceEnum_ELBO` sums it out, and a guide has a distribution of z only, as for `ClusteredVAE`.
+    With `k` summed out, the density of z and x is that of `ClusteredVAE`. The site k is marked for enumeration, so
+    `TraceEnum_ELBO` sums it out. A guide for `ClusteredVAE` fits, such as `Amortized(trunk, z=MeanField(z_dim))`.
 
     Args:
         decoder, places, scale, likelihood, num_data: as in `ClusteredVAE`.
@@ -412,11 +412,11 @@ class SparseIndicatorVAE(nn.Module):
         z ~ Normal(0, 1 if on else sigma_0)     code                  [z_dim, B]
         x ~ Laplace(decoder(z), 0.1)            pixels                [B, C, H, W]
 
-    With on summed out, the density of z and x is that of `SparseVAE`. The units are in a plate of their own, inside the
-    plate "data" and left of it in shapes, since Pyro's plates take the rightmost free dimension. Units in a plate are
-    independent, so `TraceEnum_ELBO` sums out each unit by itself: two states for each of z_dim units, instead of the
-    2^z_dim states of all units together. A guide for z needs the same two plates, so one for `SparseVAE` does not fit;
-    `AutoNormal(poutine.block(model, hide=["on"]))` does.
+    With `on` summed out, the density of z and x is that of `SparseVAE`. The units are in a plate of their own, inside
+    the plate "data" and left of it in shapes, since Pyro's plates take the rightmost free dimension. Units in a plate
+    are independent, so `TraceEnum_ELBO` sums out each unit by itself: two states for each of z_dim units, instead of
+    the 2^z_dim states of all units together. A guide for z needs the same two plates, so one for `SparseVAE` does not
+    fit; `AutoNormal(poutine.block(model, hide=["on"]))` does.
 
     Args:
         decoder, z_dim, gamma, sigma_0, likelihood, num_data: as in `SparseVAE`.
@@ -469,8 +469,8 @@ class SparseIndicatorVAE(nn.Module):
                 on = pyro.sample("on", dist.Bernoulli(self.share_on), infer={"enumerate": "parallel"})
                 z = pyro.sample("z", dist.Normal(0.0, torch.where(on == 1, 1.0, self.sigma_0)))
             code = z.movedim(-2, -1)  # [..., B, z_dim], for the decoder
-            # In batch shapes dimension -2 is that of the units. x is not in their plate, so its batch shape needs size
-            # 1 there where more dimensions are on the left, those of particles: [particles, 1, B].
+            # Dimension -2 of a batch shape is the units' plate. x is outside of this plate, so its batch shape must
+            # have size 1 there: [particles, 1, B]. The decoder's input has its event dimension besides, hence -3.
             code = code.unsqueeze(-3) if code.dim() > 2 else code
             return _decode(self.likelihood(self.decoder(code)), code, x)
 
@@ -479,7 +479,7 @@ class SparseIndicatorVAE(nn.Module):
 
 
 def _decode(data: TorchDistribution, z: Tensor, x: Tensor | None) -> Tensor:
-    """Samples x from the likelihood `data`, or observes x if it is given. The batch shape is that of z [..., z_dim]."""
+    """Samples x from the likelihood `data`, or observes x if it is given. Its batch shape is z's without the last."""
     data = as_event(data, like=z)
     check_data(x, data)
     sampled: Tensor = pyro.sample("x", data, obs=x)

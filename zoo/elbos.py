@@ -2,21 +2,21 @@
 
 An objective is a sum of named terms, and training maximises the sum. A term includes its sign and its weight, as in
 "-KL(z)", and is in nats per datapoint: natural logarithms, summed over pixels and latent dimensions, averaged over the
-datapoints. The loss is minus the sum. `elbo.report()` has the terms of the last pass, and the unweighted reconstruction
-and KL of each site.
+datapoints; a class whose terms are not nats says so. The loss is minus the sum. `elbo.report()` has the terms of the
+last pass, and the unweighted reconstruction and KL of each site.
 
 An objective is a loss of Pyro: `SVI(model, guide, optim, loss=BetaVAE(beta=4.0))`. A weight, or a capacity, may be
 assigned at any time, `elbo.beta = 2.0`, and the next step uses the new value; `schedule=` of `zoo.lab.training.fit`
 does so by the step.
 
 A new objective inherits from `TermwiseELBO`, defines `terms(model_trace, guide_trace)`, which returns the terms by
-name, and declares each weight as `beta = Hyperparameter()`; `zoo.terms` has terms to build it from. It cannot inherit
-from a class below, which is refused, since the arguments and the saved state of these classes are their own.
+name, and declares each weight as `beta = Hyperparameter()`; `zoo.terms` has terms to build it from. Inheriting from one
+of the classes below is refused, since an objective saves the weights that its own class declares, and no others.
 
 The words here: the model is the story, p(x, z). A guide gives each latent site of the model its posterior, by a part
 called a head. A unit is one latent dimension, or a whole categorical site; most families have independent units, and
-others, such as a flow or a Dirichlet, couple them. A discrete site whose head is `Exact` is summed out: the terms are
-averages over its classes, weighted by q(class | x), not values at a draw.
+others, such as a flow or a Dirichlet, couple them. A discrete site whose head is `Exact` or `Predicted` is summed out:
+the terms are averages over its classes, weighted by q(class | x), instead of values at a draw.
 
 Arguments that most classes share:
 
@@ -30,7 +30,7 @@ Arguments that most classes share:
                      q(z | x_n), is the average of all N posteriors; a batch of B has only B of them
     estimator        how q(z) at the draw of a datapoint is estimated, as a weighted sum of the B posteriors' densities:
                      "stratified", weight 1/N for the datapoint's own posterior and (N - 1) / (N (B - 1)) for each other
-                     one; "weighted", 1 / (N B) for each; "minibatch-stratified", which is Chen's stratified sampling;
+                     one; "weighted", 1 / (N B) for each; "minibatch-stratified", like "stratified" with other weights;
                      or "batch", 1/B for each. `zoo.estimators.log_weights` has the formulas, sources and biases
     concrete         how a draw of a relaxed one-hot site (the head Concrete) is scored under q: "mass", by the
                      probability of the class with the largest entry, or "density", by the Concrete density
@@ -207,8 +207,8 @@ class Capacity(TermwiseELBO):
     which an assignment at each step does: `elbo.capacity = {"z": 2.5, "c": 1.1}`.
 
     .. warning::
-        Not a bound on log p(x) where gamma |KL - C| is less than the KL, as it is close to C. Below C it rewards a
-        larger KL.
+        Not a bound on log p(x) where gamma |KL - C| is less than the KL, which is so for a KL close to C. Below C it
+        rewards a larger KL.
 
     Args:
         gamma: weight of |KL - C|: one number for the whole KL, or a mapping with one for each latent site or sum of
@@ -313,7 +313,7 @@ class BetaTCVAE(TermwiseELBO):
     Args:
         beta: weight of the total correlation over all units of all latent sites.
         num_data: N, the number of datapoints in the training set.
-        estimator: of q(z): "stratified", "weighted" (Chen's), "minibatch-stratified" or "batch"; see
+        estimator: how q(z) is estimated: "stratified", "weighted" (the paper's), "minibatch-stratified" or "batch"; see
             `zoo.estimators.log_weights`.
         concrete: how the draws of a Concrete (relaxed one-hot) site are scored: "mass", by the probability of the
             class with the largest entry, or "density", by the Concrete density.
@@ -580,8 +580,9 @@ class Decomposition(TermwiseELBO):
 
     Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far the posteriors of different
     datapoints overlap, alpha how closely q(z) follows the prior. As in the paper's code, D is estimated from one draw
-    of the prior for each datapoint, with the average of the batch's posteriors as q(z), and the density of relaxed
-    sites. A lower bound on log p(x) for beta >= 1 and log_p="once", where the estimate of D is not negative.
+    of the prior for each datapoint, and the average of the batch's posteriors stands for q(z). A relaxed site has its
+    Concrete density there. A lower bound on log p(x) for beta >= 1 and log_p="once", where the estimate of D is not
+    negative.
 
     .. warning::
         With "kl", KL(p(z) || q(z)) of a small batch is too large, since the posteriors of a batch cover less of the
@@ -739,8 +740,8 @@ class InfoVAE(TermwiseELBO):
 class AnchoredCorEx(TermwiseELBO):
     """Anchored CorEx: ELBO + lambda I(x; z_a), which lets the anchors z_a carry more information about x.
 
-    Gao et al. 2018, https://arxiv.org/abs/1802.05822, in the form of HFVAE's Table 1: for the anchors,
-    term 2 has the weight 1 - lambda. I(x; z_a) = E[log q(z_a | x) - log q(z_a)] of all anchored units together.
+    Gao et al. 2018, https://arxiv.org/abs/1802.05822, in the form of HFVAE's Table 1. I(x; z_a) = E[log q(z_a | x) -
+    log q(z_a)] is that of all anchored units together.
 
     .. warning::
         Not a bound on log p(x) for lambda > 0, since it adds to the ELBO. A batch only estimates q(z_a), with a bias
@@ -880,7 +881,7 @@ class FactorVAE(TermwiseELBO):
             parameters are neither in `elbo(model, guide).parameters()` nor in the objective's state.
 
     Raises:
-        ValueError: gamma is negative or not finite.
+        ValueError: gamma is negative or not finite, or a latent site is summed out, since the ratio needs draws.
 
     Example:
         >>> elbo = FactorVAE(gamma=10.0, log_ratio=lambda z: torch.ones(len(z)))  # instead of a discriminator
@@ -920,7 +921,7 @@ class NaturalClusteringELBO(TermwiseELBO):
     the paper's equation (7), and with beta_c = 1 its equation (6). q(y | x) is the mean of the Dirichlet q(pi | x), so
     the last term is the log likelihood of a classifier.
 
-    For a batch without labels, y needs a head that is summed out (`guides.Predicted`), and pi is integrated out by
+    For a batch without labels, y is summed out, by the head `guides.Predicted`, and pi is integrated out by
     conjugacy: E_q(y | x)[log p(x | y, z)] - KL(z_s) - beta_c KL(z_c) - KL(q(y | x) || p(y)), where p(y) is the mean of
     p(pi). That is a lower bound on log p(x) for beta_c >= 1.
 
@@ -936,8 +937,8 @@ class NaturalClusteringELBO(TermwiseELBO):
         y, pi, z_c: the names of the sites.
 
     Raises:
-        ValueError: beta_c is negative or not finite, or a site is missing; or y is latent under a head that is not
-            summed out.
+        ValueError: beta_c is negative or not finite, or a site is missing; or y is latent under a head that draws
+            it.
 
     Example:
         >>> from guides import DirichletHead, Predicted

@@ -1,24 +1,24 @@
 """Joint-VAE: images from a continuous style and a discrete type. HFVAE trains the same story on images.
 
 Dupont 2018, Learning Disentangled Joint Continuous and Discrete Representations, https://arxiv.org/abs/1804.00104.
-Esmaeili et al. 2019, Structured Disentangled Representations (HFVAE), https://arxiv.org/abs/1804.02086. What a paper
-maximises is in `zoo.elbos`: `Capacity` for Joint-VAE.
+Esmaeili et al. 2019, Structured Disentangled Representations (HFVAE), https://arxiv.org/abs/1804.02086. The papers'
+objectives are `Capacity` and `HFVAE` in `zoo.elbos`.
 
 A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
 reads, here and in every story:
 
 - `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
-  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
-  weights, and its own would never be trained. `register` chooses names that no other instance has.
+  does that too, but Pyro finds parameters by name: for a second instance with the same name, SVI would go on training
+  the first one's, and the second one's would silently stay as they are. `register` chooses names that are unique.
 - `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
   inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
-  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+  multiplies log p by num_data / B; without `index`, log p is that of the batch alone.
 - `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
   has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
   likelihoods that have an event already.
-- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
-  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
-  that it sums out, with an entry for each class.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. They come
+  from the objective: one for particles, which are several draws for each datapoint, and left of it one for each
+  discrete site that it sums out, with an entry for each value of the site.
 - `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
   (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
 - The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
@@ -56,14 +56,16 @@ class JointVAE(nn.Module):
     Args:
         decoder: called as decoder(z, c), or decoder(z, c1, c2, ...), with z [..., z_dim] and each type [..., c_dim];
             returns the likelihood's parameters, [..., C, H, W]. Where an objective sums out a type, the type has a
-            leading dimension that z lacks, and the decoder has to broadcast them, as those of `zoo.lab.networks` do.
+            leading dimension that z lacks. A decoder of your own has to broadcast the two, as the decoders of
+            `zoo.lab.networks` do.
         z_dim: the number of latent dimensions of the style.
         c_dims: the number of classes of each type.
         temperature: of the types' prior: the lower it is, the closer are its draws to one-hot. With None the types are
-            one-hot, c ~ OneHotCategorical(uniform). Which of the two depends on the part of the guide that is
-            responsible for the type, its head (`guides.heads`): `Concrete` draws relaxed types, and needs a
-            temperature. `Exact`, which sums the classes out, and `StraightThrough`, which draws one-hot types, work
-            with either under the objectives of `zoo.elbos`, and need None under Pyro's own ELBOs.
+            one-hot, c ~ OneHotCategorical(uniform). Choose by the type's head, the part of the guide that draws it
+            (`guides.heads`). `Concrete` draws relaxed types, so it needs a temperature. `StraightThrough` draws one-hot
+            types, and with `Exact` an objective sums the classes out: they work with a temperature and with None under
+            the objectives of `zoo.elbos`. Pyro's own ELBOs need None for them, since a one-hot vector has no density
+            under a relaxed prior.
         likelihood: any function from the decoder's output to a Pyro distribution over x, whose pixels may be
             independent (part of its batch shape) or already one event: one of `zoo.likelihoods`, such as
             `partial(laplace, scale=0.1)`, or your own. By default a Bernoulli, whose logits the decoder returns.

@@ -9,17 +9,17 @@ A story is a generative model, written as a Pyro program. The docstring of its c
 reads, here and in every story:
 
 - `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
-  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
-  weights, and its own would never be trained. `register` chooses names that no other instance has.
+  does that too, but Pyro finds parameters by name: for a second instance with the same name, SVI would go on training
+  the first one's, and the second one's would silently stay as they are. `register` chooses names that are unique.
 - `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
   inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
-  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+  multiplies log p by num_data / B; without `index`, log p is that of the batch alone.
 - `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
   has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
   likelihoods that have an event already.
-- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
-  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
-  that it sums out, with an entry for each class.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. They come
+  from the objective: one for particles, which are several draws for each datapoint, and left of it one for each
+  discrete site that it sums out, with an entry for each value of the site.
 - `one_hot` turns labels [B], integers from 0, into rows [B, L].
 - `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
   (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
@@ -54,21 +54,23 @@ class NaturalClustering(nn.Module):
 
     z_c has c_dim latents for each of the L classes. The mask makes a matrix with a row [1, z_c of class l] for each
     class l, multiplies row l by y_l, and flattens it row by row. Since y is one-hot, this leaves the row of the
-    datapoint's class and sets the others to zero: the decoder sees z_c of this class alone. The ones become y itself,
-    which gives a decoder whose first layer is linear a bias for each class. The paper has them in its main text, and
-    leaves them out in appendix B, which is bias=False. It writes c_y for the one-hot y.
+    datapoint's class and sets the others to zero: the decoder sees z_c of this class alone. The ones become y itself: a
+    decoder whose first layer is linear has a bias for each class by them. The paper has them in its main text, and
+    leaves them out in appendix B. Without them, bias=False, z_cy is [B, L * c_dim]. The paper writes c_y for y.
 
-    With labels, integers from 0 to L - 1, y is observed. Without them y is latent, and the guide infers it from x: its
-    head for y either sums out the classes or draws one.
+    With labels, integers from 0 to L - 1, y is observed. Without them y is latent, and the guide infers it from x. The
+    guide's head for y, the part that is responsible for this site, draws a class, or lets the objective sum out all.
 
-    Why a Dirichlet for each datapoint, and not a softmax: class probabilities that are latent in the story make the
-    classifier a part of the guide, q(pi | x), which is learnt with it. Whatever alpha is, all classes are equally
-    probable before x is seen. The Dirichlet is the conjugate prior of the categorical, so the posterior of pi given a
-    label has a closed form, `posterior`. In the paper's objective, `zoo.elbos.NaturalClusteringELBO`, only the mean of
-    q(pi | x) counts, so there it could as well be a softmax; in the ELBO of this story the concentration counts, too.
+    Why a Dirichlet for each datapoint, and not a softmax: the paper makes a datapoint's class probabilities latent, so
+    that the guide contains a classifier, q(pi | x). It could contain q(y | x), a softmax, instead. The Dirichlet adds a
+    prior of the class probabilities, under which all classes are equally probable whatever alpha is; and, since it is
+    the conjugate prior of the categorical, the posterior of pi given a label has a closed form, `posterior`. In the
+    paper's objective, `zoo.elbos.NaturalClusteringELBO`, only the mean of q(pi | x) counts, as if it were a softmax; in
+    the ELBO of this story its concentration counts, too.
 
     Args:
-        decoder: maps z_cy [..., L (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's parameters.
+        decoder: maps z_cy [..., L * (1 + c_dim)] and z_s [..., s_dim], one argument each, to the likelihood's
+        parameters.
         classes: L, the number of classes.
         c_dim: the number of latent dimensions of each class.
         s_dim: the number of latent dimensions that all classes share.
@@ -154,7 +156,8 @@ class NaturalClustering(nn.Module):
             return pyro.sample("x", pixels, obs=x)
 
     def mask(self, y: Tensor, z_c: Tensor) -> Tensor:
-        """Keeps [1, z_c] of the class in y and sets the rest to zero: z_cy [..., L * (1 + c_dim)].
+        """Keeps [1, z_c] of the class in y and sets the rest to zero: z_cy, [..., L * (1 + c_dim)]; without the ones
+        for bias=False.
 
         Args:
             y: one-hot, [..., L].
@@ -179,7 +182,7 @@ class NaturalClustering(nn.Module):
 
 
 class ConditionalVAE(nn.Module):
-    """The conditional VAE (Sohn et al. 2015), with a code whose prior is the same for every class.
+    """The conditional VAE (Sohn et al. 2015): one code for all classes, and the class as the decoder's second input.
 
         y ~ OneHotCategorical(1 / L)     class   [B, L]
         z ~ Normal(0, I)                 code    [B, z_dim]
@@ -256,8 +259,8 @@ class ConditionalVAE(nn.Module):
 def _side_by_side(*latents: Tensor) -> list[Tensor]:
     """The latents [..., size] with their leading dimensions expanded to one shape, so that a decoder can join them.
 
-    Where an objective sums out the class, y has a leading dimension with an entry for each class, which latents whose
-    guide does not depend on y lack.
+    Where an objective sums out the class, y has a leading dimension with an entry for each class. Latents whose guide
+    does not depend on y do not have this dimension.
     """
     batch = torch.broadcast_shapes(*(latent.shape[:-1] for latent in latents))
     return [latent.expand(*batch, latent.shape[-1]) for latent in latents]

@@ -8,15 +8,16 @@ A story is a generative model, written as a Pyro program. The docstring of its c
 reads, here and in every story:
 
 - `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
-  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
-  weights, and its own would never be trained. `register` chooses names that no other instance has.
+  does that too, but Pyro finds parameters by name: for a second instance with the same name, SVI would go on training
+  the first one's, and the second one's would silently stay as they are. `register` chooses names that are unique.
 - `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
   inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
-  multiplies log p by num_data / B; without it, log p is that of the batch alone.
-- The likelihood has one event for each document, with all V words in it, so log p(x | z) has one entry for each
-  document. With particles, which are several draws for each document, latents have the shape [particles, B, size], and
-  log p(x | z) has [particles, B].
-- `check_words` refuses data that are not counts in floats, [B, V], and documents without words.
+  multiplies log p by num_data / B; without `index`, log p is that of the batch alone.
+- The likelihood has one event for each document, its V counts, so log p(x | z) has one entry for each document. With
+  particles, which are several draws for each document, latents have the shape [particles, B, size], and log p(x | z)
+  has [particles, B].
+- `check_words` refuses data that are not word counts [B, V], whole numbers from 0 as floats, and documents without
+  words.
 - The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
   out of its state_dict, since the arguments of the constructor determine them.
 - `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
@@ -47,20 +48,21 @@ class ProdLDA(nn.Module):
         shares = softmax(z)                 shares of the topics              [B, K]
         x ~ Multinomial(decoder(shares))    how often each word is there      [B, V]
 
-    A topic is a column of the linear decoder's weights [V, K]: a logit for each word. The logits of a document are the
-    sum of its topics' logits, weighted by its shares, so p(word) is proportional to the product of the topics'
-    distributions over words, each to the power of its share. LDA averages the distributions instead.
+    The paper's decoder is linear and has no bias. A topic is a column of its weights [V, K]: a logit for each word. The
+    logits of a document are the sum of its topics' logits, weighted by its shares, so p(word) is proportional to the
+    product of the topics' distributions over words, each to the power of its share. LDA averages the distributions
+    instead.
 
-    The shares are the paper's theta. Their prior approximates Dirichlet(alpha, ..., alpha): Laplace's approximation of
-    its density as a function of z is a normal with the variance sigma^2 = (1 - 1 / K) / alpha, which is 0.98 for 50
-    topics and alpha = 1. HFVAE only says "softmax of a Gaussian", which may also mean z ~ Normal(0, I); this is
-    alpha=None.
+    The shares are the paper's theta. Their prior approximates Dirichlet(alpha, ..., alpha). Written as a density of z,
+    the Dirichlet has a Laplace approximation, whose variances are sigma^2 = (1 - 1 / K) / alpha: 0.98 for 50 topics and
+    alpha = 1. HFVAE, which trains this story with several groups, only says "softmax of a Gaussian", which may also
+    mean z ~ Normal(0, I); this is alpha=None.
 
     With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. A single softmax runs over
-    all groups, so p(x) does not depend on the grouping. It matters to an objective that has terms of the dependence
+    all groups, so p(x) does not depend on the grouping. It matters to an objective that has terms for the dependence
     between sites, such as the total correlation between groups in `zoo.elbos.HFVAE`. HFVAE's text does not say whether
-    each group has a softmax of its own. With a single one, HFVAE's model is ProdLDA, and its objective with all weights
-    equal to 1 is ProdLDA's.
+    each group has a softmax of its own. With a single softmax, HFVAE's model is ProdLDA, and its objective with all
+    weights equal to 1 is the ELBO, which ProdLDA maximises.
 
     Args:
         decoder: maps shares [..., K] to logits of the words [..., V].
@@ -147,7 +149,7 @@ class NVDM(nn.Module):
     are z1, z2, ..., one for each entry of groups, and the decoder's input is their concatenation.
 
     Args:
-        decoder: maps topics [..., K] to logits of the words [..., V]; linear in the paper.
+        decoder: maps the topics' weights [..., K] to logits of the words [..., V]; linear in the paper.
         groups, likelihood, num_data: as in `ProdLDA`.
 
     Raises:

@@ -6,17 +6,17 @@ A story is a generative model, written as a Pyro program. The docstring of its c
 reads, here and in every story:
 
 - `register(self)` makes the decoder's parameters known to Pyro, so that SVI trains them. `pyro.module("name", self)`
-  does that too, but Pyro finds parameters by name: a second instance with the same name would read the first one's
-  weights, and its own would never be trained. `register` chooses names that no other instance has.
+  does that too, but Pyro finds parameters by name: for a second instance with the same name, SVI would go on training
+  the first one's, and the second one's would silently stay as they are. `register` chooses names that are unique.
 - `data_plate` is `pyro.plate("data", B)`: the B datapoints of a batch are independent of each other, and each site
   inside the plate has one value for each of them. For a batch with `index` the plate's size is num_data, and Pyro
-  multiplies log p by num_data / B; without it, log p is that of the batch alone.
+  multiplies log p by num_data / B; without `index`, log p is that of the batch alone.
 - `as_event` makes all pixels of a datapoint one event, as `.to_event(3)` does for [B, C, H, W], so that log p(x | z)
   has one entry for each datapoint. Unlike `.to_event(3)`, it does so for data of any number of dimensions, and for
   likelihoods that have an event already.
-- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. The
-  objective adds them: one for particles, which are several draws for each datapoint, and one for each discrete site
-  that it sums out, with an entry for each class.
+- Latents may have more dimensions on the left, [..., B, size], and log p(x | z) then has them, too, [..., B]. They come
+  from the objective: one for particles, which are several draws for each datapoint, and left of it one for each
+  discrete site that it sums out, with an entry for each value of the site.
 - `check_data` refuses data that do not fit the likelihood: of a shape other than that of the decoder's output, integers
   (pixels are floats), or values outside its support. The default Bernoulli's support is [0, 1], grey values included.
 - The constants of the priors are buffers, so that they move to a device with the module. persistent=False keeps them
