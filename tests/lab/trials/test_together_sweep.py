@@ -89,9 +89,7 @@ def assert_same_sweep(here: Path, there: Path) -> None:
         torch.testing.assert_close(*tensors, rtol=1e-9, atol=1e-9)
         states = [checkpoint.load(run_ / CHECKPOINT) for run_ in (own, other)]
         assert states[0]["step"] == states[1]["step"] == STEPS
-        assert states[0]["random"] == pytest.approx(states[1]["random"]) or all(
-            _equal(states[0]["random"][key], states[1]["random"][key]) for key in states[0]["random"]
-        )
+        assert all(_equal(states[0]["random"][name], states[1]["random"][name]) for name in states[0]["random"])
 
 
 def _equal(a, b):
@@ -140,8 +138,11 @@ def test_a_sweep_killed_between_two_checkpoints_goes_on_from_both(tmp_path, trai
 
 
 def test_a_sweep_that_is_asked_to_stop_saves_every_run_and_resumes(tmp_path, trained, undisturbed):
+    sent = []
+
     def stop(step, elbo):
-        if step == 13 and elbo.beta == 4.0:
+        if step == 13 and not sent:  # once, as the second signal would end the process
+            sent.append(step)
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(
