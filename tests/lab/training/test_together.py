@@ -336,6 +336,7 @@ def test_what_cannot_be_stacked_is_refused_before_training(case):
     assert "\n" not in str(refused.value)
     for one, own in zip(members, before, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(weights(one), own, strict=True))
+        assert all(p.untyped_storage().nbytes() == p.numel() * p.element_size() for p in one.model.parameters())
 
 
 def test_bad_arguments_are_refused_by_name():
@@ -348,6 +349,15 @@ def test_bad_arguments_are_refused_by_name():
         fit_restarts([one])
     with pytest.raises(ValueError, match="every member has an optimizer, or none"):
         fit_restarts([one, Member(one.model, one.guide, one.elbo, [], 0, torch.optim.Adam(one.model.parameters()))])
+    for what in ("model", "guide", "elbo"):
+        other = member(1, vae_pair, PlainELBO())
+        setattr(other, what, getattr(one, what))
+        with pytest.raises(ValueError, match=f"member 1 has the same {what} as member 0: give each member its own"):
+            fit_restarts([one, other], lr=1e-2)
+    drawn = iter(batches(0))
+    shared = [Member(m.model, m.guide, m.elbo, drawn) for m in (one, member(1, vae_pair, PlainELBO()))]
+    with pytest.raises(ValueError, match="member 1 has the same batches as member 0"):
+        fit_restarts(shared, lr=1e-2)
     with pytest.raises(ValueError, match="batches is empty"):
         fit_restarts([Member(one.model, one.guide, one.elbo, [])], lr=1e-2)
     with pytest.raises(ValueError, match="member 1 has fewer batches"):

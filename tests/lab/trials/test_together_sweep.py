@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -24,6 +25,7 @@ from zoo.lab.runs.folder import CHECKPOINT, SETTINGS
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.train import Every
 from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.training.together import CannotStackError
 from zoo.lab.trials import together
 from zoo.lab.trials.sweep import sweep
 
@@ -51,11 +53,12 @@ def trained(monkeypatch):
     groups = []
     train = together._train
 
-    def spy(runs, until):
-        train(runs, until)
+    def spy(runs, until, jobs):
+        train(runs, until, jobs)
         groups.append((len(runs), runs[0].step, until))
 
     monkeypatch.setattr(together, "_train", spy)
+    monkeypatch.setattr(together, "_check_worthwhile", lambda stacked, jobs: None)  # it measures this machine
     return groups
 
 
@@ -177,13 +180,39 @@ class Looking(MeanField):
         return super().forward(raw if raw.mean().item() > 100 else 0.5 * raw)
 
 
-def test_runs_that_cannot_be_stacked_are_trained_one_by_one_and_the_sweep_says_why(tmp_path, trained):
-    with pytest.warns(RuntimeWarning, match=r"4 runs are trained one by one: .* cannot be traced") as said:
+def test_runs_that_cannot_be_stacked_are_trained_by_themselves_and_the_sweep_says_why(tmp_path, trained):
+    with pytest.warns(RuntimeWarning, match=r"4 runs are trained by themselves: .* cannot be traced") as said:
         done = run(tmp_path, made=recipe(head=Looking))
     assert len(said) == 1
     assert "\n" not in str(said[0].message)
     assert not trained
     assert len(done.table) == 4
+
+
+@pytest.mark.parametrize(("gain", "jobs", "ratio"), [(1.5, 1, None), (0.8, 1, "1.2"), (1.5, 2, "1.3"), (2.0, 2, None)])
+def test_on_a_cpu_runs_are_trained_together_where_it_takes_less_time_than_processes(gain, jobs, ratio):
+    stacked = SimpleNamespace(device=torch.device("cpu"), gain=gain)
+    if ratio is None:
+        together._check_worthwhile(stacked, jobs)
+    else:
+        with pytest.raises(CannotStackError, match=rf"would take {ratio} times as long as --jobs {jobs}$"):
+            together._check_worthwhile(stacked, jobs)
+
+
+def test_the_gain_is_measured_before_anything_is_written(tmp_path, monkeypatch):
+    seen = []
+
+    def check(stacked, jobs):
+        seen.append((stacked.gain, jobs, list(tmp_path.rglob(SETTINGS))))
+        raise CannotStackError("it takes longer")
+
+    monkeypatch.setattr(together, "_check_worthwhile", check)
+    with pytest.warns(RuntimeWarning, match="2 runs are trained by themselves: it takes longer"):
+        run(tmp_path, grid=[{}])
+    ((gain, jobs, written),) = seen
+    assert gain > 0
+    assert jobs == 1
+    assert not written
 
 
 def test_a_run_that_diverges_fails_by_itself_and_the_others_end_as_without_it(tmp_path, trained, undisturbed):

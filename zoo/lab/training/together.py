@@ -68,6 +68,7 @@ def fit_restarts(
     if not members or not all(isinstance(member, Member) for member in members):
         raise TypeError("members must be one or more Member(model, guide, elbo, batches), as in [Member(...), ...]")
     check_switches(progress=progress)
+    _check_apart(members)
     existing = [member.optimizer for member in members if member.optimizer is not None]
     if existing and len(existing) < len(members):
         raise ValueError("either every member has an optimizer, or none has")
@@ -78,15 +79,25 @@ def fit_restarts(
         )
     check_alike(members)
     total = length_hint(members[0].batches) or None
-    stack = _Stack(members, lr, optimizer, find_device(device), compile)
+    stack = Stack(members, lr, optimizer, find_device(device), compile)
     steps = stack.steps(start)
     if not progress or environ.get("TQDM_DISABLE"):
         return steps
     return iter(tqdm(steps, total=total and start + total, initial=start, unit=" steps", dynamic_ncols=True))
 
 
-class _Stack:
-    """The members' tensors in stacks, of which their modules hold views."""
+class Stack:
+    """The members' tensors in stacks, of which their modules hold views, and the steps of all.
+
+    Args:
+        members, lr, optimizer, device, compile: of `fit_restarts`, which checks them.
+
+    Attributes:
+        gain: on a CPU, how many times less a step of all takes than their steps one by one, as measured once.
+
+    Raises:
+        CannotStackError: as `fit_restarts`. The members are as before.
+    """
 
     def __init__(
         self,
@@ -113,8 +124,14 @@ class _Stack:
         trained = [list(one.parameters.values()) for one in passes]
         self.parameters = [_view_of_stack(tensors) for tensors in zip(*trained, strict=True)]
         self.buffers = {n: _view_of_stack([one.buffers[n] for one in passes]) for n in passes[0].buffers}
-        self.optimizer = StackedOptimizer([m.optimizer for m in members if m.optimizer], trained, self.parameters)
-        self._try(first)
+        try:
+            own_optimizers = [member.optimizer for member in members if member.optimizer]
+            self.optimizer = StackedOptimizer(own_optimizers, trained, self.parameters)
+            self._try(first)
+        except CannotStackError:
+            self._own_tensors()
+            raise
+        self.gain = self.passes.gain
 
     def steps(self, start: int) -> Iterator[tuple[int, Reports]]:
         """Takes the steps."""
@@ -134,7 +151,8 @@ class _Stack:
                 yield step, reports
             _refuse_unless_finite(pending)
         finally:
-            self._release()
+            self._own_tensors()
+            self.optimizer.release()
 
     def _try(self, batches: list[Batch]) -> None:
         """Makes the graph for a batch, without an effect on the members."""
@@ -214,12 +232,29 @@ class _Stack:
                 own = {name: values[position] for name, values in learnt.items()}
                 member.elbo.load_state_dict({**member.elbo.state_dict(), **own})
 
-    def _release(self) -> None:
-        """Gives the members' modules and optimisers tensors of their own."""
+    def _own_tensors(self) -> None:
+        """Gives the members' modules tensors of their own."""
         for one in self.own:
             for tensor in chain(one.parameters.values(), one.buffers.values()):
                 tensor.data = tensor.data.clone()
-        self.optimizer.release()
+
+
+def _check_apart(members: Sequence[Member]) -> None:
+    """Checks that the members share nothing that training changes.
+
+    Raises:
+        ValueError: two have a module, an objective or an iterator of batches in common.
+    """
+    for what in ("model", "guide", "elbo", "batches"):
+        seen: dict[int, int] = {}
+        for position, part in enumerate(getattr(member, what) for member in members):
+            if what == "batches" and not isinstance(part, Iterator):
+                continue  # such as a list, which can be read several times
+            if id(part) in seen:
+                raise ValueError(
+                    f"member {position} has the same {what} as member {seen[id(part)]}: give each member its own"
+                )
+            seen[id(part)] = position
 
 
 def _view_of_stack(tensors: Sequence[Tensor]) -> Tensor:

@@ -124,7 +124,7 @@ def sweep(
         for trial in [trial for other, _, trial in work if other is point]:
             refuse_other_settings(trial, own)
     if together:
-        train_together([(measure, trial) for _, measure, trial in work], folder=folder)
+        train_together([(measure, trial) for _, measure, trial in work], folder=folder, jobs=jobs)
     failures = run_trials([(measure, trial) for _, measure, trial in work], jobs=jobs, folder=folder)
     table = rows([(point, trial) for point, _, trial in work])
     if table.empty:

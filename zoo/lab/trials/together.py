@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from zoo.lab.data import Batch, Split
+from zoo.lab.device import find_device
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import CHECKPOINT, Settings, has_begun, is_finished, read_settings
@@ -28,7 +29,7 @@ from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.training.experiment import Experiment, find_recipe
 from zoo.lab.training.fit import prepare, refuse_unless_finite
 from zoo.lab.training.members import check_alike
-from zoo.lab.training.together import CannotStackError, DivergedError, Member, fit_restarts
+from zoo.lab.training.together import CannotStackError, DivergedError, Member, Stack
 from zoo.lab.trials.trial import ORPHANS, Trial
 from zoo.report import Report
 
@@ -82,7 +83,7 @@ class _Run:
         checkpoint.save(self.trial.folder / CHECKPOINT, state, about=describe(self.settings, self.data))
 
 
-def train_together(work: Work, *, folder: Path) -> None:
+def train_together(work: Work, *, folder: Path, jobs: int = 1) -> None:
     """Trains the runs of a sweep's trials in groups of one form, each group as one; leaves them to be finished.
 
     Runs that cannot be stacked, and forms with a single run, are left as they are, to be trained by themselves. So is
@@ -92,9 +93,11 @@ def train_together(work: Work, *, folder: Path) -> None:
     Args:
         work: the trials, each with its measurement, a `functools.partial` with the keywords `recipe` and `plan`.
         folder: of the sweep.
+        jobs: number of processes that train runs which are not trained together.
 
     Warns:
-        RuntimeWarning: runs cannot be stacked; why, and that they are trained one by one.
+        RuntimeWarning: runs cannot be stacked, or would on this CPU take longer together than by themselves in `jobs`
+            processes, by a measurement of one step; they are trained by themselves.
 
     Raises:
         BlockingIOError: another process trains in a folder.
@@ -104,10 +107,10 @@ def train_together(work: Work, *, folder: Path) -> None:
     with locked(folder):
         while group := _next_group(work, apart):
             try:
-                _train(*group)
+                _train(*group, jobs)
             except CannotStackError as error:
                 apart |= {run.trial.folder for run in group[0]}
-                warnings.warn(f"{len(group[0])} runs are trained one by one: {error}", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"{len(group[0])} runs are trained by themselves: {error}", RuntimeWarning, stacklevel=2)
             except DivergedError as error:
                 apart.add(group[0][error.member].trial.folder)
 
@@ -182,14 +185,15 @@ def _same_form(first: _Run, other: _Run) -> bool:
     return own == first.settings
 
 
-def _train(runs: list[_Run], until: int) -> None:
+def _train(runs: list[_Run], until: int, jobs: int) -> None:
     """Trains runs that are at the same step up to a later one, with checkpoints on the way."""
     settings, every = runs[0].settings, runs[0].trial.every
     start, quiet = runs[0].step, tqdm(disable=True)
     members = [run.member(until) for run in runs]
-    steps = fit_restarts(
-        members, device=settings.device, compile=settings.compile, start=start, progress=False
-    )  # before anything is written
+    # Before anything is written, as it may refuse.
+    stacked = Stack(members, None, runs[0].experiment.optimizer, find_device(settings.device), settings.compile)
+    _check_worthwhile(stacked, jobs)
+    steps = stacked.steps(start)
     with ExitStack() as stack:
         for run in runs:
             _begin(run, stack)
@@ -232,6 +236,18 @@ def _train(runs: list[_Run], until: int) -> None:
             for log in logs:
                 log.flush()
             raise
+
+
+def _check_worthwhile(stacked: Stack, jobs: int) -> None:
+    """Refuses what takes longer together.
+
+    Raises:
+        CannotStackError: so it is; on an accelerator it is not measured.
+    """
+    if stacked.device.type == "cpu" and stacked.gain < jobs:
+        raise CannotStackError(
+            f"on this CPU, training them together would take {jobs / stacked.gain:.1f} times as long as --jobs {jobs}"
+        )
 
 
 def _begin(run: _Run, stack: ExitStack) -> None:
