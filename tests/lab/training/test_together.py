@@ -345,10 +345,14 @@ def test_bad_arguments_are_refused_by_name():
         fit_restarts([], lr=1e-2)
     with pytest.raises(TypeError, match=r"one or more Member"):
         fit_restarts([(one.model, one.guide)], lr=1e-2)
+    with pytest.raises(TypeError, match=r"one or more Member"):
+        fit_restarts(one, lr=1e-2)
     with pytest.raises(TypeError, match="fit needs lr="):
         fit_restarts([one])
+    resumed = member(1, vae_pair, PlainELBO())
+    resumed.optimizer = torch.optim.Adam(resumed.model.parameters())
     with pytest.raises(ValueError, match="every member has an optimizer, or none"):
-        fit_restarts([one, Member(one.model, one.guide, one.elbo, [], 0, torch.optim.Adam(one.model.parameters()))])
+        fit_restarts([one, resumed])
     for what in ("model", "guide", "elbo"):
         other = member(1, vae_pair, PlainELBO())
         setattr(other, what, getattr(one, what))

@@ -1,6 +1,6 @@
 """Restarts of a pair in one process: several pairs trained as one, with one step for all of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from operator import length_hint
 from os import environ
@@ -64,7 +64,7 @@ def fit_restarts(
         TypeError, ValueError: as `fit`, raised when `fit_restarts` is called.
         DivergedError: a member's loss is not finite. On a CPU no step is taken with it.
     """
-    members = list(members)
+    members = list(members) if isinstance(members, Iterable) else []
     if not members or not all(isinstance(member, Member) for member in members):
         raise TypeError("members must be one or more Member(model, guide, elbo, batches), as in [Member(...), ...]")
     check_switches(progress=progress)
