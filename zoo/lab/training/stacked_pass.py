@@ -135,9 +135,12 @@ class _Graph:
             set_draw_state(self.device, state)
             drawn.append(self.sampler(*(leaves[i][member] for i in self.used)))
             random[member] = draw_state(self.device)
+        draws = [torch.stack(draw) for draw in zip(*drawn, strict=True)]
         if self.device.type == "cuda" and not isinstance(self.graph, GraphModule):
             torch.compiler.cudagraph_mark_step_begin()
-        outputs = iter(self.graph(*leaves, *map(torch.stack, zip(*drawn, strict=True))))
+            outputs = iter([out.clone() for out in self.graph(*leaves, *draws)])  # the next replay overwrites them
+        else:
+            outputs = iter(self.graph(*leaves, *draws))
         return tree_unflatten([next(outputs) if here else None for here in self.present], self.form)
 
 

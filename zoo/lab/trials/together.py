@@ -157,10 +157,8 @@ def _open(trial: Trial, recipe: str, plan: dict[str, Any]) -> _Run:
         data_dir=trial.data_dir,
         download=trial.download,
     )
-    drawn = torch.get_rng_state()
     first = next(iter(made.batches(data.train, settings.batch_size, seed=settings.seed, labels=made.labels, steps=1)))
     optimizer = made.optimizer(prepare(made.model, made.guide, made.elbo, first, settings.device), lr=settings.lr)
-    torch.set_rng_state(drawn)
     random_states = checkpoint.capture(made.model, made.guide, made.elbo, optimizer, step=0)["random"]
     run = _Run(trial, settings, data, made, optimizer, random_states)
     if has_begun(trial.folder):
@@ -190,6 +188,8 @@ def _train(runs: list[_Run], until: int, jobs: int) -> None:
     settings, every = runs[0].settings, runs[0].trial.every
     start, quiet = runs[0].step, tqdm(disable=True)
     members = [run.member(until) for run in runs]
+    if vars(settings).get("precision", "float32") != "float32":
+        raise CannotStackError("only runs in float32 are trained together: leave out --precision")
     # Before anything is written, as it may refuse.
     stacked = Stack(members, None, runs[0].experiment.optimizer, find_device(settings.device), settings.compile)
     _check_worthwhile(stacked, jobs)
