@@ -27,7 +27,7 @@ ALONE, ALONE_COMPILED = "fit", "fit(compile=True)"
 
 
 @dataclass(frozen=True)
-class Task:
+class RestartTask:
     """A recipe to train on noise, as the time of a step does not depend on the values of the data.
 
     Attributes:
@@ -49,20 +49,20 @@ class Task:
 
 
 TASKS = (
-    Task("digits, MLP (beta-vae)", "beta-vae", 8),
-    Task("MNIST, convolutional (joint-vae/mnist)", "joint-vae/mnist", 32),
-    Task("digits, MLP with pairwise scores (hfvae/digits)", "hfvae/digits", 8),
+    RestartTask("digits, MLP (beta-vae)", "beta-vae", 8),
+    RestartTask("MNIST, convolutional (joint-vae/mnist)", "joint-vae/mnist", 32),
+    RestartTask("digits, MLP with pairwise scores (hfvae/digits)", "hfvae/digits", 8),
 )
 
 
-def alone(task: Task, device: torch.device, *, compile: bool) -> Iterator[Any]:
+def alone(task: RestartTask, device: torch.device, *, compile: bool) -> Iterator[Any]:
     """The steps of one pair by `fit`."""
     made, data = task.experiment(0)
     batches = data.batches(made.batch_size, seed=0, device=device)
     return fit(made.model, made.guide, made.elbo, batches, lr=made.lr, device=device, compile=compile, progress=False)
 
 
-def together(task: Task, size: int, device: torch.device, *, compile: bool) -> Iterator[Any]:
+def together(task: RestartTask, size: int, device: torch.device, *, compile: bool) -> Iterator[Any]:
     """The steps of `size` pairs by `fit_restarts`."""
     members = []
     for seed in range(size):
@@ -73,7 +73,13 @@ def together(task: Task, size: int, device: torch.device, *, compile: bool) -> I
 
 
 def milliseconds(
-    task: Task, device: torch.device, *, turns: int, steps: int, sizes: Sequence[int] = SIZES, compile: bool = False
+    task: RestartTask,
+    device: torch.device,
+    *,
+    turns: int,
+    steps: int,
+    sizes: Sequence[int] = SIZES,
+    compile: bool = False,
 ) -> dict[str, float]:
     """The median over `turns` of the time per step of one member: by `fit`, and together for each of the sizes.
 
