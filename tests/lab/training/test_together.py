@@ -337,6 +337,7 @@ def test_what_cannot_be_stacked_is_refused_before_training(case):
     for one, own in zip(members, before, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(weights(one), own, strict=True))
         assert all(p.untyped_storage().nbytes() == p.numel() * p.element_size() for p in one.model.parameters())
+        assert one.optimizer is None
 
 
 def test_bad_arguments_are_refused_by_name():
@@ -362,6 +363,8 @@ def test_bad_arguments_are_refused_by_name():
     shared = [Member(m.model, m.guide, m.elbo, drawn) for m in (one, member(1, vae_pair, PlainELBO()))]
     with pytest.raises(ValueError, match="member 1 has the same batches as member 0"):
         fit_restarts(shared, lr=1e-2)
+    with pytest.raises(ValueError, match="the optimiser has none of the pair's parameters"):
+        fit_restarts([one], lr=1e-2, optimizer=lambda _, lr: torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=lr))
     with pytest.raises(ValueError, match="batches is empty"):
         fit_restarts([Member(one.model, one.guide, one.elbo, [])], lr=1e-2)
     with pytest.raises(ValueError, match="member 1 has fewer batches"):

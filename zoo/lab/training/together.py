@@ -12,7 +12,14 @@ from tqdm.auto import tqdm
 
 from zoo.lab.data import Batch
 from zoo.lab.device import find_device, fork_random_state
-from zoo.lab.training.check_arguments import check_batch, check_options, check_pair, check_switches, iterate
+from zoo.lab.training.check_arguments import (
+    check_batch,
+    check_optimizer,
+    check_options,
+    check_pair,
+    check_switches,
+    iterate,
+)
 from zoo.lab.training.fit import Optimizer, _Program, adam, prepare, refuse_unless_finite
 from zoo.lab.training.members import DivergedError, Member, Reports, check_alike
 from zoo.lab.training.stacked_optimizer import StackedOptimizer
@@ -114,8 +121,9 @@ class Stack:
             raise ValueError("there is no batch to train on: batches is empty")
         self.batches = chain([first], self.batches)
         parameters = [prepare(m.model, m.guide, m.elbo, batch, device) for m, batch in zip(members, first, strict=True)]
-        for member, own in zip(members, parameters, strict=True):
-            member.optimizer = member.optimizer or optimizer(own, lr=lr)
+        optimizers = [m.optimizer or optimizer(own, lr=lr) for m, own in zip(members, parameters, strict=True)]
+        for member, made, own in zip(members, optimizers, parameters, strict=True):
+            check_optimizer(made, own)
             member.random = self._begin(member.random)
         self.programs = [_Program(member.elbo(member.model, member.guide)) for member in members]
         self.settings = [member.elbo.settings() for member in members]
@@ -125,12 +133,13 @@ class Stack:
         self.parameters = [_view_of_stack(tensors) for tensors in zip(*trained, strict=True)]
         self.buffers = {n: _view_of_stack([one.buffers[n] for one in passes]) for n in passes[0].buffers}
         try:
-            own_optimizers = [member.optimizer for member in members if member.optimizer]
-            self.optimizer = StackedOptimizer(own_optimizers, trained, self.parameters)
+            self.optimizer = StackedOptimizer(optimizers, trained, self.parameters)
             self._try(first)
         except CannotStackError:
             self._own_tensors()
             raise
+        for member, made in zip(members, optimizers, strict=True):
+            member.optimizer = made
         self.gain = self.passes.gain
 
     def steps(self, start: int) -> Iterator[tuple[int, Reports]]:
