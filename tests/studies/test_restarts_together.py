@@ -1,10 +1,12 @@
 """What the benchmark of joint training compares is the same training. Nothing is timed here but the clock itself."""
 
 import re
+import sys
 
 import pytest
 import torch
 
+from zoo.__main__ import main
 from zoo.studies import restarts_together as bench
 
 CPU = torch.device("cpu")
@@ -50,6 +52,16 @@ def test_a_turn_takes_as_many_steps_of_members_in_each_variant(monkeypatch):
     times = bench.milliseconds(DIGITS, CPU, turns=3, steps=8, sizes=(4, 16))
     assert times == pytest.approx({"fit": 1.0, "R = 4": 1.0, "R = 16": 1.0})
     assert [steps.count(size) for size in (1, 4, 16)] == [4 * 8, 4 * 2, 4 * 1]  # with the turn that is a warm-up
+
+
+def test_the_command_line_asks_for_it(monkeypatch):
+    asked = []
+    monkeypatch.setattr(bench, "main", lambda device, **options: asked.append((device, options)))
+    monkeypatch.setattr(sys, "argv", ["zoo", "bench", "--rows", "together", "--turns", "3", "--device", "cpu"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert asked == [(CPU, {"turns": 3, "steps": 20, "compile": False})]
 
 
 def test_the_table_says_how_many_times_less_than_fit_it_takes():

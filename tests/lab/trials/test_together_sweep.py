@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,8 @@ import torch
 from torch import nn
 
 from guides import Amortized, MeanField
-from zoo import VAE
+from zoo import VAE, papers
+from zoo.__main__ import main
 from zoo.elbos import BetaVAE
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.finished import open_run
@@ -187,6 +189,16 @@ def test_runs_that_cannot_be_stacked_are_trained_by_themselves_and_the_sweep_say
     assert "\n" not in str(said[0].message)
     assert not trained
     assert len(done.table) == 4
+
+
+def test_the_command_line_asks_for_it(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(papers, "sweep", lambda *_, **options: asked.append(options["together"]) or sys.exit(0))
+    for flags in ([], ["--together"]):
+        monkeypatch.setattr(sys, "argv", ["zoo", "sweep", "beta-vae", "--out", str(tmp_path), *flags])
+        with pytest.raises(SystemExit):
+            main()
+    assert asked == [False, True]
 
 
 @pytest.mark.parametrize(("gain", "jobs", "ratio"), [(1.5, 1, None), (0.8, 1, "1.2"), (1.5, 2, "1.3"), (2.0, 2, None)])
