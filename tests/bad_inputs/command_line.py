@@ -147,6 +147,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "bench": {
         "--turns": (*FROM_1, "10001"),
         "--steps": (*FROM_1, "100001"),
+        "--rows": ("", "x", "Steps", GREEK),
         "--device": DEVICE,
         "--data-dir": ("", " "),
     },

@@ -53,6 +53,10 @@ def sweep(
     batch_size: BatchSize = None,
     lr: LearningRate = None,
     jobs: Jobs = 1,
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="Train runs of one form as one, in this process; for GPUs, small networks."),
+    ] = False,
     device: Device = None,
     compile: Compile = False,
     out: Annotated[
@@ -85,6 +89,7 @@ def sweep(
         batch_size=batch_size,
         lr=lr,
         jobs=jobs,
+        together=together,
         device=device,
         compile=compile,
         data_dir=data_dir,

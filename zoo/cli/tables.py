@@ -57,14 +57,29 @@ def figure2(out: Picture = Path("figure2.png")) -> None:
     print(f"\nwrote {out}")
 
 
+def bench_rows(text: str) -> str:
+    """Parses the rows of `bench`."""
+    if text not in ("steps", "together"):
+        raise typer.BadParameter(f"it must be steps or together, got {text!r}")
+    return text
+
+
 def bench(
     turns: Annotated[int, typer.Option(parser=whole(1, 10_000), help="Number of turns of each variant.")] = 30,
     steps: Annotated[int, typer.Option(parser=whole(1, 100_000), help="Number of steps in a turn.")] = 20,
     device: Device = None,
     data_dir: DataDir = None,
+    rows: Annotated[
+        str,
+        typer.Option(parser=bench_rows, help="steps, or together: restarts trained as one, against each by itself."),
+    ] = "steps",
+    compile: Annotated[bool, typer.Option("--compile", help="With --rows together: compile both.")] = False,
 ) -> None:
     """Measures the time of a step against hand-written PyTorch and Pyro's own SVI."""
     from zoo.lab.device import find_device
-    from zoo.studies import step_time
+    from zoo.studies import restarts_together, step_time
 
+    if rows == "together":
+        restarts_together.main(find_device(device), turns=turns, steps=steps, compile=compile)
+        return
     step_time.main(find_device(device), data_dir, turns=turns, steps=steps)

@@ -114,7 +114,7 @@ def train(
     with locked(folder):
         try:
             if not resume:
-                write_record(folder / SETTINGS, {**asdict(settings), "command": command, "versions": _versions()})
+                write_settings(folder, settings, command)
             seconds = _train(experiment, data, settings, folder, progress, every, resume)
             return _finish(experiment, data, settings, folder, command, seconds)
         except OSError as error:
@@ -170,7 +170,7 @@ def _train(
     """Runs the remaining steps; returns the seconds of all steps. Of several processes, the first one writes."""
     rank, count = group()
     model, guide, elbo = experiment.model, experiment.guide, experiment.elbo
-    about = {"settings": asdict(settings), "data": _fingerprint(data.train), "versions": _versions()}
+    about = describe(settings, data)
     draw = partial(experiment.batches, data.train, settings.batch_size, seed=settings.seed, labels=experiment.labels)
     first = next(iter(draw(steps=1)))
     optimizer = experiment.optimizer(prepare(model, guide, elbo, first, settings.device), lr=settings.lr)
@@ -250,6 +250,16 @@ def _train(
     return before + time.perf_counter() - began
 
 
+def write_settings(folder: Path, settings: Settings, command: str) -> None:
+    """Writes settings.json, with which a run begins."""
+    write_record(folder / SETTINGS, {**asdict(settings), "command": command, "versions": _versions()})
+
+
+def describe(settings: Settings, data: Split) -> dict[str, Any]:
+    """What a checkpoint says about its run: settings, data and versions, which must be the same when it is resumed."""
+    return {"settings": asdict(settings), "data": _fingerprint(data.train), "versions": _versions()}
+
+
 def _versions() -> dict[str, Any]:
     """Versions that the results depend on; the number of threads changes the order of sums."""
     return {
@@ -267,6 +277,15 @@ def _fingerprint(data: Dataset) -> dict[str, Any]:
     if batch.y is not None:
         digest.update(batch.y.numpy().tobytes())
     return {"name": data.name, "datapoints": len(data), "shape": list(data.shape), "digest": digest.hexdigest()[:16]}
+
+
+def check_same_run(state: checkpoint.State, about: Mapping[str, Any]) -> None:
+    """Checks that a checkpoint is of a run with these settings and data; warns about other versions.
+
+    Raises:
+        ValueError: they differ; the message says in what.
+    """
+    _check_same({**state["about"], "settings": asdict(Settings.of(state["about"]["settings"]))}, about)
 
 
 def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
 from zoo.lab.device import fork_random_state
+from zoo.lab.training.tensor_pass import TensorPass
 from zoo.termwise import Report, TermwiseELBO
 
 Pass = Callable[..., tuple[Tensor, Report]]
@@ -74,10 +74,8 @@ class Compiled:
         return list(self.parameters.values()), list(self.buffers.values()), live, [*args, *kwargs.values()]
 
     def _compile(self, state: dict[str, Tensor], args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        named = dict(self.program.named_parameters())
-        self.parameters = {name: p for name, p in named.items() if p.requires_grad}
-        frozen = {name: p for name, p in named.items() if not p.requires_grad}
-        self.buffers = {**frozen, **dict(self.program.named_buffers())}
+        step = TensorPass(self.program, self.elbo, args, kwargs)
+        self.parameters, self.buffers = step.parameters, step.buffers
         self.device = args[0].device
         self.on_gpu = self.device.type == "cuda"
         inputs = self._inputs(state, args, kwargs)
@@ -86,35 +84,15 @@ class Compiled:
         # freed here, without touching its pages.
         torch.empty(31 * 2**20, dtype=torch.uint8)
 
-        def step(parameters: list[Tensor], buffers: list[Tensor], live: list[Tensor], batch: list[Tensor]) -> Any:
-            trained = [p.detach().requires_grad_() for p in parameters]
-            # Programs write to copies, so that the step has no side effects and can be evaluated again.
-            tensors = dict(zip(self.parameters, trained, strict=True)) | {
-                name: buffer.clone() for name, buffer in zip(self.buffers, buffers, strict=True)
-            }
-            self.elbo.load_state_dict(dict(zip(state, live, strict=True)))
-            x, rest = tuple(batch[: len(args)]), dict(zip(kwargs, batch[len(args) :], strict=True))
-            with torch.enable_grad():
-                loss = functional_call(self.program, tensors, x, rest)
-                gradients = torch.autograd.grad(loss, trained, allow_unused=True)
-            report = self.elbo.report()
-            figures = {"terms": report.terms, "reconstruction": report.reconstruction, "kl": report.kl}
-            given = dict(zip(state, live, strict=True))
-            learnt = {name: t for name, t in self.elbo.state_dict().items() if t is not given.get(name)}
-            return loss.detach(), gradients, figures, {name: tensors[name] for name in changing}, learnt
-
-        changing = list(self.buffers)
         try:
             with fork_random_state(self.device), torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler's warnings about its own code
                 *_, changed, learnt = step(*inputs)
                 if not learnt.keys() <= state.keys():
                     return  # a statistic gets its first value in this pass, and becomes an input after it
-                owners = {_owner(n) for n, after in changed.items() if not torch.equal(after, self.buffers[n])}
-                changing = [name for name in self.buffers if _owner(name) in owners]
-                graph = torch.compile(
-                    make_fx(step)(*inputs), fullgraph=True, dynamic=False, options=_options(self.on_gpu)
-                )
+                step.settle(changed)
+                traced = make_fx(lambda *tensors: step(*tensors))(*inputs)
+                graph = torch.compile(traced, fullgraph=True, dynamic=False, options=options(self.on_gpu))
                 graph(*inputs)
                 self.graph = graph
         except Exception as error:  # the pair has run eagerly, so an error here comes from the tracer or the compiler
@@ -129,7 +107,7 @@ class Compiled:
             self.elbo.load_state_dict(state)
 
 
-def _options(on_gpu: bool) -> dict[str, Any]:
+def options(on_gpu: bool) -> dict[str, Any]:
     """The compiler's options."""
     options: dict[str, Any] = {
         "fallback_random": True,  # the same draws as eager code
@@ -139,8 +117,3 @@ def _options(on_gpu: bool) -> dict[str, Any]:
     if hasattr(torch.compiler, "skip_all_guards_unsafe"):  # `Compiled` checks the inputs itself
         options["guard_filter_fn"] = torch.compiler.skip_all_guards_unsafe
     return options
-
-
-def _owner(name: str) -> str:
-    """The name of a buffer's module: a pass that changes one of its buffers may change the others."""
-    return name.rpartition(".")[0]

@@ -21,6 +21,7 @@ from zoo.lab.runs.finished import FinishedRun, configure
 from zoo.lab.runs.folder import Settings, read_settings
 from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Recipe
+from zoo.lab.trials.together import train_together
 from zoo.lab.trials.trial import Trial, run_trials
 from zoo.metrics import Encoded, Inapplicable, clusters, dci, factor_vae, information_about_factors, mig
 
@@ -75,6 +76,7 @@ def sweep(
     data_dir: Path | None = None,
     download: bool = False,
     every: Every = MINUTE,
+    together: bool = False,
     command: str = "",
 ) -> Sweep:
     """Trains the recipe at every point of a grid with every seed from 0, and writes one table of results.
@@ -94,6 +96,7 @@ def sweep(
         data, data_options, steps, epochs, batch_size, lr: see `zoo.lab.runs.finished.configure`.
         jobs: runs at once.
         device, compile, data_dir, download, every: see `zoo.lab.trials.trial.Trial`.
+        together: whether runs of one form are trained as one, in this process; see `zoo.lab.trials.together`.
         command: the command that repeats the sweep, for table.md.
 
     Raises:
@@ -120,6 +123,8 @@ def sweep(
     for point, own in zip(grid, settings, strict=True):
         for trial in [trial for other, _, trial in work if other is point]:
             refuse_other_settings(trial, own)
+    if together:
+        train_together([(measure, trial) for _, measure, trial in work], folder=folder, jobs=jobs)
     failures = run_trials([(measure, trial) for _, measure, trial in work], jobs=jobs, folder=folder)
     table = rows([(point, trial) for point, _, trial in work])
     if table.empty:

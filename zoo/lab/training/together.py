@@ -1,0 +1,297 @@
+"""Restarts of a pair in one process: several pairs trained as one, with one step for all of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from operator import length_hint
+from os import environ
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from zoo.lab.data import Batch
+from zoo.lab.device import find_device, fork_random_state
+from zoo.lab.training.check_arguments import (
+    check_batch,
+    check_optimizer,
+    check_options,
+    check_pair,
+    check_switches,
+    iterate,
+)
+from zoo.lab.training.fit import Optimizer, _Program, adam, prepare, refuse_unless_finite
+from zoo.lab.training.members import DivergedError, Member, Reports, check_alike
+from zoo.lab.training.stacked_optimizer import StackedOptimizer
+from zoo.lab.training.stacked_pass import CannotStackError, StackedPass, draw_state
+from zoo.lab.training.tensor_pass import TensorPass
+
+__all__ = ["CannotStackError", "DivergedError", "Member", "Reports", "fit_restarts"]
+
+DELAY = 100  # steps between two looks at the losses on an accelerator
+
+
+def fit_restarts(
+    members: Sequence[Member],
+    *,
+    lr: float | None = None,
+    optimizer: Optimizer = adam,
+    device: str | torch.device | None = None,
+    compile: bool = False,
+    start: int = 0,
+    progress: bool = True,
+) -> Iterator[tuple[int, Reports]]:
+    """Trains R pairs as one, a step of all of them per turn, and yields the number of steps and the members' reports.
+
+        members = []
+        for seed, beta in enumerate([1.0, 2.0, 4.0]):
+            pyro.set_rng_seed(seed)
+            members.append(Member(*pair(), BetaVAE(beta=beta), data.batches(64, seed=seed, steps=10_000), random=seed))
+        for step, reports in fit_restarts(members, lr=1e-3):
+            print(step, [report.loss.item() for report in reports])
+
+    Parameters are stacked, the pass of the first member is traced and mapped over the stacks (`torch.func.vmap`), and
+    one optimiser takes the step. Members differ in their weights, batches, random numbers, and the hyperparameters and
+    statistics of their objectives, which may change after every step, as under `fit`. All else has to be the same.
+
+    Each member is trained as `fit` trains it by itself with its batches, from the same random state: it draws the same
+    random numbers, and its curve and parameters are the same up to the rounding of sums in another order. Its modules
+    hold views of the stacks meanwhile, so that they can be evaluated and saved after every step. The global random
+    state is left alone.
+
+    Args:
+        members: the pairs, each with objective, batches and random state.
+        lr, optimizer, device, start, progress: see `fit`; an optimiser that updates each number by its own gradients.
+        compile: whether to compile the mapped graph.
+
+    Raises:
+        CannotStackError: the members cannot be trained as one: another architecture, class of objective, optimiser or
+            batch size among them, or a pair that cannot be traced. Raised when `fit_restarts` is called, except for
+            what appears in later batches.
+        TypeError, ValueError: as `fit`, raised when `fit_restarts` is called.
+        DivergedError: a member's loss is not finite. On a CPU no step is taken with it.
+    """
+    members = list(members) if isinstance(members, Iterable) else []
+    if not members or not all(isinstance(member, Member) for member in members):
+        raise TypeError("members must be one or more Member(model, guide, elbo, batches), as in [Member(...), ...]")
+    check_switches(progress=progress)
+    _check_apart(members)
+    existing = [member.optimizer for member in members if member.optimizer is not None]
+    if existing and len(existing) < len(members):
+        raise ValueError("either every member has an optimizer, or none has")
+    for member in members:
+        check_pair(member.model, member.guide, member.elbo)
+        check_options(
+            member.elbo, lr=lr, optimizer=member.optimizer or optimizer, compile=compile, start=start, adversary=None
+        )
+    check_alike(members)
+    total = length_hint(members[0].batches) or None
+    stack = Stack(members, lr, optimizer, find_device(device), compile)
+    steps = stack.steps(start)
+    if not progress or environ.get("TQDM_DISABLE"):
+        return steps
+    return iter(tqdm(steps, total=total and start + total, initial=start, unit=" steps", dynamic_ncols=True))
+
+
+class Stack:
+    """The members' tensors in stacks, of which their modules hold views, and the steps of all.
+
+    Args:
+        members, lr, optimizer, device, compile: of `fit_restarts`, which checks them.
+
+    Attributes:
+        gain: on a CPU, how many times less a step of all takes than their steps one by one, as measured once.
+
+    Raises:
+        CannotStackError: as `fit_restarts`. The members are as before.
+    """
+
+    def __init__(
+        self,
+        members: list[Member],
+        lr: float | None,
+        optimizer: Optimizer,
+        device: torch.device,
+        compile: bool,
+    ) -> None:
+        self.members, self.device, self.passes = members, device, StackedPass(device, compile=compile)
+        self.batches = self._in_step([iterate(member.batches) for member in members])
+        first = next(self.batches, None)
+        if first is None:
+            raise ValueError("there is no batch to train on: batches is empty")
+        self.batches = chain([first], self.batches)
+        parameters = [prepare(m.model, m.guide, m.elbo, batch, device) for m, batch in zip(members, first, strict=True)]
+        optimizers = [m.optimizer or optimizer(own, lr=lr) for m, own in zip(members, parameters, strict=True)]
+        for member, made, own in zip(members, optimizers, parameters, strict=True):
+            check_optimizer(made, own)
+            member.random = self._begin(member.random)
+        self.programs = [_Program(member.elbo(member.model, member.guide)) for member in members]
+        self.settings = [member.elbo.settings() for member in members]
+        self.own: list[TensorPass] = []
+        passes = self._tensor_passes(first)
+        trained = [list(one.parameters.values()) for one in passes]
+        self.parameters = [_view_of_stack(tensors) for tensors in zip(*trained, strict=True)]
+        self.buffers = {n: _view_of_stack([one.buffers[n] for one in passes]) for n in passes[0].buffers}
+        try:
+            self.optimizer = StackedOptimizer(optimizers, trained, self.parameters)
+            self._try(first)
+        except CannotStackError:
+            self._own_tensors()
+            raise
+        for member, made in zip(members, optimizers, strict=True):
+            member.optimizer = made
+        self.gain = self.passes.gain
+
+    def steps(self, start: int) -> Iterator[tuple[int, Reports]]:
+        """Takes the steps."""
+        pending: list[tuple[int, Tensor, Reports]] = []
+        try:
+            for step, batches in enumerate(self.batches, start=start + 1):
+                losses, gradients, figures, changed, learnt = self._pass(batches)
+                reports = Reports(figures, len(self.members))
+                pending.append((step, losses, reports))
+                if self.device.type == "cpu" or len(pending) == DELAY:
+                    _refuse_unless_finite(pending)
+                self.optimizer.step(gradients)
+                with torch.no_grad():
+                    for name, value in changed.items():
+                        self.buffers[name].copy_(value)
+                self._learn(learnt)
+                yield step, reports
+            _refuse_unless_finite(pending)
+        finally:
+            self._own_tensors()
+            self.optimizer.release()
+
+    def _try(self, batches: list[Batch]) -> None:
+        """Makes the graph for a batch, without an effect on the members."""
+        random = [member.random for member in self.members]
+        states = [member.elbo.state_dict() for member in self.members]
+        *_, learnt = self._pass(batches)
+        self._learn(learnt)
+        self._pass(batches)  # with every statistic
+        for member, before, state in zip(self.members, random, states, strict=True):
+            member.random = before
+            member.elbo.load_state_dict(state)
+
+    def _pass(self, batches: list[Batch]) -> Any:
+        settings = [member.elbo.settings() for member in self.members]
+        if settings != self.settings:
+            check_alike(self.members)
+            self.settings = settings
+            self.passes.graphs.clear()
+        states = [member.elbo.state_dict() for member in self.members]
+        stacks = (
+            self.parameters,
+            list(self.buffers.values()),
+            [torch.stack([state[name] for state in states]).to(self.device) for name in states[0]],
+            [
+                torch.stack(parts).to(self.device, non_blocking=True)
+                for parts in zip(*map(_tensors, batches), strict=True)
+            ],
+        )
+        random: list[Any] = [member.random for member in self.members]
+        outputs = self.passes(self._tensor_passes(batches), stacks, random)
+        for member, state in zip(self.members, random, strict=True):
+            member.random = state
+        return outputs
+
+    def _tensor_passes(self, batches: list[Batch]) -> list[TensorPass]:
+        """The members' passes, as functions of tensors; made again when the objective's state or the batch has other
+        parts.
+        """
+        args, kwargs = batches[0].arguments()
+        form = (len(args), list(kwargs), list(self.members[0].elbo.state_dict()))
+        if not self.own or form != (self.own[0].num_args, self.own[0].keywords, self.own[0].state):
+            self.own = [
+                TensorPass(program, member.elbo, args, kwargs)
+                for program, member in zip(self.programs, self.members, strict=True)
+            ]
+        return self.own
+
+    def _in_step(self, iterators: list[Iterator[Any]]) -> Iterator[list[Batch]]:
+        """The members' batches of each step."""
+        while True:
+            batches: list[Any] = [next(iterator, None) for iterator in iterators]
+            if all(batch is None for batch in batches):
+                return
+            for member, batch in enumerate(batches):
+                if batch is None:
+                    raise ValueError(f"member {member} has fewer batches than others: give all the same number")
+                check_batch(batch)
+                shapes, first = ([list(t.shape) for t in _tensors(b)] for b in (batch, batches[0]))
+                if shapes != first:
+                    raise CannotStackError(
+                        f"the batches of a step must have one form, and have the shapes {shapes} in member {member}, "
+                        f"{first} in member 0: give all the same batch size"
+                    )
+            yield batches
+
+    def _begin(self, random: int | Tensor) -> Tensor:
+        if isinstance(random, Tensor):
+            return random
+        with fork_random_state(self.device):
+            torch.manual_seed(random)
+            return draw_state(self.device)
+
+    def _learn(self, learnt: dict[str, Tensor]) -> None:
+        """Gives the members' objectives their new statistics."""
+        if learnt:
+            for position, member in enumerate(self.members):
+                own = {name: values[position] for name, values in learnt.items()}
+                member.elbo.load_state_dict({**member.elbo.state_dict(), **own})
+
+    def _own_tensors(self) -> None:
+        """Gives the members' modules tensors of their own."""
+        for one in self.own:
+            for tensor in chain(one.parameters.values(), one.buffers.values()):
+                tensor.data = tensor.data.clone()
+
+
+def _check_apart(members: Sequence[Member]) -> None:
+    """Checks that the members share nothing that training changes.
+
+    Raises:
+        ValueError: two have a module, an objective or an iterator of batches in common.
+    """
+    for what in ("model", "guide", "elbo", "batches"):
+        seen: dict[int, int] = {}
+        for position, part in enumerate(getattr(member, what) for member in members):
+            if what == "batches" and not isinstance(part, Iterator):
+                continue  # such as a list, which can be read several times
+            if id(part) in seen:
+                raise ValueError(
+                    f"member {position} has the same {what} as member {seen[id(part)]}: give each member its own"
+                )
+            seen[id(part)] = position
+
+
+def _view_of_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """The tensors' stack, of which they become views."""
+    with torch.no_grad():
+        stack = torch.stack([tensor.detach() for tensor in tensors])
+    for position, tensor in enumerate(tensors):
+        tensor.data = stack[position]
+    return stack
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    args, kwargs = batch.arguments()
+    return [*args, *kwargs.values()]
+
+
+def _refuse_unless_finite(pending: list[tuple[int, Tensor, Reports]]) -> None:
+    """Checks the losses of steps that were not checked yet; waits for the device.
+
+    Raises:
+        DivergedError: a loss is not finite.
+    """
+    finite = torch.stack([losses for _, losses, _ in pending]).isfinite().tolist() if pending else []
+    for (step, losses, reports), of_step in zip(pending, finite, strict=True):
+        for member, is_finite in enumerate(of_step):
+            if not is_finite:
+                try:
+                    refuse_unless_finite(step, losses[member], reports[member])
+                except FloatingPointError as error:
+                    raise DivergedError(member, str(error)) from None
+    pending.clear()
