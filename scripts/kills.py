@@ -75,6 +75,12 @@ def end(process: multiprocessing.Process, cwd: Path) -> list[str]:
     return [f"did not end within {FOREVER:.0f} s; it said:\n{(cwd / 'said').read_text()}"]
 
 
+def send(number: signal.Signals, pid: int | None) -> None:
+    """Sends a signal to a process, if it has not just ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid or 0, number)
+
+
 def workers(process: multiprocessing.Process) -> list[int]:
     """The processes in which a sweep runs its trials."""
     try:
@@ -216,12 +222,11 @@ class Kills:
         number, name = (number := self.rng.choice(SIGNALS)), number.name
         if children and self.rng.random() < 0.25:
             number, name = signal.SIGKILL, "SIGKILL to a worker"
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.rng.choice(children), number)
+            send(number, self.rng.choice(children))
         else:
-            os.kill(process.pid or 0, number)
+            send(number, process.pid)
         self.wrong += end(process, cwd)
-        self.kills[what, name] += 1
+        self.kills[what, name] += process.exitcode != 0  # else it had just ended
         said = (cwd / "said").read_text() if (cwd / "said").is_file() else ""
         if "Traceback" in said and number != signal.SIGINT:
             self.wrong.append(f"{what}: a traceback after {name}:\n{said}")
@@ -239,7 +244,7 @@ class Kills:
             while not (cwd / out / "settings.json").is_file():
                 first.join(0.005)
             wait_for_a_moment(first, cwd, self.rng, what, self.seconds[what])
-            os.kill(first.pid or 0, signal.SIGTERM)
+            send(signal.SIGTERM, first.pid)
             self.wrong += end(first, cwd)
         else:
             (cwd / out).mkdir()
