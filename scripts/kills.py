@@ -8,14 +8,15 @@ seconds of the undisturbed run, over the steps that are left, or as the moment w
 the kills, --sweeps are of sweeps, where the signal goes to the parent alone, or, one in four, SIGKILL to one of its
 workers. What it left has to equal the undisturbed run's: terms.csv, units.csv, kl.csv and weights.safetensors of every
 run, and the sweep's table.csv. A command that says that it saved has to have saved its last step, in every run. No
-worker of a sweep may outlive its parent by more than two seconds.
+worker of a sweep may outlive its parent for more than a second of its own processor time (which a busy machine does not
+stretch), or five if it is a new interpreter, which ends when it has started.
 
 --pairs commands of each kind are begun twice at once: `train --resume` of one run, and a sweep into one folder. One of
 the two has to be refused by a line that names the other's process, and the folder has to equal the undisturbed one.
 
-Every command is a copy of a process that has everything imported, and in three of four sweeps the workers are, too: a
-new interpreter needs seconds to import PyTorch, in which a kill shows nothing. The undisturbed sweep's workers are new
-interpreters.
+Every command is a copy of a process that has everything imported, and so are the workers of a sweep, but for a --fresh
+part of the sweeps: a new interpreter needs seconds to import PyTorch, in which a kill shows little. The undisturbed
+sweep runs in one process.
 
 It ends when all are done, or after so many minutes, with a table in Markdown, and with exit status 1 if anything
 differed.
@@ -91,20 +92,31 @@ def workers(process: multiprocessing.Process) -> list[int]:
         return []
 
 
-def alive(pid: int) -> bool:
-    """Whether the process lives, and is not waiting to be buried."""
+def used(pid: int) -> float | None:
+    """Seconds of processor time that the process has used; None of one that has ended."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
-        return False
+        return None
+    return None if state == "Z" else (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")
 
 
-def outlive(children: list[int]) -> list[str]:
-    """The workers that live on two seconds after their parent."""
-    deadline = time.perf_counter() + 2
-    while any(map(alive, children)) and time.perf_counter() < deadline:
+def outlive(children: dict[int, float], most: float) -> list[str]:
+    """The workers that go on, by more than so many seconds of processor time, when their parent has ended.
+
+    Args:
+        children: by process id, the processor time that each had used when its parent was killed.
+        most: seconds.
+    """
+    deadline = time.perf_counter() + 60
+    left = dict(children)
+    while left and time.perf_counter() < deadline:
+        now = {child: used(child) for child in left}
+        left = {child: left[child] for child, seconds in now.items() if seconds is not None}
+        if found := [f"worker {child} goes on" for child in left if (now[child] or 0.0) > left[child] + most]:
+            return found
         time.sleep(0.01)
-    return [f"worker {child} lives on" for child in children if alive(child)]
+    return [f"worker {child} lives on" for child in left]
 
 
 def rows(table: Path) -> int:
@@ -167,8 +179,8 @@ class Kills:
         wrong: what should not be.
     """
 
-    def __init__(self, recipe: str, folder: Path, rng: random.Random) -> None:
-        self.recipe, self.folder, self.rng = recipe, folder, rng
+    def __init__(self, recipe: str, folder: Path, rng: random.Random, fresh: float) -> None:
+        self.recipe, self.folder, self.rng, self.fresh = recipe, folder, rng, fresh
         self.whole = folder / "whole"
         self.whole.mkdir()
         self.kills: Counter[tuple[str, str]] = Counter()
@@ -178,13 +190,14 @@ class Kills:
         self.seconds: dict[str, float] = {}
 
     def undisturbed(self) -> None:
-        """Runs both commands to their end, once to compare with, and once for the time it takes."""
+        """Runs both commands to their end, once to compare with, and once for the time that it takes."""
         timed = self.folder / "timed"
         timed.mkdir()
-        for cwd, fresh in ((self.whole, True), (timed, False)):
+        for cwd, more in ((self.whole, ["--jobs", "1"]), (timed, [])):
             for what in FOLDER:
                 began = time.perf_counter()
-                process = start(cwd, *begin(self.recipe, what), fresh=fresh)
+                command = [*begin(self.recipe, what), *(more if what == "sweep" else [])]
+                process = start(cwd, *command, fresh=False)
                 if end(process, cwd) or process.exitcode:
                     raise SystemExit((cwd / "said").read_text())
                 self.seconds[what] = time.perf_counter() - began
@@ -196,20 +209,21 @@ class Kills:
         """Kills one command at most so many times, until it ends, and compares what it left."""
         rng, cwd = self.rng, self.folder / "killed"
         cwd.mkdir()
-        fresh = rng.random() < 0.25
-        children: list[int] = []
+        fresh = rng.random() < self.fresh
+        children: dict[int, float] = {}
+        on = 5.0 if fresh else 1.0  # seconds
         for _ in range(most):
             before = {path: path.read_bytes() for path in cwd.rglob("terms.csv")}
             process = start(cwd, *again(cwd, self.recipe, what), fresh=fresh)
-            self.wrong += outlive(children)
+            self.wrong += outlive(children, on)
             wait_for_a_moment(process, cwd, rng, what, self.seconds[what])
-            children = workers(process)
+            children = {child: used(child) or 0.0 for child in workers(process)}
             if process.exitcode is not None or time.perf_counter() > deadline:
                 break
             self._kill(process, what, cwd, children, before)
         self.wrong += end(process, cwd)
         process = start(cwd, *again(cwd, self.recipe, what), fresh=fresh)  # of a finished run this says so
-        self.wrong += outlive(children) + end(process, cwd)
+        self.wrong += outlive(children, on) + end(process, cwd)
         if process.exitcode:
             self.wrong.append((cwd / "said").read_text())
         self.wrong += differences(cwd / FOLDER[what], self.whole / FOLDER[what])
@@ -217,12 +231,17 @@ class Kills:
         shutil.rmtree(cwd)
 
     def _kill(
-        self, process: multiprocessing.Process, what: str, cwd: Path, children: list[int], before: dict[Path, bytes]
+        self,
+        process: multiprocessing.Process,
+        what: str,
+        cwd: Path,
+        children: dict[int, float],
+        before: dict[Path, bytes],
     ) -> None:
         number, name = (number := self.rng.choice(SIGNALS)), number.name
         if children and self.rng.random() < 0.25:
             number, name = signal.SIGKILL, "SIGKILL to a worker"
-            send(number, self.rng.choice(children))
+            send(number, self.rng.choice(list(children)))
         else:
             send(number, process.pid)
         self.wrong += end(process, cwd)
@@ -284,18 +303,22 @@ def main() -> None:
     parser.add_argument("--recipe", default="small", help="of the zoo, or small, of the tests, which draws little")
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument(
+        "--fresh", type=float, default=0.1, help="part of the sweeps whose workers are new interpreters"
+    )
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     deadline = time.perf_counter() + 60 * asked.minutes
     rng = random.Random(asked.seed)
     with tempfile.TemporaryDirectory() as name:
-        done = Kills(asked.recipe, Path(name), rng)
+        done = Kills(asked.recipe, Path(name), rng, asked.fresh)
         done.undisturbed()
         print(f"undisturbed, in seconds: {done.seconds}", flush=True)
         twice = [what for what in FOLDER for _ in range(asked.pairs)]
         while time.perf_counter() < deadline:
             killed = {what: sum(n for (of, _), n in done.kills.items() if of == what) for what in FOLDER}
             left = {"train": asked.kills - asked.sweeps - killed["train"], "sweep": asked.sweeps - killed["sweep"]}
+            before = len(done.wrong)
             if any(left.values()):
                 what = rng.choices(list(left), list(left.values()))[0]
                 done.case(what, left[what], deadline)
@@ -304,8 +327,9 @@ def main() -> None:
                 done.pair(twice.pop(rng.randrange(len(twice))))
             elif not any(left.values()):
                 break
+            print("\n".join(done.wrong[before:]), end="", flush=True)
     print(done.table())
-    sys.exit("\n".join(done.wrong) if done.wrong else 0)
+    sys.exit(bool(done.wrong))
 
 
 if __name__ == "__main__":
