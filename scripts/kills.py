@@ -37,7 +37,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.processes import start
+from tests.processes import start, workers
 from zoo.lab.runs import checkpoint
 
 STEPS = ["--steps", "100", "--checkpoint-every", "10"]
@@ -80,16 +80,6 @@ def send(number: signal.Signals, pid: int | None) -> None:
     """Sends a signal to a process, if it has not just ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid or 0, number)
-
-
-def workers(process: multiprocessing.Process) -> list[int]:
-    """The processes in which a sweep runs its trials."""
-    try:
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        tracker = b"resource_tracker"  # which loky starts, too
-        return [int(child) for child in children if tracker not in Path(f"/proc/{child}/cmdline").read_bytes()]
-    except OSError:  # one has just ended
-        return []
 
 
 def used(pid: int) -> float | None:

@@ -43,6 +43,16 @@ def start(cwd: Path, *arguments: str, largest: int | None = None, fresh: bool = 
     return process
 
 
+def workers(process) -> list[int]:
+    """The processes in which loky runs trials, but for the one that looks after its resources; none if it has ended."""
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        named = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    except OSError:
+        return []
+    return [child for child, command in named.items() if b"resource_tracker" not in command]
+
+
 def zoo(cwd: Path, *arguments: str, code: int = 0, largest: int | None = None) -> str:
     """Runs to its end; returns what was said."""
     process = start(cwd, *arguments, largest=largest)
