@@ -12,7 +12,8 @@ worker of a sweep may outlive its parent for more than a second of its own proce
 stretch), or five if it is a new interpreter, which ends when it has started.
 
 --pairs commands of each kind are begun twice at once: `train --resume` of one run, and a sweep into one folder. One of
-the two has to be refused by a line that names the other's process, and the folder has to equal the undisturbed one.
+the two has to be refused by a line that names the other's process, unless it begins after the other has ended, and the
+folder has to equal the undisturbed one.
 
 Every command is a copy of a process that has everything imported, and so are the workers of a sweep, but for a --fresh
 part of the sweeps: a new interpreter needs seconds to import PyTorch, in which a kill shows little. The undisturbed
