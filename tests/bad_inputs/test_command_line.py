@@ -201,7 +201,7 @@ PARSED = {
     "--steps": lambda text: _whole(text, 1, 10**9),
     "--batch-size": lambda text: _whole(text, 1, 10**9),
     "--seed": lambda text: _whole(text, 0, 2**32 - 1),
-    "--lr": lambda text: _positive(text, 1.7e308),
+    "--lr": lambda text: _positive(text, sys.float_info.max),
     "--epochs": lambda text: _positive(text, 1e6),
     "--out": lambda text: bool(text.strip()),
     "--data": lambda text: bool(text.strip()),
