@@ -8,11 +8,18 @@ import pyro
 import pytest
 import torch
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from tests.pictures import quick_pictures
 
 # Small tensors: with several threads, which wait for each other, they take longer than with one.
 torch.set_num_threads(1)
+
+# How many examples hypothesis draws; --hypothesis-profile thorough draws many.
+UNTIMED = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+settings.register_profile("brief", UNTIMED, max_examples=100)
+settings.register_profile("thorough", UNTIMED, max_examples=1_000)
+settings.load_profile("brief")
 
 # Tests of processes and notebooks, which take longest.
 LONG = ("test_notebooks.py", "lab/trials/test_sweep.py", "lab/trials/test_trial.py", "lab/runs/test_resume.py")

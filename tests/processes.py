@@ -3,9 +3,13 @@
 import multiprocessing
 import os
 import resource
+import runpy
 import signal
 import sys
 import threading
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 # Its children have everything imported, so that they start at once and a moment drawn at random is one of the run's.
@@ -26,10 +30,27 @@ processes.set_forkserver_preload(
 )
 
 
-def start(cwd: Path, *arguments: str, largest: int | None = None):
-    process = processes.Process(target=_zoo, args=(cwd, list(arguments), largest))
+def start(cwd: Path, *arguments: str, largest: int | None = None, fresh: bool = True):
+    """Begins the command in `cwd`; what it prints is in the file "said" there.
+
+    Args:
+        largest: bytes of the largest file that it may write.
+        fresh: whether the workers of a sweep start as new interpreters, which import everything, or as copies of
+            the command's process, which is quicker.
+    """
+    process = processes.Process(target=_zoo, args=(cwd, list(arguments), largest, fresh))
     process.start()
     return process
+
+
+def workers(process) -> list[int]:
+    """The processes in which loky runs trials, but for the one that looks after its resources; none if it has ended."""
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        named = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    except OSError:
+        return []
+    return [child for child, command in named.items() if b"resource_tracker" not in command]
 
 
 def zoo(cwd: Path, *arguments: str, code: int = 0, largest: int | None = None) -> str:
@@ -41,9 +62,10 @@ def zoo(cwd: Path, *arguments: str, code: int = 0, largest: int | None = None) -
     return said
 
 
-def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
+def _zoo(cwd: Path, arguments: list[str], largest: int | None, fresh: bool) -> None:
     """The command line as a process of its own sees it, with the small recipe among the others."""
     import torch
+    from joblib.externals.loky.backend import fork_exec
     from tqdm import tqdm
 
     from tests import small_recipe
@@ -63,6 +85,34 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
     torch.set_default_dtype(torch.float32)
     if largest is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    if not fresh:
+        fork_exec.fork_exec = _copy
     sys.argv = ["zoo", *arguments]
     with quick_pictures():
         main()
+
+
+def _copy(command: list[str], keep: Iterable[int], env: Mapping[str, str] | None = None) -> int:
+    """loky's `fork_exec` by a copy of this process, which has the same open files, signals and environment."""
+    sys.stdout.flush()
+    if pid := os.fork():
+        return pid
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in {0, 1, 2, *map(int, keep)}:
+            with suppress(OSError):  # of the listing itself
+                os.close(int(name))  # as a lock's, which a new interpreter does not inherit
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, usual)
+    os.environ |= env or {}
+    warnings.filterwarnings("ignore", module="runpy")  # of a module that is imported already
+    _, _, module, *arguments = command
+    sys.argv = [module, *arguments]
+    code = 1
+    try:
+        runpy.run_module(module, run_name="__main__")
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        sys.stdout.flush()
+        os._exit(code)

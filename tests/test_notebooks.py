@@ -23,6 +23,7 @@ from zoo.studies.guide_gap import recipes as guide_gap
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MOST_BYTES = 1_500_000
+QUICK = Path(__file__).with_name("quick.mplstyle")
 
 # By notebook, each setting as it is stored, up to its comment, and how it is run here.
 SETTINGS = {
@@ -118,7 +119,14 @@ SETTINGS = {
 
 QUOTED = re.compile(r"^- \*\*(?P<verdict>[^*]+)\*\*: \*(?P<claim>[^*]+)\*(?P<comment>(?:.|\n(?!- |\n))*)", re.MULTILINE)
 DECIMAL = re.compile(r"\d+\.\d+")
-START_AFRESH = "%reset -f\nimport matplotlib, pyro\nmatplotlib.rcdefaults()\npyro.clear_param_store()"
+START_AFRESH = f"""import contextvars, matplotlib, pyro
+from pathlib import Path
+from zoo.lab.plots import style
+sheets = (style._HERE / "zoo.mplstyle", Path({str(QUICK)!r}))  # the layout of pictures takes long
+style._sheets = contextvars.ContextVar("sheets", default=sheets)
+matplotlib.rcdefaults()
+pyro.clear_param_store()
+%reset -f"""
 
 Notebook = Any
 

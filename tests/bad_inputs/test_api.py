@@ -1,7 +1,7 @@
 """Every public function refuses each near miss of each argument by one clear line, before any work."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bad_inputs.api import ACCEPTED, FUNCTIONS, Function
@@ -51,7 +51,6 @@ TYPED = [
 ]
 
 
-@settings(max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(case=st.sampled_from(TYPED), value=ANYTHING)
 def test_whatever_an_annotation_does_not_allow_is_refused(case, value, count):
     function, argument = case

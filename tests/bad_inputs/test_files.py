@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -178,7 +178,6 @@ def test_every_byte_of_the_header_of_weights_and_200_of_the_others(folder, count
 BYTES = sorted(name for name in READERS if name not in ("image", "mnist", "pretrained"))
 
 
-@settings(max_examples=1_000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(
     name=st.sampled_from(["settings", "checkpoint", "quantities", "kl", "units", "terms", "digests", "npz"]),
     at=st.floats(0, 1, exclude_max=True),

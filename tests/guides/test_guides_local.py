@@ -64,13 +64,14 @@ def test_each_trains_by_batches_eager_and_traced_alike(name, monkeypatch):
     model, _ = vae_pair()
     pair = (model, LOCAL[name](model))
     x, curves = images(NUM_DATA), []
-    for compile in (False, True):
+    for compile, count in ((False, 20), (True, 60)):  # a traced step takes less time
         torch.manual_seed(3)
-        steps = fit(*copy.deepcopy(pair), PlainELBO(), batches(x, 60), lr=4e-2, compile=compile)
+        steps = fit(*copy.deepcopy(pair), PlainELBO(), batches(x, count), lr=4e-2, compile=compile)
         curves.append([report.loss.item() for _, report in steps])
+    eager, by_trace = curves
     assert traced
-    assert curves[1] == pytest.approx(curves[0], rel=1e-8)
-    assert sum(curves[0][-10:]) < sum(curves[0][:10]) - 5
+    assert by_trace[:20] == pytest.approx(eager, rel=1e-8)
+    assert sum(by_trace[-10:]) < sum(by_trace[:10]) - 5
 
 
 @pytest.mark.parametrize("name", LOCAL)

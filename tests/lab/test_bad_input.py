@@ -12,7 +12,7 @@ import re
 import pyro
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -214,14 +214,12 @@ ANYTHING = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.lists(st.integers(), max_size=3)
 )
 PAIR = vae_pair()
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def is_number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-@MANY
 @given(value=ANYTHING)
 def test_any_lr_is_a_positive_number_or_refused(value):
     right = is_number(value) and 0 < value < INF
@@ -234,7 +232,6 @@ def test_any_lr_is_a_positive_number_or_refused(value):
         assert right
 
 
-@MANY
 @given(value=ANYTHING)
 def test_any_start_is_a_count_or_refused(value):
     right = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
@@ -247,7 +244,6 @@ def test_any_start_is_a_count_or_refused(value):
         assert right
 
 
-@MANY
 @given(items=st.lists(ANYTHING, min_size=1, max_size=3))
 def test_anything_in_the_place_of_a_batch_is_refused(items):
     with pytest.raises(TypeError, match=r"batches must yield Batch\(x, y or None, index\)"):
@@ -328,7 +324,6 @@ JSON = st.recursive(
 )
 
 
-@MANY
 @given(value=JSON, name=st.sampled_from([*WRONG, "command", "other"]))
 def test_any_setting_is_read_back_or_refused_by_field(value, name, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "settings"
@@ -343,7 +338,6 @@ def test_any_setting_is_read_back_or_refused_by_field(value, name, tmp_path_fact
         assert json.dumps({**vars(read), "command": command, name: value}) == json.dumps(record)
 
 
-@MANY
 @given(content=st.binary(max_size=60))
 def test_any_bytes_in_the_place_of_settings_are_refused_by_the_file_s_name(content, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "bytes"

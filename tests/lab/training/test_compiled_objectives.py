@@ -11,7 +11,6 @@ from guides import FullRank
 from tests.objectives import EVERY
 from tests.pairs import SHAPE, vae_pair
 from zoo.lab.data import Batch
-from zoo.lab.training import compiled
 from zoo.lab.training.fit import fit
 
 
@@ -25,10 +24,8 @@ def batches(num=4, size=9):
 
 @pytest.mark.parametrize("head", [None, FullRank(2)], ids=["mean-field", "full-rank"])
 @pytest.mark.parametrize("elbo", EVERY.values(), ids=EVERY)
-def test_a_traced_step_is_the_eager_one(elbo, head, monkeypatch):
-    # The graph is run as traced: what the compiler makes of it is tests/test_compiled.py's.
-    traced = []
-    monkeypatch.setattr(compiled.torch, "compile", lambda graph, **options: traced.append(graph) or graph)
+def test_a_traced_step_is_the_eager_one(elbo, head, as_traced):
+    # What the compiler makes of a graph is in test_compiled.py.
     pair = vae_pair(head=head)
     runs = []
     for compile in (False, True):
@@ -40,7 +37,7 @@ def test_a_traced_step_is_the_eager_one(elbo, head, monkeypatch):
             reports = [{k: v.item() for k, v in report.figures().items()} for _, report in steps]
         runs.append((reports, [p.detach().clone() for p in (*model.parameters(), *guide.parameters())]))
     (eager, eager_weights), (by_trace, traced_weights) = runs
-    assert len(traced) == 1
+    assert len(as_traced) == 1
     for ours, theirs in zip(by_trace, eager, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-9)
     torch.testing.assert_close(traced_weights, eager_weights, rtol=0, atol=1e-9)

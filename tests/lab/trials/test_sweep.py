@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests import small_recipe
-from tests.processes import start, zoo
+from tests.processes import start, workers, zoo
 from zoo.__main__ import main
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.trials import sweep as restarts
@@ -232,20 +232,13 @@ SWEEP = ["sweep", "small", "--grid", "beta=1,4", "--seeds", "2", "--out", "out"]
 SWEEP += ["--steps", "150", "--checkpoint-every", "10"]
 
 
-def workers(process) -> list[int]:
-    """The processes in which loky runs trials, but for the one that looks after its resources."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    named = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
-    return [child for child, command in named.items() if b"popen_loky" in command]
-
-
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are looked up in /proc")
 def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twice(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
     zoo(whole, *SWEEP)
-    process = start(killed, *SWEEP, "--jobs", "2")
+    process = start(killed, *SWEEP, "--jobs", "2", fresh=False)
     folders = [path.parent for path in sorted(whole.rglob(QUANTITIES))]
     own = [killed / folder.relative_to(whole) for folder in folders]
     assert len(own) == 4

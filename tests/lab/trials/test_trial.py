@@ -211,6 +211,8 @@ def test_no_more_processes_start_than_trials_are_left(tmp_path, monkeypatch):
     for jobs, started in ((5, 2), (2, 2), (3, 2)):
         with pytest.raises(RuntimeError, match=f"^{started} processes"):
             run_trials(work, jobs=jobs)
+    assert run_trials(work) == []
+    assert run_trials(work, jobs=2) == []  # killed before it wrote its table, a sweep has none left
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 2.0, None, "2"])

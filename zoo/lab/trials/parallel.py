@@ -39,6 +39,8 @@ def in_parallel(
         Stopped: this process or a worker was asked to stop.
         joblib.externals.loky.process_executor.TerminatedWorkerError: a worker was killed.
     """
+    if not items:
+        return
     threads = max(1, torch.get_num_threads() // jobs)
     env = {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     stop_file, stopped = folder.absolute() / STOP, None
