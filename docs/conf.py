@@ -52,15 +52,19 @@ python_maximum_signature_line_length = 100
 
 # Types of other libraries, which a build without network cannot look up; type aliases and variables, which have no
 # entry; and tuples of any length within tuples, which Sphinx does not parse.
-LIBRARIES = "torch|pyro|numpy|np|scipy|pandas|matplotlib|PIL|xarray|arviz"
+LIBRARIES = "joblib|torch|pyro|numpy|np|scipy|pandas|matplotlib|PIL|xarray|arviz"
 STANDARD = "argparse|collections|contextlib|pathlib|types|typing"
 ALIASES = r"P|zoo\.lab\.plots\.style\.R|Backends|Data|Encoder|KL|Latents|Tensor|zoo\.metrics\.classes\.Data"
-nitpick_ignore_regex = [("py:.*", rf"({LIBRARIES}|{STANDARD})\..*"), ("py:.*", ALIASES), ("py:class", r"tuple\[str")]
+VARIABLES = r"zoo\.arguments\.F|zoo\.lab\.trials\.parallel\.(Item|Outcome)"
+nitpick_ignore_regex = [
+    ("py:.*", rf"({LIBRARIES}|{STANDARD})\..*"),
+    ("py:.*", f"{ALIASES}|{VARIABLES}"),
+    ("py:class", r"tuple\[str"),
+]
 
 html_theme = "furo"
 html_title = f"disentangled-zoo {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_extra_path = [str(HERE / "explorers")] if (HERE / "explorers").is_dir() else []
 html_show_sourcelink = False
 html_theme_options: dict[str, Any] = {"navigation_with_keys": True}
