@@ -126,15 +126,18 @@ class ModelCard:
         return self.recipe_steps is not None and self.settings.steps < self.recipe_steps
 
     def _measured(self) -> str:
-        """The quantities; with half precision, next to those before the weights were rounded."""
-        if not self.half:
-            return table(("quantity", "value:"), [(name, f"{value:.4g}") for name, value in self.quantities.items()])
-        rows = [(name, f"{self.half['half'][name]:.6g}", f"{value:.6g}") for name, value in self.half["single"].items()]
-        return (
-            table(("quantity", "value:", "in single precision:"), rows)
-            + "\n\nRounding the weights to half precision moved no quantity by more than "
-            + f"{self.half['tolerance']:g}, relative to its size or to 1 where that is smaller."
-        )
+        """The quantities; with half precision, also those that were measured before and after rounding the weights."""
+        halves = self.half.get("half", {})
+        own = [(name, f"{value:.4g}") for name, value in self.quantities.items() if name not in halves]
+        parts = [table(("quantity", "value:"), own)] if own else []
+        if self.half:
+            rows = [(name, f"{halves[name]:.6g}", f"{value:.6g}") for name, value in self.half["single"].items()]
+            parts += [
+                table(("quantity", "value:", "in single precision:"), rows),
+                f"Rounding the weights to half precision moved none of these by more than {self.half['tolerance']:g}, "
+                "relative to its size or to 1 where that is smaller.",
+            ]
+        return "\n\n".join(parts)
 
 
 def list_pretrained(folder: str | Path = HERE) -> dict[str, ModelCard]:

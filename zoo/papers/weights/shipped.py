@@ -30,8 +30,8 @@ def of_types(trained: FinishedRun) -> dict[str, float]:
     """The accuracy in per cent of a type that was learnt without labels, and the number of its classes in use."""
     found = clusters(Encoded.of(trained.encode, trained.data.test))
     return {
-        "accuracy of the type, majority vote": 100 * float(found.majority),
-        "accuracy of the type, Hungarian assignment": 100 * float(found.hungarian),
+        "accuracy of the type by majority": 100 * float(found.majority),
+        "accuracy of the type, matched one to one": 100 * float(found.hungarian),
         "types in use": int((np.asarray(found.confusion.value).sum(1) > 0.01).sum()),
     }
 
