@@ -5,19 +5,18 @@ import io
 from pathlib import Path
 from typing import Any
 
+import explorers
 import nbformat
 from docutils import nodes
 from PIL import Image
 from sphinx.util.docutils import SphinxDirective
 
-from zoo.cli.explore import explore
 from zoo.papers import list_pretrained
 from zoo.papers.weights import HERE
 
 left_out: dict[str, str] = {}  # why a pair has no page that plays
 
 ROOT = Path(__file__).parents[1]
-EXPLORERS = "explorers"
 ENTRY = '<!DOCTYPE html><meta charset="utf-8"><title>{title}</title><meta http-equiv="refresh" content="0; url={url}">'
 
 
@@ -74,13 +73,13 @@ class Pretrained(SphinxDirective):
         """The table."""
         rows = ["| pair | trained for | weights | play |", "| --- | --- | ---: | --- |"]
         for name, card in list_pretrained().items():
-            weights = HERE / f"{stem(name)}.safetensors"
+            weights = HERE / f"{explorers.stem(name)}.safetensors"
             self.env.note_dependency(str(weights))
-            page = f"[{name}](../zoo/papers/weights/{stem(name)}.md)"
+            page = f"[{name}](../zoo/papers/weights/{explorers.stem(name)}.md)"
             play = f"none: {left_out.get(name, 'not written')}"
-            if name in (written := pages(self.env.app)):
+            if name in (written := explorers.pages(Path(self.env.app.outdir))):
                 size = written[name].stat().st_size / 1e6
-                play = f'<a href="{address(self.env.docname, written[name])}">a page of {size:.1f} MB</a>'
+                play = f'<a href="{explorers.address(self.env.docname, written[name])}">a page of {size:.1f} MB</a>'
             rows.append(f"| {page} | {card.length} | {weights.stat().st_size / 1e3:,.0f} kB | {play} |")
         return self.parse_text_to_nodes("\n".join(rows))
 
@@ -93,51 +92,23 @@ class Explorer(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """A frame with the page."""
         name = self.arguments[0]
-        if name not in (written := pages(self.env.app)):
+        if name not in (written := explorers.pages(Path(self.env.app.outdir))):
             return [nodes.paragraph("", left_out.get(name, "The site has such a page where it is built as HTML."))]
-        source = address(self.env.docname, written[name])
+        source = explorers.address(self.env.docname, written[name])
         frame = f'<iframe class="explorer" loading="lazy" title="{name}" src="{source}"></iframe>'
         return [nodes.raw("", f'{frame}<p><a href="{source}">{name} on its own page</a></p>', format="html")]
 
 
-def stem(name: str) -> str:
-    """The name of a pair's files."""
-    return name.replace("/", "-")
-
-
-def pages(app: Any) -> dict[str, Path]:
-    """The pages that play of the pretrained pairs, by name; none where the site is not built as HTML."""
-    there = {name: Path(app.outdir) / EXPLORERS / f"{stem(name)}.html" for name in list_pretrained()}
-    return {name: path for name, path in there.items() if path.is_file()}
-
-
-def address(docname: str, page: Path) -> str:
-    """The relative address of a page that plays, from the document `docname`."""
-    return "../" * docname.count("/") + f"{EXPLORERS}/{page.name}"
-
-
 def write_pages(app: Any) -> None:
-    """Writes the page that plays of each pretrained pair into the site, if the weights are newer than the page.
-
-    With test images where the data is at hand (ZOO_DATA).
-    """
-    if app.builder.format != "html":
-        return
-    for name in list_pretrained():
-        page = Path(app.outdir) / EXPLORERS / f"{stem(name)}.html"
-        if page.is_file() and page.stat().st_mtime > (HERE / f"{stem(name)}.safetensors").stat().st_mtime:
-            continue
-        try:
-            page.parent.mkdir(parents=True, exist_ok=True)
-            explore(name, out=page)
-        except (ValueError, LookupError) as error:
-            left_out[name] = str(error).replace("|", " ")
+    """Writes the pages that play, before the documents are read."""
+    if app.builder.format == "html":
+        left_out.update(explorers.write(Path(app.outdir)))
 
 
 def add_page(app: Any, docname: str, source: list[str]) -> None:
     """Shows each pair's page that plays at the end of its card."""
     for name in list_pretrained():
-        if docname == f"zoo/papers/weights/{stem(name)}":
+        if docname == f"zoo/papers/weights/{explorers.stem(name)}":
             source[0] += f"\n## Play with it\n\n```{{explorer}} {name}\n```\n"
 
 
