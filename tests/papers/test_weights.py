@@ -15,9 +15,8 @@ from zoo.lab.data import Split
 from zoo.lab.runs import train as run
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.folder import Settings
-from zoo.papers import configure, open_run, weights
+from zoo.papers import configure, open_run, shipped, weights
 from zoo.papers.recipes import RECIPES
-from zoo.papers.weights import shipped
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
 

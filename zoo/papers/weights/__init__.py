@@ -5,7 +5,7 @@
     print(pair.about)
 
 `python -m zoo reproduce NAME --weights FOLDER` writes such a file for the best seed's run, `python -m zoo push RUN
-owner/name` sends one to a hub, and `zoo.papers.weights.shipped` writes those that come with the zoo.
+owner/name` sends one to a hub, and `zoo.papers.shipped` writes those that come with the zoo.
 """
 
 import copy

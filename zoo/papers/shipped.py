@@ -1,6 +1,6 @@
 """How a run's pair comes to be one of those that come with the zoo: measured, rounded to half precision, with a card.
 
-    python -m zoo.papers.weights.shipped NAME RUN
+    python -m zoo.papers.shipped NAME RUN
 
 The quantities of its paper are measured before and after rounding. Where one moves by more than the tolerance, nothing
 is written.
