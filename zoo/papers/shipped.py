@@ -55,6 +55,11 @@ def of_sparse(trained: FinishedRun) -> dict[str, float]:
     return {"Hoyer": float(hoyer(Encoded.of(trained.encode, trained.data.test)))}
 
 
+def of_topics(trained: FinishedRun) -> dict[str, float]:
+    """The use, the coherence and the correlations of topics, by their definitions, and the perplexity."""
+    return {topics.QUANTITIES[name].what: value for name, value in topics.measured(trained).items()}
+
+
 def of_units(trained: FinishedRun) -> dict[str, float]:
     """The number of latent dimensions that are used."""
     experiment = trained.experiment
@@ -67,7 +72,7 @@ MEASURES: Mapping[str, Measure] = {
     "beta-vae": of_units,
     "joint-vae": of_types,
     "hfvae": of_types,
-    "hfvae/newsgroups": topics.measured,
+    "hfvae/newsgroups": of_topics,
     "natural-clustering": of_classes,
     "dip-vae/digits": of_units,
     "dip-vae/shapes": dip_vae.measured,
