@@ -22,7 +22,7 @@ def write(site: Path) -> dict[str, str]:
         page.parent.mkdir(parents=True, exist_ok=True)
         try:
             explore(name, out=page)
-        except (ValueError, LookupError) as error:
+        except (FileNotFoundError, LookupError, ValueError) as error:
             reasons[name] = str(error).replace("|", " ")
     return reasons
 

@@ -11,6 +11,7 @@ import torch
 
 import zoo.lab
 from tests.papers.hfvae_topics.posts import split
+from zoo.cli.explore import explore
 from zoo.lab.data import Split
 from zoo.lab.runs import train as run
 from zoo.lab.runs.finished import FinishedRun
@@ -80,6 +81,12 @@ def test_a_recipe_that_needs_classes_or_words_is_built_without_the_data(name, da
     run.guide.eval()
     for site, ours in pair.encode(x).items():
         torch.testing.assert_close(ours.mean, run.encode(x)[site].mean, rtol=0, atol=0)
+
+
+def test_a_page_of_topics_needs_their_words(tmp_path):
+    with pytest.raises(FileNotFoundError, match="hfvae/newsgroups shows the words of topics, so it needs the data: "):
+        explore("hfvae/newsgroups", out=tmp_path / "page.html", data_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_card_says_how_much_shorter_a_pair_was_trained(trained, tmp_path):
