@@ -87,7 +87,9 @@ class ModelCard:
         if steps == usual:
             return f"{steps:,} steps, as the recipe"
         return (
-            f"{steps:,} of the recipe's {usual:,} steps" if steps < usual else f"{steps:,} steps; the recipe {usual:,}"
+            f"{steps:,} of the recipe's {usual:,} steps"
+            if steps < usual
+            else f"{steps:,} steps; the recipe has {usual:,}"
         )
 
     def markdown(self, load: str | None = None) -> str:
