@@ -64,6 +64,5 @@ html_theme = "furo"
 html_title = f"disentangled-zoo {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_extra_path = [str(HERE / "explorers")] if (HERE / "explorers").is_dir() else []
 html_show_sourcelink = False
 html_theme_options: dict[str, Any] = {"navigation_with_keys": True}

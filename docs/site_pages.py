@@ -5,13 +5,18 @@ import io
 from pathlib import Path
 from typing import Any
 
+import explorers
 import nbformat
 from docutils import nodes
 from PIL import Image
 from sphinx.util.docutils import SphinxDirective
 
+from zoo.papers import list_pretrained
+from zoo.papers.weights import HERE
+
+left_out: dict[str, str] = {}  # why a pair has no page that plays
+
 ROOT = Path(__file__).parents[1]
-EXPLORERS = "docs/explorers"
 ENTRY = '<!DOCTYPE html><meta charset="utf-8"><title>{title}</title><meta http-equiv="refresh" content="0; url={url}">'
 
 
@@ -19,6 +24,9 @@ def setup(app: Any) -> dict[str, bool]:
     """Registers the entry and the directives."""
     app.add_directive("gallery", Gallery)
     app.add_directive("explorer", Explorer)
+    app.add_directive("pretrained", Pretrained)
+    app.connect("builder-inited", write_pages)
+    app.connect("source-read", add_page)
     app.connect("build-finished", _write_entry)
     return {"parallel_read_safe": True}
 
@@ -58,23 +66,50 @@ def thumbnail(notebook: Any, number: int) -> str:
     return base64.b64encode(small.getvalue()).decode()
 
 
+class Pretrained(SphinxDirective):
+    """A table of the pretrained pairs: how long each was trained, the size of its weights, and its page with sliders."""
+
+    def run(self) -> list[nodes.Node]:
+        """The table."""
+        rows = ["| pair | trained for | weights | play |", "| --- | --- | ---: | --- |"]
+        for name, card in list_pretrained().items():
+            weights = HERE / f"{explorers.stem(name)}.safetensors"
+            self.env.note_dependency(str(weights))
+            page = f"[{name}](../zoo/papers/weights/{explorers.stem(name)}.md)"
+            play = f"none: {left_out.get(name, 'not written')}"
+            if name in (written := explorers.pages(Path(self.env.app.outdir))):
+                size = written[name].stat().st_size / 1e6
+                play = f'<a href="{explorers.address(self.env.docname, written[name])}">a page of {size:.1f} MB</a>'
+            rows.append(f"| {page} | {card.length} | {weights.stat().st_size / 1e3:,.0f} kB | {play} |")
+        return self.parse_text_to_nodes("\n".join(rows))
+
+
 class Explorer(SphinxDirective):
-    """The page with sliders of a pretrained pair, where docs/explorers has it; otherwise how to write it."""
+    """The page with sliders of a pretrained pair."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """A frame with the page."""
         name = self.arguments[0]
-        page = f"{EXPLORERS}/{name.replace('/', '-')}.html"
-        self.env.note_dependency(page)
-        if not (ROOT / page).is_file():
-            command = f"mkdir -p {EXPLORERS} && python -m zoo explore {name} -o {page}"
-            words = "This site was built without the page. To include it, write it before the build:"
-            return [nodes.paragraph("", words), nodes.literal_block("", command)]
-        source = "../" * self.env.docname.count("/") + Path(page).name  # html_extra_path puts it at the site's root
-        frame = f'<iframe class="explorer" title="{name}" src="{source}"></iframe>'
+        if name not in (written := explorers.pages(Path(self.env.app.outdir))):
+            return [nodes.paragraph("", left_out.get(name, "The site has such a page where it is built as HTML."))]
+        source = explorers.address(self.env.docname, written[name])
+        frame = f'<iframe class="explorer" loading="lazy" title="{name}" src="{source}"></iframe>'
         return [nodes.raw("", f'{frame}<p><a href="{source}">{name} on its own page</a></p>', format="html")]
+
+
+def write_pages(app: Any) -> None:
+    """Writes the pages that play, before the documents are read."""
+    if app.builder.format == "html":
+        left_out.update(explorers.write(Path(app.outdir)))
+
+
+def add_page(app: Any, docname: str, source: list[str]) -> None:
+    """Shows each pair's page that plays at the end of its card."""
+    for name in list_pretrained():
+        if docname == f"zoo/papers/weights/{explorers.stem(name)}":
+            source[0] += f"\n## Play with it\n\n```{{explorer}} {name}\n```\n"
 
 
 def _write_entry(app: Any, error: Exception | None) -> None:

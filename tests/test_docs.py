@@ -10,6 +10,7 @@ import inspect
 import pkgutil
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -17,11 +18,20 @@ import yaml
 
 import guides
 import zoo
+import zoo.papers
 
 ROOT = Path(__file__).parents[1]
-specification = importlib.util.spec_from_file_location("docstrings", ROOT / "docs/docstrings.py")
-docstrings = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(docstrings)
+
+
+def of_the_site(name: str) -> ModuleType:
+    """A module of docs/, which is no package."""
+    specification = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+docstrings, explorers = of_the_site("docstrings"), of_the_site("explorers")
 
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
@@ -193,6 +203,38 @@ def test_docstrings_keep_their_blocks_and_their_letters():
     warning = ["A term.", "", ".. warning::", "    Not a bound where KL < C.", "", "Args:", "    C: a capacity."]
     assert docstrings.restructured(warning) == warning  # a directive of reStructuredText, and no block of code
     assert docstrings.restructured(["These:", "- one", "  more", "- two"]) == ["These:", "", "- one", "  more", "- two"]
+
+
+# The pages that play.
+
+
+def test_the_site_has_a_page_that_plays_of_each_pretrained_pair_or_the_reason_why_not(tmp_path, monkeypatch):
+    real = explorers.explore
+
+    def explore(name, out):
+        if name == "another":
+            raise ValueError("a story that it | cannot show")
+        real(name, out=out)
+
+    monkeypatch.setattr(explorers, "list_pretrained", lambda: dict.fromkeys(["decomposition/pinwheel", "another"]))
+    monkeypatch.setattr(explorers, "explore", explore)
+    assert explorers.write(tmp_path) == {"another": "a story that it   cannot show"}  # fits into a table
+    (page,) = explorers.pages(tmp_path).values()
+    assert page == tmp_path / "explorers/decomposition-pinwheel.html"
+    assert "</html>" in text_of(page)
+    assert explorers.address("docs/pretrained", page) == "../explorers/decomposition-pinwheel.html"
+    assert explorers.address("zoo/papers/weights/x", page) == "../../../explorers/decomposition-pinwheel.html"
+    monkeypatch.setattr(explorers, "list_pretrained", lambda: dict.fromkeys(["decomposition/pinwheel"]))
+    monkeypatch.setattr(explorers, "explore", None)  # not called: the page is newer than the pair
+    assert explorers.write(tmp_path) == {}
+
+
+def test_the_page_of_pretrained_pairs_has_their_table_and_shows_one():
+    page = text_of(ROOT / "docs/pretrained.md")
+    assert "```{pretrained}\n```" in page
+    shown = re.findall(r"```\{explorer\} (\S+)\n```", page)
+    assert shown
+    assert set(shown) <= set(zoo.papers.list_pretrained())
 
 
 # What the pages say.

@@ -2,14 +2,21 @@
 
 import json
 import random
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
 import zoo.lab
+from tests.papers.hfvae_topics.posts import split
+from zoo.cli.explore import explore
+from zoo.lab.data import Split
 from zoo.lab.runs import train as run
-from zoo.papers import configure, open_run, weights
+from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.runs.folder import Settings
+from zoo.papers import configure, open_run, shipped, weights
 from zoo.papers.recipes import RECIPES
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
@@ -52,6 +59,73 @@ def test_what_was_kept_comes_back_without_its_data(trained, tmp_path, monkeypatc
     assert pair.settings.seed == 3
     assert pair.model.num_data == len(trained.data.train)
     assert not pair.model.training
+
+
+def finished(name: str, data: Split, folder: Path) -> FinishedRun:
+    """A run of the recipe on `data` that has not taken a step."""
+    experiment = weights.recipe(name).build(data)
+    settings = Settings(name, {}, data.train.name, {}, experiment.steps, experiment.batch_size, experiment.lr, 0, "cpu")
+    return FinishedRun(settings, experiment, data, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("natural-clustering/mnist", lambda: zoo.lab.data.load("digits")), ("hfvae/newsgroups", lambda: split(60))],
+    ids=["classes", "words"],
+)
+def test_a_recipe_that_needs_classes_or_words_is_built_without_the_data(name, data, tmp_path):
+    run = finished(name, data(), tmp_path)
+    weights.keep("a/name", run, tmp_path, {})
+    pair = weights.pretrained("a/name", folder=tmp_path)
+    x = run.data.test.batch(torch.arange(5)).x
+    run.guide.eval()
+    for site, ours in pair.encode(x).items():
+        torch.testing.assert_close(ours.mean, run.encode(x)[site].mean, rtol=0, atol=0)
+
+
+def test_a_page_of_topics_needs_their_words(tmp_path):
+    with pytest.raises(FileNotFoundError, match="hfvae/newsgroups shows the words of topics, so it needs the data: "):
+        explore("hfvae/newsgroups", out=tmp_path / "page.html", data_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_card_says_how_much_shorter_a_pair_was_trained(trained, tmp_path):
+    weights.keep("a/name", trained, tmp_path, {"note": "A note."})
+    (card,) = zoo.papers.list_pretrained(tmp_path).values()
+    assert card.recipe_steps == 6_000  # of joint-vae/digits
+    assert card.length == "5 of the recipe's 6,000 steps"
+    assert "**Trained shorter than the recipe**: 5 of the recipe's 6,000 steps." in card.markdown()
+    assert "A note." in card.markdown()
+    assert "shorter" not in replace(card, recipe_steps=5).markdown()
+    assert replace(card, recipe_steps=5).length == "5 steps, as the recipe"
+    assert replace(card, recipe_steps=None).length == "5 steps"
+
+
+def test_the_command_of_a_card_is_its_recipe_and_what_differs_from_it(trained):
+    assert shipped.command(trained) == "python -m zoo train joint-vae/digits --steps 5 --seed 3"
+    changed = replace(
+        trained.settings,
+        recipe="joint-vae/mnist",
+        data="fashion-mnist",
+        hyperparameters={"gamma_z": 100.0, "types": "10"},
+        data_options={"size": 28},
+        lr=5e-4,
+        batch_size=32,
+        compile=True,
+    )
+    assert shipped.command(replace(trained, settings=changed)) == (
+        "python -m zoo train joint-vae/mnist --data fashion-mnist --data-option size=28 --set gamma_z=100 "
+        "--set types=10 --steps 5 --batch-size 32 --lr 0.0005 --seed 3 --compile"
+    )
+
+
+def test_what_is_measured_of_a_pair_that_comes_with_the_zoo(trained):
+    found = shipped.measured(open_run(trained.folder))
+    assert found.items() >= weights.elbo_parts(open_run(trained.folder)).items()
+    assert found["accuracy of the type by majority"] >= found["accuracy of the type, matched one to one"] > 0
+    # Every recipe of a shipped pair has quantities of its own.
+    for card in zoo.papers.list_pretrained().values():
+        assert card.recipe in shipped.MEASURES or card.recipe.split("/")[0] in shipped.MEASURES
 
 
 def test_the_data_is_the_runs(trained, tmp_path):
@@ -152,7 +226,7 @@ def test_half_precision_is_kept_where_the_elbo_does_not_move(trained, tmp_path):
         assert torch.all((rounded - exact).abs() <= 2**-11 * exact.abs() + 2**-25)
     moved = pair.about["half precision"]
     assert moved["single"].keys() == moved["half"].keys() == {"reconstruction of x", "KL of c", "KL of z"}
-    assert moved["single"] == weights.elbo_parts(trained.experiment, trained.data.test)
+    assert moved["single"] == weights.elbo_parts(trained)
 
 
 def test_half_precision_is_refused_where_a_quantity_moves(trained, tmp_path):

@@ -88,6 +88,10 @@ def _pretrained(pair: str, images: int, data_dir: Path | None, download: bool) -
         data = loaded.data(data_dir, download=download).test
     except FileNotFoundError as error:
         missing = str(error)
+        if "vocabulary" in loaded.about:
+            raise FileNotFoundError(
+                f"a page of {pair} shows the words of topics, so it needs the data: {error}"
+            ) from None
     kl, over = kl_by_unit(loaded.model, loaded.guide, data)
     return page(
         loaded.model,

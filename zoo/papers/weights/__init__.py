@@ -4,8 +4,8 @@
     pair.guide(x)
     print(pair.about)
 
-`python -m zoo reproduce NAME --weights FOLDER` writes such a file for the best seed's run, and `python -m zoo push RUN
-owner/name` sends one to a hub.
+`python -m zoo reproduce NAME --weights FOLDER` writes such a file for the best seed's run, `python -m zoo push RUN
+owner/name` sends one to a hub, and `zoo.papers.shipped` writes those that come with the zoo.
 """
 
 import copy
@@ -29,7 +29,6 @@ from zoo.lab.files import REMEDY, write_file
 from zoo.lab.runs.checkpoint import digest
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.folder import Settings
-from zoo.lab.training.experiment import Experiment
 from zoo.papers import recipe
 from zoo.tables import Rows, Tabulated
 
@@ -126,13 +125,13 @@ def read(path: Path) -> Pretrained:
     return Pretrained(experiment.model.eval(), experiment.guide.eval(), settings, about)
 
 
-Measure = Callable[[Experiment, Dataset], Mapping[str, float]]
+Measure = Callable[[FinishedRun], Mapping[str, float]]
 
 
-def elbo_parts(experiment: Experiment, data: Dataset) -> dict[str, float]:
-    """The reconstruction and the KL of each site over `data`, nats per datapoint, with draws from seed 0."""
-    pair = experiment.model, experiment.guide
-    found = evaluate(*pair, data, labels=experiment.labels, kl=experiment.elbo.kl)
+def elbo_parts(trained: FinishedRun) -> dict[str, float]:
+    """The reconstruction and the KL of each site on the test set, nats per datapoint, with draws from seed 0."""
+    experiment = trained.experiment
+    found = evaluate(trained.model, trained.guide, trained.data.test, labels=experiment.labels, kl=experiment.elbo.kl)
     reconstruction = {f"reconstruction of {site}": value for site, value in found.reconstruction.items()}
     return reconstruction | {f"KL of {site}": kl.sum().item() for site, kl in found.kl.items()}
 
@@ -153,12 +152,13 @@ def keep(
         name: its name for `pretrained`.
         trained: the run.
         folder: the destination.
-        about: a description of the run, for `Pretrained.about`.
+        about: a description of the run, for `Pretrained.about`: "command", "seed", "quantities" and "note", all
+            optional. With `half`, the quantities are those of `measure` when not given.
         half: whether to write the weights as float16, in half the bytes. They are read as single precision again.
         tolerance: with `half`: how much a quantity may move, relative to its absolute value or to 1 where that is
             smaller.
-        measure: with `half`: the quantities that may not move, of the experiment and the test set; the parts of the
-            ELBO when not given. Both values of each are recorded in `about`.
+        measure: with `half`: the quantities that may not move; the parts of the ELBO when not given. Both values of
+            each are recorded in `about`.
 
     Raises:
         ValueError: in half precision a quantity moves by more than the tolerance; nothing is written.
@@ -170,12 +170,16 @@ def keep(
         "settings": {**asdict(trained.settings), "device": "cpu"},
         "shape": list(train.shape),
         "datapoints": len(train),
+        **({} if train.y is None else {"classes": int(train.y.max()) + 1}),
+        **({"vocabulary": list(train.vocabulary)} if train.vocabulary else {}),
+        "recipe's steps": trained.experiment.steps,
     }
     modules = nn.ModuleDict({"model": trained.model, "guide": trained.guide})
     tensors = {key: value.detach().cpu().contiguous() for key, value in modules.state_dict().items()}
     if half:
         tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
-        record["half precision"] = _compare(trained, tensors, tolerance, measure)
+        moved = record["half precision"] = _compare(trained, tensors, tolerance, measure)
+        record.setdefault("quantities", moved["half"])
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _file(name)
@@ -189,8 +193,8 @@ def _compare(trained: FinishedRun, halved: Mapping[str, Tensor], tolerance: floa
     """The quantities of the run as it is and with the weights `halved`; refuses one that moves too far."""
     model, guide = copy.deepcopy((trained.model, trained.guide))
     nn.ModuleDict({"model": model, "guide": guide}).load_state_dict(dict(halved))
-    rounded = replace(trained.experiment, model=model, guide=guide)
-    before, after = (measure(experiment, trained.data.test) for experiment in (trained.experiment, rounded))
+    rounded = replace(trained, experiment=replace(trained.experiment, model=model, guide=guide))
+    before, after = measure(trained), measure(rounded)
     for name, value in before.items():
         if not abs(after[name] - value) <= tolerance * max(abs(value), 1.0):  # NaN is refused, too
             raise ValueError(
@@ -248,9 +252,11 @@ def _header(path: Path) -> dict[str, str]:
 
 
 def _stand_in(about: Mapping[str, Any]) -> Split:
-    """An empty set of the right size and shape, which is all that a recipe needs."""
-    empty = np.broadcast_to(np.uint8(0), (about["datapoints"], *about["shape"]))
-    data = Dataset(about["settings"]["data"], empty)
+    """A set of the right size, shape, classes and words, which is all that a recipe needs: no image, or every word."""
+    words, classes, num_data = about.get("vocabulary", ()), about.get("classes", 0), about["datapoints"]
+    x = np.broadcast_to(np.float32(1) if words else np.uint8(0), (num_data, *about["shape"]))
+    y = np.arange(num_data) % classes if classes else None
+    data = Dataset(about["settings"]["data"], x, y, vocabulary=tuple(words))
     return Split(data, data)
 
 

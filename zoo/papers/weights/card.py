@@ -30,10 +30,12 @@ class ModelCard:
         settings: of the training.
         command: that trained it.
         seed: of weights, batches and draws.
+        recipe_steps: the recipe's number of steps; None where it was not recorded.
         quantities: what was measured of it, by name.
         licence: of its data.
         citation: of its data.
         half: for weights in half precision: the tolerance, and the quantities in single and in half precision.
+        note: on its training, where there is something to know.
     """
 
     name: str
@@ -43,10 +45,12 @@ class ModelCard:
     settings: Settings
     command: str
     seed: int
+    recipe_steps: int | None
     quantities: Mapping[str, float]
     licence: str
     citation: str
     half: Mapping[str, Any]
+    note: str = ""
 
     @classmethod
     def of(cls, about: Mapping[str, Any]) -> "ModelCard":
@@ -66,10 +70,26 @@ class ModelCard:
             settings=settings,
             command=about.get("command", ""),
             seed=settings.seed,
+            recipe_steps=about.get("recipe's steps"),
             quantities=about.get("quantities", {}),
             licence=data.licence if data else OWN_DATA,
             citation=data.citation if data else OWN_DATA,
             half=about.get("half precision", {}),
+            note=about.get("note", ""),
+        )
+
+    @property
+    def length(self) -> str:
+        """How long it was trained, compared with its recipe."""
+        steps, usual = self.settings.steps, self.recipe_steps
+        if usual is None:
+            return f"{steps:,} steps"
+        if steps == usual:
+            return f"{steps:,} steps, as the recipe"
+        return (
+            f"{steps:,} of the recipe's {usual:,} steps"
+            if steps < usual
+            else f"{steps:,} steps; the recipe has {usual:,}"
         )
 
     def markdown(self, load: str | None = None) -> str:
@@ -80,10 +100,7 @@ class ModelCard:
         facts = [
             ("recipe", f"`{self.recipe}`, {self.paper}"),
             ("hyperparameters", chosen or "the recipe's"),
-            (
-                "training",
-                f"{self.settings.steps:,} steps of {self.settings.batch_size}, learning rate {self.settings.lr:g}",
-            ),
+            ("training", f"{self.length}; batches of {run.batch_size}, learning rate {run.lr:g}"),
             ("seed", str(self.seed)),
             ("data", f"{run.data}{options}"),
             ("licence of the data", self.licence),
@@ -98,20 +115,31 @@ class ModelCard:
             "samples and codes reflect its training set, and it is not meant for decisions about people.",
             table(("", ""), facts),
             f"Trained by\n\n    {self.command}" if self.command else "",
+            f"**Trained shorter than the recipe**: {self.length}." if self._shorter else "",
+            self.note,
             "## What was measured",
             "On the test set: the ELBO's parts in nats per datapoint, accuracies in per cent.",
-            table(("quantity", "value:"), [(name, f"{value:.4g}") for name, value in self.quantities.items()]),
+            self._measured(),
         ]
-        if self.half:
-            rows = [
-                (name, f"{value:.6g}", f"{self.half['half'][name]:.6g}") for name, value in self.half["single"].items()
-            ]
-            parts += [
-                f"Rounding the weights to half precision moved no quantity by more than {self.half['tolerance']:g}, "
-                "relative to its size:",
-                table(("quantity", "single:", "half:"), rows),
-            ]
         return "\n\n".join(part for part in parts if part) + "\n"
+
+    @property
+    def _shorter(self) -> bool:
+        return self.recipe_steps is not None and self.settings.steps < self.recipe_steps
+
+    def _measured(self) -> str:
+        """The quantities; with half precision, also those that were measured before and after rounding the weights."""
+        halves = self.half.get("half", {})
+        own = [(name, f"{value:.4g}") for name, value in self.quantities.items() if name not in halves]
+        parts = [table(("quantity", "value:"), own)] if own else []
+        if self.half:
+            rows = [(name, f"{halves[name]:.6g}", f"{value:.6g}") for name, value in self.half["single"].items()]
+            parts += [
+                table(("quantity", "value:", "in single precision:"), rows),
+                f"Rounding the weights to half precision moved none of these by more than {self.half['tolerance']:g}, "
+                "relative to its size or to 1 where that is smaller.",
+            ]
+        return "\n\n".join(parts)
 
 
 def list_pretrained(folder: str | Path = HERE) -> dict[str, ModelCard]:

@@ -57,7 +57,7 @@ def push(run: FinishedRun, repository: str, *, command: str = "", private: bool 
     """
     repository = _checked(repository)
     hub = _library("push")
-    about = {"command": command, "seed": run.settings.seed, "quantities": elbo_parts(run.experiment, run.data.test)}
+    about = {"command": command, "seed": run.settings.seed, "quantities": elbo_parts(run)}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         keep(repository, run, folder, about, half=half).rename(folder / WEIGHTS)

@@ -1,0 +1,148 @@
+"""How a run's pair comes to be one of those that come with the zoo: measured, rounded to half precision, with a card.
+
+    python -m zoo.papers.shipped NAME RUN
+
+The quantities of its paper are measured before and after rounding. Where one moves by more than the tolerance, nothing
+is written.
+"""
+
+import argparse
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.grid import Grid2D, divergences, log_aggregate, log_prior
+from zoo.lab.runs.finished import FinishedRun
+from zoo.metrics import Encoded, clusters, hoyer
+from zoo.papers import open_run, recipe
+from zoo.papers.decomposition import measures as decomposition
+from zoo.papers.dip_vae import measures as dip_vae
+from zoo.papers.hfvae_topics import reproduction as topics
+from zoo.papers.natural_clustering import measures as natural_clustering
+from zoo.papers.weights import HERE, Measure, elbo_parts, keep
+from zoo.papers.weights.card import write_cards
+
+
+def of_types(trained: FinishedRun) -> dict[str, float]:
+    """The accuracy in per cent of a type that was learnt without labels, and the number of its classes in use."""
+    found = clusters(Encoded.of(trained.encode, trained.data.test))
+    return {
+        "accuracy of the type by majority": 100 * float(found.majority),
+        "accuracy of the type, matched one to one": 100 * float(found.hungarian),
+        "types in use": int((np.asarray(found.confusion.value).sum(1) > 0.01).sum()),
+    }
+
+
+def of_classes(trained: FinishedRun) -> dict[str, float]:
+    """N-VAE's accuracy, and the information in each class's latents and in the shared ones, nats."""
+    found = natural_clustering.latent_quantities(trained)
+    return {name: value for name, value in found.items() if name not in ("reconstruction", "KL of z_s")}  # of the ELBO
+
+
+def of_clusters(trained: FinishedRun) -> dict[str, float]:
+    """The match of q(z) of the training set with a prior in clusters on the plane, nats."""
+    plane = Grid2D()
+    q = decomposition.encoded(trained.guide, trained.data.train)
+    found = divergences(log_prior(trained.model, plane.points), log_aggregate(q, plane.points), plane)
+    return {"KL(p || q), training set": found.p_from_q, "KL(q || p), training set": found.q_from_p}
+
+
+def of_sparse(trained: FinishedRun) -> dict[str, float]:
+    """The sparsity of the posterior means: Hoyer's measure, from 0 to 1."""
+    return {"Hoyer": float(hoyer(Encoded.of(trained.encode, trained.data.test)))}
+
+
+def of_topics(trained: FinishedRun) -> dict[str, float]:
+    """The use, the coherence and the correlations of topics, by their definitions, and the perplexity."""
+    return {topics.QUANTITIES[name].what: value for name, value in topics.measured(trained).items()}
+
+
+def of_units(trained: FinishedRun) -> dict[str, float]:
+    """The number of latent dimensions that are used."""
+    experiment = trained.experiment
+    found = evaluate(trained.model, trained.guide, trained.data.test, labels=experiment.labels, kl=experiment.elbo.kl)
+    return {"latent dimensions with more than 0.1 nats": int(sum((kl > 0.1).sum() for kl in found.kl.values()))}
+
+
+MEASURES: Mapping[str, Measure] = {
+    "vae": of_units,
+    "beta-vae": of_units,
+    "joint-vae": of_types,
+    "hfvae": of_types,
+    "hfvae/newsgroups": of_topics,
+    "natural-clustering": of_classes,
+    "dip-vae/digits": of_units,
+    "dip-vae/shapes": dip_vae.measured,
+    "decomposition/pinwheel": of_clusters,
+    "decomposition/fashion-mnist": of_sparse,
+}
+"""The quantities of a recipe, or of all recipes of a paper that have no entry of their own."""
+
+
+def measured(trained: FinishedRun) -> dict[str, float]:
+    """The ELBO's parts on the test set, nats per datapoint, and the quantities of the run's paper."""
+    name = trained.settings.recipe
+    own = MEASURES.get(name) or MEASURES[name.split("/")[0]]
+    return {**elbo_parts(trained), **own(trained)}
+
+
+def command(trained: FinishedRun) -> str:
+    """The command that trains such a run: its recipe, and what differs from the recipe's settings."""
+    run, chosen, made = trained.settings, recipe(trained.settings.recipe), trained.experiment
+    parts = ["python", "-m", "zoo", "train", run.recipe]
+    if run.data != chosen.data:
+        parts += ["--data", run.data]
+    usual = chosen.data_options if run.data == chosen.data else {}
+    parts += [
+        part
+        for key, value in run.data_options.items()
+        if usual.get(key) != value
+        for part in ("--data-option", f"{key}={value}")
+    ]
+    parts += [
+        part
+        for key, value in run.hyperparameters.items()
+        for part in ("--set", f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}")
+    ]
+    for name, value, own in (
+        ("steps", run.steps, made.steps),
+        ("batch-size", run.batch_size, made.batch_size),
+        ("lr", run.lr, made.lr),
+    ):
+        if value != own:
+            parts += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join([*parts, "--seed", str(run.seed), *(["--compile"] if run.compile else [])])
+
+
+def ship(name: str, run: Path, *, trained_by: str = "", note: str = "", tolerance: float = 1e-3) -> Path:
+    """Writes the pair of the finished run in the folder `run` and the cards of all pairs; returns the weights' path.
+
+    Args:
+        name: for `zoo.papers.pretrained`.
+        run: the run's folder.
+        trained_by: the command that trained it, where that is not `train` with its settings.
+        note: a sentence for the card.
+        tolerance: see `keep`.
+
+    Raises:
+        FileNotFoundError: as `zoo.papers.open_run`.
+        ValueError: rounding to half precision moves a quantity by more than the tolerance.
+    """
+    trained = open_run(run)
+    about = {"command": trained_by or command(trained), "seed": trained.settings.seed, "note": note}
+    path = keep(name, trained, HERE, about, half=True, tolerance=tolerance, measure=measured)
+    write_cards()
+    return path
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("name")
+    options.add_argument("run", type=Path)
+    options.add_argument("--trained-by", default="")
+    options.add_argument("--note", default="")
+    options.add_argument("--tolerance", type=float, default=1e-3)
+    print(f"wrote {ship(**vars(options.parse_args()))}")
