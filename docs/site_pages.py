@@ -14,7 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 from zoo.papers import list_pretrained
 from zoo.papers.weights import HERE
 
-left_out: dict[str, str] = {}  # why a pair has no page that plays
+left_out: dict[str, str] = {}  # why a pair has no page with sliders
 
 ROOT = Path(__file__).parents[1]
 ENTRY = '<!DOCTYPE html><meta charset="utf-8"><title>{title}</title><meta http-equiv="refresh" content="0; url={url}">'
@@ -67,7 +67,7 @@ def thumbnail(notebook: Any, number: int) -> str:
 
 
 class Pretrained(SphinxDirective):
-    """A table of the pretrained pairs: how long each was trained, the size of its weights, and its page with sliders."""
+    """A table of the pretrained pairs: length of training, size of the weights, and page with sliders."""
 
     def run(self) -> list[nodes.Node]:
         """The table."""
@@ -106,7 +106,7 @@ def write_pages(app: Any) -> None:
 
 
 def add_page(app: Any, docname: str, source: list[str]) -> None:
-    """Shows each pair's page that plays at the end of its card."""
+    """Shows each pair's page with sliders at the end of its card."""
     for name in list_pretrained():
         if docname == f"zoo/papers/weights/{explorers.stem(name)}":
             source[0] += f"\n## Play with it\n\n```{{explorer}} {name}\n```\n"
