@@ -150,6 +150,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--steps": (*FROM_1, "100001"),
         "--device": DEVICE,
         "--data-dir": ("", " "),
+        "--peers": ("", " ", "nosuch/python", "file.txt", "empty"),
     },
 }
 

@@ -38,6 +38,16 @@ def test_hand_written_and_fit_take_the_same_steps(task, monkeypatch):
     assert not any(torch.equal(after, before) for after, before in zip(by_hand, untrained, strict=True))
 
 
+def test_fit_in_bf16_takes_steps_near_those(monkeypatch):
+    """Adam's first steps have the gradients' signs, so that a step is off by twice the rate where a sign differs."""
+    torch.set_default_dtype(torch.float32)
+    task = bench.Task("small", "mlp", 5, width=7)
+    by_fit, in_bf16 = (trained(make, task, monkeypatch) for make in (bench.by_fit, bench.by_bf16_fit))
+    apart = [(a - b).abs() for a, b in zip(in_bf16, by_fit, strict=True)]
+    assert max(d.max().item() for d in apart) <= 2 * 3 * bench.LR * 1.01
+    assert 0 < torch.cat([d.flatten() for d in apart]).mean() < 0.3 * bench.LR
+
+
 def test_svi_trains_the_same_pair(monkeypatch):
     # Its KL is sampled, so after a step of Adam, which is about the learning rate long, it is only near.
     task = bench.Task("small", "mlp", 5, width=7)
@@ -100,6 +110,7 @@ def test_the_command_shows_every_variant_and_says_what_is_left_out(monkeypatch, 
     monkeypatch.setattr(bench, "TASKS", {"mlp": bench.Task("small", "mlp", 5, width=7)})
     few = {name: bench.VARIANTS[name] for name in (bench.BASELINE, "SVI, Trace_ELBO", "fit")}
     monkeypatch.setattr(bench, "VARIANTS", few)
+    monkeypatch.setattr(bench, "IN_PROCESSES", {})
     monkeypatch.setattr(bench, "PAIRWISE_TASKS", {"few": bench.Task("pairs", "mlp", 5, width=7, z_dim=3, batch=16)})
     eager = {name: bench.PAIRWISE[name] for name in ("ELBO", "HFVAE")}
     monkeypatch.setattr(bench, "PAIRWISE", eager)

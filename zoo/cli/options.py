@@ -52,6 +52,18 @@ def file(text: str | Path) -> Path:
     return found
 
 
+def interpreter(text: str | Path) -> Path:
+    """Parses the path of a Python interpreter that has another library to compare with."""
+    from zoo.studies.workers import installed
+
+    found = _not_empty(text)
+    try:
+        installed(found)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return found
+
+
 def picture_format(text: str) -> str:
     """Parses the format of pictures."""
     if text not in ("png", "svg", "pdf"):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import DataDir, Device, Picture, file, whole
+from zoo.cli.options import DataDir, Device, Picture, file, interpreter, whole
 
 
 def matrix(
@@ -62,9 +62,13 @@ def bench(
     steps: Annotated[int, typer.Option(parser=whole(1, 100_000), help="Number of steps in a turn.")] = 20,
     device: Device = None,
     data_dir: DataDir = None,
+    peers: Annotated[
+        Path | None,
+        typer.Option(parser=interpreter, help="A Python interpreter that has NumPyro or pythae, to compare with them."),
+    ] = None,
 ) -> None:
-    """Measures the time of a step against hand-written PyTorch and Pyro's own SVI."""
+    """Measures the time of a step against hand-written PyTorch, Pyro's own SVI, and other libraries."""
     from zoo.lab.device import find_device
     from zoo.studies import step_time
 
-    step_time.main(find_device(device), data_dir, turns=turns, steps=steps)
+    step_time.main(find_device(device), data_dir, turns=turns, steps=steps, peers=peers)
