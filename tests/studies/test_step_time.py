@@ -4,10 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torchvision import datasets
 
 from zoo.cli.main import main
+from zoo.lab.data import Dataset, Split
 from zoo.studies import peak_memory
 from zoo.studies import step_time as bench
 
@@ -85,6 +88,25 @@ print(small, step_time._peak(step_time.TASKS["mlp"], step_time.by_hand, device),
     small, more, held = map(float, run.stdout.split())
     assert more >= small + 400  # of 512 MiB; garbage of the first may have been freed since
     assert held == 1
+
+
+def test_epochs_per_minute_are_of_sets_larger_than_those_that_the_pairs_are_built_for(monkeypatch):
+    torch.set_default_dtype(torch.float32)
+    images = np.random.default_rng(0).integers(0, 256, (2_000, 1, 28, 28), np.uint8)
+    data = Dataset("mnist", images)
+    items = [(torch.from_numpy(image / np.float32(255)), 0) for image in images]
+    monkeypatch.setattr(bench, "load", lambda name, folder: Split(data, data))
+    monkeypatch.setattr(datasets, "MNIST", lambda *_, **__: items)
+    monkeypatch.setattr(bench, "by_compiled_fit", bench.by_fit)
+    rates = bench.epochs_per_minute(CPU, None, turns=1, steps=2)
+    assert len(data) > len(bench.TASKS["mlp"].data())
+    assert list(rates) == [
+        f"{bench.BASELINE}, DataLoader",
+        f"{bench.BASELINE}, zoo's batches",
+        "fit, zoo's batches",
+        "fit(compile=True), zoo's batches",
+    ]
+    assert all(rate > 0 for rate in rates.values())
 
 
 def test_where_a_peak_cannot_be_read_it_is_left_out_with_its_reason(monkeypatch):
