@@ -281,7 +281,7 @@ FUNCTIONS: tuple[Function, ...] = (
     Function(
         fit,
         pair(elbo=elbos.PlainELBO, batches=lambda: [batch()], lr=1e-3, device="cpu"),
-        {"lr": POSITIVE, "batches": ([],)},
+        {"lr": POSITIVE, "batches": ([],), "precision": ("fp16", "BF16", "16")},
         finish=list,
     ),
     Function(prepare, pair(elbo=elbos.PlainELBO, batch=batch, device="cpu")),

@@ -79,6 +79,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--out": NEW_FOLDER,
         "--resume": RUN[:7] + RUN[8:],
         "--threads": (*FROM_1, "Auto", "1025"),
+        "--precision": (*NAME, "fp16", "BF16", "16", GREEK),
         "--format": FORMAT,
     },
     "evaluate": {
@@ -150,6 +151,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--rows": ("", "x", "Steps", GREEK),
         "--device": DEVICE,
         "--data-dir": ("", " "),
+        "--peers": ("", " ", "nosuch/python", "file.txt", "empty"),
     },
 }
 
@@ -201,6 +203,7 @@ LINES: tuple[tuple[list[str], str, str], ...] = (
     (["train", "--resume", "stopped", "--seed", "9"], "seed", "9"),
     (["train", "--resume", "stopped", "--lr", "9"], "lr", "9"),
     (["train", "--resume", "stopped", "--data", "pinwheel"], "data", "pinwheel"),
+    (["train", "--resume", "stopped", "--precision", "bf16"], "precision", "bf16"),
     (["train", "dip-vae", "--resume", "stopped"], "recipe", "dip-vae"),
     (["train", "--resume", "stopped", "--set", "z_dim=3"], "hyperparameters", "z_dim"),
     (["traverse", "run", "--datapoint", "0", "--prior", "0"], "--datapoint", "--prior"),

@@ -4,10 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torchvision import datasets
 
 from zoo.cli.main import main
+from zoo.lab.data import Dataset, Split
 from zoo.studies import peak_memory
 from zoo.studies import step_time as bench
 
@@ -36,6 +39,16 @@ def test_hand_written_and_fit_take_the_same_steps(task, monkeypatch):
     untrained = [p for module in pair(task) for p in module.parameters()]
     torch.testing.assert_close(by_fit, by_hand)
     assert not any(torch.equal(after, before) for after, before in zip(by_hand, untrained, strict=True))
+
+
+def test_fit_in_bf16_takes_steps_near_those(monkeypatch):
+    """Adam's first steps have the gradients' signs, so that a step is off by twice the rate where a sign differs."""
+    torch.set_default_dtype(torch.float32)
+    task = bench.Task("small", "mlp", 5, width=7)
+    by_fit, in_bf16 = (trained(make, task, monkeypatch) for make in (bench.by_fit, bench.by_bf16_fit))
+    apart = [(a - b).abs() for a, b in zip(in_bf16, by_fit, strict=True)]
+    assert max(d.max().item() for d in apart) <= 2 * 3 * bench.LR * 1.01
+    assert 0 < torch.cat([d.flatten() for d in apart]).mean() < 0.3 * bench.LR
 
 
 def test_svi_trains_the_same_pair(monkeypatch):
@@ -77,6 +90,25 @@ print(small, step_time._peak(step_time.TASKS["mlp"], step_time.by_hand, device),
     assert held == 1
 
 
+def test_epochs_per_minute_are_of_sets_larger_than_those_that_the_pairs_are_built_for(monkeypatch):
+    torch.set_default_dtype(torch.float32)
+    images = np.random.default_rng(0).integers(0, 256, (2_000, 1, 28, 28), np.uint8)
+    data = Dataset("mnist", images)
+    items = [(torch.from_numpy(image / np.float32(255)), 0) for image in images]
+    monkeypatch.setattr(bench, "load", lambda name, folder: Split(data, data))
+    monkeypatch.setattr(datasets, "MNIST", lambda *_, **__: items)
+    monkeypatch.setattr(bench, "by_compiled_fit", bench.by_fit)
+    rates = bench.epochs_per_minute(CPU, None, turns=1, steps=2)
+    assert len(data) > len(bench.TASKS["mlp"].data())
+    assert list(rates) == [
+        f"{bench.BASELINE}, DataLoader",
+        f"{bench.BASELINE}, zoo's batches",
+        "fit, zoo's batches",
+        "fit(compile=True), zoo's batches",
+    ]
+    assert all(rate > 0 for rate in rates.values())
+
+
 def test_where_a_peak_cannot_be_read_it_is_left_out_with_its_reason(monkeypatch):
     monkeypatch.setattr(peak_memory, "Path", lambda name: Path("nowhere"))
     monkeypatch.setattr(peak_memory.sys, "platform", "win32")
@@ -100,6 +132,7 @@ def test_the_command_shows_every_variant_and_says_what_is_left_out(monkeypatch, 
     monkeypatch.setattr(bench, "TASKS", {"mlp": bench.Task("small", "mlp", 5, width=7)})
     few = {name: bench.VARIANTS[name] for name in (bench.BASELINE, "SVI, Trace_ELBO", "fit")}
     monkeypatch.setattr(bench, "VARIANTS", few)
+    monkeypatch.setattr(bench, "IN_PROCESSES", {})
     monkeypatch.setattr(bench, "PAIRWISE_TASKS", {"few": bench.Task("pairs", "mlp", 5, width=7, z_dim=3, batch=16)})
     eager = {name: bench.PAIRWISE[name] for name in ("ELBO", "HFVAE")}
     monkeypatch.setattr(bench, "PAIRWISE", eager)

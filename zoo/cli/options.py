@@ -52,10 +52,31 @@ def file(text: str | Path) -> Path:
     return found
 
 
+def interpreter(text: str | Path) -> Path:
+    """Parses the path of a Python interpreter that has another library to compare with."""
+    from zoo.studies.workers import installed
+
+    found = _not_empty(text)
+    try:
+        installed(found)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return found
+
+
 def picture_format(text: str) -> str:
     """Parses the format of pictures."""
     if text not in ("png", "svg", "pdf"):
         raise typer.BadParameter(f"it must be png, svg or pdf, got {text!r}")
+    return text
+
+
+def precision(text: str) -> str:
+    """Parses the precision of a training step."""
+    from zoo.lab.training.precision import PRECISIONS
+
+    if text not in PRECISIONS:
+        raise typer.BadParameter(f"it must be one of {', '.join(PRECISIONS)}, got {text!r}")
     return text
 
 
@@ -153,6 +174,13 @@ Jobs = Annotated[int, typer.Option(parser=whole(1, 256), help="Parallel runs, ea
 Device = Annotated[str | None, typer.Option(parser=name, help="cpu, cuda or mps; chosen automatically when not given.")]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Trace and compile the step; takes a while before training begins.")
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        parser=precision,
+        help="float32; bf16: networks in bfloat16, all else float32; medium: factors of matrix products in bfloat16.",
+    ),
 ]
 CheckpointEvery = Annotated[str, typer.Option(help="Interval of checkpoints: steps, as in 500, or seconds, as in 60s.")]
 Format = Annotated[str, typer.Option(parser=picture_format, help="Format of the pictures: png, svg or pdf.")]

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import DataDir, Device, Picture, file, whole
+from zoo.cli.options import DataDir, Device, Picture, file, interpreter, whole
 
 
 def matrix(
@@ -74,12 +74,16 @@ def bench(
         typer.Option(parser=bench_rows, help="steps, or together: restarts trained as one, against each by itself."),
     ] = "steps",
     compile: Annotated[bool, typer.Option("--compile", help="With --rows together: compile both.")] = False,
+    peers: Annotated[
+        Path | None,
+        typer.Option(parser=interpreter, help="A Python interpreter that has NumPyro or pythae, to compare with them."),
+    ] = None,
 ) -> None:
-    """Measures the time of a step against hand-written PyTorch and Pyro's own SVI."""
+    """Measures the time of a step against hand-written PyTorch, Pyro's own SVI, and other libraries."""
     from zoo.lab.device import find_device
     from zoo.studies import restarts_together, step_time
 
     if rows == "together":
         restarts_together.main(find_device(device), turns=turns, steps=steps, compile=compile)
         return
-    step_time.main(find_device(device), data_dir, turns=turns, steps=steps)
+    step_time.main(find_device(device), data_dir, turns=turns, steps=steps, peers=peers)

@@ -22,6 +22,7 @@ from zoo.cli.options import (
     Format,
     Hyperparameters,
     LearningRate,
+    Precision,
     RecipeName,
     Seed,
     Slides,
@@ -55,6 +56,7 @@ def train(
     seed: Seed = 0,
     device: Device = None,
     compile: Compile = False,
+    precision: Precision = "float32",
     out: Annotated[
         Path | None, typer.Option(parser=path, help="The run's folder; runs/RECIPE-DATA when not given.")
     ] = None,
@@ -98,6 +100,7 @@ def train(
         seed=seed,
         device=device,
         compile=compile,
+        precision=precision,
         data_dir=data_dir,
         download=download,
     )
@@ -138,7 +141,14 @@ def _set_threads(count: int, experiment: "Experiment", split: "Split", settings:
         print(f"OMP_NUM_THREADS is set, so the number of threads is {torch.get_num_threads()}")
         return
     if count == 0 and torch.device(settings.device).type == "cpu":
-        found = find_threads(experiment, split, batch_size=settings.batch_size, lr=settings.lr, seed=settings.seed)
+        found = find_threads(
+            experiment,
+            split,
+            batch_size=settings.batch_size,
+            lr=settings.lr,
+            seed=settings.seed,
+            precision=settings.precision,
+        )
         print(f"the first steps are faster with {found} of {torch.get_num_threads()} threads")
         count = found
     torch.set_num_threads(count or torch.get_num_threads())

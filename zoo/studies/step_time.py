@@ -1,19 +1,20 @@
 """Time and memory of a training step, compared with hand-written PyTorch: python -m zoo bench.
 
-Every variant trains the same networks on the same batches with the same fused Adam. They take turns within one process,
-so that other load affects all of them equally. The numbers are medians over the turns. Memory is measured separately,
-each variant in another process.
+Every variant trains the same networks with the same fused Adam, and they take turns, so that other load affects all of
+them equally. The numbers are medians over the turns. Other libraries, of another interpreter if `--peers` names one,
+and several ranks take their turns in processes of their own. Memory is measured separately, each variant in another
+process.
 """
 
-import importlib
 import importlib.util
 import itertools
+import json
 import multiprocessing
-import statistics
-import time
-from collections.abc import Callable, Iterator
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ from torch.nn import functional as F
 from zoo.elbos import HFVAE, PlainELBO, TermwiseELBO
 from zoo.lab.data import Batch, Dataset, load
 from zoo.lab.training.fit import adam, fit
+from zoo.lab.training.processes import joined
 from zoo.papers.vae.recipes import vae_pair
 from zoo.studies.peak_memory import peak_memory
+from zoo.studies.peers import PEERS, serve
+from zoo.studies.workers import Feed, LostWorker, Step, Worker, in_turns, installed, peer, ranks
 
-BATCH, LR = 64, 1e-3
+BATCH, LR, RANKS = 64, 1e-3, 2
 BASELINE = "hand-written PyTorch"
-
-Step = Callable[[Batch], Any]
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def by_svi(task: Task, device: torch.device) -> Step:
     return step
 
 
-def by_fit(task: Task, device: torch.device, *, compile: bool = False, elbo: TermwiseELBO | None = None) -> Step:
+def by_fit(task: Task, device: torch.device, *, elbo: TermwiseELBO | None = None, **options: Any) -> Step:
     """`fit`, called with one batch at a time."""
     model, guide = task.pair()
     handed: list[Batch] = []
@@ -118,7 +120,7 @@ def by_fit(task: Task, device: torch.device, *, compile: bool = False, elbo: Ter
         while True:
             yield handed.pop()
 
-    steps = fit(model, guide, elbo or PlainELBO(), batches(), lr=LR, device=device, compile=compile, progress=False)
+    steps = fit(model, guide, elbo or PlainELBO(), batches(), lr=LR, device=device, progress=False, **options)
 
     def step(batch: Batch) -> Any:
         handed.append(batch)
@@ -132,6 +134,16 @@ def by_compiled_fit(task: Task, device: torch.device) -> Step:
     return by_fit(task, device, compile=True)
 
 
+def by_bf16_fit(task: Task, device: torch.device) -> Step:
+    """`fit(precision="bf16")`."""
+    return by_fit(task, device, precision="bf16")
+
+
+def by_compiled_bf16_fit(task: Task, device: torch.device) -> Step:
+    """`fit(compile=True, precision="bf16")`."""
+    return by_fit(task, device, compile=True, precision="bf16")
+
+
 def by_pairwise_fit(task: Task, device: torch.device, *, compile: bool = False) -> Step:
     """`fit` under HFVAE, which scores every sample under every datapoint's posterior."""
     elbo = HFVAE(alpha=1, beta=4, gamma=3, num_data=len(task.data()))
@@ -143,69 +155,30 @@ def by_compiled_pairwise_fit(task: Task, device: torch.device) -> Step:
     return by_pairwise_fit(task, device, compile=True)
 
 
-def by_numpyro(task: Task, device: torch.device) -> Step:
-    """NumPyro's SVI, jitted, on the same architecture, on jax's default device."""
-    jax, jnp, stax, numpyro, dist = map(
-        importlib.import_module,
-        ["jax", "jax.numpy", "jax.example_libraries.stax", "numpyro", "numpyro.distributions"],
-    )
-    shape = (task.pixels, task.pixels, 1)
-    if task.network == "mlp":
-        dense = [stax.Dense(task.width), stax.Relu, stax.Dense(task.width), stax.Relu]
-        trunk = stax.serial(stax.Flatten, *dense)
-        decode = stax.serial(*dense, stax.Dense(task.pixels**2))
-    else:
-        side = task.pixels // 8
-
-        def halve(channels: int) -> Any:
-            return stax.serial(stax.Conv(channels, (4, 4), (2, 2), "SAME"), stax.Relu)
-
-        def double(channels: int) -> Any:
-            return stax.ConvTranspose(channels, (4, 4), (2, 2), "SAME")
-
-        unflatten = (lambda rng, s: ((s[0], side, side, 64), ()), lambda _, x, **__: x.reshape(-1, side, side, 64))
-        trunk = stax.serial(halve(32), halve(64), halve(64), stax.Flatten, stax.Dense(256), stax.Relu)
-        decode = stax.serial(
-            *[stax.Dense(256), stax.Relu, stax.Dense(64 * side**2), stax.Relu, unflatten],
-            *[double(32), stax.Relu, double(32), stax.Relu, double(1)],
-        )
-    encode = stax.serial(trunk, stax.FanOut(2), stax.parallel(stax.Dense(task.z_dim), stax.Dense(task.z_dim)))
-
-    def model(x: Any) -> None:
-        decoder = numpyro.module("decoder", decode, (len(x), task.z_dim))
-        with numpyro.plate("data", len(x)):
-            z = numpyro.sample("z", dist.Normal(jnp.zeros(task.z_dim), 1.0).to_event(1))
-            logits = decoder(z).reshape(x.shape)
-            # Grey pixels are scored as in zoo.likelihoods.
-            numpyro.factor("x", (x * logits - jnp.logaddexp(0.0, logits)).sum((1, 2, 3)))
-
-    def guide(x: Any) -> None:
-        loc, log_var = numpyro.module("encoder", encode, (len(x), *shape))(x)
-        with numpyro.plate("data", len(x)):
-            numpyro.sample("z", dist.Normal(loc, jnp.exp(0.5 * log_var)).to_event(1))
-
-    svi = numpyro.infer.SVI(model, guide, numpyro.optim.Adam(LR), numpyro.infer.TraceMeanField_ELBO())
-    update = jax.jit(svi.update)
-    state = svi.init(jax.random.PRNGKey(0), jnp.zeros((task.batch, *shape)))
-
-    def step(batch: Batch) -> float:
-        nonlocal state
-        state, loss = update(state, batch.x.permute(0, 2, 3, 1).numpy(force=True))
-        return float(loss)
-
-    return step
+def by_ranks(task: Task, device: torch.device) -> Worker:
+    """`fit(shards=True)` in two processes on CPUs, each with half of the batch, by Gloo."""
+    return ranks("zoo.studies.step_time", asdict(task), RANKS)
 
 
-VARIANTS: dict[str, Callable[[Task, torch.device], Step]] = {
+def peer_by(python: Path, name: str) -> "Maker":
+    """Makes another library's steps, which the interpreter `python` takes."""
+    return lambda task, device: peer(python, name, {**asdict(task), "lr": LR})
+
+
+Maker = Callable[[Task, torch.device], Step | Worker]
+Variants = Mapping[str, Maker]
+
+VARIANTS: dict[str, Maker] = {
     BASELINE: by_hand,
     "SVI, Trace_ELBO": by_svi,
     "fit": by_fit,
     "fit(compile=True)": by_compiled_fit,
+    "fit(precision='bf16')": by_bf16_fit,
+    "fit(compile=True, precision='bf16')": by_compiled_bf16_fit,
 }
-if importlib.util.find_spec("numpyro") is not None:
-    VARIANTS["NumPyro, jit"] = by_numpyro
+IN_PROCESSES: dict[str, Maker] = {f"fit(shards=True), {RANKS} processes": by_ranks}
 
-PAIRWISE: dict[str, Callable[[Task, torch.device], Step]] = {
+PAIRWISE: dict[str, Maker] = {
     "ELBO": by_fit,
     "HFVAE": by_pairwise_fit,
     "ELBO, compiled": by_compiled_fit,
@@ -213,25 +186,18 @@ PAIRWISE: dict[str, Callable[[Task, torch.device], Step]] = {
 }
 
 
-Variants = dict[str, Callable[[Task, torch.device], Step]]
-
-
 def milliseconds(
     task: Task, device: torch.device, *, turns: int, steps: int, variants: Variants = VARIANTS
 ) -> dict[str, float]:
     """The median over `turns` of the time of a step, variant by variant, each turn `steps` steps of each."""
     batches = itertools.cycle(list(task.data().batches(task.batch, seed=0, steps=8, device=device)))
-    made = {name: make(task, device) for name, make in variants.items()}
-    times: dict[str, list[float]] = {name: [] for name in made}
-    for turn in range(turns + 1):
-        for name, step in made.items():
-            began = time.perf_counter()
-            for _ in range(steps):
-                step(next(batches))
-            _wait(device)
-            if turn:  # the first turn is a warm-up for compilers and caches
-                times[name].append((time.perf_counter() - began) / steps * 1e3)
-    return {name: statistics.median(values) for name, values in times.items()}
+    feeds: dict[str, Feed] = {}
+    for name, make in variants.items():
+        try:
+            feeds[name] = batches, make(task, device)
+        except LostWorker as error:
+            print(f"{name} is left out: {error}")
+    return {name: 1e3 * seconds / steps for name, seconds in in_turns(feeds, device, turns=turns, steps=steps).items()}
 
 
 def megabytes(task: Task, device: torch.device, variants: Variants = VARIANTS) -> dict[str, float]:
@@ -243,8 +209,9 @@ def megabytes(task: Task, device: torch.device, variants: Variants = VARIANTS) -
     return found
 
 
-def _peak(task: Task, make: Callable[[Task, torch.device], Step], device: torch.device) -> float:
+def _peak(task: Task, make: Maker, device: torch.device) -> float:
     step = make(task, device)
+    assert not isinstance(step, Worker)  # whose memory is not this process's
     for batch in task.data().batches(task.batch, seed=0, steps=50 * BATCH // task.batch, device=device):
         step(batch)
     if device.type == "cuda":
@@ -252,8 +219,12 @@ def _peak(task: Task, make: Callable[[Task, torch.device], Step], device: torch.
     return peak_memory()
 
 
-def epochs_per_minute(device: torch.device, folder: Path | None, *, turns: int, steps: int) -> dict[str, float]:
+def epochs_per_minute(
+    device: torch.device, folder: Path | None, *, turns: int, steps: int, pythae: Path | None = None
+) -> dict[str, float]:
     """Epochs of MNIST per minute with the MLP, data included, as medians over turns of `steps` steps each.
+
+    Pythae's trainer, of the interpreter `pythae`, has epochs of `steps` steps, on as many of the images.
 
     Raises:
         FileNotFoundError, ValueError: as the data set.
@@ -273,30 +244,38 @@ def epochs_per_minute(device: torch.device, folder: Path | None, *, turns: int, 
                 yield Batch(x.to(device), None, torch.arange(len(x)))
 
     def from_arrays() -> Iterator[Batch]:
-        return data.batches(BATCH, seed=0, device=device)
+        first = torch.arange(BATCH, device=device)  # the pair is built for fewer datapoints than there are
+        return (batch._replace(index=first) for batch in data.batches(BATCH, seed=0, device=device))
 
-    feeds: dict[str, tuple[Iterator[Batch], Step]] = {
+    feeds: dict[str, Feed] = {
         f"{BASELINE}, DataLoader": (from_loader(), by_hand(TASKS["mlp"], device)),
         f"{BASELINE}, zoo's batches": (from_arrays(), by_hand(TASKS["mlp"], device)),
         "fit, zoo's batches": (from_arrays(), by_fit(TASKS["mlp"], device)),
         "fit(compile=True), zoo's batches": (from_arrays(), by_compiled_fit(TASKS["mlp"], device)),
     }
-    times: dict[str, list[float]] = {name: [] for name in feeds}
-    for turn in range(turns + 1):
-        for name, (batches, step) in feeds.items():
-            began = time.perf_counter()
-            for batch in itertools.islice(batches, steps):
-                step(batch)
-            _wait(device)
-            if turn:
-                times[name].append(time.perf_counter() - began)
+    with tempfile.TemporaryDirectory() as place:
+        if pythae:
+            few = Path(place) / "images.npy"
+            np.save(few, data.x[: steps * BATCH])
+            try:
+                feeds["pythae's BaseTrainer"] = (
+                    from_arrays(),
+                    peer(pythae, "pythae", {**asdict(TASKS["mlp"]), "lr": LR, "images": str(few)}),
+                )
+            except LostWorker as error:
+                print(f"pythae's BaseTrainer is left out: {error}")
+        seconds = in_turns(feeds, device, turns=turns, steps=steps)
     per_epoch = len(data) // BATCH
-    return {name: 60 * steps / per_epoch / statistics.median(values) for name, values in times.items()}
+    return {name: 60 * steps / per_epoch / each for name, each in seconds.items()}
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _rank(task: Mapping[str, Any]) -> None:
+    """One of the processes of `by_ranks`."""
+    with joined():
+        made = Task(**task)
+        step = by_fit(made, torch.device("cpu"), shards=True)
+        batches = itertools.cycle(list(made.data().batches(made.batch, seed=0, steps=8)))
+        serve(lambda steps: [step(next(batches)) for _ in range(steps)])
 
 
 def table(title: str, unit: str, figures: dict[str, float], *, baseline: str) -> str:
@@ -305,8 +284,23 @@ def table(title: str, unit: str, figures: dict[str, float], *, baseline: str) ->
     return f"{title}\n\n{tabulate(rows, ['', unit, 'ratio'], 'plain', floatfmt=('', '.3f', '.2f'))}\n"
 
 
-def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -> None:
-    """Prints the tables."""
+def main(device: torch.device, folder: Path | None, *, turns: int, steps: int, peers: Path | None = None) -> None:
+    """Prints the tables.
+
+    Args:
+        device: where the steps are taken; peers take theirs on the CPU, or where jax does by default.
+        folder: of the data.
+        turns, steps: see `milliseconds`.
+        peers: an interpreter that has NumPyro or pythae, this one where it has them when not given.
+
+    Raises:
+        ValueError: `peers` is no interpreter, or has neither of them.
+    """
+    python = peers or Path(sys.executable)
+    others = installed(python) if peers else [name for name in PEERS if importlib.util.find_spec(name)]
+    beside: dict[str, Maker] = dict(IN_PROCESSES) if device.type == "cpu" else {}
+    if "numpyro" in others:
+        beside["NumPyro, jit"] = peer_by(python, "numpyro")
     print(
         f"B = {BATCH}, fused Adam, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"medians of {turns} turns of {steps} steps\n"
@@ -315,7 +309,8 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -
         baseline = next(iter(variants))
         for task in tasks.values():
             fewer = max(1, steps * BATCH // task.batch)  # the same number of datapoints per turn
-            times = milliseconds(task, device, turns=turns, steps=fewer, variants=variants)
+            timed = {**variants, **beside} if variants is VARIANTS else variants
+            times = milliseconds(task, device, turns=turns, steps=fewer, variants=timed)
             print(table(task.title, "ms per step", times, baseline=baseline))
             try:
                 peaks = megabytes(task, device, variants)
@@ -324,9 +319,14 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int) -
             else:
                 print(table(f"{task.title}: peak memory", "MiB", peaks, baseline=baseline))
     try:
-        rates = epochs_per_minute(device, folder, turns=turns, steps=steps)
+        pythae = python if "pythae" in others else None
+        rates = epochs_per_minute(device, folder, turns=turns, steps=steps, pythae=pythae)
     except (FileNotFoundError, ValueError) as error:
         print(f"epochs per minute are left out: {error}")
         return
     title = "MNIST with the MLP, data included"
     print(table(title, "epochs / min", rates, baseline=f"{BASELINE}, DataLoader"))
+
+
+if __name__ == "__main__":
+    _rank(json.loads(sys.argv[1]))

@@ -11,6 +11,7 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 
 from zoo.lab.data import load
+from zoo.lab.data.image_folder import Files, _arrange, _walk
 from zoo.lab.data.rows import Rows
 
 
@@ -429,3 +430,27 @@ class TestFile:
             TypeError, match=r"has no option \['sise'\]; it has \['background', 'held_out', 'seed', 'size', 'x_max'\]"
         ):
             load(str(tmp_path / "mine.csv"), sise=3)
+
+
+def test_a_folder_is_walked_in_the_order_of_paths_and_its_files_are_kept_by_name(tmp_path: Path) -> None:
+    names = ["a/x.png", "a.png", "a-b/y.png", "a/b/z.png", "B/1.png", "a/b.png", "0.png", "\u00e9/1.png"]
+    for name in [*names, ".hidden/1.png", "a/.DS_Store", "__MACOSX/1.png"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = [place for place, is_file in _walk(tmp_path, tmp_path) if is_file]
+    assert [tmp_path / place for place in found] == sorted(tmp_path / name for name in names)
+    files = Files(tmp_path, found)
+    assert len(files) == len(names)
+    assert list(files) == sorted(tmp_path / name for name in names)
+    assert files[2:5] == sorted(tmp_path / name for name in names)[2:5]
+    assert files[-1] == tmp_path / found[-1]
+    (tmp_path / "broken.png").symlink_to(tmp_path / "nosuch")
+    assert ("broken.png", False) in list(_walk(tmp_path, tmp_path))
+
+
+def test_images_of_a_class_share_the_name_of_their_folder(tmp_path: Path) -> None:
+    places = [f"{folder}/{n}.png" for folder in ("one", "two") for n in range(1_000)]
+    parts, labels = _arrange(tmp_path, places)
+    assert parts == []
+    assert labels == ["one"] * 1_000 + ["two"] * 1_000
+    assert len({id(label) for label in labels}) == 2

@@ -10,7 +10,6 @@ from torch import nn
 from tests.pairs import SHAPE, cvae_pair, nvae_pair
 from zoo.lab.analysis.posterior import decode
 from zoo.lab.data import Dataset
-from zoo.lab.trials.trial import reduced_matmul_precision
 from zoo.papers.natural_clustering.augmentation import classification_error, generate
 from zoo.papers.natural_clustering.gans import Critic, Generator, critic_loss, generator_loss, train_gan
 
@@ -149,10 +148,3 @@ def test_a_set_without_labels_is_refused():
     unlabelled = Dataset.from_arrays(np.zeros((60, *SHAPE), dtype=np.uint8))
     with pytest.raises(ValueError, match="has no labels, so there is nothing to classify"):
         classification_error(unlabelled, unlabelled, **SMALL)
-
-
-def test_reduced_matmul_precision_are_given_back():
-    before = torch.get_float32_matmul_precision()
-    with reduced_matmul_precision():
-        assert torch.get_float32_matmul_precision() == "medium"
-    assert torch.get_float32_matmul_precision() == before

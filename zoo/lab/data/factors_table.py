@@ -25,18 +25,18 @@ def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
         ValueError: the file is not such a table; an image has no line, two lines, or a line with a missing value.
     """
     names, lines, separator = _table(file)
-    table: dict[str, dict[str, str]] = {}
+    table: dict[str, list[str]] = {}
+    at = names.index("file")
     for number, cells in lines:
         if len(cells) != len(names):
             raise ValueError(
                 f"{file}: line {number}, for {cells[0]}, has {len(cells)} values and the first line {len(names)} names"
                 "; give each line as many"
             )
-        row = dict(zip(names, cells, strict=True))
-        image = _normal(row.pop("file"))
+        image = _normal(cells[at])
         if image in table:
             raise ValueError(f"{file}: line {number} names {image} for the second time; keep one")
-        table[image] = row
+        table[image] = cells
     wanted = [_normal(image) for image in images]
     if missing := [image for image in wanted if image not in table]:
         raise ValueError(
@@ -44,10 +44,10 @@ def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
             "as seen from its folder"
         )
     columns = {}
-    for name in names:
+    for place, name in enumerate(names):
         if name == "file":
             continue
-        column = [table[image][name] for image in wanted]
+        column = [table[image][place] for image in wanted]
         if "" in column:
             raise ValueError(f"{file}: the line for {wanted[column.index('')]} has no value for {name!r}")
         columns[name] = _numbers(file, name, column, wanted, comma=separator != ",")

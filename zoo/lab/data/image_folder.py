@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
+from typing import overload
 
 import numpy as np
 from PIL import ImageColor
@@ -37,22 +38,27 @@ def image_folder(
         ImageColor.getrgb(background if background != "auto" else "white")
     except ValueError as error:
         raise ValueError(f"data {str(root)!r}: background must be a colour, as white or #808080: {error}") from error
-    files = sorted(file for file in _walk(root) if file != root / TABLE)
-    if not files:
+    places = []
+    others = []
+    for place, is_file in _walk(root, root):
+        if place != TABLE:
+            places.append(place)
+            if not is_file or os.path.splitext(place)[1].lower() not in IMAGES:
+                others.append(place)
+    if not places:
         raise FileNotFoundError(f"data {str(root)!r}: there are no images in this folder")
-    if others := [f for f in files if f.suffix.lower() not in IMAGES or not f.is_file()]:
+    if others:
         raise ValueError(
-            f"data {str(root)!r}: {others[0]} is not an image, one of {len(others)} such files; move them elsewhere "
-            f"(images end in {' '.join(IMAGES)})"
+            f"data {str(root)!r}: {root / others[0]} is not an image, one of {len(others)} such files; move them "
+            f"elsewhere (images end in {' '.join(IMAGES)})"
         )
-    places = [file.relative_to(root) for file in files]
     parts, labels = _arrange(root, places)
     data = Dataset.from_arrays(
-        _pixels(name, root, files, size, background),
+        _pixels(name, root, Files(root, places), size, background),
         labels if len(set(labels)) > 1 else None,
         name=name,
         x_max=255.0,
-        factors=read_factors(root / TABLE, [p.as_posix() for p in places]) if (root / TABLE).is_file() else None,
+        factors=read_factors(root / TABLE, places) if (root / TABLE).is_file() else None,
     )
     if not parts:
         return split(data, held_out, seed=seed)
@@ -62,45 +68,79 @@ def image_folder(
     return Split(*(replace(data.subset(some), left_out=left_out) for some in rows))
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Every file below `root` that is not hidden.
+class Files(Sequence[Path]):
+    """Files below `root` by their places, such as a/1.png: a million paths would take much more memory than names."""
+
+    def __init__(self, root: Path, places: Sequence[str]) -> None:
+        self.root, self.places = root, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Path]: ...
+    def __getitem__(self, index: int | slice) -> Path | list[Path]:
+        if isinstance(index, slice):
+            return [self.root / place for place in self.places[index]]
+        return self.root / self.places[index]
+
+
+def _walk(root: Path, folder: Path, start: str = "") -> Iterator[tuple[str, bool]]:
+    """All that is not hidden below `folder`, in the order of paths: its place from `root`, and whether it is a file.
 
     A folder that cannot be listed raises an error; `Path.rglob` would silently skip it.
     """
+    try:
+        with os.scandir(folder) as entries:
+            meant = sorted((e for e in entries if _is_meant(e.name)), key=lambda entry: os.path.normcase(entry.name))
+    except OSError as error:
+        raise PermissionError(f"data {str(root)!r}: {folder} cannot be listed: {error.strerror}") from error
+    for entry in meant:
+        place = f"{start}{entry.name}"
+        if not _is(entry.is_dir):
+            yield place, _is(entry.is_file)
+            continue
+        if entry.is_symlink() and folder.resolve().is_relative_to(Path(entry.path).resolve()):
+            raise ValueError(f"data {str(root)!r}: {entry.path} links to a folder that contains it; remove this link")
+        yield from _walk(root, Path(entry.path), f"{place}/")
 
-    def refuse(error: OSError) -> None:
-        raise PermissionError(f"data {str(root)!r}: {error.filename} cannot be listed: {error.strerror}") from error
 
-    for folder, folders, names in os.walk(root, onerror=refuse, followlinks=True):
-        folders[:] = filter(_is_meant, folders)
-        for name in folders:
-            link = Path(folder, name)
-            if link.is_symlink() and Path(folder).resolve().is_relative_to(link.resolve()):
-                raise ValueError(f"data {str(root)!r}: {link} links to a folder that contains it; remove this link")
-        yield from (Path(folder, name) for name in names if _is_meant(name))
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link into a folder that may not be read
+        return False
 
 
 def _is_meant(name: str) -> bool:
     return not name.startswith(".") and name not in LEFT_BEHIND
 
 
-def _arrange(root: Path, places: Sequence[PurePath]) -> tuple[list[str], list[str]]:
+def _arrange(root: Path, places: Sequence[str]) -> tuple[list[str], list[str]]:
     """For each image, its part of the split (empty where the folder is not split) and its label."""
-    tops = {place.parts[0] for place in places if len(place.parts) > 1}
+    tops = {place.partition("/")[0] for place in places if "/" in place}
     role = {top: part for top in tops for part, names in PARTS.items() if top.lower() in names}
     divided = len(set(role.values())) > 1
-    outside = [place for place in places if place.parts[0] not in role]
-    if divided and outside:
+    outside = next((place for place in places if place.partition("/")[0] not in role), None)
+    if divided and outside is not None:
         raise ValueError(
-            f"data {str(root)!r}: {outside[0]} is next to the folders {', '.join(sorted(role))}, which split the set; "
+            f"data {str(root)!r}: {outside} is next to the folders {', '.join(sorted(role))}, which split the set; "
             "move it into one of them or elsewhere"
         )
     if divided and "train" not in role.values():
         raise ValueError(
             f"data {str(root)!r} has the folders {', '.join(sorted(role))}, but no folder train to train on"
         )
-    inner = divided or (not outside and set(role.values()) == {"train"})  # a single folder `train` is not a class
-    labels = [(place.relative_to(place.parts[0]) if inner else place).parent.as_posix() for place in places]
+    inner = divided or (outside is None and set(role.values()) == {"train"})  # a single folder `train` is not a class
+    folders: dict[str, str] = {}  # so that images of a class share its name
+
+    def label(place: str) -> str:
+        folder = (place.partition("/")[2] if inner else place).rpartition("/")[0] or "."
+        return folders.setdefault(folder, folder)
+
+    labels = [label(place) for place in places]
     counts = Counter(labels)
     if len(counts) > 1 and (count := counts.get(".")):
         stray = places[labels.index(".")]
@@ -108,7 +148,7 @@ def _arrange(root: Path, places: Sequence[PurePath]) -> tuple[list[str], list[st
             f"data {str(root)!r}: {stray} is next to the folders of the classes, one of {count} such images; move it "
             "into one of them or elsewhere"
         )
-    return [role[place.parts[0]] for place in places] if divided else [], labels
+    return [role[place.partition("/")[0]] for place in places] if divided else [], labels
 
 
 def _pixels(name: str, root: Path, files: Sequence[Path], size: int | None, background: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from zoo.lab.errors import unknown_name
 from zoo.lab.runs.digests import check_digests
 from zoo.lab.runs.folder import Settings, how_to_resume, is_finished, load_weights, read_settings
 from zoo.lab.training.experiment import Experiment, Recipe, find_recipe
+from zoo.lab.training.precision import Precision, check_precision
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def configure(
     seed: int = 0,
     device: str | None = None,
     compile: bool = False,
+    precision: Precision = "float32",
     data_dir: Path | None = None,
     download: bool = False,
 ) -> tuple[Settings, Split, Experiment]:
@@ -74,6 +76,7 @@ def configure(
             out of range. Raised before any data is loaded, except for errors that depend on the data.
     """
     where = find_device(device)
+    check_precision(precision)
     if steps is not None and epochs is not None:
         raise ValueError("give --steps or --epochs, not both")
     _check_names(recipe, hyperparameters or {})
@@ -94,6 +97,7 @@ def configure(
         seed=seed,
         device=str(where),
         compile=compile,
+        precision=precision,
     )
     split.train.check(size)
     return settings, split, experiment

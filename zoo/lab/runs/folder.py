@@ -14,6 +14,7 @@ import torch
 from zoo.lab.files import REMEDY, read_record, replacing
 from zoo.lab.runs.lock import LOCK, OWNER, claim, unclaim
 from zoo.lab.training.experiment import Experiment
+from zoo.lab.training.precision import PRECISIONS, Precision
 
 CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.json"
@@ -33,6 +34,7 @@ class Settings:
     seed: int
     device: str
     compile: bool = False
+    precision: Precision = "float32"
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Settings":
@@ -43,7 +45,7 @@ class Settings:
         """
         record = {("hyperparameters" if key == "knobs" else key): value for key, value in record.items()}
         settings = {f.name: record[f.name] for f in fields(cls) if f.name in record}
-        if missing := [f.name for f in fields(cls) if f.name not in settings and f.name != "compile"]:
+        if missing := [f.name for f in fields(cls) if f.name not in settings and f.name not in _ADDED]:
             raise ValueError(f"it has no {' and no '.join(missing)}")
         for name, value in settings.items():
             what, fits = _SHOULD_BE[name]
@@ -79,7 +81,9 @@ _SHOULD_BE: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": ("a whole number from 0", _is_count(0)),
     "device": ("a name", _is_text),
     "compile": ("true or false", lambda value: isinstance(value, bool)),
+    "precision": (f"one of {', '.join(PRECISIONS)}", lambda value: value in PRECISIONS),
 }
+_ADDED = ("compile", "precision")  # settings that earlier versions did not have
 
 
 def new_folder(path: Path) -> Path:

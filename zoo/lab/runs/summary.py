@@ -96,7 +96,7 @@ def summarise(
         f"The story, and the guide:\n\n```\n{story}\n```",
         f"Trained for {settings.steps:,} steps of {settings.batch_size} ({epochs:.1f} epochs of "
         f"{len(data.train):,} datapoints) at\nlearning rate {settings.lr:g}, seed {settings.seed}, in {seconds:.0f} s "
-        f"on {settings.device}. Objective: {headline}",
+        f"on {settings.device}{_in(settings.precision)}. Objective: {headline}",
         unfinished_schedule(experiment, settings.steps),
         _numbers(evaluation) if evaluation else "",
         "\n\n".join(["## Pictures", *shown]),
@@ -104,6 +104,10 @@ def summarise(
         "\n".join(["## Files", "", "| file | what it holds |", "| --- | --- |", *files]),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _in(precision: str) -> str:
+    return "" if precision == "float32" else f" in precision {precision}"
 
 
 def unfinished_schedule(experiment: Experiment, steps: int) -> str:

@@ -186,7 +186,8 @@ def _train(
             )
         if count > 1:
             state["random"] = state["ranks"][rank]
-        then = {**state["about"], "settings": asdict(Settings.of(state["about"]["settings"]))}
+        recorded = {"precision": settings.precision, **state["about"]["settings"]}  # earlier versions had none
+        then = {**state["about"], "settings": asdict(Settings.of(recorded))}
         _check_same(then, about)
         start, before = checkpoint.restore(state, model, guide, elbo, optimizer), state["seconds"]
         if rank == 0:
@@ -209,6 +210,7 @@ def _train(
             optimizer=optimizer,
             device=settings.device,
             compile=settings.compile,
+            precision=settings.precision,
             start=start,
             shards=count > 1,
             progress=False,  # the log's bar is there

@@ -32,6 +32,7 @@ from zoo.lab.training.check_arguments import (
     iterate,
 )
 from zoo.lab.training.compiled import Compiled
+from zoo.lab.training.precision import Networks, Precision, check_precision, reduced_matmul_precision
 from zoo.lab.training.processes import check_group, check_programs, own_shard
 from zoo.report import Report
 from zoo.termwise import TermwiseELBO, observed
@@ -63,6 +64,7 @@ def fit(
     start: int = 0,
     adversary: Adversary | None = None,
     shards: bool = False,
+    precision: Precision = "float32",
     progress: bool = True,
 ) -> Iterator[tuple[int, Report]]:
     """Trains the pair, one step per batch, and yields after each the number of steps taken and the pass's report.
@@ -89,6 +91,8 @@ def fit(
             each batch, and the adversary then takes one step on the guide's samples for the second half.
         shards: whether the processes of `torch.distributed`'s default group share each batch, and each is given the
             whole of it. Terms, report and gradients are those of the whole batch.
+        precision: "float32"; "bf16", networks in bfloat16 and everything else in float32; or "medium", factors of
+            matrix products in bfloat16 where the hardware is faster with it: see `zoo.lab.training.precision`.
         progress: whether to show a progress bar; the environment variable TQDM_DISABLE=1 hides it, too.
 
     Raises:
@@ -100,6 +104,7 @@ def fit(
     check_pair(model, guide, elbo)
     check_options(elbo, lr=lr, optimizer=optimizer, compile=compile, start=start, adversary=adversary)
     check_switches(shards=shards, progress=progress)
+    check_precision(precision, model, guide)
     if shards:
         check_group()
         check_programs(model, guide)
@@ -107,7 +112,7 @@ def fit(
             raise ValueError("shards=True trains eagerly and without an adversary: leave out compile and adversary")
     found = find_device(device)
     read = map(own_shard, map(check_batch, iterate(batches))) if shards else iterate(batches)
-    steps = _steps(model, guide, elbo, read, lr, optimizer, found, compile, start, adversary, shards)
+    steps = _steps(model, guide, elbo, read, lr, optimizer, found, compile, start, adversary, shards, precision)
     if not progress or environ.get("TQDM_DISABLE"):  # tqdm's bar for notebooks ignores its own variable
         return steps
     return _with_bar(steps, length_hint(batches) or None, start)
@@ -133,16 +138,19 @@ def _steps(
     start: int,
     adversary: Adversary | None,
     shards: bool,
+    precision: Precision,
 ) -> Iterator[tuple[int, Report]]:
     try:
         first = next(batches)
     except StopIteration:
         raise ValueError("there is no batch to train on: batches is empty") from None
-    parameters = prepare(model, guide, elbo, first, device, shards=shards)
+    networks = Networks(model, guide) if precision == "bf16" else None
+    with networks.watched() if networks else nullcontext():
+        parameters = prepare(model, guide, elbo, first, device, shards=shards)
     if not isinstance(optimizer, torch.optim.Optimizer):
         optimizer = optimizer(parameters, lr=lr)
     check_optimizer(optimizer, parameters)
-    program: nn.Module = _Program(elbo(model, guide), shards)
+    program: nn.Module = _Program(elbo(model, guide), shards, networks)
     count = distributed.get_world_size() if shards else 1
     if shards:
         program = DistributedDataParallel(program, static_graph=True)
@@ -161,7 +169,8 @@ def _steps(
         if adversary:
             batch, own = _halves(batch)
         args, kwargs = batch.arguments()
-        loss, report = one_pass(*args, **kwargs)
+        with reduced_matmul_precision() if precision == "medium" else nullcontext():
+            loss, report = one_pass(*args, **kwargs)
         watch.look(step, loss, report)
         optimizer.step()
         if adversary:
@@ -259,13 +268,14 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 class _Program(nn.Module):
     """The pair under its objective, batch to loss, without validation and without the param store."""
 
-    def __init__(self, pair: nn.Module, shards: bool = False) -> None:
+    def __init__(self, pair: nn.Module, shards: bool = False, networks: Networks | None = None) -> None:
         super().__init__()
-        self.pair, self.shards = pair, shards
+        self.pair, self.shards, self.networks = pair, shards, networks
 
     def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
         sharing = ranks.sharing() if self.shards else nullcontext()
-        with pyro.validation_enabled(False), OwnParameters(), sharing:
+        short = self.networks.in_bf16(args[0].device) if self.networks else nullcontext()
+        with pyro.validation_enabled(False), OwnParameters(), sharing, short:
             loss: Tensor = self.pair(*args, **kwargs)
         return loss
 

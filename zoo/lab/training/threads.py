@@ -15,6 +15,7 @@ from zoo.lab.data import Split
 from zoo.lab.device import fork_random_state
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import fit
+from zoo.lab.training.precision import Precision
 
 TURNS, STEPS = 3, 5  # turns of each number, in alternation, and the steps of a turn
 
@@ -24,7 +25,9 @@ def given() -> bool:
     return bool(os.environ.get("OMP_NUM_THREADS"))
 
 
-def find_threads(experiment: Experiment, data: Split, *, batch_size: int, lr: float, seed: int = 0) -> int:
+def find_threads(
+    experiment: Experiment, data: Split, *, batch_size: int, lr: float, seed: int = 0, precision: Precision = "float32"
+) -> int:
     """The number of threads, one or all, with which the experiment's steps take less time; at least one turn of each.
 
     Steps are taken on a copy of the pair, on a CPU and not compiled; the experiment, the random state and PyTorch's
@@ -34,6 +37,7 @@ def find_threads(experiment: Experiment, data: Split, *, batch_size: int, lr: fl
         experiment, data: what is to be trained.
         batch_size, lr: of the run.
         seed: of the batches.
+        precision: of the run, see `fit`.
     """
     everything = torch.get_num_threads()
     if everything == 1:
@@ -45,7 +49,15 @@ def find_threads(experiment: Experiment, data: Split, *, batch_size: int, lr: fl
             length = (1 + TURNS) * len(seconds) * STEPS
             batches = experiment.batches(data.train, batch_size, seed=seed, steps=length, labels=experiment.labels)
             steps = fit(
-                model, guide, elbo, batches, lr=lr, optimizer=experiment.optimizer, device="cpu", progress=False
+                model,
+                guide,
+                elbo,
+                batches,
+                lr=lr,
+                optimizer=experiment.optimizer,
+                device="cpu",
+                precision=precision,
+                progress=False,
             )
             for turn in range(1 + TURNS):
                 for threads, times in seconds.items():

@@ -5,8 +5,7 @@ import platform
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, Settings, has_begun, is_fi
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.training.experiment import Recipe, find_recipe
+from zoo.lab.training.precision import Precision
 from zoo.lab.trials.parallel import in_parallel
 
 Budget = Literal["full", "short"]
@@ -80,6 +80,7 @@ class Trial:
         data_options: Mapping[str, Any] | None = None,
         batch_size: int | None = None,
         lr: float | None = None,
+        precision: Precision = "float32",
         within: str = "",
         hyperparameters: Mapping[str, Any] | None = None,
         **more_hyperparameters: Any,
@@ -87,7 +88,7 @@ class Trial:
         """The recipe's run in this trial's folder: opened if it is finished, resumed if it was stopped, else trained.
 
         Args:
-            recipe, steps, epochs, data, data_options, batch_size, lr: see
+            recipe, steps, epochs, data, data_options, batch_size, lr, precision: see
                 `zoo.lab.runs.finished.configure`.
             within: the run's folder within the trial's, for a trial of several runs.
             hyperparameters, more_hyperparameters: of the recipe; the first for those with the name of an argument
@@ -109,6 +110,7 @@ class Trial:
             seed=self.seed,
             device=self.device,
             compile=self.compile,
+            precision=precision,
             data_dir=self.data_dir,
             download=self.download,
         )
@@ -267,17 +269,6 @@ def _set_aside_if_damaged(trial: Trial) -> bool:
     return False
 
 
-@contextmanager
-def reduced_matmul_precision() -> Iterator[None]:
-    """Matrix products with factors in bfloat16, where the hardware is faster with them; sums stay float32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
 def hardware(device: str | None) -> str:
     """A description of the hardware."""
     if torch.cuda.is_available() and (device is None or device.startswith("cuda")):
@@ -292,10 +283,13 @@ def _trained_seconds(folder: Path) -> float:
 
 
 def _check_same(there: Settings, asked: Settings, folder: Path) -> None:
+    ignored = {"device", "compile"}
+    if "precision" not in read_record(folder / SETTINGS):  # earlier versions did not record it
+        ignored.add("precision")
     differ = [
         f"{key} is {value!r} there, {vars(asked)[key]!r} here"
         for key, value in vars(there).items()
-        if value != vars(asked)[key] and key not in ("device", "compile")
+        if value != vars(asked)[key] and key not in ignored
     ]
     if differ:
         raise ValueError(f"{folder} holds a run with other settings ({'; '.join(differ)}): remove it, or name --runs")

@@ -12,7 +12,7 @@ from zoo.lab.analysis.posterior import decode, posteriors
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.trials.trial import Trial, reduced_matmul_precision
+from zoo.lab.trials.trial import Trial
 from zoo.metrics import Encoded, attribute_accuracy, higgins_svm, latent_correlations
 from zoo.papers.dip_vae.recipes import LAMBDAS
 
@@ -97,11 +97,10 @@ def accuracies(codes: Encoded) -> dict[str, float]:
 
 
 def train(trial: Trial, recipe: str, steps: int, *, within: str = "", **hyperparameters: Any) -> FinishedRun:
-    """A run of the recipe; in the short budget at the budget's learning rate, and with reduced matmul precision."""
+    """A run of the recipe; in the short budget at the budget's learning rate, and with precision "medium"."""
     if trial.budget == "full":
         return trial.train(recipe, steps=steps, within=within, **hyperparameters)
-    with reduced_matmul_precision():
-        return trial.train(recipe, steps=steps, lr=SHORT_LR, within=within, **hyperparameters)
+    return trial.train(recipe, steps=steps, lr=SHORT_LR, precision="medium", within=within, **hyperparameters)
 
 
 def beta_vae(trial: Trial, *, data: str, beta: float) -> dict[str, float]:

@@ -16,7 +16,7 @@ from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.trials.trial import Trial, reduced_matmul_precision
+from zoo.lab.trials.trial import Trial
 from zoo.metrics import (
     Encoded,
     clusters,
@@ -46,7 +46,7 @@ SENSITIVITY_GRID = [(beta, gamma) for beta in (1.0, 4.0, 10.0) for gamma in (1.0
 
 
 def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings: Any) -> FinishedRun:
-    """A run of the budget's length: 200 epochs; or `epochs` in smaller batches, with reduced matmul precision.
+    """A run of the budget's length: 200 epochs; or `epochs` in smaller batches, with precision "medium".
 
     Args:
         trial, recipe: the trial and the recipe's name.
@@ -55,8 +55,7 @@ def train(trial: Trial, recipe: str, *, epochs: float = SHORT_EPOCHS, **settings
     """
     if trial.budget == "full":
         return trial.train(recipe, epochs=EPOCHS, **settings)
-    with reduced_matmul_precision():
-        return trial.train(recipe, epochs=epochs, batch_size=SHORT_BATCH, **settings)
+    return trial.train(recipe, epochs=epochs, batch_size=SHORT_BATCH, precision="medium", **settings)
 
 
 def on_images(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
@@ -81,8 +80,8 @@ def train_on_shapes(trial: Trial, recipe: str, **hyperparameters: Any) -> Finish
     """A run on 2D Shapes of the budget's length."""
     if trial.budget == "full":
         return trial.train(recipe, steps=SHAPES_STEPS, **hyperparameters)
-    with reduced_matmul_precision():
-        return trial.train(recipe, steps=SHAPES_SHORT, batch_size=SHAPES_BATCH, width=SHAPES_WIDTH, **hyperparameters)
+    smaller: dict[str, Any] = {"steps": SHAPES_SHORT, "batch_size": SHAPES_BATCH, "width": SHAPES_WIDTH}
+    return trial.train(recipe, precision="medium", **smaller, **hyperparameters)
 
 
 def on_shapes(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:

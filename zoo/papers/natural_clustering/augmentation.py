@@ -12,7 +12,8 @@ from zoo import ConditionalVAE, NaturalClustering
 from zoo.lab.analysis.posterior import decode
 from zoo.lab.data import Dataset, load
 from zoo.lab.device import fork_random_state
-from zoo.lab.trials.trial import Trial, reduced_matmul_precision
+from zoo.lab.training.precision import reduced_matmul_precision
+from zoo.lab.trials.trial import Trial
 from zoo.papers.natural_clustering.gans import Generator, train_gan
 
 Generate = Callable[[Tensor], Tensor]  # labels [B] to images [B, ...]
@@ -145,9 +146,9 @@ def generator(model: str, data: str, trial: Trial, train: Dataset) -> nn.Module:
     """A trained generator by class."""
     steps = trial.steps(full=9_360, short=1_872)
     if model == "N-VAE":
-        return trial.train(f"natural-clustering/{data}", steps=steps).model
+        return trial.train(f"natural-clustering/{data}", steps=steps, precision="medium").model
     if model == "CVAE":
-        return trial.train("conditional-vae", data=data, steps=steps, z_dim=5).model
+        return trial.train("conditional-vae", data=data, steps=steps, precision="medium", z_dim=5).model
     device = trial.device or "cpu"
     pyro.set_rng_seed(trial.seed)
     batches = train.batches(128, seed=trial.seed, steps=steps, labels=True, device=device)

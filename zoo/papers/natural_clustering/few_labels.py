@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
-from zoo.lab.trials.trial import Trial, reduced_matmul_precision
+from zoo.lab.trials.trial import Trial
 from zoo.papers.natural_clustering.claims import unlabelled_help
 from zoo.papers.natural_clustering.class_latents import measure
 
@@ -17,8 +17,9 @@ def accuracy(labelled: int, *, unlabelled: bool) -> Callable[[Trial], Mapping[st
         steps = trial.steps(full=93_600, short=9_360)
         if not unlabelled:
             steps //= 2  # the same number of labelled batches as where every second batch has no labels
-        with reduced_matmul_precision():
-            trained = trial.train("natural-clustering/mnist", steps=steps, labelled=labelled, unlabelled=unlabelled)
+        trained = trial.train(
+            "natural-clustering/mnist", steps=steps, precision="medium", labelled=labelled, unlabelled=unlabelled
+        )
         found = measure(trained.guide, trained.data.test, classes=trained.data.train.count_classes())
         return {"accuracy": 100 * found.accuracy}
 

@@ -9,7 +9,7 @@ from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.device import device_of
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.trials.trial import Trial, reduced_matmul_precision
+from zoo.lab.trials.trial import Trial
 from zoo.papers.natural_clustering.class_latents import Clustering, effect, measure
 
 
@@ -35,9 +35,9 @@ def trained_on(data: str, **hyperparameters: Any) -> Callable[[Trial], Mapping[s
 
     def run(trial: Trial) -> Mapping[str, float]:
         short, full = (6_000, 10_000) if data == "yale-b" else (2_808, 9_360)
-        with reduced_matmul_precision():
-            steps = trial.steps(full=full, short=short)
-            return latent_quantities(trial.train(f"natural-clustering/{data}", steps=steps, **hyperparameters))
+        steps = trial.steps(full=full, short=short)
+        trained = trial.train(f"natural-clustering/{data}", steps=steps, precision="medium", **hyperparameters)
+        return latent_quantities(trained)
 
     return run
 
@@ -52,9 +52,8 @@ def class_latents(trained: FinishedRun) -> Clustering:
 
 def beta_vae(trial: Trial) -> Mapping[str, float]:
     """beta-VAE with beta = 5 and two latent dimensions, as in Figure 3."""
-    with reduced_matmul_precision():
-        steps = trial.steps(full=9_360, short=2_808)
-        trained = trial.train("beta-vae", data="mnist", steps=steps, batch_size=128, beta=5.0, z_dim=2)
+    steps = trial.steps(full=9_360, short=2_808)
+    trained = trial.train("beta-vae", data="mnist", steps=steps, batch_size=128, precision="medium", beta=5.0, z_dim=2)
     return {
         "reconstruction": evaluate(trained.model, trained.guide, trained.data.test).reconstruction["x"]
     } | between_class_variance(trained, "z")
