@@ -5,20 +5,24 @@ returns at once.
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from zoo.lab.errors import import_optional
-from zoo.lab.trials.backends import Backend, Submit
-from zoo.lab.trials.own_process import Place, in_own_process
+from joblib.externals.loky.backend.reduction import dumps
 
+from zoo.lab.errors import import_optional
+from zoo.lab.trials.backends import Backend, Submit, in_worker, thread_variables
+from zoo.lab.trials.own_process import Place, in_own_process, in_own_process_on_dask
+
+PASSED_ON = ("ZOO_DATA",)  # environment variables of the command that its trials read
 RETRIES = 3  # of a trial whose worker was lost
 TIMEOUT = 10.0  # seconds to wait for a scheduler's answer
 
@@ -30,14 +34,14 @@ class Cluster(Backend):
     Attributes:
         name: what it is called in messages.
         at_once, threads, lost: see `zoo.lab.trials.backends.Backend`.
-        begin: function from a `Place` to a context manager of a `Submit`.
+        begin: function from a `Place` to a context manager of a function that submits a pickled call.
     """
 
     name: str
     at_once: float
     threads: int
     lost: tuple[type[BaseException], ...]
-    begin: Callable[[Place], Any]
+    begin: Callable[[Place], AbstractContextManager[Callable[[bytes], "Future[Any]"]]]
 
     loss = f"a trial lost its worker {RETRIES + 1} times, perhaps for lack of memory; the others went on without it"
 
@@ -47,8 +51,10 @@ class Cluster(Backend):
     @contextmanager
     def workers(self, count: int, stop_file: Path) -> Iterator[Submit]:
         """The cluster's own."""
-        with self.begin(Place.here(stop_file, self.threads)) as submit:
-            yield submit
+        own = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        place = Place(Path.cwd(), stop_file, {**thread_variables(self.threads), **own})
+        with self.begin(place) as submit:
+            yield lambda task, item: submit(bytes(dumps(partial(in_worker, self.threads, task, item))))
 
     def cancel(self, future: "Future[Any]") -> None:
         """Does nothing: a task that has not begun sees the file that stops it, and ends."""
@@ -111,26 +117,13 @@ def _dask_client(distributed: Any, address: str | None, here: int, threads: int)
 
 
 @contextmanager
-def _on_dask(client: Any, place: Place) -> Iterator[Submit]:
+def _on_dask(client: Any, place: Place) -> Iterator[Callable[[bytes], "Future[Any]"]]:
     executor = client.get_executor(pure=False, retries=RETRIES)
     try:
-        yield partial(executor.submit, _dask_task, place)
+        yield partial(executor.submit, in_own_process_on_dask, place)
     except BaseException:
         executor.shutdown(wait=False)
         raise
-
-
-def _dask_task(place: Place, task: Callable[[Any], Any], item: Any) -> Any:
-    """Runs on a worker; the scheduler cancels it there when the command that wanted it has ended."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    tasks, key = worker.state.tasks, worker.get_current_task()
-
-    def wanted() -> bool:
-        return key in tasks and tasks[key].state == "executing"
-
-    return in_own_process(place, task, item, wanted=wanted)
 
 
 @contextmanager
@@ -170,12 +163,12 @@ def ray(jobs: int | None, here: int, threads: int, *, on_gpu: bool) -> Iterator[
 
 
 @contextmanager
-def _on_ray(library: Any, options: dict[str, Any], place: Place) -> Iterator[Submit]:
-    task_of = library.remote(max_retries=RETRIES, retry_exceptions=[ChildProcessError], **options)(in_own_process)
+def _on_ray(library: Any, options: dict[str, Any], place: Place) -> Iterator[Callable[[bytes], "Future[Any]"]]:
+    task = library.remote(max_retries=RETRIES, retry_exceptions=[ChildProcessError], **options)(in_own_process)
     begun = []
 
-    def submit(task: Callable[[Any], Any], item: Any) -> "Future[Any]":
-        begun.append(task_of.remote(place, task, item))
+    def submit(call: bytes) -> "Future[Any]":
+        begun.append(task.remote(place, call))
         future: Future[Any] = begun[-1].future()
         return future
 
