@@ -1,8 +1,10 @@
 """Where trials run: what is refused, how many threads, and clusters whose workers and commands are killed."""
 
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +16,7 @@ import torch
 
 from tests.processes import start, zoo
 from tests.small_recipe import RECIPES
+from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT
 from zoo.lab.runs.lock import OWNER
 from zoo.lab.trials import clusters
@@ -171,3 +174,75 @@ def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options
     assert process.exitcode == 0, (tmp_path / "said").read_text()
     assert_as_undisturbed(tmp_path, undisturbed)
     assert {folder: (folder / QUANTITIES).stat().st_mtime_ns for folder in finished} == finished
+
+
+LONG = ["sweep", "small", "--seeds", "2", "--out", "out", "--steps", "700", "--checkpoint-every", "20"]
+
+
+@pytest.fixture
+def dask(tmp_path_factory):
+    """A scheduler and a worker with two threads, as a cluster has them: their processes, and the options for it."""
+    pytest.importorskip("distributed")
+    folder = tmp_path_factory.mktemp("dask")
+    address = closed_port()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (Path.cwd(), *sys.path)))}
+    commands = [["scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"]]
+    commands += [["worker", address, "--nworkers", "1", "--nthreads", "2", "--no-dashboard"]]
+    with (folder / "log").open("w") as log:
+        processes = [
+            subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=folder, env=environment, stderr=log)
+            for command in commands
+        ]
+        yield processes[0], ["--backend", "dask", "--scheduler", address]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(60)
+
+
+@in_proc
+def test_a_command_on_a_cluster_that_is_stopped_or_killed_leaves_nothing_running_and_is_resumed(dask, tmp_path):
+    scheduler, options = dask
+    whole, folder = tmp_path / "whole", tmp_path / "disturbed"
+    whole.mkdir()
+    folder.mkdir()
+    zoo(whole, *LONG, "--jobs", "1")
+    own = [folder / place for place in FOLDERS[:2]]
+
+    def training() -> list[Path]:
+        return [run for run in own if (run / OWNER).is_file() and on_the_way(run)]
+
+    def begin():
+        process = start(folder, *LONG, *options)
+        wait_for(training, process, folder)
+        return process, [trainer(run)[0] for run in training()]
+
+    process, children = begin()
+    process.terminate()
+    process.join(120)
+    said = (folder / "said").read_text()
+    assert process.exitcode == 128 + signal.SIGTERM, said
+    assert re.search("stopped by SIGTERM, and saved; [01] of 2 trials are finished. Run the command again", said)
+    for run in filter(on_the_way, own):
+        assert 0 < load(run / CHECKPOINT)["step"] == len((run / "terms.csv").read_text().splitlines()) - 1 < 700
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+    process, children = begin()
+    process.kill()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    process, children = begin()
+    scheduler.kill()
+    process.join(120)
+    said = (folder / "said").read_text()
+    assert process.exitcode == 1, said
+    [error] = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: the connection to the Dask scheduler at tcp://127.0.0.1:"), error
+    assert re.search("[01] of 2 trials are finished. Run the command again when the cluster runs", error)
+
+    zoo(folder, *LONG, "--jobs", "1")
+    for name in ("table.csv", *(place.relative_to("out") / "terms.csv" for place in FOLDERS[:2])):
+        assert (folder / "out" / name).read_bytes() == (whole / "out" / name).read_bytes()

@@ -212,6 +212,7 @@ def test_no_more_processes_start_than_trials_are_left(tmp_path, monkeypatch):
     for jobs, started in ((5, 2), (2, 2), (3, 2)):
         with pytest.raises(RuntimeError, match=f"^{started} processes"):
             run_trials(work, Loky(jobs))
+    assert run_trials(work[:1], Loky(2)) == []  # when nothing is left, none starts
 
 
 def test_a_full_disk_fails_a_trial_by_the_file_s_name(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from joblib import cpu_count
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
-from zoo.arguments import is_whole, shown
+from zoo.arguments import checked, is_whole, shown
 from zoo.lab.runs.interrupt import Stopped, stoppable, work_for
 
 BACKENDS = ("loky", "dask", "ray")
@@ -102,6 +102,7 @@ def in_worker(threads: int, task: Callable[[Any], Any], item: Any) -> Any:
         return stopped
 
 
+@checked(jobs=None)
 @contextmanager
 def open_backend(
     name: str = "loky", *, jobs: int | None = None, scheduler: str | None = None, device: str | None = "cpu"

@@ -99,7 +99,11 @@ def _dask_client(distributed: Any, address: str | None, here: int, threads: int)
             return
         with (
             distributed.LocalCluster(
-                n_workers=here, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                n_workers=here,
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=logging.ERROR,
+                preload=["zoo.lab.trials.own_process"],
             ) as cluster,
             distributed.Client(cluster, set_as_default=False) as client,
         ):

@@ -7,13 +7,13 @@ themselves do not import PyTorch.
 
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGTERM
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
@@ -49,7 +49,7 @@ def in_own_process(place: Place, call: bytes, *, wanted: Callable[[], bool] = la
         Exception: what the call raised.
     """
     if place.stop_file.exists():
-        return Stopped("stopped before it began", SIGTERM)
+        return Stopped("stopped before it began", signal.SIGTERM)
     if not (place.stop_file.parent / LOCK).is_file() or not place.folder.is_dir():
         raise FileNotFoundError(
             f"{place.stop_file.parent} of the command is not on {socket.gethostname()}, where a worker runs: name an "
@@ -90,6 +90,11 @@ def in_own_process_on_dask(place: Place, call: bytes) -> Any:
         return key in tasks and tasks[key].state == "executing"
 
     return in_own_process(place, call, wanted=wanted)
+
+
+def dask_setup(worker: Any) -> None:
+    """Ignores Ctrl-C in a Dask worker that the command has started: a terminal also sends it to the command."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _main() -> None:
