@@ -176,9 +176,6 @@ def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options
     assert {folder: (folder / QUANTITIES).stat().st_mtime_ns for folder in finished} == finished
 
 
-LONG = ["sweep", "small", "--seeds", "2", "--out", "out", "--steps", "700", "--checkpoint-every", "20"]
-
-
 @pytest.fixture
 def dask(tmp_path_factory):
     """A scheduler and a worker with two threads, as a cluster has them: their processes, and the options for it."""
@@ -201,30 +198,28 @@ def dask(tmp_path_factory):
 
 
 @in_proc
-def test_a_command_on_a_cluster_that_is_stopped_or_killed_leaves_nothing_running_and_is_resumed(dask, tmp_path):
+def test_a_command_on_a_cluster_that_is_stopped_or_killed_leaves_nothing_running_and_is_resumed(
+    dask, undisturbed, tmp_path
+):
     scheduler, options = dask
-    whole, folder = tmp_path / "whole", tmp_path / "disturbed"
-    whole.mkdir()
-    folder.mkdir()
-    zoo(whole, *LONG, "--jobs", "1")
-    own = [folder / place for place in FOLDERS[:2]]
+    own = [tmp_path / folder for folder in FOLDERS]
 
     def training() -> list[Path]:
         return [run for run in own if (run / OWNER).is_file() and on_the_way(run)]
 
     def begin():
-        process = start(folder, *LONG, *options)
-        wait_for(training, process, folder)
+        process = start(tmp_path, *SWEEP, *options)
+        wait_for(training, process, tmp_path)
         return process, [trainer(run)[0] for run in training()]
 
     process, children = begin()
     process.terminate()
     process.join(120)
-    said = (folder / "said").read_text()
+    said = (tmp_path / "said").read_text()
     assert process.exitcode == 128 + signal.SIGTERM, said
-    assert re.search("stopped by SIGTERM, and saved; [01] of 2 trials are finished. Run the command again", said)
+    assert re.search("stopped by SIGTERM, and saved; [0-3] of 3 trials are finished. Run the command again", said)
     for run in filter(on_the_way, own):
-        assert 0 < load(run / CHECKPOINT)["step"] == len((run / "terms.csv").read_text().splitlines()) - 1 < 700
+        assert 0 < load(run / CHECKPOINT)["step"] == len((run / "terms.csv").read_text().splitlines()) - 1 < 400
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
     process, children = begin()
@@ -237,12 +232,11 @@ def test_a_command_on_a_cluster_that_is_stopped_or_killed_leaves_nothing_running
     process, children = begin()
     scheduler.kill()
     process.join(120)
-    said = (folder / "said").read_text()
+    said = (tmp_path / "said").read_text()
     assert process.exitcode == 1, said
     [error] = [line for line in said.splitlines() if line.startswith("error: ")]
     assert error.startswith("error: the connection to the Dask scheduler at tcp://127.0.0.1:"), error
-    assert re.search("[01] of 2 trials are finished. Run the command again when the cluster runs", error)
+    assert re.search("[0-3] of 3 trials are finished. Run the command again when the cluster runs", error)
 
-    zoo(folder, *LONG, "--jobs", "1")
-    for name in ("table.csv", *(place.relative_to("out") / "terms.csv" for place in FOLDERS[:2])):
-        assert (folder / "out" / name).read_bytes() == (whole / "out" / name).read_bytes()
+    zoo(tmp_path, *SWEEP, "--jobs", "1")
+    assert_as_undisturbed(tmp_path, undisturbed)
