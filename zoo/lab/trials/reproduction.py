@@ -117,9 +117,7 @@ def trials(
 ) -> dict[str, list[Trial]]:
     """The trials by variant: RUNS/NAME-BUDGET/VARIANT/seed-K, or without VARIANT where there is only one.
 
-    Args:
-        name, reproduction, runs, seeds, budget: as `reproduce`.
-        options: of `Trial`.
+    Arguments as `reproduce`; `options` are those of `Trial`.
     """
     parent = runs / f"{file_name(name)}-{budget}"
     alone = len(reproduction.variants) == 1
