@@ -146,10 +146,18 @@ def wait_for(condition, process, folder: Path, seconds: float = 300) -> None:
         time.sleep(0.001)
 
 
-def trainer(folder: Path) -> tuple[int, int]:
-    """The process that trains in a folder, and its parent, a worker of the cluster."""
-    pid = int((folder / OWNER).read_text().split()[1])
-    return pid, int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+def trainer(folder: Path) -> tuple[int, int] | None:
+    """The process that trains in a folder, and its parent, a worker of the cluster; None where nobody does."""
+    try:
+        pid = int((folder / OWNER).read_text().split()[1])
+        return pid, int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):  # a process that was killed leaves its name behind
+        return None
+
+
+def training(folders: list[Path]) -> list[tuple[int, int]]:
+    """The trainers of the folders in which something of the training is saved."""
+    return [found for folder in folders if on_the_way(folder) and (found := trainer(folder))]
 
 
 def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
@@ -163,9 +171,8 @@ def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
 def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options, undisturbed, tmp_path):
     process = start(tmp_path, *SWEEP, *options)
     own = [tmp_path / folder for folder in FOLDERS]
-    wait_for(lambda: any(map(on_the_way, own[:2])), process, tmp_path)
-    training = next(filter(on_the_way, own))
-    child, worker = trainer(training)
+    wait_for(lambda: training(own), process, tmp_path)
+    child, worker = training(own)[0]
     assert worker != process.pid
     os.kill(worker, signal.SIGKILL)
     finished = {folder: (folder / QUANTITIES).stat().st_mtime_ns for folder in own if (folder / QUANTITIES).is_file()}
@@ -204,13 +211,10 @@ def test_a_command_on_a_cluster_that_is_stopped_or_killed_leaves_nothing_running
     scheduler, options = dask
     own = [tmp_path / folder for folder in FOLDERS]
 
-    def training() -> list[Path]:
-        return [run for run in own if (run / OWNER).is_file() and on_the_way(run)]
-
     def begin():
         process = start(tmp_path, *SWEEP, *options)
-        wait_for(training, process, tmp_path)
-        return process, [trainer(run)[0] for run in training()]
+        wait_for(lambda: training(own), process, tmp_path)
+        return process, [child for child, _ in training(own)]
 
     process, children = begin()
     process.terminate()
