@@ -138,12 +138,13 @@ def on_the_way(folder: Path) -> bool:
     return (folder / CHECKPOINT).is_file() and not (folder / "weights.safetensors").is_file()
 
 
-def wait_for(condition, process, folder: Path, seconds: float = 300) -> None:
+def wait_for_training(folders: list[Path], process, said: Path, seconds: float = 300) -> list[tuple[int, int]]:
     deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.is_alive(), (folder / "said").read_text()
-        assert time.monotonic() < deadline, (folder / "said").read_text()
+    while not (found := training(folders)):
+        assert process.is_alive(), said.read_text()
+        assert time.monotonic() < deadline, said.read_text()
         time.sleep(0.001)
+    return found
 
 
 def trainer(folder: Path) -> tuple[int, int] | None:
@@ -171,8 +172,7 @@ def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
 def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options, undisturbed, tmp_path):
     process = start(tmp_path, *SWEEP, *options)
     own = [tmp_path / folder for folder in FOLDERS]
-    wait_for(lambda: training(own), process, tmp_path)
-    child, worker = training(own)[0]
+    child, worker = wait_for_training(own, process, tmp_path / "said")[0]
     assert worker != process.pid
     os.kill(worker, signal.SIGKILL)
     finished = {folder: (folder / QUANTITIES).stat().st_mtime_ns for folder in own if (folder / QUANTITIES).is_file()}
@@ -213,8 +213,7 @@ def test_a_command_on_a_cluster_that_is_stopped_or_killed_leaves_nothing_running
 
     def begin():
         process = start(tmp_path, *SWEEP, *options)
-        wait_for(lambda: training(own), process, tmp_path)
-        return process, [child for child, _ in training(own)]
+        return process, [child for child, _ in wait_for_training(own, process, tmp_path / "said")]
 
     process, children = begin()
     process.terminate()
