@@ -139,7 +139,7 @@ def test_without_names_the_queue_has_every_reproduction_that_can_be_run_here(sma
         (["small", "--only", "9"], "--only must be from 1 to 5, got 9: --plan lists the trials"),
         (["small", "--only", "1", "--plan"], "give one of the two"),
         (["--queue", "small", "--only", "1"], "--only 1 cannot be combined with --queue"),
-        (["small", "--backend", "joblib"], "--backend must be loky, dask or ray, got 'joblib'"),
+        (["small", "--out", "out", "--backend", "joblib"], "--backend must be loky, dask or ray, got 'joblib'"),
         (
             ["--queue", "small", "--scheduler", "tcp://here:1"],
             "--scheduler tcp://here:1 can only be given with --backend d",
