@@ -40,7 +40,7 @@ def closed_port() -> str:
         ({"backend": "joblib"}, ValueError, "--backend must be loky, dask or ray, got 'joblib'"),
         ({"backend": "threading"}, ValueError, "--backend threading cannot train: .* use loky or dask or ray"),
         ({"scheduler": "tcp://a:1"}, ValueError, "--scheduler tcp://a:1 can only be given with --backend dask"),
-        ({"backend": "ray", "scheduler": "tcp://a:1"}, ValueError, "Ray's cluster is found by RAY_ADDRESS"),
+        ({"backend": "ray", "scheduler": "tcp://a:1"}, ValueError, "got --backend ray: give RAY_ADDRESS instead"),
         ({"backend": "dask", "scheduler": "nosuch://a"}, ConnectionError, "--scheduler nosuch://a: no Dask scheduler"),
         ({"backend": "dask", "jobs": 0}, ValueError, "jobs must be from 1 to 256, got 0"),
     ],
@@ -74,8 +74,9 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(backend, librar
 
 @pytest.mark.parametrize("jobs", [0, -1, 2.0, "2"])
 def test_jobs_are_a_count(jobs):
-    with pytest.raises(ValueError, match=f"jobs must be a whole number from 1, got {jobs!r}"), open_backend(jobs=jobs):
-        pass
+    with pytest.raises(ValueError, match="open_backend: jobs must be .*got") as refused:
+        open_backend(jobs=jobs)
+    assert repr(jobs) in str(refused.value)
 
 
 def test_threads_would_share_the_random_numbers_and_the_handlers():

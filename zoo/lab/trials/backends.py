@@ -16,7 +16,7 @@ from joblib import cpu_count
 from joblib.externals.loky.process_executor import ProcessPoolExecutor, TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
-from zoo.arguments import checked, is_whole, shown
+from zoo.arguments import between, checked, is_whole, shown
 from zoo.lab.runs.interrupt import Stopped, stoppable, work_for
 
 BACKENDS = ("loky", "dask", "ray")
@@ -102,7 +102,7 @@ def in_worker(threads: int, task: Callable[[Any], Any], item: Any) -> Any:
         return stopped
 
 
-@checked(jobs=None)
+@checked(jobs=between(1, 256))
 @contextmanager
 def open_backend(
     name: str = "loky", *, jobs: int | None = None, scheduler: str | None = None, device: str | None = "cpu"
@@ -130,10 +130,10 @@ def open_backend(
     if name not in BACKENDS:
         raise ValueError(f"--backend must be {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}, got {shown(name)}")
     if scheduler is not None and name != "dask":
-        hint = "; Ray's cluster is found by RAY_ADDRESS" if name == "ray" else ""
-        raise ValueError(f"--scheduler {scheduler} can only be given with --backend dask, got --backend {name}{hint}")
-    if jobs is not None:
-        Loky(jobs)  # checks it
+        remedy = "give RAY_ADDRESS instead" if name == "ray" else "give --backend dask, too, or leave it out"
+        raise ValueError(
+            f"--scheduler {scheduler} can only be given with --backend dask, got --backend {name}: {remedy}"
+        )
     threads = threads_per_trial()
     here = jobs or (max(1, cpu_count() // threads) if device in (None, "cpu") else 1)
     if name == "loky":
