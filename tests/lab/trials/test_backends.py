@@ -74,7 +74,7 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(backend, librar
 
 @pytest.mark.parametrize("jobs", [0, -1, 2.0, "2"])
 def test_jobs_are_a_count(jobs):
-    with pytest.raises(ValueError, match="open_backend: jobs must be .*got") as refused:
+    with pytest.raises(ValueError, match=r"open_backend: jobs must be .*got") as refused:
         open_backend(jobs=jobs)
     assert repr(jobs) in str(refused.value)
 
