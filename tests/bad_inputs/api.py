@@ -32,7 +32,9 @@ from zoo.lab.runs.train import Every
 from zoo.lab.story import docstring_lines, story
 from zoo.lab.training import adam, fit, prepare, ramp
 from zoo.lab.training.adversary import Adversary
+from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.sweep import sweep
+from zoo.lab.trials.sweep_plan import plan_sweep
 from zoo.studies import estimator_bias
 from zoo.studies.guide_gap import comparison
 from zoo.studies.guide_gap import measure as gap
@@ -412,12 +414,24 @@ FUNCTIONS: tuple[Function, ...] = (
         {"text": ("--checkpoint-every",)},
     ),
     Function(
+        open_backend,
+        lambda: {"name": "loky"},
+        {"name": ("", "threading", "joblib"), "jobs": (0, -1), "scheduler": ("tcp://127.0.0.1:1",)},
+        {"name": ("--backend",), "scheduler": ("--scheduler",)},
+        lambda context: context.__enter__(),
+    ),
+    Function(
         sweep,
+        lambda: {"recipe": RECIPES["small"], "folder": Path("nowhere"), "steps": 3},
+        {"jobs": (0, HUGE), "backend": ("", "threading", "joblib"), "scheduler": ("tcp://127.0.0.1:1",)},
+        works=False,
+    ),
+    Function(
+        plan_sweep,
         lambda: {"recipe": RECIPES["small"], "folder": Path("nowhere"), "steps": 3},
         {
             "grid": ([], [{"nosuch": 1}], [{"a": 1}, {"b": 1}]),
             "seeds": (0, HUGE),
-            "jobs": (0, HUGE),
             "steps": COUNT,
             "lr": POSITIVE,
             "device": ("gpu",),

@@ -16,6 +16,8 @@ EPOCHS = (*RATE, "1e300", "1e-999")
 SEED = (*FROM_0, "4294967296")
 JOBS = (*FROM_1, "257")
 NAME = ("", " ")
+BACKEND = ("", " ", "threading", "joblib", "Loky", "loky,dask", GREEK, BYTES)
+SCHEDULER = ("", " ", "tcp://127.0.0.1:1", "here", GREEK)  # without --backend dask
 DEVICE = ("", "gpu", "cuda:99", "meta", "CPU ", GREEK, BYTES)
 CHECKPOINT = ("", "soon", "0", "-5", "0s", "1.5s", "60 s", "s", "nan", "inf", GREEK, HUGE, HUGE + "s")
 DATA = ("", " ", "digitz", "no/such", "file.txt", "broken.npz", "empty", "full", GREEK, BYTES, LONG)
@@ -92,6 +94,9 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--seeds": (*FROM_1, "1001"),
         "--budget": (*NAME, "tiny", "Full", GREEK),
         "--jobs": JOBS,
+        "--backend": BACKEND,
+        "--scheduler": SCHEDULER,
+        "--only": (*FROM_1, "1000"),
         "--hours": RATE,
         "--runs": FOLDER,
         "--out": FOLDER,
@@ -104,6 +109,9 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--seeds": (*FROM_1, "1001"),
         "--grid": ("", "beta", "beta=", "beta=,", "bta=1", "beta=1,1", "beta=x", "beta=nan", "z_dim=0,1", GREEK),
         "--jobs": JOBS,
+        "--backend": BACKEND,
+        "--scheduler": SCHEDULER,
+        "--only": (*FROM_1, "4"),
         "--out": FOLDER,
         "--format": FORMAT,
     },
@@ -131,6 +139,9 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--samples": FROM_1,
         "--gap-images": FROM_1,
         "--seed": SEED,
+        "--jobs": JOBS,
+        "--backend": BACKEND,
+        "--scheduler": SCHEDULER,
         "--out": FOLDER,
         "--format": FORMAT,
     },
@@ -208,6 +219,10 @@ LINES: tuple[tuple[list[str], str, str], ...] = (
     (["train", "--resume", "stopped", "--set", "z_dim=3"], "hyperparameters", "z_dim"),
     (["traverse", "run", "--datapoint", "0", "--prior", "0"], "--datapoint", "--prior"),
     (["traverse", "run", "--unit", "0", "--site", "nosuch"], "site", "nosuch"),
+    (["sweep", "vae", "--backend", "dask", "--scheduler", "nosuch://x"], "--scheduler", "nosuch://x"),
+    (["sweep", "vae", "--backend", "ray", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler", "RAY_ADDRESS"),
+    (["sweep", "vae", "--plan", "--only", "1"], "--plan", "--only"),
+    (["reproduce", "--only", "1"], "--only", "reproduction"),
     (["matrix", "--table", "--out", "file.json"], "file.json", "file.json"),
     (["story", "vae", "--latex=yes"], "--latex", ""),
     *(([command, option], option, option) for command, option in (

@@ -57,7 +57,7 @@ def small(monkeypatch):
 
 def test_a_reproduction_runs_from_the_command_line_and_is_kept(small, run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    arguments = ["reproduce", "small", "--budget", "short", "--seeds", "2", "--device", "cpu"]
+    arguments = ["reproduce", "small", "--budget", "short", "--seeds", "2", "--device", "cpu", "--jobs", "1"]
     printed = run(*arguments, "--out", "out", "--weights", "kept it")
     result = json.loads(Path("out/small.json").read_text())
     assert [record["quantities"] for record in result["variants"]["vae"]] == [
@@ -80,7 +80,7 @@ def test_a_reproduction_is_a_function_that_a_notebook_can_call(small, tmp_path):
     assert done.failures == []
     assert [trial.seed for trial in done.trials["vae"]] == [0]
     more = reproduction.reproduce(
-        "small", REPRODUCTIONS, RECIPES, tmp_path, seeds=2, budget="short", runs=tmp_path / "runs"
+        "small", REPRODUCTIONS, RECIPES, tmp_path, seeds=2, budget="short", runs=tmp_path / "runs", jobs=1
     )
     assert len(more.result["variants"]["vae"]) == 2
     again = papers.reproduce("small", out=tmp_path, seeds=1, budget="short", runs=tmp_path / "elsewhere")
@@ -134,7 +134,16 @@ def test_without_names_the_queue_has_every_reproduction_that_can_be_run_here(sma
     ("arguments", "message"),
     [
         (["small", "--hours", "1"], "--hours can only be given with --queue"),
-        (["small", "--plan"], "--plan can only be given with --queue"),
+        (["--plan"], "--plan needs the name of a reproduction"),
+        (["--only", "1"], "--only needs the name of a reproduction"),
+        (["small", "--only", "9"], "--only must be from 1 to 5, got 9: --plan lists the trials"),
+        (["small", "--only", "1", "--plan"], "give one of the two"),
+        (["--queue", "small", "--only", "1"], "--only 1 cannot be combined with --queue"),
+        (["small", "--out", "out", "--backend", "joblib"], "--backend must be loky, dask or ray, got 'joblib'"),
+        (
+            ["--queue", "small", "--scheduler", "tcp://here:1"],
+            "--scheduler tcp://here:1 can only be given with --backend d",
+        ),
         (
             ["small", "joint-vae/mnist"],
             r"several reproductions \(small, joint-vae/mnist\) can only be given with --queue",

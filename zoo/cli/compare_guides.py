@@ -9,6 +9,7 @@ import typer
 from zoo.cli.options import (
     DEFAULT_RECIPE,
     MOST,
+    Backend,
     BatchSize,
     CheckpointEvery,
     Compile,
@@ -22,6 +23,7 @@ from zoo.cli.options import (
     Hyperparameters,
     LearningRate,
     RecipeName,
+    Scheduler,
     Seed,
     Slides,
     Steps,
@@ -58,6 +60,12 @@ def compare_guides(
         int | None, typer.Option(parser=whole(1, MOST), help="Datapoints on which the gap is split; 200.")
     ] = None,
     seed: Seed = 0,
+    jobs: Annotated[
+        int | None,
+        typer.Option(parser=whole(1, 256), help="Guides at once, whose steps are then timed while others train."),
+    ] = 1,
+    backend: Backend = "loky",
+    scheduler: Scheduler = None,
     device: Device = None,
     compile: Compile = False,
     out: Annotated[
@@ -85,6 +93,9 @@ def compare_guides(
         samples=samples,
         gap_images=gap_images,
         every=Every.parse(checkpoint_every),
+        jobs=jobs,
+        backend=backend,
+        scheduler=scheduler,
         hyperparameters=hyperparameters(chosen, set_),
         data=source,
         data_options=options,

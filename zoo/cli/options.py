@@ -1,6 +1,6 @@
 """Options that several commands share, with the ranges of their values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ from zoo.cli.overrides import read
 
 if TYPE_CHECKING:
     from zoo.lab.training.experiment import Recipe
+    from zoo.lab.trials.trial import Measure, Trial
 
 DEFAULT_RECIPE = "joint-vae/digits"
 MOST = 10**9  # steps
@@ -170,7 +171,23 @@ Epochs = Annotated[float | None, typer.Option(parser=epochs, help="Length in pas
 BatchSize = Annotated[int | None, typer.Option(parser=whole(1, MOST), help="The recipe's when not given.")]
 LearningRate = Annotated[float | None, typer.Option("--lr", parser=rate, help="Learning rate.")]
 Seed = Annotated[int, typer.Option(parser=whole(0, LARGEST_SEED), help="Seed of weights, batches and draws.")]
-Jobs = Annotated[int, typer.Option(parser=whole(1, 256), help="Parallel runs, each on its share of the cores.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        parser=whole(1, 256), help="Parallel runs; the number of cores when not given, or all that a cluster takes."
+    ),
+]
+Backend = Annotated[
+    str, typer.Option(parser=name, help="Where runs train: loky (processes of this machine), dask or ray.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(parser=name, metavar="ADDRESS", help="For --backend dask: a running cluster, as tcp://host:8786."),
+]
+Only = Annotated[
+    int | None,
+    typer.Option(parser=whole(1, MOST), metavar="K", help="Run trial K of --plan alone, as in a job array."),
+]
 Device = Annotated[str | None, typer.Option(parser=name, help="cpu, cuda or mps; chosen automatically when not given.")]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Trace and compile the step; takes a while before training begins.")
@@ -215,3 +232,15 @@ def data_of(recipe: "Recipe", data: str | None, pairs: list[str] | None) -> tupl
 def stem(recipe: str, data: str) -> str:
     """A run's folder name: recipe-data, or the recipe's name alone where it ends in the data's."""
     return (recipe if recipe.endswith(f"/{data}") else f"{recipe}-{Path(data).name}").replace("/", "-")
+
+
+def list_or_run(work: "Sequence[tuple[Measure, Trial]]", plan: bool, only: int | None) -> None:
+    """What --plan and --only do: prints the trials, or runs one of them."""
+    from zoo.lab.trials.job_array import listed, run_only
+
+    if plan and only is not None:
+        raise ValueError(f"--plan lists the trials and --only {only} runs one of them: give one of the two")
+    if only is None:
+        print(listed(work))
+    else:
+        print(f"finished trial {only} of {len(work)}: {run_only(work, only).folder}")

@@ -7,7 +7,21 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.completion import reproduction_names
-from zoo.cli.options import Compile, DataDir, Device, Download, Jobs, name, path, rate, whole
+from zoo.cli.options import (
+    Backend,
+    Compile,
+    DataDir,
+    Device,
+    Download,
+    Jobs,
+    Only,
+    Scheduler,
+    list_or_run,
+    name,
+    path,
+    rate,
+    whole,
+)
 
 
 def reproduce(
@@ -26,7 +40,9 @@ def reproduce(
     budget: Annotated[
         str, typer.Option(parser=name, help="full: the paper's length; short: feasible on a CPU.")
     ] = "full",
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
+    backend: Backend = "loky",
+    scheduler: Scheduler = None,
     runs: Annotated[
         Path, typer.Option(parser=path, help="Folder of the runs; finished ones are not run again.")
     ] = Path("runs/reproduce"),
@@ -57,8 +73,10 @@ def reproduce(
         float | None, typer.Option(parser=rate, help="With --queue: stop after this time, and save running trials.")
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="With --queue: only print its trials with their estimated cost.")
+        bool,
+        typer.Option("--plan", help="Only print the trials: numbered, or with --queue with their estimated cost."),
     ] = False,
+    only: Only = None,
     device: Device = None,
     compile: Compile = False,
     data_dir: DataDir = None,
@@ -73,6 +91,8 @@ def reproduce(
     if queue:
         if replace:
             raise ValueError("--replace cannot be combined with --queue, which adds to stored results")
+        if only is not None:
+            raise ValueError(f"--only {only} cannot be combined with --queue: name the reproduction without it")
         options = {
             "budget": budget,
             "seeds": seeds,
@@ -83,10 +103,11 @@ def reproduce(
             "data_dir": data_dir,
             "download": download,
         }
-        _queue(names, hours=hours, jobs=jobs, weights=weights, plan=plan, **options)
+        where = {"jobs": jobs, "backend": backend, "scheduler": scheduler}
+        _queue(names, hours=hours, where=where, weights=weights, plan=plan, **options)
         return
-    if hours is not None or plan or len(names) > 1:
-        what = "--hours" if hours is not None else "--plan" if plan else f"several reproductions ({', '.join(names)})"
+    if hours is not None or len(names) > 1:
+        what = "--hours" if hours is not None else f"several reproductions ({', '.join(names)})"
         raise ValueError(f"{what} can only be given with --queue")
     if table:
         from zoo.papers.pages import write_pages
@@ -94,24 +115,27 @@ def reproduce(
         for written in write_pages():
             print(f"wrote {written}")
         return
+    if (plan or only is not None) and not names:
+        raise ValueError(f"{'--plan' if plan else '--only'} needs the name of a reproduction; `reproduce` lists them")
     if not names:
         for known, about in REPRODUCTIONS.items():
             print(f"  {known:<34} {about.title}  [{about.paper}]")
         return
     length: Any = budget  # checked by reproduce
+    settings = {"seeds": seeds, "budget": length, "runs": runs, "device": device, "compile": compile}
+    settings |= {"data_dir": data_dir, "download": download}
+    if plan or only is not None:
+        list_or_run(papers.plan_reproduction(names[0], **settings), plan, only)
+        return
     done = papers.reproduce(
         names[0],
-        seeds=seeds,
-        budget=length,
         jobs=jobs,
-        runs=runs,
+        backend=backend,
+        scheduler=scheduler,
         out=out,
         replace=replace,
         weights=weights,
-        device=device,
-        compile=compile,
-        data_dir=data_dir,
-        download=download,
+        **settings,
     )
     for failure in done.failures:
         print(f"failed: {failure}", file=sys.stderr)
@@ -124,7 +148,13 @@ def reproduce(
 
 
 def _queue(
-    names: list[str], *, hours: float | None, jobs: int, weights: Path | None, plan: bool, **options: Any
+    names: list[str],
+    *,
+    hours: float | None,
+    where: dict[str, Any],
+    weights: Path | None,
+    plan: bool,
+    **options: Any,
 ) -> None:
     """Prints the plan, runs it, and prints the outcome."""
     from zoo.papers.queue import plan_queue, reproduce_queue
@@ -132,7 +162,7 @@ def _queue(
     if plan:
         print(plan_queue(names, **options).table())
         return
-    done = reproduce_queue(names, hours=hours, jobs=jobs, weights=weights, **options)
+    done = reproduce_queue(names, hours=hours, weights=weights, **where, **options)
     print(done.plan.table())
     for failure in done.failures:
         print(f"failed: {failure}", file=sys.stderr)

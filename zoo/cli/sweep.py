@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli.options import (
+    Backend,
     BatchSize,
     CheckpointEvery,
     Compile,
@@ -21,11 +22,14 @@ from zoo.cli.options import (
     Hyperparameters,
     Jobs,
     LearningRate,
+    Only,
     RecipeName,
+    Scheduler,
     Slides,
     Steps,
     data_of,
     hyperparameters,
+    list_or_run,
     path,
     stem,
     whole,
@@ -52,7 +56,11 @@ def sweep(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     lr: LearningRate = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
+    backend: Backend = "loky",
+    scheduler: Scheduler = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print the trials, a numbered line for each.")] = False,
+    only: Only = None,
     together: Annotated[
         bool,
         typer.Option("--together", help="Train runs of one form as one, in this process; for GPUs, small networks."),
@@ -76,26 +84,34 @@ def sweep(
     source, options = data_of(chosen, data, data_options)
     fixed = hyperparameters(chosen, set_)
     folder = out or Path("runs/sweep") / stem(recipe_name, source)
+    settings = {
+        "grid": grid(chosen.build, axes or [], fixed),
+        "seeds": seeds,
+        "hyperparameters": fixed,
+        "data": source,
+        "data_options": options,
+        "steps": steps,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "lr": lr,
+        "device": device,
+        "compile": compile,
+        "data_dir": data_dir,
+        "download": download,
+        "every": Every.parse(checkpoint_every),
+    }
+    if plan or only is not None:
+        list_or_run(papers.plan_sweep(recipe_name, folder, **settings).work, plan, only)
+        return
     done = papers.sweep(
         recipe_name,
         folder,
-        grid=grid(chosen.build, axes or [], fixed),
-        seeds=seeds,
-        hyperparameters=fixed,
-        data=source,
-        data_options=options,
-        steps=steps,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
         jobs=jobs,
         together=together,
-        device=device,
-        compile=compile,
-        data_dir=data_dir,
-        download=download,
-        every=Every.parse(checkpoint_every),
+        backend=backend,
+        scheduler=scheduler,
         command=shlex.join(["python", "-m", "zoo", *sys.argv[1:]]),
+        **settings,
     )
     for failure in done.failures:
         print(f"failed: {failure}", file=sys.stderr)

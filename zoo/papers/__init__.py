@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from zoo.lab.trials.card import Claims
     from zoo.lab.trials.reproduction import Reproduced
     from zoo.lab.trials.sweep import Sweep
+    from zoo.lab.trials.sweep_plan import SweepPlan
+    from zoo.lab.trials.trial import Measure, Trial
     from zoo.papers.queue import Done
     from zoo.papers.weights import Pretrained
     from zoo.papers.weights.card import ModelCard
@@ -27,6 +29,8 @@ __all__ = [
     "configure",
     "list_pretrained",
     "open_run",
+    "plan_reproduction",
+    "plan_sweep",
     "pretrained",
     "push",
     "recipe",
@@ -144,7 +148,7 @@ def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None
         name: of the reproduction.
         out: folder of the result; results/ in the paper's package when not given.
         weights: a folder for the best seed's weights, to be read by `pretrained`.
-        options: of `zoo.lab.trials.reproduction.reproduce`: seeds, budget, runs, jobs, device, ...
+        options: of `zoo.lab.trials.reproduction.reproduce`: seeds, budget, runs, jobs, backend, device, ...
 
     Raises:
         LookupError, ValueError, FileNotFoundError, FileExistsError: as `zoo.lab.trials.reproduction.reproduce`.
@@ -174,7 +178,7 @@ def reproduce_queue(names: Sequence[str] = (), **options: Any) -> "Done":
 
     Args:
         names: of the reproductions, in order; when not given all, in the order of claims to gain per core-hour.
-        options: hours, jobs, budget, seeds, runs, out, weights, device, ...
+        options: hours, jobs, backend, budget, seeds, runs, out, weights, device, ...
 
     Raises:
         LookupError, ValueError, OSError: as `zoo.papers.queue.reproduce_queue`.
@@ -182,6 +186,24 @@ def reproduce_queue(names: Sequence[str] = (), **options: Any) -> "Done":
     from zoo.papers import queue
 
     return queue.reproduce_queue(names, **options)
+
+
+@checked()
+def plan_reproduction(name: str, **options: Any) -> "list[tuple[Measure, Trial]]":
+    """The trials of the reproduction called `name`, each with its measure. Nothing is run or written.
+
+    Args:
+        name: of the reproduction.
+        options: of `zoo.lab.trials.reproduction.plan_trials`: seeds, budget, runs, device, ...
+
+    Raises:
+        LookupError, ValueError: as `zoo.lab.trials.reproduction.plan_trials`.
+    """
+    from zoo.lab.trials import reproduction
+    from zoo.papers.recipes import RECIPES
+    from zoo.papers.reproductions import REPRODUCTIONS
+
+    return reproduction.plan_trials(name, REPRODUCTIONS, RECIPES, **options)[1]
 
 
 @checked()
@@ -194,6 +216,18 @@ def sweep(name: str, folder: Path, **options: Any) -> "Sweep":
     from zoo.lab.trials import sweep as trials
 
     return trials.sweep(recipe(name), folder, **options)
+
+
+@checked()
+def plan_sweep(name: str, folder: Path, **options: Any) -> "SweepPlan":
+    """The trials of a sweep of the recipe called `name`; options of `zoo.lab.trials.sweep_plan.plan_sweep`.
+
+    Raises:
+        LookupError, TypeError, ValueError, FileNotFoundError: as `zoo.lab.trials.sweep_plan.plan_sweep`.
+    """
+    from zoo.lab.trials import sweep_plan
+
+    return sweep_plan.plan_sweep(recipe(name), folder, **options)
 
 
 def results() -> dict[str, Path]:

@@ -8,6 +8,7 @@ from typing import get_args
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
 from zoo.lab.trials import queue
+from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.queue import Plan, Queued
 from zoo.lab.trials.reproduction import best, finished, written
 from zoo.lab.trials.trial import Budget, RunNotHereError
@@ -83,7 +84,9 @@ def reproduce_queue(
     names: Sequence[str] = (),
     *,
     hours: float | None = None,
-    jobs: int = 1,
+    jobs: int | None = None,
+    backend: str = "loky",
+    scheduler: str | None = None,
     budget: Budget = "full",
     seeds: int | None = None,
     runs: Path = Path("runs/reproduce"),
@@ -103,7 +106,7 @@ def reproduce_queue(
     Args:
         names: of the reproductions, in order; when not given all, in the order of claims to gain per core-hour.
         hours: the time; without a limit when not given.
-        jobs: trials at once, each in a process with its share of the threads.
+        jobs, backend, scheduler: where trials run; see `zoo.lab.trials.backends.open_backend`.
         budget: "full" is the paper's length, "short" is feasible on a CPU.
         seeds: number of seeds, from 0; the budget's when not given.
         runs: the folder of the runs.
@@ -112,20 +115,10 @@ def reproduce_queue(
         device, compile, data_dir, download: see `zoo.lab.trials.trial.Trial`.
 
     Raises:
-        LookupError, ValueError: there is no such reproduction, budget or device, or a number is not positive.
+        LookupError, ValueError: there is no such reproduction, budget, device or backend, or a number is not positive.
+        ModuleNotFoundError, ConnectionError: as `open_backend`.
         BlockingIOError, ChildProcessError, Stopped: as `zoo.lab.trials.queue.run`.
     """
-    planned = plan_queue(
-        names,
-        budget=budget,
-        seeds=seeds,
-        runs=runs,
-        out=out,
-        device=device,
-        compile=compile,
-        data_dir=data_dir,
-        download=download,
-    )
     failures: dict[str, str] = {}
     paths: dict[str, Path] = {}
 
@@ -139,7 +132,20 @@ def reproduce_queue(
         except (ValueError, OSError, RuntimeError) as error:  # the trials are kept, and so is the stored result
             failures[name] = f"{name}: {error}"
 
-    done, failed = queue.run(planned, jobs=jobs, hours=hours, finished=write)
+    where = str(find_device(device))
+    with open_backend(backend, jobs=jobs, scheduler=scheduler, device=where) as on:
+        planned = plan_queue(
+            names,
+            budget=budget,
+            seeds=seeds,
+            runs=runs,
+            out=out,
+            device=where,
+            compile=compile,
+            data_dir=data_dir,
+            download=download,
+        )
+        done, failed = queue.run(planned, on, hours=hours, finished=write)
     for name in list(paths):
         write(name, pictures=True)
         if weights is not None:

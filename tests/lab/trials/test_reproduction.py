@@ -9,6 +9,7 @@ import torch
 
 from zoo.lab.plots import ImageGrid, Picture
 from zoo.lab.runs import train as run
+from zoo.lab.trials.backends import Loky
 from zoo.lab.trials.card import (
     BEGIN,
     END,
@@ -91,7 +92,7 @@ def test_each_trial_has_a_folder_of_its_own(variants, tmp_path):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_is_finished_is_not_run_again_and_what_fails_does_not_stop_the_rest(variants, jobs):
     for _ in range(2):
-        failures = run_trials(work(variants), jobs=jobs)
+        failures = run_trials(work(variants), Loky(jobs))
         assert len(failures) == 1
         assert failures[0].endswith("seed-1: seed 1 cannot")
     assert [(trial.folder / "times").read_text() for trial in variants["ours"]] == ["x", "x", "x"]

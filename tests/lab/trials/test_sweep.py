@@ -148,6 +148,7 @@ def test_a_failed_run_does_not_stop_the_rest_and_is_said(monkeypatch, capsys, tm
     monkeypatch.chdir(tmp_path)
     torch.set_default_dtype(torch.float32)  # in which 1e300 is no number
     arguments = "sweep beta-vae --grid beta=1e300,2 --grid z_dim=2 --seeds 2 --steps 4 --set network=mlp --out out"
+    arguments += " --jobs 1"
     monkeypatch.setattr(sys, "argv", ["zoo", *arguments.split()])
     with pytest.raises(SystemExit) as stopped:
         main()
@@ -183,7 +184,7 @@ def test_metrics_that_apply_are_in_the_table(monkeypatch, capsys, tmp_path):
 
 def test_a_sweep_is_a_function_that_a_notebook_can_call(tmp_path):
     torch.set_default_dtype(torch.float32)
-    options = {"grid": [{"steps": 3}, {"steps": 5}], "seeds": 2, "device": "cpu"}
+    options = {"grid": [{"steps": 3}, {"steps": 5}], "seeds": 2, "device": "cpu", "jobs": 1}
     done = sweep("small", tmp_path, hyperparameters={"beta": 2.0}, **options)
     assert done.failures == ()
     assert done.table[["steps", "seed"]].to_numpy().tolist() == [[3, 0], [3, 1], [5, 0], [5, 1]]
@@ -237,7 +238,7 @@ def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twic
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    zoo(whole, *SWEEP)
+    zoo(whole, *SWEEP, "--jobs", "1")
     process = start(killed, *SWEEP, "--jobs", "2", fresh=False)
     folders = [path.parent for path in sorted(whole.rglob(QUANTITIES))]
     own = [killed / folder.relative_to(whole) for folder in folders]
@@ -263,7 +264,7 @@ def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twic
     assert error.startswith("error: a process was killed from outside, perhaps for lack of memory")
     assert f"{len(before)} of 4 trials are finished. Run the command again" in error
 
-    zoo(killed, *SWEEP)
+    zoo(killed, *SWEEP, "--jobs", "1")
     assert (killed / "out/table.csv").read_bytes() == (whole / "out/table.csv").read_bytes()
     assert {folder: (folder / QUANTITIES).stat().st_mtime_ns for folder in before} == before
     for folder, undisturbed in zip(own, folders, strict=True):

@@ -22,6 +22,7 @@ from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
+from zoo.lab.trials.backends import Loky
 from zoo.lab.trials.parallel import STOP
 from zoo.lab.trials.trial import QUANTITIES, Trial, run_trial, run_trials
 
@@ -62,7 +63,7 @@ def command(folder: Path, jobs: int, forked: bool) -> None:
     torch.set_default_dtype(torch.float32)
     with (folder / "said").open("w") as sys.stderr:
         try:
-            assert run_trials([(train, trial) for trial in trials(folder)], jobs=jobs) == []
+            assert run_trials([(train, trial) for trial in trials(folder)], Loky(jobs)) == []
         except Stopped as stopped:
             (folder / "stopped").write_text(str(stopped))
             sys.exit(128 + stopped.signal)
@@ -207,19 +208,11 @@ def test_no_more_processes_start_than_trials_are_left(tmp_path, monkeypatch):
 
     work = [(toy, trial) for trial in trials(tmp_path, 3)]
     assert run_trials(work[:1]) == []
-    monkeypatch.setattr("zoo.lab.trials.parallel.ProcessPoolExecutor", start)
+    monkeypatch.setattr("zoo.lab.trials.backends.ProcessPoolExecutor", start)
     for jobs, started in ((5, 2), (2, 2), (3, 2)):
         with pytest.raises(RuntimeError, match=f"^{started} processes"):
-            run_trials(work, jobs=jobs)
-    assert run_trials(work) == []
-    assert run_trials(work, jobs=2) == []  # killed before it wrote its table, a sweep has none left
-
-
-@pytest.mark.parametrize("jobs", [0, -1, 2.0, None, "2"])
-def test_jobs_are_a_count(jobs, tmp_path):
-    with pytest.raises(ValueError, match=f"jobs must be a whole number from 1, got {jobs!r}"):
-        run_trials([(toy, trial) for trial in trials(tmp_path)], jobs=jobs)
-    assert not list(tmp_path.iterdir())
+            run_trials(work, Loky(jobs))
+    assert run_trials(work[:1], Loky(2)) == []  # when nothing is left, none starts
 
 
 def test_a_full_disk_fails_a_trial_by_the_file_s_name(tmp_path, monkeypatch):

@@ -1,19 +1,16 @@
 """Work in several processes that end with this one, stop when it is asked to stop, and stop when their time is up."""
 
 import math
-import os
 import signal
-import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
-import torch
-from joblib.externals.loky.process_executor import ProcessPoolExecutor
-
-from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped, stoppable, work_for
+from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
+from zoo.lab.trials.backends import Backend
 
 STOP = ".stop"  # written by the parent to stop its workers
 
@@ -22,65 +19,70 @@ Outcome = TypeVar("Outcome")
 
 
 def in_parallel(
-    task: Callable[[Item], Outcome], items: Sequence[Item], *, jobs: int, folder: Path, seconds: float = math.inf
+    task: Callable[[Item], Outcome], items: Sequence[Item], on: Backend, *, folder: Path, seconds: float = math.inf
 ) -> Iterator[tuple[Item, Outcome]]:
-    """Yields each item with its outcome, as they end; `jobs` at once, each in a process with its share of the threads.
+    """Yields each item with its outcome, as they end; each runs in a process of its own or of a pool.
 
     When the time is up, or this process is asked to stop, it asks its workers to stop and waits until each has saved.
 
     Args:
         task: function of an item; both are sent to other processes.
         items: in the order in which they are begun.
-        jobs: number of processes.
-        folder: for the file that stops the workers; no other process runs work of this folder.
+        on: the backend; see `zoo.lab.trials.backends.open_backend`.
+        folder: for the file that stops the workers, on a file system that all of them share; no other process runs
+            work of this folder.
         seconds: the time for all of it. When it is up the iteration ends, without the items that are not done.
 
     Raises:
         Stopped: this process or a worker was asked to stop.
-        joblib.externals.loky.process_executor.TerminatedWorkerError: a worker was killed.
+        ChildProcessError: a worker was killed, and the backend did not repeat its item; other items were finished if
+            the backend could go on.
+        ConnectionError: the connection to the cluster is lost.
     """
     if not items:
         return
-    threads = max(1, torch.get_num_threads() // jobs)
-    env = {name: os.environ.get(name, str(threads)) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    stop_file, stopped = folder.absolute() / STOP, None
+    stop_file = folder.absolute() / STOP
     stop_file.unlink(missing_ok=True)  # a command that was killed may have left it
-    processes = min(jobs, len(items))  # each imports everything, and there may be fewer items
-    workers = ProcessPoolExecutor(processes, initializer=work_for, initargs=(os.getpid(), stop_file), env=env)
     end, time_is_up = monotonic() + seconds, False
+    stopped: Stopped | None = None
+    lost: BaseException | None = None
+    waiting = deque(items)
+    pending: dict[Future[Outcome | Stopped], Item] = {}
     try:
-        with DeferredInterrupt() as interrupt:
-            pending = {workers.submit(_in_process, task, item, threads): item for item in items}
-            while pending:
-                done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in done:
-                    item = pending.pop(future)
-                    if future.cancelled():
-                        continue
-                    outcome = future.result()
-                    if not isinstance(outcome, Stopped):
-                        yield item, outcome
-                    elif not time_is_up:
-                        stopped = stopped or outcome
-                if interrupt.signal:
-                    name = signal.Signals(interrupt.signal).name
-                    stopped = Stopped(f"stopped by {name}", interrupt.signal)
-                time_is_up = time_is_up or monotonic() >= end
-                if (stopped or time_is_up) and not stop_file.exists():
-                    stop_file.touch()
-                    for future in pending:
-                        future.cancel()
-        if stopped:
-            raise stopped
+        with on.workers(len(items), stop_file) as submit:
+            with DeferredInterrupt() as interrupt:
+                while waiting or pending:
+                    while waiting and len(pending) < on.at_once:
+                        item = waiting.popleft()
+                        pending[submit(task, item)] = item
+                    done, _ = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        item = pending.pop(future)
+                        stopping = stopped or time_is_up
+                        if future.cancelled() and stopping:
+                            continue
+                        if future.cancelled():
+                            raise ConnectionError(f"the connection to {on} is lost")
+                        if isinstance(future.exception(), on.lost):
+                            lost = lost or future.exception()
+                            continue
+                        outcome = future.result()
+                        if not isinstance(outcome, Stopped):
+                            yield item, outcome
+                        elif not time_is_up:
+                            stopped = stopped or outcome
+                    if interrupt.signal:
+                        name = signal.Signals(interrupt.signal).name
+                        stopped = Stopped(f"stopped by {name}", interrupt.signal)
+                    time_is_up = time_is_up or monotonic() >= end
+                    if (stopped or time_is_up) and not stop_file.exists():
+                        stop_file.touch()
+                        waiting.clear()
+                        for future in pending:
+                            on.cancel(future)
+            if stopped:
+                raise stopped
+            if lost:
+                raise ChildProcessError(on.loss) from lost
     finally:
-        workers.shutdown(kill_workers=bool(stopped) or sys.exc_info()[0] is not None)
         stop_file.unlink(missing_ok=True)
-
-
-def _in_process(task: Callable[[Item], Outcome], item: Item, threads: int) -> Outcome | Stopped:
-    torch.set_num_threads(threads)
-    try:
-        with stoppable():
-            return task(item)
-    except Stopped as stopped:
-        return stopped

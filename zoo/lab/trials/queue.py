@@ -9,11 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import locked
+from zoo.lab.trials.backends import Backend
 from zoo.lab.trials.card import table
 from zoo.lab.trials.cost import First, Records, core_minutes
 from zoo.lab.trials.parallel import in_parallel
@@ -153,28 +153,26 @@ def _worth(gain: int, queued: Sequence[Queued]) -> tuple[float, float]:
 
 
 def run(
-    planned: Plan, *, jobs: int, hours: float | None, finished: Callable[[str], None]
+    planned: Plan, on: Backend, *, hours: float | None, finished: Callable[[str], None]
 ) -> tuple[list[Queued], list[str]]:
-    """Runs the planned trials in order, `jobs` at once; returns those that finished, and the errors of those that fail.
+    """Runs the planned trials in order; returns those that finished, and the errors of those that failed.
 
     When the time is up, running trials save a checkpoint and stop; the next call resumes them.
 
     Args:
         planned: the queue.
-        jobs: trials at once, each in a process.
+        on: where they run; see `zoo.lab.trials.backends.open_backend`.
         hours: the time; without a limit when not given.
         finished: called with the reproduction's name after each trial that finished.
 
     Raises:
         BlockingIOError: another process runs trials of one of the reproductions.
-        ChildProcessError: a process was killed from outside.
-        ValueError: hours or jobs are not positive.
+        ChildProcessError, ConnectionError: a process was killed from outside, or a cluster is gone.
+        ValueError: hours are not positive.
         zoo.lab.runs.interrupt.Stopped: on Ctrl-C and SIGTERM, when every run has saved.
     """
     if hours is not None and not 0 < hours < math.inf:
         raise ValueError(f"--hours must be positive and finite, got {hours}")
-    if jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, got {jobs}")
     done: list[Queued] = []
     failures: list[str] = []
     if not planned.trials:
@@ -186,7 +184,7 @@ def run(
             stack.enter_context(locked(folders[name]))
         work = [(queued.measure, queued.trial) for queued in planned.trials]
         seconds = math.inf if hours is None else 3600 * hours
-        outcomes = in_parallel(run_quietly, work, jobs=jobs, folder=folders[planned.trials[0].name], seconds=seconds)
+        outcomes = in_parallel(run_quietly, work, on, folder=folders[planned.trials[0].name], seconds=seconds)
         try:
             for (_, trial), failure in tqdm(outcomes, total=len(work), unit=" trials", dynamic_ncols=True):
                 if failure:
@@ -200,11 +198,10 @@ def run(
                 "finished. Give the command again to continue",
                 stopped.signal,
             ) from None
-        except TerminatedWorkerError:
-            raise ChildProcessError(
-                "a process was killed from outside, perhaps for lack of memory, and the others were stopped with it. "
-                "Run the command again, perhaps with fewer --jobs: runs resume from their last checkpoint"
-            ) from None
+        except (ChildProcessError, ConnectionError) as error:
+            raise type(error)(
+                f"{error}. Run the command again, perhaps with fewer --jobs: runs resume from their last checkpoint"
+            ) from error
     return done, failures
 
 

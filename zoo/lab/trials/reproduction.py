@@ -15,9 +15,11 @@ from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
 from zoo.lab.plots.picture import Picture, save_pictures
 from zoo.lab.training.experiment import Recipe
+from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.stored import check_same_length, file_name, place, save, stored, with_stored
 from zoo.lab.trials.trial import Budget, Measure, RunNotHereError, Trial, run_trials
 
+RUNS = Path("runs/reproduce")
 Variants: TypeAlias = Mapping[str, Sequence[Trial]]  # trials by variant, seeds in order
 
 
@@ -115,12 +117,7 @@ def trials(
 ) -> dict[str, list[Trial]]:
     """The trials by variant: RUNS/NAME-BUDGET/VARIANT/seed-K, or without VARIANT where there is only one.
 
-    Args:
-        name, reproduction: the reproduction and its name.
-        runs: the parent folder.
-        seeds: number of seeds, from 0.
-        budget: "full" or "short".
-        options: of `Trial`.
+    Arguments as `reproduce`; `options` are those of `Trial`.
     """
     parent = runs / f"{file_name(name)}-{budget}"
     alone = len(reproduction.variants) == 1
@@ -131,6 +128,34 @@ def trials(
         ]
         for variant in reproduction.variants
     }
+
+
+def plan_trials(
+    name: str,
+    reproductions: Mapping[str, Reproduction],
+    recipes: Mapping[str, Recipe],
+    *,
+    seeds: int | None = None,
+    budget: Budget = "full",
+    runs: Path = RUNS,
+    device: str | None = None,
+    **options: Any,
+) -> tuple[dict[str, list[Trial]], list[tuple[Measure, Trial]]]:
+    """The trials that `reproduce` runs, by variant and in one list with their measures. Nothing is run or written.
+
+    Arguments and LookupError, ValueError as `reproduce`.
+    """
+    if name not in reproductions:
+        raise LookupError(unknown_name("reproduction", name, reproductions))
+    if budget not in get_args(Budget):
+        raise ValueError(f"--budget must be full or short, got {budget!r}")
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    reproduction = reproductions[name]
+    count = reproduction.seeds[budget] if seeds is None else seeds
+    options |= {"recipes": recipes, "device": str(find_device(device))}
+    variants = trials(name, reproduction, runs, seeds=count, budget=budget, **options)
+    return variants, [(reproduction.variants[variant], trial) for variant, own in variants.items() for trial in own]
 
 
 def finished(variants: Variants) -> dict[str, list[Trial]]:
@@ -239,8 +264,10 @@ def reproduce(
     *,
     seeds: int | None = None,
     budget: Budget = "full",
-    runs: Path = Path("runs/reproduce"),
-    jobs: int = 1,
+    runs: Path = RUNS,
+    jobs: int | None = None,
+    backend: str = "loky",
+    scheduler: str | None = None,
     replace: bool = False,
     device: str | None = None,
     compile: bool = False,
@@ -259,52 +286,33 @@ def reproduce(
         seeds: number of seeds, from 0; the budget's when not given.
         budget: "full" is the paper's length, "short" is feasible on a CPU.
         runs: the folder of the runs; finished ones are not run again, stopped ones resume.
-        jobs: trials at once.
+        jobs, backend, scheduler: where trials run; see `zoo.lab.trials.backends.open_backend`.
         replace: whether to replace a stored result instead of adding to it, also one of a larger budget.
         device, compile, data_dir, download: see `Trial`.
         more_options: command-line options to include in the command that repeats this.
 
     Raises:
         LookupError: there is no such reproduction.
-        ValueError: the budget, the number of seeds or the device does not exist.
+        ValueError: the budget, the number of seeds, the device or the backend does not exist.
+        ModuleNotFoundError, ConnectionError: as `open_backend`.
         FileNotFoundError: no trial is finished; the message says why the last one failed.
         FileExistsError: `out` holds a result with a larger budget, and `replace` is not given.
         OSError: `out` cannot be made; raised before any trial.
     """
-    if name not in reproductions:
-        raise LookupError(unknown_name("reproduction", name, reproductions))
-    if budget not in get_args(Budget):
-        raise ValueError(f"--budget must be full or short, got {budget!r}")
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, got {seeds}")
-    where = str(find_device(device))
-    try:
-        out.mkdir(parents=True, exist_ok=True)  # before the trials, which may take days
-    except OSError as error:
-        raise OSError(f"the folder {out} cannot be made ({error.strerror}): name another one with --out") from error
-    reproduction = reproductions[name]
-    count = reproduction.seeds[budget] if seeds is None else seeds
-    variants = trials(
-        name,
-        reproduction,
-        runs,
-        seeds=count,
-        budget=budget,
-        recipes=recipes,
-        data_dir=data_dir,
-        download=download,
-        device=where,
-        compile=compile,
-    )
-    work = [(reproduction.variants[variant], trial) for variant, own in variants.items() for trial in own]
-    failures = run_trials(work, jobs=jobs)
+    where: dict[str, Any] = {"device": device, "compile": compile, "data_dir": data_dir, "download": download}
+    variants, work = plan_trials(name, reproductions, recipes, seeds=seeds, budget=budget, runs=runs, **where)
+    with open_backend(backend, jobs=jobs, scheduler=scheduler, device=work[0][1].device) as on:
+        try:
+            out.mkdir(parents=True, exist_ok=True)  # before the trials, which may take days
+        except OSError as error:
+            raise OSError(f"the folder {out} cannot be made ({error.strerror}): name another one with --out") from error
+        failures = run_trials(work, on)
     if failures and not any(trial.is_finished() for _, trial in work):
         raise FileNotFoundError(f"no trial of {name} is finished, so there is no result: {failures[-1]}")
     kept = None if replace else stored(name, out, budget)
-    return Reproduced(
-        *written(name, reproduction, with_stored(variants, kept), out, more_options=more_options, replace=replace),
-        failures,
-    )
+    every = with_stored(variants, kept)
+    result = written(name, reproductions[name], every, out, more_options=more_options, replace=replace)
+    return Reproduced(*result, failures)
 
 
 def written(

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import pyro
 import torch
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from zoo.lab.files import REMEDY, read_record, write_record
@@ -25,12 +24,14 @@ from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.training.experiment import Recipe, find_recipe
 from zoo.lab.training.precision import Precision
+from zoo.lab.trials.backends import Backend, Loky, limited_threads
 from zoo.lab.trials.parallel import in_parallel
 
 Budget = Literal["full", "short"]
 Measure = Callable[["Trial"], Mapping[str, float]]
 QUANTITIES = "quantities.json"
 QUANTITIES_BEFORE = "figures.json"  # what version 0.1 called it, where it says "figures"
+ONE_PROCESS = Loky(1)
 ORPHANS = 30.0  # seconds to wait for the workers of a killed command, which end within a second
 
 
@@ -208,23 +209,24 @@ def run_quietly(work: tuple[Measure, Trial]) -> str | None:
     return run_trial(measure, replace(trial, progress=False))
 
 
-def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: Path | None = None) -> list[str]:
-    """Runs the trials that are not finished, `jobs` at once, and returns the errors of those that failed.
+def run_trials(
+    work: Sequence[tuple[Measure, Trial]], on: Backend = ONE_PROCESS, *, folder: Path | None = None
+) -> list[str]:
+    """Runs the trials that are not finished, and returns the errors of those that failed.
 
     Args:
         work: the trials, each with its measurement.
-        jobs: number of processes. They end with this process, however it ends.
+        on: where they run; see `zoo.lab.trials.backends.open_backend`. One at a time on this machine run in this
+            process, with the number of threads that they have in others.
         folder: of the whole, in which no other process runs trials meanwhile; when not given, the innermost that holds
             all trials' folders.
 
     Raises:
         BlockingIOError: another process runs trials in the folder; the message names it.
-        ChildProcessError: a process was killed from outside; finished trials are kept, and runs can be resumed.
+        ChildProcessError, ConnectionError: a process was killed from outside, or a cluster is gone; finished trials
+            are kept, and runs can be resumed.
         Stopped: on Ctrl-C and SIGTERM, when every run has saved.
-        ValueError: jobs is not positive.
     """
-    if not isinstance(jobs, int) or jobs < 1:
-        raise ValueError(f"jobs must be a whole number from 1, got {jobs!r}")
     if not work:
         return []
     if folder is None:
@@ -234,9 +236,10 @@ def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: 
         done_before, alone = len(work) - len(left), len(work) == 1
         bar = partial(tqdm, total=len(work), initial=done_before, disable=alone, unit=" trials", dynamic_ncols=True)
         try:
-            if jobs == 1:
-                return [failure for measure, trial in bar(left) if (failure := run_trial(measure, trial))]
-            outcomes = bar(in_parallel(run_quietly, left, jobs=jobs, folder=folder))
+            if isinstance(on, Loky) and min(on.jobs, len(left)) <= 1:
+                with limited_threads(on.threads):
+                    return [failure for measure, trial in bar(left) if (failure := run_trial(measure, trial))]
+            outcomes = bar(in_parallel(run_quietly, left, on, folder=folder))
             return [failure for _, failure in outcomes if failure]
         except Stopped as stopped:
             raise Stopped(
@@ -244,12 +247,16 @@ def run_trials(work: Sequence[tuple[Measure, Trial]], *, jobs: int = 1, folder: 
                 "again: these are kept, and runs resume from their last checkpoint",
                 stopped.signal,
             ) from None
-        except TerminatedWorkerError:
+        except ChildProcessError as error:
             raise ChildProcessError(
-                "a process was killed from outside, perhaps for lack of memory, and the others were stopped with it: "
-                f"{_progress(work)}. Run the command again, perhaps with fewer --jobs: these are kept, and runs resume "
-                "from their last checkpoint"
-            ) from None
+                f"{error}: {_progress(work)}. Run the command again, perhaps with fewer --jobs: these are kept, and "
+                "runs resume from their last checkpoint"
+            ) from error
+        except ConnectionError as error:
+            raise ConnectionError(
+                f"{error}: {_progress(work)}. Run the command again when the cluster runs: these are kept, and runs "
+                "resume from their last checkpoint"
+            ) from error
 
 
 def _progress(work: Sequence[tuple[Measure, Trial]]) -> str:

@@ -18,7 +18,8 @@ from zoo.lab.runs.folder import Settings
 from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.training.fit import prepare
-from zoo.lab.trials.sweep import refuse_other_settings
+from zoo.lab.trials.backends import open_backend
+from zoo.lab.trials.sweep_plan import refuse_other_settings
 from zoo.lab.trials.trial import QUANTITIES, Trial, run_trials
 from zoo.studies.guide_gap.measure import TestSamples, measure, step_milliseconds
 from zoo.studies.guide_gap.posteriors import plane_posteriors, two_units
@@ -56,6 +57,9 @@ def compare_guides(
     samples: int | None = None,
     gap_images: int | None = None,
     every: Every = MINUTE,
+    jobs: int | None = 1,
+    backend: str = "loky",
+    scheduler: str | None = None,
     **options: Any,
 ) -> GuideComparison:
     """Trains the recipe with each guide, for the same number of steps from the same seed, and measures their gaps.
@@ -69,11 +73,14 @@ def compare_guides(
         out: a folder.
         images, samples, gap_images: see `TestSamples`.
         every: the interval of checkpoints.
+        jobs, backend, scheduler: where guides train; see `zoo.lab.trials.backends.open_backend`. With several at once,
+            the time of a step is measured while others train.
         options: of `zoo.lab.runs.finished.configure`.
 
     Raises:
         LookupError, TypeError, ValueError: as `configure` and `swap`; a guide does not fit the recipe's objective; or
-            the folder holds other runs; raised before anything is trained.
+            the folder holds other runs; or there is no such backend; raised before anything is trained.
+        ModuleNotFoundError, ConnectionError: as `open_backend`.
         FileNotFoundError: every guide failed.
     """
     if not guides or "" in guides or len(set(guides)) < len(guides):
@@ -97,7 +104,8 @@ def compare_guides(
         _forget_other_samples(trial, on)
         refuse_other_settings(trial, plans[guide][0])
     work = [(partial(_measured, on=on, plan=plan), trial) for trial in trials.values()]
-    failures = run_trials(work)
+    with open_backend(backend, jobs=jobs, scheduler=scheduler, device=settings.device) as workers:
+        failures = run_trials(work, workers)
     done = {guide: trial for guide, trial in trials.items() if trial.is_finished()}
     if not done:
         raise FileNotFoundError(f"no guide is finished in {out}: {'; '.join(failures)}")

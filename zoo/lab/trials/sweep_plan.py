@@ -1,0 +1,228 @@
+"""The trials of a sweep: a recipe at every point of a grid with every seed, checked before any is trained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.arguments import checked
+from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.analysis.posterior import needs_labels
+from zoo.lab.device import find_device
+from zoo.lab.runs.finished import FinishedRun, configure
+from zoo.lab.runs.folder import Settings, read_settings
+from zoo.lab.runs.train import MINUTE, Every
+from zoo.lab.training.experiment import Recipe
+from zoo.lab.trials.job_array import listed, run_only
+from zoo.lab.trials.trial import Measure, Trial
+from zoo.metrics import Encoded, Inapplicable, clusters, dci, factor_vae, information_about_factors, mig
+
+GridPoint = Mapping[str, Any]
+"""Hyperparameters on the grid, by name."""
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a sweep trains; printed, it is a line for each trial, with its number from 1.
+
+    Attributes:
+        axes: the names of the hyperparameters on the grid.
+        trials: each with its point on the grid, in the order of the table.
+        work: each with its measurement, in the same order.
+    """
+
+    axes: tuple[str, ...]
+    trials: Sequence[tuple[GridPoint, Trial]]
+    work: Sequence[tuple[Measure, Trial]]
+
+    def __str__(self) -> str:
+        return listed(self.work)
+
+    def run_only(self, number: int) -> Trial:
+        """Trains one trial in this process; several processes may train others of them. See `run_only`."""
+        return run_only(self.work, number)
+
+
+@checked()
+def plan_sweep(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    grid: Sequence[GridPoint] = ({},),
+    seeds: int = 3,
+    hyperparameters: Mapping[str, Any] | None = None,
+    data: str | None = None,
+    data_options: Mapping[str, Any] | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    device: str | None = None,
+    compile: bool = False,
+    data_dir: Path | None = None,
+    download: bool = False,
+    every: Every = MINUTE,
+) -> SweepPlan:
+    """The trials of a sweep. Nothing is trained or written.
+
+        planned = plan_sweep(recipe("beta-vae"), Path("sweep"), grid=[{"beta": 1.0}, {"beta": 4.0}], steps=2_000)
+        print(planned)
+        planned.run_only(1)
+
+    Args:
+        recipe: the recipe to train.
+        folder: output folder; each run is in FOLDER/POINT/seed-K.
+        grid: the points, hyperparameters by name, the same names in each.
+        seeds: number of seeds.
+        hyperparameters: the same for all points.
+        data, data_options, steps, epochs, batch_size, lr: see `zoo.lab.runs.finished.configure`.
+        device, compile, data_dir, download, every: see `zoo.lab.trials.trial.Trial`.
+
+    Raises:
+        LookupError, TypeError, ValueError, FileNotFoundError: as `configure`; or the folder holds runs with other
+            settings.
+    """
+    if not grid:
+        raise ValueError("sweep: the grid has no point; [{}] trains the recipe with its own hyperparameters")
+    if seeds < 1:
+        raise ValueError(f"sweep: seeds must be at least 1, got {seeds}")
+    options: dict[str, Any] = {"data": data, "data_options": data_options, "steps": steps, "epochs": epochs}
+    options |= {"batch_size": batch_size, "lr": lr}
+    where: dict[str, Any] = {"data_dir": data_dir, "download": download, "device": str(find_device(device))}
+    where["compile"] = compile
+    fixed = dict(hyperparameters or {})
+    settings = check(recipe, grid, hyperparameters=fixed, **options, **where)
+    trials: list[tuple[GridPoint, Trial]] = []
+    work: list[tuple[Measure, Trial]] = []
+    for point, own in zip(grid, settings, strict=True):
+        plan = {**options, "hyperparameters": {**fixed, **point}}
+        for trial in _trials(point, folder, seeds, recipes={recipe.name: recipe}, every=every, **where):
+            refuse_other_settings(trial, own)
+            trials.append((point, trial))
+            work.append((partial(measure, recipe=recipe.name, plan=plan), trial))
+    return SweepPlan(tuple(grid[0]), trials, work)
+
+
+def _trials(point: GridPoint, folder: Path, seeds: int, **options: Any) -> list[Trial]:
+    return [Trial(seed, "full", folder / _name(point) / f"seed-{seed}", **options) for seed in range(seeds)]
+
+
+def check(
+    recipe: Recipe, grid: Sequence[GridPoint], *, hyperparameters: Mapping[str, Any], **options: Any
+) -> list[Settings]:
+    """The settings of every point, each built once on data that are loaded once.
+
+    Raises:
+        LookupError, TypeError, ValueError, FileNotFoundError: as `zoo.lab.runs.finished.configure`.
+    """
+    first, split, _ = configure(recipe, hyperparameters={**hyperparameters, **grid[0]}, **options)
+    settings = [first]
+    for point in grid[1:]:
+        experiment = recipe.build(split, **hyperparameters, **point)
+        size = options["batch_size"] or experiment.batch_size
+        split.train.check(size)
+        asked = options["epochs"] and max(1, round(options["epochs"] * (len(split.train) // size)))
+        own = replace(
+            first,
+            hyperparameters={**hyperparameters, **point},
+            steps=asked or options["steps"] or experiment.steps,
+            batch_size=size,
+            lr=options["lr"] or experiment.lr,
+        )
+        settings.append(own)
+    return settings
+
+
+def refuse_other_settings(trial: Trial, settings: Settings) -> None:
+    """Refuses a finished trial of a run with other settings, whose quantities would be mistaken for the requested ones.
+
+    Raises:
+        ValueError: its settings differ; the message says which.
+    """
+    if not trial.is_finished():
+        return
+    there, _ = read_settings(trial.folder)
+    same = ("recipe", "hyperparameters", "data", "data_options", "steps", "batch_size", "lr")
+    differ = [
+        f"{name} is {getattr(there, name)!r} there, {getattr(settings, name)!r} here"
+        for name in same
+        if getattr(there, name) != getattr(settings, name)
+    ]
+    if differ:
+        raise ValueError(
+            f"{trial.folder} holds a finished run with other settings ({'; '.join(differ)}): remove it, or name "
+            "another folder with --out"
+        )
+
+
+def measure(trial: Trial, *, recipe: str, plan: Mapping[str, Any]) -> Mapping[str, float]:
+    """Trains, and returns the ELBO with its parts on the test set, and the metrics of the codes that apply."""
+    run = trial.train(recipe, **plan)
+    experiment, test = run.experiment, run.data.test
+    evaluation = evaluate(run.model, run.guide, test, labels=experiment.labels, kl=experiment.elbo.kl)
+    return {
+        "ELBO": evaluation.elbo,
+        **{f"log p({site})": value for site, value in evaluation.reconstruction.items()},
+        **{f"KL({site})": kl.sum().item() for site, kl in evaluation.kl.items()},
+        **scores(run),
+    }
+
+
+def scores(run: FinishedRun) -> dict[str, float]:
+    """The metrics of a run's codes that apply.
+
+    A type against labels: accuracy by majority vote, %, I(y; c), and the gap to the largest I(y; z_d), nats. Several
+    factors: FactorVAE, MIG by bins, and DCI disentanglement by a random forest.
+    """
+    test = run.data.test
+    if needs_labels(run.guide) or (test.y is None and test.factors is None):
+        return {}
+    try:
+        codes = Encoded.of(run.encode, test, device=run.settings.device)
+    except Inapplicable:  # few points, or a family without a mean
+        return {}
+    metrics: list[Callable[[Encoded], Mapping[str, float]]] = [_of_types, _about_labels, _of_factors]
+    found: dict[str, float] = {}
+    for metric in metrics:
+        try:
+            found |= metric(codes)
+        except Inapplicable:
+            continue
+    return found
+
+
+def _of_types(codes: Encoded) -> Mapping[str, float]:
+    return {"accuracy": 100 * float(clusters(codes, repeats=2).majority)}
+
+
+def _about_labels(codes: Encoded) -> Mapping[str, float]:
+    """Metrics for one factor, the label, and one type."""
+    types = [name for name, site in codes.sites.items() if site.categorical]
+    if len(types) != 1 or len(codes.names) != 1:
+        raise Inapplicable("these are for one type and one label")
+    about = information_about_factors(codes, repeats=2)
+    nats = dict(zip(codes.units, np.asarray(about.value)[0].tolist(), strict=True))
+    c = nats.pop(types[0])
+    return {f"I(y; {types[0]})": c, **({"MIG, nats": c - max(nats.values())} if nats else {})}
+
+
+def _of_factors(codes: Encoded) -> Mapping[str, float]:
+    codes.require("metrics of factors", factors=2, latents=2)
+    return {
+        "FactorVAE": float(factor_vae(codes, repeats=2)),
+        "MIG": float(mig(codes, repeats=2)),
+        "DCI": float(dci(codes, regressor="forest", repeats=2).disentanglement),
+    }
+
+
+def typed(value: Any) -> str:
+    """A hyperparameter or a count in the form of the command line."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _name(point: GridPoint) -> str:
+    """The name of a point's folder; "restarts" where there is only one point."""
+    return ",".join(f"{name}={typed(value)}" for name, value in point.items()) or "restarts"
