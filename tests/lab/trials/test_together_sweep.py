@@ -65,7 +65,7 @@ def trained(monkeypatch):
 
 
 def run(folder, *, made=None, grid=GRID, seeds=2, **options):
-    options = {"together": True, "device": "cpu", "every": EVERY, **options}
+    options = {"together": True, "device": "cpu", "jobs": 1, "every": EVERY, **options}
     return sweep(made or recipe(), folder, grid=grid, seeds=seeds, **options)
 
 
