@@ -97,7 +97,7 @@ def test_the_short_budget_is_the_recipe_at_another_rate(tmp_path, monkeypatch):
     measures.train(short, "beta-vae/celeba", 7, beta=4.0)
     measures.train(full, "dip-vae/shapes", 9, lambda_od=5.0)
     assert asked == {
-        "beta-vae/shapes": {"steps": 7, "lr": 3e-4, "within": "", "beta": 4.0},
-        "beta-vae/celeba": {"steps": 7, "lr": 3e-4, "within": "", "beta": 4.0},
+        "beta-vae/shapes": {"steps": 7, "lr": 3e-4, "precision": "medium", "within": "", "beta": 4.0},
+        "beta-vae/celeba": {"steps": 7, "lr": 3e-4, "precision": "medium", "within": "", "beta": 4.0},
         "dip-vae/shapes": {"steps": 9, "within": "", "lambda_od": 5.0},
     }

@@ -79,7 +79,7 @@ def test_the_short_budget_is_the_recipe_in_smaller_batches(tmp_path, monkeypatch
         measures.train(Trial(0, budget, tmp_path, recipes=RECIPES), "hfvae/mnist", beta=4.0)
     common = {"beta": 4.0}
     assert asked == [
-        ("hfvae/mnist", {"epochs": 20, "batch_size": 128, **common}),
+        ("hfvae/mnist", {"epochs": 20, "batch_size": 128, "precision": "medium", **common}),
         ("hfvae/mnist", {"epochs": 200, **common}),
     ]
 
