@@ -74,6 +74,8 @@ def picture_format(text: str) -> str:
 
 def precision(text: str) -> str:
     """Parses the precision of a training step."""
+    if text == "float32":  # the default, which is parsed even where names are completed, and the import takes long
+        return text
     from zoo.lab.training.precision import PRECISIONS
 
     if text not in PRECISIONS:

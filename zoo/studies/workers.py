@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -41,20 +41,19 @@ class Worker:
     """
 
     def __init__(self, command: Sequence[str], environments: Sequence[Mapping[str, str]] = ({},)) -> None:
-        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with the worker
+        self.said = [tempfile.TemporaryFile("w+") for _ in environments]  # noqa: SIM115  # closed with the worker
         self.processes = [
             subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self.said,
+                stderr=said,
                 text=True,
                 env={**os.environ, **added},
             )
-            for added in environments
+            for said, added in zip(self.said, environments, strict=True)
         ]
-        for process in self.processes:
-            self._answer(process)
+        self._answers()
 
     def turn(self, steps: int) -> float:
         """The seconds of so many steps; of several processes, those of the slowest.
@@ -64,7 +63,7 @@ class Worker:
         """
         for process in self.processes:
             print(steps, file=process.stdin, flush=True)
-        return max(float(self._answer(process)) for process in self.processes)
+        return max(float(answer) for answer in self._answers())
 
     def close(self) -> None:
         """Ends the processes."""
@@ -79,15 +78,19 @@ class Worker:
                 process.wait()
             assert process.stdout is not None
             process.stdout.close()
-        self.said.close()
+        for said in self.said:
+            said.close()
 
-    def _answer(self, process: "subprocess.Popen[str]") -> str:
+    def _answers(self) -> list[str]:
+        return [self._answer(process, said) for process, said in zip(self.processes, self.said, strict=True)]
+
+    def _answer(self, process: "subprocess.Popen[str]", said: IO[str]) -> str:
         assert process.stdout is not None
         if line := process.stdout.readline():
             return line.strip()
         process.wait()
-        self.said.seek(0)
-        last = [line.strip() for line in self.said if line.strip()] or [f"exit status {process.returncode}"]
+        said.seek(0)
+        last = [line.strip() for line in said if line.strip()] or [f"exit status {process.returncode}"]
         for one in self.processes:
             one.kill()
         self.close()

@@ -108,7 +108,7 @@ def test_a_plan_is_checked_and_writes_nothing(tmp_path):
     planned = plan_sweep(RECIPES["small"], tmp_path / "out", grid=[{"beta": 1.0}, {"beta": 4.0}], seeds=2, steps=3)
     assert planned.axes == ("beta",)
     assert str(planned).splitlines()[3] == f"4  {tmp_path / 'out/beta=4/seed-1'}"
-    with pytest.raises(LookupError, match="unknown hyperparameter 'betta'"):
+    with pytest.raises(LookupError, match="unknown hyperparameter of small 'betta'"):
         plan_sweep(RECIPES["small"], tmp_path / "out", grid=[{"betta": 1.0}])
     assert not list(tmp_path.iterdir())
     assert planned.run_only(2).folder == tmp_path / "out/beta=1/seed-1"

@@ -6,6 +6,7 @@ returns at once.
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -52,6 +53,7 @@ class Cluster(Backend):
     def workers(self, count: int, stop_file: Path) -> Iterator[Submit]:
         """The cluster's own."""
         own = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        own["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # a recipe may be in a module next to the command
         place = Place(Path.cwd(), stop_file, {**thread_variables(self.threads), **own})
         with self.begin(place) as submit:
             yield lambda task, item: submit(bytes(dumps(partial(in_worker, self.threads, task, item))))

@@ -27,7 +27,7 @@ class Place(NamedTuple):
     Attributes:
         folder: its working directory, for relative paths.
         stop_file: ends the process when it exists, in a folder that the command has locked.
-        variables: of the environment, for the process.
+        variables: of the environment, for the process; PYTHONPATH is added to the worker's.
     """
 
     folder: Path
@@ -55,7 +55,8 @@ def in_own_process(place: Place, call: bytes, *, wanted: Callable[[], bool] = la
             f"{place.stop_file.parent} of the command is not on {socket.gethostname()}, where a worker runs: name an "
             "output folder on a file system that all workers share"
         )
-    path = os.pathsep.join(dict.fromkeys(filter(None, sys.path)))
+    modules = [*sys.path, *place.variables.get("PYTHONPATH", "").split(os.pathsep)]
+    path = os.pathsep.join(dict.fromkeys(filter(None, modules)))
     variables = {**os.environ, **place.variables, "PYTHONPATH": path}
     command = [sys.executable, "-m", "zoo.lab.trials.own_process"]
     with TemporaryFile() as given, TemporaryFile() as outcome:
