@@ -159,9 +159,7 @@ def test_an_anchor_is_named_once():
 def test_info_vae_never_seeks_the_divergence():
     elbo = InfoVAE(alpha=0.5, lambda_=2.0, divergence="kl", num_data=9)
     for name, value in {"alpha": -2.0, "lambda_": 0.4}.items():
-        with pytest.raises(
-            ValueError, match=r"InfoVAE: alpha \+ lambda_ must be at least 1.*first assign the one"
-        ):
+        with pytest.raises(ValueError, match=r"InfoVAE: alpha \+ lambda_ must be at least 1.*first assign the one"):
             setattr(elbo, name, value)
     assert (elbo.alpha.item(), elbo.lambda_.item()) == (0.5, 2.0)  # as they were
     elbo.lambda_ = 4.0
