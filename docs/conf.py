@@ -53,10 +53,10 @@ python_maximum_signature_line_length = 100
 # Types of other libraries, which a build without network cannot look up; type aliases and variables, which have no
 # entry; and tuples of any length within tuples, which Sphinx does not parse.
 LIBRARIES = "torch|pyro|numpy|np|scipy|pandas|pd|matplotlib|PIL|xarray|arviz|joblib"
-STANDARD = "argparse|collections|contextlib|pathlib|types|typing"
+STANDARD = "argparse|collections|concurrent|contextlib|pathlib|types|typing"
 ALIASES = (
     r"P|Done|zoo\.arguments\.F|zoo\.lab\.plots\.style\.R|zoo\.lab\.trials\.parallel\.(Item|Outcome)"
-    r"|Backends|Data|Encoder|KL|Latents|Tensor|zoo\.metrics\.classes\.Data"
+    r"|Backends|Data|Encoder|KL|Latents|Measure|Tensor|zoo\.metrics\.classes\.Data"
 )
 nitpick_ignore_regex = [("py:.*", rf"({LIBRARIES}|{STANDARD})\..*"), ("py:.*", ALIASES), ("py:class", r"tuple\[str")]
 
