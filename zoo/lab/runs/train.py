@@ -186,9 +186,7 @@ def _train(
             )
         if count > 1:
             state["random"] = state["ranks"][rank]
-        recorded = {"precision": settings.precision, **state["about"]["settings"]}  # earlier versions had none
-        then = {**state["about"], "settings": asdict(Settings.of(recorded))}
-        _check_same(then, about)
+        check_same_run(state, about)
         start, before = checkpoint.restore(state, model, guide, elbo, optimizer), state["seconds"]
         if rank == 0:
             truncate(folder, start, state.get("tables", {}))
@@ -287,16 +285,13 @@ def check_same_run(state: checkpoint.State, about: Mapping[str, Any]) -> None:
     Raises:
         ValueError: they differ; the message says in what.
     """
-    _check_same({**state["about"], "settings": asdict(Settings.of(state["about"]["settings"]))}, about)
-
-
-def _check_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuses to resume with other data or settings; warns about other versions, which may change digits."""
+    recorded = {"precision": about["settings"]["precision"], **state["about"]["settings"]}  # earlier versions had none
+    then = {**state["about"], "settings": asdict(Settings.of(recorded))}
     for what in ("settings", "data", "versions"):
         differ = [
-            f"{key} is {then[what].get(key)!r} in the checkpoint, {now[what].get(key)!r} here"
-            for key in then[what] | now[what]
-            if then[what].get(key) != now[what].get(key)
+            f"{key} is {then[what].get(key)!r} in the checkpoint, {about[what].get(key)!r} here"
+            for key in then[what] | about[what]
+            if then[what].get(key) != about[what].get(key)
         ]
         if differ and what == "versions":
             warnings.warn(f"the last digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
