@@ -46,6 +46,32 @@ def test_first_steps_are_timed_where_it_is_asked_for(trial, monkeypatch):
     assert found.step_seconds == pytest.approx(cores * 3.5 / 5)  # five steps after two to warm up
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 20},
+        {"epochs": 1},
+        {"data": "digits"},
+        {"data_options": {}},
+        {"batch_size": 16},
+        {"lr": 0.01},
+        {"precision": "medium"},
+        {"hyperparameters": {}},
+        {"within": "a"},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_every_option_of_a_trials_training_is_an_option_here_too(trial, options):
+    assert first_run(lambda t: t.train("small", **options), trial, timed=True).step_seconds > 0
+
+
+def test_runs_of_two_precisions_are_two_first_runs(trial):
+    known = {}
+    for precision in ("float32", "medium"):
+        first_run(lambda t, precision=precision: t.train("small", precision=precision), trial, known=known)
+    assert len(known) == 2
+
+
 def test_core_seconds_count_cores_and_a_gpu_once():
     assert core_seconds(record(60.0)) == 60
     assert core_seconds(record(60.0, hardware="4 of 8 CPU cores")) == 240

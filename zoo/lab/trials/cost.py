@@ -1,5 +1,6 @@
 """The cost of a trial before it is run, in core-minutes: from recorded seconds, or from the first steps of its run."""
 
+import inspect
 import math
 import re
 import statistics
@@ -17,6 +18,13 @@ from zoo.lab.runs.folder import CHECKPOINT
 from zoo.lab.training.experiment import find_recipe
 from zoo.lab.training.fit import fit
 from zoo.lab.trials.trial import Budget, Measure, Trial
+
+#: The arguments of `Trial.train` that are not hyperparameters of the recipe.
+OPTIONS = tuple(
+    name
+    for name, parameter in inspect.signature(Trial.train).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY and name not in ("within", "hyperparameters")
+)
 
 WARM_UP, TIMED = 2, 5  # steps
 
@@ -56,15 +64,14 @@ class _Look(Trial):
 
     def train(self, recipe: str, **options: Any) -> FinishedRun:
         about = [recipe, self.budget, self.timed]
-        about += [options.get(key) for key in ("steps", "epochs", "data", "data_options", "batch_size")]
+        about += [options.get(key) for key in OPTIONS if key != "lr"]
         if (key := repr(about)) not in self.known:
             self.known[key] = self._first(recipe, options)
         raise _FirstRun(self.known[key])
 
     def _first(self, recipe: str, options: Mapping[str, Any]) -> First:
-        named = ("steps", "epochs", "data", "data_options", "batch_size", "lr")
-        given = {key: options[key] for key in named if key in options}
-        more = {k: v for k, v in options.items() if k not in (*named, "within", "hyperparameters")}
+        given = {key: options[key] for key in OPTIONS if key in options}
+        more = {k: v for k, v in options.items() if k not in (*OPTIONS, "within", "hyperparameters")}
         settings, split, experiment = configure(
             find_recipe(recipe, self.recipes),
             hyperparameters={**(options.get("hyperparameters") or {}), **more},
@@ -82,7 +89,13 @@ class _Look(Trial):
         pair = experiment.model, experiment.guide, experiment.elbo
         began = 0.0
         for step, report in fit(
-            *pair, batches, lr=settings.lr, optimizer=experiment.optimizer, device=self.device, progress=False
+            *pair,
+            batches,
+            lr=settings.lr,
+            optimizer=experiment.optimizer,
+            precision=settings.precision,
+            device=self.device,
+            progress=False,
         ):
             if step in (WARM_UP, WARM_UP + TIMED):
                 float(sum(report.terms.values()))  # waits for the device
