@@ -82,8 +82,9 @@ from zoo.aggregate import (
     prior_mmd,
 )
 from zoo.arguments import NOT_EMPTY, checked, number_from
+from zoo.categories import categorical_sites, roughness, use
 from zoo.estimators import Estimator, covariance, largest_kl
-from zoo.handlers import DrawPriors, ScorePairs
+from zoo.handlers import DrawPriors, RunAgain, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
 from zoo.moments import posterior_means, posterior_moments
 from zoo.report import Report
@@ -120,6 +121,7 @@ __all__ = [
     "PlainELBO",
     "Report",
     "TermwiseELBO",
+    "TypeInformation",
 ]
 
 KL = How | Mapping[str, How]
@@ -294,6 +296,112 @@ class Capacity(TermwiseELBO):
             self._holds[key] = most.item()
             self._say_what_is_too_much()
         return torch.minimum(capacity.to(most.device), most)
+
+
+class TypeInformation(TermwiseELBO):
+    """Types that hold information about x, are used evenly, and are the same for close datapoints.
+
+    E_q[log p(x | z, c)] - gamma |KL(z) - C| + information I(x; c) - balance KL(q(c) || p(c))
+    - smoothness KL(q(c | x) || q(c | x + r)), for a story with a style z and a type c, such as JointVAE. The style is
+    treated as in `Capacity` (Dupont 2018, https://arxiv.org/abs/1804.00104), and the type as in IMSAT, a method for
+    clustering (Hu et al. 2017, https://arxiv.org/abs/1702.08720, equations (5) to (8) and (14)).
+
+    Why: a capacity for KL(c) = I(x; c) + KL(q(c) || p(c)) rewards certain types, but not that all types are used, nor
+    that a type's boundary runs where there are few datapoints. I(x; c) rewards the first two. The last term moves the
+    boundaries: r is a small step from x that changes q(c | x) much, found by its gradient
+    (`zoo.categories.roughness`), and the objective pays for the change.
+
+    .. warning::
+        Not a bound on log p(x). Information and balance are those of the batch, so use batches of many times K
+        datapoints. A training pass runs the guide three times. Each pass of a guide with batch norm moves its running
+        averages, those at x + r too.
+
+    Args:
+        gamma: weight of |KL - C| for each style, or sum of sites, as in {"z": 30.0}. Its categorical sites are no types
+            then. A site that is neither a type nor named here has its KL, with weight 1.
+        capacity: C in nats, by the same names.
+        information: weight of I(x; c), of each type.
+        balance: weight of KL(q(c) || p(c)), of each type.
+        smoothness: weight of KL(q(c | x) || q(c | x + r)), of each type.
+        radius: the length of r, as a share of the distance from x to the nearest other datapoint of the batch.
+
+    Raises:
+        ValueError: a number is negative or not finite; gamma and capacity do not name the same latent sites, each once;
+            there is no type; a type does not depend on x, or has a mask, a scale per datapoint or another plate than
+            "data"; or the batch has one datapoint only.
+
+    Example:
+        >>> from guides import Concrete
+        >>> from zoo import JointVAE
+        >>> story = JointVAE(nn.Bilinear(2, 3, 5), z_dim=2, c_dims=[3], temperature=0.67)
+        >>> both = Amortized(nn.Linear(5, 8), z=MeanField(2), c=Concrete(3, temperature=0.67))
+        >>> weights = {"information": 30.0, "balance": 90.0, "smoothness": 300.0}
+        >>> elbo = TypeInformation(gamma={"z": 30.0}, capacity={"z": 5.0}, **weights)
+        >>> loss = elbo.loss(story, both, x)
+        >>> list(elbo.report().terms)
+        ['log p(x)', '-gamma |KL(z) - C|', 'I(x; c)', '-KL(q(c) || p)', '-KL(q(c | x) || q(c | x + r))']
+    """
+
+    weights = "(1 + 3) - gamma |2 + 4 + C| of z, + balance 4 - information 2 of c, - smoothness"
+
+    gamma = Hyperparameter()
+    capacity = Hyperparameter()
+    information = Hyperparameter()
+    balance = Hyperparameter()
+    smoothness = Hyperparameter()
+    radius = Hyperparameter()
+
+    @checked()
+    def __init__(
+        self,
+        *,
+        gamma: Mapping[str, float],
+        capacity: Mapping[str, float],
+        information: float,
+        balance: float,
+        smoothness: float,
+        radius: float = 0.17,
+        kl: KL = "closed",
+        num_particles: int = 1,
+    ) -> None:
+        super().__init__(kl=kl, num_particles=num_particles)
+        self.gamma, self.capacity = gamma, capacity
+        self.information, self.balance, self.smoothness, self.radius = information, balance, smoothness, radius
+
+    def messengers(self) -> Sequence[Messenger]:
+        """`RunAgain`, by which the guide is run at x + r."""
+        return [RunAgain()]
+
+    def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+        """log p of each observed site, -gamma |KL - C| of each style, three terms of each type, -KL of other sites."""
+        sites = dict(latent(guide_trace))
+        styles = {key: key.split("+") for key in self.gamma}
+        named = [name for names in styles.values() for name in names]
+        known_sites("TypeInformation: gamma", named, guide_trace)
+        if self.gamma.keys() != self.capacity.keys() or len(set(named)) < len(named):
+            raise ValueError(
+                f"TypeInformation: gamma and capacity must name the same sites, each once, got {list(self.gamma)} and "
+                f"{list(self.capacity)}"
+            )
+        types = [name for name in categorical_sites(guide_trace) if name not in named]
+        if not types:
+            raise ValueError(
+                f"TypeInformation: of the latent sites {list(sites)} none is a type, that is a categorical site which "
+                "gamma does not name: use a story with a type, such as JointVAE, or Capacity"
+            )
+        terms = reconstruction(model_trace)
+        for key, names in styles.items():
+            kl = torch.stack([total(sites[name]) for name in names]).sum()
+            scale = batch_scale({name: sites[name] for name in names})
+            terms[f"-gamma |KL({key}) - C|"] = -self.gamma[key] * (kl - scale * self.capacity[key]).abs()
+        terms |= {f"-KL({name})": -total(sites[name]) for name in sites if name not in (*named, *types)}
+        for name in types:
+            parts = use(model_trace, guide_trace, name)
+            terms[f"I(x; {name})"] = self.information * parts.information
+            terms[f"-KL(q({name}) || p)"] = -self.balance * parts.divergence
+        for name, nats in roughness(guide_trace, types, radius=self.radius).items():
+            terms[f"-KL(q({name} | x) || q({name} | x + r))"] = -self.smoothness * nats
+        return terms
 
 
 class BetaTCVAE(TermwiseELBO):
@@ -1006,6 +1114,7 @@ OBJECTIVES: tuple[type[TermwiseELBO], ...] = (
     PlainELBO,
     BetaVAE,
     Capacity,
+    TypeInformation,
     BetaTCVAE,
     HFVAE,
     DIPVAE,

@@ -52,7 +52,7 @@ def closed_kl(q: Any, p: Any) -> Tensor:
         tensor([0.5000, 0.0000])
     """
     batch_dims = max(len(q.batch_shape), len(p.batch_shape))
-    if isinstance(q, _CATEGORICAL) and isinstance(p, _CATEGORICAL):
+    if isinstance(q, CATEGORICAL) and isinstance(p, CATEGORICAL):
         log_q, log_p = q.logits.log_softmax(-1), p.logits.log_softmax(-1)
         return (log_q.exp() * (log_q - log_p)).sum(-1, keepdim=True)
     if _factorises(q) and _factorises(p):
@@ -86,7 +86,7 @@ def sampled_kl(q: Any, p: Any, value: Tensor) -> Tensor:
     return (q.log_prob(value) - p.log_prob(value)).unsqueeze(-1)
 
 
-_CATEGORICAL = (RelaxedOneHotCategorical, OneHotCategorical)
+CATEGORICAL = (RelaxedOneHotCategorical, OneHotCategorical)
 
 
 def _factorises(d: Any) -> bool:
@@ -125,7 +125,7 @@ def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: "Independent[Any]"
 
 def largest_kl(p: Any) -> Tensor | None:
     """The largest possible KL(q || p): -log of the rarest class's probability for a categorical p, otherwise None."""
-    if not isinstance(p, _CATEGORICAL):
+    if not isinstance(p, CATEGORICAL):
         return None
     # In double precision, so that log K of a uniform p is exact in the capacity's type.
     logits = p.logits if p.logits.device.type == "mps" else p.logits.double()
@@ -188,7 +188,7 @@ def scores(q: Any, value: Tensor, *, concrete: Literal["mass", "density"] = "mas
         at = value.argmax(-1, keepdim=True).expand(*batch[:-1], 1)
         units = log_mass.expand(batch).gather(-1, at)
         return Scores(units.squeeze(-1), units)
-    if isinstance(q, (*_CATEGORICAL, Dirichlet)):
+    if isinstance(q, (*CATEGORICAL, Dirichlet)):
         joint = q.log_prob(value)
         return Scores(joint, joint.unsqueeze(-1))
     raise NotImplementedError

@@ -3,10 +3,11 @@
 A messenger changes what is written on a site, never the site's distribution or its value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
+from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
@@ -88,6 +89,35 @@ class DrawPriors(Messenger):
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
         if "prior" in msg:
             msg["prior"].fill(msg)
+
+
+class RunAgain(Messenger):
+    """Writes on each latent site `run_again(x, trace)`: a trace of the same program, given x instead of its data.
+
+    The data is the program's first argument. Each site has the value that it has in `trace`, so nothing is drawn, and
+    messengers that are installed around the objective do not see this run.
+    """
+
+    _again: Callable[[Tensor, Trace], Trace]
+
+    def __call__(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """The program under this messenger."""
+        return super().__call__(partial(self._run, fn))
+
+    def _run(self, program: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._again = partial(_run_again, program, args[1:], kwargs)
+        return program(*args, **kwargs)
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        if not msg["is_observed"] and not is_subsample(msg):
+            msg["run_again"] = self._again
+
+
+def _run_again(
+    program: Callable[..., Any], others: Sequence[Any], named: Mapping[str, Any], x: Tensor, trace: Trace
+) -> Trace:
+    with poutine.block():
+        return poutine.trace(poutine.replay(program, trace=trace)).get_trace(x, *others, **named)
 
 
 class _Drawn:

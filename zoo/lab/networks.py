@@ -21,15 +21,17 @@ Shape = tuple[int, ...]
 class MLPEncoder(nn.Module):
     """Fully connected layers on the flattened datapoint: [B, *shape] to [B, hidden[-1]].
 
-    2D Shapes (Higgins 2017): hidden=(1200, 1200).
+    2D Shapes (Higgins 2017): hidden=(1200, 1200). With batch_norm each activation's input is normalised over the batch.
     """
 
     @checked(shape=SOME_COUNTS, hidden=SOME_COUNTS)
-    def __init__(self, shape: Shape, *, hidden: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> None:
+    def __init__(
+        self, shape: Shape, *, hidden: Sequence[int], activation: type[nn.Module] = nn.ReLU, batch_norm: bool = False
+    ) -> None:
         super().__init__()
         self.shape = tuple(shape)
         self.out_features = hidden[-1]
-        self.layers = _dense([math.prod(shape), *hidden], activation)
+        self.layers = _dense([math.prod(shape), *hidden], activation, batch_norm=batch_norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """Data [B, *shape] to features [B, out_features]."""
@@ -140,8 +142,8 @@ class Discriminator(nn.Module):
         return logits
 
 
-def _dense(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
-    """Linear layers of these widths, each with its activation."""
+def _dense(widths: Sequence[int], activation: type[nn.Module], *, batch_norm: bool = False) -> nn.Sequential:
+    """Linear layers of these widths, each with its activation, and a batch norm in between where it is asked for."""
     try:
         activation()
     except TypeError:
@@ -151,7 +153,7 @@ def _dense(widths: Sequence[int], activation: type[nn.Module]) -> nn.Sequential:
         ) from None
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
-        layers += [nn.Linear(before, after), activation()]
+        layers += [nn.Linear(before, after), *([nn.BatchNorm1d(after)] if batch_norm else []), activation()]
     return nn.Sequential(*layers)
 
 

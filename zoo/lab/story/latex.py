@@ -18,7 +18,18 @@ _WORD = re.compile(
 _TERMS = (
     ("", r"log p\((?P<sites>\w+)\)", r"+ \mathbb{{E}}_q[{log_p}]"),
     ("", r"\(D - 1\) log p\((?P<sites>\w+)\)", r"+ \beta (D - 1)\, \mathbb{{E}}_q[{log_p}]"),
-    ("Capacity", r"-gamma \|KL\((?P<sites>.+)\) - C\|", r"- \gamma_{{{sites}}} \left| {kl} - C_{{{sites}}} \right|"),
+    ("", r"-gamma \|KL\((?P<sites>.+)\) - C\|", r"- \gamma_{{{sites}}} \left| {kl} - C_{{{sites}}} \right|"),
+    ("TypeInformation", r"I\(x; (?P<sites>\w+)\)", r"+ \lambda_I\, I(x; {sites})"),
+    (
+        "TypeInformation",
+        r"-KL\(q\((?P<sites>\w+)\) \|\| p\)",
+        r"- \lambda_b\, \mathrm{{KL}}(q({sites}) \,\|\, p({sites}))",
+    ),
+    (
+        "TypeInformation",
+        r"-KL\(q\((?P<sites>\w+) \| x\) \|\| q\(\w+ \| x \+ r\)\)",
+        r"- \lambda_r\, \mathrm{{KL}}(q({sites} \mid x) \,\|\, q({sites} \mid x + r))",
+    ),
     ("NaturalClusteringELBO", r"-KL\((?P<sites>z_c)\)", r"- \beta_c\, {kl}"),
     ("BetaVAE", r"-KL\((?P<sites>\w+)\)", r"- \beta\, {kl}"),
     ("Decomposition", r"-KL\((?P<sites>\w+)\)", r"- \beta\, {kl}"),

@@ -29,3 +29,13 @@ def type_first() -> Comparison:
 def capacity_exceeded_at_low_gamma() -> Comparison:
     """z exceeds its capacity by at least half a nat more with a low gamma."""
     return above(("gamma = 3", "overshoot of z"), ("gamma = 30", "overshoot of z"), plus=0.5)
+
+
+def finds_all(variant: str) -> Comparison:
+    """Every seed's types find each of the ten labels."""
+    return on_seeds((variant, "labels found"), lambda found: found == 10, "Holds for ten labels in every seed.")
+
+
+def more_accurate(variant: str) -> Comparison:
+    """The variant's majority vote is higher than that of the paper's settings."""
+    return above((variant, "majority"), (JOINT_VAE, "majority"))

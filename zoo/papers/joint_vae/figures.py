@@ -9,9 +9,11 @@ from zoo.lab.trials.trial import Trial
 SHOWN = ("samples-by-type.png", "units.png", "z-", "discovery.png", "confusion.png", "azimuth.png")
 
 
-def of_the_best_seed(tried: Mapping[str, Sequence[Trial]], *, by: str = "majority") -> dict[str, Picture]:
-    """For the best seed by a quantity: samples by type, units, the order of discovery, the azimuth."""
-    best = max(tried["Joint-VAE"], key=lambda trial: trial.quantities()[by])
+def of_the_best_seed(
+    tried: Mapping[str, Sequence[Trial]], *, variant: str = "Joint-VAE", by: str = "majority"
+) -> dict[str, Picture]:
+    """For a variant's best seed by a quantity: samples by type, units, the order of discovery, the azimuth."""
+    best = max(tried[variant], key=lambda trial: trial.quantities()[by])
     return _chosen(traversal_pictures(best.open(), values="quantiles"), SHOWN, best.seed)
 
 

@@ -11,6 +11,7 @@ from zoo.lab.analysis.azimuth import azimuth
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.kl_history import History, capacities, discovery_order, overshoot
 from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.trials.claims import at_least
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.trial import Trial
 from zoo.metrics.clusters import clusters
@@ -71,6 +72,11 @@ def fashion_mnist(trial: Trial) -> Mapping[str, float]:
     return types(trial.train("joint-vae/fashion-mnist", steps=trial.steps(full=93_800, short=55_000)))
 
 
+def type_information(trial: Trial) -> Mapping[str, float]:
+    """As many images as in `mnist`, in batches of 128."""
+    return types(trial.train("joint-vae/mnist-types", steps=trial.steps(full=46_900, short=15_000)))
+
+
 def held_at(gamma: float) -> Callable[[Trial], Mapping[str, float]]:
     """A trial at another gamma, on the first 5,000 steps of the ramps, in which the capacity may be exceeded."""
 
@@ -95,6 +101,8 @@ def chairs(trial: Trial) -> Mapping[str, float]:
     found = azimuth(trained.model, trained.guide, trained.data.test)
     return {**types(trained), "azimuth": float(found.twice[found.best])}
 
+
+INFORMATION = "TypeInformation"
 
 _AT_CAPACITY = "The KL of {} on the test set ends at its capacity, {:.2f} nats."
 Z_AT_CAPACITY = Claim(_AT_CAPACITY.format("z", 5.0), claims.at_capacity("z", 5.0, 0.25))
@@ -121,6 +129,38 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         ],
         deviations=DEVIATIONS,
         pictures=of_the_best_seed,
+    ),
+    "joint-vae/mnist-types": Reproduction(
+        title="Types that every seed finds: Joint-VAE on MNIST with another objective for the type",
+        paper=f"{PAPER}, section 4; the objective is this project's, after Hu et al. 2017, arXiv:1702.08720",
+        variants={"Joint-VAE": mnist, INFORMATION: type_information},
+        quantities=QUANTITIES,
+        reported={"Joint-VAE": {"majority": 88.7, "hungarian": 88.7}},
+        headline=[(variant, "majority") for variant in ("Joint-VAE", INFORMATION)],
+        best=(INFORMATION, "majority"),
+        seeds={"full": 10, "short": 10},
+        claims=[
+            Claim(
+                "This project's: with TypeInformation the mean accuracy over all seeds is at least 88.7 %, the paper's "
+                "best run.",
+                at_least((INFORMATION, "majority"), 88.7),
+            ),
+            Claim(
+                "This project's: with TypeInformation every seed finds all ten digits.", claims.finds_all(INFORMATION)
+            ),
+            Claim(
+                "This project's: TypeInformation is more accurate than the paper's objective on as many images.",
+                claims.more_accurate(INFORMATION),
+            ),
+        ],
+        deviations=(
+            "The variant with TypeInformation differs from the paper in its objective for the type, its encoder (two "
+            "dense layers of 1,200 with batch norm), Adam's learning rate (0.002) and its batches (128). Style, decoder "
+            "and the number of images are the same. Its claims were written down before its first run of this length; "
+            "its settings were chosen on shorter runs of seeds 0 and 1.",
+            *DEVIATIONS,
+        ),
+        pictures=partial(of_the_best_seed, variant=INFORMATION),
     ),
     "joint-vae/fashion-mnist": Reproduction(
         title="Joint-VAE on Fashion-MNIST",

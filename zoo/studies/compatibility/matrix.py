@@ -44,6 +44,9 @@ OBJECTIVES: Mapping[str, Objective] = {
     "PlainELBO": lambda story: elbos.PlainELBO(),
     "BetaVAE": lambda story: elbos.BetaVAE(beta=2.0),
     "Capacity": lambda story: elbos.Capacity(gamma=3.0, capacity=1.0),
+    "TypeInformation": lambda story: elbos.TypeInformation(
+        gamma={_first(story): 3.0}, capacity={_first(story): 1.0}, information=2.0, balance=3.0, smoothness=4.0
+    ),
     "BetaTCVAE": lambda story: elbos.BetaTCVAE(beta=2.0, num_data=NUM_DATA),
     "HFVAE": lambda story: elbos.HFVAE(alpha=1.0, beta=3.0, gamma=2.0, num_data=NUM_DATA),
     "DIPVAE": lambda story: elbos.DIPVAE(lambda_od=1.0, lambda_d=2.0, rate=0.5, site=_first(story)),

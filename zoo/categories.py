@@ -1,0 +1,112 @@
+"""Terms of categorical sites, in nats per datapoint: how much they tell, how they are used, and how smooth they are."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from pyro.poutine.trace_struct import Trace
+from torch import Tensor
+
+from zoo import ranks
+from zoo.aggregate import batch_scale
+from zoo.estimators import CATEGORICAL, closed_kl
+from zoo.sites import Site, latent, mean_over_data, nodes_of
+
+
+class Use(NamedTuple):
+    """The two parts of a categorical site's KL(q(c | x) || p(c)), averaged over the data: 0-dim each.
+
+    Attributes:
+        information: I(x; c) = E[KL(q(c | x) || q(c))], at most log K: high where q(c | x) is certain and q(c) even.
+        divergence: KL(q(c) || p(c)), 0 where the classes are used as often as the prior says.
+    """
+
+    information: Tensor
+    divergence: Tensor
+
+
+def categorical_sites(guide_trace: Trace) -> list[str]:
+    """The latent sites that are categorical, relaxed or one-hot, drawn or summed out."""
+    return [name for name, site in latent(guide_trace) if isinstance(site["fn"], CATEGORICAL)]
+
+
+def use(model_trace: Trace, guide_trace: Trace, name: str) -> Use:
+    """Information and divergence of a categorical site, by the probabilities q(c | x) of the batch.
+
+    .. warning::
+        q(c) is the average over the batch. If all datapoints together use K classes evenly, a batch of B with certain
+        types still has a divergence of about (K - 1) / (2B) nats, and as much less information.
+
+    Raises:
+        ValueError: the site has a mask, a scale per datapoint, or another plate than "data".
+    """
+    site, prior = nodes_of(guide_trace)[name], nodes_of(model_trace)[name]["fn"]
+    scale = batch_scale({name: site})
+    q_c = ranks.mean(_log_q(site).exp().flatten(0, -2).mean(0))
+    divergence = (torch.xlogy(q_c, q_c) - q_c * prior.logits.log_softmax(-1)).sum(-1).mean()
+    kl = ranks.mean(closed_kl(site["fn"], prior).mean())
+    return Use(scale * (kl - divergence), scale * divergence)
+
+
+def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float) -> dict[str, Tensor]:
+    """KL(q(c | x) || q(c | x + r)) of each site at a step r that changes them much, 0-dim; needs `RunAgain`.
+
+    Virtual adversarial training, Miyato et al. 2018, https://arxiv.org/abs/1704.03976, equations (5) and (9) to (12):
+    r has the direction in which the KL, summed over the sites, grows fastest at a random point of the same distance.
+    q(c | x) is a constant here: gradients pass through q(c | x + r) alone.
+
+    Args:
+        guide_trace: of the batch, under `RunAgain`.
+        names: the categorical sites.
+        radius: the length of r, as a share of the distance from x to the nearest other datapoint of the batch.
+
+    Raises:
+        ValueError: the sites do not depend on the data.
+    """
+    sites = {name: nodes_of(guide_trace)[name] for name in names}
+    run_again = sites[names[0]]["run_again"]
+    x: Tensor = nodes_of(guide_trace)["_INPUT"]["args"][0]
+    length = radius * nearest(x)
+    targets = {name: _log_q(site).detach() for name, site in sites.items()}
+
+    def kls(step: Tensor) -> dict[str, Tensor]:
+        there = nodes_of(run_again(x + step, guide_trace))
+        return {name: (log_q.exp() * (log_q - _log_q(there[name]))).sum(-1) for name, log_q in targets.items()}
+
+    with torch.enable_grad():
+        probe = _of_length(torch.randn_like(x), length).requires_grad_()
+        total = torch.stack([kl.sum() for kl in kls(probe).values()]).sum()
+        (direction,) = torch.autograd.grad(total, probe, allow_unused=True) if total.requires_grad else (None,)
+    if direction is None:
+        raise ValueError(
+            f"sites {list(names)}: q does not depend on x, so it has no roughness; use an amortised guide, such as "
+            "guides.Amortized"
+        )
+    return {name: mean_over_data(kl, sites[name]) for name, kl in kls(_of_length(direction, length)).items()}
+
+
+def nearest(x: Tensor) -> Tensor:
+    """The distance [B] of each datapoint [B, ...] to the nearest other one of the batch.
+
+    Raises:
+        ValueError: the batch has one datapoint only.
+    """
+    flat = x.detach().flatten(1)
+    if len(batch := ranks.gather(flat)) < 2:
+        raise ValueError(
+            "the batch has one datapoint, and so no other one that could be near: use batches of 2 or more"
+        )
+    return torch.cdist(flat, batch).topk(2, largest=False).values[:, 1]  # the first is the datapoint itself
+
+
+def _log_q(site: Site) -> Tensor:
+    """The log probabilities of a categorical site, [..., K]."""
+    log_q: Tensor = site["fn"].logits.log_softmax(-1)
+    return log_q
+
+
+def _of_length(direction: Tensor, length: Tensor) -> Tensor:
+    """The direction of each datapoint [B, ...], scaled to a length [B]; 0 where it has none."""
+    flat = direction.flatten(1)
+    norm = flat.norm(dim=1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
+    return (flat / norm * length.unsqueeze(1)).view_as(direction)
