@@ -155,9 +155,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         ],
         deviations=(
             "The variant with TypeInformation differs from the paper in its objective for the type, its encoder (two "
-            "dense layers of 1,200 with batch norm), Adam's learning rate (0.002) and its batches (128). Style, decoder "
-            "and the number of images are the same. Its claims were written down before its first run of this length; "
-            "its settings were chosen on shorter runs of seeds 0 and 1.",
+            "dense layers of 1,200 with batch norm), Adam's learning rate (0.002) and its batches (128). Style, "
+            "decoder and the number of images are the same. Its claims were written down before its first run of this "
+            "length; its settings were chosen on shorter runs of seeds 0 and 1.",
             *DEVIATIONS,
         ),
         pictures=partial(of_the_best_seed, variant=INFORMATION),
