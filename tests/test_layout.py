@@ -24,7 +24,7 @@ FLOORS = [
     },
     {"zoo.handlers", "zoo.pairing", "zoo.terms", "zoo.report"}
     | {"zoo.vae", "zoo.joint_vae", "zoo.natural_clustering", "zoo.decomposition", "zoo.topics"},
-    {"zoo.termwise", "zoo.aggregate", "zoo.moments", "zoo.metrics"},
+    {"zoo.termwise", "zoo.aggregate", "zoo.categories", "zoo.moments", "zoo.metrics"},
     {"zoo.elbos"},
     {"zoo.lab.errors", "zoo.lab.device", "zoo.lab.files", "zoo.lab.isolation", "zoo.lab.networks"},
     {"zoo.lab.data"},

@@ -368,6 +368,12 @@ class TypeInformation(TermwiseELBO):
         self.gamma, self.capacity = gamma, capacity
         self.information, self.balance, self.smoothness, self.radius = information, balance, smoothness, radius
 
+    def assigned(self, name: str) -> None:
+        """Refuses one number for all sites, since the types have no capacity."""
+        value = getattr(self, name)
+        if name in ("gamma", "capacity") and not isinstance(value, Mapping):
+            raise ValueError(f'TypeInformation: {name} must name its sites, as in {{"z": 5.0}}, got {value.item():g}')
+
     def messengers(self) -> Sequence[Messenger]:
         """`RunAgain`, by which the guide is run at x + r."""
         return [RunAgain()]

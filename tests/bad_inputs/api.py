@@ -480,6 +480,19 @@ FUNCTIONS: tuple[Function, ...] = (
     Function(elbos.PlainELBO, lambda: {}, {"num_particles": COUNT}),
     Function(elbos.BetaVAE, lambda: {"beta": 2.0}, {"beta": (-1.0,), "num_particles": COUNT}),
     Function(elbos.Capacity, lambda: {"gamma": 2.0, "capacity": 1.0}, {"gamma": (-1.0,), "capacity": (-1.0,)}),
+    Function(
+        elbos.TypeInformation,
+        lambda: {
+            "gamma": {"z": 3.0},
+            "capacity": {"z": 1.0},
+            "information": 2.0,
+            "balance": 3.0,
+            "smoothness": 4.0,
+            "radius": 0.2,
+        },
+        {name: (-1.0,) for name in ("information", "balance", "smoothness", "radius")}
+        | {name: (2.0, {"z": -1.0}) for name in ("gamma", "capacity")},
+    ),
     Function(elbos.BetaTCVAE, lambda: {"beta": 2.0, "num_data": 70}, {"beta": (-1.0,), "num_data": COUNT}),
     Function(
         elbos.HFVAE,

@@ -228,6 +228,13 @@ def test_what_cannot_be_is_refused():
         evaluate(TypeInformation(**WEIGHTS), pair(HEADS["concrete"]), x[:1])
 
 
+def test_one_capacity_for_all_sites_is_refused_and_the_old_one_stays():
+    elbo = TypeInformation(**WEIGHTS)
+    with pytest.raises(ValueError, match=r'capacity must name its sites, as in \{"z": 5.0\}, got 2'):
+        elbo.capacity = 2.0
+    assert elbo.capacity["z"].item() == 0.5
+
+
 def test_a_guide_without_an_encoder_is_refused():
     model, _ = pair(HEADS["concrete"])
     guide = PerDatapoint(NUM_DATA, c=Concrete(3, temperature=0.67), z=MeanField(2))
