@@ -15,6 +15,7 @@ from zoo.elbos import (
     InformationDropout,
     InfoVAE,
     PlainELBO,
+    TypeInformation,
 )
 
 EVERY = {
@@ -34,6 +35,11 @@ EVERY = {
     "Decomposition-kl": lambda: Decomposition(alpha=1.0, beta=2.0, divergence="kl"),
     "Decomposition-mmd": lambda: Decomposition(alpha=1.0, beta=2.0, divergence="mmd-marginal"),
 }
+
+
+def type_information(smoothness=7.0):
+    """For pairs with a type."""
+    return TypeInformation(gamma={"z": 3.0}, capacity={"z": 0.5}, information=2.0, balance=5.0, smoothness=smoothness)
 
 
 N = NUM_DATA

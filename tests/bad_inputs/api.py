@@ -490,7 +490,7 @@ FUNCTIONS: tuple[Function, ...] = (
             "smoothness": 4.0,
             "radius": 0.2,
         },
-        {name: (-1.0,) for name in ("information", "balance", "smoothness", "radius")}
+        dict.fromkeys(("information", "balance", "smoothness", "radius"), (-1.0,))
         | {name: (2.0, {"z": -1.0}) for name in ("gamma", "capacity")},
     ),
     Function(elbos.BetaTCVAE, lambda: {"beta": 2.0, "num_data": 70}, {"beta": (-1.0,), "num_data": COUNT}),

@@ -9,7 +9,7 @@ import torch.multiprocessing
 
 from guides import Amortized, Concrete, Exact, FullRank, MeanField
 from tests.draws import Draws
-from tests.objectives import EVERY
+from tests.objectives import EVERY, type_information
 from tests.pairs import NUM_DATA, SHAPE, images, nvae_pair, vae_pair
 from zoo import ranks
 from zoo.elbos import HFVAE, AnchoredCorEx, BetaTCVAE, NaturalClusteringELBO, PlainELBO
@@ -53,6 +53,13 @@ def _cases():
             )
     for name, elbo in {"PlainELBO": PlainELBO, "DIPVAEI": EVERY["DIPVAEI"], "DIPVAEII": EVERY["DIPVAEII"]}.items():
         cases[f"a site given one that is summed out, {name}"] = (partial(given_pair, c=Exact(3)), elbo, 1, False)
+    cases["a site given another, TypeInformation"] = (given_pair, type_information, 3, False)
+    cases["a site given one that is summed out, TypeInformation"] = (
+        partial(given_pair, c=Exact(3)),
+        type_information,
+        1,
+        False,
+    )
     cases["N-VAE"] = (nvae_pair, partial(NaturalClusteringELBO, beta_c=2.0), 1, True)
     return cases
 

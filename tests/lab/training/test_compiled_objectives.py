@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from guides import FullRank
-from tests.objectives import EVERY
+from tests.objectives import EVERY, type_information
 from tests.pairs import SHAPE, vae_pair
+from tests.type_pairs import HEADS
+from tests.type_pairs import pair as type_pair
 from zoo.lab.data import Batch
 from zoo.lab.training.fit import fit
 
@@ -26,7 +28,16 @@ def batches(num=4, size=9):
 @pytest.mark.parametrize("elbo", EVERY.values(), ids=EVERY)
 def test_a_traced_step_is_the_eager_one(elbo, head, as_traced):
     # What the compiler makes of a graph is in test_compiled.py.
-    pair = vae_pair(head=head)
+    assert_same(vae_pair(head=head), elbo, as_traced)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_traced_step_with_a_step_along_a_gradient_is_the_eager_one(head, as_traced):
+    pair = type_pair(HEADS[head], temperature=0.67 if head == "concrete" else None)
+    assert_same(pair, type_information, as_traced)
+
+
+def assert_same(pair, elbo, as_traced):
     runs = []
     for compile in (False, True):
         model, guide = copy.deepcopy(pair)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from guides import Amortized, Exact, FullRank, MeanField, StraightThrough
+from tests.objectives import type_information
 from tests.pairs import NUM_DATA, SHAPE, cvae_pair, joint_pair, nvae_pair, vae_pair
 from zoo.elbos import (
     DIPVAE,
@@ -109,6 +110,7 @@ GRIDS = {  # a pair, and the objective of member 0, 1, 2
     "TC by pairwise scores": (vae_pair, lambda k: BetaTCVAE(beta=1.0 + k, num_data=NUM_DATA)),
     "HFVAE, Concrete": (types, lambda k: HFVAE(alpha=1.0 + k, beta=2.0, gamma=3.0 - k, num_data=NUM_DATA)),
     "capacity": (types, lambda k: Capacity(gamma={"z": 3.0 + k, "c": 2.0}, capacity={"z": 0.5, "c": 0.1 * k})),
+    "a step along a gradient": (types, lambda k: type_information(smoothness=1.0 + k)),
     "DIP, whose first pass makes a statistic": (vae_pair, lambda k: DIPVAE(lambda_od=2.0, lambda_d=1.0 + k, rate=0.1)),
     "Cholesky factors": (lambda: vae_pair(head=FullRank(2)), lambda k: BetaVAE(beta=1.0 + k)),
 }
