@@ -48,17 +48,18 @@ def use(model_trace: Trace, guide_trace: Trace, name: str) -> Use:
     return Use(scale * (kl - divergence), scale * divergence)
 
 
-def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float) -> dict[str, Tensor]:
+def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe: float) -> dict[str, Tensor]:
     """KL(q(c | x) || q(c | x + r)) of each site at a step r that changes them much, 0-dim; needs `RunAgain`.
 
     Virtual adversarial training, Miyato et al. 2018, https://arxiv.org/abs/1704.03976, equations (5) and (9) to (12):
-    r has the direction in which the KL, summed over the sites, grows fastest at a random point of the same distance.
-    q(c | x) is a constant here: gradients pass through q(c | x + r) alone.
+    r has the direction in which the KL, summed over the sites, grows fastest at a random point near x. q(c | x) is a
+    constant here: gradients pass through q(c | x + r) alone.
 
     Args:
         guide_trace: of the batch, under `RunAgain`.
         names: the categorical sites.
         radius: the length of r, as a share of the distance from x to the nearest other datapoint of the batch.
+        probe: the distance of the random point from x, as a share of the same distance.
 
     Raises:
         ValueError: the sites do not depend on the data.
@@ -66,23 +67,23 @@ def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float) -> dic
     sites = {name: nodes_of(guide_trace)[name] for name in names}
     run_again = sites[names[0]]["run_again"]
     x: Tensor = nodes_of(guide_trace)["_INPUT"]["args"][0]
-    length = radius * nearest(x)
+    distance = nearest(x)
     targets = {name: _log_q(site).detach() for name, site in sites.items()}
 
     def kls(step: Tensor) -> dict[str, Tensor]:
-        there = nodes_of(run_again(x + step, guide_trace))
-        return {name: (log_q.exp() * (log_q - _log_q(there[name]))).sum(-1) for name, log_q in targets.items()}
+        moved = nodes_of(run_again(x + step, guide_trace))
+        return {name: (log_q.exp() * (log_q - _log_q(moved[name]))).sum(-1) for name, log_q in targets.items()}
 
     with torch.enable_grad():
-        probe = _of_length(torch.randn_like(x), length).requires_grad_()
-        total = torch.stack([kl.sum() for kl in kls(probe).values()]).sum()
-        (direction,) = torch.autograd.grad(total, probe, allow_unused=True) if total.requires_grad else (None,)
+        random = _of_length(torch.randn_like(x), probe * distance).requires_grad_()
+        total = torch.stack([kl.sum() for kl in kls(random).values()]).sum()
+        (direction,) = torch.autograd.grad(total, random, allow_unused=True) if total.requires_grad else (None,)
     if direction is None:
         raise ValueError(
             f"sites {list(names)}: q does not depend on x, so it has no roughness; use an amortised guide, such as "
             "guides.Amortized"
         )
-    return {name: mean_over_data(kl, sites[name]) for name, kl in kls(_of_length(direction, length)).items()}
+    return {name: mean_over_data(kl, sites[name]) for name, kl in kls(_of_length(direction, radius * distance)).items()}
 
 
 def nearest(x: Tensor) -> Tensor:

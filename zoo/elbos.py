@@ -324,6 +324,8 @@ class TypeInformation(TermwiseELBO):
         balance: weight of KL(q(c) || p(c)), of each type.
         smoothness: weight of KL(q(c | x) || q(c | x + r)), of each type.
         radius: the length of r, as a share of the distance from x to the nearest other datapoint of the batch.
+        probe: how far from x the direction of r is determined, at a random point, as a share of the same distance. On
+            MNIST a probe as short as r finds directions that train the type worse.
 
     Raises:
         ValueError: a number is negative or not finite; gamma and capacity do not name the same latent sites, each once;
@@ -350,6 +352,7 @@ class TypeInformation(TermwiseELBO):
     balance = Hyperparameter()
     smoothness = Hyperparameter()
     radius = Hyperparameter()
+    probe = Hyperparameter()
 
     @checked()
     def __init__(
@@ -361,12 +364,14 @@ class TypeInformation(TermwiseELBO):
         balance: float,
         smoothness: float,
         radius: float = 0.17,
+        probe: float = 1.5,
         kl: KL = "closed",
         num_particles: int = 1,
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
         self.gamma, self.capacity = gamma, capacity
-        self.information, self.balance, self.smoothness, self.radius = information, balance, smoothness, radius
+        self.information, self.balance, self.smoothness = information, balance, smoothness
+        self.radius, self.probe = radius, probe
 
     def assigned(self, name: str) -> None:
         """Refuses one number for all sites, since the types have no capacity."""
@@ -405,7 +410,7 @@ class TypeInformation(TermwiseELBO):
             parts = use(model_trace, guide_trace, name)
             terms[f"I(x; {name})"] = self.information * parts.information
             terms[f"-KL(q({name}) || p)"] = -self.balance * parts.divergence
-        for name, nats in roughness(guide_trace, types, radius=self.radius).items():
+        for name, nats in roughness(guide_trace, types, radius=self.radius, probe=self.probe).items():
             terms[f"-KL(q({name} | x) || q({name} | x + r))"] = -self.smoothness * nats
         return terms
 

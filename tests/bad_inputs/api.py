@@ -489,6 +489,7 @@ FUNCTIONS: tuple[Function, ...] = (
             "balance": 3.0,
             "smoothness": 4.0,
             "radius": 0.2,
+            "probe": 1.0,
         },
         dict.fromkeys(("information", "balance", "smoothness", "radius"), (-1.0,))
         | {name: (2.0, {"z": -1.0}) for name in ("gamma", "capacity")},

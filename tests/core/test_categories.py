@@ -105,7 +105,7 @@ def test_the_step_is_where_the_kl_grows_fastest():
     sums = {
         round(sum(chosen) / 3, 8) for chosen in torch.cartesian_prod(*[torch.tensor(sorted(s)) for s in sides]).tolist()
     }
-    found = {round(roughness(guide_trace, ["c"], radius=radius)["c"].item(), 8) for _ in range(20)}
+    found = {round(roughness(guide_trace, ["c"], radius=radius, probe=0.4)["c"].item(), 8) for _ in range(20)}
     assert found <= sums
     # No direction of that length has a larger KL, by a search of 2,000 of them.
     for i in range(3):
@@ -118,7 +118,7 @@ def test_gradients_pass_through_the_moved_posterior_alone():
     both, x = given_logits(torch.tensor([[0.4, -0.1], [0.2, 0.3]])), torch.eye(2)
     _, guide_trace = traces(both, x)
     pyro.set_rng_seed(0)
-    roughness(guide_trace, ["c"], radius=0.3)["c"].backward()
+    roughness(guide_trace, ["c"], radius=0.3, probe=2.0)["c"].backward()
     weight = both[1].trunk.weight
     found, weight.grad = weight.grad.clone(), None
     # By finite differences: q(c | x) and the step of the first weights, q(c | x + r) of others.
@@ -130,7 +130,7 @@ def test_gradients_pass_through_the_moved_posterior_alone():
         steps.append(args[0].detach() - x)
 
     handle = both[1].trunk.register_forward_hook(remember)
-    roughness(guide_trace, ["c"], radius=0.3)
+    roughness(guide_trace, ["c"], radius=0.3, probe=2.0)
     handle.remove()
     r = steps[-1]
     other = weight.detach().clone().requires_grad_()
@@ -145,7 +145,7 @@ def test_terms_are_weighted_sums_of_the_parts(head):
     pyro.set_rng_seed(1)
     model_trace, guide_trace = traces(both, x)
     parts = use(model_trace, guide_trace, "c")
-    rough = roughness(guide_trace, ["c"], radius=0.17)["c"]
+    rough = roughness(guide_trace, ["c"], radius=0.17, probe=1.5)["c"]
     expected = {
         "log p(x)": report.reconstruction["x"],
         "-gamma |KL(z) - C|": -3.0 * (report.kl["z"].sum() - 0.5).abs(),
@@ -197,7 +197,7 @@ def test_nothing_is_drawn_but_the_direction():
     torch.randn_like(x)
     after = torch.get_rng_state()
     pyro.set_rng_seed(7)
-    roughness(guide_trace, ["c"], radius=0.17)
+    roughness(guide_trace, ["c"], radius=0.17, probe=1.5)
     assert torch.equal(torch.get_rng_state(), after)
 
 

@@ -87,6 +87,7 @@ def type_information(
     balance: float = 300.0,
     smoothness: float = 1000.0,
     radius: float = 0.17,
+    probe: float = 1.5,
     width: int = 1200,
     lr: float = 2e-3,
     batch_size: int = 128,
@@ -107,7 +108,7 @@ def type_information(
         gamma_z: weight of |KL(z) - C|.
         c_z: the final capacity of the style, nats.
         over: number of steps in which it grows linearly from 0.
-        information, balance, smoothness, radius: of the types, see `zoo.elbos.TypeInformation`.
+        information, balance, smoothness, radius, probe: of the types, see `zoo.elbos.TypeInformation`.
         width: units of each hidden layer of the encoder.
         lr: learning rate of Adam.
         batch_size: number of images in a batch.
@@ -124,6 +125,7 @@ def type_information(
         balance=balance,
         smoothness=smoothness,
         radius=radius,
+        probe=probe,
     )
 
     def schedule(step: int, elbo: Any) -> None:
