@@ -51,7 +51,7 @@ def use(model_trace: Trace, guide_trace: Trace, name: str) -> Use:
 def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe: float) -> dict[str, Tensor]:
     """KL(q(c | x) || q(c | x + r)) of each site at a step r that changes them much, 0-dim; needs `RunAgain`.
 
-    Virtual adversarial training, Miyato et al. 2018, https://arxiv.org/abs/1704.03976, equations (5) and (9) to (12):
+    This is virtual adversarial training (Miyato et al. 2018, https://arxiv.org/abs/1704.03976) with one gradient step:
     r has the direction in which the KL, summed over the sites, grows fastest at a random point near x. q(c | x) is a
     constant here: gradients pass through q(c | x + r) alone.
 

@@ -303,8 +303,9 @@ class TypeInformation(TermwiseELBO):
 
     E_q[log p(x | z, c)] - gamma |KL(z) - C| + information I(x; c) - balance KL(q(c) || p(c))
     - smoothness KL(q(c | x) || q(c | x + r)), for a story with a style z and a type c, such as JointVAE. The style is
-    treated as in `Capacity` (Dupont 2018, https://arxiv.org/abs/1804.00104), and the type as in IMSAT, a method for
-    clustering (Hu et al. 2017, https://arxiv.org/abs/1702.08720, equations (5) to (8) and (14)).
+    treated as in `Capacity` (Dupont 2018, https://arxiv.org/abs/1804.00104). The terms of the type are those of IMSAT,
+    a method for clustering (Hu et al. 2017, https://arxiv.org/abs/1702.08720); their combination with a generative
+    model is this project's.
 
     Why: a capacity for KL(c) = I(x; c) + KL(q(c) || p(c)) rewards certain types, but not that all types are used, nor
     that a type's boundary runs where there are few datapoints. I(x; c) rewards the first two. The last term moves the

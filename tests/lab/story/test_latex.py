@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import torch
 
-from tests.objectives import EVERY
+from tests.objectives import EVERY, type_information
 from tests.pairs import NUM_DATA, images, joint_pair, nvae_pair
 from zoo.elbos import Capacity, NaturalClusteringELBO
 from zoo.lab.data import Batch
@@ -73,6 +73,17 @@ def test_every_objectives_terms_have_a_formula(name):
     for hyperparameter in told.terms.hyperparameters:
         greek = hyperparameter.split(".")[0].split("_")[0]
         assert ("C" if greek == "capacity" else rf"\{greek}") in terms or greek == "rate"
+
+
+def test_the_weights_of_a_type_stand_at_its_terms():
+    latex = story(*joint_pair(), type_information(), batch()).latex()
+    for weighted in (
+        r"+ \mathrm{information}\, I(x; c) \\",
+        r"- \mathrm{balance}\, \mathrm{KL}(q(c) \,\|\, p(c)) \\",
+        r"- \mathrm{smoothness}\, \mathrm{KL}(q(c \mid x) \,\|\, q(c \mid x + r)) \\",
+        r"\mathrm{information} = 2,\quad \mathrm{balance} = 5,\quad \mathrm{smoothness} = 7",
+    ):
+        assert weighted in latex
 
 
 def test_a_diagram_in_tikz_is_in_the_papers_convention():

@@ -95,9 +95,9 @@ def type_information(
 ) -> Experiment:
     """Joint-VAE with types that hold information, are used evenly, and are the same for close images; not the paper's.
 
-    The objective is `zoo.elbos.TypeInformation`. Its weights for the type are in the ratios of IMSAT (Hu et al. 2017,
-    section 4.1 of https://arxiv.org/abs/1702.08720), and so is the encoder, two dense layers with batch norm. Style,
-    decoder and number of epochs are those of Dupont 2018, appendices B and C.1.
+    The objective is `zoo.elbos.TypeInformation`, and the encoder has two dense layers with batch norm, with which its
+    terms find the types better than with convolutions. Style, decoder and number of epochs are those of Dupont 2018,
+    appendices B and C.1; the other numbers are this project's (see the page of the paper for what was tried).
 
     Args:
         data: images.
