@@ -158,13 +158,13 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "dense layers of 1,200 with batch norm), Adam's learning rate (0.002) and its batches (128). Style, "
             "decoder and the number of images are the same. Its claims were written down before its first run of this "
             "length.",
-            "Its settings were chosen by the accuracy of the type on the test set, on runs of seeds 0 and 1 that were "
-            "at most 5,000 steps long. What was tried there, each once: the paper's encoder, 77 % after 3,500 steps, "
-            "and without the decoder 73 to 87 %; the dense encoder without the decoder, 97 % after 2,160 batches of "
-            "250; with the decoder and weights of 30, 90 and 300 at a learning rate of 0.001, 84.5 % after 3,000 batches "
-            "of 128; with weights of 100, 300 and 1,000 at 0.002, 88 % after 2,000. The direction of the step x + r, "
-            "determined at the distance of r instead of far from x, cost ten points at 1,000 steps (74.6 against 84.7 "
-            "%). A weight of the information that grows slowly was no better (72.5 against 76 %).",
+            "Its settings were chosen by the accuracy of the type on the test set, on runs of seeds 0 and 1 of at most "
+            "5,000 steps. What was tried there, each once: the paper's encoder, 77 % after 3,500 steps, and 73 to 87 % "
+            "without the decoder; the dense encoder without the decoder, 97 % after 2,160 batches of 250; with the "
+            "decoder, weights of 30, 90 and 300 and a learning rate of 0.001, 84.5 % after 3,000 batches of 128; with "
+            "weights of 100, 300 and 1,000 and a learning rate of 0.002, 88 % after 2,000. The direction of the step "
+            "x + r, determined at the distance of r instead of far from x, cost ten points at 1,000 steps (74.6 against "
+            "84.7 %). A weight of the information that grows slowly was no better (72.5 against 76 %).",
             *DEVIATIONS,
         ),
         pictures=partial(of_the_best_seed, variant=INFORMATION),
