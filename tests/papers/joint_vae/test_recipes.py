@@ -129,3 +129,15 @@ def test_settings_that_make_no_sense_are_refused(hyperparameters, message):
 def test_capacities_that_make_no_sense_are_refused_before_anything_is_trained(wrong):
     with pytest.raises(ValueError, match=r"capacity\['.'\] must be finite and at least 0"):
         joint_vae(stand_in(1, 8, 8), network="mlp", **wrong)
+
+
+def test_types_by_information_change_the_type_and_the_encoder_alone():
+    ours = RECIPES["joint-vae/mnist-types"].build(stand_in(1, 32, 32))
+    paper = RECIPES["joint-vae/mnist"].build(stand_in(1, 32, 32))
+    assert convolutions(ours.model.decoder) == convolutions(paper.model.decoder)
+    assert dense(ours.model.decoder) == dense(paper.model.decoder)
+    assert dense(ours.guide.trunk) == [(1024, 1200), (1200, 1200)]
+    assert ours.steps * ours.batch_size == paper.steps * paper.batch_size  # as many images
+    ours.schedule(6250, ours.elbo)  # half of the ramp: 25,000 batches of 64 are 12,500 of 128
+    assert ours.elbo.capacity["z"].item() == pytest.approx(2.5)
+    assert ours.elbo.gamma["z"].item() == paper.elbo.gamma["z"].item()
