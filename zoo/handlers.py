@@ -96,6 +96,9 @@ class RunAgain(Messenger):
 
     The data is the program's first argument. Each site has the value that it has in `trace`, so nothing is drawn, and
     messengers that are installed around the objective do not see this run.
+
+    Raises:
+        ValueError: when called, if the program refuses x.
     """
 
     _again: Callable[[Tensor, Trace], Trace]
@@ -117,7 +120,13 @@ def _run_again(
     program: Callable[..., Any], others: Sequence[Any], named: Mapping[str, Any], x: Tensor, trace: Trace
 ) -> Trace:
     with poutine.block():
-        return poutine.trace(poutine.replay(program, trace=trace)).get_trace(x, *others, **named)
+        try:
+            return poutine.trace(poutine.replay(program, trace=trace)).get_trace(x, *others, **named)
+        except Misfit as error:  # from a guide that runs the model, such as SemiAmortized
+            raise ValueError(
+                f"the guide cannot be run at x + r, near the data ({error}); use a guide that does not score the "
+                "data, such as guides.Amortized"
+            ) from error
 
 
 class _Drawn:

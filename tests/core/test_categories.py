@@ -1,19 +1,20 @@
 """Terms of categorical sites: information, use and smoothness, by hand and against slow searches."""
 
 import math
+from functools import partial
 
 import pyro
 import pytest
 import torch
 from torch import nn
 
-from guides import Amortized, Concrete, Exact, MeanField, PerDatapoint
+from guides import Amortized, Concrete, Exact, MeanField, PerDatapoint, SemiAmortized
 from tests.core.test_objectives import evaluate
 from tests.pairs import NUM_DATA, images, vae_pair
 from tests.type_pairs import HEADS, pair
 from zoo import JointVAE
 from zoo.categories import nearest, roughness, use
-from zoo.elbos import Capacity, TypeInformation
+from zoo.elbos import Capacity, PlainELBO, TypeInformation
 from zoo.handlers import RunAgain
 from zoo.lab.networks import MLPDecoder
 from zoo.sites import nodes_of
@@ -241,3 +242,12 @@ def test_a_guide_without_an_encoder_is_refused():
     x, index = images(), torch.arange(11)
     with pytest.raises(ValueError, match=r"q does not depend on x.*use an amortised guide"):
         TypeInformation(**WEIGHTS).differentiable_loss(model, guide, x, index=index)
+
+
+def test_a_guide_that_scores_the_data_is_refused_where_the_step_leaves_the_support():
+    model, amortized = pair(HEADS["concrete"])
+    guide = SemiAmortized(amortized, partial(PlainELBO().differentiable_loss, model), steps=1, lr=0.1)
+    with pytest.raises(
+        ValueError, match=r"cannot be run at x \+ r.*outside the likelihood's support.*guides.Amortized"
+    ):
+        TypeInformation(**WEIGHTS).loss(model, guide, images().round())
