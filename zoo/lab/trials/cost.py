@@ -55,14 +55,15 @@ class _Look(Trial):
     known: dict[str, First] = field(default_factory=dict)
 
     def train(self, recipe: str, **options: Any) -> FinishedRun:
-        about = [recipe, self.budget, self.timed]
+        options = {**options, "precision": self.precision or options.get("precision", "float32")}
+        about = [recipe, self.budget, self.timed, options["precision"]]
         about += [options.get(key) for key in ("steps", "epochs", "data", "data_options", "batch_size")]
         if (key := repr(about)) not in self.known:
             self.known[key] = self._first(recipe, options)
         raise _FirstRun(self.known[key])
 
     def _first(self, recipe: str, options: Mapping[str, Any]) -> First:
-        named = ("steps", "epochs", "data", "data_options", "batch_size", "lr")
+        named = ("steps", "epochs", "data", "data_options", "batch_size", "lr", "precision")
         given = {key: options[key] for key in named if key in options}
         more = {k: v for k, v in options.items() if k not in (*named, "within", "hyperparameters")}
         settings, split, experiment = configure(
@@ -80,10 +81,9 @@ class _Look(Trial):
             split.train, settings.batch_size, seed=0, steps=WARM_UP + TIMED, labels=experiment.labels
         )
         pair = experiment.model, experiment.guide, experiment.elbo
+        how: dict[str, Any] = {"lr": settings.lr, "optimizer": experiment.optimizer, "precision": settings.precision}
         began = 0.0
-        for step, report in fit(
-            *pair, batches, lr=settings.lr, optimizer=experiment.optimizer, device=self.device, progress=False
-        ):
+        for step, report in fit(*pair, batches, device=self.device, progress=False, **how):
             if step in (WARM_UP, WARM_UP + TIMED):
                 float(sum(report.terms.values()))  # waits for the device
                 began, seconds = time.perf_counter(), time.perf_counter() - began
