@@ -17,7 +17,7 @@ import torch
 from tests.processes import start, zoo
 from tests.small_recipe import RECIPES
 from zoo.lab.runs.checkpoint import load
-from zoo.lab.runs.folder import CHECKPOINT
+from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.runs.lock import OWNER
 from zoo.lab.trials import clusters
 from zoo.lab.trials.backends import Loky, open_backend, threads_per_trial
@@ -118,6 +118,7 @@ def test_jobs_are_the_cores_by_the_threads_of_a_trial(variable, threads, jobs, m
 # Clusters.
 
 SWEEP = ["sweep", "small", "--seeds", "3", "--out", "out", "--steps", "400", "--checkpoint-every", "20"]
+SWEEP += ["--precision", "bf16"]
 FOLDERS = [Path("out/restarts", f"seed-{seed}") for seed in range(3)]
 in_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="parents are looked up in /proc")
 
@@ -165,6 +166,7 @@ def training(folders: list[Path]) -> list[tuple[int, int]]:
 def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
     assert (folder / "out/table.csv").read_bytes() == (undisturbed / "out/table.csv").read_bytes()
     for own in FOLDERS:
+        assert read_settings(folder / own)[0].precision == "bf16"
         for name in ("terms.csv", "weights.safetensors"):
             assert (folder / own / name).read_bytes() == (undisturbed / own / name).read_bytes()
 

@@ -190,9 +190,9 @@ def _tensors(node: Node) -> list[Node]:
 def _check_equal(
     alone: Any, together: Any, random: list[Tensor], replayed: list[Tensor], *, half: bool = False
 ) -> None:
-    """Compares each member's loss, gradients, report and buffers, part by part in Euclidean norm.
+    """Compares each member's loss, gradients, report and buffers, part by part in Euclidean norm, to half the digits.
 
-    To half the digits; to all digits of bfloat16 where networks compute in it.
+    These are the digits of bfloat16 where networks compute in it: some per cent.
 
     Raises:
         CannotStackError: they differ; the message names the member.
@@ -201,8 +201,8 @@ def _check_equal(
         for part, other in zip(alone, together, strict=True):
             leaves = [leaf for leaf in tree_leaves(part) if leaf is not None]
             ours, theirs = _numbers(leaves, member), _numbers(tree_leaves(other), member)
-            precise = max((torch.finfo(t.dtype).eps for t in leaves if t.is_floating_point()), default=0.0) ** 0.5
-            precise = torch.finfo(torch.bfloat16).eps if half else precise
+            types = {leaf.dtype for leaf in leaves if leaf.is_floating_point()} | ({torch.bfloat16} if half else set())
+            precise = max((torch.finfo(dtype).eps for dtype in types), default=0.0) ** 0.5
             if (ours - theirs).norm() <= precise * ours.norm() and torch.equal(own, after):
                 continue
             raise CannotStackError(

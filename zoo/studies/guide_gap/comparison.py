@@ -101,8 +101,9 @@ def compare_guides(
     plan = {key: options.get(key) for key in ("steps", "epochs", "data", "data_options", "batch_size", "lr")}
     plan["hyperparameters"] = options.get("hyperparameters")
     for guide, trial in trials.items():
-        _forget_other_samples(trial, on)
         refuse_other_settings(trial, plans[guide][0])
+    for trial in trials.values():
+        _forget_other_samples(trial, on)
     work = [(partial(_measured, on=on, plan=plan), trial) for trial in trials.values()]
     with open_backend(backend, jobs=jobs, scheduler=scheduler, device=settings.device) as workers:
         failures = run_trials(work, workers)
