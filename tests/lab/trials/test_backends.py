@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyro
@@ -184,6 +185,46 @@ def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options
     assert process.exitcode == 0, (tmp_path / "said").read_text()
     assert_as_undisturbed(tmp_path, undisturbed)
     assert {folder: (folder / QUANTITIES).stat().st_mtime_ns for folder in finished} == finished
+
+
+def descendants(pid: int) -> dict[int, int]:
+    """The processes below a process, and itself, each with its group."""
+    table = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            _, parent, group, *_ = path.read_text().rpartition(")")[2].split()
+            table[int(path.parent.name)] = int(parent), int(group)
+    found = [pid]
+    for one in found:
+        found += [child for child, (parent, _) in table.items() if parent == one]
+    return {one: table[one][1] for one in found}
+
+
+@in_proc
+@pytest.mark.parametrize("whom", ["the command", "its group"])
+def test_ctrl_c_on_ray_saves_and_leaves_nothing_running(whom, undisturbed, tmp_path):
+    # A terminal sends it to the whole group, to which Ray's own processes belong.
+    pytest.importorskip("ray")
+    process = start(tmp_path, *SWEEP, "--backend", "ray", "--jobs", "2")
+    own = [tmp_path / folder for folder in FOLDERS]
+    wait_for_training(own, process, tmp_path / "said")
+    everyone = descendants(process.pid)
+    assert len(everyone) > 3
+    for one, group in everyone.items():
+        if one == process.pid or (whom == "its group" and group == everyone[process.pid]):
+            os.kill(one, signal.SIGINT)
+    process.join(300)
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == 128 + signal.SIGINT, said
+    assert re.search("stopped by SIGINT, and saved; [0-3] of 3 trials are finished. Run the command again", said)
+    for run in filter(on_the_way, own):
+        assert 0 < load(run / CHECKPOINT)["step"] == len((run / "terms.csv").read_text().splitlines()) - 1 < 400
+    deadline = time.monotonic() + 60
+    while left := [one for one in everyone if one != process.pid and Path(f"/proc/{one}").exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    zoo(tmp_path, *SWEEP, "--jobs", "1")
+    assert_as_undisturbed(tmp_path, undisturbed)
 
 
 @pytest.fixture
