@@ -134,7 +134,9 @@ def test_the_command_shows_every_variant_and_says_what_is_left_out(monkeypatch, 
     monkeypatch.setattr(bench, "VARIANTS", few)
     monkeypatch.setattr(bench, "IN_PROCESSES", {})
     monkeypatch.setattr(bench, "PAIRWISE_IN_PROCESSES", {})
-    monkeypatch.setattr(bench, "PAIRWISE_TASKS", {"pairwise 16": bench.Task("pairs", "mlp", 5, width=7, z_dim=3, batch=16)})
+    monkeypatch.setattr(
+        bench, "PAIRWISE_TASKS", {"pairwise 16": bench.Task("pairs", "mlp", 5, width=7, z_dim=3, batch=16)}
+    )
     eager = {name: bench.PAIRWISE[name] for name in ("ELBO", "HFVAE")}
     monkeypatch.setattr(bench, "PAIRWISE", eager)
     monkeypatch.setattr(bench, "megabytes", lambda task, device, variants: dict.fromkeys(variants, 2.0))

@@ -5,6 +5,7 @@ float32 differ from the first step.
 """
 
 import json
+import re
 from dataclasses import asdict
 
 import pytest
@@ -119,6 +120,7 @@ def test_what_was_asked_for_takes_the_place_of_the_measures_own(alone, tmp_path)
     assert "precision" not in own
     assert "--precision" not in own["command"]
     assert "Precision" not in card(own)
+    assert re.search(r"\| ours \| 0 \| 8 \| 0\.\d \| .* \| medium \|", card(own))
     asked = reproduced(tmp_path, "bf16", precision="bf16").result
     assert [record["precision"] for record in asked["variants"]["ours"]] == ["bf16"]
     assert asked["precision"] == graded(asked, TOY)["precision"] == "bf16"

@@ -106,6 +106,8 @@ def _cell(text: str) -> str:
 
 def card(result: Mapping[str, Any]) -> str:
     """The result in Markdown: the paper's values, ours over seeds, every seed, the claims, and the deviations."""
+    in_some = any(r.get("precision") for records in result["variants"].values() for r in records)
+    recorded = ["precision"] if in_some else []  # earlier versions did not record it
     parts = [
         f"## {result['title']}",
         f"{result['paper']}",
@@ -126,9 +128,10 @@ def card(result: Mapping[str, Any]) -> str:
         *(f"![{caption}]({path})\n\n{caption}" for path, caption in result["pictures"].items()),
         "<details><summary>Runs</summary>",
         table(
-            ("variant", "seed:", "steps:", "minutes:", "hardware"),
+            ("variant", "seed:", "steps:", "minutes:", "hardware", *recorded),
             [
                 (v, str(r["seed"]), f"{r['steps']:,}", f"{r['seconds'] / 60:.1f}", r["hardware"])
+                + ((r.get("precision", ""),) if recorded else ())
                 for v, records in result["variants"].items()
                 for r in records
             ],
