@@ -15,12 +15,12 @@ stretch), or five if it is a new interpreter, which ends when it has started.
 the two has to be refused by a line that names the other's process, unless it begins after the other has ended, and the
 folder has to equal the undisturbed one.
 
-Every command is a copy of a process that has everything imported, and so are the workers of a sweep, but for a --fresh
-part of the sweeps: a new interpreter needs seconds to import PyTorch, in which a kill shows little. The undisturbed
-sweep runs in one process.
+Every command is a copy of a process that has everything imported, and so are the workers of a sweep: a new interpreter
+needs seconds to import PyTorch, in which a kill shows little. In a --fresh part of the cases the run is a new
+interpreter, or the workers of the sweep are. The undisturbed sweep runs in one process.
 
-It ends when all are done, or after so many minutes, with a table in Markdown, and with exit status 1 if anything
-differed.
+It ends when all are done, or after so many minutes, with a table in Markdown, which counts copies and new interpreters
+separately, and with exit status 1 if anything differed.
 """
 
 import argparse
@@ -36,9 +36,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
-from tests.processes import start, workers
+from tests.processes import _zoo, start, workers
 from zoo.lab.runs import checkpoint
 
 STEPS = ["--steps", "100", "--checkpoint-every", "10"]
@@ -55,7 +56,7 @@ FOREVER = 300.0  # seconds after which a command counts as one that never ends
 
 
 def begin(recipe: str, what: str) -> list[str]:
-    """The command that begins it."""
+    """The arguments of the command that begins it."""
     if what == "sweep":
         return ["sweep", recipe, "--seeds", "2", "--out", "out", "--jobs", "2", *STEPS]
     return ["train", recipe, "--seed", "3", "--out", "run", *STEPS]
@@ -160,12 +161,19 @@ def differences(folder: Path, whole: Path) -> list[str]:
     return [f"{folder / name} differs" for name in names if not filecmp.cmp(folder / name, whole / name, shallow=False)]
 
 
+def start_fresh(cwd: Path, *arguments: str) -> multiprocessing.Process:
+    """As `tests.processes.start`, but the command's own process is a new interpreter."""
+    process = multiprocessing.get_context("spawn").Process(target=_zoo, args=(cwd, [*arguments], None, True))
+    process.start()
+    return process
+
+
 class Kills:
     """What was done so far.
 
     Attributes:
-        kills: the number of kills by command and signal.
-        ended: the number of killed commands that came to their end and were compared, by command.
+        kills: the number of kills by command, signal, and whether the run or the workers were new interpreters.
+        ended: the number of killed commands that came to their end and were compared, by command and likewise.
         pairs: the number of commands begun twice at once.
         wrong: what should not be.
     """
@@ -174,8 +182,8 @@ class Kills:
         self.recipe, self.folder, self.rng, self.fresh = recipe, folder, rng, fresh
         self.whole = folder / "whole"
         self.whole.mkdir()
-        self.kills: Counter[tuple[str, str]] = Counter()
-        self.ended: Counter[str] = Counter()
+        self.kills: Counter[tuple[str, str, bool]] = Counter()
+        self.ended: Counter[tuple[str, bool]] = Counter()
         self.pairs: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.seconds: dict[str, float] = {}
@@ -201,30 +209,32 @@ class Kills:
         rng, cwd = self.rng, self.folder / "killed"
         cwd.mkdir()
         fresh = rng.random() < self.fresh
+        begun = start_fresh if fresh and what == "train" else partial(start, fresh=fresh)
         children: dict[int, float] = {}
         on = 5.0 if fresh else 1.0  # seconds
         for _ in range(most):
             before = {path: path.read_bytes() for path in cwd.rglob("terms.csv")}
-            process = start(cwd, *again(cwd, self.recipe, what), fresh=fresh)
+            process = begun(cwd, *again(cwd, self.recipe, what))
             self.wrong += outlive(children, on)
             wait_for_a_moment(process, cwd, rng, what, self.seconds[what])
             children = {child: used(child) or 0.0 for child in workers(process)}
             if process.exitcode is not None or time.perf_counter() > deadline:
                 break
-            self._kill(process, what, cwd, children, before)
+            self._kill(process, what, fresh, cwd, children, before)
         self.wrong += end(process, cwd)
-        process = start(cwd, *again(cwd, self.recipe, what), fresh=fresh)  # of a finished run this says so
+        process = begun(cwd, *again(cwd, self.recipe, what))  # of a finished run this says so
         self.wrong += outlive(children, on) + end(process, cwd)
         if process.exitcode:
             self.wrong.append((cwd / "said").read_text())
         self.wrong += differences(cwd / FOLDER[what], self.whole / FOLDER[what])
-        self.ended[what] += 1
+        self.ended[what, fresh] += 1
         shutil.rmtree(cwd)
 
     def _kill(
         self,
         process: multiprocessing.Process,
         what: str,
+        fresh: bool,
         cwd: Path,
         children: dict[int, float],
         before: dict[Path, bytes],
@@ -236,7 +246,7 @@ class Kills:
         else:
             send(number, process.pid)
         self.wrong += end(process, cwd)
-        self.kills[what, name] += process.exitcode != 0  # else it had just ended
+        self.kills[what, name, fresh] += process.exitcode != 0  # else it had just ended
         said = (cwd / "said").read_text() if (cwd / "said").is_file() else ""
         if "Traceback" in said and number != signal.SIGINT:
             self.wrong.append(f"{what}: a traceback after {name}:\n{said}")
@@ -275,15 +285,22 @@ class Kills:
         self.pairs[what] += 1
         shutil.rmtree(cwd)
 
+    def killed(self, what: str) -> int:
+        """The number of kills of a command so far."""
+        return sum(count for (of, _, _), count in self.kills.items() if of == what)
+
     def table(self) -> str:
         """The counts, in Markdown."""
-        lines = ["| what | tried | wrong |", "| --- | ---: | ---: |"]
-        for (what, name), count in sorted(self.kills.items()):
-            lines.append(f"| `{what}`{' --jobs 2' if what == 'sweep' else ''}, {name} | {count} | |")
+        lines = ["| what | tried, copies | tried, new interpreters | wrong |", "| --- | ---: | ---: | ---: |"]
+        for what, name in sorted({(what, name) for what, name, _ in self.kills}):
+            copies, new = (self.kills[what, name, fresh] for fresh in (False, True))
+            lines.append(f"| `{what}`{' --jobs 2' if what == 'sweep' else ''}, {name} | {copies} | {new} | |")
         for what, count in sorted(self.pairs.items()):
-            lines.append(f"| `{'train --resume' if what == 'train' else what}` twice at once | {count} | |")
-        compared = f"{self.ended['train']} runs and {self.ended['sweep']} sweeps compared"
-        return "\n".join([*lines, f"| all, of which {compared} | | {len(self.wrong)} |"])
+            lines.append(f"| `{'train --resume' if what == 'train' else what}` twice at once | {count} | 0 | |")
+        copies, new = (
+            f"{self.ended['train', fresh]} runs and {self.ended['sweep', fresh]} sweeps" for fresh in (False, True)
+        )
+        return "\n".join([*lines, f"| came to their end and were compared | {copies} | {new} | {len(self.wrong)} |"])
 
 
 def main() -> None:
@@ -294,9 +311,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="small", help="of the zoo, or small, of the tests, which draws little")
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument(
-        "--fresh", type=float, default=0.1, help="part of the sweeps whose workers are new interpreters"
-    )
+    parser.add_argument("--fresh", type=float, default=0.1, help="part of the cases with new interpreters")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     deadline = time.perf_counter() + 60 * asked.minutes
@@ -307,8 +322,8 @@ def main() -> None:
         print(f"undisturbed, in seconds: {done.seconds}", flush=True)
         twice = [what for what in FOLDER for _ in range(asked.pairs)]
         while time.perf_counter() < deadline:
-            killed = {what: sum(n for (of, _), n in done.kills.items() if of == what) for what in FOLDER}
-            left = {"train": asked.kills - asked.sweeps - killed["train"], "sweep": asked.sweeps - killed["sweep"]}
+            runs = asked.kills - asked.sweeps
+            left = {"train": runs - done.killed("train"), "sweep": asked.sweeps - done.killed("sweep")}
             before = len(done.wrong)
             if any(left.values()):
                 what = rng.choices(list(left), list(left.values()))[0]

@@ -87,6 +87,35 @@ def test_a_reproduction_is_a_function_that_a_notebook_can_call(small, tmp_path):
     assert len(again.result["variants"]["vae"]) == 2  # the seed that is not run again is kept
 
 
+def test_a_precision_is_asked_for_from_the_command_line_and_in_a_queue(small, run, refused, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["small", "--budget", "short", "--seeds", "2", "--device", "cpu", "--jobs", "1", "--out", "out"]
+    asked = ["reproduce", *arguments, "--precision", "bf16"]
+    listed = run(*asked, "--plan").split()
+    assert listed == [
+        word for k in (0, 1) for word in (f"{k + 1}", str(Path(f"runs/reproduce/small-short-bf16/seed-{k}")))
+    ]
+    assert run(*asked, "--only", "1").startswith("finished trial 1 of 2")
+    printed = run(*asked)
+    assert "Precision: bf16, for every run." in printed
+    result = json.loads(Path("out/small.json").read_text())
+    assert result["precision"] == "bf16"
+    assert [record["precision"] for record in result["variants"]["vae"]] == ["bf16", "bf16"]
+    assert result["command"] == "python -m zoo reproduce small --budget short --seeds 2 --precision bf16"
+    said = refused("reproduce", *arguments)
+    assert re.search(
+        r"out.small.json holds a result in bf16, and this one is in the reproduction's own precision", said
+    )
+    queued = ["reproduce", "--queue", *arguments]
+    assert "left out: small: " in run(*queued, "--plan")
+    assert "0 trials, 0.0 core-hours." in run(*queued, "--precision", "bf16", "--plan")
+    assert "it must be one of float32, medium, bf16, got 'half'" in refused("reproduce", "small", "--precision", "half")
+    with pytest.raises(ValueError, match="precision must be one of float32, medium, bf16, got 'half'"):
+        plan_queue(["small"], precision="half")
+    with pytest.raises(ValueError, match="--precision bf16 cannot be chosen for natural-clustering/augmentation"):
+        papers.plan_reproduction("natural-clustering/augmentation", device="cpu", precision="bf16")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -21,7 +21,7 @@ from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import new_folder, read_settings
 from zoo.lab.runs.train import Every, train
 from zoo.lab.training.experiment import Experiment
-from zoo.lab.training.fit import prepare
+from zoo.lab.training.fit import fit, prepare
 from zoo.papers.recipes import RECIPES
 from zoo.studies.guide_gap import comparison
 from zoo.studies.guide_gap.comparison import compare_guides, stored, table
@@ -345,6 +345,26 @@ def test_guides_that_are_finished_are_kept_and_other_settings_are_refused(few_st
         ValueError, match=r"mean-field holds a finished run with other settings \(steps is 3 there, 4 h"
     ):
         run("mean-field", steps=4, samples=30)
+    before = (tmp_path / "mean-field/quantities.json").read_bytes()
+    with pytest.raises(
+        ValueError, match=r"other settings \(precision is 'float32' there, 'bf16' here\): remove it, or n"
+    ):
+        run("mean-field", precision="bf16", samples=40)
+    assert (tmp_path / "mean-field/quantities.json").read_bytes() == before
+
+
+def test_guides_are_compared_in_the_precision_that_was_asked_for(few_steps, tmp_path, monkeypatch):
+    asked = []
+
+    def spy(*args, precision="float32", **options):
+        asked.append(precision)
+        return fit(*args, precision=precision, **options)
+
+    monkeypatch.setattr("zoo.studies.guide_gap.measure.fit", spy)  # which times a step
+    done = compare_guides(RECIPES["vae"], ["full-rank"], tmp_path, precision="bf16", **{**SMALL, "steps": 3})
+    assert asked == ["bf16"]
+    assert read_settings(tmp_path / "full-rank")[0].precision == done.result["settings"]["precision"] == "bf16"
+    assert "3 steps of 64, seed 0, eager, in precision bf16; nats" in table(done.result)
 
 
 def test_a_guide_that_was_stopped_on_the_way_resumes(few_steps, tmp_path, monkeypatch):

@@ -133,7 +133,10 @@ def test_the_command_shows_every_variant_and_says_what_is_left_out(monkeypatch, 
     few = {name: bench.VARIANTS[name] for name in (bench.BASELINE, "SVI, Trace_ELBO", "fit")}
     monkeypatch.setattr(bench, "VARIANTS", few)
     monkeypatch.setattr(bench, "IN_PROCESSES", {})
-    monkeypatch.setattr(bench, "PAIRWISE_TASKS", {"few": bench.Task("pairs", "mlp", 5, width=7, z_dim=3, batch=16)})
+    monkeypatch.setattr(bench, "PAIRWISE_IN_PROCESSES", {})
+    monkeypatch.setattr(
+        bench, "PAIRWISE_TASKS", {"pairwise 16": bench.Task("pairs", "mlp", 5, width=7, z_dim=3, batch=16)}
+    )
     eager = {name: bench.PAIRWISE[name] for name in ("ELBO", "HFVAE")}
     monkeypatch.setattr(bench, "PAIRWISE", eager)
     monkeypatch.setattr(bench, "megabytes", lambda task, device, variants: dict.fromkeys(variants, 2.0))
@@ -144,3 +147,7 @@ def test_the_command_shows_every_variant_and_says_what_is_left_out(monkeypatch, 
     said = capsys.readouterr().out
     assert all(said.count(f"\n{name}  ") == 2 for name in (*few, *eager))
     assert "epochs per minute are left out: data 'mnist'" in said
+    bench.main(torch.device("cpu"), tmp_path, turns=1, steps=1, rows="pairwise")
+    said = capsys.readouterr().out
+    assert [said.count(f"\n{name}  ") for name in ("fit", "HFVAE")] == [0, 2]
+    assert "epochs" not in said

@@ -70,8 +70,9 @@ def test_an_interpreter_without_peers_is_refused(tmp_path):
         installed(bare)
 
 
-def test_two_ranks_take_turns():
-    made = bench.by_ranks(bench.Task("small", "mlp", 5, width=7, z_dim=3, batch=16), CPU)
+@pytest.mark.parametrize("pairwise", [False, True])
+def test_two_ranks_take_turns(pairwise):
+    made = bench.by_ranks(bench.Task("small", "mlp", 5, width=7, z_dim=3, batch=16), CPU, pairwise=pairwise)
     assert len(made.processes) == 2
     assert made.turn(3) > 0
     processes = made.processes

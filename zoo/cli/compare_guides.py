@@ -22,6 +22,7 @@ from zoo.cli.options import (
     Format,
     Hyperparameters,
     LearningRate,
+    Precision,
     RecipeName,
     Scheduler,
     Seed,
@@ -68,6 +69,7 @@ def compare_guides(
     scheduler: Scheduler = None,
     device: Device = None,
     compile: Compile = False,
+    precision: Precision = "float32",
     out: Annotated[
         Path | None, typer.Option(parser=path, help="Output folder; compare/RECIPE-DATA when not given.")
     ] = None,
@@ -106,6 +108,7 @@ def compare_guides(
         seed=seed,
         device=device,
         compile=compile,
+        precision=precision,
         data_dir=data_dir,
         download=download,
     )

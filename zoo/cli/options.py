@@ -194,11 +194,14 @@ Device = Annotated[str | None, typer.Option(parser=name, help="cpu, cuda or mps;
 Compile = Annotated[
     bool, typer.Option("--compile", help="Trace and compile the step; takes a while before training begins.")
 ]
-Precision = Annotated[
-    str,
+PRECISION_HELP = (
+    "float32; bf16: networks in bfloat16, all else float32; medium: factors of matrix products in bfloat16."
+)
+Precision = Annotated[str, typer.Option(parser=precision, help=PRECISION_HELP)]
+OwnPrecision = Annotated[
+    str | None,
     typer.Option(
-        parser=precision,
-        help="float32; bf16: networks in bfloat16, all else float32; medium: factors of matrix products in bfloat16.",
+        "--precision", parser=precision, help=f"{PRECISION_HELP} The reproduction's own for each run when not given."
     ),
 ]
 CheckpointEvery = Annotated[str, typer.Option(help="Interval of checkpoints: steps, as in 500, or seconds, as in 60s.")]

@@ -15,6 +15,7 @@ from zoo.cli.options import (
     Download,
     Jobs,
     Only,
+    OwnPrecision,
     Scheduler,
     list_or_run,
     name,
@@ -79,6 +80,7 @@ def reproduce(
     only: Only = None,
     device: Device = None,
     compile: Compile = False,
+    precision: OwnPrecision = None,
     data_dir: DataDir = None,
     download: Download = False,
 ) -> None:
@@ -100,6 +102,7 @@ def reproduce(
             "out": out,
             "device": device,
             "compile": compile,
+            "precision": precision,
             "data_dir": data_dir,
             "download": download,
         }
@@ -123,7 +126,7 @@ def reproduce(
         return
     length: Any = budget  # checked by reproduce
     settings = {"seeds": seeds, "budget": length, "runs": runs, "device": device, "compile": compile}
-    settings |= {"data_dir": data_dir, "download": download}
+    settings |= {"precision": precision, "data_dir": data_dir, "download": download}
     if plan or only is not None:
         list_or_run(papers.plan_reproduction(names[0], **settings), plan, only)
         return

@@ -23,6 +23,7 @@ from zoo.cli.options import (
     Jobs,
     LearningRate,
     Only,
+    Precision,
     RecipeName,
     Scheduler,
     Slides,
@@ -67,6 +68,7 @@ def sweep(
     ] = False,
     device: Device = None,
     compile: Compile = False,
+    precision: Precision = "float32",
     out: Annotated[
         Path | None, typer.Option(parser=path, help="Output folder; runs/sweep/RECIPE-DATA when not given.")
     ] = None,
@@ -96,6 +98,7 @@ def sweep(
         "lr": lr,
         "device": device,
         "compile": compile,
+        "precision": precision,
         "data_dir": data_dir,
         "download": download,
         "every": Every.parse(checkpoint_every),

@@ -57,10 +57,13 @@ def figure2(out: Picture = Path("figure2.png")) -> None:
     print(f"\nwrote {out}")
 
 
+BENCH_ROWS = ("steps", "mlp", "conv", "pairwise", "together")
+
+
 def bench_rows(text: str) -> str:
     """Parses the rows of `bench`."""
-    if text not in ("steps", "together"):
-        raise typer.BadParameter(f"it must be steps or together, got {text!r}")
+    if text not in BENCH_ROWS:
+        raise typer.BadParameter(f"it must be one of {', '.join(BENCH_ROWS)}, got {text!r}")
     return text
 
 
@@ -71,7 +74,10 @@ def bench(
     data_dir: DataDir = None,
     rows: Annotated[
         str,
-        typer.Option(parser=bench_rows, help="steps, or together: restarts trained as one, against each by itself."),
+        typer.Option(
+            parser=bench_rows,
+            help="steps; mlp, conv or pairwise alone; or together: restarts trained as one, against single ones.",
+        ),
     ] = "steps",
     compile: Annotated[bool, typer.Option("--compile", help="With --rows together: compile both.")] = False,
     peers: Annotated[
@@ -86,4 +92,4 @@ def bench(
     if rows == "together":
         restarts_together.main(find_device(device), turns=turns, steps=steps, compile=compile)
         return
-    step_time.main(find_device(device), data_dir, turns=turns, steps=steps, peers=peers)
+    step_time.main(find_device(device), data_dir, turns=turns, steps=steps, peers=peers, rows=rows)

@@ -148,7 +148,7 @@ def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None
         name: of the reproduction.
         out: folder of the result; results/ in the paper's package when not given.
         weights: a folder for the best seed's weights, to be read by `pretrained`.
-        options: of `zoo.lab.trials.reproduction.reproduce`: seeds, budget, runs, jobs, backend, device, ...
+        options: of `zoo.lab.trials.reproduction.reproduce`: seeds, budget, runs, jobs, backend, device, precision, ...
 
     Raises:
         LookupError, ValueError, FileNotFoundError, FileExistsError: as `zoo.lab.trials.reproduction.reproduce`.
@@ -178,7 +178,7 @@ def reproduce_queue(names: Sequence[str] = (), **options: Any) -> "Done":
 
     Args:
         names: of the reproductions, in order; when not given all, in the order of claims to gain per core-hour.
-        options: hours, jobs, backend, budget, seeds, runs, out, weights, device, ...
+        options: hours, jobs, backend, budget, seeds, runs, out, weights, device, precision, ...
 
     Raises:
         LookupError, ValueError, OSError: as `zoo.papers.queue.reproduce_queue`.
@@ -194,16 +194,16 @@ def plan_reproduction(name: str, **options: Any) -> "list[tuple[Measure, Trial]]
 
     Args:
         name: of the reproduction.
-        options: of `zoo.lab.trials.reproduction.plan_trials`: seeds, budget, runs, device, ...
+        options: of `zoo.lab.trials.reproduction_plan.plan_trials`: seeds, budget, runs, device, precision, ...
 
     Raises:
-        LookupError, ValueError: as `zoo.lab.trials.reproduction.plan_trials`.
+        LookupError, ValueError: as `zoo.lab.trials.reproduction_plan.plan_trials`.
     """
-    from zoo.lab.trials import reproduction
+    from zoo.lab.trials import reproduction_plan
     from zoo.papers.recipes import RECIPES
     from zoo.papers.reproductions import REPRODUCTIONS
 
-    return reproduction.plan_trials(name, REPRODUCTIONS, RECIPES, **options)[1]
+    return reproduction_plan.plan_trials(name, REPRODUCTIONS, RECIPES, **options)[1]
 
 
 @checked()

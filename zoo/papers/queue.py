@@ -7,6 +7,7 @@ from typing import get_args
 
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
+from zoo.lab.training.precision import Precision, check_precision
 from zoo.lab.trials import queue
 from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.queue import Plan, Queued
@@ -50,6 +51,7 @@ def plan_queue(
     out: Path | None = None,
     device: str | None = None,
     compile: bool = False,
+    precision: Precision | None = None,
     data_dir: Path | None = None,
     download: bool = False,
 ) -> Plan:
@@ -61,6 +63,8 @@ def plan_queue(
         raise ValueError(f"--budget must be full or short, got {budget!r}")
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {seeds}")
+    if precision is not None:
+        check_precision(precision)
     for name in names:
         if name not in REPRODUCTIONS:
             raise LookupError(unknown_name("reproduction", name, REPRODUCTIONS))
@@ -71,6 +75,7 @@ def plan_queue(
         runs,
         budget=budget,
         seeds=seeds,
+        precision=precision,
         in_given_order=bool(names),
         recipes=RECIPES,
         data_dir=data_dir,
@@ -94,6 +99,7 @@ def reproduce_queue(
     weights: Path | None = None,
     device: str | None = None,
     compile: bool = False,
+    precision: Precision | None = None,
     data_dir: Path | None = None,
     download: bool = False,
 ) -> Done:
@@ -113,9 +119,11 @@ def reproduce_queue(
         out: folder of the results, without pages; when not given, results/ in each paper's package, and its page.
         weights: a folder for the best seeds' weights, to be read by `zoo.papers.pretrained`.
         device, compile, data_dir, download: see `zoo.lab.trials.trial.Trial`.
+        precision: of all runs, see `fit`; each reproduction's own when not given.
 
     Raises:
-        LookupError, ValueError: there is no such reproduction, budget, device or backend, or a number is not positive.
+        LookupError, ValueError: there is no such reproduction, budget, precision, device or backend, or a number is not
+            positive.
         ModuleNotFoundError, ConnectionError: as `open_backend`.
         BlockingIOError, ChildProcessError, Stopped: as `zoo.lab.trials.queue.run`.
     """
@@ -142,6 +150,7 @@ def reproduce_queue(
             out=out,
             device=where,
             compile=compile,
+            precision=precision,
             data_dir=data_dir,
             download=download,
         )
@@ -164,8 +173,9 @@ def _keep(name: str, planned: Plan, weights: Path) -> None:
         trained = trial.open()
     except RunNotHereError:
         return
+    asked = f" --precision {trial.precision}" if trial.precision else ""
     about = {
-        "command": f"python -m zoo reproduce {name} --budget {trial.budget} --seeds {trial.seed + 1}",
+        "command": f"python -m zoo reproduce {name} --budget {trial.budget} --seeds {trial.seed + 1}{asked}",
         "seed": trial.seed,
         "chosen by": reproduction.best,
         "quantities": trial.quantities(),

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,20 +145,15 @@ def by_compiled_bf16_fit(task: Task, device: torch.device) -> Step:
     return by_fit(task, device, compile=True, precision="bf16")
 
 
-def by_pairwise_fit(task: Task, device: torch.device, *, compile: bool = False) -> Step:
+def by_pairwise_fit(task: Task, device: torch.device, **options: Any) -> Step:
     """`fit` under HFVAE, which scores every sample under every datapoint's posterior."""
     elbo = HFVAE(alpha=1, beta=4, gamma=3, num_data=len(task.data()))
-    return by_fit(task, device, compile=compile, elbo=elbo)
+    return by_fit(task, device, elbo=elbo, **options)
 
 
-def by_compiled_pairwise_fit(task: Task, device: torch.device) -> Step:
-    """`fit(compile=True)` under HFVAE."""
-    return by_pairwise_fit(task, device, compile=True)
-
-
-def by_ranks(task: Task, device: torch.device) -> Worker:
-    """`fit(shards=True)` in two processes on CPUs, each with half of the batch, by Gloo."""
-    return ranks("zoo.studies.step_time", asdict(task), RANKS)
+def by_ranks(task: Task, device: torch.device, *, pairwise: bool = False) -> Worker:
+    """`fit(shards=True)` in two processes on CPUs, each with half of the batch, by Gloo; under HFVAE if `pairwise`."""
+    return ranks("zoo.studies.step_time", {"task": asdict(task), "pairwise": pairwise}, RANKS)
 
 
 def peer_by(python: Path, name: str) -> "Maker":
@@ -182,8 +178,11 @@ PAIRWISE: dict[str, Maker] = {
     "ELBO": by_fit,
     "HFVAE": by_pairwise_fit,
     "ELBO, compiled": by_compiled_fit,
-    "HFVAE, compiled": by_compiled_pairwise_fit,
+    "HFVAE, compiled": partial(by_pairwise_fit, compile=True),
+    "HFVAE, bf16": partial(by_pairwise_fit, precision="bf16"),
+    "HFVAE, compiled, bf16": partial(by_pairwise_fit, compile=True, precision="bf16"),
 }
+PAIRWISE_IN_PROCESSES: dict[str, Maker] = {f"HFVAE, {RANKS} processes": partial(by_ranks, pairwise=True)}
 
 
 def milliseconds(
@@ -269,11 +268,11 @@ def epochs_per_minute(
     return {name: 60 * steps / per_epoch / each for name, each in seconds.items()}
 
 
-def _rank(task: Mapping[str, Any]) -> None:
+def _rank(task: Mapping[str, Any], pairwise: bool) -> None:
     """One of the processes of `by_ranks`."""
     with joined():
-        made = Task(**task)
-        step = by_fit(made, torch.device("cpu"), shards=True)
+        made, by = Task(**task), by_pairwise_fit if pairwise else by_fit
+        step = by(made, torch.device("cpu"), shards=True)
         batches = itertools.cycle(list(made.data().batches(made.batch, seed=0, steps=8)))
         serve(lambda steps: [step(next(batches)) for _ in range(steps)])
 
@@ -284,7 +283,9 @@ def table(title: str, unit: str, figures: dict[str, float], *, baseline: str) ->
     return f"{title}\n\n{tabulate(rows, ['', unit, 'ratio'], 'plain', floatfmt=('', '.3f', '.2f'))}\n"
 
 
-def main(device: torch.device, folder: Path | None, *, turns: int, steps: int, peers: Path | None = None) -> None:
+def main(
+    device: torch.device, folder: Path | None, *, turns: int, steps: int, peers: Path | None = None, rows: str = "steps"
+) -> None:
     """Prints the tables.
 
     Args:
@@ -292,24 +293,28 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int, p
         folder: of the data.
         turns, steps: see `milliseconds`.
         peers: an interpreter that has NumPyro or pythae, this one where it has them when not given.
+        rows: "mlp", "conv" or "pairwise" for the tables of these networks alone; "steps" for all, and epochs of MNIST.
 
     Raises:
         ValueError: `peers` is no interpreter, or has neither of them.
     """
     python = peers or Path(sys.executable)
     others = installed(python) if peers else [name for name in PEERS if importlib.util.find_spec(name)]
-    beside: dict[str, Maker] = dict(IN_PROCESSES) if device.type == "cpu" else {}
+    on_cpu = device.type == "cpu"
+    beside: dict[str, Maker] = dict(IN_PROCESSES) if on_cpu else {}
     if "numpyro" in others:
         beside["NumPyro, jit"] = peer_by(python, "numpyro")
     print(
         f"B = {BATCH}, fused Adam, {device}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"medians of {turns} turns of {steps} steps\n"
     )
-    for tasks, variants in ((TASKS, VARIANTS), (PAIRWISE_TASKS, PAIRWISE)):
-        baseline = next(iter(variants))
-        for task in tasks.values():
+    tables = ((TASKS, VARIANTS, beside), (PAIRWISE_TASKS, PAIRWISE, PAIRWISE_IN_PROCESSES if on_cpu else {}))
+    for tasks, variants, more in tables:
+        baseline, timed = next(iter(variants)), {**variants, **more}
+        for name, task in tasks.items():
+            if rows not in ("steps", name.split()[0]):
+                continue
             fewer = max(1, steps * BATCH // task.batch)  # the same number of datapoints per turn
-            timed = {**variants, **beside} if variants is VARIANTS else variants
             times = milliseconds(task, device, turns=turns, steps=fewer, variants=timed)
             print(table(task.title, "ms per step", times, baseline=baseline))
             try:
@@ -318,6 +323,8 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int, p
                 print(f"{task.title}: peak memory is left out: {error}\n")
             else:
                 print(table(f"{task.title}: peak memory", "MiB", peaks, baseline=baseline))
+    if rows != "steps":
+        return
     try:
         pythae = python if "pythae" in others else None
         rates = epochs_per_minute(device, folder, turns=turns, steps=steps, pythae=pythae)
@@ -329,4 +336,4 @@ def main(device: torch.device, folder: Path | None, *, turns: int, steps: int, p
 
 
 if __name__ == "__main__":
-    _rank(json.loads(sys.argv[1]))
+    _rank(**json.loads(sys.argv[1]))

@@ -387,3 +387,32 @@ def test_a_loss_that_is_not_finite_names_the_member_and_takes_no_step():
     assert raised.value.member == 1
     for one, own in zip(members, after_one, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(weights(one), own, strict=True))
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-5), ("medium", 1e-2), ("bf16", 1e-2)])
+def test_members_train_in_the_precision_that_was_asked_for(precision, bound):
+    # The networks' outputs are rounded to 8 bits in bfloat16, so that curves agree with `fit` to about a per cent;
+    # the draws are the same, since they come from the same random states.
+    torch.set_default_dtype(torch.float32)
+    members = [member(seed, vae_pair, PlainELBO()) for seed in range(3)]
+    types = set()
+    for one in members:
+        one.guide.trunk[1].register_forward_hook(lambda module, inputs, output: types.add(output.dtype))
+    own = []
+    for one in map(copy.deepcopy, members):
+        torch.set_rng_state(one.random)
+        options = {"lr": 1e-2, "device": "cpu", "precision": precision, "progress": False}
+        own.append([report.loss for _, report in fit(one.model, one.guide, one.elbo, one.batches, **options)])
+    types.clear()
+    steps = fit_restarts(members, lr=1e-2, device="cpu", precision=precision, progress=False)
+    curves = [[report.loss for report in reports] for _, reports in steps]
+    torch.testing.assert_close(torch.tensor(curves).T, torch.tensor(own), rtol=bound, atol=bound)
+    assert (torch.bfloat16 in types) == (precision == "bf16")
+    assert {p.dtype for one in members for p in one.model.parameters()} == {torch.float32}
+
+
+def test_a_precision_that_does_not_exist_or_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="precision must be one of float32, medium, bf16, got 'half'"):
+        fit_restarts([member(0, vae_pair, PlainELBO())], lr=1e-2, precision="half")
+    with pytest.raises(ValueError, match="precision='bf16' is for pairs in float32, and VAE"):
+        fit_restarts([member(0, vae_pair, PlainELBO())], lr=1e-2, precision="bf16")

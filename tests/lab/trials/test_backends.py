@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pyro
@@ -17,7 +18,7 @@ import torch
 from tests.processes import start, zoo
 from tests.small_recipe import RECIPES
 from zoo.lab.runs.checkpoint import load
-from zoo.lab.runs.folder import CHECKPOINT
+from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.runs.lock import OWNER
 from zoo.lab.trials import clusters
 from zoo.lab.trials.backends import Loky, open_backend, threads_per_trial
@@ -118,6 +119,7 @@ def test_jobs_are_the_cores_by_the_threads_of_a_trial(variable, threads, jobs, m
 # Clusters.
 
 SWEEP = ["sweep", "small", "--seeds", "3", "--out", "out", "--steps", "400", "--checkpoint-every", "20"]
+SWEEP += ["--precision", "bf16"]
 FOLDERS = [Path("out/restarts", f"seed-{seed}") for seed in range(3)]
 in_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="parents are looked up in /proc")
 
@@ -165,6 +167,7 @@ def training(folders: list[Path]) -> list[tuple[int, int]]:
 def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
     assert (folder / "out/table.csv").read_bytes() == (undisturbed / "out/table.csv").read_bytes()
     for own in FOLDERS:
+        assert read_settings(folder / own)[0].precision == "bf16"
         for name in ("terms.csv", "weights.safetensors"):
             assert (folder / own / name).read_bytes() == (undisturbed / own / name).read_bytes()
 
@@ -182,6 +185,46 @@ def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options
     assert process.exitcode == 0, (tmp_path / "said").read_text()
     assert_as_undisturbed(tmp_path, undisturbed)
     assert {folder: (folder / QUANTITIES).stat().st_mtime_ns for folder in finished} == finished
+
+
+def descendants(pid: int) -> dict[int, int]:
+    """The processes below a process, and itself, each with its group."""
+    table = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            _, parent, group, *_ = path.read_text().rpartition(")")[2].split()
+            table[int(path.parent.name)] = int(parent), int(group)
+    found = [pid]
+    for one in found:
+        found += [child for child, (parent, _) in table.items() if parent == one]
+    return {one: table[one][1] for one in found}
+
+
+@in_proc
+@pytest.mark.parametrize("whom", ["the command", "its group"])
+def test_ctrl_c_on_ray_saves_and_leaves_nothing_running(whom, undisturbed, tmp_path):
+    # A terminal sends it to the whole group, to which Ray's own processes belong.
+    pytest.importorskip("ray")
+    process = start(tmp_path, *SWEEP, "--backend", "ray", "--jobs", "2")
+    own = [tmp_path / folder for folder in FOLDERS]
+    wait_for_training(own, process, tmp_path / "said")
+    everyone = descendants(process.pid)
+    assert len(everyone) > 3
+    for one, group in everyone.items():
+        if one == process.pid or (whom == "its group" and group == everyone[process.pid]):
+            os.kill(one, signal.SIGINT)
+    process.join(300)
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == 128 + signal.SIGINT, said
+    assert re.search("stopped by SIGINT, and saved; [0-3] of 3 trials are finished. Run the command again", said)
+    for run in filter(on_the_way, own):
+        assert 0 < load(run / CHECKPOINT)["step"] == len((run / "terms.csv").read_text().splitlines()) - 1 < 400
+    deadline = time.monotonic() + 60
+    while left := [one for one in everyone if one != process.pid and Path(f"/proc/{one}").exists()]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    zoo(tmp_path, *SWEEP, "--jobs", "1")
+    assert_as_undisturbed(tmp_path, undisturbed)
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """What a trial costs: from records, scaled by datapoints, or from its first steps; nothing is trained or written."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from tests.small_recipe import RECIPES, STEPS
+from zoo.lab.training.fit import fit
 from zoo.lab.trials.cost import core_minutes, core_seconds, first_run, of_device
 from zoo.lab.trials.trial import Trial
 
@@ -15,6 +17,10 @@ def measure(trial):
     short = trial.budget == "short"
     first = trial.train("small", within="a", steps=trial.steps(full=STEPS, short=30), batch_size=32 if short else 64)
     return {"score": trial.train("small", within="b", steps=first.settings.steps).settings.steps}
+
+
+def in_medium(trial):
+    return {"score": trial.train("small", steps=STEPS, precision="medium").settings.steps}
 
 
 def without_a_run(trial):
@@ -70,6 +76,19 @@ def test_runs_of_two_precisions_are_two_first_runs(trial):
     for precision in ("float32", "medium"):
         first_run(lambda t, precision=precision: t.train("small", precision=precision), trial, known=known)
     assert len(known) == 2
+
+
+@pytest.mark.parametrize(("asked", "timed"), [(None, "medium"), ("bf16", "bf16")])
+def test_first_steps_are_timed_in_the_precision_of_the_run(trial, asked, timed, monkeypatch):
+    precisions = []
+
+    def spy(*args, precision, **options):
+        precisions.append(precision)
+        return fit(*args, precision=precision, **options)
+
+    monkeypatch.setattr("zoo.lab.trials.cost.fit", spy)
+    assert first_run(in_medium, replace(trial, precision=asked), timed=True).steps == STEPS
+    assert precisions == [timed]
 
 
 def test_core_seconds_count_cores_and_a_gpu_once():

@@ -9,12 +9,13 @@ import torch
 
 from tests.processes import start, zoo
 from tests.small_recipe import RECIPES
+from zoo.lab.runs.folder import read_settings
 from zoo.lab.trials.job_array import listed, run_only
 from zoo.lab.trials.sweep_plan import plan_sweep
 from zoo.lab.trials.trial import Trial
 
 SWEEP = ["sweep", "small", "--grid", "beta=1,4", "--seeds", "2", "--out", "out"]
-SWEEP += ["--steps", "150", "--checkpoint-every", "10"]
+SWEEP += ["--steps", "150", "--checkpoint-every", "10", "--precision", "bf16"]
 FOLDERS = [Path("out", point, f"seed-{seed}") for point in ("beta=1", "beta=4") for seed in (0, 1)]
 
 
@@ -49,6 +50,7 @@ def test_a_job_array_comes_to_the_same_bytes_as_the_whole_sweep(tmp_path):
     for name in ("table.csv", "table.md", *(folder / "terms.csv" for folder in FOLDERS)):
         path = name if isinstance(name, Path) else Path("out", name)
         assert (array / path).read_bytes() == (whole / path).read_bytes()
+    assert {read_settings(root / folder)[0].precision for root in (whole, array) for folder in FOLDERS} == {"bf16"}
 
 
 def test_a_task_that_is_stopped_saves_and_its_repetition_resumes(tmp_path):

@@ -45,7 +45,7 @@ def keep(tmp_path, name, seconds, *, seeds=(0,), budget="full", variants=("ours"
     save({**texts, **tables, "variants": records}, tmp_path / "results")
 
 
-def planned(tmp_path, reproductions, *, in_given_order=False, seeds=None, budget="full"):
+def planned(tmp_path, reproductions, *, in_given_order=False, seeds=None, budget="full", precision=None):
     torch.set_default_dtype(torch.float32)
     return queue.plan(
         reproductions,
@@ -53,6 +53,7 @@ def planned(tmp_path, reproductions, *, in_given_order=False, seeds=None, budget
         tmp_path / "runs",
         budget=budget,
         seeds=seeds,
+        precision=precision,
         in_given_order=in_given_order,
         recipes=RECIPES,
         device="cpu",

@@ -31,8 +31,8 @@ from zoo.lab.trials.reproduction import (
     collect,
     draw,
     graded,
-    trials,
 )
+from zoo.lab.trials.reproduction_plan import trials
 from zoo.lab.trials.stored import save
 from zoo.lab.trials.trial import run_trial, run_trials
 from zoo.papers.recipes import RECIPES

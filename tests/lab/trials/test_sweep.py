@@ -203,6 +203,7 @@ def test_a_sweep_is_a_function_that_a_notebook_can_call(tmp_path):
         ({"steps": 4}, "steps is 3 there, 4 here"),
         ({"lr": 0.5}, "lr is 0.001 there, 0.5 here"),
         ({"batch_size": 10}, "batch_size is 64 there, 10 here"),
+        ({"precision": "bf16"}, "precision is 'float32' there, 'bf16' here"),
         ({"hyperparameters": {"beta": 3.0}}, "hyperparameters is .*'beta': 2.0.* there, .*'beta': 3.0.* here"),
     ],
 )

@@ -23,7 +23,7 @@ from zoo.__main__ import main
 from zoo.elbos import BetaVAE
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.finished import open_run
-from zoo.lab.runs.folder import CHECKPOINT, SETTINGS
+from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, read_settings
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.train import Every
 from zoo.lab.training.experiment import Experiment, Recipe
@@ -189,6 +189,25 @@ def test_runs_that_cannot_be_stacked_are_trained_by_themselves_and_the_sweep_say
     assert "\n" not in str(said[0].message)
     assert not trained
     assert len(done.table) == 4
+
+
+@pytest.mark.parametrize("precision", ["bf16", "medium"])
+def test_runs_in_another_precision_are_trained_together_in_it(precision, tmp_path, trained):
+    # In single precision: bfloat16 rounds a number to 1 part in 256, and sums in another order round differently.
+    torch.set_default_dtype(torch.float32)
+    options = {"grid": [{}], "precision": precision, "steps": 10}
+    done, alone = (run(tmp_path / name, together=name == "here", **options) for name in ("here", "there"))
+    assert trained == [(2, 0, 10)]
+    assert done.failures == alone.failures == ()
+    for seed in (0, 1):
+        own, other = (tmp_path / name / "restarts" / f"seed-{seed}" for name in ("here", "there"))
+        assert read_settings(own)[0].precision == precision
+        (_, numbers), (_, other_numbers) = rows(own / "terms.csv"), rows(other / "terms.csv")
+        torch.testing.assert_close(numbers, other_numbers, rtol=1e-3, atol=1e-3)
+    if precision == "bf16":
+        run(tmp_path / "float32", **{**options, "precision": "float32"})
+        curves = [(tmp_path / name / "restarts/seed-0/terms.csv").read_bytes() for name in ("here", "float32")]
+        assert curves[0] != curves[1]
 
 
 def test_the_command_line_asks_for_it(monkeypatch, tmp_path):

@@ -34,15 +34,16 @@ class StackedPass:
     first value are evaluated by themselves alone.
 
     Args:
-        compile: whether to compile the graph.
         device: of the tensors.
+        compile: whether to compile the graph.
+        half: whether networks compute in bfloat16, whose rounding the comparison has to allow.
 
     Attributes:
         gain: the time of the members' passes one by one over that of the stacked pass, once each, on a CPU; 0 before.
     """
 
-    def __init__(self, device: torch.device, *, compile: bool) -> None:
-        self.device, self.compile = device, compile
+    def __init__(self, device: torch.device, *, compile: bool, half: bool = False) -> None:
+        self.device, self.compile, self.half = device, compile, half
         self.graphs: dict[Any, _Graph] = {}
         self.gain = 0.0
 
@@ -69,7 +70,7 @@ class StackedPass:
             if learnt.keys() <= set(passes[0].state):
                 graph = self._traced(passes[0], leaves, spec, alone[0])
                 replayed = list(before)
-                _check_equal(stacked, graph(leaves, replayed), random, replayed)
+                _check_equal(stacked, graph(leaves, replayed), random, replayed, half=self.half)
                 began = time.perf_counter()
                 graph(leaves, before)
                 self.gain = seconds / (time.perf_counter() - began)
@@ -186,8 +187,12 @@ def _tensors(node: Node) -> list[Node]:
     return list(node.users) if isinstance(node.meta["val"], (tuple, list)) else [node]
 
 
-def _check_equal(alone: Any, together: Any, random: list[Tensor], replayed: list[Tensor]) -> None:
+def _check_equal(
+    alone: Any, together: Any, random: list[Tensor], replayed: list[Tensor], *, half: bool = False
+) -> None:
     """Compares each member's loss, gradients, report and buffers, part by part in Euclidean norm, to half the digits.
+
+    These are the digits of bfloat16 where networks compute in it: some per cent.
 
     Raises:
         CannotStackError: they differ; the message names the member.
@@ -196,7 +201,8 @@ def _check_equal(alone: Any, together: Any, random: list[Tensor], replayed: list
         for part, other in zip(alone, together, strict=True):
             leaves = [leaf for leaf in tree_leaves(part) if leaf is not None]
             ours, theirs = _numbers(leaves, member), _numbers(tree_leaves(other), member)
-            precise = max((torch.finfo(t.dtype).eps for t in leaves if t.is_floating_point()), default=0.0) ** 0.5
+            types = {leaf.dtype for leaf in leaves if leaf.is_floating_point()} | ({torch.bfloat16} if half else set())
+            precise = max((torch.finfo(dtype).eps for dtype in types), default=0.0) ** 0.5
             if (ours - theirs).norm() <= precise * ours.norm() and torch.equal(own, after):
                 continue
             raise CannotStackError(

@@ -1,6 +1,7 @@
 """Restarts of a pair in one process: several pairs trained as one, with one step for all of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from operator import length_hint
 from os import environ
@@ -22,6 +23,7 @@ from zoo.lab.training.check_arguments import (
 )
 from zoo.lab.training.fit import Optimizer, _Program, adam, prepare, refuse_unless_finite
 from zoo.lab.training.members import DivergedError, Member, Reports, check_alike
+from zoo.lab.training.precision import Networks, Precision, check_precision, reduced_matmul_precision
 from zoo.lab.training.stacked_optimizer import StackedOptimizer
 from zoo.lab.training.stacked_pass import CannotStackError, StackedPass, draw_state
 from zoo.lab.training.tensor_pass import TensorPass
@@ -38,6 +40,7 @@ def fit_restarts(
     optimizer: Optimizer = adam,
     device: str | torch.device | None = None,
     compile: bool = False,
+    precision: Precision = "float32",
     start: int = 0,
     progress: bool = True,
 ) -> Iterator[tuple[int, Reports]]:
@@ -61,7 +64,8 @@ def fit_restarts(
 
     Args:
         members: the pairs, each with objective, batches and random state.
-        lr, optimizer, device, start, progress: see `fit`; an optimiser that updates each number by its own gradients.
+        lr, device, precision, start, progress: see `fit`.
+        optimizer: see `fit`; one that updates each number by its own gradients.
         compile: whether to compile the mapped graph.
 
     Raises:
@@ -84,9 +88,10 @@ def fit_restarts(
         check_options(
             member.elbo, lr=lr, optimizer=member.optimizer or optimizer, compile=compile, start=start, adversary=None
         )
+        check_precision(precision, member.model, member.guide)
     check_alike(members)
     total = length_hint(members[0].batches) or None
-    stack = Stack(members, lr, optimizer, find_device(device), compile)
+    stack = Stack(members, lr, optimizer, find_device(device), compile, precision)
     steps = stack.steps(start)
     if not progress or environ.get("TQDM_DISABLE"):
         return steps
@@ -97,7 +102,7 @@ class Stack:
     """The members' tensors in stacks, of which their modules hold views, and the steps of all.
 
     Args:
-        members, lr, optimizer, device, compile: of `fit_restarts`, which checks them.
+        members, lr, optimizer, device, compile, precision: of `fit_restarts`, which checks them.
 
     Attributes:
         gain: on a CPU, how many times less a step of all takes than their steps one by one, as measured once.
@@ -113,19 +118,28 @@ class Stack:
         optimizer: Optimizer,
         device: torch.device,
         compile: bool,
+        precision: Precision = "float32",
     ) -> None:
-        self.members, self.device, self.passes = members, device, StackedPass(device, compile=compile)
+        self.members, self.device, self.precision = members, device, precision
+        self.passes = StackedPass(device, compile=compile, half=precision == "bf16")
         self.batches = self._in_step([iterate(member.batches) for member in members])
         first = next(self.batches, None)
         if first is None:
             raise ValueError("there is no batch to train on: batches is empty")
         self.batches = chain([first], self.batches)
-        parameters = [prepare(m.model, m.guide, m.elbo, batch, device) for m, batch in zip(members, first, strict=True)]
+        networks = [Networks(m.model, m.guide) if precision == "bf16" else None for m in members]
+        parameters = []
+        for member, short, batch in zip(members, networks, first, strict=True):
+            with short.watched() if short else nullcontext():
+                parameters.append(prepare(member.model, member.guide, member.elbo, batch, device))
         optimizers = [m.optimizer or optimizer(own, lr=lr) for m, own in zip(members, parameters, strict=True)]
         for member, made, own in zip(members, optimizers, parameters, strict=True):
             check_optimizer(made, own)
             member.random = self._begin(member.random)
-        self.programs = [_Program(member.elbo(member.model, member.guide)) for member in members]
+        self.programs = [
+            _Program(member.elbo(member.model, member.guide), networks=short)
+            for member, short in zip(members, networks, strict=True)
+        ]
         self.settings = [member.elbo.settings() for member in members]
         self.own: list[TensorPass] = []
         passes = self._tensor_passes(first)
@@ -191,7 +205,8 @@ class Stack:
             ],
         )
         random: list[Any] = [member.random for member in self.members]
-        outputs = self.passes(self._tensor_passes(batches), stacks, random)
+        with reduced_matmul_precision() if self.precision == "medium" else nullcontext():
+            outputs = self.passes(self._tensor_passes(batches), stacks, random)
         for member, state in zip(self.members, random, strict=True):
             member.random = state
         return outputs

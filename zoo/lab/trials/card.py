@@ -37,6 +37,8 @@ def read_result(path: Path) -> dict[str, Any]:
         for claim in result["claims"]:
             claim["verdict"] = claim.pop("held")
     for name, (what, fits) in _FIELDS.items():
+        if name not in result and name in _OPTIONAL:
+            continue
         if name not in result:
             raise ValueError(f"{path} is damaged: it has no {name}; {REMEDY}")
         if not fits(result[name]):
@@ -79,6 +81,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "paper": ("a text", _is_text),
     "command": ("a text", _is_text),
     "budget": ("a text", _is_text),
+    "precision": ("a text", _is_text),
     "quantities": ("definitions by name", _is_by_name("what", "better", "digits")),
     "reported": ("values by variant", _is_by_name()),
     "headline": ("a list of variants and quantities", _is_list_of(list)),
@@ -87,6 +90,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "deviations": ("a list of texts", _is_list_of(str)),
     "pictures": ("captions by path", lambda value: isinstance(value, dict) and all(map(_is_text, value.values()))),
 }
+_OPTIONAL = ("precision",)  # only where one was asked for
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -102,11 +106,14 @@ def _cell(text: str) -> str:
 
 def card(result: Mapping[str, Any]) -> str:
     """The result in Markdown: the paper's values, ours over seeds, every seed, the claims, and the deviations."""
+    in_some = any(r.get("precision") for records in result["variants"].values() for r in records)
+    recorded = ["precision"] if in_some else []  # earlier versions did not record it
     parts = [
         f"## {result['title']}",
         f"{result['paper']}",
         f"    {result['command']}",
-        f"Budget: {result['budget']}. The command above measured all numbers and wrote this section.",
+        f"Budget: {result['budget']}. {_precision(result)}The command above measured all numbers and wrote "
+        "this section.",
         table(
             ("variant", "quantity", "paper:", "ours, mean +- sd:", "best:", "every seed"),
             [
@@ -121,9 +128,10 @@ def card(result: Mapping[str, Any]) -> str:
         *(f"![{caption}]({path})\n\n{caption}" for path, caption in result["pictures"].items()),
         "<details><summary>Runs</summary>",
         table(
-            ("variant", "seed:", "steps:", "minutes:", "hardware"),
+            ("variant", "seed:", "steps:", "minutes:", "hardware", *recorded),
             [
                 (v, str(r["seed"]), f"{r['steps']:,}", f"{r['seconds'] / 60:.1f}", r["hardware"])
+                + ((r.get("precision", ""),) if recorded else ())
                 for v, records in result["variants"].items()
                 for r in records
             ],
@@ -132,6 +140,16 @@ def card(result: Mapping[str, Any]) -> str:
         "</details>",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _precision(result: Mapping[str, Any]) -> str:
+    """A sentence on a precision that was asked for."""
+    return f"Precision: {result['precision']}, for every run. " if "precision" in result else ""
+
+
+def _budget(result: Mapping[str, Any]) -> str:
+    """The budget, and the precision if one was asked for: "short", or "short, bf16"."""
+    return ", ".join([result["budget"], *([result["precision"]] if "precision" in result else [])])
 
 
 def _versions(result: Mapping[str, Any]) -> str:
@@ -161,7 +179,7 @@ def unfinished_table(result: Mapping[str, Any], wanted: int) -> str:
     rows = [(v, cell.what, ", ".join(map(cell.number, cell.values))) for (v, _), cell in _cells(result).items()]
     parts = [
         "### At the paper's length, so far",
-        f"{count} of {wanted} seeds are finished. The verdicts above do not use them.",
+        f"{count} of {wanted} seeds are finished. {_precision(result)}The verdicts above do not use them.",
         f"    {result['command']}",
         table(("variant", "quantity", "every finished seed"), rows),
         *(["The verdicts of these seeds alone:", _verdicts(result)] if result["claims"] else []),
@@ -190,7 +208,7 @@ class Claims:
     def _repr_markdown_(self) -> str:
         result = self.result
         count = max(len(records) for records in result["variants"].values())
-        parts = [f"**{result['title']}**: {seeds(count)}, {result['budget']} budget"]
+        parts = [f"**{result['title']}**: {seeds(count)}, {_budget(result)} budget"]
         if result["reported"]:
             rows = [(v, cell.what, cell.paper, cell.mean) for (v, _), cell in _cells(result).items() if cell.paper]
             parts += [table(("", "", "the paper:", "ours:"), rows)]
@@ -213,7 +231,7 @@ def headline_table(results: Sequence[Mapping[str, Any]]) -> str:
         shown = [pair for pair in map(tuple, result["headline"]) if pair in cells]
         for place, (variant, quantity) in enumerate(shown):
             cell = cells[variant, quantity]
-            budget = f"{seeds(len(cell.values))}, {result['budget']}"
+            budget = f"{seeds(len(cell.values))}, {_budget(result)}"
             title = "" if place else result["title"]
             rows.append((title, variant, cell.what, cell.paper, cell.mean, cell.best, budget))
     headers = ("reproduction", "variant", "quantity", "paper:", "ours, mean +- sd:", "best:", "budget")

@@ -63,6 +63,7 @@ class _Look(Trial):
     known: dict[str, First] = field(default_factory=dict)
 
     def train(self, recipe: str, **options: Any) -> FinishedRun:
+        options = {**options, "precision": self.precision or options.get("precision", "float32")}
         about = [recipe, self.budget, self.timed]
         about += [options.get(key) for key in OPTIONS if key != "lr"]
         if (key := repr(about)) not in self.known:
@@ -87,16 +88,9 @@ class _Look(Trial):
             split.train, settings.batch_size, seed=0, steps=WARM_UP + TIMED, labels=experiment.labels
         )
         pair = experiment.model, experiment.guide, experiment.elbo
+        how: dict[str, Any] = {"lr": settings.lr, "optimizer": experiment.optimizer, "precision": settings.precision}
         began = 0.0
-        for step, report in fit(
-            *pair,
-            batches,
-            lr=settings.lr,
-            optimizer=experiment.optimizer,
-            precision=settings.precision,
-            device=self.device,
-            progress=False,
-        ):
+        for step, report in fit(*pair, batches, device=self.device, progress=False, **how):
             if step in (WARM_UP, WARM_UP + TIMED):
                 float(sum(report.terms.values()))  # waits for the device
                 began, seconds = time.perf_counter(), time.perf_counter() - began

@@ -13,12 +13,14 @@ from tqdm import tqdm
 
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import locked
+from zoo.lab.training.precision import Precision
 from zoo.lab.trials.backends import Backend
 from zoo.lab.trials.card import table
 from zoo.lab.trials.cost import First, Records, core_minutes
 from zoo.lab.trials.parallel import in_parallel
-from zoo.lab.trials.reproduction import Reproduction, Results, Variants, trials
-from zoo.lab.trials.stored import Result, stored, with_stored
+from zoo.lab.trials.reproduction import Reproduction, Results, Variants
+from zoo.lab.trials.reproduction_plan import check_asked_precision, trials
+from zoo.lab.trials.stored import Result, refuse_other_precision, stored, with_stored
 from zoo.lab.trials.trial import Budget, Measure, Trial, run_quietly
 
 
@@ -77,6 +79,7 @@ def plan(
     *,
     budget: Budget,
     seeds: int | None,
+    precision: Precision | None,
     in_given_order: bool,
     **options: Any,
 ) -> Plan:
@@ -91,6 +94,7 @@ def plan(
         runs: the folder of the runs.
         budget: "full" or "short".
         seeds: the number of seeds, from 0; each reproduction's own number for the budget when not given.
+        precision: of all runs; each reproduction's own when not given. Results in another one are left out.
         in_given_order: whether to keep the order of `reproductions`.
         options: of `Trial`.
     """
@@ -98,13 +102,20 @@ def plan(
     variants, gains, left_out = {}, {}, {}
     known: dict[str, First] = {}
     for name, reproduction in reproductions.items():
-        results = [found for each in ("full", "short") if (found := stored(name, outs[name], each))]
+        try:
+            check_asked_precision(name, reproduction, precision)
+            refuse_other_precision(name, outs[name], precision)
+        except (ValueError, FileExistsError) as error:
+            left_out[name] = str(error)
+            continue
+        results = [found for each in ("full", "short") if (found := stored(name, outs[name], each, precision))]
         mine = next((found for found in results if found["budget"] == budget), None)
         if budget == "short" and mine is None and results:
             left_out[name] = "there is a result of the full budget"
             continue
         count = seeds or reproduction.seeds[budget]
-        every = with_stored(trials(name, reproduction, runs, seeds=count, budget=budget, **options), mine)
+        own = trials(name, reproduction, runs, seeds=count, budget=budget, precision=precision, **options)
+        every = with_stored(own, mine)
         try:
             queued[name] = _queued(name, reproduction, every, _records(results), known)
         except (FileNotFoundError, RuntimeError) as error:
@@ -206,7 +217,7 @@ def run(
 
 
 def _folder(variants: Variants) -> Path:
-    """The folder of a reproduction's runs: RUNS/NAME-BUDGET."""
+    """The folder of a reproduction's runs: RUNS/NAME-BUDGET, or RUNS/NAME-BUDGET-PRECISION."""
     (first, *_) = next(iter(variants.values()))
     return first.folder.parent if len(variants) == 1 else first.folder.parent.parent
 

@@ -1,7 +1,7 @@
 """Reproduction: a paper's experiments, run over seeds, with their results recorded whatever they are.
 
-A `Reproduction` defines what to run and the paper's values; `trials` has one folder per variant and seed; `collect`
-builds the result from the finished trials, and `zoo.lab.trials.stored.save` writes it.
+A `Reproduction` defines what to run and the paper's values; `zoo.lab.trials.reproduction_plan` makes its trials;
+`collect` builds the result from the finished ones, and `zoo.lab.trials.stored.save` writes it.
 """
 
 import math
@@ -9,17 +9,24 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
-from zoo.lab.device import find_device
-from zoo.lab.errors import unknown_name
 from zoo.lab.plots.picture import Picture, save_pictures
 from zoo.lab.training.experiment import Recipe
+from zoo.lab.training.precision import Precision
 from zoo.lab.trials.backends import open_backend
-from zoo.lab.trials.stored import check_same_length, file_name, place, save, stored, with_stored
+from zoo.lab.trials.reproduction_plan import RUNS, plan_trials
+from zoo.lab.trials.stored import (
+    check_same_training,
+    file_name,
+    place,
+    refuse_other_precision,
+    save,
+    stored,
+    with_stored,
+)
 from zoo.lab.trials.trial import Budget, Measure, RunNotHereError, Trial, run_trials
 
-RUNS = Path("runs/reproduce")
 Variants: TypeAlias = Mapping[str, Sequence[Trial]]  # trials by variant, seeds in order
 
 
@@ -92,6 +99,7 @@ class Reproduction:
         claims: of the paper.
         deviations: all known deviations from the paper.
         pictures: function from the trials by variant to pictures by file name.
+        other_networks: whether it also trains networks that are no recipe's, whose precision cannot be chosen.
     """
 
     title: str
@@ -105,57 +113,12 @@ class Reproduction:
     claims: Sequence[Claim] = ()
     deviations: Sequence[str] = ()
     pictures: Callable[[Mapping[str, Sequence[Trial]]], Mapping[str, Picture]] | None = None
+    other_networks: bool = False
 
     def verdicts(self, results: Results) -> list[dict[str, Any]]:
         """Each claim with its verdict and evidence, as in a result's JSON."""
         rows = [(claim.text, *claim.check(results)) for claim in self.claims]
         return [{"claim": text, "verdict": verdict, "evidence": evidence} for text, verdict, evidence in rows]
-
-
-def trials(
-    name: str, reproduction: Reproduction, runs: Path, *, seeds: int, budget: Budget, **options: Any
-) -> dict[str, list[Trial]]:
-    """The trials by variant: RUNS/NAME-BUDGET/VARIANT/seed-K, or without VARIANT where there is only one.
-
-    Arguments as `reproduce`; `options` are those of `Trial`.
-    """
-    parent = runs / f"{file_name(name)}-{budget}"
-    alone = len(reproduction.variants) == 1
-    return {
-        variant: [
-            Trial(seed, budget, (parent if alone else parent / _slug(variant)) / f"seed-{seed}", **options)
-            for seed in range(seeds)
-        ]
-        for variant in reproduction.variants
-    }
-
-
-def plan_trials(
-    name: str,
-    reproductions: Mapping[str, Reproduction],
-    recipes: Mapping[str, Recipe],
-    *,
-    seeds: int | None = None,
-    budget: Budget = "full",
-    runs: Path = RUNS,
-    device: str | None = None,
-    **options: Any,
-) -> tuple[dict[str, list[Trial]], list[tuple[Measure, Trial]]]:
-    """The trials that `reproduce` runs, by variant and in one list with their measures. Nothing is run or written.
-
-    Arguments and LookupError, ValueError as `reproduce`.
-    """
-    if name not in reproductions:
-        raise LookupError(unknown_name("reproduction", name, reproductions))
-    if budget not in get_args(Budget):
-        raise ValueError(f"--budget must be full or short, got {budget!r}")
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, got {seeds}")
-    reproduction = reproductions[name]
-    count = reproduction.seeds[budget] if seeds is None else seeds
-    options |= {"recipes": recipes, "device": str(find_device(device))}
-    variants = trials(name, reproduction, runs, seeds=count, budget=budget, **options)
-    return variants, [(reproduction.variants[variant], trial) for variant, own in variants.items() for trial in own]
 
 
 def finished(variants: Variants) -> dict[str, list[Trial]]:
@@ -175,11 +138,13 @@ def collect(name: str, reproduction: Reproduction, variants: Variants, *, comman
     if not done:
         raise FileNotFoundError(f"no trial of {name} is finished, so there is nothing to collect")
     records = {variant: [trial.record() for trial in seeds] for variant, seeds in done.items()}
-    check_same_length(name, records)
+    check_same_training(name, records)
+    first = next(iter(done.values()))[0]
     result = {
         "name": name,
         "command": command,
-        "budget": next(iter(done.values()))[0].budget,
+        "budget": first.budget,
+        **({"precision": first.precision} if first.precision else {}),
         "variants": records,
         "pictures": {},
     }
@@ -194,6 +159,7 @@ def graded(result: Mapping[str, Any], reproduction: Reproduction) -> dict[str, A
         "paper": reproduction.paper,
         "command": result["command"],
         "budget": result["budget"],
+        **({"precision": result["precision"]} if "precision" in result else {}),
         "quantities": {quantity: asdict(about) for quantity, about in reproduction.quantities.items()},
         "reported": {variant: dict(values) for variant, values in reproduction.reported.items()},
         "headline": [list(pair) for pair in reproduction.headline],
@@ -230,13 +196,10 @@ def draw(reproduction: Reproduction, variants: Variants, name: str, out: Path) -
     try:
         pictures = reproduction.pictures(done)
     except RunNotHereError:
-        there = stored(name, out, next(iter(done.values()))[0].budget)
+        first = next(iter(done.values()))[0]
+        there = stored(name, out, first.budget, first.precision)
         return dict(there["pictures"]) if there else {}
     return {f"{folder}/{file}": caption for file, caption in save_pictures(pictures, out / folder).items()}
-
-
-def _slug(variant: str) -> str:
-    return "".join(c if c.isalnum() or c in ".-" else "-" for c in variant.lower()).strip("-")
 
 
 @dataclass(frozen=True)
@@ -271,6 +234,7 @@ def reproduce(
     replace: bool = False,
     device: str | None = None,
     compile: bool = False,
+    precision: Precision | None = None,
     data_dir: Path | None = None,
     download: bool = False,
     more_options: str = "",
@@ -289,18 +253,23 @@ def reproduce(
         jobs, backend, scheduler: where trials run; see `zoo.lab.trials.backends.open_backend`.
         replace: whether to replace a stored result instead of adding to it, also one of a larger budget.
         device, compile, data_dir, download: see `Trial`.
+        precision: of all runs, see `fit`; the reproduction's own when not given.
         more_options: command-line options to include in the command that repeats this.
 
     Raises:
         LookupError: there is no such reproduction.
-        ValueError: the budget, the number of seeds, the device or the backend does not exist.
+        ValueError: the budget, the number of seeds, the device, the precision or the backend does not exist, or the
+            precision of this reproduction cannot be chosen.
         ModuleNotFoundError, ConnectionError: as `open_backend`.
         FileNotFoundError: no trial is finished; the message says why the last one failed.
-        FileExistsError: `out` holds a result with a larger budget, and `replace` is not given.
+        FileExistsError: `out` holds a result with a larger budget or in another precision, and `replace` is not given.
         OSError: `out` cannot be made; raised before any trial.
     """
     where: dict[str, Any] = {"device": device, "compile": compile, "data_dir": data_dir, "download": download}
+    where["precision"] = precision
     variants, work = plan_trials(name, reproductions, recipes, seeds=seeds, budget=budget, runs=runs, **where)
+    if not replace:
+        refuse_other_precision(name, out, precision)  # before the trials
     with open_backend(backend, jobs=jobs, scheduler=scheduler, device=work[0][1].device) as on:
         try:
             out.mkdir(parents=True, exist_ok=True)  # before the trials, which may take days
@@ -309,7 +278,7 @@ def reproduce(
         failures = run_trials(work, on)
     if failures and not any(trial.is_finished() for _, trial in work):
         raise FileNotFoundError(f"no trial of {name} is finished, so there is no result: {failures[-1]}")
-    kept = None if replace else stored(name, out, budget)
+    kept = None if replace else stored(name, out, budget, precision)
     every = with_stored(variants, kept)
     result = written(name, reproductions[name], every, out, more_options=more_options, replace=replace)
     return Reproduced(*result, failures)
@@ -338,12 +307,13 @@ def written(
         FileNotFoundError, ValueError: as `collect`.
         FileExistsError: as `zoo.lab.trials.stored.place`.
     """
-    budget = next(trial.budget for trials in variants.values() for trial in trials)
+    first = next(trial for trials in variants.values() for trial in trials)
+    asked = f"--precision {first.precision} " if first.precision else ""
     count = 1 + max(trial.seed for trials in variants.values() for trial in trials)
-    command = f"python -m zoo reproduce {name} --budget {budget} --seeds {count} {more_options}"
+    command = f"python -m zoo reproduce {name} --budget {first.budget} --seeds {count} {asked}{more_options}"
     result = collect(name, reproduction, variants, command=command.rstrip())
     if place(result, out, replace=replace).parent == out:
-        there = stored(name, out, budget)
+        there = stored(name, out, first.budget, first.precision)
         result["pictures"] = (
             draw(reproduction, variants, name, out) if pictures else dict(there["pictures"]) if there else {}
         )

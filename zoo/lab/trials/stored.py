@@ -1,5 +1,7 @@
 """Stored results that are added to: seeds of other machines and days are kept, and where a result is written.
 
+Results of two budgets, or of two precisions, are never added to each other.
+
 A result of the full budget that has fewer seeds than the short one lies apart, in OUT/full/NAME.json, until it has at
 least as many; then it takes the short one's place.
 """
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.lab.files import write_file
+from zoo.lab.training.precision import Precision
 from zoo.lab.trials.card import read_result
 from zoo.lab.trials.trial import Budget, Trial
 
@@ -24,18 +27,48 @@ def file_name(name: str) -> str:
     return name.replace("/", "-")
 
 
-def stored(name: str, out: Path, budget: Budget) -> Result | None:
-    """The stored result of this budget, complete or not; None where there is none.
+def stored(name: str, out: Path, budget: Budget, precision: Precision | None = None) -> Result | None:
+    """The stored result of this budget and precision, complete or not; None where there is none.
+
+    Args:
+        name: of the reproduction.
+        out: the folder of results.
+        budget: "full" or "short".
+        precision: the one that was asked for; None is the reproduction's own.
 
     Raises:
         ValueError: the file holds another reproduction's result.
     """
-    for path in (out / f"{file_name(name)}.json", out / FULL / f"{file_name(name)}.json"):
-        if path.is_file() and (result := read_result(path))["budget"] == budget:
+    for path, result in _there(name, out).items():
+        if result["budget"] == budget and result.get("precision") == precision:
             if result["name"] != name:
                 raise ValueError(f"{path} holds the result of {result['name']}, not of {name}: name another --out")
             return result
     return None
+
+
+def refuse_other_precision(name: str, out: Path, precision: Precision | None) -> None:
+    """Checks that the folder holds no result of the reproduction in another precision, which would be mixed with it.
+
+    Raises:
+        FileExistsError: it does; the message names the file and both precisions.
+    """
+    for path, result in _there(name, out).items():
+        if (other := result.get("precision")) != precision:
+            raise FileExistsError(
+                f"{path} holds a result {_in(other)}, and this one is {_in(precision)}: name another folder with "
+                "--out, or give --replace"
+            )
+
+
+def _there(name: str, out: Path) -> dict[Path, Result]:
+    """The results that the folder holds, by file."""
+    paths = (out / f"{file_name(name)}.json", out / FULL / f"{file_name(name)}.json")
+    return {path: read_result(path) for path in paths if path.is_file()}
+
+
+def _in(precision: str | None) -> str:
+    return f"in {precision}" if precision else "in the reproduction's own precision"
 
 
 def with_stored(variants: Mapping[str, list[Trial]], result: Result | None) -> dict[str, list[Trial]]:
@@ -56,20 +89,22 @@ def with_stored(variants: Mapping[str, list[Trial]], result: Result | None) -> d
     return merged
 
 
-def check_same_length(name: str, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Checks that all seeds of a variant were trained for the same number of steps.
+def check_same_training(name: str, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Checks that all seeds of a variant were trained for the same number of steps, in the same precision.
 
     Raises:
-        ValueError: they were not; the message names variant, seeds and steps.
+        ValueError: they were not; the message names variant, seeds, and steps or precisions.
     """
     for variant, of_one in records.items():
-        lengths = {record["seed"]: record["steps"] for record in of_one}
-        if len(set(lengths.values())) > 1:
-            seeds = ", ".join(f"seed {seed} has {steps:,}" for seed, steps in sorted(lengths.items()))
-            raise ValueError(
-                f"{name}, {variant}: seeds with different numbers of steps are not one result ({seeds}): give "
-                "--replace to keep only the runs that are here, or name another folder with --out"
-            )
+        steps = {record["seed"]: f"{record['steps']:,}" for record in of_one}
+        precisions = {r["seed"]: r["precision"] for r in of_one if "precision" in r}  # earlier versions had none
+        for what, by_seed in (("numbers of steps", steps), ("precisions", precisions)):
+            if len(set(by_seed.values())) > 1:
+                seeds = ", ".join(f"seed {seed} has {value}" for seed, value in sorted(by_seed.items()))
+                raise ValueError(
+                    f"{name}, {variant}: seeds with different {what} are not one result ({seeds}): give --replace to "
+                    "keep only the runs that are here, or name another folder with --out"
+                )
 
 
 def num_seeds(result: Result) -> int:
@@ -87,9 +122,12 @@ def place(result: Result, out: Path, *, replace: bool = False) -> Path:
         replace: whether it takes the place of whatever is there.
 
     Raises:
-        FileExistsError: OUT holds a result of the full budget and this is a short one, or of more seeds.
+        FileExistsError: OUT holds a result of the full budget and this is a short one, or of more seeds, or of another
+            precision.
     """
     path = out / f"{file_name(result['name'])}.json"
+    if not replace:
+        refuse_other_precision(result["name"], out, result.get("precision"))
     if replace or not path.is_file():
         return path
     there = read_result(path)

@@ -73,7 +73,7 @@ def sweep(
         jobs, backend, scheduler: where runs train; see `zoo.lab.trials.backends.open_backend`.
         together: whether runs of one form are trained as one, in this process; see `zoo.lab.trials.together`.
         command: the command that repeats the sweep, for table.md.
-        settings: of `plan_sweep`: grid, seeds, hyperparameters, steps, device, ...
+        settings: of `plan_sweep`: grid, seeds, hyperparameters, steps, device, precision, ...
 
     Raises:
         LookupError, TypeError, ValueError, FileNotFoundError: as `plan_sweep`, before anything is trained.

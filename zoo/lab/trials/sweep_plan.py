@@ -16,6 +16,7 @@ from zoo.lab.runs.finished import FinishedRun, configure
 from zoo.lab.runs.folder import Settings, read_settings
 from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Recipe
+from zoo.lab.training.precision import Precision
 from zoo.lab.trials.job_array import listed, run_only
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import Encoded, Inapplicable, clusters, dci, factor_vae, information_about_factors, mig
@@ -62,6 +63,7 @@ def plan_sweep(
     lr: float | None = None,
     device: str | None = None,
     compile: bool = False,
+    precision: Precision = "float32",
     data_dir: Path | None = None,
     download: bool = False,
     every: Every = MINUTE,
@@ -79,7 +81,7 @@ def plan_sweep(
         seeds: number of seeds.
         hyperparameters: the same for all points.
         data, data_options, steps, epochs, batch_size, lr: see `zoo.lab.runs.finished.configure`.
-        device, compile, data_dir, download, every: see `zoo.lab.trials.trial.Trial`.
+        device, compile, precision, data_dir, download, every: see `zoo.lab.trials.trial.Trial`.
 
     Raises:
         LookupError, TypeError, ValueError, FileNotFoundError: as `configure`; or the folder holds runs with other
@@ -92,7 +94,7 @@ def plan_sweep(
     options: dict[str, Any] = {"data": data, "data_options": data_options, "steps": steps, "epochs": epochs}
     options |= {"batch_size": batch_size, "lr": lr}
     where: dict[str, Any] = {"data_dir": data_dir, "download": download, "device": str(find_device(device))}
-    where["compile"] = compile
+    where |= {"compile": compile, "precision": precision}
     fixed = dict(hyperparameters or {})
     settings = check(recipe, grid, hyperparameters=fixed, **options, **where)
     trials: list[tuple[GridPoint, Trial]] = []
@@ -145,7 +147,7 @@ def refuse_other_settings(trial: Trial, settings: Settings) -> None:
     if not trial.is_finished():
         return
     there, _ = read_settings(trial.folder)
-    same = ("recipe", "hyperparameters", "data", "data_options", "steps", "batch_size", "lr")
+    same = ("recipe", "hyperparameters", "data", "data_options", "steps", "batch_size", "lr", "precision")
     differ = [
         f"{name} is {getattr(there, name)!r} there, {getattr(settings, name)!r} here"
         for name in same

@@ -154,6 +154,7 @@ def _open(trial: Trial, recipe: str, plan: dict[str, Any]) -> _Run:
         seed=trial.seed,
         device=trial.device,
         compile=trial.compile,
+        precision=trial.precision or "float32",
         data_dir=trial.data_dir,
         download=trial.download,
     )
@@ -188,10 +189,9 @@ def _train(runs: list[_Run], until: int, jobs: int) -> None:
     settings, every = runs[0].settings, runs[0].trial.every
     start, quiet = runs[0].step, tqdm(disable=True)
     members = [run.member(until) for run in runs]
-    if vars(settings).get("precision", "float32") != "float32":
-        raise CannotStackError("only runs in float32 are trained together: leave out --precision")
     # Before anything is written, as it may refuse.
-    stacked = Stack(members, None, runs[0].experiment.optimizer, find_device(settings.device), settings.compile)
+    where, how = find_device(settings.device), (settings.compile, settings.precision)
+    stacked = Stack(members, None, runs[0].experiment.optimizer, where, *how)
     _check_worthwhile(stacked, jobs)
     steps = stacked.steps(start)
     with ExitStack() as stack:

@@ -50,6 +50,7 @@ class Trial:
         recipes: by name, those that it may train.
         data_dir, download: see `zoo.lab.data.load`.
         device, compile: see `fit`.
+        precision: of all its runs, see `fit`; when not given, the one that its measure passes to `train`.
         progress: whether to show a progress bar.
         every: the interval of a run's checkpoints.
         stored: the record of this trial in a stored result, whose run may be on another machine.
@@ -63,6 +64,7 @@ class Trial:
     download: bool = False
     device: str | None = None
     compile: bool = False
+    precision: Precision | None = None
     progress: bool = True
     every: run.Every = run.MINUTE
     stored: Mapping[str, Any] | None = None
@@ -89,8 +91,8 @@ class Trial:
         """The recipe's run in this trial's folder: opened if it is finished, resumed if it was stopped, else trained.
 
         Args:
-            recipe, steps, epochs, data, data_options, batch_size, lr, precision: see
-                `zoo.lab.runs.finished.configure`.
+            recipe, steps, epochs, data, data_options, batch_size, lr: see `zoo.lab.runs.finished.configure`.
+            precision: of the run, unless the trial has one.
             within: the run's folder within the trial's, for a trial of several runs.
             hyperparameters, more_hyperparameters: of the recipe; the first for those with the name of an argument
                 above, such as steps.
@@ -111,7 +113,7 @@ class Trial:
             seed=self.seed,
             device=self.device,
             compile=self.compile,
-            precision=precision,
+            precision=self.precision or precision,
             data_dir=self.data_dir,
             download=self.download,
         )
@@ -119,7 +121,7 @@ class Trial:
         try:
             begun = has_begun(folder)
             if begun:
-                _check_same(read_settings(folder)[0], settings, folder)
+                _check_same(read_settings(folder)[0], settings, folder, own_precision=self.precision is None)
             if not is_finished(folder):
                 command = f"python -m zoo train {recipe} --seed {self.seed}  # one of many"
                 run.train(
@@ -189,10 +191,12 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
         trial.folder.mkdir(parents=True, exist_ok=True)
         began = time.perf_counter()
         quantities = {name: float(value) for name, value in measure(trial).items()}
+        settings = [read_settings(path.parent)[0] for path in trial.folder.rglob(SETTINGS)]
         record = {
             "seed": trial.seed,
             "quantities": quantities,
-            "steps": sum(read_settings(path.parent)[0].steps for path in trial.folder.rglob(SETTINGS)),
+            "steps": sum(one.steps for one in settings),
+            "precision": ", ".join(sorted({one.precision for one in settings})),
             "seconds": _trained_seconds(trial.folder) or time.perf_counter() - began,
             "hardware": hardware(trial.device),
             "versions": {"torch": torch.__version__, "pyro": pyro.__version__, "python": platform.python_version()},
@@ -289,9 +293,9 @@ def _trained_seconds(folder: Path) -> float:
     return sum(state["seconds"] for state in states)
 
 
-def _check_same(there: Settings, asked: Settings, folder: Path) -> None:
+def _check_same(there: Settings, asked: Settings, folder: Path, *, own_precision: bool) -> None:
     ignored = {"device", "compile"}
-    if "precision" not in read_record(folder / SETTINGS):  # earlier versions did not record it
+    if own_precision and "precision" not in read_record(folder / SETTINGS):  # earlier versions did not record it
         ignored.add("precision")
     differ = [
         f"{key} is {value!r} there, {vars(asked)[key]!r} here"
@@ -299,4 +303,6 @@ def _check_same(there: Settings, asked: Settings, folder: Path) -> None:
         if value != vars(asked)[key] and key not in ignored
     ]
     if differ:
-        raise ValueError(f"{folder} holds a run with other settings ({'; '.join(differ)}): remove it, or name --runs")
+        raise ValueError(
+            f"{folder} holds a run with other settings ({'; '.join(differ)}): remove it, or name another folder"
+        )

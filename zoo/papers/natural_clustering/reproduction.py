@@ -118,6 +118,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
     "natural-clustering/augmentation": Reproduction(
         title="Classifiers trained on generated digits and garments",
         paper=f"{PAPER}, section IV-C, Figure 9",
+        other_networks=True,
         variants={
             key(data, model): augmented(None if model == "baseline" else model, data)
             for data in ("mnist", "fashion-mnist")

@@ -91,7 +91,7 @@ def compare_guides(
     settings, split, experiment = next(iter(plans.values()))
     on = TestSamples.of(experiment.model, split.test, images, samples, gap_images)
     shared: dict[str, Any] = {
-        key: options[key] for key in ("data_dir", "download", "device", "compile") if key in options
+        key: options[key] for key in ("data_dir", "download", "device", "compile", "precision") if key in options
     }
     trials = {
         guide: Trial(settings.seed, "full", out / guide, {own.name: own}, every=every, **shared)
@@ -101,8 +101,9 @@ def compare_guides(
     plan = {key: options.get(key) for key in ("steps", "epochs", "data", "data_options", "batch_size", "lr")}
     plan["hyperparameters"] = options.get("hyperparameters")
     for guide, trial in trials.items():
-        _forget_other_samples(trial, on)
         refuse_other_settings(trial, plans[guide][0])
+    for trial in trials.values():
+        _forget_other_samples(trial, on)
     work = [(partial(_measured, on=on, plan=plan), trial) for trial in trials.values()]
     with open_backend(backend, jobs=jobs, scheduler=scheduler, device=settings.device) as workers:
         failures = run_trials(work, workers)
@@ -193,6 +194,8 @@ def table(result: Mapping[str, Any]) -> str:
     """The content of compare.json as Markdown, also of a file of version 0.1."""
     settings, on = Settings.of(result["settings"]), TestSamples(**result["budget"])
     values = "".join(f", {name} = {value}" for name, value in settings.hyperparameters.items())
+    how = "compiled" if settings.compile else "eager"
+    how += "" if settings.precision == "float32" else f", in precision {settings.precision}"
     rows = [
         {
             "guide": name,
@@ -213,7 +216,7 @@ def table(result: Mapping[str, Any]) -> str:
     return f"""# {result["recipe"]} on {settings.data}, guide by guide
 
 Each trained for {settings.steps:,} steps of {settings.batch_size}, seed {settings.seed}, \
-{"compiled" if settings.compile else "eager"}{values}; nats per datapoint on {on.images:,} test datapoints with \
+{how}{values}; nats per datapoint on {on.images:,} test datapoints with \
 {on.samples:,} importance samples each, the gap on {on.gap_images:,} of them. KL of types is that of the categoricals; \
 bound and evidence score types as in the story, by density where they are relaxed and by mass otherwise. A log p(x) \
 with few effective samples is unreliable.

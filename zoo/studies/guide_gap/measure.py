@@ -180,6 +180,7 @@ def step_milliseconds(run: FinishedRun) -> float:
         "lr": settings.lr,
         "optimizer": experiment.optimizer,
         "compile": settings.compile,
+        "precision": settings.precision,
         "progress": False,
     }
     times = [time.perf_counter()]
