@@ -257,7 +257,8 @@ def test_all_that_come_with_the_zoo_are_small_together():
 
 def test_the_card_of_dip_vae_names_table_1s_quantities_once(monkeypatch):
     """The cross-entropy per pixel and the KL are the ELBO's parts, which every card has."""
-    found = {"metric": 1.0, "squared_error": 2.0, "cross_entropy": 3.0, "off_diagonal": 4.0, "correlation": 5.0, "kl": 6}
+    names = ("metric", "squared_error", "cross_entropy", "off_diagonal", "correlation", "kl")
+    found = {name: float(value) for value, name in enumerate(names, start=1)}
     monkeypatch.setattr(shipped, "of_dip_vae", lambda _: found)
     assert shipped.MEASURES["dip-vae/shapes"](None) == {
         "Higgins metric, %": 1.0,
