@@ -6,7 +6,7 @@ Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arx
 
 A document is a vector x of counts, [V]: how often each of the V words of the vocabulary occurs in it. The order of its
 words is ignored. For each document, a story draws z, the weights of its K topics, and then the words. It draws nothing
-for the corpus as a whole: the topics are weights of the decoder, without a prior, and training finds one value for
+for the corpus as a whole: the topics are parameters of the decoder, without a prior, and training finds one value for
 them. Here the stories differ from LDA, whose topics are latent, too.
 
 What belongs to topic models and is not in this file:
@@ -15,7 +15,8 @@ What belongs to topic models and is not in this file:
   the package `guides` has independent normal units, and `z=FullRank(50)` in place of `z=MeanField(50)` correlated ones;
   story and objective stay as they are. With groups of topics, each site has its own: `z1=..., z2=...`.
 - **The objective.** Those of `zoo.elbos` are in nats per document, averaged over the documents of a batch. The nats of
-  a document are a sum over its words, so a long document has a larger share in the average than a short one.
+  a document are a sum over its words, so a long document has a larger share in the average than a short one;
+  `zoo.metrics.perplexity` divides by the number of words.
 - **The networks**, with their batch norm and dropout. Without them ProdLDA's training may stop where most posteriors
   equal the prior and topics are alike (component collapse). The paper's code has batch norm after the outputs of the
   guide's networks and after the decoder, where it also learns how frequent each word is in all topics; dropout sets
