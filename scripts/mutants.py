@@ -538,7 +538,9 @@ class Campaign:
             raise SystemExit(f"{mutant}: pytest could not run (status {code}):\n{said}")
         if last:
             self.kills[mutant.path, last] += 1
-        return Verdict(mutant, "killed", last or "import")
+        # On a busy machine a test may run out of time without noticing the fault, so its line says so.
+        late = " (out of time)" if code == -signal.SIGALRM else ""
+        return Verdict(mutant, "killed", (last or "import") + late)
 
 
 def changed_line(mutant: Mutant, source: str) -> str:

@@ -490,9 +490,14 @@ class HFVAE(TermwiseELBO):
         - gamma TC within each group
         - sum of KL(q(z_de) || p(z_de)) over the units e of all groups d
 
-    Equation (4) of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086. The prior's total correlation is subtracted
-    from each TC. alpha = beta = gamma = 1 is the ELBO. alpha = 1 with beta = gamma, or with all sites in one group,
-    is beta-TCVAE.
+    Equation (4) of Esmaeili et al. 2019, https://arxiv.org/abs/1804.02086. z_d are the latents of group d, and z_de is
+    its unit e. TC between the groups is KL(q(z) || prod_d q(z_d)), and TC within them is the sum over d of
+    KL(q(z_d) || prod_e q(z_de)) - E_q[log p(z_d) - sum_e log p(z_de)], where the last part is 0 if the prior's units
+    are independent. So a large gamma penalises dependence within a group that the prior does not have, and a small beta
+    allows dependence between groups.
+
+    alpha = beta = gamma = 1 is the ELBO. alpha = 1 with beta = gamma, or with all sites in one group, where beta has no
+    effect, is beta-TCVAE with that gamma as its beta.
 
     .. warning::
         A batch only estimates q(z), with a bias that depends on its size and on the estimator: for a small batch, TC
@@ -700,9 +705,9 @@ class Decomposition(TermwiseELBO):
 
     Equation (7) of Mathieu et al. 2019, https://arxiv.org/abs/1812.02833. beta sets how far the posteriors of different
     datapoints overlap, alpha how closely q(z) follows the prior. As in the paper's code, D is estimated from one draw
-    of the prior for each datapoint, and the average of the batch's posteriors stands for q(z). A relaxed site has its
-    Concrete density there. A lower bound on log p(x) for beta >= 1 and log_p="once", where the estimate of D is not
-    negative.
+    of the prior for each datapoint. In place of q(z), the KL has the average of the batch's posteriors, where a relaxed
+    site has its Concrete density, and the MMDs have the batch's draws. A lower bound on log p(x) for beta >= 1 and
+    log_p="once", where the estimate of D is not negative.
 
     .. warning::
         With "kl", KL(p(z) || q(z)) of a small batch is too large, since the posteriors of a batch cover less of the
@@ -714,9 +719,10 @@ class Decomposition(TermwiseELBO):
         alpha, beta: the weights.
         divergence: what D is. "kl": KL(p(z) || q(z)), the paper's for the pinwheel data. "mmd-marginal": the MMD of
             each unit, summed over units, the paper's for Fashion-MNIST. "mmd-joint": the MMD of all units together.
-        log_p: how often the sampled KL contains log p(z), for a prior that couples its units: "once", as in the
-            paper's text, or "per-unit", once for each of the n units, as a broadcast in the paper's code does:
-            log q - n log p. The latter moves encodings to the prior's modes.
+        log_p: how often the sampled KL contains log p(z), for a prior whose units depend on each other, such as
+            clusters: "once", log q(z | x) - log p(z), as in the paper's text; or "per-unit", once for each of the n
+            units, log q(z | x) - n log p(z), as a broadcast in the paper's code does. The latter moves encodings to the
+            prior's modes.
         sites: the latent sites that D compares; all of them when not given.
 
     Raises:

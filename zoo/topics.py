@@ -4,6 +4,32 @@ Srivastava & Sutton 2017, Autoencoding Variational Inference for Topic Models, h
 Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arxiv.org/abs/1511.06038; Esmaeili et al.
 2019, Structured Disentangled Representations, https://arxiv.org/abs/1804.02086.
 
+A document is a vector x of counts, [V]: how often each of the V words of the vocabulary occurs in it. The order of its
+words is ignored. For each document, a story draws z, the weights of its K topics, and then the words. It draws nothing
+for the corpus as a whole: the topics are parameters of the decoder, without a prior, and training finds one value for
+them. Here the stories differ from LDA, whose topics are latent, too.
+
+What belongs to topic models and is not in this file:
+
+- **The guide**, q(z | x), is another Pyro program with the same latent sites. `Amortized(trunk, z=MeanField(50))` of
+  the package `guides` has independent normal units, and `z=FullRank(50)` in place of `z=MeanField(50)` correlated ones;
+  story and objective stay as they are. With groups of topics, each site has its own: `z1=..., z2=...`.
+- **The objective.** Those of `zoo.elbos` are in nats per document, averaged over the documents of a batch. The nats of
+  a document are a sum over its words, so a long document has a larger share in the average than a short one;
+  `zoo.metrics.perplexity` divides by the number of words.
+- **The networks**, with their batch norm and dropout. Without them ProdLDA's training may stop where most posteriors
+  equal the prior and topics are alike (component collapse). The paper's code has batch norm after the outputs of the
+  guide's networks and after the decoder, where it also learns how frequent each word is in all topics; dropout sets
+  random hidden units of the guide and random shares of topics to 0 in training. In training mode a batch-normed decoder
+  makes log p(x | z) of a document depend on the rest of the batch, so evaluate in evaluation mode. The recipe
+  `hfvae/newsgroups` has these networks, and says what it changes.
+- **The coherence of topics.** `zoo.metrics.npmi` takes the first words of each topic, those with the largest logits,
+  usually ten. It averages over their pairs how much more often both words are in a document than if they were
+  independent, on a scale from -1 to 1; the documents are a reference corpus of your choice.
+
+Not from the papers: documents drawn from the prior have 100 words each; documents without words are refused; and a
+single softmax over all groups is our reading of HFVAE's text (see `ProdLDA`).
+
 A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
 reads, here and in every story:
 
@@ -48,21 +74,25 @@ class ProdLDA(nn.Module):
         shares = softmax(z)                 shares of the topics              [B, K]
         x ~ Multinomial(decoder(shares))    how often each word is there      [B, V]
 
-    The paper's decoder is linear and has no bias. A topic is a column of its weights [V, K]: a logit for each word. The
-    logits of a document are the sum of its topics' logits, weighted by its shares, so p(word) is proportional to the
-    product of the topics' distributions over words, each to the power of its share. LDA averages the distributions
-    instead.
+    The shares are the paper's theta: positive, with the sum 1 in each document. The paper's decoder is linear and has
+    no bias. A topic is a column of its weights [V, K], the paper's beta: a logit for each word. The logits of a
+    document are the sum of its topics' logits, weighted by its shares, so p(word) is proportional to the product of the
+    topics' distributions over words, each to the power of its share. LDA averages the distributions instead.
 
-    The shares are the paper's theta. Their prior approximates Dirichlet(alpha, ..., alpha). Written as a density of z,
-    the Dirichlet has a Laplace approximation, whose variances are sigma^2 = (1 - 1 / K) / alpha: 0.98 for 50 topics and
-    alpha = 1. HFVAE, which trains this story with several groups, only says "softmax of a Gaussian", which may also
-    mean z ~ Normal(0, I); this is alpha=None.
+    The prior of the shares approximates Dirichlet(alpha, ..., alpha), LDA's prior of them. Written as a density of z,
+    the Dirichlet has a single mode and looks like a normal density near it. Its Laplace approximation is the normal
+    with that mode and that curvature: its means are 0, since no topic is preferred, its variances are
+    sigma^2 = (1 - 1 / K) / alpha, and its covariances, -1 / (K alpha), are left out, as in the paper. alpha = 1 is that
+    of the paper's code; for 50 topics sigma^2 is then 0.98. HFVAE, which trains this story with several groups, only
+    says that a Gaussian is normalised with a softmax, which may also mean z ~ Normal(0, I); this is alpha=None.
 
-    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. A single softmax runs over
-    all groups, so p(x) does not depend on the grouping. It matters to an objective that has terms for the dependence
-    between sites, such as the total correlation between groups in `zoo.elbos.HFVAE`. HFVAE's text does not say whether
-    each group has a softmax of its own. With a single softmax, HFVAE's model is ProdLDA, and its objective with all
-    weights equal to 1 is the ELBO, which ProdLDA maximises.
+    With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. The groups are for
+    objectives that have terms for the dependence between sites: HFVAE (`zoo.elbos.HFVAE`) penalises correlations of
+    topics within a group much and those between groups little, to find topics that differ but occur together, such as
+    religion and the politics of the Middle East. A single softmax runs over all groups, so p(x) does not depend on the
+    grouping, and neither does the ELBO. HFVAE's text does not say whether each group has a softmax of its own. With a
+    single softmax, HFVAE's model is ProdLDA, and its objective with all weights equal to 1 is the ELBO, which ProdLDA
+    maximises.
 
     Args:
         decoder: maps shares [..., K] to logits of the words [..., V].
@@ -145,8 +175,9 @@ class NVDM(nn.Module):
         z ~ Normal(0, I)                weights of the topics         [B, K]
         x ~ Multinomial(decoder(z))     how often each word is there  [B, V]
 
-    A weight may be negative, which makes the topic's words less probable. With several groups of topics, their sites
-    are z1, z2, ..., one for each entry of groups, and the decoder's input is their concatenation.
+    A weight may be negative, which makes the topic's words less probable, and the weights have no fixed sum. With
+    several groups of topics, their sites are z1, z2, ..., one for each entry of groups, as in `ProdLDA`, and the
+    decoder's input is their concatenation.
 
     Args:
         decoder: maps the topics' weights [..., K] to logits of the words [..., V]; linear in the paper.

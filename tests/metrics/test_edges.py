@@ -196,3 +196,16 @@ def test_ranks_lie_in_the_middle_of_equal_parts_of_the_circle():
     # Three values: the circle in thirds, each rank in the middle of its own.
     third = 2 * np.pi / 3
     np.testing.assert_allclose(as_angle(np.array([10.0, 30.0, 20.0])), [0.5 * third, 2.5 * third, 1.5 * third])
+
+
+VALID = {"regressor": "lasso", "models": []}  # where None would be refused first
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_metric_checks_its_arguments_before_it_measures(name):
+    """The codes are None or empty, which a metric would refuse by another message once it begins."""
+    metric = getattr(metrics, name)
+    required = [p.name for p in inspect.signature(metric).parameters.values() if p.default is p.empty]
+    given = dict.fromkeys(required) | {key: value for key, value in VALID.items() if key in required}
+    with pytest.raises(TypeError, match=rf"^{name}: repeats must be .*, got '10'"):
+        metric(**given, repeats="10")

@@ -253,3 +253,26 @@ def test_cards_have_the_licence_and_are_what_is_written():
 
 def test_all_that_come_with_the_zoo_are_small_together():
     assert sum(path.stat().st_size for path in weights.HERE.glob("*.safetensors")) < 12_000_000
+
+
+def test_the_card_of_dip_vae_names_table_1s_quantities_once(monkeypatch):
+    """The cross-entropy per pixel and the KL are the ELBO's parts, which every card has."""
+    names = ("metric", "squared_error", "cross_entropy", "off_diagonal", "correlation", "kl")
+    found = {name: float(value) for value, name in enumerate(names, start=1)}
+    monkeypatch.setattr(shipped, "of_dip_vae", lambda _: found)
+    assert shipped.MEASURES["dip-vae/shapes"](None) == {
+        "Higgins metric, %": 1.0,
+        "reconstruction: squared error per pixel": 2.0,
+        "sum of squared covariances of different latents": 4.0,
+        "mean absolute correlation of different latents": 5.0,
+    }
+
+
+def test_a_recipe_without_quantities_of_its_own_is_refused_before_anything_is_measured(trained, monkeypatch):
+    def never(*_):
+        raise AssertionError("something was measured")
+
+    monkeypatch.setattr(shipped, "elbo_parts", never)
+    mine = replace(trained, settings=replace(trained.settings, recipe="mine/digits"))
+    with pytest.raises(LookupError, match="the recipe 'mine/digits' has no entry in MEASURES: add quantities that"):
+        shipped.measured(mine)

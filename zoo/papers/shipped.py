@@ -19,7 +19,8 @@ from zoo.lab.runs.finished import FinishedRun
 from zoo.metrics import Encoded, clusters, hoyer
 from zoo.papers import open_run, recipe
 from zoo.papers.decomposition import measures as decomposition
-from zoo.papers.dip_vae import measures as dip_vae
+from zoo.papers.dip_vae import reproduction as dip_vae
+from zoo.papers.dip_vae.measures import measured as of_dip_vae
 from zoo.papers.hfvae_topics import reproduction as topics
 from zoo.papers.natural_clustering import measures as natural_clustering
 from zoo.papers.weights import HERE, Measure, elbo_parts, keep
@@ -60,6 +61,12 @@ def of_topics(trained: FinishedRun) -> dict[str, float]:
     return {topics.QUANTITIES[name].what: value for name, value in topics.measured(trained).items()}
 
 
+def of_factors(trained: FinishedRun) -> dict[str, float]:
+    """DIP-VAE's metric and error, and the dependence of latents, by their definitions."""
+    found = of_dip_vae(trained)
+    return {dip_vae.MEASURED[name].what: value for name, value in found.items() if name not in ("cross_entropy", "kl")}
+
+
 def of_units(trained: FinishedRun) -> dict[str, float]:
     """The number of latent dimensions that are used."""
     experiment = trained.experiment
@@ -75,7 +82,7 @@ MEASURES: Mapping[str, Measure] = {
     "hfvae/newsgroups": of_topics,
     "natural-clustering": of_classes,
     "dip-vae/digits": of_units,
-    "dip-vae/shapes": dip_vae.measured,
+    "dip-vae/shapes": of_factors,
     "decomposition/pinwheel": of_clusters,
     "decomposition/fashion-mnist": of_sparse,
 }
@@ -83,9 +90,15 @@ MEASURES: Mapping[str, Measure] = {
 
 
 def measured(trained: FinishedRun) -> dict[str, float]:
-    """The ELBO's parts on the test set, nats per datapoint, and the quantities of the run's paper."""
+    """The ELBO's parts on the test set, nats per datapoint, and the quantities of the run's paper.
+
+    Raises:
+        LookupError: the recipe has no quantities in `MEASURES`.
+    """
     name = trained.settings.recipe
-    own = MEASURES.get(name) or MEASURES[name.split("/")[0]]
+    own = MEASURES.get(name) or MEASURES.get(name.split("/")[0])
+    if own is None:
+        raise LookupError(f"the recipe {name!r} has no entry in MEASURES: add quantities that rounding may not move")
     return {**elbo_parts(trained), **own(trained)}
 
 
@@ -129,6 +142,7 @@ def ship(name: str, run: Path, *, trained_by: str = "", note: str = "", toleranc
 
     Raises:
         FileNotFoundError: as `zoo.papers.open_run`.
+        LookupError: the recipe has no quantities in `MEASURES`.
         ValueError: rounding to half precision moves a quantity by more than the tolerance.
     """
     trained = open_run(run)
