@@ -1,7 +1,8 @@
 """Every test: double precision, Pyro's validation on, seed 0. No store is cleared: pairs must not need it."""
 
+import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pyro
@@ -23,6 +24,20 @@ settings.load_profile("brief")
 
 # Tests of processes and notebooks, which take longest.
 LONG = ("test_notebooks.py", "lab/trials/test_sweep.py", "lab/trials/test_trial.py", "lab/runs/test_resume.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay to the end: the garbage collector, which would go through them again and again, need not.
+
+    What the tests themselves make is collected as ever.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,7 +20,7 @@ def shown(path: Path) -> bool:
 
 @contextmanager
 def quick_pictures() -> Iterator[None]:
-    """Draws every picture without matplotlib's layout and with few pixels, where no test looks at it."""
+    """Draws every picture without matplotlib's layout and ticks, and with few pixels, where no test looks at it."""
     token = style._sheets.set((*style._sheets.get(), Path(__file__).with_name("quick.mplstyle")))
     try:
         yield

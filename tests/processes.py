@@ -65,7 +65,6 @@ def zoo(cwd: Path, *arguments: str, code: int = 0, largest: int | None = None) -
 def _zoo(cwd: Path, arguments: list[str], largest: int | None, fresh: bool) -> None:
     """The command line as a process of its own sees it, with the small recipe among the others."""
     import torch
-    from joblib.externals.loky.backend import fork_exec
     from tqdm import tqdm
 
     from tests import small_recipe
@@ -86,10 +85,17 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None, fresh: bool) -> N
     if largest is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     if not fresh:
-        fork_exec.fork_exec = _copy
+        copy_workers()
     sys.argv = ["zoo", *arguments]
     with quick_pictures():
         main()
+
+
+def copy_workers() -> None:
+    """From now on loky's workers start as copies of this process, which need not import everything again."""
+    from joblib.externals.loky.backend import fork_exec
+
+    fork_exec.fork_exec = _copy
 
 
 def _copy(command: list[str], keep: Iterable[int], env: Mapping[str, str] | None = None) -> int:

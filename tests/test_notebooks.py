@@ -290,7 +290,7 @@ def test_runs_from_scratch_in_small(name, kernel):
         cell.outputs, cell.execution_count = [], None
     pictures = [len(images(cell)) for cell in code(read(name))]
     notebook.cells.insert(0, nbformat.v4.new_code_cell(START_AFRESH))  # no name of the last notebook is left
-    client = NotebookClient(notebook, timeout=120, km=kernel.km, resources=kernel.resources)
+    client = NotebookClient(notebook, timeout=600, km=kernel.km, resources=kernel.resources)
     client.kc = kernel.kc
     client.execute()
     executed = code(notebook)[1:]

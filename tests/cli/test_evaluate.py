@@ -7,6 +7,7 @@ import re
 import pytest
 
 
+@pytest.mark.usefixtures("_quick_pictures")
 def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
     folder, shown = finished
     printed = run("evaluate", str(folder), "--num-samples", "500")

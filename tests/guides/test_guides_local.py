@@ -84,7 +84,7 @@ def test_two_of_a_kind_and_a_copy_train_under_plain_svi_in_one_process(name):
         fresh = copy.deepcopy(model)
         svi = SVI(fresh, guide, pyro.optim.Adam({"lr": 3e-2}), loss=PlainELBO())
         before = [p.detach().clone() for p in guide.parameters()]
-        losses = [svi.step(batch.x, index=batch.index) for batch in batches(x, 60)]
+        losses = [svi.step(batch.x, index=batch.index) for batch in batches(x, 30)]
         assert sum(losses[-10:]) < sum(losses[:10]) - 5
         after = list(guide.parameters())
         assert len(after) == len(before) or not before

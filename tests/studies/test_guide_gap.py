@@ -23,7 +23,7 @@ from zoo.lab.runs.train import Every, train
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import fit, prepare
 from zoo.papers.recipes import RECIPES
-from zoo.studies.guide_gap import comparison
+from zoo.studies.guide_gap import comparison, posteriors
 from zoo.studies.guide_gap.comparison import compare_guides, stored, table
 from zoo.studies.guide_gap.measure import TestSamples, fitted_to, measure
 from zoo.studies.guide_gap.posteriors import exact_log_density, log_density, plane_posteriors
@@ -279,7 +279,9 @@ def test_nothing_is_trained_before_all_of_it_fits(recipe, guides, message, tmp_p
 
 @pytest.fixture
 def few_steps(monkeypatch, _quick_pictures):
-    """Of the guide that is fitted to each datapoint: what it comes to is tested above."""
+    """Of the guide that is fitted to each datapoint, and coarse grids of posteriors: both are tested above."""
+    monkeypatch.setattr(posteriors, "WIDE_CELLS", 40)
+    monkeypatch.setattr(posteriors, "CELLS", 20)
     monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
     torch.set_default_dtype(torch.float32)
 

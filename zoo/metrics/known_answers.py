@@ -100,7 +100,7 @@ def grid(*sizes: int, times: int) -> np.ndarray:
 
 def _dci(z: np.ndarray, y: np.ndarray) -> tuple[Callable[[], DCI], Callable[[], DCI], Callable[[], DCI]]:
     """DCI by forests, by the lasso and by boosted trees; each is fitted once, when its first score is asked for."""
-    forest = partial(dci, z, y, regressor="forest", num_trees=100, max_depths=(4,), repeats=2)
+    forest = partial(dci, z, y, regressor="forest", num_trees=30, max_depths=(4,), repeats=2)
     lasso = partial(dci, z, y, regressor="lasso", repeats=2)
     boosted = partial(dci, z, y, regressor="boosted", num_trees=10, repeats=2)
     return cache(forest), cache(lasso), cache(boosted)

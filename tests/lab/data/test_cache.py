@@ -4,17 +4,19 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.processes import processes
 from zoo.lab.data import cache
 from zoo.lab.data.cache import Stream, cache_folder, cached, fingerprint
 
@@ -167,23 +169,25 @@ def test_what_cannot_be_kept_leaves_nothing(folder: Path, array: np.ndarray | St
     assert not list(folder.iterdir())
 
 
-FULL = """
-import resource, signal, sys
-import numpy as np
-from zoo.lab.data.cache import cached
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
-try:
-    cached("set", {}, lambda: {"small": np.zeros(10), "large": np.zeros(1000)})
-except OSError as error:
-    print(error)
-"""
+def full(folder: Path, said: Path) -> None:
+    """A process that may write files of 5,000 bytes at most; what the cache says is in the file `said`."""
+    os.environ["ZOO_CACHE"] = str(folder)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+    try:
+        cached("set", {}, lambda: {"small": np.zeros(10), "large": np.zeros(1000)})
+    except OSError as error:
+        said.write_text(str(error), encoding="utf-8")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sets a POSIX limit on the size of files")
-def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path) -> None:
+def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     # The system itself refuses to write more than 5,000 bytes, in the middle of the second array
-    said = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True).stdout
+    process = processes.Process(target=full, args=(folder, tmp_path / "said"))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    said = (tmp_path / "said").read_text(encoding="utf-8")
     assert len(said.splitlines()) == 1
     assert f"'set': the cache {folder}" in said
     assert "cannot be written" in said
@@ -191,30 +195,41 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path) -> None:
     assert not list(folder.iterdir())
 
 
-KILLED = """
-import time
-import numpy as np
-from zoo.lab.data.cache import Stream, cached
-def parts():
-    for n in range(1000):
-        yield np.full((1, 4096), n % 256, np.uint8)
-        time.sleep(0.002)
-cached("set", {}, lambda: {"x": Stream((1000, 4096), np.dtype(np.uint8), parts())})
-"""
+def fill(folder: Path, go_on: Path) -> None:
+    """Writes a cache of 1,000 rows, and waits in the middle until there is a file `go_on`."""
+
+    def rows() -> Iterator[np.ndarray]:
+        for n in range(1000):
+            yield np.full((1, 4096), n % 256, np.uint8)
+            while n == 500 and not go_on.exists():
+                time.sleep(0.001)
+
+    os.environ["ZOO_CACHE"] = str(folder)
+    cached("set", {}, lambda: {"x": Stream((1000, 4096), np.dtype(np.uint8), rows())})
+
+
+def two_that_fill(folder: Path, go_on: Path) -> list[Any]:
+    """Two processes that make one cache, both in the middle of it."""
+    both = [processes.Process(target=fill, args=(folder, go_on)) for _ in range(2)]
+    for process in both:
+        process.start()
+    while not all(any(part.name.split(".")[-2] == str(p.pid) for part in parts(folder)) for p in both):
+        assert all(process.is_alive() for process in both), "it ended by itself"
+        time.sleep(0.01)
+    return both
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
-def test_what_a_killed_process_left_is_removed_by_the_next(folder: Path) -> None:
-    killed, runs = (subprocess.Popen([sys.executable, "-c", KILLED]) for _ in range(2))
-    while not all(any(part.name.split(".")[-2] == str(p.pid) for part in parts(folder)) for p in (killed, runs)):
-        assert killed.poll() is runs.poll() is None, "it ended by itself"
-        time.sleep(0.01)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+def test_what_a_killed_process_left_is_removed_by_the_next(folder: Path, tmp_path: Path) -> None:
+    killed, runs = two_that_fill(folder, tmp_path / "go on")
+    killed.kill()
+    killed.join()
     assert len(parts(folder)) == 2
     cached("other", {}, lambda: ARRAYS)
     assert [part.name.split(".")[-2] for part in parts(folder)] == [str(runs.pid)]  # who still writes is left alone
-    assert runs.wait() == 0
+    (tmp_path / "go on").touch()
+    runs.join()
+    assert runs.exitcode == 0
     assert not parts(folder)
     assert len(list(folder.iterdir())) == 2
 
@@ -235,9 +250,13 @@ def test_a_link_in_the_place_of_an_orphan_is_removed_and_not_followed(folder: Pa
     assert (tmp_path / "precious" / "file").read_text(encoding="utf-8") == "kept"
 
 
-def test_two_processes_that_make_one_cache(folder: Path) -> None:
-    both = [subprocess.Popen([sys.executable, "-c", KILLED]) for _ in range(2)]
-    assert [process.wait() for process in both] == [0, 0]
+@pytest.mark.skipif(os.name != "posix", reason="starts its processes by a server, which POSIX alone has")
+def test_two_processes_that_make_one_cache(folder: Path, tmp_path: Path) -> None:
+    both = two_that_fill(folder, tmp_path / "go on")
+    (tmp_path / "go on").touch()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
     assert only(folder).name.startswith("set-v")
     np.testing.assert_array_equal(cached("set", {}, never)["x"][:, 0], np.arange(1000) % 256)
 

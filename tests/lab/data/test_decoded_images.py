@@ -3,8 +3,6 @@
 import functools
 import os
 import re
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.processes import processes
 from zoo.lab.data import decoded_images as decode
 from zoo.lab.data.decoded_images import Mapped, decoded
 
@@ -171,30 +170,30 @@ def test_no_mark_without_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert len(seen) == 30 - 10 * (room // 138)  # a block takes 10 bytes, and its mark twice 64
 
 
-SCRIPT = """
-import sys, time
-from pathlib import Path
-import numpy as np
-from zoo.lab.data import decoded_images as decode
-decode.BLOCK = 10
-def slowly(file):
+def slowly(file: Path) -> np.ndarray:
     time.sleep(0.002)
     return np.frombuffer(file.read_bytes(), np.uint8).reshape(1, 1, 1)
-folder = Path(sys.argv[1])
-decode.decoded("set", folder, sorted(folder.iterdir()), (1, 1, 1), slowly, {}, workers=2)
-"""
+
+
+def decode_slowly(folder: Path, caches: Path) -> None:
+    """Decodes in blocks of ten, in a process of its own."""
+    os.environ["ZOO_CACHE"] = str(caches)
+    decode.BLOCK = 10
+    with Path(os.devnull).open("w") as sys.stderr:  # the progress bar
+        decode.decoded("set", folder, sorted(folder.iterdir()), (1, 1, 1), slowly, {}, workers=2)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 @pytest.mark.usefixtures("blocks_of_ten")
 def test_killed_in_the_middle_it_goes_on(tmp_path: Path, caches: Path) -> None:
     files = tree(tmp_path / "f", 3000)
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "f")], stderr=subprocess.DEVNULL)
+    process = processes.Process(target=decode_slowly, args=(tmp_path / "f", caches))
+    process.start()
     while marked(caches) < 40:
-        assert process.poll() is None, "it ended by itself"
+        assert process.is_alive(), "it ended by itself"
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     there = marked(caches)
     assert 40 <= there < 300
     seen: list[Path] = []

@@ -185,6 +185,7 @@ def test_what_cannot_be_traversed_is_refused_before_anything_is_drawn(tmp_path):
         list(traverse(flat, tmp_path / "out"))
 
 
+@pytest.mark.usefixtures("_quick_pictures")
 def test_the_command_line_opens_a_run_and_says_what_it_drew(tmp_path, monkeypatch, capsys):
     torch.set_default_dtype(torch.float32)
     folder = tmp_path / "r"

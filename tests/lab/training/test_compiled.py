@@ -125,7 +125,7 @@ class Moving(TermwiseELBO):
         return {"log p": log_p, "-KL": -self.beta * kl, "mean": 0.01 * self.mean * log_p}
 
 
-def test_schedules_and_running_statistics_are_live():
+def test_schedules_and_running_statistics_are_live(as_traced):
     def schedule(step, elbo):
         elbo.beta = ramp(step, 1.0, 4.0, over=5)
 
@@ -147,6 +147,7 @@ def test_schedules_and_running_statistics_are_live():
         running.append(0.9 * running[-1] + 0.1 * value)
     torch.testing.assert_close(mean / (0.01 * log_p), torch.stack(running))
     torch.testing.assert_close(compiled["mean"], running[-1])
+    assert len(as_traced) == 1  # one graph reads every value
 
 
 def test_buffers_come_out_dropout_draws_and_what_is_frozen_stays():
@@ -162,7 +163,8 @@ def test_buffers_come_out_dropout_draws_and_what_is_frozen_stays():
     assert torch.equal(state["g.trunk.0.weight"], frozen.trunk[0].weight)
 
 
-def test_each_step_draws_anew_and_the_seed_governs_it():
+def test_each_step_draws_anew_and_the_seed_governs_it(as_traced):
+    # That the compiler leaves draws as they are traced is tested above, where they are those of an eager run.
     batch = next(batches())
 
     def losses(seed):

@@ -7,6 +7,7 @@ import statistics
 import pytest
 import torch
 
+from tests.processes import copy_workers, processes
 from zoo.lab.plots import ImageGrid, Picture
 from zoo.lab.runs import train as run
 from zoo.lab.trials.backends import Loky
@@ -73,9 +74,13 @@ def reproduction(**more):
     )
 
 
+def variants_in(folder):
+    return trials("a/toy", reproduction(), folder, seeds=3, budget="short", recipes=RECIPES)
+
+
 @pytest.fixture
 def variants(tmp_path):
-    return trials("a/toy", reproduction(), tmp_path / "runs", seeds=3, budget="short", recipes=RECIPES)
+    return variants_in(tmp_path / "runs")
 
 
 def work(variants):
@@ -89,10 +94,22 @@ def test_each_trial_has_a_folder_of_its_own(variants, tmp_path):
     assert len(set(folders)) == 6
 
 
+def run_two_at_once(folder):
+    """In a process of its own, which starts others; what failed is in the file `said`."""
+    copy_workers()
+    (folder / "said").write_text(json.dumps(run_trials(work(variants_in(folder / "runs")), Loky(2))))
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_what_is_finished_is_not_run_again_and_what_fails_does_not_stop_the_rest(variants, jobs):
+def test_what_is_finished_is_not_run_again_and_what_fails_does_not_stop_the_rest(variants, jobs, tmp_path):
     for _ in range(2):
-        failures = run_trials(work(variants), Loky(jobs))
+        if jobs == 1:
+            failures = run_trials(work(variants))
+        else:
+            process = processes.Process(target=run_two_at_once, args=(tmp_path,))
+            process.start()
+            process.join()
+            failures = json.loads((tmp_path / "said").read_text())
         assert len(failures) == 1
         assert failures[0].endswith("seed-1: seed 1 cannot")
     assert [(trial.folder / "times").read_text() for trial in variants["ours"]] == ["x", "x", "x"]

@@ -158,6 +158,7 @@ def test_a_second_command_in_the_same_folder_is_refused(tmp_path):
 
 def test_a_run_that_somebody_else_trains_fails_its_trial_and_not_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.lab.trials.trial.ORPHANS", 0.1)
+    monkeypatch.setattr(f"{__name__}.STEPS", 20)
     torch.set_default_dtype(torch.float32)
     first, second = trials(tmp_path)
     claim(first.folder)

@@ -50,7 +50,7 @@ def test_cgans_critic_is_told_the_class_and_acgans_is_not():
 def test_each_gan_learns_the_classes_means(auxiliary):
     data = split_set()
     torch.manual_seed(0)
-    batches = data.batches(100, seed=0, steps=200, labels=True)
+    batches = data.batches(40, seed=0, steps=200, labels=True)
     generator = train_gan(batches, auxiliary=auxiliary, classes=2, shape=SHAPE, z_dim=4, lr=1e-3)
     images = generate(generator, sigma=1.0)
     for y, mean in ((0, 0.25), (1, 0.75)):

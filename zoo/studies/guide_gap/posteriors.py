@@ -17,11 +17,8 @@ from zoo.lab.isolation import OwnParameters
 from zoo.lab.plots.style import INK, figure, styled
 from zoo.sites import nodes_of
 
-WIDE, REACH, CELLS = (
-    5.0,
-    4.0,
-    120,
-)  # half side of the first grid; standard deviations covered by the second; cells per side
+WIDE, WIDE_CELLS = 5.0, 200  # half side of the first grid, which finds the posterior; cells per side
+REACH, CELLS = 4.0, 120  # standard deviations covered by the second grid, which is drawn; cells per side
 
 
 @styled
@@ -89,8 +86,8 @@ def two_units(model: nn.Module, data: Dataset) -> str | None:
 
 def _window(model: nn.Module, site: str, x: Tensor) -> tuple[Tensor, Tensor]:
     """The region of the posterior: its mean, and `REACH` standard deviations around it, [2] each."""
-    points = Grid2D(WIDE, 200).points.to(x)
+    points = Grid2D(WIDE, WIDE_CELLS).points.to(x)
     mass = exact_log_density(model, site, x, points).exp().unsqueeze(-1)
     mean = (mass * points).sum(0)
     deviation = (mass * (points - mean).square()).sum(0).sqrt()
-    return mean, REACH * deviation.clamp_min(2 * WIDE / 200)
+    return mean, REACH * deviation.clamp_min(2 * WIDE / WIDE_CELLS)
