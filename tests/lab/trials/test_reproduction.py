@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
@@ -72,6 +73,19 @@ def reproduction(**more):
         deviations=["It is a toy."],
         **more,
     )
+
+
+def test_this_projects_own_claims_stand_apart_and_are_not_counted_as_the_papers():
+    own = Claim("ours uses fewer steps.", lambda r: (True, "They do."), own=True)
+    records = {"ours": [{"seed": k, "quantities": {"score": 1.0 + k}} for k in range(2)]}
+    result = {
+        "claims": replace(reproduction(), claims=[*reproduction().claims[1:], own]).verdicts(Results.of(records)),
+    }
+    assert [claim.get("own", False) for claim in result["claims"]] == [False, True]
+    assert count_verdicts([result]).startswith(
+        "1 claims of the paper were checked. By our results 0 of them hold, 0 do"
+    )
+    assert "| toy | 1 | 0 | 0 | 1 |" in verdicts_table([("toy", [result])])
 
 
 def variants_in(folder):

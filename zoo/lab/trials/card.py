@@ -108,6 +108,7 @@ def card(result: Mapping[str, Any]) -> str:
     """The result in Markdown: the paper's values, ours over seeds, every seed, the claims, and the deviations."""
     in_some = any(r.get("precision") for records in result["variants"].values() for r in records)
     recorded = ["precision"] if in_some else []  # earlier versions did not record it
+    own = [claim for claim in result["claims"] if claim.get("own")]
     parts = [
         f"## {result['title']}",
         f"{result['paper']}",
@@ -122,7 +123,8 @@ def card(result: Mapping[str, Any]) -> str:
             ],
         ),
         "### What the paper says, and whether it holds",
-        _verdicts(result) or "The paper makes no claim here beyond its numbers.",
+        _verdicts(of_paper(result)) or "The paper makes no claim here beyond its numbers.",
+        *(["### What this project says, and whether it holds", _verdicts(own)] if own else []),
         "### Where this differs from the paper",
         "\n".join(f"- {text}" for text in result["deviations"]) or "There are no known deviations.",
         *(f"![{caption}]({path})\n\n{caption}" for path, caption in result["pictures"].items()),
@@ -164,9 +166,14 @@ def _versions(result: Mapping[str, Any]) -> str:
     return "\n".join(f"- seeds {', '.join(map(str, sorted(of_one)))}: {text}" for text, of_one in by_text.items())
 
 
-def _verdicts(result: Mapping[str, Any]) -> str:
+def of_paper(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The paper's claims, without this project's own."""
+    return [claim for claim in result["claims"] if not claim.get("own")]
+
+
+def _verdicts(claims: Sequence[Mapping[str, Any]]) -> str:
     """The claims, each with its verdict and evidence."""
-    return "\n".join(f"- **{VERDICTS[c['verdict']]}**: {c['claim']} {c['evidence']}" for c in result["claims"])
+    return "\n".join(f"- **{VERDICTS[c['verdict']]}**: {c['claim']} {c['evidence']}" for c in claims)
 
 
 def unfinished_table(result: Mapping[str, Any], wanted: int) -> str:
@@ -182,14 +189,14 @@ def unfinished_table(result: Mapping[str, Any], wanted: int) -> str:
         f"{count} of {wanted} seeds are finished. {_precision(result)}The verdicts above do not use them.",
         f"    {result['command']}",
         table(("variant", "quantity", "every finished seed"), rows),
-        *(["The verdicts of these seeds alone:", _verdicts(result)] if result["claims"] else []),
+        *(["The verdicts of these seeds alone:", _verdicts(result["claims"])] if result["claims"] else []),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
     """A sentence with the numbers of claims that hold, do not hold, and cannot be decided; empty without claims."""
-    verdicts = [claim["verdict"] for result in results for claim in result["claims"]]
+    verdicts = [claim["verdict"] for result in results for claim in of_paper(result)]
     if not verdicts:
         return ""
     holds, fails, unknown = (verdicts.count(verdict) for verdict in (True, False, None))
@@ -212,9 +219,11 @@ class Claims:
         if result["reported"]:
             rows = [(v, cell.what, cell.paper, cell.mean) for (v, _), cell in _cells(result).items() if cell.paper]
             parts += [table(("", "", "the paper:", "ours:"), rows)]
-        if result["claims"]:
-            checked = [(c["claim"], f"**{VERDICTS[c['verdict']]}**", c["evidence"]) for c in result["claims"]]
-            parts += [table(("the paper says", "here it", "what came out"), checked)]
+        own = [claim for claim in result["claims"] if claim.get("own")]
+        for who, claims in (("the paper says", of_paper(result)), ("this project says", own)):
+            if claims:
+                checked = [(c["claim"], f"**{VERDICTS[c['verdict']]}**", c["evidence"]) for c in claims]
+                parts += [table((who, "here it", "what came out"), checked)]
         deviations = "\n".join(f"- {text}" for text in result["deviations"])
         parts += ["<details><summary>What differs from the paper</summary>", deviations, "</details>"]
         return "\n\n".join(parts)
@@ -247,7 +256,7 @@ def verdicts_table(papers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) ->
     headers = ("paper", "claims checked:", *(f"{words}:" for words in VERDICTS.values()))
     rows = []
     for paper, results in papers:
-        verdicts = [claim["verdict"] for result in results for claim in result["claims"]]
+        verdicts = [claim["verdict"] for result in results for claim in of_paper(result)]
         rows.append((paper, str(len(verdicts)), *(str(verdicts.count(verdict)) for verdict in VERDICTS)))
     return "\n".join([BEGIN, table(headers, rows), END])
 

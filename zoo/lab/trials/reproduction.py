@@ -77,10 +77,12 @@ class Claim:
     Attributes:
         text: the claim.
         check: function from the results to the verdict, None where they are not sufficient, and the evidence.
+        own: whether it is this project's claim, about a variant of its own; it is not counted among the paper's.
     """
 
     text: str
     check: Check
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Reproduction:
         headline: the rows of the README's table: variant, quantity.
         best: the variant and the quantity that define the best seed, whose weights can be kept.
         seeds: number of seeds, by budget.
-        claims: of the paper.
+        claims: of the paper, and this project's own.
         deviations: all known deviations from the paper.
         pictures: function from the trials by variant to pictures by file name.
         other_networks: whether it also trains networks that are no recipe's, whose precision cannot be chosen.
@@ -117,8 +119,12 @@ class Reproduction:
 
     def verdicts(self, results: Results) -> list[dict[str, Any]]:
         """Each claim with its verdict and evidence, as in a result's JSON."""
-        rows = [(claim.text, *claim.check(results)) for claim in self.claims]
-        return [{"claim": text, "verdict": verdict, "evidence": evidence} for text, verdict, evidence in rows]
+        rows = []
+        for claim in self.claims:
+            verdict, evidence = claim.check(results)
+            own = {"own": True} if claim.own else {}
+            rows.append({"claim": claim.text, "verdict": verdict, "evidence": evidence, **own})
+        return rows
 
 
 def finished(variants: Variants) -> dict[str, list[Trial]]:
