@@ -17,6 +17,7 @@ SEED = (*FROM_0, "4294967296")
 JOBS = (*FROM_1, "257")
 NAME = ("", " ")
 BACKEND = ("", " ", "threading", "joblib", "Loky", "loky,dask", GREEK, BYTES)
+PRECISION = (*NAME, "fp16", "BF16", "16", GREEK)
 SCHEDULER = ("", " ", "tcp://127.0.0.1:1", "here", GREEK)  # without --backend dask
 DEVICE = ("", "gpu", "cuda:99", "meta", "CPU ", GREEK, BYTES)
 CHECKPOINT = ("", "soon", "0", "-5", "0s", "1.5s", "60 s", "s", "nan", "inf", GREEK, HUGE, HUGE + "s")
@@ -43,6 +44,7 @@ TRAINING = {
     "--lr": RATE,
     "--device": DEVICE,
     "--checkpoint-every": CHECKPOINT,
+    "--precision": PRECISION,
 }
 
 WORKS: dict[str, list[str]] = {
@@ -81,7 +83,6 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--out": NEW_FOLDER,
         "--resume": RUN[:7] + RUN[8:],
         "--threads": (*FROM_1, "Auto", "1025"),
-        "--precision": (*NAME, "fp16", "BF16", "16", GREEK),
         "--format": FORMAT,
     },
     "evaluate": {
@@ -102,6 +103,7 @@ OPTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         "--out": FOLDER,
         "--weights": FOLDER,
         "--device": DEVICE,
+        "--precision": PRECISION,
         "--data-dir": FOLDER_OF_DATA,
     },
     "sweep": {

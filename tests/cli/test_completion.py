@@ -48,7 +48,7 @@ def test_the_hyperparameters_are_those_of_the_code():
         ("zoo tra", ["train", "traverse"]),
         ("zoo train beta-vae/s", ["beta-vae/shapes"]),
         ("zoo train --data fash", ["fashion-mnist"]),
-        ("zoo reproduce joint-vae/mnist-", ["joint-vae/mnist-gamma"]),
+        ("zoo reproduce joint-vae/mnist-", ["joint-vae/mnist-types", "joint-vae/mnist-gamma"]),
         ("zoo train beta-vae --set be", ["beta="]),
         ("zoo train beta-vae --set ", [f"{name}=" for name in keywords(RECIPES["beta-vae"].build)]),
         ("zoo sweep joint-vae/digits --set gamma", ["gamma_z=", "gamma_c="]),
