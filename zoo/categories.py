@@ -34,8 +34,9 @@ def use(model_trace: Trace, guide_trace: Trace, name: str) -> Use:
     """Information and divergence of a categorical site, by the probabilities q(c | x) of the batch.
 
     .. warning::
-        q(c) is the average over the batch. If all datapoints together use K classes evenly, a batch of B with certain
-        types still has a divergence of about (K - 1) / (2B) nats, and as much less information.
+        q(c) is the average over the batch, so the divergence is estimated too high and the information too low. If the
+        types are certain and the whole data uses K classes evenly, the error is about (K - 1) / (2B) nats for batches
+        of B.
 
     Raises:
         ValueError: the site has a mask, a scale per datapoint, or another plate than "data".
@@ -51,9 +52,10 @@ def use(model_trace: Trace, guide_trace: Trace, name: str) -> Use:
 def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe: float) -> dict[str, Tensor]:
     """KL(q(c | x) || q(c | x + r)) of each site at a step r that changes them much, 0-dim; needs `RunAgain`.
 
-    This is virtual adversarial training (Miyato et al. 2018, https://arxiv.org/abs/1704.03976) with one gradient step:
-    r has the direction in which the KL, summed over the sites, grows fastest at a random point near x. q(c | x) is a
-    constant here: gradients pass through q(c | x + r) alone.
+    After virtual adversarial training (Miyato et al. 2018, https://arxiv.org/abs/1704.03976), with one gradient step:
+    r has the direction in which the KL, summed over the sites, grows fastest at a random point around x. q(c | x) and r
+    are constants: gradients pass through q(c | x + r) alone. Sites that are drawn before keep their values. The term is
+    0 for a datapoint that the batch contains twice, since r has the length 0 there.
 
     Args:
         guide_trace: of the batch, under `RunAgain`.
@@ -62,7 +64,7 @@ def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe:
         probe: the distance of the random point from x, as a share of the same distance.
 
     Raises:
-        ValueError: the sites do not depend on the data.
+        ValueError: none of the sites depends on the data; the guide cannot be run at x + r; or as `nearest`.
     """
     sites = {name: nodes_of(guide_trace)[name] for name in names}
     run_again = sites[names[0]]["run_again"]

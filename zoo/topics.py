@@ -7,28 +7,32 @@ Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arx
 A document is a vector x of counts, [V]: how often each of the V words of the vocabulary occurs in it. The order of its
 words is ignored. For each document, a story draws z, the weights of its K topics, and then the words. It draws nothing
 for the corpus as a whole: the topics are parameters of the decoder, without a prior, and training finds one value for
-them. Here the stories differ from LDA, whose topics are latent, too.
+them. In LDA the topics are random variables as well.
 
 What belongs to topic models and is not in this file:
 
 - **The guide**, q(z | x), is another Pyro program with the same latent sites. `Amortized(trunk, z=MeanField(50))` of
   the package `guides` has independent normal units, and `z=FullRank(50)` in place of `z=MeanField(50)` correlated ones;
-  story and objective stay as they are. With groups of topics, each site has its own: `z1=..., z2=...`.
-- **The objective.** Those of `zoo.elbos` are in nats per document, averaged over the documents of a batch. The nats of
-  a document are a sum over its words, so a long document has a larger share in the average than a short one;
-  `zoo.metrics.perplexity` divides by the number of words.
-- **The networks**, with their batch norm and dropout. Without them ProdLDA's training may stop where most posteriors
-  equal the prior and topics are alike (component collapse). The paper's code has batch norm after the outputs of the
-  guide's networks and after the decoder, where it also learns how frequent each word is in all topics; dropout sets
-  random hidden units of the guide and random shares of topics to 0 in training. In training mode a batch-normed decoder
-  makes log p(x | z) of a document depend on the rest of the batch, so evaluate in evaluation mode. The recipe
-  `hfvae/newsgroups` has these networks, and says what it changes.
-- **The coherence of topics.** `zoo.metrics.npmi` takes the first words of each topic, those with the largest logits,
-  usually ten. It averages over their pairs how much more often both words are in a document than if they were
-  independent, on a scale from -1 to 1; the documents are a reference corpus of your choice.
+  story and objective stay as they are. `trunk` is the encoder's network, from counts [B, V] to features. With groups of
+  topics, each site has its own head: `z1=..., z2=...`.
+- **The objective.** Those of `zoo.elbos` are in nats per document, averaged over the documents of a batch, also where
+  Pyro scales log p to all documents. log p(x | z) is a sum over the document's words, so long documents weigh more in
+  the average than short ones. `zoo.metrics.perplexity` is exp of the nats per word; in the papers' form each document's
+  nats are divided by its number of words before they are averaged.
+- **The networks**, with their batch norm and dropout. Without them ProdLDA's training may end in component collapse:
+  most posteriors equal the prior, and the topics are alike. The paper's code has batch norm after the outputs of the
+  guide's networks and after the decoder, where its shift learns how frequent each word is overall. Its dropout sets
+  random hidden units of the guide and random shares of topics to 0 in training. In training mode a decoder with batch
+  norm makes log p(x | z) of a document depend on the rest of the batch, so call `.eval()` of story and guide before an
+  evaluation. The recipe `hfvae/newsgroups` has these networks, and says what it changes.
+- **The coherence of topics.** `zoo.metrics.npmi` takes the top words of each topic, those with the largest logits,
+  usually ten. The score of two words is log(P(v, w) / (P(v) P(w))) / -log P(v, w), where P is the share of documents
+  that contain them: 1 if they occur only together, 0 by chance, -1 if never together. A topic's score is the mean over
+  the pairs of its words. The documents are a reference corpus of your choice.
 
-Not from the papers: documents drawn from the prior have 100 words each; documents without words are refused; and a
-single softmax over all groups is our reading of HFVAE's text (see `ProdLDA`).
+Not from the papers: documents drawn from the prior have 100 words each; documents without words are refused; NVDM has
+groups, too; the prior alpha=None, and a single softmax over all groups, are two readings of HFVAE's text (see
+`ProdLDA`).
 
 A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
 reads, here and in every story:
@@ -79,18 +83,19 @@ class ProdLDA(nn.Module):
     document are the sum of its topics' logits, weighted by its shares, so p(word) is proportional to the product of the
     topics' distributions over words, each to the power of its share. LDA averages the distributions instead.
 
-    The prior of the shares approximates Dirichlet(alpha, ..., alpha), LDA's prior of them. Written as a density of z,
-    the Dirichlet has a single mode and looks like a normal density near it. Its Laplace approximation is the normal
-    with that mode and that curvature: its means are 0, since no topic is preferred, its variances are
-    sigma^2 = (1 - 1 / K) / alpha, and its covariances, -1 / (K alpha), are left out, as in the paper. alpha = 1 is that
-    of the paper's code; for 50 topics sigma^2 is then 0.98. HFVAE, which trains this story with several groups, only
+    The prior of the shares approximates Dirichlet(alpha, ..., alpha), LDA's prior of them, by its Laplace approximation
+    in the softmax basis, that is for the Dirichlet's density as a function of z: the normal density with the same mode
+    and the same curvature there. Its means are 0, since no topic is preferred, and its variances are
+    sigma^2 = (1 - 1 / K) / alpha. Its covariances, -1 / (K alpha), are left out, as in the paper. The paper's code uses
+    alpha = 1; for 50 topics sigma^2 is then 0.98. HFVAE, which trains this story with several groups, only
     says that a Gaussian is normalised with a softmax, which may also mean z ~ Normal(0, I); this is alpha=None.
 
     With several groups of topics, their sites are z1, z2, ..., one for each entry of groups. The groups are for
     objectives that have terms for the dependence between sites: HFVAE (`zoo.elbos.HFVAE`) penalises correlations of
-    topics within a group much and those between groups little, to find topics that differ but occur together, such as
-    religion and the politics of the Middle East. A single softmax runs over all groups, so p(x) does not depend on the
-    grouping, and neither does the ELBO. HFVAE's text does not say whether each group has a softmax of its own. With a
+    topics within a group much and those between groups little. Then the topics of one group differ, and topics of
+    different groups may occur together, such as religion and the politics of the Middle East. A single softmax runs
+    over all groups, so p(x) does not depend on the grouping, and neither does the ELBO of a guide whose units are
+    independent. HFVAE's text does not say whether each group has a softmax of its own. With a
     single softmax, HFVAE's model is ProdLDA, and its objective with all weights equal to 1 is the ELBO, which ProdLDA
     maximises.
 

@@ -178,7 +178,7 @@ def test_a_users_scale_is_that_of_every_term():
     assert scaled == pytest.approx(2.5 * plain, abs=1e-9)
 
 
-def test_two_types_have_terms_each_and_a_named_one_is_a_style():
+def test_two_types_have_terms_each():
     both, x = pair(HEADS["concrete"], c_dims=(3, 2)), images()
     _, report = evaluate(TypeInformation(**WEIGHTS), both, x)
     assert [name for name in report.terms if "c1" in name] == [
@@ -186,9 +186,12 @@ def test_two_types_have_terms_each_and_a_named_one_is_a_style():
         "-KL(q(c1) || p)",
         "-KL(q(c1 | x) || q(c1 | x + r))",
     ]
-    held = WEIGHTS | {"gamma": {"z": 3.0, "c1": 2.0}, "capacity": {"z": 0.5, "c1": 0.1}}
-    _, report = evaluate(TypeInformation(**held), both, x)
-    assert [name for name in report.terms if "c1" in name] == ["-gamma |KL(c1) - C|"]
+
+
+def test_a_type_has_no_capacity():
+    held = WEIGHTS | {"gamma": {"z": 3.0, "c": 2.0}, "capacity": {"z": 0.5, "c": 0.1}}
+    with pytest.raises(ValueError, match=r"gamma names \['c'\], which are types and have no capacity: remove"):
+        evaluate(TypeInformation(**held), pair(HEADS["concrete"]), images())
 
 
 def test_nothing_is_drawn_but_the_direction():
@@ -219,7 +222,7 @@ def test_loss_is_the_same_without_gradients():
 
 def test_what_cannot_be_is_refused():
     x = images()
-    with pytest.raises(ValueError, match=r"none is a type.*use a story with a type, such as JointVAE"):
+    with pytest.raises(ValueError, match=r"none is categorical.*use a story with a type, such as JointVAE"):
         evaluate(TypeInformation(**WEIGHTS), vae_pair(), x)
     with pytest.raises(ValueError, match=r"names \['zz'\]; the guide has the latent sites \['c', 'z'\]"):
         evaluate(TypeInformation(**WEIGHTS | {"gamma": {"zz": 1.0}, "capacity": {"zz": 1.0}}), pair(Exact), x)
