@@ -310,9 +310,9 @@ class TypeInformation(TermwiseELBO):
 
     Why: averaged over the data, KL(c) = I(x; c) + KL(q(c) || p(c)). A capacity for KL(c) rewards both parts alike. It
     is reached as soon as every q(c | x) is certain, even if few types are used, and even if the boundary between two
-    types runs through many close datapoints. Here the two parts have weights of opposite sign, so that types are certain
-    and in use. The last term moves the boundaries to where datapoints are few: r is a small step from x, in a direction
-    that changes q(c | x) much (`zoo.categories.roughness`), and the change is penalised.
+    types runs through many close datapoints. Here the two parts have weights of opposite sign, so that types are
+    certain and in use. The last term moves the boundaries to where datapoints are few: r is a small step from x, in a
+    direction that changes q(c | x) much (`zoo.categories.roughness`), and the change is penalised.
 
     .. warning::
         Not a bound on log p(x). Information and balance are those of the batch, which estimates I(x; c) too low (see
