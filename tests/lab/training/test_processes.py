@@ -37,7 +37,11 @@ def run(function, *args, count=2):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.start_processes(function, (count, port, *args), nprocs=count, start_method="forkserver")
+    started = torch.multiprocessing.start_processes(
+        function, (count, port, *args), nprocs=count, join=False, start_method="forkserver"
+    )
+    while not started.join(grace_period=30):  # where one has failed, the others have that long to say so
+        pass
 
 
 def three_steps(draws=None, shards=False):
