@@ -301,12 +301,11 @@ class Capacity(TermwiseELBO):
 class TypeInformation(TermwiseELBO):
     """Types that hold information about x, are used as the prior says, and are the same for close datapoints.
 
-    E_q[log p(x | z, c)] - gamma |KL(z) - C| + information I(x; c) - balance KL(q(c) || p(c))
-    - smoothness KL(q(c | x) || q(c | x + r)), for a story with a style z and a type c, such as JointVAE. The style's
-    term is that of `Capacity` (Dupont 2018, https://arxiv.org/abs/1804.00104). The terms of the type are after IMSAT, a
-    method for clustering (Hu et al. 2017, https://arxiv.org/abs/1702.08720), as is the idea that r is short where
-    datapoints are close to each other. Their combination with a generative model, and the default lengths, are this
-    project's.
+    E_q[log p(x | z, c)] - gamma |KL(z) - C| + information I(x; c) - balance KL(q(c) || p(c)) - smoothness
+    KL(q(c | x) || q(c | x + r)), for a story with a style z and a type c, such as JointVAE. The style's term is that of
+    `Capacity` (Dupont 2018, https://arxiv.org/abs/1804.00104). The terms of the type are after IMSAT, a method for
+    clustering (Hu et al. 2017, https://arxiv.org/abs/1702.08720), as is the idea that r is short where datapoints are
+    close to each other. Their combination with a generative model, and the default lengths, are this project's.
 
     Why: averaged over the data, KL(c) = I(x; c) + KL(q(c) || p(c)). A capacity for KL(c) rewards both parts alike. It
     is reached as soon as every q(c | x) is certain, even if few types are used, and even if the boundary between two
