@@ -5,9 +5,9 @@ Yu & Blunsom 2016, Neural Variational Inference for Text Processing, https://arx
 2019, Structured Disentangled Representations, https://arxiv.org/abs/1804.02086.
 
 A document is a vector x of counts, [V]: how often each of the V words of the vocabulary occurs in it. The order of its
-words is ignored. For each document, a story draws z, the weights of its K topics, and then the words. It draws nothing
-for the corpus as a whole: the topics are parameters of the decoder, without a prior, and training finds one value for
-them. In LDA the topics are random variables as well.
+words is ignored. For each document, a story draws z, K real numbers that say how much of each topic it has, and then
+the words. It draws nothing for the corpus as a whole: the topics are parameters of the decoder, without a prior, and
+training finds one value for them. In LDA the topics are random variables as well.
 
 What belongs to topic models and is not in this file:
 
@@ -17,22 +17,23 @@ What belongs to topic models and is not in this file:
   topics, each site has its own head: `z1=..., z2=...`.
 - **The objective.** Those of `zoo.elbos` are in nats per document, averaged over the documents of a batch, also where
   Pyro scales log p to all documents. log p(x | z) is a sum over the document's words, so long documents weigh more in
-  the average than short ones. `zoo.metrics.perplexity` is exp of the nats per word; in the papers' form each document's
-  nats are divided by its number of words before they are averaged.
+  the average than short ones. `zoo.metrics.perplexity` is exp of the nats per word; by default, as in the papers, each
+  document's nats are divided by its number of words, and then averaged over the documents.
 - **The networks**, with their batch norm and dropout. Without them ProdLDA's training may end in component collapse:
   most posteriors equal the prior, and the topics are alike. The paper's code has batch norm after the outputs of the
   guide's networks and after the decoder, where its shift learns how frequent each word is overall. Its dropout sets
-  random hidden units of the guide and random shares of topics to 0 in training. In training mode a decoder with batch
-  norm makes log p(x | z) of a document depend on the rest of the batch, so call `.eval()` of story and guide before an
-  evaluation. The recipe `hfvae/newsgroups` has these networks, and says what it changes.
+  random hidden units of the guide and random shares of topics to 0 in training, and enlarges the others in proportion.
+  In training mode a decoder with batch norm makes log p(x | z) of a document depend on the rest of the batch, so call
+  `.eval()` of story and guide before an evaluation. The recipe `hfvae/newsgroups` has these networks, and says what it
+  changes.
 - **The coherence of topics.** `zoo.metrics.npmi` takes the top words of each topic, those with the largest logits,
-  usually ten. The score of two words is log(P(v, w) / (P(v) P(w))) / -log P(v, w), where P is the share of documents
-  that contain them: 1 if they occur only together, 0 by chance, -1 if never together. A topic's score is the mean over
-  the pairs of its words. The documents are a reference corpus of your choice.
+  usually ten. With P the share of documents that contain a word, or both words, the score of two words is log(P(v, w) /
+  (P(v) P(w))) / -log P(v, w). It is 1 if they occur only together, 0 by chance, -1 if never together. A topic's score
+  is the mean over the pairs of its words. The documents are a reference corpus of your choice.
 
-Not from the papers: documents drawn from the prior have 100 words each; documents without words are refused; NVDM has
-groups, too; the prior alpha=None, and a single softmax over all groups, are two readings of HFVAE's text (see
-`ProdLDA`).
+Not from the papers: documents drawn from the prior have 100 words each; documents without words are refused; and NVDM
+can have groups. Where HFVAE's text can be read in two ways, a single softmax runs over all groups, and the prior is
+ProdLDA's or, with alpha=None, the standard normal (see `ProdLDA`).
 
 A story is a generative model, written as a Pyro program. The docstring of its class lists its sites. How the code
 reads, here and in every story:
@@ -114,7 +115,7 @@ class ProdLDA(nn.Module):
             `zoo.likelihoods.check_data` and `zoo.program.data_plate` do.
 
     Example:
-        >>> model = ProdLDA(nn.Linear(4, 30), groups=[4])  # 4 topics, 30 words
+        >>> model = ProdLDA(nn.Linear(4, 30, bias=False), groups=[4])  # 4 topics, 30 words
         >>> x = torch.ones(2, 30)  # counts of words
         >>> model(x).shape
         torch.Size([2, 30])
