@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import resource
 import runpy
 import signal
 import sys
@@ -13,21 +12,23 @@ from contextlib import suppress
 from pathlib import Path
 
 # Its children have everything imported, so that they start at once and a moment drawn at random is one of the run's.
-# torch's optimisers import torch._dynamo, and the digits scikit-learn, when they are first used.
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(
-    [
-        "pytest",
-        "torch._dynamo",
-        "sklearn.datasets",
-        "matplotlib.backends.backend_agg",
-        "zoo.__main__",
-        "zoo.papers",
-        "zoo.lab.trials.sweep",
-        "tests.small_recipe",
-        "tests.pictures",
-    ]
-)
+# torch's optimisers import torch._dynamo, and the digits scikit-learn, when they are first used. Windows has no such
+# server: there they are new interpreters.
+processes = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+if os.name == "posix":
+    processes.set_forkserver_preload(
+        [
+            "pytest",
+            "torch._dynamo",
+            "sklearn.datasets",
+            "matplotlib.backends.backend_agg",
+            "zoo.__main__",
+            "zoo.papers",
+            "zoo.lab.trials.sweep",
+            "tests.small_recipe",
+            "tests.pictures",
+        ]
+    )
 
 
 def start(cwd: Path, *arguments: str, largest: int | None = None, fresh: bool = True):
@@ -83,6 +84,8 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None, fresh: bool) -> N
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
     if largest is not None:
+        import resource  # which POSIX alone has
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     if not fresh:
         copy_workers()
@@ -92,10 +95,14 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None, fresh: bool) -> N
 
 
 def copy_workers() -> None:
-    """From now on loky's workers start as copies of this process, which need not import everything again."""
-    from joblib.externals.loky.backend import fork_exec
+    """From now on loky's workers start as copies of this process, which need not import everything again.
 
-    fork_exec.fork_exec = _copy
+    Where a process cannot be copied, as on Windows, they are new interpreters as before.
+    """
+    if hasattr(os, "fork"):
+        from joblib.externals.loky.backend import fork_exec
+
+        fork_exec.fork_exec = _copy
 
 
 def _copy(command: list[str], keep: Iterable[int], env: Mapping[str, str] | None = None) -> int:
@@ -103,7 +110,7 @@ def _copy(command: list[str], keep: Iterable[int], env: Mapping[str, str] | None
     sys.stdout.flush()
     if pid := os.fork():
         return pid
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir("/dev/fd"):
         if int(name) not in {0, 1, 2, *map(int, keep)}:
             with suppress(OSError):  # of the listing itself
                 os.close(int(name))  # as a lock's, which a new interpreter does not inherit

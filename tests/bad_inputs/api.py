@@ -491,7 +491,7 @@ FUNCTIONS: tuple[Function, ...] = (
             "radius": 0.2,
             "probe": 1.0,
         },
-        dict.fromkeys(("information", "balance", "smoothness", "radius"), (-1.0,))
+        dict.fromkeys(("information", "balance", "smoothness", "radius", "probe"), (-1.0,))
         | {name: (2.0, {"z": -1.0}) for name in ("gamma", "capacity")},
     ),
     Function(elbos.BetaTCVAE, lambda: {"beta": 2.0, "num_data": 70}, {"beta": (-1.0,), "num_data": COUNT}),

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -171,6 +170,8 @@ def test_what_cannot_be_kept_leaves_nothing(folder: Path, array: np.ndarray | St
 
 def full(folder: Path, said: Path) -> None:
     """A process that may write files of 5,000 bytes at most; what the cache says is in the file `said`."""
+    import resource  # which POSIX alone has
+
     os.environ["ZOO_CACHE"] = str(folder)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
@@ -219,7 +220,7 @@ def two_that_fill(folder: Path, go_on: Path) -> list[Any]:
     return both
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+@pytest.mark.skipif(os.name != "posix", reason="removes files that a killed process had open: tried on POSIX only")
 def test_what_a_killed_process_left_is_removed_by_the_next(folder: Path, tmp_path: Path) -> None:
     killed, runs = two_that_fill(folder, tmp_path / "go on")
     killed.kill()
@@ -250,7 +251,6 @@ def test_a_link_in_the_place_of_an_orphan_is_removed_and_not_followed(folder: Pa
     assert (tmp_path / "precious" / "file").read_text(encoding="utf-8") == "kept"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="starts its processes by a server, which POSIX alone has")
 def test_two_processes_that_make_one_cache(folder: Path, tmp_path: Path) -> None:
     both = two_that_fill(folder, tmp_path / "go on")
     (tmp_path / "go on").touch()

@@ -183,7 +183,7 @@ def decode_slowly(folder: Path, caches: Path) -> None:
         decode.decoded("set", folder, sorted(folder.iterdir()), (1, 1, 1), slowly, {}, workers=2)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+@pytest.mark.skipif(os.name != "posix", reason="goes on with files that a killed process had open: tried on POSIX only")
 @pytest.mark.usefixtures("blocks_of_ten")
 def test_killed_in_the_middle_it_goes_on(tmp_path: Path, caches: Path) -> None:
     files = tree(tmp_path / "f", 3000)

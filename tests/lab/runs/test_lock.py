@@ -1,18 +1,15 @@
 """A folder belongs to one process, and to nobody once that has ended."""
 
-import multiprocessing
 import os
-import signal
 import socket
 from pathlib import Path
 
 import pytest
 
+from tests.processes import processes
 from zoo.lab.files import read_record, write_file, write_record
 from zoo.lab.runs.folder import free_folder, new_folder, read_settings
 from zoo.lab.runs.lock import LOCK, OWNER, claim, locked, unclaim
-
-processes = multiprocessing.get_context("forkserver")
 
 
 def _hold(folder: Path, held, done) -> None:
@@ -51,7 +48,7 @@ def test_the_second_process_is_refused_by_a_line_that_names_the_first(holder, tm
 
 def test_the_lock_of_a_killed_process_is_taken_over(holder, tmp_path):
     process, _ = holder
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.join()
     assert (tmp_path / "run" / OWNER).read_text().startswith(f"process {process.pid} ")
     with locked(tmp_path / "run"):
