@@ -1,4 +1,4 @@
-"""Terms of categorical sites, in nats per datapoint: how much they tell, how they are used, and how smooth they are."""
+"""Terms of categorical sites, in nats per datapoint: the two parts of their KL, and how much they change near x."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from zoo.estimators import CATEGORICAL, closed_kl
 from zoo.sites import Site, latent, mean_over_data, nodes_of
 
 
-class Use(NamedTuple):
+class KLParts(NamedTuple):
     """The two parts of a categorical site's KL(q(c | x) || p(c)), averaged over the data: 0-dim each.
 
     Attributes:
@@ -30,7 +30,7 @@ def categorical_sites(guide_trace: Trace) -> list[str]:
     return [name for name, site in latent(guide_trace) if isinstance(site["fn"], CATEGORICAL)]
 
 
-def use(model_trace: Trace, guide_trace: Trace, name: str) -> Use:
+def kl_parts(model_trace: Trace, guide_trace: Trace, name: str) -> KLParts:
     """Information and divergence of a categorical site, by the probabilities q(c | x) of the batch.
 
     .. warning::
@@ -46,7 +46,7 @@ def use(model_trace: Trace, guide_trace: Trace, name: str) -> Use:
     q_c = ranks.mean(_log_q(site).exp().flatten(0, -2).mean(0))
     divergence = (torch.xlogy(q_c, q_c) - q_c * prior.logits.log_softmax(-1)).sum(-1).mean()
     kl = ranks.mean(closed_kl(site["fn"], prior).mean())
-    return Use(scale * (kl - divergence), scale * divergence)
+    return KLParts(scale * (kl - divergence), scale * divergence)
 
 
 def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe: float) -> dict[str, Tensor]:

@@ -82,7 +82,7 @@ from zoo.aggregate import (
     prior_mmd,
 )
 from zoo.arguments import NOT_EMPTY, checked, number_from
-from zoo.categories import categorical_sites, roughness, use
+from zoo.categories import categorical_sites, kl_parts, roughness
 from zoo.estimators import Estimator, covariance, largest_kl
 from zoo.handlers import DrawPriors, RunAgain, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
@@ -315,8 +315,8 @@ class TypeInformation(TermwiseELBO):
 
     .. warning::
         Not a bound on log p(x). Information and balance are those of the batch, which estimates I(x; c) too low (see
-        `zoo.categories.use`), so use batches of many times K datapoints. A pass runs the guide three times: at x, at a
-        random point, and at x + r. A guide with batch norm moves its running averages each time.
+        `zoo.categories.kl_parts`), so use batches of many times K datapoints. A pass runs the guide three times: at x,
+        at a random point, and at x + r. A guide with batch norm moves its running averages each time.
 
     Args:
         gamma: weight of |KL - C| for each style, or sum of styles, as in {"z": 30.0}. A style is a site that is not
@@ -417,7 +417,7 @@ class TypeInformation(TermwiseELBO):
             terms[f"-gamma |KL({key}) - C|"] = -self.gamma[key] * (kl - scale * self.capacity[key]).abs()
         terms |= {f"-KL({name})": -total(sites[name]) for name in sites if name not in (*named, *types)}
         for name in types:
-            parts = use(model_trace, guide_trace, name)
+            parts = kl_parts(model_trace, guide_trace, name)
             terms[f"I(x; {name})"] = self.information * parts.information
             terms[f"-KL(q({name}) || p)"] = -self.balance * parts.divergence
         for name, nats in roughness(guide_trace, types, radius=self.radius, probe=self.probe).items():

@@ -95,7 +95,8 @@ class RunAgain(Messenger):
     """Writes on each latent site `run_again(x, trace)`: a trace of the same program, given x instead of its data.
 
     The data is the program's first argument. Each site has the value that it has in `trace`, so nothing is drawn, and
-    messengers that are installed around the objective do not see this run.
+    messengers that are installed around the objective do not see this run. It wraps a program, as `RunAgain()(guide)`,
+    and is not for a `with` block, which has no program to run again.
 
     Raises:
         ValueError: when called, if the program refuses x.

@@ -1,5 +1,6 @@
-"""Terms of categorical sites: information, use and smoothness, by hand and against slow searches."""
+"""Terms of categorical sites: the parts of the KL, and the roughness, by hand and against slow searches."""
 
+import itertools
 import math
 from functools import partial
 
@@ -13,7 +14,7 @@ from tests.core.test_objectives import evaluate
 from tests.pairs import NUM_DATA, images, vae_pair
 from tests.type_pairs import HEADS, pair
 from zoo import JointVAE
-from zoo.categories import nearest, roughness, use
+from zoo.categories import kl_parts, nearest, roughness
 from zoo.elbos import Capacity, PlainELBO, TypeInformation
 from zoo.handlers import RunAgain
 from zoo.lab.networks import MLPDecoder
@@ -72,7 +73,7 @@ def given_logits(logits):
 )
 def test_information_and_divergence_by_hand(logits, information, divergence):
     logits = torch.tensor(logits)
-    parts = use(*traces(given_logits(logits), torch.eye(len(logits))), "c")
+    parts = kl_parts(*traces(given_logits(logits), torch.eye(len(logits))), "c")
     assert parts.information.item() == pytest.approx(information, abs=1e-10)
     assert parts.divergence.item() == pytest.approx(divergence, abs=1e-10)
 
@@ -82,7 +83,7 @@ def test_information_and_divergence_by_hand(logits, information, divergence):
 def test_the_two_parts_add_up_to_the_kl(head, particles):
     both, x = pair(HEADS[head], temperature=0.67 if head == "concrete" else None), images()
     model_trace, guide_trace = traces(both, x, num_particles=particles)
-    assert sum(use(model_trace, guide_trace, "c")).item() == pytest.approx(
+    assert sum(kl_parts(model_trace, guide_trace, "c")).item() == pytest.approx(
         nodes_of(guide_trace)["c"]["nats"].sum().item(), abs=1e-10
     )
 
@@ -101,11 +102,9 @@ def test_the_step_is_where_the_kl_grows_fastest():
         there = (both[1].trunk.weight @ (x[i] + r)).log_softmax(-1)
         return (q[i].exp() * (q[i] - there)).sum().item()
 
-    # The random probe lies on one side of x, and the step is to the same side.
+    # The step is to one of the two sides, the one on which the random point lies.
     sides = [{round(kl(i, sign * length * w), 9) for sign in (-1, 1)} for i in range(3)]
-    sums = {
-        round(sum(chosen) / 3, 8) for chosen in torch.cartesian_prod(*[torch.tensor(sorted(s)) for s in sides]).tolist()
-    }
+    sums = {round(sum(chosen) / 3, 8) for chosen in itertools.product(*sides)}
     found = {round(roughness(guide_trace, ["c"], radius=radius, probe=0.4)["c"].item(), 8) for _ in range(20)}
     assert found <= sums
     # No direction of that length has a larger KL, by a search of 2,000 of them.
@@ -115,6 +114,17 @@ def test_the_step_is_where_the_kl_grows_fastest():
         assert found <= max(sides[i]) + 1e-9
 
 
+def test_the_probe_and_the_step_are_as_long_as_they_are_said_to_be():
+    both, x = given_logits(torch.randn(11, 3)), torch.rand(11, 11)
+    _, guide_trace = traces(both, x)
+    steps = []
+    handle = both[1].trunk.register_forward_pre_hook(lambda module, args: steps.append(args[0] - x))
+    roughness(guide_trace, ["c"], radius=0.17, probe=1.5)
+    handle.remove()
+    lengths = [step.detach().norm(dim=1) for step in steps]
+    torch.testing.assert_close(lengths, [1.5 * nearest(x), 0.17 * nearest(x)])
+
+
 def test_gradients_pass_through_the_moved_posterior_alone():
     both, x = given_logits(torch.tensor([[0.4, -0.1], [0.2, 0.3]])), torch.eye(2)
     _, guide_trace = traces(both, x)
@@ -122,7 +132,7 @@ def test_gradients_pass_through_the_moved_posterior_alone():
     roughness(guide_trace, ["c"], radius=0.3, probe=2.0)["c"].backward()
     weight = both[1].trunk.weight
     found, weight.grad = weight.grad.clone(), None
-    # By finite differences: q(c | x) and the step of the first weights, q(c | x + r) of others.
+    # By hand: the target q(c | x) and the step r are numbers, and the weights enter q(c | x + r) alone.
     q = nodes_of(guide_trace)["c"]["fn"].logits.log_softmax(-1).detach()
     pyro.set_rng_seed(0)
     steps = []
@@ -145,7 +155,7 @@ def test_terms_are_weighted_sums_of_the_parts(head):
     loss, report = evaluate(TypeInformation(**WEIGHTS), both, x)
     pyro.set_rng_seed(1)
     model_trace, guide_trace = traces(both, x)
-    parts = use(model_trace, guide_trace, "c")
+    parts = kl_parts(model_trace, guide_trace, "c")
     rough = roughness(guide_trace, ["c"], radius=0.17, probe=1.5)["c"]
     expected = {
         "log p(x)": report.reconstruction["x"],
@@ -166,7 +176,7 @@ def test_with_balance_alone_it_is_a_capacity_of_zero_that_leaves_out_the_informa
     weights = WEIGHTS | {"information": 0.0, "balance": 3.0, "smoothness": 0.0}
     loss, _ = evaluate(TypeInformation(**weights), both, x)
     capacity, _ = evaluate(Capacity(gamma={"z": 3.0, "c": 3.0}, capacity={"z": 0.5, "c": 0.0}), both, x)
-    information = use(*traces(both, x), "c").information.item()
+    information = kl_parts(*traces(both, x), "c").information.item()
     assert loss == pytest.approx(capacity - 3.0 * information, abs=1e-10)
 
 

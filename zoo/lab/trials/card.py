@@ -108,7 +108,7 @@ def card(result: Mapping[str, Any]) -> str:
     """The result in Markdown: the paper's values, ours over seeds, every seed, the claims, and the deviations."""
     in_some = any(r.get("precision") for records in result["variants"].values() for r in records)
     recorded = ["precision"] if in_some else []  # earlier versions did not record it
-    own = [claim for claim in result["claims"] if claim.get("own")]
+    papers, own = _by_author(result)
     parts = [
         f"## {result['title']}",
         f"{result['paper']}",
@@ -123,7 +123,7 @@ def card(result: Mapping[str, Any]) -> str:
             ],
         ),
         "### What the paper says, and whether it holds",
-        _verdicts(of_paper(result)) or "The paper makes no claim here beyond its numbers.",
+        _verdicts(papers) or "The paper makes no claim here beyond its numbers.",
         *(["### What this project says, and whether it holds", _verdicts(own)] if own else []),
         "### Where this differs from the paper",
         "\n".join(f"- {text}" for text in result["deviations"]) or "There are no known deviations.",
@@ -166,9 +166,10 @@ def _versions(result: Mapping[str, Any]) -> str:
     return "\n".join(f"- seeds {', '.join(map(str, sorted(of_one)))}: {text}" for text, of_one in by_text.items())
 
 
-def of_paper(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The paper's claims, without this project's own."""
-    return [claim for claim in result["claims"] if not claim.get("own")]
+def _by_author(result: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """The paper's claims, and this project's own."""
+    papers = [claim for claim in result["claims"] if not claim.get("own")]
+    return papers, [claim for claim in result["claims"] if claim.get("own")]
 
 
 def _verdicts(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -196,7 +197,7 @@ def unfinished_table(result: Mapping[str, Any], wanted: int) -> str:
 
 def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
     """A sentence with the numbers of claims that hold, do not hold, and cannot be decided; empty without claims."""
-    verdicts = [claim["verdict"] for result in results for claim in of_paper(result)]
+    verdicts = [claim["verdict"] for result in results for claim in _by_author(result)[0]]
     if not verdicts:
         return ""
     holds, fails, unknown = (verdicts.count(verdict) for verdict in (True, False, None))
@@ -219,8 +220,7 @@ class Claims:
         if result["reported"]:
             rows = [(v, cell.what, cell.paper, cell.mean) for (v, _), cell in _cells(result).items() if cell.paper]
             parts += [table(("", "", "the paper:", "ours:"), rows)]
-        own = [claim for claim in result["claims"] if claim.get("own")]
-        for who, claims in (("the paper says", of_paper(result)), ("this project says", own)):
+        for who, claims in zip(("the paper says", "this project says"), _by_author(result), strict=True):
             if claims:
                 checked = [(c["claim"], f"**{VERDICTS[c['verdict']]}**", c["evidence"]) for c in claims]
                 parts += [table((who, "here it", "what came out"), checked)]
@@ -256,7 +256,7 @@ def verdicts_table(papers: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) ->
     headers = ("paper", "claims checked:", *(f"{words}:" for words in VERDICTS.values()))
     rows = []
     for paper, results in papers:
-        verdicts = [claim["verdict"] for result in results for claim in of_paper(result)]
+        verdicts = [claim["verdict"] for result in results for claim in _by_author(result)[0]]
         rows.append((paper, str(len(verdicts)), *(str(verdicts.count(verdict)) for verdict in VERDICTS)))
     return "\n".join([BEGIN, table(headers, rows), END])
 

@@ -100,19 +100,11 @@ def type_information(
     appendices B and C.1; the other numbers are this project's (see the page of the paper for what was tried).
 
     Args:
-        data: images.
-        z_dim: latent dimensions of the style.
-        types: number of classes of each type, as in "10" or "2+2+2".
-        head: of the types: "concrete" as in the paper, "straight-through", or "exact", which sums them out.
-        temperature: of the relaxed types; ignored with "exact".
-        gamma_z: weight of |KL(z) - C|.
-        c_z: the final capacity of the style, nats.
-        over: number of steps in which it grows linearly from 0.
+        data, z_dim, types, head, temperature, lr, steps: as `joint-vae/mnist`.
+        gamma_z, c_z, over: of the style, as there; twice as many images in a batch, and half as many steps.
         information, balance, smoothness, radius, probe: of the types, see `zoo.elbos.TypeInformation`.
         width: units of each hidden layer of the encoder.
-        lr: learning rate of Adam.
         batch_size: number of images in a batch.
-        steps: number of steps.
     """
     decoder = networks(data.train.shape, z_dim + sum(_sizes(types)), "conv")[1]
     trunk = MLPEncoder(data.train.shape, hidden=(width, width), batch_norm=True)
