@@ -2,6 +2,7 @@
 
 import json
 import random
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,10 +113,11 @@ def test_the_command_of_a_card_is_its_recipe_and_what_differs_from_it(trained):
         lr=5e-4,
         batch_size=32,
         compile=True,
+        precision="bf16",
     )
     assert shipped.command(replace(trained, settings=changed)) == (
         "python -m zoo train joint-vae/mnist --data fashion-mnist --data-option size=28 --set gamma_z=100 "
-        "--set types=10 --steps 5 --batch-size 32 --lr 0.0005 --seed 3 --compile"
+        "--set types=10 --steps 5 --batch-size 32 --lr 0.0005 --precision bf16 --seed 3 --compile"
     )
 
 
@@ -214,19 +216,22 @@ def test_what_is_shipped_has_its_digest():
             assert len(file.metadata()["digest"]) == 64
 
 
-def test_half_precision_is_kept_where_the_elbo_does_not_move(trained, tmp_path):
+@pytest.mark.parametrize(("dtype", "bits"), [(True, 11), (torch.float16, 11), (torch.bfloat16, 8)])
+def test_half_precision_is_kept_where_the_elbo_does_not_move(trained, tmp_path, dtype, bits):
     trained = open_run(trained.folder)  # in this test's precision
     single = weights.keep("a/name", trained, tmp_path / "single", {})
-    half = weights.keep("a/name", trained, tmp_path / "half", {}, half=True, tolerance=0.01)
+    half = weights.keep("a/name", trained, tmp_path / "half", {}, half=dtype, tolerance=0.01)
     assert half.stat().st_size < 0.6 * single.stat().st_size
     pair = weights.pretrained("a/name", folder=tmp_path / "half")
     for rounded, exact in zip(pair.model.parameters(), trained.model.parameters(), strict=True):
         assert rounded.dtype == torch.get_default_dtype()
-        # float16 has 11 significant bits, so rounding moves a number by at most 2^-11 of it, above the subnormal range.
-        assert torch.all((rounded - exact).abs() <= 2**-11 * exact.abs() + 2**-25)
+        # With that many significant bits, rounding moves a number by at most 2^-bits of it, above the subnormal range.
+        assert torch.all((rounded - exact).abs() <= 2**-bits * exact.abs() + 2**-25)
     moved = pair.about["half precision"]
     assert moved["single"].keys() == moved["half"].keys() == {"reconstruction of x", "KL of c", "KL of z"}
     assert moved["single"] == weights.elbo_parts(trained)
+    name = "float16" if dtype is True else str(dtype).removeprefix("torch.")
+    assert f"half precision, {name}" in zoo.papers.list_pretrained(tmp_path / "half")["a/name"].markdown()
 
 
 def test_half_precision_is_refused_where_a_quantity_moves(trained, tmp_path):
@@ -236,6 +241,8 @@ def test_half_precision_is_refused_where_a_quantity_moves(trained, tmp_path):
     accuracies = iter([{"accuracy": 90.0}, {"accuracy": float("nan")}])
     with pytest.raises(ValueError, match="accuracy is 90, and nan with weights in half precision"):
         weights.keep("a/name", trained, tmp_path, {}, half=True, measure=lambda *_: next(accuracies))
+    with pytest.raises(ValueError, match=r"half=torch.float64: choose True, torch.float16 or torch.bfloat16"):
+        weights.keep("a/name", trained, tmp_path, {}, half=torch.float64)
     assert not list(tmp_path.iterdir())
 
 
@@ -251,8 +258,9 @@ def test_cards_have_the_licence_and_are_what_is_written():
         assert path.read_text(encoding="utf-8") == known.markdown(), "run: python -m zoo.papers.weights.card"
 
 
-def test_all_that_come_with_the_zoo_are_small_together():
-    assert sum(path.stat().st_size for path in weights.HERE.glob("*.safetensors")) < 12_000_000
+def test_all_that_come_with_the_zoo_are_small_together_in_a_wheel():
+    """A wheel is a zip file, whose members are compressed by zlib."""
+    assert sum(len(zlib.compress(path.read_bytes())) for path in weights.HERE.glob("*.safetensors")) < 12_000_000
 
 
 def test_the_card_of_dip_vae_names_table_1s_quantities_once(monkeypatch):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.grid import Grid2D, divergences, log_aggregate, log_prior
@@ -127,10 +128,20 @@ def command(trained: FinishedRun) -> str:
     ):
         if value != own:
             parts += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
+    if run.precision != "float32":
+        parts += ["--precision", run.precision]
     return shlex.join([*parts, "--seed", str(run.seed), *(["--compile"] if run.compile else [])])
 
 
-def ship(name: str, run: Path, *, trained_by: str = "", note: str = "", tolerance: float = 1e-3) -> Path:
+def ship(
+    name: str,
+    run: Path,
+    *,
+    trained_by: str = "",
+    note: str = "",
+    tolerance: float = 1e-3,
+    bfloat16: bool = False,
+) -> Path:
     """Writes the pair of the finished run in the folder `run` and the cards of all pairs; returns the weights' path.
 
     Args:
@@ -139,6 +150,8 @@ def ship(name: str, run: Path, *, trained_by: str = "", note: str = "", toleranc
         trained_by: the command that trained it, where that is not `train` with its settings.
         note: a sentence for the card.
         tolerance: see `keep`.
+        bfloat16: whether the weights are rounded to bfloat16 instead of float16: about 14 % less in a wheel, which is
+            compressed.
 
     Raises:
         FileNotFoundError: as `zoo.papers.open_run`.
@@ -147,7 +160,8 @@ def ship(name: str, run: Path, *, trained_by: str = "", note: str = "", toleranc
     """
     trained = open_run(run)
     about = {"command": trained_by or command(trained), "seed": trained.settings.seed, "note": note}
-    path = keep(name, trained, HERE, about, half=True, tolerance=tolerance, measure=measured)
+    half = torch.bfloat16 if bfloat16 else torch.float16
+    path = keep(name, trained, HERE, about, half=half, tolerance=tolerance, measure=measured)
     write_cards()
     return path
 
@@ -159,4 +173,5 @@ if __name__ == "__main__":
     options.add_argument("--trained-by", default="")
     options.add_argument("--note", default="")
     options.add_argument("--tolerance", type=float, default=1e-3)
+    options.add_argument("--bfloat16", action="store_true")
     print(f"wrote {ship(**vars(options.parse_args()))}")

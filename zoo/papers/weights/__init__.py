@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from zoo.arguments import shown
@@ -34,6 +35,7 @@ from zoo.tables import Rows, Tabulated
 
 HERE = Path(__file__).parent
 FORMAT = "zoo weights 1"
+HALVES = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,7 +144,7 @@ def keep(
     folder: str | Path,
     about: Mapping[str, Any],
     *,
-    half: bool = False,
+    half: bool | torch.dtype = False,
     tolerance: float = 1e-3,
     measure: Measure = elbo_parts,
 ) -> Path:
@@ -154,15 +156,19 @@ def keep(
         folder: the destination.
         about: a description of the run, for `Pretrained.about`: "command", "seed", "quantities" and "note", all
             optional. With `half`, the quantities are those of `measure` when not given.
-        half: whether to write the weights as float16, in half the bytes. They are read as single precision again.
+        half: whether to write the weights as float16, in half the bytes; or `torch.bfloat16`, which has three bits less
+            and compresses better. They are read as single precision again.
         tolerance: with `half`: how much a quantity may move, relative to its absolute value or to 1 where that is
             smaller.
         measure: with `half`: the quantities that may not move; the parts of the ELBO when not given. Both values of
             each are recorded in `about`.
 
     Raises:
-        ValueError: in half precision a quantity moves by more than the tolerance; nothing is written.
+        ValueError: in half precision a quantity moves by more than the tolerance, or `half` is another type; nothing is
+            written.
     """
+    if half not in (*HALVES, True, False):
+        raise ValueError(f"half={half}: choose True, torch.float16 or torch.bfloat16; False keeps single precision")
     train = trained.data.train
     record = {
         **about,
@@ -177,8 +183,10 @@ def keep(
     modules = nn.ModuleDict({"model": trained.model, "guide": trained.guide})
     tensors = {key: value.detach().cpu().contiguous() for key, value in modules.state_dict().items()}
     if half:
-        tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
-        moved = record["half precision"] = _compare(trained, tensors, tolerance, measure)
+        dtype = torch.float16 if half is True else half
+        tensors = {key: value.to(dtype) if value.is_floating_point() else value for key, value in tensors.items()}
+        moved = _compare(trained, tensors, tolerance, measure)
+        record["half precision"] = {"dtype": str(dtype).removeprefix("torch."), **moved}
         record.setdefault("quantities", moved["half"])
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -34,7 +34,8 @@ class ModelCard:
         quantities: what was measured of it, by name.
         licence: of its data.
         citation: of its data.
-        half: for weights in half precision: the tolerance, and the quantities in single and in half precision.
+        half: for weights in half precision: their type, the tolerance, and the quantities in single and in half
+            precision.
         note: on its training, where there is something to know.
     """
 
@@ -97,15 +98,16 @@ class ModelCard:
         run = self.settings
         chosen = ", ".join(f"{name} = {value}" for name, value in run.hyperparameters.items())
         options = "".join(f", {name} = {value}" for name, value in run.data_options.items())
+        precision = "" if run.precision == "float32" else f"; in precision {run.precision}"
         facts = [
             ("recipe", f"`{self.recipe}`, {self.paper}"),
             ("hyperparameters", chosen or "the recipe's"),
-            ("training", f"{self.length}; batches of {run.batch_size}, learning rate {run.lr:g}"),
+            ("training", f"{self.length}; batches of {run.batch_size}, learning rate {run.lr:g}{precision}"),
             ("seed", str(self.seed)),
             ("data", f"{run.data}{options}"),
             ("licence of the data", self.licence),
             ("citation of the data", self.citation),
-            ("weights", "half precision" if self.half else "single precision"),
+            ("weights", f"half precision, {self.half.get('dtype', 'float16')}" if self.half else "single precision"),
         ]
         parts = [
             f"# {self.name}",
