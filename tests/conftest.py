@@ -2,14 +2,17 @@
 
 import gc
 import os
+import traceback
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from unittest.mock import Mock, patch
 
 import pyro
 import pytest
 import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
+from torch._subclasses import fake_tensor
 
 from tests.pictures import quick_pictures
 
@@ -43,6 +46,16 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests run first, so that parallel workers end together."""
     items.sort(key=lambda item: not item.path.as_posix().endswith(LONG))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_stacks_of_fake_tensors() -> Iterator[None]:
+    """While a step is traced, PyTorch keeps the Python stack for each operation, for its debugger alone.
+
+    Below pytest the stack is deep, and reading it took a third of the time of tracing.
+    """
+    with patch.object(fake_tensor, "traceback", Mock(wraps=traceback, extract_stack=list)):
+        yield
 
 
 @pytest.fixture(autouse=True)
