@@ -25,6 +25,7 @@ from zoo.lab.analysis import (
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset, Split
 from zoo.lab.plots import ImageGrid, drawn_as
+from zoo.lab.runs import training_log
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.traverse import traversal_pictures, traverse
 from zoo.papers import configure
@@ -138,6 +139,7 @@ def test_two_runs_next_to_each_other_from_the_same_datapoint(tmp_path):
     assert "gamma_z 1.0" in caption
 
 
+@pytest.mark.usefixtures("_quick_pictures")
 def test_pictures_are_written_under_their_names_in_any_format(tmp_path):
     run = finished(tmp_path, "vae")
     with drawn_as("svg"):
@@ -188,6 +190,7 @@ def test_what_cannot_be_traversed_is_refused_before_anything_is_drawn(tmp_path):
 @pytest.mark.usefixtures("_quick_pictures")
 def test_the_command_line_opens_a_run_and_says_what_it_drew(tmp_path, monkeypatch, capsys):
     torch.set_default_dtype(torch.float32)
+    monkeypatch.setitem(training_log.EVERY, training_log.UNITS, 10)  # two rows of KLs in 20 steps
     folder = tmp_path / "r"
 
     def zoo(*arguments):
@@ -197,7 +200,7 @@ def test_the_command_line_opens_a_run_and_says_what_it_drew(tmp_path, monkeypatc
         except SystemExit as stopped:
             return stopped.code, capsys.readouterr()
 
-    zoo("train", "joint-vae/digits", "--steps", "200", "--out", str(folder))
+    zoo("train", "joint-vae/digits", "--steps", "20", "--out", str(folder))
     code, said = zoo("traverse", str(folder))
     assert code == 0
     assert "types against labels: accuracy" in said.out

@@ -9,8 +9,10 @@ import torch
 from matplotlib.image import imread
 from torch import nn
 
+from tests import traced
 from zoo.elbos import PlainELBO
 from zoo.likelihoods import normal
+from zoo.papers.hfvae import term_ablation
 from zoo.papers.hfvae.term_ablation import (
     NOISE,
     POINTS,
@@ -103,7 +105,9 @@ def test_an_unknown_term_is_refused():
 
 @cache
 def trained(without):
-    return train_without(without, steps=500, seed=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(term_ablation, "fit", traced.fit)
+        return train_without(without, steps=500, seed=0)
 
 
 def test_the_elbo_fits_both_marginals():

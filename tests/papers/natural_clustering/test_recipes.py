@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.pairs import L, images
+from tests.traced import fit
 from zoo.lab.data import Dataset, Split, load
 from zoo.papers.natural_clustering.class_latents import measure
 from zoo.papers.natural_clustering.recipes import (
@@ -27,8 +28,6 @@ def small_set(num=23, y=None, **options):
 def test_digits_are_told_apart_and_their_own_units_stay_theirs():
     split = load("digits")
     experiment = digits(split)
-    from zoo.lab.training.fit import fit
-
     batches = split.train.batches(64, seed=0, steps=600, labels=True)
     for _ in fit(experiment.model, experiment.guide, experiment.elbo, batches, lr=2e-3, device="cpu"):
         pass
