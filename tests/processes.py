@@ -154,6 +154,7 @@ def _become(command: Sequence[str], keep: Iterable[int], environment: Mapping[st
         before = sys.stdin, sys.stdout, sys.stderr  # noqa: F841  # at their end they would close files
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+        warnings.simplefilter("default")  # in a test they are errors
         warnings.filterwarnings("ignore", module="runpy")  # of a module that is imported already
         _, _, module, *arguments = command
         sys.argv = [module, *arguments]

@@ -7,8 +7,8 @@ from tests.processes import copied_interpreters
 
 def dask_setup(worker: Any) -> None:
     """Imports everything once."""
-    import sklearn.datasets
-    import torch._dynamo
+    import sklearn.datasets  # noqa: F401
+    import torch._dynamo  # noqa: F401
 
     import zoo.papers  # noqa: F401
 
