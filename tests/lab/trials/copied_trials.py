@@ -4,6 +4,8 @@ from typing import Any
 
 from tests.processes import copied_interpreters
 
+COPIED = copied_interpreters()
+
 
 def dask_setup(worker: Any) -> None:
     """Imports everything once."""
@@ -12,4 +14,4 @@ def dask_setup(worker: Any) -> None:
 
     import zoo.papers  # noqa: F401
 
-    copied_interpreters().__enter__()
+    COPIED.__enter__()
