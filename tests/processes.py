@@ -4,12 +4,21 @@ import multiprocessing
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import threading
+import traceback
 import warnings
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
+from unittest import mock
+
+from joblib.externals.loky.backend import fork_exec
+
+NEW_PROGRAM = subprocess.Popen
 
 # Its children have everything imported, so that they start at once and a moment drawn at random is one of the run's.
 # torch's optimisers import torch._dynamo, and the digits scikit-learn, when they are first used. Windows has no such
@@ -87,45 +96,74 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None, fresh: bool) -> N
         import resource  # which POSIX alone has
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    if not fresh:
-        copy_workers()
     sys.argv = ["zoo", *arguments]
-    with quick_pictures():
+    with quick_pictures(), nullcontext() if fresh else copied_interpreters():
         main()
 
 
-def copy_workers() -> None:
-    """From now on loky's workers start as copies of this process, which need not import everything again.
+@contextmanager
+def copied_interpreters() -> Iterator[None]:
+    """A block in which `python -m MODULE` is a copy of this process, which need not import everything again.
 
-    Where a process cannot be copied, as on Windows, they are new interpreters as before.
+    It holds for loky's workers and for what `subprocess` starts. Where a process cannot be copied, as on Windows, they
+    are new interpreters as before.
     """
     if hasattr(os, "fork"):
-        from joblib.externals.loky.backend import fork_exec
+        with mock.patch.object(fork_exec, "fork_exec", _fork_exec), mock.patch.object(subprocess, "Popen", _popen):
+            yield
+    else:
+        yield
 
-        fork_exec.fork_exec = _copy
 
-
-def _copy(command: list[str], keep: Iterable[int], env: Mapping[str, str] | None = None) -> int:
-    """loky's `fork_exec` by a copy of this process, which has the same open files, signals and environment."""
+def _fork_exec(command: list[str], keep: Iterable[int], env: Mapping[str, str] | None = None) -> int:
+    """loky's `fork_exec`, whose `env` is added to this process's."""
     sys.stdout.flush()
-    if pid := os.fork():
-        return pid
-    for name in os.listdir("/dev/fd"):
-        if int(name) not in {0, 1, 2, *map(int, keep)}:
-            with suppress(OSError):  # of the listing itself
-                os.close(int(name))  # as a lock's, which a new interpreter does not inherit
-    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, usual)
-    os.environ |= env or {}
-    warnings.filterwarnings("ignore", module="runpy")  # of a module that is imported already
-    _, _, module, *arguments = command
-    sys.argv = [module, *arguments]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12's, of other threads: the copy needs none
+        if pid := os.fork():
+            return pid
+    _become(command, keep, {**os.environ, **(env or {})})
+
+
+def _popen(command: list[str], *, env: Mapping[str, str] | None = None, **options: Any) -> "subprocess.Popen[Any]":
+    """`subprocess.Popen`; a copy does not come to the new program, before which it calls `preexec_fn`."""
+    if command[:2] != [sys.executable, "-m"]:
+        return NEW_PROGRAM(command, env=env, **options)
+    become = partial(_become, command, (), os.environ if env is None else env)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return NEW_PROGRAM(command, env=env, preexec_fn=become, **options)
+
+
+def _become(command: Sequence[str], keep: Iterable[int], environment: Mapping[str, str]) -> NoReturn:
+    """Runs the module of `python -m MODULE ...` in this copy of another process, and ends."""
     code = 1
     try:
-        runpy.run_module(module, run_name="__main__")
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for name in os.listdir("/dev/fd"):
+            if int(name) not in {0, 1, 2, nothing, *map(int, keep)}:
+                with suppress(OSError):  # of the listing itself
+                    os.fstat(int(name))
+                    os.dup2(nothing, int(name))  # as a lock's, which a new interpreter does not inherit
+        for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, usual)
+        variables = dict(environment)
+        os.environ.clear()
+        os.environ.update(variables)
+        before = sys.stdin, sys.stdout, sys.stderr  # noqa: F841  # at their end they would close files
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+        warnings.simplefilter("default")  # in a test they are errors
+        warnings.filterwarnings("ignore", module="runpy")  # of a module that is imported already
+        _, _, module, *arguments = command
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        code = 0
     except SystemExit as ended:
         code = int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(code)

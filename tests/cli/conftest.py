@@ -1,7 +1,5 @@
 """The command line, run in a process of its own or in this one."""
 
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,24 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.processes import zoo
 from zoo.cli.main import main
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
 def finished(made_once) -> tuple[Path, str]:
     """A short run of the default recipe, in a process of its own: its folder, and what was printed."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ZOO_DATA": "", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "zoo", "train", "--steps", "150", "--seed", "3"]
 
     def make(cwd: Path) -> None:
-        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        (cwd / "printed").write_text(done.stdout, encoding="utf-8")
+        zoo(cwd, "train", "--steps", "150", "--seed", "3")
 
     cwd = made_once("finished", make)
-    return cwd / "runs" / "joint-vae-digits", (cwd / "printed").read_text(encoding="utf-8")
+    return cwd / "runs" / "joint-vae-digits", (cwd / "said").read_text()
 
 
 @pytest.fixture

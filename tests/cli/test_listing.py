@@ -57,26 +57,32 @@ def test_data_is_listed_and_shown(run, tmp_path, monkeypatch):
 HEAVY = ["torch", "pyro", "sklearn", "matplotlib", "torchvision", "pandas", "scipy", "numpy", "joblib", "tqdm"]
 
 
+DRAWING = ["sklearn", "matplotlib", "torchvision", "pandas"]
+
+
 @pytest.mark.parametrize(
-    ("code", "without"),
+    "steps",
     [
-        ('main(["--help"])', HEAVY),
-        ('main(["train", "--help"])', HEAVY),
-        ('main(["list"])', HEAVY),
-        ('main(["show", "joint-vae/digits"])', ["sklearn", "matplotlib", "torchvision", "pandas"]),
-        ('main(["show", "natural-clustering/mnist"])', ["sklearn", "matplotlib", "torchvision", "pandas"]),
-        ("import zoo.papers.recipes", ["sklearn", "matplotlib", "torchvision", "pandas", "joblib", "arviz", "numpyro"]),
+        {'main(["--help"])': HEAVY, 'main(["train", "--help"])': HEAVY, 'main(["list"])': HEAVY},
+        {
+            "import zoo.papers.recipes": [*DRAWING, "joblib", "arviz", "numpyro"],
+            'main(["show", "joint-vae/digits"])': DRAWING,
+            'main(["show", "natural-clustering/mnist"])': DRAWING,
+        },
     ],
+    ids=["light", "with PyTorch"],
 )
-def test_no_library_is_imported_that_is_not_needed(code, without):
-    script = f"""
+def test_no_library_is_imported_that_is_not_needed(steps):
+    # One after another in one new interpreter: a library that one step imports is there after the next ones, too.
+    script = """
 import sys
 from zoo.cli.main import app
 def main(arguments):
     app(arguments, standalone_mode=False)
-{code}
-print(*sys.modules, file=sys.stderr)
 """
+    script += "".join(f"{code}\nprint('modules', *sys.modules, file=sys.stderr)\n" for code in steps)
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
-    assert not set(without) & set(done.stderr.split())
+    imported = [line.split() for line in done.stderr.splitlines() if line.startswith("modules ")]
+    for (code, without), there in zip(steps.items(), imported, strict=True):
+        assert not set(without) & set(there), code

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests import small_recipe
+from tests.processes import copied_interpreters
 from zoo import papers
 from zoo.lab.trials import reproduction
 from zoo.lab.trials.reproduction import Reproduction
@@ -130,6 +131,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_run(small, options, m
     assert not list(tmp_path.iterdir())
 
 
+@copied_interpreters()
 def test_a_queue_is_planned_run_and_continued_from_the_command_line(small, run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     arguments = ["reproduce", "--queue", "small", "--budget", "short", "--device", "cpu", "--out", "out"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.processes import copied_interpreters
 from zoo.lab.data import load
 from zoo.studies import big_data
 from zoo.studies.big_data import BATCH_SIZE, SIDE, measure, render
@@ -44,9 +45,10 @@ def test_the_study_kills_goes_on_and_leaves_no_temporary_file(images, tmp_path, 
     in_another_process, whats = big_data._measured, []
 
     def measured(images, seconds, what="measure"):
-        # The third and the fourth process are as the second, and import everything again.
+        # The one that is killed is a new interpreter; the last two rows are measured as the second.
         whats.append(what)
-        return in_another_process(images, seconds, what) if len(whats) < 3 else measure(images, seconds)
+        with copied_interpreters():
+            return in_another_process(images, seconds, what) if len(whats) < 3 else measure(images, seconds)
 
     monkeypatch.setattr(big_data, "_measured", measured)
     rows = big_data.study(tmp_path, 300, seconds=0.01)

@@ -2,11 +2,13 @@
 
 import stat
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.processes import copied_interpreters
 from zoo.lab.data import Batch
 from zoo.studies import step_time as bench
 from zoo.studies.workers import LostWorker, Worker, in_turns, installed
@@ -72,7 +74,9 @@ def test_an_interpreter_without_peers_is_refused(tmp_path):
 
 @pytest.mark.parametrize("pairwise", [False, True])
 def test_two_ranks_take_turns(pairwise):
-    made = bench.by_ranks(bench.Task("small", "mlp", 5, width=7, z_dim=3, batch=16), CPU, pairwise=pairwise)
+    task = bench.Task("small", "mlp", 5, width=7, z_dim=3, batch=16)
+    with copied_interpreters() if pairwise else nullcontext():
+        made = bench.by_ranks(task, CPU, pairwise=pairwise)
     assert len(made.processes) == 2
     assert made.turn(3) > 0
     processes = made.processes

@@ -235,7 +235,8 @@ def dask(tmp_path_factory):
     address = closed_port()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (Path.cwd(), *sys.path)))}
     commands = [["scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"]]
-    commands += [["worker", address, "--nworkers", "1", "--nthreads", "2", "--no-dashboard"]]
+    commands += [["worker", address, "--no-nanny", "--nthreads", "2", "--no-dashboard"]]
+    commands[1] += ["--preload", "tests.lab.trials.copied_trials"]
     with (folder / "log").open("w") as log:
         processes = [
             subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=folder, env=environment, stderr=log)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.processes import copy_workers, processes
+from tests.processes import copied_interpreters, processes
 from zoo.lab.plots import ImageGrid, Picture
 from zoo.lab.runs import train as run
 from zoo.lab.trials.backends import Loky
@@ -110,8 +110,9 @@ def test_each_trial_has_a_folder_of_its_own(variants, tmp_path):
 
 def run_two_at_once(folder):
     """In a process of its own, which starts others; what failed is in the file `said`."""
-    copy_workers()
-    (folder / "said").write_text(json.dumps(run_trials(work(variants_in(folder / "runs")), Loky(2))))
+    with copied_interpreters():
+        failures = run_trials(work(variants_in(folder / "runs")), Loky(2))
+    (folder / "said").write_text(json.dumps(failures))
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -1,0 +1,17 @@
+"""Preloaded by a Dask worker: the trials that it starts are copies of it, and need not import everything again."""
+
+from typing import Any
+
+from tests.processes import copied_interpreters
+
+COPIED = copied_interpreters()
+
+
+def dask_setup(worker: Any) -> None:
+    """Imports everything once."""
+    import sklearn.datasets  # noqa: F401
+    import torch._dynamo  # noqa: F401
+
+    import zoo.papers  # noqa: F401
+
+    COPIED.__enter__()
