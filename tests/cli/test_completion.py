@@ -65,3 +65,5 @@ def test_without_a_recipe_every_hyperparameter_is_offered():
 
 def test_the_version_is_printed(run):
     assert run("--version") == f"zoo {zoo.__version__}\n"
+    command = [sys.executable, "-m", "zoo", "--version"]
+    assert subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout == f"zoo {zoo.__version__}\n"
