@@ -11,6 +11,7 @@ from dataclasses import asdict
 import pytest
 import torch
 
+from tests.processes import copied_interpreters
 from tests.small_recipe import RECIPES
 from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import SETTINGS, new_folder, read_settings
@@ -54,6 +55,7 @@ def alone(tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
+@copied_interpreters()
 def test_every_run_of_a_sweep_is_the_one_that_train_makes(jobs, alone, tmp_path):
     options = {"seeds": 2, "steps": STEPS, "device": "cpu", "jobs": jobs}
     done = sweep(RECIPES["small"], tmp_path / "bf16", precision="bf16", **options)
