@@ -98,6 +98,9 @@ def test_the_card_says_how_much_shorter_a_pair_was_trained(trained, tmp_path):
     assert "**Trained shorter than the recipe**: 5 of the recipe's 6,000 steps." in card.markdown()
     assert "A note." in card.markdown()
     assert "shorter" not in replace(card, recipe_steps=5).markdown()
+    assert "in precision" not in card.markdown()
+    in_bf16 = replace(card, settings=replace(card.settings, precision="bf16"))
+    assert "learning rate 0.001; in precision bf16 |" in in_bf16.markdown()
     assert replace(card, recipe_steps=5).length == "5 steps, as the recipe"
     assert replace(card, recipe_steps=None).length == "5 steps"
 

@@ -8,7 +8,7 @@ COPIED = copied_interpreters()
 
 
 def dask_setup(worker: Any) -> None:
-    """Imports everything once."""
+    """Imports everything once; from then on the interpreters that it starts are copies of it."""
     import sklearn.datasets  # noqa: F401
     import torch._dynamo  # noqa: F401
 
