@@ -18,6 +18,7 @@ from zoo.cli.sweep import sweep
 from zoo.cli.tables import bench, density_ratio, estimators, figure2, matrix
 from zoo.cli.train import train
 from zoo.cli.traverse import traverse
+from zoo.lab.memory import keep_freed_memory
 from zoo.lab.runs.interrupt import Stopped
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -75,6 +76,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a story's Greek letters, where the output is not UTF-8
+    keep_freed_memory()
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Stopped as stopped:

@@ -17,6 +17,7 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor, Terminat
 from threadpoolctl import threadpool_limits
 
 from zoo.arguments import between, checked, is_whole, shown
+from zoo.lab.memory import keep_freed_memory
 from zoo.lab.runs.interrupt import Stopped, stoppable, work_for
 
 BACKENDS = ("loky", "dask", "ray")
@@ -95,6 +96,7 @@ class Loky(Backend):
 def in_worker(threads: int, task: Callable[[Any], Any], item: Any) -> Any:
     """The task's outcome in a process that `work_for` has prepared; a `Stopped` is returned."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     try:
         with stoppable():
             return task(item)

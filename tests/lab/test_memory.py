@@ -1,0 +1,51 @@
+"""Freed memory is used again without the system's help, which its counter of page faults shows."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import zoo.lab.memory
+
+PAGES_OF_ALL_ARRAYS = 40 * 3 * 8 * 2**20 // 4096
+FAULTS = """
+import resource, runpy, sys
+memory = runpy.run_path(sys.argv[1])
+told = memory["keep_freed_memory"]()
+
+def step():
+    arrays = [b"x" * 2**23 for _ in range(3)]  # 8 MiB each
+
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(40):
+    step()
+print(told, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def told_and_faults(**variables: str) -> tuple[str, int]:
+    """Of a new interpreter: whether glibc was told to keep memory, and the page faults of 40 steps."""
+    own = {name: value for name, value in os.environ.items() if name not in zoo.lab.memory.VARIABLES}
+    command = [sys.executable, "-c", FAULTS, str(Path(zoo.lab.memory.__file__))]
+    done = subprocess.run(command, env={**own, **variables}, capture_output=True, text=True, check=True)
+    told, faults = done.stdout.split()
+    return told, int(faults)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has these thresholds")
+def test_arrays_of_the_next_step_have_the_pages_of_the_last_one():
+    told, faults = told_and_faults()
+    assert told == "True"
+    assert faults < PAGES_OF_ALL_ARRAYS / 100
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has these thresholds")
+def test_thresholds_that_the_user_has_set_stay():
+    # Each array of 1 MiB and more is mapped when it is made, and each of its pages faults.
+    told, faults = told_and_faults(MALLOC_MMAP_THRESHOLD_="1048576")
+    assert told == "False"
+    assert faults >= PAGES_OF_ALL_ARRAYS
