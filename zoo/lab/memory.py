@@ -5,12 +5,13 @@ import os
 import sys
 
 MiB = 2**20
+NEVER = -1
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
 VARIABLES = ("GLIBC_TUNABLES", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_")
 
 
 def keep_freed_memory() -> bool:
-    """Makes glibc keep up to 512 MiB of freed memory, instead of returning it to the system and asking for it again.
+    """Makes glibc keep freed memory to the end of the process, instead of returning it and asking for it again.
 
     Steps and metrics that compare all datapoints of a batch with each other allocate and free arrays of many MiB, and
     the system clears each page that it hands out: a third of the time and more, with glibc's own thresholds.
@@ -25,4 +26,4 @@ def keep_freed_memory() -> bool:
         return False
     # Either call ends glibc's own adjustment of both. Earlier versions accept at most 32 MiB for the second threshold.
     mapped = mallopt(MMAP_THRESHOLD, 512 * MiB) or mallopt(MMAP_THRESHOLD, 32 * MiB)
-    return bool(mapped and mallopt(TRIM_THRESHOLD, 512 * MiB))
+    return bool(mapped and mallopt(TRIM_THRESHOLD, NEVER))
