@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from operator import eq
 from pathlib import Path
 
@@ -16,28 +17,44 @@ import torch
 from joblib.externals.loky.backend.context import set_start_method
 
 from tests.processes import processes
-from tests.small_recipe import RECIPES
+from tests.small_recipe import small
+from zoo.lab.data import Split
 from zoo.lab.runs import train as run
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
+from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.trials.backends import Loky
 from zoo.lab.trials.parallel import STOP
 from zoo.lab.trials.trial import QUANTITIES, Trial, run_trial, run_trials
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
 
-TOGETHER = "together"
-STEPS = 1_500  # seconds, so that a signal falls into the training
+STEPS = 120
+HOLD = "hold"  # a file with a step, after which the trials beside it wait until they are killed or asked to stop
+training: list[Path] = []  # the folder of the trial that this process trains
 
 
 def train(trial: Trial) -> dict[str, float]:
-    """Trains, and says in which process; where it is asked for, not before the others have begun, too."""
+    """Trains, and says in which process."""
+    training[:] = [trial.folder]
     (trial.folder / "pid").write_text(str(os.getpid()))
-    while (trial.folder.parent / TOGETHER).exists() and len(list(trial.folder.parent.glob("*/pid"))) < 2:
-        time.sleep(0.01)
     return {"score": trial.seed + trial.train("small", steps=STEPS).settings.steps}
+
+
+def hold(step: int, elbo: object) -> None:
+    """The schedule: no trial ends before the other has begun, however much longer one of them takes to begin."""
+    together = training[0].parent
+    while (together / HOLD).exists() and int((together / HOLD).read_text()) <= step and not (together / STOP).exists():
+        time.sleep(0.01)
+
+
+def build(split: Split) -> Experiment:
+    return replace(small(split), schedule=hold)
+
+
+RECIPES = {"small": Recipe("small", build, data="digits", paper="")}
 
 
 def toy(trial: Trial) -> dict[str, float]:
@@ -54,11 +71,10 @@ def trials(folder: Path, count: int = 2) -> list[Trial]:
     ]
 
 
-def command(folder: Path, jobs: int, forked: bool) -> None:
-    """What `sweep` and `reproduce` do, in a process of its own; forked workers need not import everything again."""
-    if forked:
-        set_start_method("fork")
-        os.register_at_fork(after_in_child=lambda: setattr(DeferredInterrupt, "inside", 0))  # as in a fresh process
+def command(folder: Path, jobs: int) -> None:
+    """What `sweep` and `reproduce` do, in a process of its own; its workers, copies, need not import everything."""
+    set_start_method("fork")
+    os.register_at_fork(after_in_child=lambda: setattr(DeferredInterrupt, "inside", 0))  # as in a fresh process
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
     with (folder / "said").open("w") as sys.stderr:
@@ -69,12 +85,16 @@ def command(folder: Path, jobs: int, forked: bool) -> None:
             sys.exit(128 + stopped.signal)
 
 
-def start(folder: Path, *, jobs: int, forked: bool = False):
+def start(folder: Path, *, jobs: int, until: int = STEPS):
+    """Begins the command; with two jobs both trials wait after step `until`."""
     folder.mkdir(exist_ok=True)
     for path in folder.glob("*/pid"):
         path.unlink()
-    (folder / TOGETHER).touch() if jobs == 2 else (folder / TOGETHER).unlink(missing_ok=True)
-    process = processes.Process(target=command, args=(folder, jobs, forked))
+    if jobs == 2:
+        (folder / HOLD).write_text(str(until))
+    else:
+        (folder / HOLD).unlink(missing_ok=True)
+    process = processes.Process(target=command, args=(folder, jobs))
     process.start()
     return process
 
@@ -108,12 +128,12 @@ def test_a_parallel_command_that_is_killed_and_stopped_comes_to_what_an_undistur
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     undisturbed = start(whole, jobs=1)
 
-    process = start(killed, jobs=2)
+    process = start(killed, jobs=2, until=50)
     workers = on_the_way(killed, process)
     assert len({process.pid, *workers}) == 3
     process.kill()
     process.join()
-    process = start(killed, jobs=2, forked=True)  # at once
+    process = start(killed, jobs=2, until=90)  # at once
     deadline = time.time() + 5
     while any(map(alive, workers)) and time.time() < deadline:
         time.sleep(0.01)
@@ -128,7 +148,7 @@ def test_a_parallel_command_that_is_killed_and_stopped_comes_to_what_an_undistur
     assert said.startswith("stopped by SIGTERM, and saved; 0 of 2 trials are finished. Run the command again")
     for trial in trials(killed):
         step = step_of(trial)
-        assert 0 < step < STEPS
+        assert 20 < step <= 90
         assert len((trial.folder / "terms.csv").read_text().splitlines()) == 1 + step  # saved after its last step
         assert not (trial.folder / "weights.safetensors").exists()
     assert not (killed / STOP).exists()
