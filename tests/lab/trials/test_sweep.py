@@ -240,7 +240,7 @@ def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twic
     whole.mkdir()
     killed.mkdir()
     zoo(whole, *SWEEP, "--jobs", "1")
-    process = start(killed, *SWEEP, "--jobs", "2", fresh=False)
+    process = start(killed, *SWEEP, "--jobs", "2")
     folders = [path.parent for path in sorted(whole.rglob(QUANTITIES))]
     own = [killed / folder.relative_to(whole) for folder in folders]
     assert len(own) == 4
