@@ -15,7 +15,7 @@ from zoo.lab.trials.sweep_plan import plan_sweep
 from zoo.lab.trials.trial import Trial
 
 SWEEP = ["sweep", "small", "--grid", "beta=1,4", "--seeds", "2", "--out", "out"]
-SWEEP += ["--steps", "150", "--checkpoint-every", "10", "--precision", "bf16"]
+SWEEP += ["--steps", "50", "--checkpoint-every", "10", "--precision", "bf16"]
 FOLDERS = [Path("out", point, f"seed-{seed}") for point in ("beta=1", "beta=4") for seed in (0, 1)]
 
 
