@@ -105,11 +105,15 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None, fresh: bool) -> N
 def copied_interpreters() -> Iterator[None]:
     """A block in which `python -m MODULE` is a copy of this process, which need not import everything again.
 
-    It holds for loky's workers and for what `subprocess` starts. Where a process cannot be copied, as on Windows, they
-    are new interpreters as before.
+    It holds for loky's workers, for what `subprocess` starts, and for Dask's workers where Dask is imported within the
+    block. Where a process cannot be copied, as on Windows, they are new interpreters as before.
     """
     if hasattr(os, "fork"):
-        with mock.patch.object(fork_exec, "fork_exec", _fork_exec), mock.patch.object(subprocess, "Popen", _popen):
+        with (
+            mock.patch.object(fork_exec, "fork_exec", _fork_exec),
+            mock.patch.object(subprocess, "Popen", _popen),
+            mock.patch.dict(os.environ, {"DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "fork"}),
+        ):
             yield
     else:
         yield
