@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
+from unittest.mock import patch
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from zoo.lab.plots import style
+from zoo.lab.runs import pictures as of_runs
 
 
 def shown(path: Path) -> bool:
@@ -20,12 +22,21 @@ def shown(path: Path) -> bool:
 
 @contextmanager
 def quick_pictures() -> Iterator[None]:
-    """Draws every picture without matplotlib's layout and ticks, and with few pixels, where no test looks at it."""
+    """Draws every picture without matplotlib's layout and ticks, and with few pixels, where no test looks at it.
+
+    The two pictures of every run, curves.png and kl.png, are written empty: to draw them takes longer than a short
+    training. What is on them is tested in `tests/lab/plots`, and that a run draws them in `tests/lab/runs`.
+    """
     token = style._sheets.set((*style._sheets.get(), Path(__file__).with_name("quick.mplstyle")))
     try:
-        yield
+        with patch.object(of_runs, "plot_terms", _empty), patch.object(of_runs, "kl_bars", _empty):
+            yield
     finally:
         style._sheets.reset(token)
+
+
+def _empty(_: object) -> Figure:
+    return Figure(figsize=(1, 1))
 
 
 def overlapping_labels(figure: Figure) -> list[tuple[str, str]]:

@@ -88,3 +88,8 @@ def test_sheets_of_points_words_and_grids(tmp_path: Path) -> None:
         assert lit(tmp_path / f"{name}.png").std() > 5
     with pytest.raises(ValueError, match=r"datapoints of shape \(3,\) cannot be drawn"):
         contact_sheet(Dataset("d", np.eye(3, dtype=np.float32)))
+
+
+def test_digits_that_somebody_has_changed_are_loaded_as_they_were() -> None:
+    load("digits").train.x[:] = 0
+    assert load("digits").train.x.max() == 16

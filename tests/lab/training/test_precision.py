@@ -1,9 +1,7 @@
-"""Networks in bfloat16, everything else in float32: close to float32 for every recipe, recorded, and resumed."""
+"""Networks in bfloat16, everything else in float32: close to float32 for every recipe."""
 
 import copy
-import json
 import warnings
-from dataclasses import asdict, replace
 
 import pyro
 import pytest
@@ -12,21 +10,17 @@ import torch.distributed as distributed
 from pyro import poutine
 from torch import nn
 
-from guides import Amortized, DirichletHead, FullRank, MeanField, SemiAmortized
+from guides import Amortized, DirichletHead, FullRank, SemiAmortized
+from tests.lab.training import test_compiled
 from tests.lab.training.test_processes import connected, run
 from tests.lab.training.test_second_device import stand_in
 from tests.pairs import NUM_DATA, images, vae_pair
 from zoo.elbos import BetaTCVAE, FactorVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.networks import Discriminator
-from zoo.lab.runs.finished import configure
-from zoo.lab.runs.folder import SETTINGS, Settings, new_folder, read_settings
-from zoo.lab.runs.train import Every, train
 from zoo.lab.training.adversary import Adversary
-from zoo.lab.training.experiment import find_recipe
 from zoo.lab.training.fit import _Program, fit, prepare
 from zoo.lab.training.precision import PRECISIONS, Networks, check_precision, reduced_matmul_precision
-from zoo.lab.trials.trial import Trial
 from zoo.papers.recipes import RECIPES
 
 
@@ -62,8 +56,10 @@ class Scored(poutine.messenger.Messenger):
             self.sites.add(msg["name"])
 
 
-def one_step(name, precision):
-    """Terms, report and gradients of a step of a recipe on noise of its data's shape, always with the same draws."""
+def steps_of(name):
+    """A step of a recipe in float32 and one in bf16, from the same weights, on noise of its data's shape, with the same
+    draws: the report, gradients and what was scored; and the networks.
+    """
     pyro.set_rng_seed(0)
     split = stand_in(RECIPES[name])
     experiment = RECIPES[name].build(split)
@@ -72,17 +68,25 @@ def one_step(name, precision):
     networks = Networks(*pair)
     with networks.watched():
         parameters = prepare(*pair, experiment.elbo, batch, "cpu")
-    program = _Program(experiment.elbo(*pair), networks=networks if precision == "bf16" else None)
-    pyro.set_rng_seed(1)
-    args, kwargs = batch.arguments()
-    with Scored() as scored:
-        loss = program(*args, **kwargs)
-    loss.backward()
-    report = experiment.elbo.report()
-    gradients = torch.cat([p.grad.flatten().double() for p in parameters if p.grad is not None])
-    assert {p.dtype for p in parameters} == {p.grad.dtype for p in parameters if p.grad is not None} == {torch.float32}
-    assert {loss.dtype, *(term.dtype for term in report.terms.values())} == {torch.float32}
-    return report, gradients, scored, networks
+    before = [copy.deepcopy(part.state_dict()) for part in (*pair, experiment.elbo)]
+    steps = []
+    for precision in ("float32", "bf16"):
+        for part, state in zip((*pair, experiment.elbo), before, strict=True):
+            part.load_state_dict(state)
+        for parameter in parameters:
+            parameter.grad = None
+        program = _Program(experiment.elbo(*pair), networks=networks if precision == "bf16" else None)
+        pyro.set_rng_seed(1)
+        args, kwargs = batch.arguments()
+        with Scored() as scored:
+            loss = program(*args, **kwargs)
+        loss.backward()
+        report = experiment.elbo.report()
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        assert {p.dtype for p in parameters} == {gradient.dtype for gradient in gradients} == {torch.float32}
+        assert {loss.dtype, *(term.dtype for term in report.terms.values())} == {torch.float32}
+        steps.append((report, torch.cat([gradient.flatten().double() for gradient in gradients]), scored))
+    return *steps, networks
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -94,8 +98,7 @@ def test_terms_of_every_recipe_are_near_those_of_float32_and_what_is_scored_is_f
     nats, the KL of one unit within 5 % or 0.01 nats, and the gradient of a batch of 16 within 15 % of its length. Batch
     norm in the topics' heads has the largest differences.
     """
-    exact, gradients, _, _ = one_step(name, "float32")
-    rounded, rough, scored, networks = one_step(name, "bf16")
+    (exact, gradients, _), (rounded, rough, scored), networks = steps_of(name)
     assert scored.types == {torch.float32}
     assert {"x"} < scored.sites
     for term, value in exact.terms.items():
@@ -116,10 +119,10 @@ def test_terms_of_every_recipe_are_near_those_of_float32_and_what_is_scored_is_f
     assert not left
 
 
-def losses(precision, *, head=None, elbo=None, watch=None, num=4, **options):
+def losses(precision, *, elbo=None, watch=None, num=4, **options):
     """Losses of some steps from the same weights, with the same draws."""
     torch.manual_seed(0)
-    pair = vae_pair(head=head)
+    pair = vae_pair()
     if watch is not None:
         pair[0].decoder[0].register_forward_hook(lambda module, inputs, output: watch.append(output.dtype))
     batches = [Batch(images(8), None, torch.arange(8))] * num
@@ -190,12 +193,20 @@ def test_a_copy_taken_while_training_is_of_the_pair_alone():
     torch.testing.assert_close(copied.decoder[0](z)[0], expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("head", [MeanField(2), FullRank(2)])
-def test_a_compiled_step_takes_the_eager_one_s_draws_and_precision(head):
-    eager, single = losses("bf16", head=head), losses("float32", head=head)
+def test_a_compiled_step_takes_the_eager_one_s_draws_and_precision():
+    """Of two latents, a mean-field and a full-rank head."""
+
+    def curve(precision, compile=False):
+        pair = test_compiled.pair("FullRank")
+        data = test_compiled.batches(sizes=(8,) * 4, dtype=torch.float32)
+        torch.manual_seed(1)
+        options = {"device": "cpu", "precision": precision, "compile": compile, "progress": False}
+        return [report.loss.item() for _, report in fit(*pair, PlainELBO(), data, lr=1e-2, **options)]
+
+    eager, single = curve("bf16"), curve("float32")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing ran eagerly
-        compiled = losses("bf16", head=head, compile=True)
+        compiled = curve("bf16", compile=True)
     differs = max(abs(a - b) for a, b in zip(eager, single, strict=True))
     assert compiled == pytest.approx(eager, abs=differs / 10)
 
@@ -284,67 +295,3 @@ def test_ranks_share_batches_in_bf16_and_have_the_same_weights(tmp_path):
     torch.testing.assert_close(first["terms"], second["terms"], rtol=0, atol=0)
     torch.testing.assert_close(first["weights"], second["weights"], rtol=0, atol=0)
     assert {weight.dtype for weight in first["weights"]} == {torch.float32}
-
-
-def test_a_run_records_its_precision_resumes_with_it_and_is_evaluated_in_float32(tmp_path):
-    whole, stopped = new_folder(tmp_path / "whole"), new_folder(tmp_path / "stopped")
-    recipe = find_recipe("vae", RECIPES)
-    for folder, steps in ((whole, 6), (stopped, 3)):
-        settings, split, experiment = configure(recipe, steps=6, seed=2, device="cpu", precision="bf16")
-        cut = replace(settings, steps=steps)
-        types = set()
-        model = experiment.model
-        model.decoder.layers[-1].register_forward_hook(
-            lambda module, inputs, output, types=types, model=model: types.add((model.training, output.dtype))
-        )
-        train(experiment, split, cut, folder, command="", every=Every.parse("3"), progress=False)
-        assert types == {(True, torch.float32), (True, torch.bfloat16), (False, torch.float32)}
-    assert json.loads((whole / SETTINGS).read_text())["precision"] == "bf16"
-    assert read_settings(whole)[0].precision == "bf16"
-    assert "on cpu in precision bf16" in (whole / "summary.md").read_text()
-    # settings of an earlier version have no precision
-    record = asdict(settings)
-    del record["precision"]
-    assert Settings.of(record).precision == "float32"
-    with pytest.raises(ValueError, match="precision must be one of float32, medium, bf16, got 'half'"):
-        Settings.of({**record, "precision": "half"})
-
-
-class Ended(Exception):
-    pass
-
-
-def ending(step, elbo):
-    if step == 4:
-        raise Ended
-
-
-def test_a_stopped_run_ends_as_one_that_was_not_stopped(tmp_path):
-    def again(folder, schedule=None, resume=False, **changes):
-        settings, split, experiment = configure(
-            find_recipe("vae", RECIPES), steps=6, seed=2, device="cpu", precision="bf16"
-        )
-        experiment, settings = replace(experiment, schedule=schedule), replace(settings, **changes)
-        every = Every.parse("2")
-        train(experiment, split, settings, folder, command="", every=every, progress=False, resume=resume)
-        return (folder / "weights.safetensors").read_bytes()
-
-    whole, stopped = new_folder(tmp_path / "whole"), new_folder(tmp_path / "stopped")
-    with pytest.raises(Ended):
-        again(stopped, schedule=ending)
-    with pytest.raises(ValueError, match="precision is 'bf16' in the checkpoint, 'float32' here"):
-        again(stopped, resume=True, precision="float32")
-    assert again(stopped, resume=True) == again(whole)
-
-
-def test_a_trial_of_an_earlier_version_which_recorded_no_precision_is_opened(tmp_path):
-    trial = Trial(seed=0, budget="short", folder=tmp_path, recipes=RECIPES, device="cpu", progress=False)
-    trial.train("vae", steps=2)
-    with pytest.raises(ValueError, match="precision is 'float32' there, 'medium' here"):
-        trial.train("vae", steps=2, precision="medium")
-    path = tmp_path / SETTINGS
-    record = json.loads(path.read_text())
-    del record["precision"], record["digest"]
-    path.write_text(json.dumps(record))
-    (tmp_path / "SHA256SUMS").unlink()
-    assert trial.train("vae", steps=2, precision="medium").settings.precision == "float32"

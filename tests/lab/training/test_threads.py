@@ -12,7 +12,9 @@ from zoo.lab.training.fit import fit
 
 
 @pytest.fixture
-def two_threads():
+def two_threads(monkeypatch):
+    """Two threads, and turns of one step: each step of two threads that wait for each other takes long."""
+    monkeypatch.setattr(threads, "STEPS", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

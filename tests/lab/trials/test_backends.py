@@ -15,7 +15,7 @@ import pyro
 import pytest
 import torch
 
-from tests.processes import start, zoo
+from tests.processes import copied_interpreters, start, zoo
 from tests.small_recipe import RECIPES
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
@@ -238,10 +238,11 @@ def dask(tmp_path_factory):
     commands += [["worker", address, "--no-nanny", "--nthreads", "2", "--no-dashboard"]]
     commands[1] += ["--preload", "tests.lab.trials.copied_trials"]
     with (folder / "log").open("w") as log:
-        processes = [
-            subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=folder, env=environment, stderr=log)
-            for command in commands
-        ]
+        with copied_interpreters():
+            processes = [
+                subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=folder, env=environment, stderr=log)
+                for command in commands
+            ]
         yield processes[0], ["--backend", "dask", "--scheduler", address]
         for process in processes:
             process.terminate()

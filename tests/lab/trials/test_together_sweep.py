@@ -1,6 +1,6 @@
 """A sweep whose runs are trained together: its folders and its table are those of the sweep run by run.
 
-In double precision only the order of sums differs, so every number agrees to 1e-9 after some tens of steps.
+In double precision only the order of sums differs, so every number agrees to 1e-9 after twelve steps.
 """
 
 import csv
@@ -32,8 +32,8 @@ from zoo.lab.trials import together
 from zoo.lab.trials.sweep import sweep
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
-STEPS = 30
-EVERY = Every.parse("10")
+STEPS = 12
+EVERY = Every.parse("4")
 GRID = [{"beta": 1.0}, {"beta": 4.0}]
 
 
@@ -124,7 +124,7 @@ class Killed(BaseException):
 
 
 def test_a_sweep_killed_between_two_checkpoints_goes_on_from_both(tmp_path, trained, undisturbed, monkeypatch):
-    # At step 20 two of the four runs are saved when the process dies: these have 20 steps, the others 10.
+    # At step 8 two of the four runs are saved when the process dies: these have 8 steps, the others 4.
     save, count = checkpoint.save, iter(range(1, 100))
 
     def dying(*args, **options):
@@ -138,7 +138,7 @@ def test_a_sweep_killed_between_two_checkpoints_goes_on_from_both(tmp_path, trai
             run(tmp_path)
     assert not trained
     run(tmp_path)
-    assert trained == [(2, 10, 20), (4, 20, STEPS)]  # first those behind, then all
+    assert trained == [(2, 4, 8), (4, 8, STEPS)]  # first those behind, then all
     assert_same_sweep(tmp_path, undisturbed)
 
 
@@ -146,16 +146,16 @@ def test_a_sweep_that_is_asked_to_stop_saves_every_run_and_resumes(tmp_path, tra
     sent = []
 
     def stop(step, elbo):
-        if step == 13 and not sent:  # once, as the second signal would end the process
+        if step == 5 and not sent:  # once, as the second signal would end the process
             sent.append(step)
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(
-        Stopped, match=r"stopped by SIGTERM after step 13 of 30, and saved 4 runs; run the command again"
+        Stopped, match=r"stopped by SIGTERM after step 5 of 12, and saved 4 runs; run the command again"
     ):
         run(tmp_path, made=recipe(stop))
     run(tmp_path)
-    assert trained == [(4, 13, STEPS)]
+    assert trained == [(4, 5, STEPS)]
     assert_same_sweep(tmp_path, undisturbed)
 
 
@@ -248,16 +248,16 @@ def test_the_gain_is_measured_before_anything_is_written(tmp_path, monkeypatch):
 
 def test_a_run_that_diverges_fails_by_itself_and_the_others_end_as_without_it(tmp_path, trained, undisturbed):
     def diverging(step, elbo):
-        if step == 14 and 3.5 < elbo.beta < 4.5:
+        if step == 6 and 3.5 < elbo.beta < 4.5:
             elbo.beta = torch.tensor(torch.nan)
 
     grid = [*GRID, {"beta": 2.0}]
     done = run(tmp_path, made=recipe(diverging), grid=grid, seeds=1)
-    assert trained == [(2, 10, STEPS)]  # the two others, from their last checkpoint
+    assert trained == [(2, 4, STEPS)]  # the two others, from their last checkpoint
     assert len(done.table) == 2
     (failure,) = done.failures
     assert "beta=4" in failure
-    assert "step 15: the loss is not finite" in failure
+    assert "step 7: the loss is not finite" in failure
     header, numbers = rows(tmp_path / "beta=1" / "seed-0" / "terms.csv")
     other_header, other_numbers = rows(undisturbed / "beta=1" / "seed-0" / "terms.csv")
     assert header == other_header
@@ -270,4 +270,4 @@ def test_a_folder_with_other_settings_is_left_to_fail_by_itself(tmp_path, traine
     done = run(tmp_path, grid=[{}], seeds=3, steps=STEPS - 1)
     assert trained == [(2, 0, STEPS - 1)]
     (failure,) = done.failures
-    assert "holds a run with other settings (steps is 30 there, 29 here)" in failure
+    assert "holds a run with other settings (steps is 12 there, 11 here)" in failure

@@ -102,7 +102,9 @@ class StackedPass:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the tracer's, and those that the pair gave in its first passes
-                traced = make_fx(functionalize(make_fx(flat)(*own)))(*own)
+                traced = make_fx(flat)(*own)
+                if any(map(_mutates, traced.graph.nodes)):
+                    traced = make_fx(functionalize(traced))(*own)
                 sampler, rest, used = split_draws(traced)
                 draws = [torch.stack([draw] * len(leaves[0])) for draw in sampler(*(own[i] for i in used))]
                 graph: Any = make_fx(vmap(rest, randomness="error"))(*leaves, *draws)
@@ -180,6 +182,19 @@ def split_draws(traced: GraphModule) -> tuple[GraphModule, GraphModule, list[int
 
 def _is_random(node: Node) -> bool:
     return node.op == "call_function" and torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def _mutates(node: Node) -> bool:
+    """Whether it writes to a tensor that others read, unlike a draw into a tensor that was made for it."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None or not schema.is_mutable:
+        return False
+    written = node.all_input_nodes
+    return not (_is_random(node) and len(written) == 1 and _is_empty(written[0]) and len(written[0].users) == 1)
+
+
+def _is_empty(node: Node) -> bool:
+    return node.target in (torch.ops.aten.empty.memory_format, torch.ops.aten.new_empty.default)
 
 
 def _tensors(node: Node) -> list[Node]:
