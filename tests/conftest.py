@@ -13,7 +13,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from torch.fx.experimental import proxy_tensor
 
-from tests.pictures import quick_pictures
+from tests.pictures import quick_pictures, without_pictures
 
 # Small tensors: with several threads, which wait for each other, they take longer than with one.
 torch.set_num_threads(1)
@@ -76,6 +76,12 @@ def _double_precision_and_seed() -> Iterator[None]:
 @pytest.fixture
 def _quick_pictures() -> Iterator[None]:
     with quick_pictures():
+        yield
+
+
+@pytest.fixture
+def _without_pictures() -> Iterator[None]:
+    with without_pictures():
         yield
 
 

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
+from unittest import mock
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from zoo.lab.plots import style
+from zoo.lab.runs import train
 
 
 def shown(path: Path) -> bool:
@@ -28,10 +30,17 @@ def quick_pictures() -> Iterator[None]:
         style._sheets.reset(token)
 
 
+@contextmanager
+def without_pictures() -> Iterator[None]:
+    """Runs in this process draw nothing, which takes longer than a few steps; lab/runs/test_pictures.py draws."""
+    with mock.patch.object(train, "draw_run", return_value=({}, {})):
+        yield
+
+
 def overlapping_labels(figure: Figure) -> list[tuple[str, str]]:
     """Pairs of labels of one axis, or of texts in one panel, that cover each other by more than a pixel."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # its layout, in less time
     found = []
     for axes in figure.axes:
         for texts in (axes.get_xticklabels(), axes.get_yticklabels(), axes.texts):

@@ -145,8 +145,8 @@ def _grey(file: Path, crop: int, size: int) -> np.ndarray:
 def _mask(file: Path, crop: int, size: int) -> np.ndarray:
     """Bytes [1, size, size], 1 where the chair covers half of a pixel or more."""
     red, green, blue = np.moveaxis(np.asarray(_square(file, crop)), -1, 0)
-    chair = Image.fromarray(np.where((red & green & blue) < 255, np.uint8(255), np.uint8(0)))  # & of bytes: 255 if all are
-    return (np.asarray(chair.resize((size, size), Image.Resampling.BOX)) > 127).view(np.uint8)[None]
+    chair = np.where((red & green & blue) < 255, np.uint8(255), np.uint8(0))  # of bytes, & is 255 where all are
+    return (np.asarray(Image.fromarray(chair).resize((size, size), Image.Resampling.BOX)) > 127).view(np.uint8)[None]
 
 
 def _square(file: Path, crop: int) -> Image.Image:

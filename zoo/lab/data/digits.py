@@ -1,5 +1,6 @@
 """scikit-learn's handwritten digits: real data, bundled with the library, so always available."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,18 @@ def digits(folder: Path, *, download: bool = False) -> Split:
 
     https://archive.ics.uci.edu/dataset/80 (its test part), CC BY 4.0. Nothing is read from `folder` or downloaded.
     """
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    x = bunch.images.astype(np.uint8)[:, None]  # [1797, 1, 8, 8], 0 to 16
-    y = bunch.target.astype(np.int64)
+    x, y = _images()
     order = np.random.default_rng(0).permutation(len(x))
     test, train = order[:NUM_TEST], order[NUM_TEST:]
     return Split(
         *(Dataset("digits", x[rows], y[rows], x_max=16.0, classes=tuple("0123456789")) for rows in (train, test))
     )
+
+
+@cache
+def _images() -> tuple[np.ndarray, np.ndarray]:
+    """Bytes [1797, 1, 8, 8], 0 to 16, and labels [1797]; read once, from scikit-learn's text file."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    return bunch.images.astype(np.uint8)[:, None], bunch.target.astype(np.int64)
