@@ -3,7 +3,9 @@
 import gc
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pyro
@@ -61,6 +63,19 @@ def _quick_tracing() -> Iterator[None]:
         return noted(value, include_real)
 
     with patch.object(proxy_tensor, "extract_val", extract_val):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_seeds() -> Iterator[None]:
+    """For every seed, PyTorch notes the whole Python stack three times, for errors of devices that are not in use yet.
+
+    Formatting it takes a millisecond, more than many a test.
+    """
+    unnoted = SimpleNamespace(format_stack=list)
+    with ExitStack() as patches:
+        for device in (torch.cuda, torch.xpu, torch.mtia):
+            patches.enter_context(patch.object(device, "traceback", unnoted))
         yield
 
 

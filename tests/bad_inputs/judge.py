@@ -6,6 +6,7 @@
 import contextlib
 import linecache
 import math
+import os
 import re
 import traceback
 from collections.abc import Callable, Sized
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-ROOT = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
 
 OURS = (ValueError, TypeError, LookupError, OSError)
 LIBRARY_WORDS = re.compile(
@@ -76,12 +78,12 @@ def _of_error(error: Exception, places: tuple[str, ...], value: Any) -> str:
     said = str(error)
     if not isinstance(error, OURS):
         return f"is a {type(error).__name__}: {said}"
-    *_, last = traceback.extract_tb(error.__traceback__)
-    path = Path(last.filename)
-    if not path.is_relative_to(ROOT) or path.is_relative_to(ROOT / "tests"):
-        return f"is raised in {path.name}:{last.lineno}, not here: {type(error).__name__}: {said}"
-    if not linecache.getline(last.filename, last.lineno or 0).strip().startswith("raise"):
-        return f"happens in {path.name}:{last.lineno}, by accident: {type(error).__name__}: {said}"
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    file = frame.f_code.co_filename
+    if not file.startswith(f"{ROOT}{os.sep}") or file.startswith(f"{TESTS}{os.sep}"):
+        return f"is raised in {Path(file).name}:{line}, not here: {type(error).__name__}: {said}"
+    if not linecache.getline(file, line).strip().startswith("raise"):
+        return f"happens in {Path(file).name}:{line}, by accident: {type(error).__name__}: {said}"
     return of_message(said, places, spellings(value))
 
 
