@@ -3,7 +3,9 @@
 import gc
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pyro
@@ -13,7 +15,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 from torch.fx.experimental import proxy_tensor
 
-from tests.pictures import quick_pictures
+from tests.pictures import quick_pictures, without_pictures
 
 # Small tensors: with several threads, which wait for each other, they take longer than with one.
 torch.set_num_threads(1)
@@ -64,6 +66,19 @@ def _quick_tracing() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _quick_seeds() -> Iterator[None]:
+    """For every seed, PyTorch notes the whole Python stack three times, for errors of devices that are not in use yet.
+
+    Formatting it takes a millisecond, more than many a test.
+    """
+    unnoted = SimpleNamespace(format_stack=list)
+    with ExitStack() as patches:
+        for device in (torch.cuda, torch.xpu, torch.mtia):
+            patches.enter_context(patch.object(device, "traceback", unnoted))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _double_precision_and_seed() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
@@ -76,6 +91,12 @@ def _double_precision_and_seed() -> Iterator[None]:
 @pytest.fixture
 def _quick_pictures() -> Iterator[None]:
     with quick_pictures():
+        yield
+
+
+@pytest.fixture
+def _without_pictures() -> Iterator[None]:
+    with without_pictures():
         yield
 
 

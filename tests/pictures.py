@@ -12,6 +12,7 @@ from matplotlib.image import imread
 
 from zoo.lab.plots import style
 from zoo.lab.runs import pictures as of_runs
+from zoo.lab.runs import train
 
 
 def shown(path: Path) -> bool:
@@ -39,10 +40,17 @@ def _empty(_: object) -> Figure:
     return Figure(figsize=(1, 1))
 
 
+@contextmanager
+def without_pictures() -> Iterator[None]:
+    """Runs in this process draw nothing, which takes longer than a few steps; lab/runs/test_pictures.py draws."""
+    with patch.object(train, "draw_run", return_value=({}, {})):
+        yield
+
+
 def overlapping_labels(figure: Figure) -> list[tuple[str, str]]:
     """Pairs of labels of one axis, or of texts in one panel, that cover each other by more than a pixel."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # its layout, in less time
     found = []
     for axes in figure.axes:
         for texts in (axes.get_xticklabels(), axes.get_yticklabels(), axes.texts):

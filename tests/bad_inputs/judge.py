@@ -6,16 +6,18 @@
 import contextlib
 import linecache
 import math
+import os
 import re
 import traceback
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-ROOT = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
 
 OURS = (ValueError, TypeError, LookupError, OSError)
 LIBRARY_WORDS = re.compile(
@@ -35,32 +37,40 @@ MEND = re.compile(
 """What a remedy, or the range of valid values, reads like."""
 
 
-def spellings(value: Any) -> list[str]:
+def spellings(value: Any) -> Iterator[str]:
     """The ways in which a message may show a value: as it is, as its type, or, of a class or function, its name."""
-    found = [repr(value), type(value).__name__]
     if isinstance(value, str):
-        found += [value, repr(value)[1:-1]]
+        yield value
+        yield repr(value)[1:-1]
+    yield repr(value)
+    yield type(value).__name__
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        found.append("()")  # the shape of what should have been an array
-        found += [str(value), f"{value:g}"] + ([f"{value:,}"] if not math.isnan(value) else [])
+        yield "()"  # the shape of what should have been an array
+        yield f"{value:g}"
+        if not math.isnan(value):
+            yield f"{value:,}"
     if isinstance(value, (list, tuple, dict, set)):
-        found += [spelling for member in value for spelling in spellings(member)]
+        for member in value:
+            yield from spellings(member)
     if isinstance(value, (list, tuple)):
         with contextlib.suppress(ValueError):  # of lists that are not of one length
-            found += [str(list(np.shape(value))), str(np.shape(value))]
+            shape = np.shape(value)
+            yield from (str(list(shape)), str(shape))
     if isinstance(value, dict):
-        found += [spelling for member in value.values() for spelling in spellings(member)]
+        for member in value.values():
+            yield from spellings(member)
     if isinstance(value, (torch.Tensor, np.ndarray)):
-        found += [str(value.dtype), str(list(value.shape)), str(tuple(value.shape))]
-        found += [spelling for member in value.reshape(-1)[:8].tolist() for spelling in spellings(member)]
-        found += ["not finite"] if "nan" in str(value) else []
+        yield from (str(value.dtype), str(list(value.shape)), str(tuple(value.shape)))
+        for member in value.reshape(-1)[:8].tolist():
+            yield from spellings(member)
+        if "nan" in str(value):
+            yield "not finite"
     if hasattr(value, "__name__"):
-        found.append(value.__name__)
+        yield value.__name__
     if value is None:
-        found += ["None", "missing"]
+        yield "missing"
     if isinstance(value, Sized) and not isinstance(value, str) and len(value) == 0:
-        found += ["empty", "no ", "[]", "at least one", "left out"]
-    return found
+        yield from ("empty", "no ", "[]", "at least one", "left out")
 
 
 def complaint(call: Callable[[], Any], places: tuple[str, ...], value: Any) -> str:
@@ -76,16 +86,16 @@ def _of_error(error: Exception, places: tuple[str, ...], value: Any) -> str:
     said = str(error)
     if not isinstance(error, OURS):
         return f"is a {type(error).__name__}: {said}"
-    *_, last = traceback.extract_tb(error.__traceback__)
-    path = Path(last.filename)
-    if not path.is_relative_to(ROOT) or path.is_relative_to(ROOT / "tests"):
-        return f"is raised in {path.name}:{last.lineno}, not here: {type(error).__name__}: {said}"
-    if not linecache.getline(last.filename, last.lineno or 0).strip().startswith("raise"):
-        return f"happens in {path.name}:{last.lineno}, by accident: {type(error).__name__}: {said}"
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    file = frame.f_code.co_filename
+    if not file.startswith(f"{ROOT}{os.sep}") or file.startswith(f"{TESTS}{os.sep}"):
+        return f"is raised in {Path(file).name}:{line}, not here: {type(error).__name__}: {said}"
+    if not linecache.getline(file, line).strip().startswith("raise"):
+        return f"happens in {Path(file).name}:{line}, by accident: {type(error).__name__}: {said}"
     return of_message(said, places, spellings(value))
 
 
-def of_message(said: str, places: tuple[str, ...], shown: list[str]) -> str:
+def of_message(said: str, places: tuple[str, ...], shown: Iterable[str]) -> str:
     """What a message lacks: one line, the place, the value, the remedy; and no library's words."""
     if "\n" in said.strip():
         return f"has several lines: {said}"

@@ -1,8 +1,8 @@
 """Every near miss on the command line ends in one line that names option, value and remedy, before any work."""
 
-import functools
 import importlib
 import inspect
+import os
 import re
 import shutil
 import sys
@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from tests.bad_inputs.command_line import ACCEPTED, LINES, OPTIONS, POSITIONAL, WORKS
 from tests.bad_inputs.judge import complaint, of_message
+from tests.commands import built
+from tests.pictures import without_pictures
 from zoo.cli.main import app, main
 from zoo.cli.overrides import keywords, read
 from zoo.lab.data import SOURCES
@@ -38,9 +40,6 @@ WORK = (
 )
 
 
-BUILT = functools.cache(typer.main.get_command)  # which `app` builds from its functions for every command
-
-
 class Worked(BaseException):
     """Raised in place of a command's work: the command line was accepted."""
 
@@ -58,7 +57,7 @@ def folder(tmp_path_factory) -> Path:
         patch.setenv("ZOO_DATA", "")
         torch.set_default_dtype(torch.float32)
         patch.setattr(sys, "argv", ["zoo", "train", "beta-vae", "--steps", "3", "--out", "run"])
-        with pytest.raises(SystemExit) as ended:
+        with without_pictures(), pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code
     shutil.copytree(there / "run", there / "stopped")
@@ -71,12 +70,17 @@ def folder(tmp_path_factory) -> Path:
     return there
 
 
+def _there(folder: Path) -> set[str]:
+    """All files and folders below a folder."""
+    return {os.path.join(top, name) for top, *names in os.walk(folder) for some in names for name in some}
+
+
 @pytest.fixture
 def said(folder, monkeypatch, capsys):
     """Gives a command; returns what is wrong with how it is refused, "accepted" where it is not."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("ZOO_DATA", "")
-    monkeypatch.setattr(typer.main, "get_command", BUILT)
+    monkeypatch.setattr(typer.main, "get_command", built)
     for place in WORK:
         module, _, name = place.rpartition(".")
         monkeypatch.setattr(importlib.import_module(module), name, _work)
@@ -84,7 +88,7 @@ def said(folder, monkeypatch, capsys):
     def give(arguments: list[str], places: tuple[str, ...], value: str) -> str:
         torch.set_default_dtype(torch.float32)
         monkeypatch.setattr(sys, "argv", ["zoo", *arguments])
-        before = sorted(folder.rglob("*"))
+        before = _there(folder)
         capsys.readouterr()
         try:
             main()
@@ -99,8 +103,8 @@ def said(folder, monkeypatch, capsys):
             return "accepted"
         if code not in (1, 2):
             return f"has the exit status {code}"
-        if sorted(folder.rglob("*")) != before:
-            return f"leaves {set(folder.rglob('*')) - set(before)} behind"
+        if (after := _there(folder)) != before:
+            return f"leaves {after - before} behind, and takes {before - after} away"
         if not error.startswith("error: ") or error.count("\n") != 1:
             return f"is not one line: {error}"
         shown = [value, value.partition("=")[2] or value, repr(value)[1:-1], value.replace(",", ", ")]

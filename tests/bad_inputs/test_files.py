@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.bad_inputs.files import ACCEPTED, DAMAGE, FIELDS, KINDS, READERS, flip
 from tests.bad_inputs.judge import complaint
+from tests.pictures import without_pictures
 from tests.small_recipe import RECIPES
 from zoo import papers
 from zoo.lab.analysis.evaluate import Evaluation
@@ -34,10 +35,6 @@ from zoo.studies.compatibility import matrix
 from zoo.studies.guide_gap import comparison
 
 
-def _no_pictures(experiment):
-    return replace(experiment, pictures=lambda *_: {}, schedule=None)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Iterator[Path]:
     """A folder with every file that READERS names."""
@@ -49,7 +46,8 @@ def folder(tmp_path_factory) -> Iterator[Path]:
         torch.set_default_dtype(torch.float32)
         of_run, data, experiment = configure(PAPERS["beta-vae"], steps=100)
         (there / "run").mkdir()
-        train(_no_pictures(experiment), data, of_run, there / "run", command="zoo train", progress=False)
+        with without_pictures():
+            train(replace(experiment, schedule=None), data, of_run, there / "run", command="zoo train", progress=False)
         keep("beta-vae", papers.open_run(there / "run"), there / "weights", {"command": "zoo reproduce"})
         run_trial(lambda trial: {"ELBO": -1.0}, Trial(0, "full", there / "trial", RECIPES))
         (there / "loose").mkdir()
@@ -78,14 +76,38 @@ def folder(tmp_path_factory) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def instead(file: Path, content: bytes | None = None, kind: str = "") -> Iterator[None]:
+def instead(file: Path, content: bytes) -> Iterator[None]:
+    """Puts other bytes in a file for a while."""
+    before = file.read_bytes()
+    file.write_bytes(content)
+    try:
+        yield
+    finally:
+        file.write_bytes(before)
+
+
+@contextlib.contextmanager
+def flipped(file: Path, at: int, bit: int) -> Iterator[None]:
+    """Changes one bit of a file for a while, in its place."""
+    with file.open("r+b", buffering=0) as opened:
+        opened.seek(at)
+        before = opened.read(1)
+        opened.seek(at)
+        opened.write(flip(before, 0, bit))
+        try:
+            yield
+        finally:
+            opened.seek(at)
+            opened.write(before)
+
+
+@contextlib.contextmanager
+def replaced(file: Path, kind: str) -> Iterator[None]:
     """Puts something else in a file's place for a while."""
     aside = Path(tempfile.mkdtemp(), file.name)
     shutil.move(file, aside)
     try:
-        if content is not None:
-            file.write_bytes(content)
-        elif kind == "a folder":
+        if kind == "a folder":
             file.mkdir()
         elif kind == "a link to nothing":
             file.symlink_to("nowhere")
@@ -128,7 +150,7 @@ def test_damaged_files(name, folder, count):
             with instead(file, damage(content)):
                 wrong[how] = judged(name, how, read(name, file))
     for kind in KINDS:
-        with instead(file, kind=kind):
+        with replaced(file, kind):
             wrong[kind] = judged(name, kind, read(name, file))
     failed = {how: why for how, why in wrong.items() if why}
     count("files and run folders", "table", len(wrong), len(wrong) - len(failed))
@@ -168,7 +190,7 @@ def test_every_byte_of_the_header_of_weights_and_200_of_the_others(folder, count
     places = [*range(header), *rng.sample(range(header, len(content)), 200)]
     noticed = 0
     for at in places:
-        with instead(file, flip(content, at, rng.randrange(8))):
+        with flipped(file, at, rng.randrange(8)):
             why = complaint(lambda: finished_run(file.parent, split, experiment), (str(file),), "")
             noticed += not why
     count("files and run folders", "flipped bits of weights.safetensors", len(places), noticed)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 
+from tests.commands import built
 from tests.processes import zoo
 from zoo.cli.main import main
 
@@ -28,6 +30,7 @@ def run(monkeypatch, capsys) -> Callable[..., str]:
 
     def run(*arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", ["zoo", *map(str, arguments)])
+        monkeypatch.setattr(typer.main, "get_command", built)
         torch.set_default_dtype(torch.float32)  # as for a user
         with pytest.raises(SystemExit) as stopped:
             main()
@@ -45,6 +48,7 @@ def refused(monkeypatch, capsys, tmp_path) -> Callable[..., str]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("ZOO_DATA", "")
         monkeypatch.setattr(sys, "argv", ["zoo", *map(str, arguments)])
+        monkeypatch.setattr(typer.main, "get_command", built)
         torch.set_default_dtype(torch.float32)
         with pytest.raises(SystemExit) as stopped:
             main()

@@ -10,7 +10,7 @@ import pytest
 @pytest.mark.usefixtures("_quick_pictures")
 def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
     folder, shown = finished
-    printed = run("evaluate", str(folder), "--num-samples", "500")
+    printed = run("evaluate", str(folder), "--num-samples", "200")
     # The same figures as at the end of training, from the weights on disk.
     for line in shown.split("nats per datapoint\n")[1].splitlines()[:3]:
         assert line in printed

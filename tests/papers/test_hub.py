@@ -9,6 +9,7 @@ import torch
 
 import zoo.papers
 from tests.papers.hub import Hub, running
+from tests.pictures import without_pictures
 from zoo.lab.runs import train as run
 from zoo.papers import configure, open_run
 from zoo.papers.weights import elbo_parts
@@ -19,7 +20,8 @@ def folder(tmp_path_factory):
     """A run of a few steps."""
     folder = tmp_path_factory.mktemp("run")
     settings, split, experiment = configure("joint-vae/digits", steps=5, seed=3, device="cpu")
-    run.train(experiment, split, settings, folder, command="python -m zoo train --steps 5 --seed 3", progress=False)
+    with without_pictures():
+        run.train(experiment, split, settings, folder, command="python -m zoo train --steps 5 --seed 3", progress=False)
     return folder
 
 

@@ -12,6 +12,7 @@ import torch
 
 import zoo.lab
 from tests.papers.hfvae_topics.posts import split
+from tests.pictures import without_pictures
 from zoo.cli.explore import explore
 from zoo.lab.data import Split
 from zoo.lab.runs import train as run
@@ -20,15 +21,14 @@ from zoo.lab.runs.folder import Settings
 from zoo.papers import configure, open_run, shipped, weights
 from zoo.papers.recipes import RECIPES
 
-pytestmark = pytest.mark.usefixtures("_quick_pictures")
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run of a few steps."""
     folder = tmp_path_factory.mktemp("run")
     settings, split, experiment = configure("joint-vae/digits", steps=5, seed=3, device="cpu")
-    run.train(experiment, split, settings, folder, command="", progress=False)
+    with without_pictures():
+        run.train(experiment, split, settings, folder, command="", progress=False)
     return open_run(folder)
 
 

@@ -43,23 +43,32 @@ AZIMUTHS = [
 AZIMUTHS += [278, 290, 301, 313, 325, 336, 348]
 
 
+def colour(model: int, elevation: int, azimuth: int) -> tuple[int, int, int]:
+    """The chair's red, green and blue, which tell the view."""
+    return 10 * model, elevation, azimuth // 2
+
+
 def picture(model: int, elevation: int, azimuth: int) -> Image.Image:
-    """White, 600 x 600, and a square chair around the middle whose three colours tell the view."""
-    pixels = np.full((600, 600, 3), 255, np.uint8)
-    pixels[200:400, 200:400] = [10 * model, elevation, azimuth // 2]
-    return Image.fromarray(pixels)
+    """White, 600 x 600, and a square chair in one colour around the middle."""
+    image = Image.new("RGB", (600, 600), "white")
+    image.paste(colour(model, elevation, azimuth), (200, 200, 400, 400))
+    return image
 
 
 def grey(model: int, elevation: int, azimuth: int) -> float:
     """The chair's grey as television weighs colours (ITU-R 601)."""
-    return 0.299 * 10 * model + 0.587 * elevation + 0.114 * (azimuth // 2)
+    red, green, blue = colour(model, elevation, azimuth)
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 @functools.cache
 def encoded(model: int, elevation: int, azimuth: int) -> bytes:
-    """The picture's file."""
+    """The picture's file, with a palette, which is read in less time."""
+    image = Image.new("P", (600, 600))
+    image.paste(1, (200, 200, 400, 400))
+    image.putpalette([255, 255, 255, *colour(model, elevation, azimuth)])
     file = io.BytesIO()
-    picture(model, elevation, azimuth).save(file, "png", compress_level=1)
+    image.save(file, "png", compress_level=1)
     return file.getvalue()
 
 

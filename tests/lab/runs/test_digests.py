@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.pictures import without_pictures
 from tests.small_recipe import RECIPES
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
@@ -17,7 +18,7 @@ from zoo.lab.runs.digests import FILES, SUMS
 from zoo.lab.runs.finished import configure, open_run
 from zoo.lab.runs.folder import CHECKPOINT, how_to_resume, is_finished, new_folder
 
-pytestmark = pytest.mark.usefixtures("_quick_pictures")
+pytestmark = pytest.mark.usefixtures("_without_pictures")
 
 STEPS = 12
 NO_SPACE = "No space left on device"
@@ -34,7 +35,8 @@ def whole(tmp_path_factory):
     """A run that nothing disturbed."""
     torch.set_default_dtype(torch.float64)
     folder = new_folder(tmp_path_factory.mktemp("whole") / "run")
-    train(folder)
+    with without_pictures():
+        train(folder)
     return folder
 
 

@@ -17,6 +17,8 @@ from zoo.lab.runs import train as run
 from zoo.lab.runs.folder import Settings
 from zoo.lab.training import Experiment
 
+pytestmark = pytest.mark.usefixtures("_quick_pictures")
+
 
 def trained(folder, pair, *, test=None, kl="closed", steps=5, **options):
     """A run of a few steps on eleven images."""

@@ -128,7 +128,7 @@ def test_two_runs_next_to_each_other_from_the_same_datapoint(tmp_path):
         finished(tmp_path, "joint-vae/digits"),
         finished(tmp_path, "joint-vae/mnist", network="mlp", gamma_z=1.0),
     )
-    figure, caption = traversal_pictures(run, beside=other, datapoint=0)["beside.png"]
+    figure, caption = traversal_pictures(run, site="z", unit=7, beside=other, datapoint=0)["beside.png"]
     left, right = (np.asarray(axes.images[0].get_array()) for axes in figure.axes)
     start = encode_modes(other.model, other.guide, run.data.test.batch(torch.arange(1)).x)
     first = traverse_unit(other.model, start, "z", 7, RANGE_3)[0]  # [13, 1, 8, 8]
@@ -187,7 +187,7 @@ def test_what_cannot_be_traversed_is_refused_before_anything_is_drawn(tmp_path):
         list(traverse(flat, tmp_path / "out"))
 
 
-@pytest.mark.usefixtures("_quick_pictures")
+@pytest.mark.usefixtures("_quick_pictures", "_without_pictures")
 def test_the_command_line_opens_a_run_and_says_what_it_drew(tmp_path, monkeypatch, capsys):
     torch.set_default_dtype(torch.float32)
     monkeypatch.setitem(training_log.EVERY, training_log.UNITS, 10)  # two rows of KLs in 20 steps

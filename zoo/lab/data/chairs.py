@@ -144,8 +144,9 @@ def _grey(file: Path, crop: int, size: int) -> np.ndarray:
 
 def _mask(file: Path, crop: int, size: int) -> np.ndarray:
     """Bytes [1, size, size], 1 where the chair covers half of a pixel or more."""
-    chair = Image.fromarray((np.asarray(_square(file, crop)) < 255).any(axis=-1).astype(np.uint8) * np.uint8(255))
-    return (np.asarray(chair.resize((size, size), Image.Resampling.BOX)) > 127).view(np.uint8)[None]
+    red, green, blue = np.moveaxis(np.asarray(_square(file, crop)), -1, 0)
+    chair = np.where((red & green & blue) < 255, np.uint8(255), np.uint8(0))  # of bytes, & is 255 where all are
+    return (np.asarray(Image.fromarray(chair).resize((size, size), Image.Resampling.BOX)) > 127).view(np.uint8)[None]
 
 
 def _square(file: Path, crop: int) -> Image.Image:
@@ -155,7 +156,10 @@ def _square(file: Path, crop: int) -> Image.Image:
         with Image.open(file, formats=("PNG",)) as image:
             if image.size != (SIDE, SIDE):
                 raise ValueError(f"it has {image.size} pixels, not {(SIDE, SIDE)}")
-            square = image.crop((at, at, at + crop, at + crop)).convert("RGBA")
+            square = image.crop((at, at, at + crop, at + crop))
+        if not square.has_transparency_data:
+            return square.convert("RGB")
+        square = square.convert("RGBA")
         white = Image.new("RGBA", square.size, "white")
         return Image.alpha_composite(white, square).convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
