@@ -18,11 +18,11 @@ from torch import nn
 
 from guides import Amortized, ConjugateDirichlet, DirichletHead, Flow, FullRank, LowRank, MeanField, PerDatapoint
 from tests.exact import NOISE, N, Pca, X, Z
+from tests.traced import fit
 from zoo import NaturalClustering
 from zoo.elbos import PlainELBO
 from zoo.lab.analysis.importance_sampling import log_evidence
 from zoo.lab.data import Batch
-from zoo.lab.training.fit import fit
 
 
 def train(model, guide, x, *, steps=300, lr=1e-1, kl="closed", particles=100):
