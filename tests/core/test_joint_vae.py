@@ -46,10 +46,10 @@ def test_equation_7_with_both_capacities_reached():
     model, guide = joint_pair()
     x = torch.cat([images(35), 1 - images(35)])
     elbo = Capacity(gamma={"z": 100.0, "c": 100.0}, capacity={"z": 0.0, "c": 0.0})
-    batches = (Batch(x[index], None, index) for index in (torch.randperm(70)[:30] for _ in range(350)))
+    batches = (Batch(x[index], None, index) for index in (torch.randperm(70)[:30] for _ in range(700)))
     reports = []
     for step, report in fit(model, guide, elbo, batches, lr=1e-2):
-        elbo.capacity = {"z": ramp(step, 0, 1.5, over=200), "c": ramp(step, 0, 0.5, over=200)}
+        elbo.capacity = {"z": ramp(step, 0, 1.5, over=400), "c": ramp(step, 0, 0.5, over=400)}
         reports.append(report)
     late = reports[-50:]
     assert sum(r.kl["z"].sum().item() for r in late) / 50 == pytest.approx(1.5, abs=0.05)
