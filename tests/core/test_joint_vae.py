@@ -9,12 +9,13 @@ from torch import nn
 
 from guides import FullRank, MeanField
 from tests.pairs import NUM_DATA, SHAPE, images, joint_pair
+from tests.traced import fit
 from zoo.elbos import HFVAE, Capacity, PlainELBO
 from zoo.joint_vae import JointVAE
 from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder
 from zoo.lab.story import docstring_lines, trace_lines
-from zoo.lab.training.fit import fit, ramp
+from zoo.lab.training.fit import ramp
 
 
 def test_the_docstring_tells_what_the_trace_shows():

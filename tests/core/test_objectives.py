@@ -73,9 +73,9 @@ def test_traces_are_bit_equal_under_every_objective(elbo, particles):
 @pytest.mark.parametrize("elbo", EVERY.values(), ids=EVERY)
 def test_every_objective_trains_with_plain_svi_and_its_terms_make_its_loss(elbo):
     objective, pair, x = elbo(), vae_pair(), images(20)
-    svi = pyro.infer.SVI(*pair, pyro.optim.Adam({"lr": 4e-2}), loss=objective)
-    losses = [svi.step(x) for _ in range(30)]
-    assert sum(losses[-10:]) < sum(losses[:10])
+    svi = pyro.infer.SVI(*pair, pyro.optim.Adam({"lr": 1e-1}), loss=objective)
+    losses = [svi.step(x) for _ in range(12)]
+    assert sum(losses[-4:]) < sum(losses[:4])
     assert losses[-1] == pytest.approx(-sum(objective.report().terms.values()).item())
 
 

@@ -82,10 +82,10 @@ def test_two_of_a_kind_and_a_copy_train_under_plain_svi_in_one_process(name):
     first(x)  # an autoguide has no parameters before
     for guide in (first, LOCAL[name](model), copy.deepcopy(first)):
         fresh = copy.deepcopy(model)
-        svi = SVI(fresh, guide, pyro.optim.Adam({"lr": 3e-2}), loss=PlainELBO())
+        svi = SVI(fresh, guide, pyro.optim.Adam({"lr": 1e-1}), loss=PlainELBO())
         before = [p.detach().clone() for p in guide.parameters()]
-        losses = [svi.step(batch.x, index=batch.index) for batch in batches(x, 30)]
-        assert sum(losses[-10:]) < sum(losses[:10]) - 5
+        losses = [svi.step(batch.x, index=batch.index) for batch in batches(x, 10)]
+        assert sum(losses[-3:]) < sum(losses[:3]) - 1.5
         after = list(guide.parameters())
         assert len(after) == len(before) or not before
         assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=False))
@@ -273,12 +273,11 @@ def test_a_class_that_is_summed_out_is_refined_too():
     model, amortized = pair(Exact)
     x = images().round()
     guide = SemiAmortized(amortized, partial(PlainELBO().differentiable_loss, model), steps=20, lr=0.1)
-    plain, better = (PlainELBO(), PlainELBO())
-    plain.num_particles = better.num_particles = 1
+    plain, better = (PlainELBO(num_particles=5), PlainELBO(num_particles=5))
     torch.manual_seed(0)
-    started = sum(plain.loss(model, amortized, x) for _ in range(20))
-    ended = sum(better.loss(model, guide, x) for _ in range(20))
-    assert ended < started - 2
+    started = sum(plain.loss(model, amortized, x) for _ in range(4))
+    ended = sum(better.loss(model, guide, x) for _ in range(4))  # each refines again
+    assert ended < started - 0.4
     assert set(guide.refined(x).offsets) == {"c", "z"}
 
 

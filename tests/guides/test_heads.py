@@ -239,15 +239,16 @@ def test_every_head_trains_and_a_traced_step_is_the_eager_one(name, monkeypatch)
     monkeypatch.setattr(compiled.torch, "compile", lambda graph, **options: traced.append(graph) or graph)
     pair = vae_pair(z_dim=D, head=PointMass(D) if name == "delta" else HEADS[name]())
     x, curves = images(70), []
-    for compile in (False, True):
+    for compile, count in ((False, 15), (True, 60)):  # a traced step takes less time
         torch.manual_seed(3)
-        batches = (Batch(x, None, torch.arange(70)) for _ in range(60))
+        batches = (Batch(x, None, torch.arange(70)) for _ in range(count))
         elbo = BetaVAE(beta=0.5, kl="sampled")
         steps = fit(*copy.deepcopy(pair), elbo, batches, lr=1e-2, compile=compile)
         curves.append([report.loss.item() for _, report in steps])
     assert traced
-    assert curves[1] == pytest.approx(curves[0], rel=1e-8)
-    assert sum(curves[0][-5:]) < sum(curves[0][:5]) - 2
+    eager, by_trace = curves
+    assert by_trace[:15] == pytest.approx(eager, rel=1e-8)
+    assert sum(by_trace[-5:]) < sum(by_trace[:5]) - 2
 
 
 @pytest.mark.parametrize("name", HEADS)

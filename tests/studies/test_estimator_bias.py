@@ -226,7 +226,7 @@ def test_bad_input_is_refused(call, message):
 def test_the_density_ratio_comes_to_the_smooth_total_correlation_from_nothing():
     # A small set and a small network: log D - log(1 - D) starts at about 0 and rises towards the closed form, well
     # below what the spikes of 2,000 narrow posteriors have.
-    printed = density_ratio_table(steps=(0, 300), num_data=2_000, hidden=(64, 64), lr=4e-3, batch_size=256)
+    printed = density_ratio_table(steps=(0, 150), num_data=2_000, hidden=(64, 64), lr=8e-3, batch_size=256)
     limit, summed_up = map(float, re.search(r"infinity (\d\.\d+), .* all N (\d\.\d+)", printed).groups())
     (_, start), (_, end) = re.findall(r"^ +(\d+) +(-?\d\.\d+) ", printed, flags=re.MULTILINE)
     assert abs(float(start)) < 0.2

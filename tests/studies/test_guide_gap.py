@@ -95,12 +95,8 @@ def test_the_gap_is_split_into_what_the_family_and_what_the_network_lose(head):
     pca = Pca()
     guide = off_centre(pca, head(Z))
     data = Dataset.from_arrays(pca.x.numpy())
-    measured = measure(
-        pca.model.double(),
-        guide,
-        data,
-        TestSamples(images=40, samples=4_000, gap_images=40),
-    )
+    on = TestSamples(images=40, samples=4_000, gap_images=40)
+    measured = measure(pca.model.double(), guide, data, on, fit_steps=100)
     family = missed_by_independence(pca) if head is MeanField else 0.0
     network = missed_by_shift(pca)  # the shift costs this under any covariance: E_q[log p(x, z)] is quadratic
     assert measured.log_evidence == pytest.approx(pca.log_evidence.mean().item(), abs=0.03)
@@ -279,10 +275,16 @@ def test_nothing_is_trained_before_all_of_it_fits(recipe, guides, message, tmp_p
 
 @pytest.fixture
 def few_steps(monkeypatch, _quick_pictures):
-    """Of the guide that is fitted to each datapoint, and coarse grids of posteriors: both are tested above."""
+    """Of the guide that is fitted to each datapoint, and of those that are timed; and coarse grids of posteriors.
+
+    The fit and the grids are tested above. A run's own pictures are left out: no test here looks at them.
+    """
     monkeypatch.setattr(posteriors, "WIDE_CELLS", 40)
     monkeypatch.setattr(posteriors, "CELLS", 20)
     monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
+    monkeypatch.setattr("zoo.studies.guide_gap.measure.WARM_UP", 1)
+    monkeypatch.setattr("zoo.studies.guide_gap.measure.TIMED", 3)
+    monkeypatch.setattr("zoo.lab.runs.train.draw_run", lambda *_, **__: ({}, {}))
     torch.set_default_dtype(torch.float32)
 
 

@@ -46,6 +46,7 @@ class Known(NamedTuple):
 LOG_2 = float(np.log(2))
 VOTES: dict[str, Any] = {"num_train": 2_000, "num_eval": 1_000, "repeats": 3}
 SAMPLES: dict[str, Any] = {"num_samples": 400, "repeats": 3}
+WHOLE: dict[str, Any] = {"repeats": 2}  # for metrics whose value is that of all points: repeats do not change it
 
 
 def self_check() -> str:
@@ -102,7 +103,7 @@ def _dci(z: np.ndarray, y: np.ndarray) -> tuple[Callable[[], DCI], Callable[[], 
     """DCI by forests, by the lasso and by boosted trees; each is fitted once, when its first score is asked for."""
     forest = partial(dci, z, y, regressor="forest", num_trees=30, max_depths=(4,), repeats=2)
     lasso = partial(dci, z, y, regressor="lasso", repeats=2)
-    boosted = partial(dci, z, y, regressor="boosted", num_trees=10, repeats=2)
+    boosted = partial(dci, z, y, regressor="boosted", num_trees=4, repeats=2)
     return cache(forest), cache(lasso), cache(boosted)
 
 
@@ -122,15 +123,15 @@ def _perfect(codes: str, z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "DCI disentanglement (boosted)", 1, 0.01, lambda: boosted().disentanglement)
     yield Known(codes, "DCI completeness (boosted)", 1, 0.01, lambda: boosted().completeness)
     yield Known(codes, "DCI informativeness (boosted)", 1, 0, lambda: boosted().informativeness)
-    yield Known(codes, "MIG (bins)", 1, 1e-9, lambda: mig(z, y))
-    yield Known(codes, "SAP", 1 - 1 / 5, 0.06, lambda: sap(z, y))  # 1 minus chance
-    yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(z, y, continuous=True))
+    yield Known(codes, "MIG (bins)", 1, 1e-9, lambda: mig(z, y, **WHOLE))
+    yield Known(codes, "SAP", 1 - 1 / 5, 0.06, lambda: sap(z, y, repeats=3))  # 1 minus chance
+    yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(z, y, continuous=True, repeats=3))
     # a dead latent counts as 0
-    yield Known(codes, "Modularity", np.mean(np.ptp(z, axis=0) > 0), 1e-9, lambda: modularity(z, y))
+    yield Known(codes, "Modularity", np.mean(np.ptp(z, axis=0) > 0), 1e-9, lambda: modularity(z, y, **WHOLE))
     yield Known(codes, "Explicitness", 1, 1e-9, lambda: explicitness(z, y, repeats=2).value.min())
-    yield Known(codes, "IRS", 1, 1e-9, lambda: irs(z, y))
-    yield Known(codes, "I(mean_d; mean_e)", 0, 1e-9, lambda: information_among_codes(z))
-    yield Known(codes, "Wasserstein correlation", 0, 1e-9, lambda: wasserstein_correlation(z))
+    yield Known(codes, "IRS", 1, 1e-9, lambda: irs(z, y, **WHOLE))
+    yield Known(codes, "I(mean_d; mean_e)", 0, 1e-9, lambda: information_among_codes(z, **WHOLE))
+    yield Known(codes, "Wasserstein correlation", 0, 1e-9, lambda: wasserstein_correlation(z, **WHOLE))
 
 
 def _rotated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
@@ -140,15 +141,15 @@ def _rotated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "Higgins (SVM)", 0.5, 0.04, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "Higgins (logistic)", 0.5, 0.04, lambda: higgins_logistic(z, y, **VOTES))
     yield Known(codes, "FactorVAE", 0.5, 0.04, lambda: factor_vae(z, y, **VOTES))
-    yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y))
+    yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y, **WHOLE))
     yield Known(codes, "DCI disentanglement (lasso)", 0, 0.01, lambda: lasso().disentanglement)
     yield Known(codes, "DCI completeness (lasso)", 0, 0.01, lambda: lasso().completeness)
     yield Known(codes, "DCI disentanglement (boosted)", 0, 0.05, lambda: boosted().disentanglement)
-    yield Known(codes, "Modularity", 0, 1e-9, lambda: modularity(z, y))
+    yield Known(codes, "Modularity", 0, 1e-9, lambda: modularity(z, y, **WHOLE))
     # a and b go from -2 to 2, a + b from -4 to 4; with a held, b is left
-    yield Known(codes, "IRS", 1 - 2 / 4, 1e-9, lambda: irs(z, y))
+    yield Known(codes, "IRS", 1 - 2 / 4, 1e-9, lambda: irs(z, y, **WHOLE))
     yield Known(codes, "Explicitness", 1, 1e-9, lambda: explicitness(z, y, repeats=2).value.min())  # linear still
-    yield Known(codes, "Wasserstein correlation", 0, 1e-9, lambda: wasserstein_correlation(z))
+    yield Known(codes, "Wasserstein correlation", 0, 1e-9, lambda: wasserstein_correlation(z, **WHOLE))
 
 
 def _several(z: np.ndarray) -> Iterator[Known]:
@@ -174,19 +175,19 @@ def _duplicated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "Higgins (SVM)", 1, 1e-3, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "Higgins (logistic)", 1, 1e-3, lambda: higgins_logistic(z, y, **VOTES))
     yield Known(codes, "FactorVAE", 1, 0, lambda: factor_vae(z, y, **VOTES))
-    yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y))
-    yield Known(codes, "SAP", 0, 0.01, lambda: sap(z, y))
+    yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y, **WHOLE))
+    yield Known(codes, "SAP", 0, 0.01, lambda: sap(z, y, repeats=3))
     yield Known(codes, "DCI disentanglement (forest)", 1, 0.01, lambda: forest().disentanglement)
     yield Known(codes, "DCI completeness (forest)", 0.5, 0.03, lambda: forest().completeness)
-    yield Known(codes, "TC (Gaussian)", np.inf, 0, lambda: total_correlation_gaussian(z))
-    yield Known(codes, "Modularity", 1, 1e-9, lambda: modularity(z, y))
-    yield Known(codes, "IRS", 1, 1e-9, lambda: irs(z, y))
+    yield Known(codes, "TC (Gaussian)", np.inf, 0, lambda: total_correlation_gaussian(z, **WHOLE))
+    yield Known(codes, "Modularity", 1, 1e-9, lambda: modularity(z, y, **WHOLE))
+    yield Known(codes, "IRS", 1, 1e-9, lambda: irs(z, y, **WHOLE))
     yield Known(codes, "DCI disentanglement (boosted)", 1, 0.01, lambda: boosted().disentanglement)
     # two of the six pairs are one latent twice, of entropy log 5
-    yield Known(codes, "I(mean_d; mean_e)", 2 / 6 * np.log(5), 1e-9, lambda: information_among_codes(z))
+    yield Known(codes, "I(mean_d; mean_e)", 2 / 6 * np.log(5), 1e-9, lambda: information_among_codes(z, **WHOLE))
     # the correlation has the eigenvalues 2, 2, 0, 0: (2 * 4 - 2 * 2 sqrt 2) / 4
     normed = wasserstein_correlation_normed
-    yield Known(codes, "Wasserstein (normed)", 2 - np.sqrt(2), 1e-6, lambda: normed(z))
+    yield Known(codes, "Wasserstein (normed)", 2 - np.sqrt(2), 1e-6, lambda: normed(z, **WHOLE))
 
 
 def _packed(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
@@ -194,14 +195,14 @@ def _packed(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     codes = "one latent for two factors"
     forest, _, boosted = _dci(z, y)
     yield Known(codes, "FactorVAE", 0.5, 0.04, lambda: factor_vae(z, y, **VOTES))
-    yield Known(codes, "MIG (25 bins)", 1, 1e-9, lambda: mig(z, y, num_bins=25))
+    yield Known(codes, "MIG (25 bins)", 1, 1e-9, lambda: mig(z, y, num_bins=25, **WHOLE))
     yield Known(codes, "DCI disentanglement (forest)", 0, 1e-9, lambda: forest().disentanglement)
     yield Known(codes, "DCI completeness (forest)", 1, 1e-9, lambda: forest().completeness)
     yield Known(codes, "DCI disentanglement (boosted)", 0, 1e-9, lambda: boosted().disentanglement)
     yield Known(codes, "DCI completeness (boosted)", 1, 1e-9, lambda: boosted().completeness)
-    yield Known(codes, "Modularity (25 bins)", 0, 1e-9, lambda: modularity(z, y, num_bins=25))
+    yield Known(codes, "Modularity (25 bins)", 0, 1e-9, lambda: modularity(z, y, num_bins=25, **WHOLE))
     # 5 a + b goes from -12 to 12; with a held, b is left, from -2 to 2
-    yield Known(codes, "IRS", 1 - 2 / 12, 1e-9, lambda: irs(z, y))
+    yield Known(codes, "IRS", 1 - 2 / 12, 1e-9, lambda: irs(z, y, **WHOLE))
 
 
 def _all_dead(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
@@ -209,16 +210,16 @@ def _all_dead(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     forest, lasso, boosted = _dci(z, y)
     yield Known(codes, "Higgins (SVM)", 0.5, 0.04, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "FactorVAE", 0, 0, lambda: factor_vae(z, y, **VOTES))
-    yield Known(codes, "MIG (bins)", 0, 0, lambda: mig(z, y))
-    yield Known(codes, "SAP", 0, 0, lambda: sap(z, y))
+    yield Known(codes, "MIG (bins)", 0, 0, lambda: mig(z, y, **WHOLE))
+    yield Known(codes, "SAP", 0, 0, lambda: sap(z, y, repeats=3))
     yield Known(codes, "DCI disentanglement (lasso)", 0, 0, lambda: lasso().disentanglement)
     yield Known(codes, "DCI informativeness (lasso)", 1, 0.1, lambda: lasso().informativeness)
     yield Known(codes, "DCI disentanglement (forest)", 0, 0, lambda: forest().disentanglement)
     yield Known(codes, "DCI disentanglement (boosted)", 0, 0, lambda: boosted().disentanglement)
-    yield Known(codes, "Modularity", 0, 0, lambda: modularity(z, y))
+    yield Known(codes, "Modularity", 0, 0, lambda: modularity(z, y, **WHOLE))
     yield Known(codes, "Explicitness", 0.5, 1e-9, lambda: explicitness(z, y, repeats=2).value.max())
-    yield Known(codes, "IRS", 0, 0, lambda: irs(z, y))
-    yield Known(codes, "I(mean_d; mean_e)", 0, 0, lambda: information_among_codes(z))
+    yield Known(codes, "IRS", 0, 0, lambda: irs(z, y, **WHOLE))
+    yield Known(codes, "I(mean_d; mean_e)", 0, 0, lambda: information_among_codes(z, **WHOLE))
 
 
 def _places() -> Iterator[Known]:
@@ -240,17 +241,17 @@ def _binary() -> Iterator[Known]:
     z = np.where(table[:, 2:] == 0, 4.0 - clear, clear)
     told = LOG_2 + 0.25 * np.log(0.25) + 0.75 * np.log(0.75)  # log 2 minus the entropy of (1/4, 3/4)
     codes = "identity, binary"
-    yield Known(codes, "SAP", 0.5, 0.05, lambda: sap(clear, y))  # 1 minus chance
-    yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(clear, y, continuous=True))
+    yield Known(codes, "SAP", 0.5, 0.05, lambda: sap(clear, y, repeats=3))  # 1 minus chance
+    yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(clear, y, continuous=True, repeats=3))
     yield Known(codes, "attribute accuracy", 1, 0, lambda: attribute_accuracy(clear, y).value.min())
     codes = "noisy, a quarter wrong"
-    yield Known(codes, "MIG (bins)", told / LOG_2, 1e-9, lambda: mig(z, y))
-    yield Known(codes, "I(y; mean_d)", told, 1e-9, lambda: information_of_means(z, y).value[0, 0])
-    yield Known(codes, "SAP", 0.25, 0.04, lambda: sap(z, y))  # 3/4 minus chance
-    yield Known(codes, "SAP (continuous)", 0.25, 0.03, lambda: sap(z, y, continuous=True))
+    yield Known(codes, "MIG (bins)", told / LOG_2, 1e-9, lambda: mig(z, y, **WHOLE))
+    yield Known(codes, "I(y; mean_d)", told, 1e-9, lambda: information_of_means(z, y, **WHOLE).value[0, 0])
+    yield Known(codes, "SAP", 0.25, 0.04, lambda: sap(z, y, repeats=3))  # 3/4 minus chance
+    yield Known(codes, "SAP (continuous)", 0.25, 0.03, lambda: sap(z, y, continuous=True, repeats=3))
     yield Known(codes, "attribute accuracy", 0.75, 0.03, lambda: attribute_accuracy(z, y).value.mean())
-    yield Known(codes, "factor correlations", 0.5, 1e-9, lambda: factor_correlations(z, y).value[1, 1])
-    yield Known(codes, "neighbours", 0, 1e-9, lambda: neighbours(z, y).value[0, 1])
+    yield Known(codes, "factor correlations", 0.5, 1e-9, lambda: factor_correlations(z, y, **WHOLE).value[1, 1])
+    yield Known(codes, "neighbours", 0, 1e-9, lambda: neighbours(z, y, **WHOLE).value[0, 1])
     # the best threshold classifies 3/4 of each class: (1 + 3/4 - 1/4) / 2
     yield Known(codes, "Explicitness", 0.75, 0.03, lambda: explicitness(z, y).value.mean())
 
@@ -293,24 +294,30 @@ def _moments() -> Iterator[Known]:
     # |z|_1 / |z|_2 of a Gaussian is D times the mean |u_1| on the sphere, Gamma(D/2) / (sqrt(pi) Gamma((D+1)/2))
     ratio = D * np.exp(gammaln(D / 2) - gammaln((D + 1) / 2)) / np.sqrt(np.pi)
     expected = (np.sqrt(D) - ratio) / (np.sqrt(D) - 1)
-    yield Known("Gaussian, D = 50", "Hoyer", expected, 2e-3, lambda: hoyer(gaussian))
+    yield Known("Gaussian, D = 50", "Hoyer", expected, 2e-3, lambda: hoyer(gaussian, **WHOLE))
     on = rng.random(gaussian.shape) > 0.8
     # expected values measured by this project, on other samples
-    yield Known("sparse prior, sd 0.05", "Hoyer", 0.65, 0.01, lambda: hoyer(np.where(on, 1, 0.05) * gaussian))
+    yield Known("sparse prior, sd 0.05", "Hoyer", 0.65, 0.01, lambda: hoyer(np.where(on, 1, 0.05) * gaussian, **WHOLE))
     yield Known(
-        "sparse prior, variance 0.05", "Hoyer", 0.42, 0.01, lambda: hoyer(np.where(on, 1, 0.05**0.5) * gaussian)
+        "sparse prior, variance 0.05",
+        "Hoyer",
+        0.42,
+        0.01,
+        lambda: hoyer(np.where(on, 1, 0.05**0.5) * gaussian, **WHOLE),
     )
     signs = 2.0 * rng.integers(2, size=(1_000, D)) - 1
-    yield Known("all of one size", "Hoyer", 0, 1e-3, lambda: hoyer(signs))
-    yield Known("one latent at a time", "Hoyer", 1, 1e-9, lambda: hoyer(np.tile(np.eye(D), (20, 1))))
+    yield Known("all of one size", "Hoyer", 0, 1e-3, lambda: hoyer(signs, **WHOLE))
+    yield Known("one latent at a time", "Hoyer", 1, 1e-9, lambda: hoyer(np.tile(np.eye(D), (20, 1)), **WHOLE))
     # two orthogonal columns of mean 0, mixed to a correlation of exactly 0.6
     basis, _ = np.linalg.qr(np.c_[np.ones(500), rng.standard_normal((500, 2))])
     mixed = basis[:, 1:] @ np.array([[1.0, 0.6], [0.0, 0.8]])
     codes = "correlated by 0.6"
-    yield Known(codes, "latent correlations", 0.6, 1e-9, lambda: latent_correlations(mixed).value[0, 1])
-    yield Known(codes, "TC (Gaussian)", -0.5 * np.log(0.64), 1e-9, lambda: total_correlation_gaussian(mixed))
+    yield Known(codes, "latent correlations", 0.6, 1e-9, lambda: latent_correlations(mixed, **WHOLE).value[0, 1])
+    yield Known(codes, "TC (Gaussian)", -0.5 * np.log(0.64), 1e-9, lambda: total_correlation_gaussian(mixed, **WHOLE))
     # the correlation has the eigenvalues 1.6 and 0.4: (2 * 2 - 2 (sqrt 1.6 + sqrt 0.4)) / 2
     expected = 2 - np.sqrt(1.6) - np.sqrt(0.4)
     unit = mixed / mixed.std(0, ddof=1)
-    yield Known(codes, "Wasserstein correlation", 2 * expected, 1e-9, lambda: wasserstein_correlation(unit))
-    yield Known(codes, "Wasserstein (normed)", expected, 1e-9, lambda: wasserstein_correlation_normed(5 * unit))
+    yield Known(codes, "Wasserstein correlation", 2 * expected, 1e-9, lambda: wasserstein_correlation(unit, **WHOLE))
+    yield Known(
+        codes, "Wasserstein (normed)", expected, 1e-9, lambda: wasserstein_correlation_normed(5 * unit, **WHOLE)
+    )

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from tests.pairs import assert_same_but_for_the_objective
+from tests.traced import fit
 from zoo.elbos import DIPVAE, BetaVAE, PlainELBO
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset, Split, load
-from zoo.lab.training.fit import fit
 from zoo.papers import configure
 from zoo.papers.dip_vae.recipes import BETAS, LAMBDAS
 from zoo.papers.recipes import RECIPES
