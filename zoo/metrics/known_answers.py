@@ -227,9 +227,9 @@ def _places() -> Iterator[Known]:
     y = np.random.default_rng(0).integers(8, size=(4_000, 2))
     z = (y - 3.5) / 2
     codes = "identity, 8 places"
-    yield Known(codes, "SAP", 1 - 1 / 8, 0.03, lambda: sap(z, y))  # 1 minus chance
+    yield Known(codes, "SAP", 1 - 1 / 8, 0.03, lambda: sap(z, y, repeats=3))  # 1 minus chance
     # a linear classifier finds only the first and the last class
-    yield Known(codes, "SAP (SVM)", 2 / 8 - 1 / 8, 0.03, lambda: sap(z, y, classifier="svm"))
+    yield Known(codes, "SAP (SVM)", 2 / 8 - 1 / 8, 0.03, lambda: sap(z, y, classifier="svm", repeats=3))
     yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(z, y, continuous=True))
 
 

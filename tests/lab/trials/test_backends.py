@@ -173,7 +173,8 @@ def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
 
 
 @in_proc
-def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options, undisturbed, tmp_path):
+def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(clusters, "PRELOAD", [*clusters.PRELOAD, "tests.lab.trials.copied_trials"])
     process = start(tmp_path, *SWEEP, *options)
     own = [tmp_path / folder for folder in FOLDERS]
     child, worker = wait_for_training(own, process, tmp_path / "said")[0]

@@ -23,6 +23,7 @@ from zoo.lab.errors import import_optional
 from zoo.lab.trials.backends import Backend, Submit, in_worker, thread_variables
 from zoo.lab.trials.own_process import Place, in_own_process, in_own_process_on_dask
 
+PRELOAD = ["zoo.lab.trials.own_process"]  # by the workers that are started here
 PASSED_ON = ("ZOO_DATA",)  # environment variables of the command that its trials read
 RETRIES = 3  # of a trial whose worker was lost
 TIMEOUT = 10.0  # seconds to wait for a scheduler's answer
@@ -105,7 +106,7 @@ def _dask_client(distributed: Any, address: str | None, here: int, threads: int)
                 threads_per_worker=1,
                 dashboard_address=None,
                 silence_logs=logging.ERROR,
-                preload=["zoo.lab.trials.own_process"],
+                preload=PRELOAD,
             ) as cluster,
             distributed.Client(cluster, set_as_default=False) as client,
         ):
