@@ -13,6 +13,7 @@ import pytest
 import torch
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
+from joblib import cpu_count
 from torch.fx.experimental import proxy_tensor
 
 from tests.pictures import quick_pictures, without_pictures
@@ -28,6 +29,11 @@ settings.load_profile("brief")
 
 # Tests of processes and notebooks, which take longest.
 LONG = ("test_notebooks.py", "lab/trials/test_sweep.py", "lab/trials/test_trial.py", "lab/runs/test_resume.py")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than there are cores, since some tests wait for processes."""
+    return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or cpu_count() + 1)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -26,7 +26,7 @@ FLOORS = [
     | {"zoo.vae", "zoo.joint_vae", "zoo.natural_clustering", "zoo.decomposition", "zoo.topics"},
     {"zoo.termwise", "zoo.aggregate", "zoo.categories", "zoo.moments", "zoo.metrics"},
     {"zoo.elbos"},
-    {"zoo.lab.errors", "zoo.lab.device", "zoo.lab.files", "zoo.lab.isolation", "zoo.lab.networks"},
+    {"zoo.lab.errors", "zoo.lab.device", "zoo.lab.files", "zoo.lab.isolation", "zoo.lab.memory", "zoo.lab.networks"},
     {"zoo.lab.data"},
     {"zoo.lab.training", "zoo.lab.story"},
     {"zoo.lab.analysis"},

@@ -5,12 +5,12 @@ from functools import partial
 import pytest
 import torch
 import torch.distributed as distributed
+import torch.multiprocessing
 
 from guides import Amortized, Concrete, Exact, FullRank, MeanField
 from tests.draws import Draws
 from tests.objectives import EVERY, type_information
 from tests.pairs import NUM_DATA, SHAPE, images, nvae_pair, vae_pair
-from tests.processes import run_ranks
 from zoo import ranks
 from zoo.elbos import HFVAE, AnchoredCorEx, BetaTCVAE, NaturalClusteringELBO, PlainELBO
 from zoo.joint_vae import JointVAE
@@ -109,7 +109,7 @@ def of_rank(rank, count, folder):
 def of_ranks(request, tmp_path_factory):
     """Every case, on every rank: [{case: result}]."""
     count, folder = request.param, tmp_path_factory.mktemp("ranks")
-    run_ranks(of_rank, (count, folder), count)
+    torch.multiprocessing.start_processes(of_rank, (count, folder), nprocs=count, start_method="forkserver")
     return [torch.load(folder / f"{rank}.pt") for rank in range(count)]
 
 

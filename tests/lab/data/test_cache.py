@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.processes import Process
+from tests.processes import processes
 from zoo.lab.data import cache
 from zoo.lab.data.cache import Stream, cache_folder, cached, fingerprint
 
@@ -184,7 +184,7 @@ def full(folder: Path, said: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="sets a POSIX limit on the size of files")
 def test_a_full_disk_is_one_line_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     # The system itself refuses to write more than 5,000 bytes, in the middle of the second array
-    process = Process(target=full, args=(folder, tmp_path / "said"))
+    process = processes.Process(target=full, args=(folder, tmp_path / "said"))
     process.start()
     process.join()
     assert process.exitcode == 0
@@ -211,7 +211,7 @@ def fill(folder: Path, go_on: Path) -> None:
 
 def two_that_fill(folder: Path, go_on: Path) -> list[Any]:
     """Two processes that make one cache, both in the middle of it."""
-    both = [Process(target=fill, args=(folder, go_on)) for _ in range(2)]
+    both = [processes.Process(target=fill, args=(folder, go_on)) for _ in range(2)]
     for process in both:
         process.start()
     while not all(any(part.name.split(".")[-2] == str(p.pid) for part in parts(folder)) for p in both):

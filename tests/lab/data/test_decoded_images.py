@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.processes import Process
+from tests.processes import processes
 from zoo.lab.data import decoded_images as decode
 from zoo.lab.data.decoded_images import Mapped, decoded
 
@@ -187,7 +187,7 @@ def decode_slowly(folder: Path, caches: Path) -> None:
 @pytest.mark.usefixtures("blocks_of_ten")
 def test_killed_in_the_middle_it_goes_on(tmp_path: Path, caches: Path) -> None:
     files = tree(tmp_path / "f", 3000)
-    process = Process(target=decode_slowly, args=(tmp_path / "f", caches))
+    process = processes.Process(target=decode_slowly, args=(tmp_path / "f", caches))
     process.start()
     while marked(caches) < 40:
         assert process.is_alive(), "it ended by itself"

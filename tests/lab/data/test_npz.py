@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from tests.processes import Process
+from tests.processes import processes
 from zoo.lab.data import cache, load, npz
 from zoo.lab.data.npz import names_in, read_npz, rows_of
 
@@ -132,7 +132,7 @@ def test_objects_of_256_megabytes_do_not_end_the_process(tmp_path: Path) -> None
         member.write(npy((count,), "'|O'", b"\x07" * 8))
         for _ in range(count // 2**16):
             member.write(b"\x07" * 2**19)
-    process = Process(target=load_refused, args=(path, tmp_path / "said"))
+    process = processes.Process(target=load_refused, args=(path, tmp_path / "said"))
     process.start()
     process.join()
     assert process.exitcode == 0

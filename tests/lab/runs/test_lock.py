@@ -1,13 +1,12 @@
 """A folder belongs to one process, and to nobody once that has ended."""
 
-import multiprocessing
 import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from tests.processes import Process
+from tests.processes import processes
 from zoo.lab.files import read_record, write_file, write_record
 from zoo.lab.runs.folder import free_folder, new_folder, read_settings
 from zoo.lab.runs.lock import LOCK, OWNER, claim, locked, unclaim
@@ -22,8 +21,8 @@ def _hold(folder: Path, held, done) -> None:
 @pytest.fixture
 def holder(tmp_path):
     """A process that holds the folder until it is asked to let go."""
-    held, done = multiprocessing.Event(), multiprocessing.Event()
-    process = Process(target=_hold, args=(tmp_path / "run", held, done))
+    held, done = processes.Event(), processes.Event()
+    process = processes.Process(target=_hold, args=(tmp_path / "run", held, done))
     process.start()
     assert held.wait(60)
     yield process, done

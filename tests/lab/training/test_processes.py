@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.distributed as distributed
+import torch.multiprocessing
 from torch import nn
 
 from tests.draws import Draws
 from tests.pairs import NUM_DATA, images, vae_pair
-from tests.processes import run_ranks
 from zoo.elbos import BetaTCVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.runs.train import Every, train
@@ -37,7 +37,11 @@ def run(function, *args, count=2):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    run_ranks(function, (count, port, *args), count)
+    started = torch.multiprocessing.start_processes(
+        function, (count, port, *args), nprocs=count, join=False, start_method="forkserver"
+    )
+    while not started.join(grace_period=30):  # where one has failed, the others have that long to say so
+        pass
 
 
 def three_steps(draws=None, shards=False):

@@ -15,7 +15,7 @@ import pyro
 import pytest
 import torch
 
-from tests.processes import copied_interpreters, start, zoo
+from tests.processes import start, zoo
 from tests.small_recipe import RECIPES
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
@@ -173,8 +173,7 @@ def assert_as_undisturbed(folder: Path, undisturbed: Path) -> None:
 
 
 @in_proc
-def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(clusters, "PRELOAD", [*clusters.PRELOAD, "tests.lab.trials.copied_trials"])
+def test_a_worker_that_is_killed_loses_nothing_and_nothing_is_done_twice(options, undisturbed, tmp_path):
     process = start(tmp_path, *SWEEP, *options)
     own = [tmp_path / folder for folder in FOLDERS]
     child, worker = wait_for_training(own, process, tmp_path / "said")[0]
@@ -239,11 +238,10 @@ def dask(tmp_path_factory):
     commands += [["worker", address, "--no-nanny", "--nthreads", "2", "--no-dashboard"]]
     commands[1] += ["--preload", "tests.lab.trials.copied_trials"]
     with (folder / "log").open("w") as log:
-        with copied_interpreters():
-            processes = [
-                subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=folder, env=environment, stderr=log)
-                for command in commands
-            ]
+        processes = [
+            subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=folder, env=environment, stderr=log)
+            for command in commands
+        ]
         yield processes[0], ["--backend", "dask", "--scheduler", address]
         for process in processes:
             process.terminate()

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.processes import Process, copied_interpreters
+from tests.processes import copied_interpreters, processes
 from zoo.lab.plots import ImageGrid, Picture
 from zoo.lab.runs import train as run
 from zoo.lab.trials.backends import Loky
@@ -121,7 +121,7 @@ def test_what_is_finished_is_not_run_again_and_what_fails_does_not_stop_the_rest
         if jobs == 1:
             failures = run_trials(work(variants))
         else:
-            process = Process(target=run_two_at_once, args=(tmp_path,))
+            process = processes.Process(target=run_two_at_once, args=(tmp_path,))
             process.start()
             process.join()
             failures = json.loads((tmp_path / "said").read_text())

@@ -15,7 +15,7 @@ import pytest
 import torch
 from joblib.externals.loky.backend.context import set_start_method
 
-from tests.processes import Process
+from tests.processes import processes
 from tests.small_recipe import small
 from zoo.lab.data import Split
 from zoo.lab.runs import train as run
@@ -95,7 +95,7 @@ def start(folder: Path, *, jobs: int, until: int = STEPS):
         (folder / HOLD).write_text(str(until))
     else:
         (folder / HOLD).unlink(missing_ok=True)
-    process = Process(target=command, args=(folder, jobs))
+    process = processes.Process(target=command, args=(folder, jobs))
     process.start()
     return process
 
