@@ -119,13 +119,14 @@ SETTINGS = {
 
 QUOTED = re.compile(r"^- \*\*(?P<verdict>[^*]+)\*\*: \*(?P<claim>[^*]+)\*(?P<comment>(?:.|\n(?!- |\n))*)", re.MULTILINE)
 DECIMAL = re.compile(r"\d+\.\d+")
-START_AFRESH = f"""import contextvars, matplotlib, pyro
+START_AFRESH = f"""import contextvars, gc, matplotlib, pyro
 from pathlib import Path
 from zoo.lab.plots import style
 sheets = (style._HERE / "zoo.mplstyle", Path({str(QUICK)!r}))  # the layout of pictures takes long
 style._sheets = contextvars.ContextVar("sheets", default=sheets)
 matplotlib.rcdefaults()
 pyro.clear_param_store()
+gc.freeze()  # %reset collects garbage, and need not go through all modules
 %reset -f"""
 
 Notebook = Any
