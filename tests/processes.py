@@ -10,7 +10,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,13 +40,15 @@ if os.name == "posix":
     )
 
 
-def start(cwd: Path, *arguments: str, largest: int | None = None):
-    """Begins the command in `cwd`; what it prints is in the file "said" there. Its workers are copies of its process.
+def start(cwd: Path, *arguments: str, largest: int | None = None, fresh: bool = False):
+    """Begins the command in `cwd`; what it prints is in the file "said" there.
 
     Args:
         largest: bytes of the largest file that it may write.
+        fresh: whether the workers of a sweep start as new interpreters, which import everything, or as copies of
+            the command's process, which is quicker.
     """
-    process = processes.Process(target=_zoo, args=(cwd, list(arguments), largest))
+    process = processes.Process(target=_zoo, args=(cwd, list(arguments), largest, fresh))
     process.start()
     return process
 
@@ -70,7 +72,7 @@ def zoo(cwd: Path, *arguments: str, code: int = 0, largest: int | None = None) -
     return said
 
 
-def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
+def _zoo(cwd: Path, arguments: list[str], largest: int | None, fresh: bool) -> None:
     """The command line as a process of its own sees it, with the small recipe among the others."""
     import torch
     from tqdm import tqdm
@@ -97,7 +99,7 @@ def _zoo(cwd: Path, arguments: list[str], largest: int | None) -> None:
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     sys.argv = ["zoo", *arguments]
-    with quick_pictures(), copied_interpreters():
+    with quick_pictures(), nullcontext() if fresh else copied_interpreters():
         main()
 
 
