@@ -111,6 +111,7 @@ def _accuracies(
 ) -> tuple[np.ndarray, int]:
     """Test accuracy of factor k by latent, [D], and the number of fits that did not converge."""
     from sklearn.exceptions import ConvergenceWarning  # scikit-learn takes seconds to import
+    from sklearn.metrics import recall_score
 
     y = encoded.factors[:, k]
     if len(np.unique(y[train])) < 2:
@@ -122,7 +123,7 @@ def _accuracies(
         seed = int(rng.integers(2**31))
         if classifier == "thresholds":
             guess = _thresholds(encoded.sizes[k], seed).fit(z[train], y[train]).predict(z[test])
-            found[d] = _balanced_accuracy(y[test], guess)
+            found[d] = recall_score(y[test], guess, labels=np.unique(y[test]), average="macro")  # balanced accuracy
         else:
             svm = _svm(C, seed)
             with warnings.catch_warnings():
@@ -131,12 +132,6 @@ def _accuracies(
             failed += int(svm.n_iter_ >= svm.max_iter)
             found[d] = svm.score(z[test], y[test])
     return found, failed
-
-
-def _balanced_accuracy(y: np.ndarray, guess: np.ndarray) -> float:
-    """The mean over the classes in y [N] of the share of their points that is guessed."""
-    counts, right = np.bincount(y), np.bincount(y, guess == y)
-    return float((right[counts > 0] / counts[counts > 0]).mean())
 
 
 def _thresholds(num_classes: int, seed: int) -> Any:
