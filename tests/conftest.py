@@ -63,10 +63,10 @@ def _quick_tracing() -> Iterator[None]:
     """
     noted = proxy_tensor.extract_val
 
-    def extract_val(value: object, include_real: bool = False) -> object:
+    def extract_val(value: object, *options: bool, **named: bool) -> object:
         if isinstance(value, torch.Tensor) and not (proxy_tensor.is_fake(value) or value.is_sparse):
             return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
-        return noted(value, include_real)
+        return noted(value, *options, **named)
 
     with patch.object(proxy_tensor, "extract_val", extract_val):
         yield
@@ -81,6 +81,8 @@ def _quick_seeds() -> Iterator[None]:
     unnoted = SimpleNamespace(format_stack=list)
     with ExitStack() as patches:
         for device in (torch.cuda, torch.xpu, torch.mtia):
+            if not hasattr(device, "traceback"):  # in other versions of PyTorch
+                continue
             patches.enter_context(patch.object(device, "traceback", unnoted))
         yield
 

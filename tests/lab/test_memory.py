@@ -36,14 +36,17 @@ def told_and_faults(**variables: str) -> tuple[str, int]:
     return told, int(faults)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has these thresholds")
+needs_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has these thresholds")
+
+
+@needs_glibc
 def test_arrays_of_the_next_step_have_the_pages_of_the_last_one():
     told, faults = told_and_faults()
     assert told == "True"
     assert faults < PAGES_OF_ALL_ARRAYS / 100
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone has these thresholds")
+@needs_glibc
 def test_thresholds_that_the_user_has_set_stay():
     # Each array of 1 MiB and more is mapped when it is made, and each of its pages faults.
     told, faults = told_and_faults(MALLOC_MMAP_THRESHOLD_="1048576")

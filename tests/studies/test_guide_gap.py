@@ -274,7 +274,7 @@ def test_nothing_is_trained_before_all_of_it_fits(recipe, guides, message, tmp_p
 
 
 @pytest.fixture
-def few_steps(monkeypatch, _quick_pictures):
+def few_steps(monkeypatch, _quick_pictures, _without_pictures):
     """Of the guide that is fitted to each datapoint, and of those that are timed; and coarse grids of posteriors.
 
     The fit and the grids are tested above. A run's own pictures are left out: no test here looks at them.
@@ -284,7 +284,6 @@ def few_steps(monkeypatch, _quick_pictures):
     monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
     monkeypatch.setattr("zoo.studies.guide_gap.measure.WARM_UP", 1)
     monkeypatch.setattr("zoo.studies.guide_gap.measure.TIMED", 3)
-    monkeypatch.setattr("zoo.lab.runs.train.draw_run", lambda *_, **__: ({}, {}))
     torch.set_default_dtype(torch.float32)
 
 

@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
     the system clears each page that it hands out: a third of the time and more, with glibc's own thresholds.
 
     Returns:
-        Whether glibc was told so: not with another C library, nor where the user has set its thresholds.
+        Whether the thresholds were set: False with another C library, and where the user has set one of VARIABLES.
     """
     if sys.platform != "linux" or any(name in os.environ for name in VARIABLES):
         return False

@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import pytest
+
 from tests.pictures import shown
 from zoo.lab.plots import save_pictures
 from zoo.lab.trials.trial import Trial, run_trial
@@ -32,13 +34,13 @@ def test_the_papers_tables_fit_the_variants():
     assert len(REPRODUCTIONS["dip-vae/figure1"].variants) == 13 + 1 + 6
 
 
+@pytest.mark.usefixtures("_without_pictures")
 def test_a_short_run_of_it_all(tmp_path, monkeypatch):
     """The trials as the command makes them, on a few images, down to the pictures."""
     for name, value in {"SHORT": 6, "SEARCH": 3, "SEARCHED": (50.0,)}.items():
         monkeypatch.setattr(measures, name, value)
     quick = partial(higgins_svm, num_train=200, num_eval=100)
     monkeypatch.setattr(measures, "higgins_svm", quick)
-    monkeypatch.setattr("zoo.lab.runs.train.draw_run", lambda *_, **__: ({}, {}))  # a run's own, which no test looks at
     few = {"scale": [2, 5], "orientation": [0, 10], "posX": [*range(0, 32, 4)], "posY": [0, 9], "held_out": 0.5}
     small = partial(Trial.train, data_options=few, batch_size=16, width=8)
     monkeypatch.setattr(Trial, "train", lambda trial, recipe, **settings: small(trial, recipe, **settings))

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from tests.pictures import quick_pictures
+from tests.pictures import quick_pictures, without_pictures
 from zoo.lab.trials.trial import Trial, run_trial
 from zoo.papers.hfvae import measures, unseen
 from zoo.papers.recipes import RECIPES
@@ -26,10 +26,9 @@ def digits(made_once):
 
     def make(folder):
         torch.set_default_dtype(torch.float64)  # as in the tests, which look again
-        with pytest.MonkeyPatch.context() as patch, quick_pictures():
+        with pytest.MonkeyPatch.context() as patch, quick_pictures(), without_pictures():
             patch.setattr(measures, "train", small)
             patch.setattr(unseen, "train", small)
-            patch.setattr("zoo.lab.runs.train.draw_run", lambda *_, **__: ({}, {}))  # no test looks at a run's own
             for name, trial in tried(folder).items():
                 assert run_trial(what[name], trial) is None
 
