@@ -1,4 +1,4 @@
-"""The C library keeps the memory of freed arrays for the next ones."""
+"""The C library keeps the memory of freed arrays for the next ones, or returns it to the system."""
 
 import ctypes
 import os
@@ -27,3 +27,13 @@ def keep_freed_memory() -> bool:
     # Either call ends glibc's own adjustment of both. Earlier versions accept at most 32 MiB for the second threshold.
     mapped = mallopt(MMAP_THRESHOLD, 512 * MiB) or mallopt(MMAP_THRESHOLD, 32 * MiB)
     return bool(mapped and mallopt(TRIM_THRESHOLD, NEVER))
+
+
+def return_freed_memory() -> None:
+    """Returns to the system what `keep_freed_memory` has kept; does nothing with another C library than glibc.
+
+    A worker does so after each trial: a pool replaces a worker whose memory grows from trial to trial.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -17,7 +17,7 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor, Terminat
 from threadpoolctl import threadpool_limits
 
 from zoo.arguments import between, checked, is_whole, shown
-from zoo.lab.memory import keep_freed_memory
+from zoo.lab.memory import keep_freed_memory, return_freed_memory
 from zoo.lab.runs.interrupt import Stopped, stoppable, work_for
 
 BACKENDS = ("loky", "dask", "ray")
@@ -102,6 +102,8 @@ def in_worker(threads: int, task: Callable[[Any], Any], item: Any) -> Any:
             return task(item)
     except Stopped as stopped:
         return stopped
+    finally:
+        return_freed_memory()
 
 
 @checked(jobs=between(1, 256))
