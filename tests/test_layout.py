@@ -1,6 +1,7 @@
 """Dependencies point one way: read off the imports of every file."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,14 @@ def module(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -57,7 +63,10 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-FILES = {module(p): imports(p) for top in ("zoo", "guides") for p in sorted((ROOT / top).rglob("*.py"))}
+@cache  # and not at import, which every worker of pytest-xdist does
+def files() -> dict[str, set[str]]:
+    """The names that each module imports."""
+    return {module(p): imports(p) for top in ("zoo", "guides") for p in sorted((ROOT / top).rglob("*.py"))}
 
 
 def package(name: str) -> str | None:
@@ -75,7 +84,7 @@ def importing(importers: str | tuple[str, ...], imported: str | tuple[str, ...])
     """Pairs (module, name it imports) whose beginnings are these."""
     return {
         (name, other)
-        for name, others in FILES.items()
+        for name, others in files().items()
         if name.startswith(importers)
         for other in others
         if other.startswith(imported)
@@ -83,19 +92,19 @@ def importing(importers: str | tuple[str, ...], imported: str | tuple[str, ...])
 
 
 def test_the_files_were_found():
-    assert {"zoo.vae", "zoo.elbos", "guides.amortized", "zoo.papers.vae.recipes"} <= FILES.keys()
-    assert "pyro" in {name.split(".")[0] for name in FILES["zoo.vae"]}
+    assert {"zoo.vae", "zoo.elbos", "guides.amortized", "zoo.papers.vae.recipes"} <= files().keys()
+    assert "pyro" in {name.split(".")[0] for name in files()["zoo.vae"]}
 
 
 def test_every_module_has_a_floor():
     packages = {"zoo", "zoo.lab"}
-    assert not [name for name in FILES if name.startswith("zoo.") and package(name) is None and name not in packages]
+    assert not [name for name in files() if name.startswith("zoo.") and package(name) is None and name not in packages]
 
 
 def test_imports_point_down():
     up = [
         (name, other)
-        for name, others in FILES.items()
+        for name, others in files().items()
         for other in others
         if (here := package(name)) and (there := package(other)) and FLOOR[there] > FLOOR[here]
     ]
@@ -108,7 +117,7 @@ def test_the_lab_knows_no_paper_and_no_study():
 
 
 def test_nothing_knows_the_command_line():
-    below = tuple(name for name in FILES if not name.startswith(("zoo.cli", "zoo.__")) and name != "zoo")
+    below = tuple(name for name in files() if not name.startswith(("zoo.cli", "zoo.__")) and name != "zoo")
     assert not importing(below, "zoo.cli")
 
 
@@ -127,7 +136,7 @@ def test_a_model_meets_a_guide_in_recipes_alone():
 def test_papers_do_not_know_each_other():
     pairs = [
         (name, other)
-        for name, others in FILES.items()
+        for name, others in files().items()
         for other in others
         if (here := paper(name)) and (there := paper(other)) and there not in (here, BASELINE)
     ]
@@ -135,20 +144,20 @@ def test_papers_do_not_know_each_other():
 
 
 def test_estimators_import_torch_alone():
-    outside = {name.split(".")[0] for name in FILES["zoo.estimators"]}
+    outside = {name.split(".")[0] for name in files()["zoo.estimators"]}
     assert outside <= {"torch", "math", "typing", "collections", "dataclasses", "functools"}
 
 
 @pytest.mark.parametrize("name", ["utils", "common", "helpers"])
 def test_there_is_no_drawer_for_odds_and_ends(name):
-    assert not [module for module in FILES if module.endswith("." + name)]
+    assert not [module for module in files() if module.endswith("." + name)]
 
 
 def test_a_public_class_has_one_home():
     homes: dict[str, list[str]] = {}
     for top in ("zoo", "guides"):
         for path in (ROOT / top).rglob("*.py"):
-            for node in ast.parse(path.read_text()).body:
+            for node in parsed(path).body:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     homes.setdefault(node.name, []).append(module(path))
     assert not {name: where for name, where in homes.items() if len(where) > 1}

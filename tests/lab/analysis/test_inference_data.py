@@ -3,6 +3,7 @@
 import math
 import sys
 from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import pyro
@@ -27,7 +28,12 @@ NOISE = 0.5
 W = torch.tensor([[1.0, 0.4], [0.0, 1.5], [-0.7, 0.2]], dtype=torch.float64)  # 3 numbers from 2 units
 X = torch.tensor([[0.3, -1.0, 0.2], [2.0, 0.5, -0.4], [-0.1, 0.1, 0.9], [1.0, 1.0, 1.0]], dtype=torch.float64)
 DRAWS = 500
-az = import_optional("arviz", "the tests")
+
+
+@pytest.fixture(scope="module")
+def az() -> Any:
+    """ArviZ, imported by the tests that need it and not by every worker that finds them."""
+    return import_optional("arviz", "the tests")
 
 
 class Exact(nn.Module):
@@ -149,7 +155,7 @@ def test_counts_of_words_have_the_words():
     assert found["posterior_predictive"]["x"]["x_dim"].values.tolist() == ["ape", "bee", "cat"]
 
 
-def test_it_goes_through_a_file_unchanged(linear, tmp_path):
+def test_it_goes_through_a_file_unchanged(az, linear, tmp_path):
     linear.to_netcdf(tmp_path / "linear.nc", engine="h5netcdf")
     again = az.from_netcdf(tmp_path / "linear.nc", engine="h5netcdf")
     for group in ("posterior", "posterior_predictive", "log_likelihood", "prior", "prior_predictive", "observed_data"):
@@ -159,7 +165,7 @@ def test_it_goes_through_a_file_unchanged(linear, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # ArviZ's and its libraries' own
-def test_arviz_draws_and_summarises_it(linear):
+def test_arviz_draws_and_summarises_it(az, linear):
     if hasattr(az, "plot_ppc"):
         az.plot_ppc(linear, num_pp_samples=5, random_seed=0)
     else:
