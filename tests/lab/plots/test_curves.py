@@ -41,6 +41,13 @@ def test_a_curve_goes_through_the_means_with_a_dot_for_each_seed():
     assert not [drawn for drawn in right.collections if isinstance(drawn, LineCollection)]  # one seed has no error
 
 
+@pytest.mark.parametrize("numbers", [[0.1, 1.0, 10.0], [0.0, 100.0, 1000.0], [0.0, 0.5, 30.0]])
+def test_a_logarithmic_axis_tells_all_its_numbers_apart(numbers):
+    (axes,) = curves({"a": {"ours": {number: [1.0] for number in numbers}}}, x="beta", y="nats", log=True).axes
+    places = axes.transAxes.inverted().transform(axes.transData.transform([(number, 1.0) for number in numbers]))
+    assert np.diff(places[:, 0]).min() > 0.25  # of the width; a linear axis has 0.1 and 1 within 0.09
+
+
 def test_a_trade_off_joins_the_means_of_a_family_in_order_and_labels_them():
     families = {
         "A": [Setting("1", [1.0, 3.0], [10.0, 20.0]), Setting("8", [5.0], [30.0])],

@@ -24,7 +24,7 @@ def curves(
     Args:
         panels: by the panel's title and the curve's name, the values of all seeds at each number on the x axis.
         x, y: what the axes show.
-        log: whether the x axis is symmetrically logarithmic, linear below 10.
+        log: whether the x axis is logarithmic; linear from 0 to the smallest positive number, where there is a 0.
         levels: dashed lines across a panel, by the panel's title and the line's name.
     """
     canvas = figure(3.4 * max(len(panels), 1.25), 2.9)
@@ -43,7 +43,11 @@ def curves(
         for name, height in (levels or {}).get(title, {}).items():
             axes.axhline(height, color="black", lw=1, ls="--", label=name)
         if log:
-            axes.set_xscale("symlog", linthresh=10)
+            numbers = {number for values in drawn.values() for number in values}
+            if min(numbers) > 0:
+                axes.set_xscale("log")
+            else:
+                axes.set_xscale("symlog", linthresh=min(number for number in numbers if number > 0))
         axes.set_title(title)
         axes.set_xlabel(x)
         handles, names = axes.get_legend_handles_labels()
