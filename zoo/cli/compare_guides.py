@@ -1,6 +1,5 @@
 """`compare-guides`: trains a recipe under several guides and compares them."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -112,8 +111,6 @@ def compare_guides(
         data_dir=data_dir,
         download=download,
     )
-    for failure in done.failures:
-        print(f"failed: {failure}", file=sys.stderr)
     print(table(done.result))
     with drawn_as(format, slides=slides):
         gaps = Picture(gap_bars(done.result["guides"]), "each guide's gap, and its parts")

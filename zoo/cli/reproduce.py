@@ -1,6 +1,5 @@
 """`reproduce`: runs a paper's experiments over seeds, and compares the results with the paper's."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,8 +139,6 @@ def reproduce(
         weights=weights,
         **settings,
     )
-    for failure in done.failures:
-        print(f"failed: {failure}", file=sys.stderr)
     if weights:
         print(f"kept the best seed's weights in {weights}")
     print(card(done.result))
@@ -167,8 +164,6 @@ def _queue(
         return
     done = reproduce_queue(names, hours=hours, weights=weights, **where, **options)
     print(done.plan.table())
-    for failure in done.failures:
-        print(f"failed: {failure}", file=sys.stderr)
     print(f"\n{done}")
     if done.failures:
         raise ValueError(f"{len(done.failures)} trials or results failed; run the command again")

@@ -116,8 +116,6 @@ def sweep(
         command=shlex.join(["python", "-m", "zoo", *sys.argv[1:]]),
         **settings,
     )
-    for failure in done.failures:
-        print(f"failed: {failure}", file=sys.stderr)
     print(done.files[1].read_text(encoding="utf-8"))
     with drawn_as(format, slides=slides):
         drawn = {along: plot_sweep(done.table, done.axes, along) for along in done.axes or (None,)}

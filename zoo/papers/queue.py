@@ -12,7 +12,7 @@ from zoo.lab.trials import queue
 from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.queue import Plan, Queued
 from zoo.lab.trials.reproduction import best, finished, written
-from zoo.lab.trials.trial import Budget, RunNotHereError
+from zoo.lab.trials.trial import Budget, RunNotHereError, print_failure
 from zoo.papers.pages import CHECKOUT, write_pages
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS, results_folder
@@ -159,6 +159,8 @@ def reproduce_queue(
         write(name, pictures=True)
         if weights is not None:
             _keep(name, planned, weights)
+    for failure in failures.values():
+        print_failure(failure)
     return Done(planned, done, [*failed, *failures.values()], paths)
 
 

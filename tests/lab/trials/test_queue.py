@@ -118,6 +118,24 @@ def test_it_runs_in_order_and_says_so_after_each_trial(tmp_path):
     assert queue.run(planned(tmp_path, {"a": toy(quick)}, seeds=3), Loky(1), hours=1, finished=told.append) == ([], [])
 
 
+def test_an_error_is_printed_while_the_others_still_run(tmp_path, monkeypatch, capsys):
+    def broken(trial):
+        raise ValueError("why")
+
+    def in_this_process(run, work, on, **_):
+        for measure, trial in work:
+            yield (measure, trial), run((broken if trial.seed == 1 else measure, trial))
+
+    printed = []
+    monkeypatch.setattr(queue, "in_parallel", in_this_process)
+    keep(tmp_path, "a", 60)
+    plan = planned(tmp_path, {"a": toy(quick)}, seeds=3)
+    done, failures = queue.run(plan, Loky(1), hours=None, finished=lambda name: printed.append(capsys.readouterr().err))
+    folder = plan.trials[0].trial.folder
+    assert ([one.trial.seed for one in done], failures) == ([2], [f"{folder}: why"])
+    assert f"failed: {folder}: why" in printed[0]
+
+
 def test_when_the_time_is_up_running_trials_save_and_the_rest_is_left(tmp_path, monkeypatch):
     keep(tmp_path, "a", 60)
     plan = planned(tmp_path, {"a": toy(slow)}, seeds=4)

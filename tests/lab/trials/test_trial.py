@@ -188,6 +188,22 @@ def test_a_run_that_somebody_else_trains_fails_its_trial_and_not_the_others(tmp_
     unclaim(first.folder)
 
 
+def broken(trial: Trial) -> dict[str, float]:
+    raise ValueError("why")
+
+
+def test_an_error_is_printed_while_the_others_still_run(tmp_path, capsys):
+    printed = []
+
+    def look(trial: Trial) -> dict[str, float]:
+        printed.append(capsys.readouterr().err)
+        return {}
+
+    first, second = trials(tmp_path)
+    assert run_trials([(broken, first), (look, second)]) == [f"{first.folder}: why"]
+    assert f"failed: {first.folder}: why" in printed[0]
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"quantities": {"score": "0.5"}}', b"\x80", None])
 def test_a_damaged_result_names_itself_is_measured_again_and_does_not_stop_the_others(damage, tmp_path):
     work = [(toy, trial) for trial in trials(tmp_path, 3)]

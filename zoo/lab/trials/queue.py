@@ -21,7 +21,7 @@ from zoo.lab.trials.parallel import in_parallel
 from zoo.lab.trials.reproduction import Reproduction, Results, Variants
 from zoo.lab.trials.reproduction_plan import check_asked_precision, trials
 from zoo.lab.trials.stored import Result, refuse_other_precision, stored, with_stored
-from zoo.lab.trials.trial import Budget, Measure, Trial, run_quietly
+from zoo.lab.trials.trial import Budget, Measure, Trial, print_failure, run_quietly
 
 
 class Queued(NamedTuple):
@@ -168,7 +168,8 @@ def run(
 ) -> tuple[list[Queued], list[str]]:
     """Runs the planned trials in order; returns those that finished, and the errors of those that failed.
 
-    When the time is up, running trials save a checkpoint and stop; the next call resumes them.
+    An error is printed at once. When the time is up, running trials save a checkpoint and stop; the next call resumes
+    them.
 
     Args:
         planned: the queue.
@@ -199,6 +200,7 @@ def run(
         try:
             for (_, trial), failure in tqdm(outcomes, total=len(work), unit=" trials", dynamic_ncols=True):
                 if failure:
+                    print_failure(failure)
                     failures.append(failure)
                     continue
                 done.append(by_folder[trial.folder])

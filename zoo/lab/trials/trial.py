@@ -3,9 +3,10 @@
 import os
 import platform
 import signal
+import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -218,6 +219,8 @@ def run_trials(
 ) -> list[str]:
     """Runs the trials that are not finished, and returns the errors of those that failed.
 
+    Of several trials, each error is printed at once.
+
     Args:
         work: the trials, each with its measurement.
         on: where they run; see `zoo.lab.trials.backends.open_backend`. One at a time on this machine run in this
@@ -242,9 +245,9 @@ def run_trials(
         try:
             if isinstance(on, Loky) and min(on.jobs, len(left)) <= 1:
                 with limited_threads(on.threads):
-                    return [failure for measure, trial in bar(left) if (failure := run_trial(measure, trial))]
+                    return _failures((run_trial(*one) for one in bar(left)), alone)
             outcomes = bar(in_parallel(run_quietly, left, on, folder=folder))
-            return [failure for _, failure in outcomes if failure]
+            return _failures((failure for _, failure in outcomes), alone)
         except Stopped as stopped:
             raise Stopped(
                 f"stopped by {signal.Signals(stopped.signal).name}, and saved; {_progress(work)}. Run the command "
@@ -261,6 +264,21 @@ def run_trials(
                 f"{error}: {_progress(work)}. Run the command again when the cluster runs: these are kept, and runs "
                 "resume from their last checkpoint"
             ) from error
+
+
+def _failures(outcomes: Iterable[str | None], alone: bool) -> list[str]:
+    failures = []
+    for failure in outcomes:
+        if failure:
+            if not alone:
+                print_failure(failure)
+            failures.append(failure)
+    return failures
+
+
+def print_failure(failure: str) -> None:
+    """Prints a trial's error above the progress bar, at once: the other trials may run for days, or be stopped."""
+    tqdm.write(f"failed: {failure}", file=sys.stderr)
 
 
 def _progress(work: Sequence[tuple[Measure, Trial]]) -> str:
