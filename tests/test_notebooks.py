@@ -34,6 +34,7 @@ from zoo.studies.guide_gap import recipes as guide_gap
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MOST_BYTES = 1_500_000
+QUICK = Path(__file__).with_name("quick.mplstyle")
 INLINE = "module://matplotlib_inline.backend_inline"
 
 # By notebook, each setting as it is stored, up to its comment, and how it is run here.
@@ -308,6 +309,8 @@ def test_runs_from_scratch_in_small(name, shell, tmp_path):
         shell.display_pub.outputs.clear()
         result = shell.run_cell(small if cell is settings(notebook) else cell.source)
         result.raise_error()
+        if cell is settings(notebook):
+            plt.style.use(QUICK)  # after the notebook's own style: the layout of pictures takes long
         assert kinds(shell.display_pub.outputs) == kinds(cell.outputs), f"other kinds than stored, by\n{cell.source}"
     assert not list(tmp_path.iterdir()), "a notebook shows its pictures, and leaves no files"
 
