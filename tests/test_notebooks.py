@@ -4,6 +4,7 @@ What a notebook computes it asserts itself, at any size: by hand against the lib
 """
 
 import atexit
+import builtins
 import json
 import re
 import sys
@@ -280,6 +281,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     monkeypatch.setenv("ZOO_DATA", str(tmp_path / "no-data"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path.with_name("ipython")))
     monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     torch.set_default_dtype(torch.float32)
     pyro.clear_param_store()
     quick = {"print_figure_kwargs": {"bbox_inches": None}}  # what is around a picture is not measured
@@ -296,6 +299,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     atexit.unregister(shell.atexit_operations)
     shell.atexit_operations()
     InteractiveShell.clear_instance()
+    for name in ("__IPYTHON__", "display"):
+        del vars(builtins)[name]
     pyro.clear_param_store()
 
 
