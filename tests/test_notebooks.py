@@ -3,18 +3,30 @@
 What a notebook computes it asserts itself, at any size: by hand against the library, bounds against evidence.
 """
 
+import atexit
+import builtins
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
+import pyro
 import pytest
-from nbclient import NotebookClient
+import torch
+from IPython.core.displayhook import CapturingDisplayHook
+from IPython.core.displaypub import CapturingDisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib_inline.backend_inline import configure_inline_support
+from traitlets.config import Config
 
 import zoo
+from tests.pictures import quick_pictures
 from zoo.elbos import OBJECTIVES
 from zoo.lab.story import docstring_lines
 from zoo.lab.trials.card import VERDICTS
@@ -24,6 +36,7 @@ from zoo.studies.guide_gap import recipes as guide_gap
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 MOST_BYTES = 1_500_000
 QUICK = Path(__file__).with_name("quick.mplstyle")
+INLINE = "module://matplotlib_inline.backend_inline"
 
 # By notebook, each setting as it is stored, up to its comment, and how it is run here.
 SETTINGS = {
@@ -119,15 +132,6 @@ SETTINGS = {
 
 QUOTED = re.compile(r"^- \*\*(?P<verdict>[^*]+)\*\*: \*(?P<claim>[^*]+)\*(?P<comment>(?:.|\n(?!- |\n))*)", re.MULTILINE)
 DECIMAL = re.compile(r"\d+\.\d+")
-START_AFRESH = f"""import contextvars, gc, matplotlib, pyro
-from pathlib import Path
-from zoo.lab.plots import style
-sheets = (style._HERE / "zoo.mplstyle", Path({str(QUICK)!r}))  # the layout of pictures takes long
-style._sheets = contextvars.ContextVar("sheets", default=sheets)
-matplotlib.rcdefaults()
-pyro.clear_param_store()
-gc.freeze()  # %reset collects garbage, and need not go through all modules
-%reset -f"""
 
 Notebook = Any
 
@@ -267,39 +271,55 @@ def test_the_form_of_a_verdict_is_found():
     ]
 
 
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookClient]:
-    """A kernel without data files, for one notebook after another: starting it and importing torch takes longest."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    client = NotebookClient(
-        nbformat.v4.new_notebook(), kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    )
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("ZOO_DATA", str(folder / "no-data"))
-        environment.setenv("OMP_NUM_THREADS", "1")
-        with client.setup_kernel():
-            yield client
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    """IPython in this process, in an empty folder without data files: a kernel would import everything again.
+
+    What it displays is in `shell.display_pub.outputs`. What IPython and a notebook change is put back.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "no-data"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path.with_name("ipython")))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    torch.set_default_dtype(torch.float32)
+    pyro.clear_param_store()
+    quick = {"print_figure_kwargs": {"bbox_inches": None}}  # what is around a picture is not measured
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}, InlineBackend=quick))
+    shell.display_pub = CapturingDisplayPublisher()
+    shell.display_trap.hook = CapturingDisplayHook(shell, shell.display_pub.outputs)
+    with matplotlib.rc_context(), quick_pictures():
+        plt.switch_backend(INLINE)
+        configure_inline_support(shell, INLINE)
+        yield shell
+        plt.close("all")
+        configure_inline_support(shell, "agg")
+        plt.switch_backend("agg")
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
+    InteractiveShell.clear_instance()
+    for name in ("__IPYTHON__", "display"):
+        del vars(builtins)[name]
+    pyro.clear_param_store()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # as Python does in whatever a cell calls
 @pytest.mark.parametrize("name", SETTINGS)
-def test_runs_from_scratch_in_small(name, kernel):
+def test_runs_from_scratch_in_small(name, shell, tmp_path):
     notebook = read(name)
-    cell = settings(notebook)
-    lines = [line.partition("  # ") for line in cell.source.splitlines()]
-    cell.source = "\n".join(f"{SETTINGS[name][setting]}{sign}{comment}" for setting, sign, comment in lines)
+    lines = [line.partition("  # ") for line in settings(notebook).source.splitlines()]
+    small = "\n".join(f"{SETTINGS[name][setting]}{sign}{comment}" for setting, sign, comment in lines)
     for cell in code(notebook):
-        cell.outputs, cell.execution_count = [], None
-    pictures = [len(images(cell)) for cell in code(read(name))]
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(START_AFRESH))  # no name of the last notebook is left
-    client = NotebookClient(notebook, timeout=600, km=kernel.km, resources=kernel.resources)
-    client.kc = kernel.kc
-    client.execute()
-    executed = code(notebook)[1:]
-    assert all(cell.execution_count for cell in executed)
-    assert [len(images(cell)) for cell in executed] == pictures, "a cell shows more or fewer pictures than are stored"
-    folder = Path(kernel.resources["metadata"]["path"])
-    assert not list(folder.rglob("*.png")), "a notebook shows its pictures, and leaves no files"
+        shell.display_pub.outputs.clear()
+        result = shell.run_cell(small if cell is settings(notebook) else cell.source)
+        result.raise_error()
+        if cell is settings(notebook):
+            plt.style.use(QUICK)  # after the notebook's own style: the layout of pictures takes long
+        assert kinds(shell.display_pub.outputs) == kinds(cell.outputs), f"other kinds than stored, by\n{cell.source}"
+    assert not list(tmp_path.iterdir()), "a notebook shows its pictures, and leaves no files"
 
 
-def images(cell: Any) -> list[Any]:
-    return [output for output in cell.outputs if "image/png" in output.get("data", {})]
+def kinds(outputs: list[Any]) -> list[set[str]]:
+    """Of each output that is displayed, its MIME types."""
+    return [set(output["data"]) for output in outputs if "data" in output]

@@ -14,7 +14,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 FLAGS = (
     *("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"),
-    *("disable-component-update", "disable-sync", "remote-debugging-pipe"),
+    *("disable-component-update", "disable-sync", "no-startup-window", "remote-debugging-pipe"),
 )
 START = """
 import fcntl, os, sys

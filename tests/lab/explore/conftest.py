@@ -1,11 +1,12 @@
-"""A browser for all tests of the page."""
+"""A browser for all tests of the page, and pages for which the story runs 20 times instead of 200."""
 
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.lab.explore.chromium import CHROMIUM, Chromium
-from zoo.lab.explore import Explorer
+from zoo.lab.explore import Explorer, page
 
 
 @pytest.fixture(scope="session")
@@ -18,13 +19,18 @@ def browser() -> Iterator[Chromium]:
     started.close()
 
 
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules[page.__module__], "DRAWS", 2)
+
+
 @pytest.fixture
 def opened(browser, tmp_path) -> Callable[..., Chromium]:
     """A page, opened from a file."""
 
-    def open_page(page: Explorer, **size: int) -> Chromium:
+    def open_page(made: Explorer, **size: int) -> Chromium:
         file = tmp_path / "page.html"
-        file.write_text(page.html, encoding="utf-8")
+        file.write_text(made.html, encoding="utf-8")
         browser.open(file, **size)
         return browser
 

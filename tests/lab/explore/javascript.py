@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,18 +23,26 @@ needs_node = pytest.mark.skipif(NODE is None, reason="needs Node.js: the program
 
 def in_node(network: Network, *inputs: Tensor) -> list[np.ndarray]:
     """The outputs of a network for each row of the inputs, [N, ...] each: a flat array [N, length] per output."""
-    rows = [[np.asarray(column, float).ravel().tolist() for column in row] for row in zip(*inputs, strict=True)]
-    work = {"program": network.program(), "weights": text_of(network.weights()), "rows": rows}
+    return all_in_node([(network, *inputs)])[0]
+
+
+def all_in_node(networks: Sequence[tuple[Any, ...]]) -> list[list[np.ndarray]]:
+    """`in_node` of several networks with their inputs, in one process."""
+    works = []
+    for network, *inputs in networks:
+        rows = [[np.asarray(column, float).ravel().tolist() for column in row] for row in zip(*inputs, strict=True)]
+        works.append({"program": network.program(), "weights": text_of(network.weights()), "rows": rows})
     script = f"""
         const {{ floats, network }} = require({json.dumps(str(INTERPRETER))});
-        const work = JSON.parse(require("fs").readFileSync(0, "utf8"));
-        const run = network(work.program, floats(work.weights));
-        console.log(JSON.stringify(work.rows.map((row) => run(...row).map((output) => Array.from(output)))));
+        const computed = ({{ program, weights, rows }}) => {{
+            const run = network(program, floats(weights));
+            return rows.map((row) => run(...row).map((output) => Array.from(output)));
+        }};
+        console.log(JSON.stringify(JSON.parse(require("fs").readFileSync(0, "utf8")).map(computed)));
     """
-    done = subprocess.run([str(NODE), "-e", script], input=json.dumps(work), capture_output=True, encoding="utf-8")
+    done = subprocess.run([str(NODE), "-e", script], input=json.dumps(works), capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    return [np.array(output, float) for output in zip(*found, strict=True)]
+    return [[np.array(output, float) for output in zip(*found, strict=True)] for found in json.loads(done.stdout)]
 
 
 def as_lists(latents: dict[str, Tensor], names: Sequence[str]) -> list[dict[str, list[float]]]:

@@ -31,9 +31,10 @@ PIXELS = (
     const shown = [];
     for (const code of CODES) {
       explorer.take(code);
-      await explorer.settled();
+      await new Promise(requestAnimationFrame);  // the picture is there; its traversal, nine more, is not waited for
       shown.push(pixels(document.getElementById("image")));
     }
+    await explorer.settled();
     const found = (explorer.content.tests || []).map((test, n) => explorer.encode(datapoint(n), test.label));
     const codes = found.map((code) => Object.fromEntries(Object.entries(code).map(([k, v]) => [k, Array.from(v)])));
     return { shown, codes };

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.lab.explore.javascript import in_node, needs_node
+from tests.lab.explore.javascript import all_in_node, in_node, needs_node
 from zoo.lab.explore import NotExported, export
 from zoo.lab.explore.instructions import merged
 
@@ -44,13 +44,17 @@ FUNCTIONS = {
 
 
 @needs_node
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_equals_pytorchs(name):
+def test_each_function_equals_pytorchs():
     x = torch.linspace(-1.7, 1.9, 24).roll(5).reshape(2, 3, 4)
-    (found,) = in_node(export("f", lambda x: (FUNCTIONS[name](x),), x), torch.stack([x, x / 3 - 0.2]))
-    for row, one in zip(found, (x, x / 3 - 0.2), strict=True):
-        expected = FUNCTIONS[name](one).flatten().numpy()
-        np.testing.assert_allclose(row, expected, rtol=2e-6, atol=2e-6)  # 32-bit floats against 64-bit ones
+    both = torch.stack([x, x / 3 - 0.2])
+
+    def exported(name):
+        return export(name, lambda x: (FUNCTIONS[name](x),), x)
+
+    results = all_in_node([(exported(name), both) for name in FUNCTIONS])
+    for (name, f), (found,) in zip(FUNCTIONS.items(), results, strict=True):
+        expected = np.stack([f(one).flatten().numpy() for one in both])
+        np.testing.assert_allclose(found, expected, rtol=2e-6, atol=2e-6, err_msg=name)  # 32-bit floats against 64-bit
 
 
 @needs_node

@@ -59,8 +59,11 @@ def divergences(log_p: Tensor, log_q: Tensor, grid: Grid2D) -> Divergences:
 
 
 @checked(max_elements=number_from(1))
-def log_aggregate(q: Any, points: Tensor, *, max_elements: int = 2**24) -> Tensor:
-    """log q(z) = log 1/N sum_n q(z | x_n) at points [S, D], for q with batch shape [N]: [S]."""
+def log_aggregate(q: Any, points: Tensor, *, max_elements: int = 2**20) -> Tensor:
+    """log q(z) = log 1/N sum_n q(z | x_n) at points [S, D], for q with batch shape [N]: [S].
+
+    `max_elements` coordinates are scored at once; a processor's cache holds the default, which is fastest.
+    """
     _check(q, points)
     (num,) = q.batch_shape
     size = max(1, max_elements // (num * points.shape[-1]))
