@@ -17,6 +17,7 @@ from joblib import cpu_count
 from torch.fx.experimental import proxy_tensor
 
 from tests.pictures import quick_pictures, without_pictures
+from tests.processes import one_fork_server
 
 # Small tensors: with several threads, which wait for each other, they take longer than with one.
 torch.set_num_threads(1)
@@ -34,6 +35,12 @@ LONG = ("test_notebooks.py", "lab/trials/test_sweep.py", "lab/trials/test_trial.
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One worker more than there are cores, since some tests wait for processes."""
     return int(os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or cpu_count() + 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main() -> Generator[None, object, object]:
+    with one_fork_server():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
