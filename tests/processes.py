@@ -38,12 +38,20 @@ PRELOADED = [
 ]
 SERVER = "ZOO_TESTS_FORK_SERVER"  # the environment variable with its address
 SERVE = """
-import select, sys
+import gc, select, sys
+from contextlib import suppress
+from importlib import import_module
+from multiprocessing.forkserver import main
 sys.path[:] = {path!r}
 ready, _, _ = select.select([{listener}, {alive}], [], [])
 if {listener} in ready:
-    from multiprocessing.forkserver import main
-    main({listener}, {alive}, {preloaded!r})
+    gc.disable()  # which would go through all modules again and again
+    for name in {preloaded!r}:
+        with suppress(ImportError):
+            import_module(name)
+    gc.freeze()
+    gc.enable()
+    main({listener}, {alive}, [])
 """
 
 # Windows has no fork server: there they are new interpreters.
