@@ -1,6 +1,9 @@
 """Every test: double precision, Pyro's validation on, seed 0. No store is cleared: pairs must not need it."""
 
 import gc
+
+gc.disable()  # until the tests are collected: it would go through what is imported again and again
+
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -45,11 +48,10 @@ def pytest_cmdline_main() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Modules and tests stay to the end: the garbage collector, which would go through them again and again, need not.
+    """Modules and tests stay to the end, so that the garbage collector need not go through them.
 
     What the tests themselves make is collected as ever.
     """
-    gc.disable()
     try:
         return (yield)
     finally:

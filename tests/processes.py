@@ -29,9 +29,12 @@ PRELOADED = [
     "sklearn.datasets",
     "matplotlib.backends.backend_agg",
     "distributed",
+    "tabulate",
+    "typer._adapters",  # which it imports when it reads the first command
     "zoo.__main__",
-    "zoo.papers",
+    "zoo.lab.trials.clusters",
     "zoo.lab.trials.sweep",
+    "zoo.papers.recipes",
     "tests.processes",
     "tests.small_recipe",
     "tests.pictures",

@@ -1,6 +1,7 @@
 """A recipe so small that a step takes a millisecond, for tests of runs and trials."""
 
 import time
+from pathlib import Path
 
 from torch import nn
 
@@ -11,6 +12,7 @@ from zoo.lab.data import Split
 from zoo.lab.training.experiment import Experiment, Recipe
 
 STEPS = 300
+HOLD = Path("hold")  # as long as the working directory has this file, no training ends
 
 
 def small(split: Split, *, beta: float = 1.0, z_dim: int = 2, steps: int = STEPS) -> Experiment:
@@ -20,8 +22,14 @@ def small(split: Split, *, beta: float = 1.0, z_dim: int = 2, steps: int = STEPS
     trunk = nn.Sequential(nn.Flatten(), nn.Linear(64, 5))
     guide = Amortized(trunk, z=MeanField(z_dim), num_data=len(split.train))
     return Experiment(
-        model, guide, BetaVAE(beta=beta), steps=steps, pictures=lambda *_: {}, schedule=lambda *_: time.sleep(0.002)
+        model, guide, BetaVAE(beta=beta), steps=steps, pictures=lambda *_: {}, schedule=lambda *_: wait()
     )
+
+
+def wait() -> None:
+    time.sleep(0.002)
+    while HOLD.exists():
+        time.sleep(0.01)
 
 
 RECIPES = {"small": Recipe("small", small, data="digits", paper="")}

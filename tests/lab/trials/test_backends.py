@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.processes import processes, start, zoo
-from tests.small_recipe import RECIPES
+from tests.small_recipe import HOLD, RECIPES
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.runs.lock import OWNER
@@ -276,11 +276,13 @@ def test_a_command_on_a_cluster_that_is_stopped_or_killed_leaves_nothing_running
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
     process, _ = begin()
+    (tmp_path / HOLD).touch()  # no trial ends by itself
     process.kill()
     deadline = time.monotonic() + 60
     while left := descendants(worker.pid).keys() - {worker.pid}:  # more than those that had saved something
         assert time.monotonic() < deadline, left
         time.sleep(0.05)
+    (tmp_path / HOLD).unlink()
 
     process, _ = begin()
     scheduler.kill()

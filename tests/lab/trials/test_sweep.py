@@ -275,11 +275,11 @@ def test_of_a_sweep_whose_worker_is_killed_nothing_is_lost_and_nothing_done_twic
 
 
 def test_a_run_that_was_claimed_and_killed_before_it_wrote_a_word_begins(tmp_path):
-    zoo(tmp_path, *SWEEP, "--seeds", "1", "--steps", "3")
+    zoo(tmp_path, *SWEEP, "--seeds", "1", "--steps", "3", "--jobs", "1")
     folder = tmp_path / "out/beta=1/seed-0"
     terms = (folder / "terms.csv").read_bytes()
     for path in folder.iterdir():
         path.unlink()
     (folder / "settings.json").touch()
-    zoo(tmp_path, *SWEEP, "--seeds", "1", "--steps", "3")
+    zoo(tmp_path, *SWEEP, "--seeds", "1", "--steps", "3", "--jobs", "1")
     assert (folder / "terms.csv").read_bytes() == terms

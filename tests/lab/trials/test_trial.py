@@ -112,7 +112,7 @@ def on_the_way(folder: Path, process, beyond: int) -> list[int]:
     """Waits until both trials have saved a step beyond this one; returns their processes."""
     while any((step_of(trial) or 0) <= beyond for trial in trials(folder)):
         assert process.is_alive(), (folder / "said").read_text()
-        time.sleep(0.001)
+        time.sleep(0.02)
     return [int((trial.folder / "pid").read_text()) for trial in trials(folder)]
 
 
