@@ -252,6 +252,7 @@ def dask(tmp_path_factory):
         process.terminate()
     for process in (scheduler, worker):
         process.join(60)
+        process.kill()  # where a trial did not end
 
 
 @in_proc
