@@ -93,7 +93,7 @@ def one_fork_server() -> Iterator[None]:
 
 def _use_server() -> None:
     """Lets `multiprocessing` use the server at the address, where it would start its own."""
-    own = forkserver._forkserver  # type: ignore[attr-defined]
+    own = forkserver._forkserver
     own._forkserver_address = os.environ[SERVER]
     own._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)
     own.ensure_running = resource_tracker.ensure_running
