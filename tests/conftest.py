@@ -1,6 +1,9 @@
 """Every test: double precision, Pyro's validation on, seed 0. No store is cleared: pairs must not need it."""
 
 import gc
+
+gc.disable()  # until the tests are collected: it would go through what is imported again and again
+
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -17,6 +20,7 @@ from joblib import cpu_count
 from torch.fx.experimental import proxy_tensor
 
 from tests.pictures import quick_pictures, without_pictures
+from tests.processes import one_fork_server
 
 # Small tensors: with several threads, which wait for each other, they take longer than with one.
 torch.set_num_threads(1)
@@ -37,12 +41,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main() -> Generator[None, object, object]:
+    with one_fork_server():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Modules and tests stay to the end: the garbage collector, which would go through them again and again, need not.
+    """Modules and tests stay to the end, so that the garbage collector need not go through them.
 
     What the tests themselves make is collected, but less often: most of it is freed without the collector.
     """
-    gc.disable()
     try:
         return (yield)
     finally:

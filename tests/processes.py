@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import arbitrary_address
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
@@ -20,24 +23,86 @@ from joblib.externals.loky.backend import fork_exec
 
 NEW_PROGRAM = subprocess.Popen
 
-# Its children have everything imported, so that they start at once and a moment drawn at random is one of the run's.
-# torch's optimisers import torch._dynamo, and the digits scikit-learn, when they are first used. Windows has no such
-# server: there they are new interpreters.
+PRELOADED = [
+    "pytest",
+    "torch._dynamo",  # which torch's optimisers import when they are first used
+    "sklearn.datasets",
+    "matplotlib.backends.backend_agg",
+    "distributed",
+    "tabulate",
+    "typer._adapters",  # which it imports when it reads the first command
+    "zoo.__main__",
+    "zoo.lab.trials.clusters",
+    "zoo.lab.trials.sweep",
+    "zoo.papers.recipes",
+    "tests.processes",
+    "tests.small_recipe",
+    "tests.pictures",
+]
+SERVER = "ZOO_TESTS_FORK_SERVER"  # the environment variable with its address
+SERVE = """
+import gc, select, sys
+from contextlib import suppress
+from importlib import import_module
+from multiprocessing.forkserver import main
+sys.path[:] = {path!r}
+ready, _, _ = select.select([{listener}, {alive}], [], [])
+if {listener} in ready:
+    gc.disable()  # which would go through all modules again and again
+    for name in {preloaded!r}:
+        with suppress(ImportError):
+            import_module(name)
+    gc.freeze()
+    gc.enable()
+    main({listener}, {alive}, [])
+"""
+
+# Windows has no fork server: there they are new interpreters.
 processes = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-if os.name == "posix":
-    processes.set_forkserver_preload(
-        [
-            "pytest",
-            "torch._dynamo",
-            "sklearn.datasets",
-            "matplotlib.backends.backend_agg",
-            "zoo.__main__",
-            "zoo.papers",
-            "zoo.lab.trials.sweep",
-            "tests.small_recipe",
-            "tests.pictures",
-        ]
-    )
+
+
+@contextmanager
+def one_fork_server() -> Iterator[None]:
+    """A block in which one fork server starts the processes of all of pytest-xdist's workers.
+
+    Its children have everything imported, so that they start at once and a moment drawn at random is one of the run's.
+    The server imports it when it is first used, once, and not once per worker of pytest-xdist.
+    """
+    if os.name != "posix" or SERVER in os.environ or sys.version_info >= (3, 14):  # there it asks for a key
+        yield
+        return
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.environ[SERVER] = arbitrary_address("AF_UNIX")
+        listener.bind(os.environ[SERVER])
+        listener.listen()
+        alive, ours = os.pipe()  # it ends when this process has
+        code = SERVE.format(path=sys.path, listener=listener.fileno(), alive=alive, preloaded=PRELOADED)
+        command, inherited = [sys.executable, "-c", code], (listener.fileno(), alive)
+        # Workers of Dask, too, are its children.
+        environment = {**os.environ, "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver"}
+        server = NEW_PROGRAM(command, pass_fds=inherited, env=environment)
+        os.close(alive)
+    _use_server()
+    try:
+        yield
+    finally:
+        del os.environ[SERVER]
+        os.close(ours)
+        server.wait()
+
+
+def _use_server() -> None:
+    """Lets `multiprocessing` use the server at the address, where it would start its own."""
+    own = forkserver._forkserver
+    own._forkserver_address = os.environ[SERVER]
+    own._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)
+    own.ensure_running = resource_tracker.ensure_running
+
+
+if SERVER in os.environ:
+    _use_server()
+elif os.name == "posix":
+    processes.set_forkserver_preload(PRELOADED)
 
 
 def start(cwd: Path, *arguments: str, largest: int | None = None, fresh: bool = False):
@@ -46,7 +111,7 @@ def start(cwd: Path, *arguments: str, largest: int | None = None, fresh: bool = 
     Args:
         largest: bytes of the largest file that it may write.
         fresh: whether the workers of a sweep start as new interpreters, which import everything, or as copies of
-            the command's process, which is quicker.
+            the command's process, which is quicker. For scripts/kills.py.
     """
     process = processes.Process(target=_zoo, args=(cwd, list(arguments), largest, fresh))
     process.start()

@@ -1,5 +1,6 @@
 """Several processes with a shard of the batch each compute what one process computes from the whole batch."""
 
+import math
 from functools import partial
 
 import pytest
@@ -78,7 +79,8 @@ def one_pass(name, rank=None, count=1, draws=None):
     objective.num_particles = particles
     if rank is not None:
         x, y = x.chunk(count)[rank], y.chunk(count)[rank]
-    objective.loss(model, guide, *([x, y] if labels else [x]))  # determines the nesting of plates, which draws
+    if objective.max_plate_nesting == math.inf:  # to find the nesting of plates, it would draw
+        objective._guess_max_plate_nesting(model, guide, [x, y] if labels else [x], {})
     torch.manual_seed(1 if rank is None else 10 + rank)
     with Draws(draws) as mode:
         if rank is None:
@@ -105,11 +107,15 @@ def of_rank(rank, count, folder):
     distributed.destroy_process_group()
 
 
-@pytest.fixture(scope="module", params=[2, 4])
-def of_ranks(request, tmp_path_factory):
-    """Every case, on every rank: [{case: result}]."""
-    count, folder = request.param, tmp_path_factory.mktemp("ranks")
+def run(count, folder):
     torch.multiprocessing.start_processes(of_rank, (count, folder), nprocs=count, start_method="forkserver")
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def of_ranks(request, made_once):
+    """Every case, on every rank: [{case: result}]."""
+    count = request.param
+    folder = made_once(f"{count}-ranks", partial(run, count))
     return [torch.load(folder / f"{rank}.pt") for rank in range(count)]
 
 

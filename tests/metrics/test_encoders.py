@@ -1,7 +1,5 @@
 """Codes of every make, and encoders in every state: read as meant, or refused with the place and the mend."""
 
-import subprocess
-import sys
 from collections import namedtuple
 from functools import partial
 from threading import Thread
@@ -293,21 +291,3 @@ def test_what_is_no_encoder_is_refused():
     for setting in ("num_points", "batch_size"):
         with pytest.raises(ValueError, match=f"{setting} = 0: give 1 or more"):
             Encoded.of(Net(), DATA, **{setting: 0})
-
-
-# What it costs to import.
-
-
-def test_scikit_learn_is_imported_by_the_first_metric_that_needs_it():
-    code = """
-import sys, numpy as np
-from zoo.metrics import hoyer, sap, total_correlation_gaussian
-z = np.random.default_rng(0).standard_normal((40, 3))
-print("sklearn" in sys.modules, "scipy.stats" in sys.modules)
-result = hoyer(z)
-print("sklearn" in sys.modules, "scikit-learn" in result.protocol["versions"])
-sap(z, np.arange(40) % 2)
-print("sklearn" in sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["False False", "False True", "True"]

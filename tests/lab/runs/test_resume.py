@@ -19,7 +19,7 @@ from zoo.lab.runs import train as run
 from zoo.lab.runs.folder import CHECKPOINT, how_to_resume
 
 KILLS = int(os.environ.get("ZOO_KILLS", "4"))
-STEPS = 150
+STEPS = 100
 RUN = ["train", "small", "--steps", str(STEPS), "--seed", "3", "--checkpoint-every", "10", "--out", "run"]
 RESUME = ["train", "--resume", "run", "--checkpoint-every", "10"]
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from tests.draws import Draws
 from tests.pairs import NUM_DATA, images, vae_pair
+from tests.pictures import without_pictures
 from zoo.elbos import BetaTCVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.runs.train import Every, train
@@ -97,7 +98,7 @@ def a_run(rank, count, port, folder, killed_at, resume):
             os.kill(os.getpid(), signal.SIGKILL)
 
     every = Every.parse("4")
-    with said(folder), connected(rank, count, port):
+    with said(folder), without_pictures(), connected(rank, count, port):
         train(replace(experiment, schedule=killing), split, settings, folder, command="", every=every,
               progress=False, resume=resume)  # fmt: skip
 

@@ -2,9 +2,9 @@
 
 import os
 import re
+import runpy
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -15,8 +15,8 @@ import pyro
 import pytest
 import torch
 
-from tests.processes import start, zoo
-from tests.small_recipe import RECIPES
+from tests.processes import processes, start, zoo
+from tests.small_recipe import HOLD, RECIPES
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.runs.lock import OWNER
@@ -118,7 +118,8 @@ def test_jobs_are_the_cores_by_the_threads_of_a_trial(variable, threads, jobs, m
 
 # Clusters.
 
-SWEEP = ["sweep", "small", "--seeds", "3", "--out", "out", "--steps", "400", "--checkpoint-every", "20"]
+STEPS = 120
+SWEEP = ["sweep", "small", "--seeds", "3", "--out", "out", "--steps", str(STEPS), "--checkpoint-every", "20"]
 SWEEP += ["--precision", "bf16"]
 FOLDERS = [Path("out/restarts", f"seed-{seed}") for seed in range(3)]
 in_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="parents are looked up in /proc")
@@ -218,7 +219,7 @@ def test_ctrl_c_on_ray_saves_and_leaves_nothing_running(whom, undisturbed, tmp_p
     assert process.exitcode == 128 + signal.SIGINT, said
     assert re.search("stopped by SIGINT, and saved; [0-3] of 3 trials are finished. Run the command again", said)
     for run in filter(on_the_way, own):
-        assert 0 < load(run / CHECKPOINT)["step"] == len((run / "terms.csv").read_text().splitlines()) - 1 < 400
+        assert 0 < load(run / CHECKPOINT)["step"] == len((run / "terms.csv").read_text().splitlines()) - 1 < STEPS
     deadline = time.monotonic() + 60
     while left := [one for one in everyone if one != process.pid and Path(f"/proc/{one}").exists()]:
         assert time.monotonic() < deadline, left
@@ -227,33 +228,38 @@ def test_ctrl_c_on_ray_saves_and_leaves_nothing_running(whom, undisturbed, tmp_p
     assert_as_undisturbed(tmp_path, undisturbed)
 
 
+def dask_command(folder: Path, arguments: list[str]) -> None:
+    os.chdir(folder)
+    os.dup2(os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    sys.argv = ["dask", *arguments]
+    runpy.run_module("dask", run_name="__main__")
+
+
 @pytest.fixture
 def dask(tmp_path_factory):
     """A scheduler and a worker with two threads, as a cluster has them: their processes, and the options for it."""
     pytest.importorskip("distributed")
     folder = tmp_path_factory.mktemp("dask")
     address = closed_port()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (Path.cwd(), *sys.path)))}
     commands = [["scheduler", "--host", "127.0.0.1", "--port", address.rpartition(":")[2], "--no-dashboard"]]
     commands += [["worker", address, "--no-nanny", "--nthreads", "2", "--no-dashboard"]]
     commands[1] += ["--preload", "tests.lab.trials.copied_trials"]
-    with (folder / "log").open("w") as log:
-        processes = [
-            subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=folder, env=environment, stderr=log)
-            for command in commands
-        ]
-        yield processes[0], ["--backend", "dask", "--scheduler", address]
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(60)
+    scheduler, worker = [processes.Process(target=dask_command, args=(folder, command)) for command in commands]
+    for process in (scheduler, worker):
+        process.start()
+    yield scheduler, worker, ["--backend", "dask", "--scheduler", address]
+    for process in (scheduler, worker):
+        process.terminate()
+    for process in (scheduler, worker):
+        process.join(60)
+        process.kill()  # where a trial did not end
 
 
 @in_proc
 def test_a_command_on_a_cluster_that_is_stopped_or_killed_leaves_nothing_running_and_is_resumed(
     dask, undisturbed, tmp_path
 ):
-    scheduler, options = dask
+    scheduler, worker, options = dask
     own = [tmp_path / folder for folder in FOLDERS]
 
     def begin():
@@ -267,17 +273,19 @@ def test_a_command_on_a_cluster_that_is_stopped_or_killed_leaves_nothing_running
     assert process.exitcode == 128 + signal.SIGTERM, said
     assert re.search("stopped by SIGTERM, and saved; [0-3] of 3 trials are finished. Run the command again", said)
     for run in filter(on_the_way, own):
-        assert 0 < load(run / CHECKPOINT)["step"] == len((run / "terms.csv").read_text().splitlines()) - 1 < 400
+        assert 0 < load(run / CHECKPOINT)["step"] == len((run / "terms.csv").read_text().splitlines()) - 1 < STEPS
     assert not any(Path(f"/proc/{child}").exists() for child in children)
 
-    process, children = begin()
+    process, _ = begin()
+    (tmp_path / HOLD).touch()  # no trial ends by itself
     process.kill()
     deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{child}").exists() for child in children):
-        assert time.monotonic() < deadline
+    while left := descendants(worker.pid).keys() - {worker.pid}:  # more than those that had saved something
+        assert time.monotonic() < deadline, left
         time.sleep(0.05)
+    (tmp_path / HOLD).unlink()
 
-    process, children = begin()
+    process, _ = begin()
     scheduler.kill()
     process.join(120)
     said = (tmp_path / "said").read_text()

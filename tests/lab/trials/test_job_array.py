@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from zoo.lab.trials.sweep_plan import plan_sweep
 from zoo.lab.trials.trial import Trial
 
 SWEEP = ["sweep", "small", "--grid", "beta=1,4", "--seeds", "2", "--out", "out"]
-SWEEP += ["--steps", "50", "--checkpoint-every", "10", "--precision", "bf16"]
+SWEEP += ["--steps", "20", "--checkpoint-every", "10", "--precision", "bf16"]
 FOLDERS = [Path("out", point, f"seed-{seed}") for point in ("beta=1", "beta=4") for seed in (0, 1)]
 
 
@@ -54,17 +55,18 @@ def test_a_job_array_comes_to_the_same_bytes_as_the_whole_sweep(tmp_path):
 
 
 def test_a_task_that_is_stopped_saves_and_its_repetition_resumes(tmp_path):
-    arguments = [*SWEEP, "--steps", "400", "--only", "2"]
+    arguments = [*SWEEP, "--steps", "150", "--only", "2"]
     task = start(tmp_path, *arguments)
     while not (tmp_path / FOLDERS[1] / "checkpoint.safetensors").is_file():
         assert task.is_alive(), (tmp_path / "said").read_text()
+        time.sleep(0.001)
     task.terminate()
     task.join(60)
     assert task.exitcode == 128 + signal.SIGTERM
-    assert zoo(tmp_path, *SWEEP, "--steps", "400", "--plan").splitlines()[1] == f"2  {FOLDERS[1]}  begun"
+    assert zoo(tmp_path, *SWEEP, "--steps", "150", "--plan").splitlines()[1] == f"2  {FOLDERS[1]}  begun"
     zoo(tmp_path, *arguments)
     steps = [line.split(",")[0] for line in (tmp_path / FOLDERS[1] / "terms.csv").read_text().splitlines()[1:]]
-    assert steps == [str(step) for step in range(1, 401)]
+    assert steps == [str(step) for step in range(1, 151)]
 
 
 def works(trial: Trial) -> dict[str, float]:

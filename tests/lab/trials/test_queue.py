@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.processes import copied_interpreters
 from tests.small_recipe import RECIPES
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, is_finished
@@ -103,6 +104,7 @@ def test_what_cannot_be_run_here_is_left_out_with_the_reason(tmp_path):
     }
 
 
+@copied_interpreters()
 def test_it_runs_in_order_and_says_so_after_each_trial(tmp_path):
     for name in "ab":
         keep(tmp_path, name, 60, seeds=())
@@ -136,6 +138,7 @@ def test_an_error_is_printed_while_the_others_still_run(tmp_path, monkeypatch, c
     assert f"failed: {folder}: why" in printed[0]
 
 
+@copied_interpreters()
 def test_when_the_time_is_up_running_trials_save_and_the_rest_is_left(tmp_path, monkeypatch):
     keep(tmp_path, "a", 60)
     plan = planned(tmp_path, {"a": toy(slow)}, seeds=4)

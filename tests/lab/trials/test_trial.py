@@ -30,7 +30,7 @@ from zoo.lab.trials.trial import QUANTITIES, Trial, run_trial, run_trials
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
 
-STEPS = 120
+STEPS = 60
 HOLD = "hold"  # a file with a step, after which the trials beside it wait until they are killed or asked to stop
 training: list[Path] = []  # the folder of the trial that this process trains
 
@@ -66,7 +66,7 @@ def toy(trial: Trial) -> dict[str, float]:
 
 
 def trials(folder: Path, count: int = 2) -> list[Trial]:
-    every = run.Every.parse("20")
+    every = run.Every.parse("10")
     return [
         Trial(seed, "short", folder / f"seed-{seed}", RECIPES, every=every, progress=False) for seed in range(count)
     ]
@@ -112,7 +112,7 @@ def on_the_way(folder: Path, process, beyond: int) -> list[int]:
     """Waits until both trials have saved a step beyond this one; returns their processes."""
     while any((step_of(trial) or 0) <= beyond for trial in trials(folder)):
         assert process.is_alive(), (folder / "said").read_text()
-        time.sleep(0.001)
+        time.sleep(0.02)
     return [int((trial.folder / "pid").read_text()) for trial in trials(folder)]
 
 
@@ -128,18 +128,18 @@ def test_a_parallel_command_that_is_killed_and_stopped_comes_to_what_an_undistur
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     undisturbed = start(whole, jobs=1)
 
-    process = start(killed, jobs=2, until=50)
+    process = start(killed, jobs=2, until=25)
     workers = on_the_way(killed, process, beyond=0)
     assert len({process.pid, *workers}) == 3
     process.kill()
     process.join()
-    process = start(killed, jobs=2, until=90)  # at once
+    process = start(killed, jobs=2, until=45)  # at once
     deadline = time.time() + 5
     while any(map(alive, workers)) and time.time() < deadline:
         time.sleep(0.01)
     assert not any(map(alive, workers))
 
-    workers = on_the_way(killed, process, beyond=50)  # which none of the killed ones can have saved
+    workers = on_the_way(killed, process, beyond=25)  # which none of the killed ones can have saved
     os.kill(process.pid, signal.SIGTERM)
     process.join()
     assert process.exitcode == 128 + signal.SIGTERM
@@ -148,7 +148,7 @@ def test_a_parallel_command_that_is_killed_and_stopped_comes_to_what_an_undistur
     assert said.startswith("stopped by SIGTERM, and saved; 0 of 2 trials are finished. Run the command again")
     for trial in trials(killed):
         step = step_of(trial)
-        assert 50 < step < STEPS
+        assert 25 < step < STEPS
         assert len((trial.folder / "terms.csv").read_text().splitlines()) == 1 + step  # saved after its last step
         assert not (trial.folder / "weights.safetensors").exists()
     assert not (killed / STOP).exists()
