@@ -301,7 +301,9 @@ def test_what_is_no_encoder_is_refused():
 def test_scikit_learn_is_imported_by_the_first_metric_that_needs_it():
     code = """
 import sys, numpy as np
+from zoo.lab.data import load
 from zoo.metrics import hoyer, mig, total_correlation_gaussian
+load("digits")
 z = np.random.default_rng(0).standard_normal((40, 3))
 print("sklearn" in sys.modules, "scipy.stats" in sys.modules)
 result = hoyer(z)

@@ -90,6 +90,17 @@ def test_sheets_of_points_words_and_grids(tmp_path: Path) -> None:
         contact_sheet(Dataset("d", np.eye(3, dtype=np.float32)))
 
 
+def test_digits_are_scikit_learns() -> None:
+    from sklearn.datasets import load_digits
+
+    order = np.random.default_rng(0).permutation(1_797)
+    images, labels = load_digits(return_X_y=True)
+    for data, rows in zip(load("digits"), (order[297:], order[:297]), strict=True):
+        assert (data.x.dtype, data.y.dtype, data.x_max) == (np.uint8, np.int64, 16)
+        assert np.array_equal(data.x.reshape(-1, 64), images[rows])
+        assert np.array_equal(data.y, labels[rows])
+
+
 def test_digits_that_somebody_has_changed_are_loaded_as_they_were() -> None:
     load("digits").train.x[:] = 0
     assert load("digits").train.x.max() == 16
