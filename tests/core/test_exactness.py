@@ -18,11 +18,11 @@ from torch import nn
 
 from guides import Amortized, ConjugateDirichlet, DirichletHead, Flow, FullRank, LowRank, MeanField, PerDatapoint
 from tests.exact import NOISE, N, Pca, X, Z
+from tests.traced import fit
 from zoo import NaturalClustering
 from zoo.elbos import PlainELBO
 from zoo.lab.analysis.importance_sampling import log_evidence
 from zoo.lab.data import Batch
-from zoo.lab.training.fit import fit
 
 
 def train(model, guide, x, *, steps=300, lr=1e-1, kl="closed", particles=100):
@@ -61,7 +61,7 @@ def test_the_full_rank_guide_is_trained_to_the_posterior_and_the_evidence():
 def test_the_mean_field_guide_is_trained_to_its_known_optimum_and_misses_by_the_known_gap():
     pca = Pca()
     guide = pca.guide(MeanField(Z))
-    train(pca.model, guide, pca.x)
+    train(pca.model, guide, pca.x, steps=200)
     q = posterior(guide, pca.x)
     P = pca.precision
     torch.testing.assert_close(q.mean, pca.mean, atol=0.03, rtol=0)
@@ -95,7 +95,7 @@ def test_families_that_hold_the_posterior_reach_it_too(head, lr):
 def test_a_row_per_datapoint_reaches_every_posterior_at_once():
     pca = Pca()
     guide = PerDatapoint(N, z=FullRank(Z))
-    train(pca.model, guide, pca.x)
+    train(pca.model, guide, pca.x, steps=150, lr=0.2)
     q = posterior(guide, pca.x)
     torch.testing.assert_close(q.mean, pca.mean, atol=0.06, rtol=0)
     torch.testing.assert_close(q.covariance_matrix, pca.cov.expand(N, Z, Z), atol=0.03, rtol=0)
@@ -130,7 +130,7 @@ def log_dirichlet_multinomial(x):
 def test_a_dirichlet_per_datapoint_is_trained_to_the_conjugate_posterior_and_the_evidence():
     x, model = counts(), Counts()
     guide = PerDatapoint(len(x), pi=DirichletHead(3))
-    train(model, guide, x, steps=800, lr=1.0, particles=64)  # concentrations have a long way to go
+    train(model, guide, x, steps=500, lr=1.5, particles=32)  # concentrations have a long way to go
     q = pyro.poutine.trace(guide).get_trace(x).nodes["pi"]["fn"]
     torch.testing.assert_close(q.concentration, x + ALPHA, atol=0.4, rtol=0.1)
     gap = log_dirichlet_multinomial(x).mean().item() + PlainELBO(num_particles=1_000, kl="sampled").loss(
@@ -187,7 +187,7 @@ def test_a_trained_full_rank_guide_is_calibrated_and_a_mean_field_one_too_narrow
         # FinishedRun on data of the story's own, as amortised inference has it.
         x = pca.marginal.sample((400,))
         guide.num_data = pca.model.num_data = 400
-        train(pca.model, guide, x, particles=16)
+        train(pca.model, guide, x, steps=200, particles=16)
         torch.manual_seed(1)
         found[name] = ranks(pca, guide)
     for unit in range(Z):

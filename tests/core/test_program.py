@@ -29,9 +29,9 @@ from zoo.elbos import PlainELBO
 from zoo.program import data_plate
 
 
-def _fall(model, guide, loss, x, steps=60):
+def _fall(model, guide, loss, x, steps=20):
     """How far the loss falls under plain SVI."""
-    svi = SVI(model, guide, pyro.optim.Adam({"lr": 1e-2}), loss=loss)
+    svi = SVI(model, guide, pyro.optim.Adam({"lr": 3e-2}), loss=loss)
     losses = [svi.step(x) for _ in range(steps)]
     return (sum(losses[:5]) - sum(losses[-5:])) / 5
 

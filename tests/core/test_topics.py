@@ -327,8 +327,8 @@ def test_topics_of_two_kinds_of_documents_are_found_by_plain_pyro():
     for _ in range(2):  # a second fresh pair in the same process trains as well
         model, guide = nvdm_pair(groups=(2,))
         elbo = PlainELBO()
-        svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), loss=elbo)
-        for _ in range(250):
+        svi = SVI(model, guide, pyro.optim.Adam({"lr": 0.1}), loss=elbo)
+        for _ in range(120):
             svi.step(x, index=torch.arange(N))
         report = elbo.report()
         assert -report.reconstruction["x"] / 40 < (math.log(3) + math.log(4)) / 2 + 0.1

@@ -79,7 +79,7 @@ def test_a_guide_is_not_moved_by_the_adversary():
     assert all(p.grad is None for p in guide.parameters())
 
 
-def test_compiled_steps_read_the_discriminator_as_it_learns():
+def test_compiled_steps_read_the_discriminator_as_it_learns(as_traced):
     # gamma = 1 and a log ratio that is one number: the term must follow the number from step to step.
     class Constant(nn.Module):
         def __init__(self):
@@ -97,6 +97,7 @@ def test_compiled_steps_read_the_discriminator_as_it_learns():
         with torch.no_grad():
             network.value += 1.0
     assert terms == [-1.0, -2.0, -3.0]
+    assert len(as_traced) == 1
 
 
 def test_a_batch_too_small_to_halve_is_refused():

@@ -13,7 +13,7 @@ from zoo.papers.recipes import RECIPES
 
 def small(trial, recipe, **settings):
     """MNIST's runs on scikit-learn's digits, which are always at hand, for a few steps on small batches."""
-    return trial.train("hfvae/digits", steps=40, **{**settings, "batch_size": 64})
+    return trial.train("hfvae/digits", steps=15, **{**settings, "batch_size": 64})
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def small_set(num=23, y=None, **options):
 def test_digits_are_told_apart_and_their_own_units_stay_theirs():
     split = load("digits")
     experiment = digits(split)
-    batches = split.train.batches(64, seed=0, steps=600, labels=True)
+    batches = split.train.batches(64, seed=0, steps=350, labels=True)
     for _ in fit(experiment.model, experiment.guide, experiment.elbo, batches, lr=2e-3, device="cpu"):
         pass
     found = measure(experiment.guide, split.test, classes=10)
