@@ -50,14 +50,13 @@ def pytest_cmdline_main() -> Generator[None, object, object]:
 def pytest_collection() -> Generator[None, object, object]:
     """Modules and tests stay to the end, so that the garbage collector need not go through them.
 
-    What the tests themselves make is collected, but less often: most of it is freed without the collector.
+    What the tests themselves make is collected as ever.
     """
     try:
         return (yield)
     finally:
         gc.enable()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
