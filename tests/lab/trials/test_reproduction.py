@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+import sys
 from dataclasses import replace
 
 import pytest
@@ -110,7 +111,7 @@ def test_each_trial_has_a_folder_of_its_own(variants, tmp_path):
 
 def run_two_at_once(folder):
     """In a process of its own, which starts others; what failed is in the file `said`."""
-    with copied_interpreters():
+    with (folder / "printed").open("w") as sys.stderr, copied_interpreters():
         failures = run_trials(work(variants_in(folder / "runs")), Loky(2))
     (folder / "said").write_text(json.dumps(failures))
 
@@ -125,6 +126,7 @@ def test_what_is_finished_is_not_run_again_and_what_fails_does_not_stop_the_rest
             process.start()
             process.join()
             failures = json.loads((tmp_path / "said").read_text())
+            assert f"failed: {failures[0]}" in (tmp_path / "printed").read_text()
         assert len(failures) == 1
         assert failures[0].endswith("seed-1: seed 1 cannot")
     assert [(trial.folder / "times").read_text() for trial in variants["ours"]] == ["x", "x", "x"]
