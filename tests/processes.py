@@ -176,7 +176,7 @@ def copied_interpreters() -> Iterator[None]:
     are new interpreters as before.
     """
     if hasattr(os, "fork"):
-        with mock.patch.object(fork_exec, "fork_exec", _fork_exec), mock.patch.object(subprocess, "Popen", _popen):
+        with mock.patch.object(fork_exec, "fork_exec", _fork_exec), mock.patch.object(subprocess, "Popen", _Popen):
             yield
     else:
         yield
@@ -192,14 +192,18 @@ def _fork_exec(command: list[str], keep: Iterable[int], env: Mapping[str, str] |
     _become(command, keep, {**os.environ, **(env or {})})
 
 
-def _popen(command: list[str], *, env: Mapping[str, str] | None = None, **options: Any) -> "subprocess.Popen[Any]":
-    """`subprocess.Popen`; a copy does not come to the new program, before which it calls `preexec_fn`."""
-    if command[:2] != [sys.executable, "-m"]:
-        return NEW_PROGRAM(command, env=env, **options)
-    become = partial(_become, command, (), os.environ if env is None else env)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return NEW_PROGRAM(command, env=env, preexec_fn=become, **options)
+class _Popen(subprocess.Popen):
+    """A copy does not come to the new program, before which `subprocess` calls `preexec_fn`.
+
+    A class, since Ray derives its own from it.
+    """
+
+    def __init__(self, command: Any, *arguments: Any, env: Mapping[str, str] | None = None, **options: Any) -> None:
+        if command[:2] == [sys.executable, "-m"]:
+            options["preexec_fn"] = partial(_become, command, (), os.environ if env is None else env)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            super().__init__(command, *arguments, env=env, **options)
 
 
 def _become(command: Sequence[str], keep: Iterable[int], environment: Mapping[str, str]) -> NoReturn:
