@@ -124,7 +124,7 @@ def _perfect(codes: str, z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "DCI completeness (boosted)", 1, 0.01, lambda: boosted().completeness)
     yield Known(codes, "DCI informativeness (boosted)", 1, 0, lambda: boosted().informativeness)
     yield Known(codes, "MIG (bins)", 1, 1e-9, lambda: mig(z, y, **WHOLE))
-    yield Known(codes, "SAP", 1 - 1 / 5, 0.06, lambda: sap(z, y, repeats=3))  # 1 minus chance
+    yield Known(codes, "SAP", 1 - 1 / 5, 0.06, lambda: sap(z, y))  # 1 minus chance
     yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(z, y, continuous=True))
     # a dead latent counts as 0
     yield Known(codes, "Modularity", np.mean(np.ptp(z, axis=0) > 0), 1e-9, lambda: modularity(z, y, **WHOLE))
@@ -176,7 +176,7 @@ def _duplicated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "Higgins (logistic)", 1, 1e-3, lambda: higgins_logistic(z, y, **VOTES))
     yield Known(codes, "FactorVAE", 1, 0, lambda: factor_vae(z, y, **VOTES))
     yield Known(codes, "MIG (bins)", 0, 1e-9, lambda: mig(z, y, **WHOLE))
-    yield Known(codes, "SAP", 0, 0.01, lambda: sap(z, y, repeats=3))
+    yield Known(codes, "SAP", 0, 0.01, lambda: sap(z, y))
     yield Known(codes, "DCI disentanglement (forest)", 1, 0.01, lambda: forest().disentanglement)
     yield Known(codes, "DCI completeness (forest)", 0.5, 0.03, lambda: forest().completeness)
     yield Known(codes, "TC (Gaussian)", np.inf, 0, lambda: total_correlation_gaussian(z, **WHOLE))
@@ -211,7 +211,7 @@ def _all_dead(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "Higgins (SVM)", 0.5, 0.04, lambda: higgins_svm(z, y, **VOTES))
     yield Known(codes, "FactorVAE", 0, 0, lambda: factor_vae(z, y, **VOTES))
     yield Known(codes, "MIG (bins)", 0, 0, lambda: mig(z, y, **WHOLE))
-    yield Known(codes, "SAP", 0, 0, lambda: sap(z, y, repeats=3))
+    yield Known(codes, "SAP", 0, 0, lambda: sap(z, y))
     yield Known(codes, "DCI disentanglement (lasso)", 0, 0, lambda: lasso().disentanglement)
     yield Known(codes, "DCI informativeness (lasso)", 1, 0.1, lambda: lasso().informativeness)
     yield Known(codes, "DCI disentanglement (forest)", 0, 0, lambda: forest().disentanglement)
@@ -241,19 +241,19 @@ def _binary() -> Iterator[Known]:
     z = np.where(table[:, 2:] == 0, 4.0 - clear, clear)
     told = LOG_2 + 0.25 * np.log(0.25) + 0.75 * np.log(0.75)  # log 2 minus the entropy of (1/4, 3/4)
     codes = "identity, binary"
-    yield Known(codes, "SAP", 0.5, 0.05, lambda: sap(clear, y, repeats=3))  # 1 minus chance
+    yield Known(codes, "SAP", 0.5, 0.05, lambda: sap(clear, y))  # 1 minus chance
     yield Known(codes, "SAP (continuous)", 1, 0.01, lambda: sap(clear, y, continuous=True))
     yield Known(codes, "attribute accuracy", 1, 0, lambda: attribute_accuracy(clear, y).value.min())
     codes = "noisy, a quarter wrong"
     yield Known(codes, "MIG (bins)", told / LOG_2, 1e-9, lambda: mig(z, y, **WHOLE))
     yield Known(codes, "I(y; mean_d)", told, 1e-9, lambda: information_of_means(z, y, **WHOLE).value[0, 0])
-    yield Known(codes, "SAP", 0.25, 0.04, lambda: sap(z, y, repeats=3))  # 3/4 minus chance
+    yield Known(codes, "SAP", 0.25, 0.04, lambda: sap(z, y))  # 3/4 minus chance
     yield Known(codes, "SAP (continuous)", 0.25, 0.03, lambda: sap(z, y, continuous=True))
     yield Known(codes, "attribute accuracy", 0.75, 0.03, lambda: attribute_accuracy(z, y).value.mean())
     yield Known(codes, "factor correlations", 0.5, 1e-9, lambda: factor_correlations(z, y, **WHOLE).value[1, 1])
     yield Known(codes, "neighbours", 0, 1e-9, lambda: neighbours(z, y, **WHOLE).value[0, 1])
     # the best threshold classifies 3/4 of each class: (1 + 3/4 - 1/4) / 2
-    yield Known(codes, "Explicitness", 0.75, 0.03, lambda: explicitness(z, y, repeats=3).value.mean())
+    yield Known(codes, "Explicitness", 0.75, 0.03, lambda: explicitness(z, y).value.mean())
 
 
 def _posteriors() -> Iterator[Known]:
