@@ -48,6 +48,14 @@ def test_a_logarithmic_axis_tells_all_its_numbers_apart(numbers):
     assert np.diff(places[:, 0]).min() > 0.25  # of the width; a linear axis has 0.1 and 1 within 0.09
 
 
+def test_the_first_trials_of_a_figure_are_drawn_whatever_their_number():
+    # A figure is drawn when its first trials are finished: those with alpha = 0, for instance.
+    for number, scale in ((0.0, "linear"), (100.0, "log")):
+        (axes,) = curves({"a": {"ours": {number: [1.0]}}}, x="alpha", log=True).axes
+        assert (axes.get_xscale(), dots(axes)) == (scale, [])  # no dots where the mean is the only seed
+        assert list(axes.lines[0].get_xdata()) == [number]
+
+
 def test_a_trade_off_joins_the_means_of_a_family_in_order_and_labels_them():
     families = {
         "A": [Setting("1", [1.0, 3.0], [10.0, 20.0]), Setting("8", [5.0], [30.0])],

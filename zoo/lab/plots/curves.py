@@ -44,10 +44,11 @@ def curves(
             axes.axhline(height, color="black", lw=1, ls="--", label=name)
         if log:
             numbers = {number for values in drawn.values() for number in values}
-            if min(numbers) > 0:
+            positive = [number for number in numbers if number > 0]
+            if len(positive) == len(numbers):
                 axes.set_xscale("log")
-            else:
-                axes.set_xscale("symlog", linthresh=min(number for number in numbers if number > 0))
+            elif positive:
+                axes.set_xscale("symlog", linthresh=min(positive))
         axes.set_title(title)
         axes.set_xlabel(x)
         handles, names = axes.get_legend_handles_labels()
