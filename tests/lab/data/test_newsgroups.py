@@ -281,7 +281,9 @@ def test_the_archive_is_fetched(
     assert [file.name for file in (tmp_path / "scikit_learn_data").iterdir()] == ["20news-bydate.tar.gz"]
 
 
-@pytest.mark.skipif(not (data_folder() / FILE).is_file(), reason="ZOO_DATA has no scikit_learn_data")
+@pytest.mark.skipif(
+    not any((data_folder() / file).is_file() for file in (ARCHIVE, FILE)), reason=f"ZOO_DATA has no {ARCHIVE} or {FILE}"
+)
 def test_the_real_ones() -> None:
     train, test = load("newsgroups")
     assert len(train) + train.left_out["empty"] == 11_314

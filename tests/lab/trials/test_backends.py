@@ -1,10 +1,12 @@
 """Where trials run: what is refused, how many threads, and clusters whose workers and commands are killed."""
 
 import os
+import platform
 import re
 import runpy
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +17,7 @@ import pyro
 import pytest
 import torch
 
-from tests.processes import processes, start, zoo
+from tests.processes import copied_interpreters, processes, start, zoo
 from tests.small_recipe import HOLD, RECIPES
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
@@ -117,6 +119,18 @@ def test_jobs_are_the_cores_by_the_threads_of_a_trial(variable, threads, jobs, m
 
 
 # Clusters.
+
+
+def test_processes_of_libraries_that_derive_their_own_popen_can_be_copied():
+    # Ray, which `.[test]` does not install, derives one when it is imported.
+    with copied_interpreters():
+
+        class Own(subprocess.Popen):
+            pass
+
+        printed, _ = Own([sys.executable, "-m", "platform"], stdout=subprocess.PIPE, text=True).communicate()
+    assert printed.strip() == platform.platform()
+
 
 STEPS = 120
 SWEEP = ["sweep", "small", "--seeds", "3", "--out", "out", "--steps", str(STEPS), "--checkpoint-every", "20"]
