@@ -154,7 +154,7 @@ def test_a_sweep_that_is_asked_to_stop_saves_every_run_and_resumes(tmp_path, tra
         Stopped, match=r"stopped by SIGTERM after step 5 of 12, and saved 4 runs; run the command again"
     ):
         run(tmp_path, made=recipe(stop))
-    run(tmp_path)
+    run(tmp_path, compile=True)  # for runs that begin
     assert trained == [(4, 5, STEPS)]
     assert_same_sweep(tmp_path, undisturbed)
 

@@ -20,7 +20,7 @@ from tests.small_recipe import small
 from zoo.lab.data import Split
 from zoo.lab.runs import train as run
 from zoo.lab.runs.checkpoint import load
-from zoo.lab.runs.folder import CHECKPOINT
+from zoo.lab.runs.folder import CHECKPOINT, SETTINGS
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.training.experiment import Experiment, Recipe
@@ -186,6 +186,24 @@ def test_a_run_that_somebody_else_trains_fails_its_trial_and_not_the_others(tmp_
     assert f"seed-0 is in use by process {os.getpid()}" in failure
     assert second.quantities() == {"score": 1 + STEPS}
     unclaim(first.folder)
+
+
+def test_a_trial_that_was_begun_eagerly_is_resumed_eagerly(tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.STEPS", 20)
+    torch.set_default_dtype(torch.float32)
+    whole, begun = (trials(tmp_path / name, 1)[0] for name in ("whole", "begun"))
+
+    def fail(step: int, elbo: object) -> None:
+        if step == 15:
+            raise RuntimeError("step 15")
+
+    failing = Recipe("small", lambda split: replace(build(split), schedule=fail), data="digits", paper="")
+    assert run_trial(train, replace(begun, recipes={"small": failing})) == f"{begun.folder}: step 15"
+    assert step_of(begun) == 10
+    for trial in (whole, replace(begun, compile=True)):
+        assert run_trial(train, trial) is None
+    for name in (SETTINGS, "terms.csv", "weights.safetensors"):
+        assert (begun.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
 def broken(trial: Trial) -> dict[str, float]:

@@ -164,7 +164,8 @@ def _open(trial: Trial, recipe: str, plan: dict[str, Any]) -> _Run:
     run = _Run(trial, settings, data, made, optimizer, random_states)
     if has_begun(trial.folder):
         there, _ = read_settings(trial.folder)
-        if replace(there, device=settings.device, compile=settings.compile) != settings:
+        settings = run.settings = replace(settings, compile=there.compile)
+        if replace(there, device=settings.device) != settings:
             raise ValueError(f"{trial.folder} holds a run with other settings")
     if (trial.folder / CHECKPOINT).is_file():
         state = checkpoint.load(trial.folder / CHECKPOINT)

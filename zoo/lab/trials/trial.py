@@ -50,7 +50,7 @@ class Trial:
         folder: the trial's folder.
         recipes: by name, those that it may train.
         data_dir, download: see `zoo.lab.data.load`.
-        device, compile: see `fit`.
+        device, compile: see `fit`. A run that was begun is resumed compiled or not, as it began.
         precision: of all its runs, see `fit`; when not given, the one that its measure passes to `train`.
         progress: whether to show a progress bar.
         every: the interval of a run's checkpoints.
@@ -122,7 +122,9 @@ class Trial:
         try:
             begun = has_begun(folder)
             if begun:
-                _check_same(read_settings(folder)[0], settings, folder, own_precision=self.precision is None)
+                there, _ = read_settings(folder)
+                _check_same(there, settings, folder, own_precision=self.precision is None)
+                settings = replace(settings, compile=there.compile)
             if not is_finished(folder):
                 command = f"python -m zoo train {recipe} --seed {self.seed}  # one of many"
                 run.train(
