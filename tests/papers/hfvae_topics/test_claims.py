@@ -26,4 +26,6 @@ def test_the_claims_as_the_paper_has_them_hold_and_others_do_not():
         "NVDM, HFVAE": {"in use": 8, "within": 0.1, "across": 0.6},
     }
     assert verdicts(otherwise) == [False, False, False, False, True, True, False, False, True]
+    correlated = {"ProdLDA, HFVAE": {"in use": 11, "within": 0.8, "across": 0.9}}
+    assert verdicts(correlated)[6] is False  # HFVAE does not prevent those within a group
     assert all(verdict is None for verdict in verdicts({}))
