@@ -1,6 +1,6 @@
 """What tests ask of pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
@@ -10,9 +10,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from zoo.lab.plots import style
+from zoo.lab.plots import Picture, style
 from zoo.lab.runs import pictures as of_runs
 from zoo.lab.runs import train
+from zoo.lab.trials.reproduction import Reproduction
+from zoo.lab.trials.trial import Trial
+
+
+def drawn(reproduction: Reproduction, tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
+    """All pictures of a reproduction, by file name."""
+    return {name: picture for pictures in reproduction.pictures for name, picture in pictures(tried).items()}
 
 
 def shown(path: Path) -> bool:

@@ -251,7 +251,7 @@ def test_pictures_are_of_finished_trials_and_their_captions_are_on_the_card(vari
         return {"a.png": Picture(ImageGrid(torch.zeros(1, 1, 1, 4, 4)), "What it shows.")}
 
     run_trials(work(variants))
-    wanted = reproduction(pictures=pictures)
+    wanted = reproduction(pictures=[pictures])
     captions = draw(wanted, variants, "a/toy", tmp_path / "results")
     assert seen == {"ours": [0, 1, 2], "Other (2)": [0, 2]}
     assert captions == {"a-toy/a.png": "What it shows."}

@@ -27,6 +27,11 @@ def pictures(tried):
     return {"best.png": Picture(ImageGrid(torch.zeros(1, 1, 1, 4, 4)), f"Seed {best.seed}.")}
 
 
+def counts(tried):
+    """A picture of quantities alone."""
+    return {"count.png": Picture(ImageGrid(torch.zeros(1, 1, 1, 4, 4)), f"{len(tried['ours'])} seeds.")}
+
+
 TOY = Reproduction(
     title="A toy",
     paper="Nobody 1999",
@@ -34,7 +39,7 @@ TOY = Reproduction(
     quantities={"score": Quantity("score", better="high", digits=1)},
     best=("ours", "score"),
     claims=[Claim("There are three seeds.", lambda r: (len(r.values("ours", "score")) >= 3 or None, "So."))],
-    pictures=pictures,
+    pictures=[counts, pictures],
 )
 
 
@@ -81,13 +86,19 @@ def test_a_run_here_takes_the_place_of_the_stored_record_of_its_seed_and_no_othe
 
 def test_pictures_are_drawn_again_only_where_the_best_seeds_run_is_here(tmp_path):
     first = reproduced(tmp_path, "first", seeds=2)
-    assert first.result["pictures"] == {"toy/best.png": "Seed 1."}
+    assert first.result["pictures"] == {"toy/count.png": "2 seeds.", "toy/best.png": "Seed 1."}
     drawn = (tmp_path / "results" / "toy" / "best.png").stat().st_mtime_ns
-    second = reproduced(tmp_path, "second", seeds=1)  # the best of both, seed 1, ran on the first machine
-    assert seeds_of(second.result) == [0, 1]
-    assert second.result["pictures"] == {"toy/best.png": "Seed 1."}
+    path = tmp_path / "results" / "toy.json"
+    result = json.loads(path.read_text())
+    for variant in result["variants"].values():
+        variant[0]["seed"] = 7
+    path.write_text(json.dumps(result))
+    second = reproduced(tmp_path, "second", seeds=1)  # the best of all, seed 1, ran on the first machine
+    assert seeds_of(second.result) == [0, 1, 7]
+    assert second.result["pictures"] == {"toy/count.png": "3 seeds.", "toy/best.png": "Seed 1."}
     assert (tmp_path / "results" / "toy" / "best.png").stat().st_mtime_ns == drawn
-    assert reproduced(tmp_path, "second", seeds=3).result["pictures"] == {"toy/best.png": "Seed 2."}
+    third = reproduced(tmp_path, "second", seeds=3).result
+    assert third["pictures"] == {"toy/count.png": "4 seeds.", "toy/best.png": "Seed 2."}
     with pytest.raises(RunNotHereError, match="seed 1 is in the stored result, and its run is not here"):
         second.trials["ours"][1].open()
 
@@ -123,7 +134,7 @@ def test_a_full_result_waits_apart_until_it_has_as_many_seeds(tmp_path):
     more = reproduced(tmp_path, "second", seeds=2, budget="full")  # seed 0 again, on another machine
     assert more.path == results / "toy.json"
     assert not (results / "full" / "toy.json").exists()
-    assert more.result["pictures"] == {"toy/best.png": "Seed 1."}
+    assert more.result["pictures"] == {"toy/count.png": "2 seeds.", "toy/best.png": "Seed 1."}
     with pytest.raises(FileExistsError, match=r"holds more \(full budget\) than this result \(short budget\)"):
         reproduced(tmp_path, "first", seeds=3)
 

@@ -37,7 +37,7 @@ def test_figure_4_has_a_panel_for_each_quantity_over_alpha():
         return Trial(**{"Hoyer": alpha / 1000, "reconstruction": -float(alpha), "MMD": 1.0 / (1 + alpha)})
 
     tried = {f"sparse, alpha {alpha}": [trial(alpha)] for alpha in (0, 10, 800)}
-    panels = figures.on_fashion_mnist(tried)["figure4.png"].drawn.axes
+    panels = figures.figure_4(tried)["figure4.png"].drawn.axes
     assert [axes.get_title("left") for axes in panels] == ["sparsity", "E[log p(x)], nats", "MMD"]
     line = panels[1].lines[0]
     np.testing.assert_allclose(np.array(line.get_data(), float), [[0, 10, 800], [0, -10, -800]])

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from tests.pictures import shown
+from tests.pictures import drawn, shown
 from zoo.lab.plots import save_pictures
 from zoo.lab.trials.trial import Trial, run_trial
 from zoo.metrics import higgins_svm
@@ -51,7 +51,7 @@ def test_a_short_run_of_it_all(tmp_path, monkeypatch):
         assert run_trial(reproduction.variants[variant], trial) is None
         tried[variant] = [trial]
     assert tried[DIP][0].quantities()["lambda_od"] == 50.0
-    captions = save_pictures(reproduction.pictures(tried), tmp_path / "pictures")
+    captions = save_pictures(drawn(reproduction, tried), tmp_path / "pictures")
     assert captions.keys() == {
         "figure1-squared-error.png",
         "figure1-cross-entropy.png",

@@ -5,7 +5,7 @@ import json
 import pytest
 from matplotlib.collections import PathCollection
 
-from tests.pictures import shown
+from tests.pictures import drawn, shown
 from zoo.lab.plots import save_pictures
 from zoo.lab.trials.trial import QUANTITIES, Trial
 from zoo.papers.hfvae import plots
@@ -17,9 +17,9 @@ from zoo.papers.reproductions import REPRODUCTIONS
 
 
 def test_the_pictures_of_a_run(digits, tmp_path):
-    pictures = REPRODUCTIONS["hfvae/mnist"].pictures({HFVAE: [digits["images"]]})
+    pictures = drawn(REPRODUCTIONS["hfvae/mnist"], {HFVAE: [digits["images"]]})
     assert {"information.png", "figure5.png", "figure5-labels.png", "units.png", "confusion.png"} <= pictures.keys()
-    pictures |= REPRODUCTIONS["hfvae/figure-7"].pictures({HFVAE: [digits["unseen"]]})
+    pictures |= drawn(REPRODUCTIONS["hfvae/figure-7"], {HFVAE: [digits["unseen"]]})
     captions = save_pictures(pictures, tmp_path)
     assert all(shown(tmp_path / name) for name in captions)
     assert {path.name for path in tmp_path.iterdir()} == captions.keys()
@@ -39,13 +39,13 @@ def figure_6_trials(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["hfvae/figure-6", "hfvae/sensitivity"])
 def test_the_pictures_of_many_runs(name, tmp_path):
-    captions = save_pictures(REPRODUCTIONS[name].pictures(figure_6_trials(name, tmp_path)), tmp_path / "pictures")
+    captions = save_pictures(drawn(REPRODUCTIONS[name], figure_6_trials(name, tmp_path)), tmp_path / "pictures")
     assert all(shown(tmp_path / "pictures" / file) for file in captions)
 
 
 def test_figure_6_has_every_setting_at_its_information_and_total_correlation(tmp_path):
     name = "hfvae/figure-6"
-    (axes,) = REPRODUCTIONS[name].pictures(figure_6_trials(name, tmp_path))["figure6-left.png"].drawn.axes
+    (axes,) = drawn(REPRODUCTIONS[name], figure_6_trials(name, tmp_path))["figure6-left.png"].drawn.axes
     equal = [n for n, variant in enumerate(REPRODUCTIONS[name].variants) if variant.startswith("gamma = beta")]
     points = [tuple(dots.get_offsets()[0]) for dots in axes.collections if isinstance(dots, PathCollection)]
     assert points == [pytest.approx((9.0 - 0.1 * n, 5.0 - n)) for n in equal]

@@ -5,6 +5,7 @@ import torch
 from matplotlib.image import imread
 
 from tests.papers.hfvae_topics.posts import hand_made, posts, split
+from tests.pictures import drawn
 from zoo.elbos import PlainELBO
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.plots import save_pictures
@@ -56,7 +57,7 @@ def test_the_pictures_of_the_reproduction_tell_pairs_in_words(tmp_path):
                 guide.layers["z"][0].bias[3] = -8.0
             return FinishedRun(None, Experiment(model, guide, PlainELBO(), steps=1), data, tmp_path)
 
-    pictures = REPRODUCTIONS["hfvae/topics"].pictures({"NVDM, VAE": [Done(2.0)], "NVDM, HFVAE": [Done(-2.0)]})
+    pictures = drawn(REPRODUCTIONS["hfvae/topics"], {"NVDM, VAE": [Done(2.0)], "NVDM, HFVAE": [Done(-2.0)]})
     captions = save_pictures(pictures, tmp_path)
     assert captions["words-nvdm-vae.png"].endswith("(+1.00)")
     assert captions["words-nvdm-hfvae.png"].endswith("(-1.00)")

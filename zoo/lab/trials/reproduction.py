@@ -100,7 +100,8 @@ class Reproduction:
         seeds: number of seeds, by budget.
         claims: of the paper, and this project's own.
         deviations: all known deviations from the paper.
-        pictures: function from the trials by variant to pictures by file name.
+        pictures: functions from the trials by variant to pictures by file name; one that only shows quantities is apart
+            from those that open runs, which may not be on this machine.
         other_networks: whether it also trains networks that are no recipe's, whose precision cannot be chosen.
     """
 
@@ -114,7 +115,7 @@ class Reproduction:
     seeds: Mapping[Budget, int] = field(default_factory=lambda: {"full": 5, "short": 3})
     claims: Sequence[Claim] = ()
     deviations: Sequence[str] = ()
-    pictures: Callable[[Mapping[str, Sequence[Trial]]], Mapping[str, Picture]] | None = None
+    pictures: Sequence[Callable[[Mapping[str, Sequence[Trial]]], Mapping[str, Picture]]] = ()
     other_networks: bool = False
 
     def verdicts(self, results: Results) -> list[dict[str, Any]]:
@@ -194,18 +195,20 @@ def best(reproduction: Reproduction, variants: Variants, result: Mapping[str, An
 def draw(reproduction: Reproduction, variants: Variants, name: str, out: Path) -> dict[str, str]:
     """Draws the pictures of the finished trials into OUT/NAME; returns captions by path within `out`.
 
-    Where a run that they show, such as the best seed's, is not on this machine, the stored pictures stay as they are.
+    Where a run that some of them show, such as the best seed's, is not on this machine, these stay as they are stored.
     """
-    if reproduction.pictures is None:
-        return {}
     folder, done = file_name(name), finished(variants)
-    try:
-        pictures = reproduction.pictures(done)
-    except RunNotHereError:
-        first = next(iter(done.values()))[0]
-        there = stored(name, out, first.budget, first.precision)
-        return dict(there["pictures"]) if there else {}
-    return {f"{folder}/{file}": caption for file, caption in save_pictures(pictures, out / folder).items()}
+    drawn: dict[str, Picture] = {}
+    stay: dict[str, str] = {}
+    for pictures in reproduction.pictures:
+        try:
+            drawn |= pictures(done)
+        except RunNotHereError:
+            first = next(iter(done.values()))[0]
+            there = stored(name, out, first.budget, first.precision)
+            stay = dict(there["pictures"]) if there else {}
+    written = save_pictures(drawn, out / folder) if drawn else {}
+    return stay | {f"{folder}/{file}": caption for file, caption in written.items()}
 
 
 @dataclass(frozen=True)

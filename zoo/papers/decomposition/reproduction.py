@@ -57,7 +57,7 @@ FASHION_MNIST_DEVIATIONS = (
     SUM,
     "sigma_0: in the paper's text 0.05 is the variance, in its code the standard deviation; both are here.",
     "The code keeps pixels 1e-6 away from 0 and 1; ours are not changed.",
-    "Short budget: 240 steps of 500, which is 2 epochs instead of the paper's 80; two seeds instead of eight.",
+    "Short budget: 240 steps of 500, which is 2 epochs instead of the paper's 80; fewer seeds than its eight.",
     "For comparison: exact Gaussian codes score 0.23 with D = 50; exact draws of the sparse prior 0.42 for the "
     "variance 0.05 and 0.65 for the standard deviation 0.05.",
     "The grid of the figure can only be read off its axes; alpha is 0, 100, 1000 here.",
@@ -82,7 +82,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             ),
         ],
         deviations=SHAPES_DEVIATIONS,
-        pictures=pictures.on_shapes,
+        pictures=[pictures.on_shapes],
     ),
     "decomposition/figure-2-beta": Reproduction(
         title="Decomposition: the same over beta (Figure 2, left)",
@@ -95,7 +95,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             *SHAPES_DEVIATIONS,
             "The figure's values of beta can only be read off its labels; ours are a guess.",
         ),
-        pictures=pictures.on_shapes,
+        pictures=[pictures.on_shapes],
     ),
     "decomposition/figure-2-student-t": Reproduction(
         title="Decomposition: a product of Student-t on 2D Shapes (Figure 2, right)",
@@ -108,7 +108,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             *SHAPES_DEVIATIONS,
             "The code has nu = 9, the figure more values, which can only be read off its labels.",
         ),
-        pictures=pictures.on_shapes,
+        pictures=[pictures.on_shapes],
     ),
     "decomposition/figure-3": Reproduction(
         title="Decomposition: a pinwheel in four clusters (Figure 3)",
@@ -147,7 +147,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "resolve the narrowest encodings (beta 0.01) only up to the share of q(z) within the grid.",
             "Both budgets are the paper's 500 steps.",
         ),
-        pictures=pictures.on_pinwheel,
+        pictures=[pictures.on_pinwheel],
     ),
     "decomposition/figure-4": Reproduction(
         title="Decomposition: sparse codes of Fashion-MNIST (Figures 4 and 5)",
@@ -176,7 +176,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             Claim("The MMD is lower with gamma = 0.", claims.mmd_lowest_without_sparsity()),
         ],
         deviations=FASHION_MNIST_DEVIATIONS,
-        pictures=pictures.on_fashion_mnist,
+        pictures=[pictures.figure_4, pictures.figure_5],
     ),
     "decomposition/figure-4-beta": Reproduction(
         title="Decomposition: sparsity over beta (Figure 4)",
@@ -194,6 +194,6 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             *FASHION_MNIST_DEVIATIONS,
             "The figure's values of beta can only be read off its legend; ours are a guess.",
         ),
-        pictures=pictures.on_fashion_mnist,
+        pictures=[pictures.figure_4, pictures.figure_5],
     ),
 }

@@ -29,7 +29,7 @@ def draw_correlations(codes: Mapping[str, Encoded], what: str) -> dict[str, Pict
 
 
 def draw_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
-    """Figure 1 with either error, Table 3 with Figures 9 to 12, and traversals."""
+    """Table 3 with Figures 9 to 12, and traversals, of the first seeds."""
     models = first_runs(tried)
     codes = {name: encoded(run) for name, run in models.items()}
     tables = {name: factor_correlations(codes[name], repeats=2) for name in models}
@@ -37,7 +37,6 @@ def draw_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     # Correlation is linear: it does not suit an angle, or three shapes without an order.
     grid = plots.factor_traversals(models, tables, factors=("scale", "posX", "posY"), title=title)
     return {
-        **draw_figure1(tried),
         **draw_correlations(codes, "Table 3, Figures 9 to 12"),
         "traversals.png": Picture(grid, f"As Table 5, on 2D Shapes. {title}; one seed"),
     }

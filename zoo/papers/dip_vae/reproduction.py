@@ -177,7 +177,7 @@ REPRODUCTIONS = {
             "`dip-vae/figure1` runs every weight of both grids, `dip-vae/celeba` CelebA (Table 2, Figure 2, Tables 4 "
             "and 5), and `dip-vae/chairs` Table 6: the last two need files that no command can download.",
         ],
-        pictures=draw_shapes,
+        pictures=[draw_figure1, draw_shapes],
     ),
     "dip-vae/figure1": Reproduction(
         title="DIP-VAE on 2D Shapes: every beta and lambda_od of Figure 1",
@@ -210,7 +210,7 @@ REPRODUCTIONS = {
             ONE_DRAW,
             "The figure has one point for each weight; its numbers are not in the text, so the bounds are ours.",
         ],
-        pictures=draw_figure1,
+        pictures=[draw_figure1],
     ),
     "dip-vae/celeba": Reproduction(
         title="DIP-VAE on CelebA: Tables 1, 2, 4 and 5, Figure 2",
@@ -245,7 +245,7 @@ REPRODUCTIONS = {
             ERROR,
             ONE_DRAW,
         ],
-        pictures=draw_celeba,
+        pictures=[draw_celeba],
     ),
     "dip-vae/chairs": Reproduction(
         title="DIP-VAE on 3D Chairs: Table 6",
@@ -261,6 +261,6 @@ REPRODUCTIONS = {
             METRIC,
             ONE_DRAW,
         ],
-        pictures=draw_chairs,
+        pictures=[draw_chairs],
     ),
 }

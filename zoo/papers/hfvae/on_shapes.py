@@ -108,6 +108,6 @@ ON_SHAPES: dict[str, Reproduction] = {
             *SHAPES_DEVIATIONS,
             ESTIMATES,
         ],
-        pictures=pictures.on_shapes,
+        pictures=[pictures.on_shapes],
     ),
 }

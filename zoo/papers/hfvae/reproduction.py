@@ -100,7 +100,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "traversals start from the first 50 test images, and the digit of an image is that of its nearest "
             "neighbours in pixels.",
         ],
-        pictures=pictures.on_digits,
+        pictures=[pictures.on_digits],
     ),
     "hfvae/fashion-mnist": Reproduction(
         title="HFVAE on Fashion-MNIST (Figure 4)",
@@ -119,7 +119,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             ),
         ],
         deviations=[NETWORKS, MASS, ESTIMATES, SHORTENED, "beta and gamma are not stated: those of `hfvae/mnist`."],
-        pictures=pictures.on_images,
+        pictures=[pictures.on_images],
     ),
     "hfvae/celeba": Reproduction(
         title="HFVAE on CelebA (Figure 8)",
@@ -136,7 +136,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "beta and gamma are not stated: those of Table 3. The features that the text names, orientation, smile and "
             "sunglasses, have to be judged by eye.",
         ],
-        pictures=pictures.on_celeba,
+        pictures=[pictures.on_celeba],
     ),
     "hfvae/figure-6": Reproduction(
         title="HFVAE on MNIST over beta and gamma (Figure 6)",
@@ -177,7 +177,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "The claim about I(x; z, c) is decided by the paper's estimator (section 3.1) on batches of 512, with the "
             "exact sum next to it.",
         ],
-        pictures=pictures.on_figure_6,
+        pictures=[pictures.on_figure_6],
     ),
     "hfvae/figure-7": Reproduction(
         title="HFVAE on combinations of factors that it never saw (Figure 7)",
@@ -213,7 +213,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "spread. Both are removed from the training set, and a second model is trained on the rest.",
             "The text has pictures but no numbers: the quantities here are ours.",
         ],
-        pictures=pictures.on_unseen,
+        pictures=[pictures.on_unseen],
     ),
     "hfvae/sensitivity": Reproduction(
         title="HFVAE on MNIST: weights against seeds (appendix E)",
@@ -236,7 +236,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             f"Short budget: {SENSITIVITY_EPOCHS} epochs in batches of {SHORT_BATCH}, three restarts. Appendix E is "
             "missing from the available text: the grid is ours, and so is the measure, the gap of section 5.4.",
         ],
-        pictures=pictures.on_sensitivity,
+        pictures=[pictures.on_sensitivity],
     ),
     **ON_SHAPES,
 }

@@ -120,6 +120,6 @@ REPRODUCTIONS = {
             "The text has neither NPMI nor perplexity, and its appendix D, with all results, was not available.",
             f"Short budget: {EPOCHS['short']} epochs. Full: {EPOCHS['full']}, as in ProdLDA's README.",
         ],
-        pictures=on_topics,
+        pictures=[on_topics],
     ),
 }

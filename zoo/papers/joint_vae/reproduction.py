@@ -128,7 +128,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             Claim("The first factor that is found is digit type.", claims.type_first()),
         ],
         deviations=DEVIATIONS,
-        pictures=of_the_best_seed,
+        pictures=[of_the_best_seed],
     ),
     "joint-vae/mnist-types": Reproduction(
         title="Types that every seed finds: Joint-VAE on MNIST with another objective for the type",
@@ -166,7 +166,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "85 %). A weight of the information that grows slowly was no better (72.5 against 76 %).",
             *DEVIATIONS,
         ),
-        pictures=partial(of_the_best_seed, variant=INFORMATION),
+        pictures=[partial(of_the_best_seed, variant=INFORMATION)],
     ),
     "joint-vae/fashion-mnist": Reproduction(
         title="Joint-VAE on Fashion-MNIST",
@@ -177,7 +177,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         best=("Joint-VAE", "majority"),
         claims=[Z_AT_CAPACITY, C_AT_CAPACITY],
         deviations=DEVIATIONS,
-        pictures=of_the_best_seed,
+        pictures=[of_the_best_seed],
     ),
     "joint-vae/mnist-gamma": Reproduction(
         title="Joint-VAE on MNIST with gamma too low",
@@ -197,7 +197,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             )
         ],
         deviations=DEVIATIONS,
-        pictures=both_gammas,
+        pictures=[both_gammas],
     ),
     "joint-vae/procedural-chairs": Reproduction(
         title="Joint-VAE on rendered chairs",
@@ -218,6 +218,6 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "with the paper's. Capacities, gamma and the number of steps are ours.",
             *DEVIATIONS,
         ),
-        pictures=partial(of_the_best_seed, by="azimuth"),
+        pictures=[partial(of_the_best_seed, by="azimuth")],
     ),
 }

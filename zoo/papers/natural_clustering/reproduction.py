@@ -86,7 +86,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             ),
         ],
         deviations=DEVIATIONS,
-        pictures=kl_figures,
+        pictures=[kl_figures],
     ),
     "natural-clustering/choices": Reproduction(
         title="N-VAE under other choices, and compared with beta-VAE",
@@ -113,7 +113,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             ),
         ],
         deviations=DEVIATIONS,
-        pictures=latent_space_figures,
+        pictures=[latent_space_figures],
     ),
     "natural-clustering/augmentation": Reproduction(
         title="Classifiers trained on generated digits and garments",
@@ -170,6 +170,6 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "classes, and after 3 epochs the classifier has not begun to overfit, which samples are meant to prevent.",
             DEVIATIONS[3],
         ),
-        pictures=augmentation_figures,
+        pictures=[augmentation_figures],
     ),
 }
