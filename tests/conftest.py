@@ -5,6 +5,10 @@ import gc
 gc.disable()  # until the tests are collected: it would go through what is imported again and again
 
 import os
+
+# Small tensors and few datapoints: with several threads, which wait for each other, they take longer than with one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and scikit-learn are imported
+
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +26,6 @@ from torch.fx.experimental import proxy_tensor
 from tests.pictures import quick_pictures, without_pictures
 from tests.processes import one_fork_server
 
-# Small tensors: with several threads, which wait for each other, they take longer than with one.
 torch.set_num_threads(1)
 
 # How many examples hypothesis draws; --hypothesis-profile thorough draws many.
