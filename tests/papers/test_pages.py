@@ -7,8 +7,11 @@ import pytest
 
 import zoo.papers
 from zoo.lab.trials.card import read_result
-from zoo.lab.trials.reproduction import graded
+from zoo.lab.trials.reproduction import draw, graded
+from zoo.lab.trials.reproduction_plan import trials
+from zoo.lab.trials.stored import with_stored
 from zoo.papers import coverage, pages
+from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS, results_folder
 
 RESULTS = zoo.papers.results()
@@ -24,6 +27,26 @@ def test_results_are_graded_by_their_seeds_and_lie_in_their_papers_room(name):
     for picture in result["pictures"]:
         assert (path.parent / picture).is_file()
     assert graded(result, wanted) == result  # computed, not remembered
+
+
+@pytest.mark.usefixtures("_quick_pictures")
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("decomposition-figure-2", {"figure2.png"}),
+        ("decomposition-figure-4", {"figure4.png"}),
+        ("dip-vae-shapes", {"figure1-squared-error.png", "figure1-cross-entropy.png"}),
+        ("hfvae-figure-6", {"figure6-left.png", "figure6-right.png"}),
+        ("hfvae-sensitivity", {"sensitivity.png"}),
+        ("natural-clustering-augmentation", {"figure9.png"}),
+    ],
+)
+def test_figures_of_all_seeds_are_drawn_from_the_stored_result_without_a_run(name, files, tmp_path):
+    result = read_result(RESULTS[name])
+    wanted = REPRODUCTIONS[result["name"]]
+    none_here = trials(result["name"], wanted, tmp_path / "runs", seeds=1, budget=result["budget"], recipes=RECIPES)
+    draw(wanted, with_stored(none_here, result), result["name"], tmp_path / "results")
+    assert {path.name for path in (tmp_path / "results" / name).iterdir()} == files
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.room.name)

@@ -188,10 +188,12 @@ def test_a_run_that_somebody_else_trains_fails_its_trial_and_not_the_others(tmp_
     unclaim(first.folder)
 
 
-def test_a_trial_that_was_begun_eagerly_is_resumed_eagerly(tmp_path, monkeypatch):
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_trial_is_resumed_compiled_or_not_as_it_began(compile, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda graph, **options: graph)  # traced, without the compiler
     monkeypatch.setattr(f"{__name__}.STEPS", 20)
     torch.set_default_dtype(torch.float32)
-    whole, begun = (trials(tmp_path / name, 1)[0] for name in ("whole", "begun"))
+    whole, begun = (replace(trials(tmp_path / name, 1)[0], compile=compile) for name in ("whole", "begun"))
 
     def fail(step: int, elbo: object) -> None:
         if step == 15:
@@ -200,7 +202,7 @@ def test_a_trial_that_was_begun_eagerly_is_resumed_eagerly(tmp_path, monkeypatch
     failing = Recipe("small", lambda split: replace(build(split), schedule=fail), data="digits", paper="")
     assert run_trial(train, replace(begun, recipes={"small": failing})) == f"{begun.folder}: step 15"
     assert step_of(begun) == 10
-    for trial in (whole, replace(begun, compile=True)):
+    for trial in (whole, replace(begun, compile=not compile)):
         assert run_trial(train, trial) is None
     for name in (SETTINGS, "terms.csv", "weights.safetensors"):
         assert (begun.folder / name).read_bytes() == (whole.folder / name).read_bytes()

@@ -42,7 +42,7 @@ SHAPES_DEVIATIONS = [
     f"the full budget's {SHAPES_STEPS:,} batches of 512 are as many images as disentanglement_lib's.",
     MASS,
     f"Short budget: {SHAPES_SHORT:,} batches of {SHAPES_BATCH}, hidden layers of {SHAPES_WIDTH} instead of "
-    "1,200, the factors of matrix products in bfloat16 where the CPU supports it; three restarts, not ten.",
+    "1,200, the factors of matrix products in bfloat16 where the CPU supports it; fewer restarts than ten.",
     f"Adam at 1e-3, for HFVAE at {SHAPES_LR:g}: at 1e-3 the KL of z grew without bound in each of three "
     "restarts, and the loss was not finite after 457, 491 and 688 steps of the short budget.",
 ]

@@ -233,7 +233,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             NETWORKS,
             MASS,
             ESTIMATES,
-            f"Short budget: {SENSITIVITY_EPOCHS} epochs in batches of {SHORT_BATCH}, three restarts. Appendix E is "
+            f"Short budget: {SENSITIVITY_EPOCHS} epochs in batches of {SHORT_BATCH}, fewer restarts. Appendix E is "
             "missing from the available text: the grid is ours, and so is the measure, the gap of section 5.4.",
         ],
         pictures=[pictures.on_sensitivity],

@@ -105,9 +105,9 @@ def chairs(trial: Trial) -> Mapping[str, float]:
 INFORMATION = "TypeInformation"
 
 
-def _at_capacity(the: str) -> list[Claim]:
-    """That the KL of z and that of c end at their capacities."""
-    words = the + " KL of {} on the test set ends at its capacity, {:.2f} nats."
+def _at_capacity(first_words: str) -> list[Claim]:
+    """A claim for z and one for c: its KL ends at its capacity."""
+    words = first_words + " KL of {} on the test set ends at its capacity, {:.2f} nats."
     return [
         Claim(words.format(site, nats), claims.at_capacity(site, nats, within))
         for site, nats, within in (("z", 5.0, 0.25), ("c", math.log(10), 0.08))
