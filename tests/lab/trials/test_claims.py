@@ -69,6 +69,35 @@ def test_a_multiple_and_a_margin_are_of_the_other():
     assert exceeds(a, b, times=2, plus=1.01 * width) is False
 
 
+def test_two_quantities_of_one_variant_are_compared_in_each_run():
+    rng = np.random.default_rng(1)
+    seen = set()
+    for _ in range(200):
+        run = rng.normal(0.0, 5.0, 4)  # what both quantities share in a run cancels in their difference
+        a, b = run + rng.normal(0.5, 0.5, 4), run + rng.normal(0.0, 0.3, 4)
+        same = Results({"v": {seed: {"a": x, "b": y} for seed, (x, y) in enumerate(zip(a, b, strict=True))}})
+        apart = Results({"v": dict(enumerate({"a": x} for x in a)), "w": dict(enumerate({"b": y} for y in b))})
+        interval = stats.ttest_rel(a, b).confidence_interval(0.95)
+        expected = True if interval.low > 0 else False if interval.high < 0 else None
+        assert above(("v", "a"), ("v", "b"))(same)[0] is expected
+        assert above(("v", "a"), ("w", "b"))(apart)[0] is exceeds(a.tolist(), b.tolist())
+        seen.add((expected, exceeds(a.tolist(), b.tolist())))
+    assert (True, None) in seen
+
+
+def test_a_multiple_and_a_margin_within_a_run_and_runs_that_lack_a_quantity():
+    # a - 2 b is 0.1, 0.2 and 0.3: mean 0.2, deviation 0.1, and Student's t with 2 degrees of freedom.
+    runs = {0: {"a": 2.1, "b": 1.0}, 1: {"a": 4.2, "b": 2.0}, 2: {"a": 6.3, "b": 3.0}, 3: {"a": 9.0}}
+    width = stats.t.ppf(0.975, 2) * 0.1 / math.sqrt(3)
+    for plus, expected in [(0.2 - 1.01 * width, True), (0.2 - 0.99 * width, None), (0.2 + 1.01 * width, False)]:
+        assert above(("v", "a"), ("v", "b"), times=2, plus=plus)(Results({"v": runs}))[0] is expected
+    # a is 1.05 b in each run: within 10 %, although b varies by more than that from run to run.
+    larger = Results({"v": {seed: {"a": 1.05 * b, "b": b} for seed, b in enumerate([10.0, 11.0, 12.0])}})
+    assert near_share(("v", "a"), ("v", "b"), 0.1)(larger)[0] is True
+    assert near_share(("v", "a"), ("v", "b"), 0.03)(larger)[0] is False
+    assert Results({"v": runs}).pairs("v", "a", "b") == [(2.1, 1.0), (4.2, 2.0), (6.3, 3.0)]
+
+
 @pytest.mark.parametrize(("one", "other"), [([2.0], [1.0, 1.0]), ([], [1.0]), ([math.nan, 2.0], [1.0, 1.0])])
 def test_one_seed_and_no_number_cannot_tell(one, other):
     assert exceeds(one, other) is None

@@ -13,8 +13,9 @@ from zoo.lab.files import REMEDY, read_record, write_file
 VERDICTS = {True: "holds", False: "does not hold", None: "cannot tell"}
 HOW_DECIDED = (
     "The evidence for a claim is the mean and the standard deviation over seeds of what was measured. A mean counts as "
-    "larger than another if the 95 % confidence interval of their difference (Welch's) is above 0, and as not larger "
-    'if it is below 0. If the interval contains 0, or if there is only one seed, the verdict is "cannot tell".'
+    "larger than another if the 95 % confidence interval of their difference is above 0, and as not larger if it is "
+    "below 0: Welch's interval for two variants, and Student's of the difference in each run for two quantities of one "
+    'variant. If the interval contains 0, or if there is only one seed, the verdict is "cannot tell".'
 )
 
 BEGIN, END = "<!-- verdicts: python -m zoo reproduce --table -->", "<!-- end of verdicts -->"

@@ -1,9 +1,10 @@
 """Claims as checks of results: a claim holds, does not hold, or the seeds cannot tell.
 
-One mean over seeds exceeds another if the 95 % confidence interval of their difference is above 0 (Welch 1947,
-https://doi.org/10.2307/2332510), and does not exceed it if the interval is below 0. If it contains 0, or if there are
-fewer than two seeds, the verdict is "cannot tell". `every`, `some`, `most` and `fails` combine verdicts by Kleene's
-three-valued logic.
+One mean over seeds exceeds another if the 95 % confidence interval of their difference is above 0, and does not exceed
+it if the interval is below 0. If it contains 0, or if there are fewer than two seeds, the verdict is "cannot tell". The
+runs of two variants are independent: Welch's interval (1947, https://doi.org/10.2307/2332510). Two quantities of one
+variant are of the same runs: Student's interval of their difference in each run. `every`, `some`, `most` and `fails`
+combine verdicts by Kleene's three-valued logic.
 """
 
 import math
@@ -60,10 +61,10 @@ class Comparison:
 def exceeds(
     one: Sequence[float], other: Sequence[float], *, times: float = 1.0, plus: float = 0.0, confidence: float = 0.95
 ) -> Verdict:
-    """Whether one mean exceeds `times` the other plus `plus`; None where the interval of the difference contains 0.
+    """Whether one mean exceeds `times` the other plus `plus`; None where Welch's interval of the difference contains 0.
 
     Args:
-        one, other: values by seed.
+        one, other: values by seed, of independent runs.
         times, plus: of the other's mean.
         confidence: of the interval.
     """
@@ -80,7 +81,15 @@ def exceeds(
 
 def above(one: Cell, other: Cell, *, times: float = 1.0, plus: float = 0.0, note: str = "") -> Comparison:
     """One mean exceeds `times` the other plus `plus`."""
-    return Comparison((one, other), lambda r: exceeds(r.values(*one), r.values(*other), times=times, plus=plus), note)
+    return Comparison((one, other), lambda results: compare(results, one, other, times=times, plus=plus), note)
+
+
+def compare(results: Results, one: Cell, other: Cell, *, times: float = 1.0, plus: float = 0.0) -> Verdict:
+    """Whether one cell's mean exceeds `times` the other's plus `plus`; two cells of one variant are compared by run."""
+    if one[0] != other[0]:
+        return exceeds(results.values(*one), results.values(*other), times=times, plus=plus)
+    differences = [a - times * b for a, b in results.pairs(one[0], one[1], other[1])]
+    return exceeds(differences, [plus, plus])
 
 
 def at_least(cell: Cell, bound: float, note: str = "") -> Comparison:
@@ -103,9 +112,8 @@ def near_share(one: Cell, other: Cell, share: float) -> Comparison:
     """One mean differs from the other by at most a share of the other's size."""
 
     def decide(results: Results) -> Verdict:
-        a, b = results.values(*one), results.values(*other)
-        size = math.copysign(share, statistics.fmean(b))
-        return both(exceeds(a, b, times=1 - size), exceeds(b, a, times=1 / (1 + size)))
+        size = math.copysign(share, results.mean(*other))
+        return both(compare(results, one, other, times=1 - size), compare(results, other, one, times=1 / (1 + size)))
 
     return Comparison((one, other), decide, f"Holds within {share:.0%}.")
 

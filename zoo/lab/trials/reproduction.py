@@ -61,6 +61,11 @@ class Results:
         seeds = self.table.get(variant, {})
         return [seeds[seed][quantity] for seed in sorted(seeds) if quantity in seeds[seed]]
 
+    def pairs(self, variant: str, one: str, other: str) -> list[tuple[float, float]]:
+        """Two quantities of each run, in the order of the seeds that have both."""
+        seeds = self.table.get(variant, {})
+        return [(q[one], q[other]) for _, q in sorted(seeds.items()) if one in q and other in q]
+
     def mean(self, variant: str, quantity: str) -> float:
         """The mean over seeds; NaN where there are none."""
         values = self.values(variant, quantity)

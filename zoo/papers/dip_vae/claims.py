@@ -52,8 +52,8 @@ def nearer_to_squared_error(reported: Mapping[str, Mapping[str, float]]) -> Comp
         return [sum(seed) / len(seed) for seed in zip(*by_variant, strict=False)]
 
     def decide(results: Results) -> Verdict:
-        squared, cross = (distances(results, kind) for kind in ERRORS)
-        return exceeds(cross, squared)
+        squared, cross = (distances(results, kind) for kind in ERRORS)  # of the same runs
+        return exceeds([b - a for a, b in zip(squared, cross, strict=True)], [0.0, 0.0])
 
     cells = tuple((variant, kind) for kind in ERRORS for variant in reported)
     paper = ", ".join(f"{errors[ERRORS[0]]:g}" for errors in reported.values())
