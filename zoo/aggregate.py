@@ -83,7 +83,7 @@ def dissect(
     values = {name: samples(site) for name, site in chosen.items()}
     own = {name: ranks.gather(site["score_own"]().joint.movedim(-1, 0)) for name, site in chosen.items()}
     weights = batch_weights(model_trace, chosen, num_data, estimator)
-    marginals = _marginals(score_pairs(chosen), values, weights, groups, chosen)
+    marginals = _marginals(score_pairs(chosen), values, weights, groups, chosen, own_scores(chosen))
     prior = {name: _sample_first(nodes_of(model_trace)[name]["score_own"]()) for name in chosen}
     return _scaled(anatomy(own, marginals, prior, groups), batch_scale(chosen))
 
@@ -126,7 +126,8 @@ def anchor_information(
     own = torch.stack([restrict(name, _sample_first(site["score_own"]())).joint for name, site in sites.items()]).sum(0)
     weights = batch_weights(model_trace, sites, num_data, estimator)
     values = {name: samples(site) for name, site in sites.items()}
-    log_q = _marginals(score, values, weights, [list(sites)], sites).joint
+    rescored = {name: restrict(name, scored) for name, scored in own_scores(sites).items()}
+    log_q = _marginals(score, values, weights, [list(sites)], sites, rescored).joint
     return batch_scale(sites) * (own - log_q).mean()
 
 
@@ -300,11 +301,33 @@ def prior_mmd(
     return batch_scale(chosen) * mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
 
 
+def own_scores(sites: Mapping[str, Site]) -> dict[str, Scores]:
+    """The scores under their own posterior of the values of sites whose posterior depends on others, sample first.
+
+    The other sites have the same distribution for this score and for those of pairs, so that no two can differ.
+    """
+    return {name: _sample_first(sites[name]["score_own"]()) for name in looks_at(sites)}
+
+
 def _marginals(
-    score: Score, values: Mapping[str, Tensor], weights: Tensor, groups: Groups, sites: Mapping[str, Site]
+    score: Score,
+    values: Mapping[str, Tensor],
+    weights: Tensor,
+    groups: Groups,
+    sites: Mapping[str, Site],
+    own: Mapping[str, Scores] | None = None,
 ) -> Marginals:
-    """`log_marginals` under the posteriors of all ranks; `weights` and `score` are those of the own ones."""
-    joint, of_groups, units = log_marginals(score, values, weights, groups, looks_at=looks_at(sites))
+    """`log_marginals` under the posteriors of all ranks; `weights` and `score` are those of this rank's.
+
+    Args:
+        own: where the values are the batch's draws, `own_scores`.
+    """
+    is_own = None
+    if own:
+        is_own = ranks.own(torch.eye(len(weights), dtype=torch.bool, device=weights.device), dim=1)
+    joint, of_groups, units = log_marginals(
+        score, values, weights, groups, looks_at=looks_at(sites), own=own, is_own=is_own
+    )
     units = {name: ranks.logsumexp(log_q) for name, log_q in units.items()}
     return Marginals(ranks.logsumexp(joint), ranks.logsumexp(of_groups), units)
 

@@ -263,6 +263,8 @@ def log_marginals(
     groups: Sequence[Sequence[str]],
     *,
     looks_at: Mapping[str, Sequence[str]] | None = None,
+    own: Mapping[str, Scores] | None = None,
+    is_own: Tensor | None = None,
     max_elements: int = 2**24,
 ) -> Marginals:
     """log q(z), log q(z_group) and log q(z_d) of every sample, from its scores under every datapoint's posterior.
@@ -282,6 +284,11 @@ def log_marginals(
         log_weights: [S, B], or [B] where the samples belong to none of the datapoints.
         groups: the sites of each group.
         looks_at: for each site whose posterior depends on other sites, their names.
+        own: for some sites, the scores of each sample under its own datapoint's posterior, [S, ...] and
+            [S, ..., units]. They replace those of `score`, which may round differently: a network in lower precision
+            returns other means for a batch of another shape, and next to a small standard deviation the difference
+            is large.
+        is_own: [S, B], which of the posteriors is that of the sample's datapoint; needed for `own`.
         max_elements: the largest number of scores in a chunk.
     """
     sites = list(values)
@@ -294,7 +301,8 @@ def log_marginals(
         def among(some: Sequence[str], site: str) -> Scores:
             with_it = (site, *(name for name in (looks_at or {}).get(site, ()) if name in some))
             if with_it not in known:
-                known[with_it] = score(site, {name: values[name][rows] for name in with_it})
+                scored = score(site, {name: values[name][rows] for name in with_it})
+                known[with_it] = _with_own(scored, own[site], is_own, rows) if own and site in own else scored
             return known[with_it]
 
         def log_q(some: Sequence[str]) -> Tensor:
@@ -318,6 +326,15 @@ def log_marginals(
         parts = [checkpoint(chunk, rows, use_reentrant=False, preserve_rng_state=False) for rows in every.split(size)]
         joint, of_groups, *units = (torch.cat(part) for part in zip(*parts, strict=True))
     return Marginals(joint, of_groups, dict(zip(sites, units, strict=True)))
+
+
+def _with_own(scored: Scores, own: Scores, is_own: Tensor | None, rows: Tensor) -> Scores:
+    """Scores [s, ..., B] of the samples `rows`, with each sample's own score at its own posterior."""
+    assert is_own is not None
+    here = is_own[rows].reshape(len(rows), *[1] * (scored.joint.dim() - 2), -1)
+    joint = torch.where(here, own.joint[rows].unsqueeze(-1), scored.joint)
+    units = torch.where(here.unsqueeze(-1), own.units[rows].unsqueeze(-2), scored.units)
+    return Scores(joint, units)
 
 
 class Anatomy(NamedTuple):

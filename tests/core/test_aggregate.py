@@ -15,7 +15,7 @@ from guides import Amortized, Concrete, DirichletHead, Exact, FullRank, MeanFiel
 from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
 from tests.type_pairs import pair as type_pair
 from zoo import AnisotropicVAE
-from zoo.aggregate import dissect, prior_kl, prior_mmd
+from zoo.aggregate import anchor_information, dissect, prior_kl, prior_mmd
 from zoo.elbos import HFVAE, Decomposition, TermwiseELBO
 from zoo.estimators import (
     covariance,
@@ -226,7 +226,54 @@ def test_chunks_of_a_conditional_head_score_each_sample_at_its_own_values(max_el
     assert slope.isfinite().all()
 
 
+@pytest.mark.parametrize("max_elements", [1, 10**6])
+def test_own_scores_replace_what_is_scored_at_a_samples_own_posterior(max_elements):
+    # `score` is wrong by 100 nats where a sample meets its own posterior, at columns 1, 2, ..., and 0 for the last.
+    B = 5
+    q = dist.Normal(torch.randn(B, 2), 1.0).to_event(1)
+    z = torch.randn(B, 2)
+    order = torch.arange(1, B + 1) % B
+    is_own = torch.eye(B, dtype=torch.bool)[order]
+    exact = scores(q, z.unsqueeze(1))
+
+    def score(_, values):
+        scored = scores(q, values["z"])
+        rows = (values["z"] == z).all(-1).float().argmax(-1)  # which samples are in this chunk
+        wrong = 100.0 * is_own[rows]
+        return type(scored)(scored.joint + wrong, scored.units - wrong.unsqueeze(-1))
+
+    own = {"z": type(exact)(exact.joint[is_own], exact.units[is_own])}
+    log_w = log_weights(B, 30, "stratified")
+    options = {"max_elements": max_elements, "looks_at": {}}
+    ours = log_marginals(score, {"z": z.unsqueeze(1)}, log_w, [["z"]], own=own, is_own=is_own, **options)
+    torch.testing.assert_close(ours.joint, (exact.joint + log_w).logsumexp(-1))
+    torch.testing.assert_close(ours.units["z"], (exact.units + log_w.unsqueeze(-1)).logsumexp(-2))
+
+
 # The whole way from a guide.
+
+
+class RoundsByShape(MeanField):
+    """Means that differ by 0.01 between a batch and all its pairs, as a network's in lower precision do."""
+
+    def forward(self, raw):
+        loc, log_var = raw.chunk(2, dim=-1)
+        shift = 0.01 * (raw.dim() > 2)
+        return dist.Normal(loc + shift, (0.5 * log_var - 9.0).exp()).to_event(1)  # deviations of about e^-9
+
+
+@pytest.mark.parametrize("sites", [None, ["c", "z"]])
+def test_information_is_at_most_log_n_whatever_the_rounding_of_pairs(sites):
+    # q(z_i) contains q(z_i | x_i) / N. Scored at means that are off by 0.01 / e^-9 = 81 deviations, it would not, and
+    # I(x; z) would be of the order of 81^2 / 2 nats.
+    guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=0.5), z=RoundsByShape(2, given=("c",)))
+    model_trace, guide_trace = traces(StyleGivenType(), guide, torch.randn(4, 5))
+    parts = dissect(model_trace, guide_trace, num_data=NUM_DATA, estimator="stratified", sites=sites)
+    assert 0 < parts.mutual_information <= math.log(NUM_DATA)
+    anchored = anchor_information(
+        model_trace, guide_trace, {"c": [0], "z": [0, 1]}, num_data=NUM_DATA, estimator="stratified"
+    )
+    torch.testing.assert_close(anchored, parts.mutual_information)
 
 
 def traces(model, guide, x, concrete="mass", particles=None):
