@@ -25,7 +25,7 @@ def higgins_svm(
     seed: int = 0,
     repeats: int = 10,
 ) -> Result:
-    """As DIP-VAE states it (Kumar 2017, https://arxiv.org/abs/1711.00848, section 4): a one-vs-rest linear SVM.
+    """As DIP-VAE states it (Kumar 2017, https://arxiv.org/abs/1711.00848v1, section 3): a one-vs-rest linear SVM.
 
     A vote for factor k: `num_pairs` pairs of datapoints, the two of a pair with equal factor k; the feature is the mean
     absolute difference of their codes, the label is k. Every factor has the same number of votes. The score is the

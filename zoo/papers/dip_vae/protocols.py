@@ -16,8 +16,8 @@ from zoo.lab.data import Dataset, Split
 from zoo.lab.runs.finished import configure
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.trials.trial import Measure, Trial
-from zoo.metrics import Encoded, higgins_svm
-from zoo.papers.dip_vae.measures import STEPS, encoded, train
+from zoo.metrics import Encoded
+from zoo.papers.dip_vae.measures import NEIGHBOURS, STEPS, encoded, metric, train
 
 SHORT = 4_000
 LATENTS = 10  # of random codes and of PCA, as many as the recipes have
@@ -26,14 +26,14 @@ CHOSEN = 10.0  # the lambda_od that both seeds of `dip-vae/shapes` chose
 
 PROTOCOLS: Mapping[str, Mapping[str, Any]] = {  # what differs from the defaults of `higgins_svm`
     "metric": {},
-    "1,000 votes": {"num_train": 1_000},
+    **NEIGHBOURS,
     "5,000 votes": {"num_train": 5_000},
     "16 pairs": {"num_pairs": 16},
     "200 pairs": {"num_pairs": 200},
     "C = 1": {"C": 1.0},
-    "C = 1, 5,000 votes": {"C": 1.0, "num_train": 5_000},
     "C = 1, 1,000 votes": {"C": 1.0, "num_train": 1_000},
 }
+RESCALED = ("mean loss", "standardised", "standardised, C = 1")  # the loss or the codes have another scale
 MEAN_LOSS = 0.01 / 10_000  # C for a sum over 10,000 votes that equals 0.01 for their mean
 
 
@@ -45,21 +45,13 @@ def standardised(codes: Encoded) -> Encoded:
     return Encoded.of(centred / np.where(deviation > 0, deviation, 1.0), factors)
 
 
-def under_protocols(codes: Encoded, *, repeats: int = 3) -> dict[str, float]:
+def under_protocols(codes: Encoded) -> dict[str, float]:
     """The metric in %, by protocol; `spread` is the largest minus the smallest of those in `PROTOCOLS`."""
-
-    def score(of: Encoded, **settings: Any) -> float:
-        return 100 * float(higgins_svm(of, repeats=repeats, **settings))
-
-    scores = {name: score(codes, **settings) for name, settings in PROTOCOLS.items()}
+    scores = {name: metric(codes, **settings) for name, settings in PROTOCOLS.items()}
     scaled = standardised(codes)
-    return {
-        **scores,
-        "spread": max(scores.values()) - min(scores.values()),
-        "mean loss": score(codes, C=MEAN_LOSS),
-        "standardised": score(scaled),
-        "standardised, C = 1": score(scaled, C=1.0),
-    }
+    rescaled = (metric(codes, C=MEAN_LOSS), metric(scaled), metric(scaled, C=1.0))
+    spread = max(scores.values()) - min(scores.values())
+    return {**scores, "spread": spread, **dict(zip(RESCALED, rescaled, strict=True))}
 
 
 # Codes of the test set.

@@ -16,7 +16,7 @@ from zoo.papers.dip_vae.claims import (
     nearer_to_squared_error,
     reconstructs_like_the_vae,
 )
-from zoo.papers.dip_vae.figures import draw_celeba, draw_chairs, draw_figure1, draw_shapes
+from zoo.papers.dip_vae.figures import draw_celeba, draw_chairs, draw_figure1, draw_protocols, draw_shapes
 from zoo.papers.dip_vae.measures import (
     ATTRIBUTES,
     DIP,
@@ -65,6 +65,8 @@ SEARCH_QUANTITIES = {
 }
 MEASURED = {
     "metric": Quantity("Higgins metric, %", "high", 1),
+    "1,000 votes": Quantity("Higgins metric, %, with 1,000 votes", "high", 1),
+    "C = 1, 5,000 votes": Quantity("Higgins metric, %, with C = 1 and 5,000 votes", "high", 1),
     "squared_error": Quantity("reconstruction: squared error per pixel", "low", 4),
     "cross_entropy": Quantity("reconstruction: cross-entropy per pixel, nats", "low", 4),
     "off_diagonal": Quantity("sum of squared covariances of different latents", "low", 4),
@@ -267,6 +269,7 @@ REPRODUCTIONS = {
             "The claims were written down before the run. Before it were known, from one seed of a VAE with the "
             "convolutional network: 62.5 % with 1,000 votes, 68.4 with 10,000, 81.0 with C = 1 and 5,000 votes.",
         ],
+        pictures=[draw_protocols],
     ),
     "dip-vae/figure1": Reproduction(
         title="DIP-VAE on 2D Shapes: every beta and lambda_od of Figure 1",
