@@ -87,9 +87,14 @@ def _pixels(data: Dataset) -> np.ndarray:
 
 def untrained(trial: Trial) -> tuple[Split, Experiment]:
     """The data that is compared, and the VAE's pair with the trial's initial weights."""
-    recipe = trial.recipes["beta-vae/shapes"]
-    options = {"data_dir": trial.data_dir, "download": trial.download, "device": trial.device}
-    _, split, experiment = configure(recipe, hyperparameters={"beta": 1.0}, seed=trial.seed, **options)
+    _, split, experiment = configure(
+        trial.recipes["beta-vae/shapes"],
+        hyperparameters={"beta": 1.0},
+        seed=trial.seed,
+        device=trial.device,
+        data_dir=trial.data_dir,
+        download=trial.download,
+    )
     return split, experiment
 
 

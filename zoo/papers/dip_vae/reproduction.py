@@ -40,7 +40,7 @@ PAPER = "Kumar, Sattigeri, Balakrishnan 2018, Variational Inference of Disentang
 ERROR = "The paper does not define its reconstruction error: its number is shown next to both definitions of ours."
 METRIC = (
     "The paper does not state the pairs per vote or the number of votes: ours are 64 pairs, 10,000 training and 5,000 "
-    "test votes, repeated three times."
+    "test votes, repeated three times. `dip-vae/metric` has other protocols, and codes that are not learnt."
 )
 ONE_DRAW = (
     "Errors are for one draw of z from q(z | x) per test image, as in the ELBO; correlations are between the means of "
