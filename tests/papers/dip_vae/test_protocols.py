@@ -14,7 +14,8 @@ from zoo.lab.trials.trial import Trial, run_trial
 from zoo.metrics import Encoded, higgins_svm
 from zoo.metrics.known_answers import grid
 from zoo.papers.dip_vae import measures, protocols
-from zoo.papers.dip_vae.protocols import CODES, PROTOCOLS, RESCALED, standardised, under_protocols
+from zoo.papers.dip_vae.measures import FOR_EVERY_RUN, PROTOCOLS
+from zoo.papers.dip_vae.protocols import CODES, RESCALED, standardised, under_protocols
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS
 
@@ -57,6 +58,10 @@ def test_each_protocol_changes_what_it_names(monkeypatch):
     assert settings["standardised, C = 1"] == {"repeats": 3, **weight}
     # 0.01 times the mean of 10,000 losses is 1e-6 times their sum
     assert settings["mean loss"] == {"repeats": 3, "C": pytest.approx(1e-6)}
+    # every run of Table 1 is scored under some of them, and the tables have these
+    assert all(
+        REPRODUCTIONS[name].quantities.keys() >= set(FOR_EVERY_RUN) for name in ("dip-vae/shapes", "dip-vae/celeba")
+    )
     scaled = [one for one, _ in asked if one is not codes]
     assert len(scaled) == 2
     assert all(one.codes.std(0) == pytest.approx(1) for one in scaled)

@@ -12,8 +12,8 @@ from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial
 from zoo.metrics import Encoded, factor_correlations, latent_correlations, neighbours
 from zoo.papers.dip_vae import plots
-from zoo.papers.dip_vae.measures import SEARCH, STEPS, encoded, opened
-from zoo.papers.dip_vae.protocols import PROTOCOLS, RESCALED
+from zoo.papers.dip_vae.measures import PROTOCOLS, SEARCH, STEPS, encoded, opened
+from zoo.papers.dip_vae.protocols import RESCALED
 from zoo.papers.dip_vae.recipes import LAMBDAS
 
 

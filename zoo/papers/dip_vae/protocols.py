@@ -5,7 +5,6 @@ and weight on the regularizer set to 1". The text states neither the number of p
 whether the loss is a sum or a mean over votes.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -17,22 +16,13 @@ from zoo.lab.runs.finished import configure
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import Encoded
-from zoo.papers.dip_vae.measures import NEIGHBOURS, STEPS, encoded, metric, train
+from zoo.papers.dip_vae.measures import PROTOCOLS, STEPS, encoded, metric, train
 
 SHORT = 4_000
 LATENTS = 10  # of random codes and of PCA, as many as the recipes have
 PCA_IMAGES = 10_000
 CHOSEN = 10.0  # the lambda_od that both seeds of `dip-vae/shapes` chose
 
-PROTOCOLS: Mapping[str, Mapping[str, Any]] = {  # what differs from the defaults of `higgins_svm`
-    "metric": {},
-    **NEIGHBOURS,
-    "5,000 votes": {"num_train": 5_000},
-    "16 pairs": {"num_pairs": 16},
-    "200 pairs": {"num_pairs": 200},
-    "C = 1": {"C": 1.0},
-    "C = 1, 1,000 votes": {"C": 1.0, "num_train": 1_000},
-}
 RESCALED = ("mean loss", "standardised", "standardised, C = 1")  # the loss or the codes have another scale
 MEAN_LOSS = 0.01 / 10_000  # C for a sum over 10,000 votes that equals 0.01 for their mean
 

@@ -20,6 +20,7 @@ from zoo.papers.dip_vae.figures import draw_celeba, draw_chairs, draw_figure1, d
 from zoo.papers.dip_vae.measures import (
     ATTRIBUTES,
     DIP,
+    PROTOCOLS,
     SEARCH,
     SEARCHED,
     SHORT,
@@ -214,7 +215,7 @@ REPRODUCTIONS = {
         claims=[
             Claim(
                 "Ideal codes, the factors with standard deviation 1, score at least 95 % under every protocol.",
-                all_at_least(protocols.IDEAL, protocols.PROTOCOLS, 95.0),
+                all_at_least(protocols.IDEAL, PROTOCOLS, 95.0),
                 own=True,
             ),
             Claim(
@@ -224,7 +225,7 @@ REPRODUCTIONS = {
             ),
             Claim(
                 "Random codes score the chance level, 20 %, within 2 points under every protocol.",
-                all_near(protocols.INDEPENDENT, protocols.PROTOCOLS, 20.0, within=2.0),
+                all_near(protocols.INDEPENDENT, PROTOCOLS, 20.0, within=2.0),
                 own=True,
             ),
             Claim(
@@ -235,18 +236,18 @@ REPRODUCTIONS = {
             ),
             Claim(
                 "VAE's codes score higher than those of PCA and of the untrained encoder under every protocol.",
-                always_above(protocols.VAE, (protocols.PCA, protocols.UNTRAINED), protocols.PROTOCOLS),
+                always_above(protocols.VAE, (protocols.PCA, protocols.UNTRAINED), PROTOCOLS),
                 own=True,
             ),
             Claim(
                 "That DIP-VAE scores higher than VAE does not depend on the protocol: it does under every one.",
-                always_above(protocols.DIP_10, (protocols.VAE,), protocols.PROTOCOLS),
+                always_above(protocols.DIP_10, (protocols.VAE,), PROTOCOLS),
                 own=True,
             ),
             Claim(
                 "That beta-VAE, beta = 60, scores higher than VAE does not depend on the protocol: it does under every "
                 "one.",
-                always_above(protocols.BETA_VAE, (protocols.VAE,), protocols.PROTOCOLS),
+                always_above(protocols.BETA_VAE, (protocols.VAE,), PROTOCOLS),
                 own=True,
             ),
         ],
