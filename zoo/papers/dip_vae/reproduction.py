@@ -261,7 +261,8 @@ REPRODUCTIONS = {
             "number of votes are one setting. One row has the mean instead.",
             "The text does not normalise codes. The standardised ones have mean 0 and standard deviation 1 in each "
             "latent over the test set, so a latent that hardly varies gets the same weight as others.",
-            "Ideal codes are the five factors of a test image, random ones ten standard normals for each image. PCA "
+            "Ideal codes are the five factors of a test image, the same for every seed, and random ones ten standard "
+            "normals for each image. PCA "
             f"has ten components and is fitted to {protocols.PCA_IMAGES:,} random training images. The untrained "
             "encoder has the VAE's initial weights.",
             f"Short budget: {protocols.SHORT:,} steps, Adam at {SHORT_LR:g} and matrix products in bfloat16 where the "
