@@ -257,8 +257,8 @@ REPRODUCTIONS = {
             "and the weight 1 of the regulariser. It states neither the pairs per vote nor the number of votes: 64 and "
             "10,000 are disentanglement_lib's. Scores are on 5,000 other votes, the mean of three repeats.",
             "The text does not say whether the hinge loss is a sum or a mean. Here it is the sum, as in LIBLINEAR's C "
-            "(the regulariser is half the squared norm), so with more votes the regulariser counts less: C and the "
-            "number of votes are one setting. One row has the mean instead.",
+            "(the regulariser is half the squared norm), so with ten times the votes the regulariser counts a "
+            "tenth. One row has the mean instead.",
             "The text does not normalise codes. The standardised ones have mean 0 and standard deviation 1 in each "
             "latent over the test set, so a latent that hardly varies gets the same weight as others.",
             "Ideal codes are the five factors of a test image, the same for every seed, and random ones ten standard "
