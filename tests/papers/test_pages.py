@@ -35,6 +35,7 @@ def test_results_are_graded_by_their_seeds_and_lie_in_their_papers_room(name):
     [
         ("decomposition-figure-2", {"figure2.png"}),
         ("decomposition-figure-4", {"figure4.png"}),
+        ("dip-vae-metric", {"protocols.png"}),
         ("dip-vae-shapes", {"figure1-squared-error.png", "figure1-cross-entropy.png"}),
         ("hfvae-figure-6", {"figure6-left.png", "figure6-right.png"}),
         ("hfvae-sensitivity", {"sensitivity.png"}),

@@ -1,6 +1,6 @@
 """Attribute classification along one vector per attribute.
 
-DIP-VAE (Kumar 2017, https://arxiv.org/abs/1711.00848), Table 2 and "Binary attribute classification" in section 4.
+DIP-VAE (Kumar 2017, https://arxiv.org/abs/1711.00848v1), Table 2 and "Binary attribute classification" in section 3.
 """
 
 import numpy as np

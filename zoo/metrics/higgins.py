@@ -25,17 +25,19 @@ def higgins_svm(
     seed: int = 0,
     repeats: int = 10,
 ) -> Result:
-    """As DIP-VAE states it (Kumar 2017, https://arxiv.org/abs/1711.00848, section 4): a one-vs-rest linear SVM.
+    """As DIP-VAE states it (Kumar 2017, https://arxiv.org/abs/1711.00848v1, section 3): a one-vs-rest linear SVM.
 
     A vote for factor k: `num_pairs` pairs of datapoints, the two of a pair with equal factor k; the feature is the mean
     absolute difference of their codes, the label is k. Every factor has the same number of votes. The score is the
     accuracy on other votes; chance is 1/K.
 
-    The regulariser has the weight 1 and the hinge loss the weight C. scikit-learn's LinearSVC also regularises the
-    bias. The paper states neither the number of pairs nor that of votes.
+    The regulariser, half the squared norm, has the weight 1, and the hinge loss, summed over the votes, the weight C.
+    scikit-learn's LinearSVC also regularises the bias. The paper states neither the number of pairs nor that of votes,
+    nor whether the loss is a sum or a mean.
 
     .. warning::
-        Features are not normalised, so the score depends on the scale of the codes and on num_train.
+        Features are not normalised, so the score depends on the scale of the codes, on num_train and on num_pairs. The
+        reproduction `dip-vae/metric` shows by how much, and what codes score that are not learnt.
 
     Raises:
         Inapplicable: fewer than two factors vary.

@@ -63,6 +63,7 @@ ITEMS: dict[str, tuple[Item, ...]] = {
     "hfvae_topics": (Item("Section 5.2, appendix D", "topics of 20 newsgroups", ("hfvae/topics",)),),
     "dip_vae": (
         Item("Table 1", "metric and error, 2D Shapes", ("dip-vae/shapes",)),
+        Item("Table 1", "its metric under other protocols, and of codes of known quality", ("dip-vae/metric",)),
         Item("Table 1", f"metric and error, CelebA{FILES}", ("dip-vae/celeba",)),
         Item("Figure 1, right", "metric against error over beta and lambda_od, 2D Shapes", ("dip-vae/figure1",)),
         Item("Figure 1, left", f"the same on CelebA{FILES}", ("dip-vae/celeba",)),

@@ -20,8 +20,8 @@ from zoo.lab.runs.finished import FinishedRun
 from zoo.metrics import Encoded, clusters, hoyer
 from zoo.papers import open_run, recipe
 from zoo.papers.decomposition import measures as decomposition
-from zoo.papers.dip_vae import reproduction as dip_vae
 from zoo.papers.dip_vae.measures import measured as of_dip_vae
+from zoo.papers.dip_vae.quantities import MEASURED as DIP_VAE
 from zoo.papers.hfvae_topics import reproduction as topics
 from zoo.papers.natural_clustering import measures as natural_clustering
 from zoo.papers.weights import HERE, Measure, elbo_parts, keep
@@ -65,7 +65,7 @@ def of_topics(trained: FinishedRun) -> dict[str, float]:
 def of_factors(trained: FinishedRun) -> dict[str, float]:
     """DIP-VAE's metric and error, and the dependence of latents, by their definitions."""
     found = of_dip_vae(trained)
-    return {dip_vae.MEASURED[name].what: value for name, value in found.items() if name not in ("cross_entropy", "kl")}
+    return {DIP_VAE[name].what: value for name, value in found.items() if name not in ("cross_entropy", "kl")}
 
 
 def of_units(trained: FinishedRun) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """DIP-VAE's claims about its tables, as checks on reproduced results."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from zoo.lab.trials.claims import Comparison, Verdict, above, every, exceeds, some
+from zoo.lab.trials.claims import Comparison, Verdict, above, at_least, every, exceeds, near, some
 from zoo.lab.trials.reproduction import Results
 from zoo.papers.dip_vae.measures import DIP
 
@@ -58,3 +58,19 @@ def nearer_to_squared_error(reported: Mapping[str, Mapping[str, float]]) -> Comp
     cells = tuple((variant, kind) for kind in ERRORS for variant in reported)
     paper = ", ".join(f"{errors[ERRORS[0]]:g}" for errors in reported.values())
     return Comparison(cells, decide, f"The paper's: {paper}.")
+
+
+def all_at_least(variant: str, protocols: Iterable[str], bound: float) -> Comparison:
+    """The metric is above `bound` under every protocol."""
+    return every(*(at_least((variant, name), bound) for name in protocols), note=f"Holds above {bound:g}.")
+
+
+def all_near(variant: str, protocols: Iterable[str], target: float, within: float) -> Comparison:
+    """The metric differs from `target` by at most `within` under every protocol."""
+    note = f"Holds from {target - within:g} to {target + within:g}."
+    return every(*(near((variant, name), target, within) for name in protocols), note=note)
+
+
+def always_above(one: str, others: Sequence[str], protocols: Iterable[str]) -> Comparison:
+    """A variant's metric is above each other's under every protocol."""
+    return every(*(above((one, name), (other, name)) for name in protocols for other in others))

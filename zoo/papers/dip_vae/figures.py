@@ -2,14 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.plots.curves import Setting, trade_off
+from zoo.lab.plots.matrix import matrix
 from zoo.lab.plots.picture import Picture
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial
 from zoo.metrics import Encoded, factor_correlations, latent_correlations, neighbours
 from zoo.papers.dip_vae import plots
-from zoo.papers.dip_vae.measures import SEARCH, STEPS, encoded, opened
+from zoo.papers.dip_vae.measures import PROTOCOLS, SEARCH, STEPS, encoded, opened
+from zoo.papers.dip_vae.protocols import RESCALED
 from zoo.papers.dip_vae.recipes import LAMBDAS
 
 
@@ -84,6 +88,18 @@ def weight_of(variant: str, values: Mapping[str, float]) -> tuple[str, float]:
         return "beta-VAE", 1.0
     name, _, weight = variant.partition(", ")
     return name, float(weight.rpartition(" = ")[2])
+
+
+def draw_protocols(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
+    """The metric of each code under each protocol, as shares."""
+    names = [*PROTOCOLS, *RESCALED]
+    means = {
+        variant: [np.mean([trial.quantities()[name] for trial in trials]) / 100 for name in names]
+        for variant, trials in tried.items()
+    }
+    columns = ["C = 0.01, 10,000 votes, 64 pairs", *names[1:]]
+    table = matrix(np.array([*means.values()]), title="Higgins metric", rows=[*means], columns=columns, signed=False)
+    return {"protocols.png": Picture(table, "The metric of each code under each protocol, the mean over seeds")}
 
 
 def draw_celeba(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:

@@ -1,6 +1,7 @@
 """The quantities of DIP-VAE's tables, and the measured runs (Kumar et al. 2018, arXiv:1711.00848v1)."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,17 @@ STEPS, SHORT, SEARCH = 300_000, 10_000, 1_500
 SHORT_LR = 3e-4
 SEARCHED = (2.0, 10.0, 50.0)  # those of LAMBDAS in the short budget
 DIP = "DIP-VAE, the best lambda_od"
+PROTOCOLS: Mapping[str, Mapping[str, Any]] = {  # of the metric: what differs from the defaults of `higgins_svm`
+    "metric": {},
+    "1,000 votes": {"num_train": 1_000},
+    "5,000 votes": {"num_train": 5_000},
+    "16 pairs": {"num_pairs": 16},
+    "200 pairs": {"num_pairs": 200},
+    "C = 1": {"C": 1.0},
+    "C = 1, 5,000 votes": {"C": 1.0, "num_train": 5_000},
+    "C = 1, 1,000 votes": {"C": 1.0, "num_train": 1_000},
+}
+FOR_EVERY_RUN = ("metric", "1,000 votes", "C = 1, 5,000 votes")  # the protocols under which every run is scored
 REPORTED_IN_SEARCH = ("metric", "squared_error", "cross_entropy")  # for every run of the search
 ATTRIBUTES = (  # of Table 2
     "Arched_Eyebrows",
@@ -69,13 +81,21 @@ def encoded(trained: FinishedRun) -> Encoded:
     return Encoded.of(trained.encode, trained.data.test, num_points=20_000, device=device_of(trained.guide))
 
 
+def metric(codes: Encoded, **settings: Any) -> float:
+    """The metric in %, the mean of three repeats; `settings` are those of `higgins_svm`."""
+    return 100 * float(higgins_svm(codes, repeats=3, **settings))
+
+
 def measured(trained: FinishedRun) -> dict[str, float]:
-    """Table 1's two numbers and related quantities, on the test set; the error in both possible definitions."""
+    """Table 1's two numbers and related quantities, on the test set.
+
+    The error is in both possible definitions, the metric also under two other protocols.
+    """
     test = trained.data.test
     codes = encoded(trained)
     evaluation = evaluate(trained.model, trained.guide, test)
     return {
-        "metric": 100 * float(higgins_svm(codes, repeats=3)),
+        **{name: metric(codes, **PROTOCOLS[name]) for name in FOR_EVERY_RUN},
         "squared_error": squared_error(trained.model, trained.guide, test),
         "cross_entropy": -evaluation.reconstruction["x"] / math.prod(test.shape),
         "off_diagonal": off_diagonal(codes.codes),
