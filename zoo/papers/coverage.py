@@ -37,6 +37,7 @@ ITEMS: dict[str, tuple[Item, ...]] = {
         Item("Figure 3", "latents of beta-VAE and of N-VAE in the plane", ("natural-clustering/choices",)),
         Item("Figure 4", "the graphical model", (), f"{DIAGRAM}; `python -m zoo story natural-clustering/mnist`"),
         Item("Figure 5", "KL of each latent, three data sets", ("natural-clustering/kl",)),
+        Item("Figure 5", "the same with other decoders, two data sets", ("natural-clustering/decoder",)),
         Item("Figure 6", "Fashion-MNIST: traversals of each class's latents", ("natural-clustering/kl",)),
         Item("Figure 7", "Fashion-MNIST: traversals of the shared latents", ("natural-clustering/kl",)),
         Item("Figure 8", "Yale B: traversals of the shared latents", ("natural-clustering/kl",)),

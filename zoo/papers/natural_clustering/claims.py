@@ -18,7 +18,7 @@ from zoo.lab.trials.claims import (
     some,
 )
 from zoo.papers.natural_clustering.augmentation import MODELS, SIGMAS, error_at, key
-from zoo.papers.natural_clustering.measures import SETS
+from zoo.papers.natural_clustering.measures import SETS, with_decoder
 
 OWN, SHARED = (
     "KL of z_cy",
@@ -36,6 +36,22 @@ def yale_empty() -> Comparison:
 def fashion_own_above_shared() -> Comparison:
     """On Fashion-MNIST the right class's unit has more nats than any shared one."""
     return above(("Fashion-MNIST", OWN), ("Fashion-MNIST", SHARED))
+
+
+def linear_own_above_shared(s_dim: int) -> Comparison:
+    """With a linear decoder, on Fashion-MNIST, the right class's unit has more nats than any shared one."""
+    variant = with_decoder("Fashion-MNIST", 0, s_dim)
+    return above((variant, OWN), (variant, SHARED))
+
+
+def linear_fashion_above_mnist(s_dim: int) -> Comparison:
+    """With a linear decoder the right class's unit has more nats on Fashion-MNIST than on MNIST."""
+    return falling(OWN, [with_decoder(data, 0, s_dim) for data in ("Fashion-MNIST", "MNIST")])
+
+
+def linear_holds_more(s_dim: int) -> Comparison:
+    """On either set the right class's unit has more nats with a linear decoder than with a hidden layer."""
+    return every(*(falling(OWN, [with_decoder(data, depth, s_dim) for depth in (0, 1)]) for data in SETS[:2]))
 
 
 def fashion_most() -> Comparison:
