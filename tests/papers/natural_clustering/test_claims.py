@@ -4,6 +4,7 @@ from zoo.lab.trials.claims import NOT_RUN
 from zoo.lab.trials.reproduction import Results
 from zoo.papers.natural_clustering import claims
 from zoo.papers.natural_clustering.augmentation import MODELS, error_at, key
+from zoo.papers.natural_clustering.measures import with_decoder
 
 
 def agreeing(**variants):
@@ -25,6 +26,19 @@ def test_units_by_class_and_shared_ones():
         assert claim()(Results({})) == (None, NOT_RUN)
     still_moves = agreeing(**{"Yale B": kl(0.01, 3.0, 0.05)})
     assert claims.yale_empty()(still_moves)[0] is False
+
+
+def test_linear_decoders():
+    def found(fashion, mnist, shallow):
+        rows = {"Fashion-MNIST": fashion, "MNIST": mnist}
+        table = {with_decoder(data, 0, 2): row for data, row in rows.items()}
+        table |= {with_decoder(data, 1, 2): kl(shallow, 2.0) for data in rows}
+        checks = (claims.linear_own_above_shared, claims.linear_fashion_above_mnist, claims.linear_holds_more)
+        return [check(2)(agreeing(**table))[0] for check in checks]
+
+    assert found(kl(3.0, 2.0), kl(2.5, 2.0), 1.0) == [True, True, True]
+    assert found(kl(2.0, 3.0), kl(2.5, 2.0), 2.2) == [False, False, False]
+    assert claims.linear_holds_more(4)(Results({})) == (None, NOT_RUN)
 
 
 def test_wrong_classes_are_empty_where_the_right_one_is_not():

@@ -33,7 +33,7 @@ def natural_clustering(
     unlabelled: bool = True,
     network: str = "mlp",
     width: int = 256,
-    depth: int = 2,
+    depth: int | None = None,
     batch_size: int = 128,
     steps: int = 9_360,
 ) -> Experiment:
@@ -56,7 +56,7 @@ def natural_clustering(
         unlabelled: whether the others are used without labels, or not at all.
         network: "mlp", or "conv" for 28, 32 or 64 pixels.
         width: of an "mlp"'s hidden layers.
-        depth: number of hidden layers in an "mlp"'s decoder, which is linear without any.
+        depth: number of hidden layers in an "mlp"'s decoder, 2 when not given; at 0 it is linear.
         batch_size: B.
         steps: number of steps.
 
