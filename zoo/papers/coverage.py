@@ -42,6 +42,8 @@ ITEMS: dict[str, tuple[Item, ...]] = {
         Item("Figure 7", "Fashion-MNIST: traversals of the shared latents", ("natural-clustering/kl",)),
         Item("Figure 8", "Yale B: traversals of the shared latents", ("natural-clustering/kl",)),
         Item("Figure 9", "classifiers trained on generated data", ("natural-clustering/augmentation",)),
+        Item("Figure 9", "N-VAE with fewer shared units", ("natural-clustering/labels",)),
+        Item("Figure 9", "panel a with a convolutional classifier", ("natural-clustering/classifier",)),
         Item("Figure 10", "MNIST: KL by class, with and without the bias", ("natural-clustering/kl",)),
         Item("Figure 11", "MNIST: samples at sigma 1.4", ("natural-clustering/kl",)),
         Item("-", "few labels: an extension of ours", ("natural-clustering/few-labels",)),

@@ -4,6 +4,7 @@ from zoo.lab.trials.claims import NOT_RUN
 from zoo.lab.trials.reproduction import Results
 from zoo.papers.natural_clustering import claims
 from zoo.papers.natural_clustering.augmentation import MODELS, error_at, key
+from zoo.papers.natural_clustering.labels import with_shared, wrong_at
 from zoo.papers.natural_clustering.measures import with_decoder
 
 
@@ -94,6 +95,29 @@ def test_cgan_then_nvae():
 
     assert found(**{"N-VAE": 6.0, "CGAN": 5.0, "CVAE": 7.0, "AC-GAN": 9.0}) is True
     assert found(**{"N-VAE": 8.0, "CGAN": 5.0, "CVAE": 7.0, "AC-GAN": 9.0}) is False
+
+
+def test_one_shared_unit():
+    checks = (
+        claims.fewer_wrong,
+        claims.one_shared_holds,
+        claims.one_shared_harms_less,
+        claims.one_shared_lowers,
+        claims.one_shared_falls,
+    )
+
+    def found(four, one):
+        table = {}
+        for s_dim, (wrong, errors, own) in ((4, four), (1, one)):
+            row = {"no samples": 2.5, "KL of z_cy": own}
+            for sigma, share, error in zip((1, 2), wrong, errors, strict=True):
+                row |= {wrong_at(sigma): share, error_at(0.4, sigma): error}
+            table[with_shared("MNIST", s_dim)] = row
+        return [check("MNIST")(agreeing(**table))[0] for check in checks]
+
+    four = ((8.0, 40.0), (3.3, 3.8), 1.1)
+    assert found(four, ((2.0, 10.0), (2.4, 2.3), 1.5)) == [True] * 5
+    assert found(four, ((2.0, 21.0), (2.6, 3.9), 0.05)) == [False] * 5
 
 
 def test_few_labels():

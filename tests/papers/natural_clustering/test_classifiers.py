@@ -1,6 +1,7 @@
 """Classifiers of real and generated images, and the labels that they give to generated ones."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import torch
 from torch import nn
 
 from tests.pairs import SHAPE
-from zoo.lab.data import Dataset
+from zoo.lab.data import Dataset, load
+from zoo.papers.natural_clustering import labels
 from zoo.papers.natural_clustering.classifiers import classification_error, train_classifier, wrong_labels
+from zoo.papers.natural_clustering.recipes import digits
 
 
 def split_set(num=600, *, shape=SHAPE, noise=0.05, seed=0):
@@ -113,3 +116,15 @@ def test_wrong_labels_are_the_share_that_comes_out_as_another_class():
         return ((y + 1) % 3).reshape(-1, 1, 1, 1).expand(-1, *SHAPE)
 
     assert wrong_labels(swapped, ByShade(), classes=3, num=30) == 100
+
+
+def test_a_trial_measures_every_quantity_and_finds_that_an_untrained_model_has_no_classes():
+    split = load("digits")
+    experiment = digits(split)
+    trained = SimpleNamespace(model=experiment.model, guide=experiment.guide, data=split)
+    trial = SimpleNamespace(seed=0, device=None, steps=lambda **_: 1, train=lambda *_, **__: trained)
+    found = labels.labels("digits", 1)(trial)
+    assert found.keys() == labels.QUANTITIES.keys()
+    # all grey, so that nearly all samples are taken for the same of the ten classes
+    assert found[labels.wrong_at(1)] == pytest.approx(90, abs=5)
+    assert found["no samples"] < 30

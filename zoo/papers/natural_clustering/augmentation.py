@@ -1,6 +1,6 @@
 """Classifiers trained on data augmented with generated samples (Antorán & Miguel 2019, section IV-C)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import pyro
@@ -51,7 +51,14 @@ MODELS = ("N-VAE", "CVAE", "CGAN", "AC-GAN")
 PANELS = [(data, share) for share in SHARES for data in ("mnist", "fashion-mnist")]
 
 
-def augmented(model: str | None, data: str) -> Callable[[Trial], Mapping[str, float]]:
+def augmented(
+    model: str | None,
+    data: str,
+    *,
+    network: str = "mlp",
+    shares: Sequence[float] = SHARES,
+    sigmas: Sequence[float] = SIGMAS,
+) -> Callable[[Trial], Mapping[str, float]]:
     """Trains a generator on a data set, and a classifier per share and sigma; without a model only the baseline."""
 
     def run(trial: Trial) -> Mapping[str, float]:
@@ -62,6 +69,7 @@ def augmented(model: str | None, data: str) -> Callable[[Trial], Mapping[str, fl
                 split.train,
                 split.test,
                 classes=10,
+                network=network,
                 epochs=trial.steps(full=10, short=3),
                 seed=trial.seed,
                 device=trial.device or "cpu",
@@ -71,8 +79,8 @@ def augmented(model: str | None, data: str) -> Callable[[Trial], Mapping[str, fl
             made = generator(model, data, trial, split.train)
             return {
                 error_at(share, sigma): error(generate=generate(made, sigma=sigma), share=share)
-                for share in SHARES
-                for sigma in SIGMAS
+                for share in shares
+                for sigma in sigmas
             }
 
     return run

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.lab.data import Dataset
-from zoo.lab.device import fork_random_state
+from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.networks import ConvEncoder
 
 Generate = Callable[[Tensor], Tensor]  # labels [B] to images [B, ...]
@@ -85,12 +85,16 @@ def classification_error(data: Dataset, test: Dataset, **options: Any) -> float:
     """
     if test.y is None:
         raise ValueError(f"data {test.name!r} has no labels, so there is nothing to classify")
-    net = train_classifier(data, **options)
+    return error_of(train_classifier(data, **options), test)
+
+
+def error_of(classifier: nn.Module, test: Dataset) -> float:
+    """The error of a classifier, in per cent of `test`, which is labelled."""
     wrong = 0
     with torch.no_grad():
-        for batch in test.in_order(2000, labels=True, device=options.get("device", "cpu")):
+        for batch in test.in_order(2000, labels=True, device=device_of(classifier)):
             assert batch.y is not None
-            wrong += int((net(batch.x).argmax(-1) != batch.y).sum())
+            wrong += int((classifier(batch.x).argmax(-1) != batch.y).sum())
     return 100 * wrong / len(test)
 
 
@@ -101,7 +105,6 @@ def wrong_labels(
     classes: int,
     num: int = 10_000,
     seed: int = 0,
-    device: str | torch.device = "cpu",
 ) -> float:
     """The share of samples, in per cent, that a classifier assigns to another class than the one asked for.
 
@@ -109,16 +112,15 @@ def wrong_labels(
 
     Args:
         generate: function from labels to images.
-        classifier: images to logits [B, L].
+        classifier: images to logits [B, L], on the device of the generator.
         classes: L.
         num: number of samples.
         seed: of the draws.
-        device: of the generator and the classifier.
     """
-    wrong = 0
-    with fork_random_state(torch.device(device)), torch.no_grad():
+    wrong, here = 0, device_of(classifier)
+    with fork_random_state(here), torch.no_grad():
         torch.manual_seed(seed)
-        for y in (torch.arange(num, device=device) % classes).split(2000):
+        for y in (torch.arange(num, device=here) % classes).split(2000):
             wrong += int((classifier(generate(y)).argmax(-1) != y).sum())
     return 100 * wrong / num
 
