@@ -283,7 +283,15 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "generators for 4.",
             "The classifier of real data judges 10,000 samples, each class equally often. It is wrong itself on as "
             "many test images as the table says, and samples need not resemble test images.",
-            "EXPLORED",
+            "One shared unit was chosen by the share of wrong labels at sigma = 1 and 2 in runs of 1,900 steps on "
+            "MNIST, one seed each, with the objective written out by hand for speed. Fewer shared units help: 19.4 and "
+            "48.8 % with four (z_cy holds 0.68 nats), 8.1 and 24.3 % with two (1.17 nats), 1.6 and 8.4 % with one "
+            "(1.57 nats). With two shared units a decoder with one hidden layer helps as well, 4.9 and 15.9 %. These "
+            "do not help: c_dim = 2, 8.5 and 26.1 %; beta_c = 1, 9.0 and 24.6 %. A linear decoder, 64.2 and 62.4 %, "
+            "and no bias, 63.6 and 63.1 %, make it much worse, although z_cy then holds 3.15 and 2.00 nats. With one "
+            "shared unit, one hidden layer gives 3.0 and 7.3 %, and c_dim = 2 with beta_c = 1 gives 4.3 and 14.7 %. A "
+            "larger weight of the KL of z_s was not tried, since the paper's objective has none. The claims were "
+            "written down after these runs, and before the first run of this reproduction.",
             DEVIATIONS[3],
         ),
     ),
