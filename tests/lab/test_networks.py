@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, networks
 
 
 def num_parameters(module):
@@ -48,6 +48,31 @@ def test_higgins_networks_for_2d_shapes():
     assert num_parameters(decoder) == dense(10, 1200) + 2 * dense(1200, 1200) + dense(1200, 4096)
     kinds = [type(module).__name__ for module in decoder.modules() if not list(module.children())]
     assert kinds == ["Linear", "Tanh"] * 3 + ["Linear"]
+
+
+def test_an_mlp_decoder_has_as_many_hidden_layers_as_asked_for_and_two_otherwise():
+    for depth, expected in (
+        (0, dense(5, 12)),
+        (1, dense(5, 7) + dense(7, 12)),
+        (2, dense(5, 7) + dense(7, 7) + dense(7, 12)),
+        (None, dense(5, 7) + dense(7, 7) + dense(7, 12)),
+    ):
+        encoder, decoder = networks((1, 3, 4), 5, "mlp", width=7, depth=depth)
+        assert num_parameters(decoder) == expected
+        assert num_parameters(encoder) == dense(12, 7) + dense(7, 7)
+
+
+def test_a_decoder_without_hidden_layers_is_linear():
+    decoder = networks((1, 3, 4), 5, "mlp", depth=0)[1].double()
+    a, b = torch.randn(2, 5).double()
+    torch.testing.assert_close(decoder(a + b) - decoder(a), decoder(b) - decoder(torch.zeros(5).double()))
+
+
+def test_a_depth_that_cannot_be_had_is_refused():
+    with pytest.raises(ValueError, match="only an 'mlp' has a depth that can be chosen, got depth 1 for 'conv'"):
+        networks((1, 32, 32), 5, "conv", depth=1)
+    with pytest.raises(ValueError, match="networks: depth must be from 0 to 100, got -1"):
+        networks((1, 3, 4), 5, "mlp", depth=-1)
 
 
 @pytest.mark.parametrize(

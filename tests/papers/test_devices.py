@@ -10,7 +10,6 @@ ROOM_FILES = sorted(p for p in Path(__file__).parents[2].glob("zoo/papers/*/*.py
 ON_THE_CPU = {
     ("decomposition/plots.py", "plane_pictures"),  # to be drawn
     ("decomposition/plots.py", "reconstructed_points"),
-    ("natural_clustering/augmentation.py", "classification_error"),  # how many pixels there are
 }
 
 

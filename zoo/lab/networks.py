@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zoo.arguments import COUNTS, SOME_COUNTS, checked, number_from, shown
+from zoo.arguments import COUNTS, SOME_COUNTS, between, checked, number_from, shown
 from zoo.program import Misfit
 
 Shape = tuple[int, ...]
@@ -200,12 +200,24 @@ def _expect(x: Tensor, shape: Shape) -> Tensor:
     return x
 
 
-@checked(shape=SOME_COUNTS, latents=number_from(1), width=number_from(1))
-def networks(shape: Shape, latents: int, network: str, *, width: int = 400) -> tuple[nn.Module, nn.Module]:
-    """An encoder and a decoder of `latents` latent dimensions: "mlp" with two hidden layers of `width`, or "conv"."""
+@checked(shape=SOME_COUNTS, latents=number_from(1), width=number_from(1), depth=between(0, 100))
+def networks(
+    shape: Shape, latents: int, network: str, *, width: int = 400, depth: int | None = None
+) -> tuple[nn.Module, nn.Module]:
+    """An encoder and a decoder of `latents` latent dimensions: "mlp" or "conv".
+
+    An "mlp" has two hidden layers of `width` in its encoder and `depth` in its decoder, two when not given; at depth 0
+    the decoder is linear.
+
+    Raises:
+        ValueError: there is no such network, or a depth is given for "conv".
+    """
     if network == "mlp":
-        return MLPEncoder(shape, hidden=(width, width)), MLPDecoder(latents, shape, hidden=(width, width))
+        layers = (width,) * (2 if depth is None else depth)
+        return MLPEncoder(shape, hidden=(width, width)), MLPDecoder(latents, shape, hidden=layers)
     if network == "conv":
+        if depth is not None:
+            raise ValueError(f"only an 'mlp' has a depth that can be chosen, got depth {depth} for 'conv'")
         hidden = 1024 if shape[-1] == 28 else 256
         return ConvEncoder(shape, hidden=hidden), ConvDecoder(latents, shape, hidden=hidden)
     raise ValueError(f"network must be 'mlp' or 'conv', got {network!r}")

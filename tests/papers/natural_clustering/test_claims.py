@@ -4,6 +4,8 @@ from zoo.lab.trials.claims import NOT_RUN
 from zoo.lab.trials.reproduction import Results
 from zoo.papers.natural_clustering import claims
 from zoo.papers.natural_clustering.augmentation import MODELS, error_at, key
+from zoo.papers.natural_clustering.labels import with_shared, wrong_at
+from zoo.papers.natural_clustering.measures import with_decoder
 
 
 def agreeing(**variants):
@@ -25,6 +27,19 @@ def test_units_by_class_and_shared_ones():
         assert claim()(Results({})) == (None, NOT_RUN)
     still_moves = agreeing(**{"Yale B": kl(0.01, 3.0, 0.05)})
     assert claims.yale_empty()(still_moves)[0] is False
+
+
+def test_linear_decoders():
+    def found(fashion, mnist, shallow):
+        rows = {"Fashion-MNIST": fashion, "MNIST": mnist}
+        table = {with_decoder(data, 0, 2): row for data, row in rows.items()}
+        table |= {with_decoder(data, 1, 2): kl(shallow, 2.0) for data in rows}
+        checks = (claims.linear_own_above_shared, claims.linear_fashion_above_mnist, claims.linear_holds_more)
+        return [check(2)(agreeing(**table))[0] for check in checks]
+
+    assert found(kl(3.0, 2.0), kl(2.5, 2.0), 1.0) == [True, True, True]
+    assert found(kl(2.0, 3.0), kl(2.5, 2.0), 2.2) == [False, False, False]
+    assert claims.linear_holds_more(4)(Results({})) == (None, NOT_RUN)
 
 
 def test_wrong_classes_are_empty_where_the_right_one_is_not():
@@ -80,6 +95,29 @@ def test_cgan_then_nvae():
 
     assert found(**{"N-VAE": 6.0, "CGAN": 5.0, "CVAE": 7.0, "AC-GAN": 9.0}) is True
     assert found(**{"N-VAE": 8.0, "CGAN": 5.0, "CVAE": 7.0, "AC-GAN": 9.0}) is False
+
+
+def test_one_shared_unit():
+    checks = (
+        claims.fewer_wrong,
+        claims.one_shared_holds,
+        claims.one_shared_harms_less,
+        claims.one_shared_lowers,
+        claims.one_shared_falls,
+    )
+
+    def found(four, one):
+        table = {}
+        for s_dim, (wrong, errors, own) in ((4, four), (1, one)):
+            row = {"no samples": 2.5, "KL of z_cy": own}
+            for sigma, share, error in zip((1, 2), wrong, errors, strict=True):
+                row |= {wrong_at(sigma): share, error_at(0.4, sigma): error}
+            table[with_shared("MNIST", s_dim)] = row
+        return [check("MNIST")(agreeing(**table))[0] for check in checks]
+
+    four = ((8.0, 40.0), (3.3, 3.8), 1.1)
+    assert found(four, ((2.0, 10.0), (2.4, 2.3), 1.5)) == [True] * 5
+    assert found(four, ((2.0, 21.0), (2.6, 3.9), 0.05)) == [False] * 5
 
 
 def test_few_labels():

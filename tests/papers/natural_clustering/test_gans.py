@@ -1,4 +1,4 @@
-"""CGAN and AC-GAN: their losses by hand, and that each learns what a class looks like; augmentation around them."""
+"""CGAN and AC-GAN: their losses by hand, and that each learns what a class looks like; samples by class."""
 
 import math
 
@@ -10,7 +10,7 @@ from torch import nn
 from tests.pairs import SHAPE, cvae_pair, nvae_pair
 from zoo.lab.analysis.posterior import decode
 from zoo.lab.data import Dataset
-from zoo.papers.natural_clustering.augmentation import classification_error, generate
+from zoo.papers.natural_clustering.augmentation import generate
 from zoo.papers.natural_clustering.gans import Critic, Generator, critic_loss, generator_loss, train_gan
 
 
@@ -69,7 +69,7 @@ def test_what_a_gan_cannot_train_on_is_refused():
             train_gan(batches, auxiliary=True, classes=2, shape=SHAPE)
 
 
-# Samples by class, and the classifiers that they train.
+# Samples by class.
 
 
 @pytest.mark.parametrize("pair", [nvae_pair, cvae_pair], ids=["nvae", "cvae"])
@@ -98,53 +98,3 @@ def test_samples_of_a_generator_are_its_images():
 def test_a_model_without_classes_generates_nothing():
     with pytest.raises(TypeError, match="Linear does not generate by class"):
         generate(nn.Linear(1, 1), sigma=1.0)
-
-
-SMALL = {"classes": 2, "epochs": 30, "hidden": 8, "batch_size": 50, "lr": 1e-2}
-
-
-def test_real_data_that_tell_the_class_leave_no_error_and_wrong_ones_leave_all():
-    train, test = split_set(), split_set(100, seed=1)
-    assert classification_error(train, test, **SMALL) == 0
-
-    def swapped(y):
-        return (0.75 - 0.5 * y).reshape(-1, 1, 1, 1).expand(-1, *SHAPE).to(torch.get_default_dtype())
-
-    assert classification_error(train, test, generate=swapped, share=1.0, **SMALL) == 100
-    asked = []
-
-    def counting(y):
-        asked.append(len(y))
-        return torch.zeros(len(y), *SHAPE)
-
-    classification_error(train, test, generate=counting, share=0.4, **SMALL)
-    # 30 epochs of 600 points, each replaced with probability 0.4; 5 standard deviations
-    assert sum(asked) == pytest.approx(0.4 * 18_000, abs=5 * math.sqrt(18_000 * 0.24))
-
-
-def test_a_repeat_is_the_same_and_leaves_the_random_state():
-    train, test = split_set(noise=0.5), split_set(100, seed=1, noise=0.5)
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    quick = SMALL | {"epochs": 1}
-    errors = [classification_error(train, test, **quick, seed=seed) for seed in (0, 0, 1)]
-    assert torch.equal(torch.get_rng_state(), before)
-    assert errors[0] == errors[1]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"share": 1.5}, r"share must be in \[0, 1\].*got 1.5"),
-        ({"share": 0.4}, "generate= must be given"),
-    ],
-)
-def test_a_share_that_makes_no_sense_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        classification_error(split_set(60), split_set(60), **SMALL, **options)
-
-
-def test_a_set_without_labels_is_refused():
-    unlabelled = Dataset.from_arrays(np.zeros((60, *SHAPE), dtype=np.uint8))
-    with pytest.raises(ValueError, match="has no labels, so there is nothing to classify"):
-        classification_error(unlabelled, unlabelled, **SMALL)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.pairs import L, images
+from tests.pairs import L, assert_same_but_for_the_objective, images
 from tests.traced import fit
 from zoo.lab.data import Dataset, Split, load
 from zoo.papers.natural_clustering.class_latents import measure
@@ -47,6 +47,19 @@ def test_recipes_take_the_numbers_of_the_data():
         "natural-clustering/fashion-mnist",
         "natural-clustering/yale-b",
     } <= RECIPES.keys()
+
+
+def test_the_decoder_has_two_hidden_layers_where_no_depth_is_given():
+    data = small_set()
+    built = {}
+    for depth in (None, 2, 0):
+        torch.manual_seed(0)
+        built[depth] = natural_clustering(Split(data, data), width=8, depth=depth)
+    assert_same_but_for_the_objective(built[None], built[2])
+    # L * (1 + c_dim) + s_dim latents to the pixels of SHAPE
+    assert [tuple(p.shape) for p in built[0].model.parameters()] == [(15, 2 * L + 4), (15,)]
+    with pytest.raises(ValueError, match="only an 'mlp' has a depth"):
+        natural_clustering(Split(data, data), network="conv", depth=1)
 
 
 def test_sets_that_no_classes_can_be_learnt_from_are_refused_before_training():

@@ -18,7 +18,8 @@ from zoo.lab.trials.claims import (
     some,
 )
 from zoo.papers.natural_clustering.augmentation import MODELS, SIGMAS, error_at, key
-from zoo.papers.natural_clustering.measures import SETS
+from zoo.papers.natural_clustering.labels import SPREADS, with_shared, wrong_at
+from zoo.papers.natural_clustering.measures import SETS, with_decoder
 
 OWN, SHARED = (
     "KL of z_cy",
@@ -36,6 +37,22 @@ def yale_empty() -> Comparison:
 def fashion_own_above_shared() -> Comparison:
     """On Fashion-MNIST the right class's unit has more nats than any shared one."""
     return above(("Fashion-MNIST", OWN), ("Fashion-MNIST", SHARED))
+
+
+def linear_own_above_shared(s_dim: int) -> Comparison:
+    """With a linear decoder, on Fashion-MNIST, the right class's unit has more nats than any shared one."""
+    variant = with_decoder("Fashion-MNIST", 0, s_dim)
+    return above((variant, OWN), (variant, SHARED))
+
+
+def linear_fashion_above_mnist(s_dim: int) -> Comparison:
+    """With a linear decoder the right class's unit has more nats on Fashion-MNIST than on MNIST."""
+    return falling(OWN, [with_decoder(data, 0, s_dim) for data in ("Fashion-MNIST", "MNIST")])
+
+
+def linear_holds_more(s_dim: int) -> Comparison:
+    """On either set the right class's unit has more nats with a linear decoder than with a hidden layer."""
+    return every(*(falling(OWN, [with_decoder(data, depth, s_dim) for depth in (0, 1)]) for data in SETS[:2]))
 
 
 def fashion_most() -> Comparison:
@@ -113,6 +130,35 @@ def cgan_then_nvae() -> Comparison:
     """CGAN is best on MNIST at p = 1 and sigma = 1, and N-VAE second."""
     rest = [model for model in MODELS if model != "CGAN"]
     return every(lowest_error("mnist", 1, 1, "CGAN"), lowest_error("mnist", 1, 1, "N-VAE", rest))
+
+
+def fewer_wrong(data: str) -> Comparison:
+    """With one shared unit less than half as many samples have a wrong label as with four, at each sigma."""
+    four, one = (with_shared(data, s_dim) for s_dim in (4, 1))
+    return every(*(above((four, wrong_at(sigma)), (one, wrong_at(sigma)), times=2) for sigma in SPREADS))
+
+
+def one_shared_holds(data: str) -> Comparison:
+    """With one shared unit the right class's unit has at least 0.1 nats."""
+    return at_least((with_shared(data, 1), OWN), 0.1)
+
+
+def one_shared_harms_less(data: str) -> Comparison:
+    """With one shared unit the error from samples is below that with four, at each sigma."""
+    four, one = (with_shared(data, s_dim) for s_dim in (4, 1))
+    return every(*(above((four, error_at(0.4, sigma)), (one, error_at(0.4, sigma))) for sigma in SPREADS))
+
+
+def one_shared_lowers(data: str) -> Comparison:
+    """With one shared unit the error from samples at sigma = 1 is below that of real data alone."""
+    one = with_shared(data, 1)
+    return above((one, "no samples"), (one, error_at(0.4, 1)))
+
+
+def one_shared_falls(data: str) -> Comparison:
+    """With one shared unit the error from samples falls from sigma = 1 to 2."""
+    one = with_shared(data, 1)
+    return above((one, error_at(0.4, 1)), (one, error_at(0.4, 2)))
 
 
 def unlabelled_help(labelled: int) -> Comparison:

@@ -45,6 +45,11 @@ def trained_on(data: str, **hyperparameters: Any) -> Callable[[Trial], Mapping[s
 SETS = ("MNIST", "Fashion-MNIST", "Yale B")
 
 
+def with_decoder(data: str, depth: int, s_dim: int) -> str:
+    """The variant of a data set with `depth` hidden layers in the decoder and `s_dim` shared units."""
+    return f"{data}, depth = {depth}, s_dim = {s_dim}"
+
+
 def class_latents(trained: FinishedRun) -> Clustering:
     """KL of each class's own latents and of the shared ones, on a run's test set."""
     return measure(trained.guide, trained.data.test, classes=trained.data.train.count_classes())

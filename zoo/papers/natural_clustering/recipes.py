@@ -33,6 +33,7 @@ def natural_clustering(
     unlabelled: bool = True,
     network: str = "mlp",
     width: int = 256,
+    depth: int | None = None,
     batch_size: int = 128,
     steps: int = 9_360,
 ) -> Experiment:
@@ -55,13 +56,17 @@ def natural_clustering(
         unlabelled: whether the others are used without labels, or not at all.
         network: "mlp", or "conv" for 28, 32 or 64 pixels.
         width: of an "mlp"'s hidden layers.
+        depth: number of hidden layers in an "mlp"'s decoder, 2 when not given; at 0 it is linear.
         batch_size: B.
         steps: number of steps.
+
+    Raises:
+        ValueError: the data have no classes to learn, `labelled` does not fit them, or there is no such network.
     """
     train = data.train
     classes = train.count_classes()
     decoded = classes * (c_dim + bias) + s_dim
-    trunk, decoder = networks(train.shape, decoded, network, width=width)
+    trunk, decoder = networks(train.shape, decoded, network, width=width, depth=depth)
     num_data = len(train)
     model = NaturalClustering(
         decoder, classes=classes, c_dim=c_dim, s_dim=s_dim, alpha=alpha, bias=bias, num_data=num_data
