@@ -23,7 +23,7 @@ FLOORS = [
         "zoo.hyperparameters",
         "zoo.tables",
     },
-    {"zoo.handlers", "zoo.pairing", "zoo.terms", "zoo.report"}
+    {"zoo.aggregate_sites", "zoo.handlers", "zoo.pairing", "zoo.terms", "zoo.report"}
     | {"zoo.vae", "zoo.joint_vae", "zoo.natural_clustering", "zoo.decomposition", "zoo.topics"},
     {"zoo.termwise", "zoo.aggregate", "zoo.categories", "zoo.moments", "zoo.metrics"},
     {"zoo.elbos"},

@@ -10,19 +10,25 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from zoo import ranks
+from zoo.aggregate_sites import (
+    aggregate_sites,
+    batch_scale,
+    check_left,
+    check_measures,
+    check_priors,
+    check_scored,
+    looks_at,
+)
 from zoo.estimators import Anatomy, Estimator, Marginals, Score, Scores, anatomy, log_marginals, log_weights, mmd
 from zoo.sites import (
     Groups,
     Site,
-    common_scale,
     family,
     known_sites,
     latent,
     nodes_of,
     num_data_of,
-    other_plates,
     partition,
-    summed_out,
 )
 
 
@@ -74,8 +80,8 @@ def dissect(
     """
     chosen = aggregate_sites(guide_trace, sites)
     check_priors(model_trace, chosen)
-    _check_scored([model_trace, guide_trace], chosen)
-    _check_measures(model_trace, chosen)
+    check_scored([model_trace, guide_trace], chosen)
+    check_measures(model_trace, chosen)
     for name, looked_at in looks_at(chosen).items():
         if outside := [other for other, _ in latent(guide_trace) if other in looked_at and other not in chosen]:
             raise ValueError(f"site {name!r} depends on {outside[0]!r}, which is not among the sites: name it too")
@@ -104,7 +110,7 @@ def anchor_information(
     """
     known_sites("anchors", anchors, guide_trace)
     sites = aggregate_sites(guide_trace, list(anchors))
-    _check_scored([guide_trace], sites)
+    check_scored([guide_trace], sites)
 
     def restrict(name: str, scored: Scores) -> Scores:
         units = scored.units.shape[-1]
@@ -144,79 +150,6 @@ def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, 
     return ranks.own(log_weights(ranks.count() * shard_size, num_data, estimator, like=value), dim=1)
 
 
-def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> dict[str, Site]:
-    """Returns the latent sites, or the named ones, after checking that each can be scored pairwise.
-
-    Raises:
-        ValueError: a site has a mask, a scale per datapoint, or an event that is not a vector; it is outside the plate
-            "data"; it is auxiliary; it is summed out or depends on a site that is; or it depends on an earlier site
-            and has no infer["rerun"].
-    """
-    every = dict(latent(guide_trace))
-    known_sites("sites", only or (), guide_trace)
-    sites = {name: site for name, site in every.items() if only is None or name in only}
-    for name, site in sites.items():
-        looked_at = {*site["infer"].get("given", ()), *site.get("parents", ())}
-        summed = [other for other in every if other in looked_at and summed_out(every[other])]
-        frames = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
-        problem = None
-        if site["infer"].get("is_auxiliary"):
-            problem = "is an auxiliary site, which the model does not have"
-        elif summed_out(site):
-            problem = "is summed out, and q(z) needs draws: use Concrete or StraightThrough"
-        elif summed:
-            problem = f"depends on {summed[0]!r}, which is summed out, and q(z) needs draws of both"
-        elif frames.get("data") != -1:
-            problem = "is not in the plate 'data' as its last dimension"
-        elif len(site["fn"].event_shape) != 1:
-            problem = f"has an event of shape {tuple(site['fn'].event_shape)}, not a vector"
-        elif hidden := _hidden_parents(site):
-            problem = f"depends on {hidden} without infer['rerun'], so it cannot be scored pairwise"
-        if problem:
-            raise ValueError(f"site {name!r} {problem}; use a guide such as guides.Amortized")
-    batch_scale(sites)
-    return sites
-
-
-def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
-    """The user's `poutine.scale` of these sites, by which a term over the whole batch is multiplied like the ELBO's.
-
-    Raises:
-        ValueError: a site has a mask or a scale per datapoint; the sites' scales differ; or a site is in another plate
-            than "data", over which the ELBO sums.
-    """
-    for name, site in sites.items():
-        if site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
-            raise ValueError(
-                f"site {name!r} has a mask or a scale per datapoint, and a term over the whole batch counts each "
-                "datapoint once; leave datapoints out of the batch instead, or use PlainELBO, BetaVAE or "
-                "NaturalClusteringELBO"
-            )
-        if plates := [frame.name for frame in other_plates(site)]:
-            raise ValueError(
-                f"site {name!r} is in the plate {plates[0]!r} as well as in 'data', and a term over the whole batch "
-                "supports the plate 'data' only; remove the plate, or use PlainELBO, BetaVAE or NaturalClusteringELBO"
-            )
-    return common_scale(sites)
-
-
-def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
-    """Refuses priors that depend on each other; checked where Pyro's validation is on.
-
-    A trace of the model scores and draws p(z1 | z2) at the guide's z2, but the terms of q(z) need the marginal p(z1).
-
-    Raises:
-        ValueError: a site's prior depends on another latent site.
-    """
-    for name in sites:
-        if parents := sorted(nodes_of(model_trace)[name].get("parents", ())):
-            raise ValueError(
-                f"site {name!r}: its prior depends on {', '.join(map(repr, parents))}, and the terms of q(z) need "
-                "priors that are independent of each other; use PlainELBO, BetaVAE or Capacity, or make the two one "
-                "site"
-            )
-
-
 def samples(site: Site) -> Tensor:
     """A site's values with the sample in front, of all ranks: [(P,) B, size] to [B, (P,) 1, size]."""
     value: Tensor = site["value"]
@@ -228,11 +161,6 @@ def score_pairs(sites: Mapping[str, Site]) -> Score:
     return lambda name, values: sites[name]["score_pairs"](values)
 
 
-def looks_at(sites: Mapping[str, Site]) -> dict[str, Sequence[str]]:
-    """The latent sites that each site's posterior depends on, where it does; labels belong to the datapoint, like x."""
-    return {name: site["infer"]["given"] for name, site in sites.items() if site["infer"].get("rerun")}
-
-
 def prior_draws(model_trace: Trace, sites: Iterable[str]) -> dict[str, Tensor]:
     """One draw of the prior per datapoint (and particle), by site, in the shape of its value; needs `DrawPriors`.
 
@@ -242,7 +170,7 @@ def prior_draws(model_trace: Trace, sites: Iterable[str]) -> dict[str, Tensor]:
     draws = {}
     check_priors(model_trace, sites)
     for name in sites:
-        _check_left(model_trace, name, "draw_prior", "DrawPriors()")
+        check_left(model_trace, name, "draw_prior", "DrawPriors()")
         try:
             draws[name] = nodes_of(model_trace)[name]["draw_prior"]()
         except NotImplementedError:
@@ -266,8 +194,8 @@ def prior_kl(model_trace: Trace, guide_trace: Trace, *, sites: Sequence[str] | N
     """
     chosen = aggregate_sites(guide_trace, sites)
     draws = prior_draws(model_trace, chosen)
-    _check_scored([guide_trace], chosen)
-    _check_measures(model_trace, chosen)
+    check_scored([guide_trace], chosen)
+    check_measures(model_trace, chosen)
     log_p = torch.stack([nodes_of(model_trace)[name]["fn"].log_prob(draw) for name, draw in draws.items()]).sum(0)
     values = {name: samples({"value": draw}) for name, draw in draws.items()}
     log_p = ranks.gather(log_p.movedim(-1, 0))
@@ -332,30 +260,6 @@ def _marginals(
     return Marginals(ranks.logsumexp(joint), ranks.logsumexp(of_groups), units)
 
 
-def _check_scored(traces: Iterable[Trace], sites: Iterable[str]) -> None:
-    for trace in traces:
-        for name in sites:
-            _check_left(trace, name, "score_own", "ScorePairs(...)")
-
-
-def _check_left(trace: Trace, name: str, what: str, messenger: str) -> None:
-    """Refuses a site that lacks what an objective's messenger should have written on it for a term."""
-    if what not in nodes_of(trace)[name]:
-        raise ValueError(f"site {name!r} lacks {what!r}, which this term needs: return {messenger} from messengers()")
-
-
-def _check_measures(model_trace: Trace, sites: Mapping[str, Site]) -> None:
-    """Refuses a one-hot posterior with a relaxed prior: a log mass and a log density must not be subtracted."""
-    for name, site in sites.items():
-        q, p = site["fn"], nodes_of(model_trace)[name]["fn"]
-        if site["concrete"] == "density" and q.support.is_discrete != p.support.is_discrete:
-            raise ValueError(
-                f"site {name!r}: log q - log p would mix a mass with a density: q is {family(q)}, p is {family(p)}; "
-                "use concrete='mass' where the objective has it, or a prior and a head that are both one-hot or both "
-                "relaxed"
-            )
-
-
 def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:
     """All the parts times a scale."""
     units = {site: scale * kl for site, kl in parts.units.items()}
@@ -365,9 +269,3 @@ def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:
 def _sample_first(own: Scores) -> Scores:
     """[(P,) B] and [(P,) B, units] to [B, (P)] and [B, (P,) units], of all ranks."""
     return Scores(ranks.gather(own.joint.movedim(-1, 0)), ranks.gather(own.units.movedim(-2, 0)))
-
-
-def _hidden_parents(site: Site) -> str:
-    """The sites whose values reach this site's distribution although infer["given"] does not name them."""
-    said = site["infer"]["given"] if "rerun" in site["infer"] else ()
-    return ", ".join(map(repr, sorted(site.get("parents", frozenset()) - set(said))))

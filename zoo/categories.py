@@ -8,7 +8,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo import ranks
-from zoo.aggregate import batch_scale
+from zoo.aggregate_sites import batch_scale
 from zoo.estimators import CATEGORICAL, closed_kl
 from zoo.sites import Site, latent, mean_over_data, nodes_of
 

@@ -74,13 +74,8 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo import ranks
-from zoo.aggregate import (
-    anchor_information,
-    batch_scale,
-    dissect,
-    prior_kl,
-    prior_mmd,
-)
+from zoo.aggregate import anchor_information, dissect, prior_kl, prior_mmd
+from zoo.aggregate_sites import batch_scale
 from zoo.arguments import NOT_EMPTY, checked, number_from
 from zoo.categories import categorical_sites, kl_parts, roughness
 from zoo.estimators import Estimator, covariance, largest_kl

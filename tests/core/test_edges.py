@@ -19,7 +19,7 @@ from guides import Amortized, MeanField
 from tests.objectives import EVERY
 from tests.pairs import NUM_DATA, images, joint_pair, vae_pair
 from zoo import VAE
-from zoo.aggregate import aggregate_sites
+from zoo.aggregate_sites import aggregate_sites
 from zoo.elbos import BetaTCVAE, Capacity, FactorVAE, NaturalClusteringELBO, PlainELBO, TermwiseELBO
 from zoo.estimators import log_weights
 from zoo.handlers import DrawPriors, ScorePairs

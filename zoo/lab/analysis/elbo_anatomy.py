@@ -13,7 +13,8 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
-from zoo.aggregate import aggregate_sites, check_priors, dissect, looks_at, samples, score_pairs
+from zoo.aggregate import dissect, samples, score_pairs
+from zoo.aggregate_sites import aggregate_sites, check_priors, looks_at
 from zoo.arguments import checked, number_from
 from zoo.elbos import PlainELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals

@@ -1,0 +1,117 @@
+"""The sites of the aggregate posterior q(z), and checks that its terms can be estimated of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pyro.poutine.trace_struct import Trace
+from torch import Tensor
+
+from zoo.sites import Site, common_scale, family, known_sites, latent, nodes_of, other_plates, summed_out
+
+
+def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> dict[str, Site]:
+    """Returns the latent sites, or the named ones, after checking that each can be scored pairwise.
+
+    Raises:
+        ValueError: a site has a mask, a scale per datapoint, or an event that is not a vector; it is outside the plate
+            "data"; it is auxiliary; it is summed out or depends on a site that is; or it depends on an earlier site
+            and has no infer["rerun"].
+    """
+    every = dict(latent(guide_trace))
+    known_sites("sites", only or (), guide_trace)
+    sites = {name: site for name, site in every.items() if only is None or name in only}
+    for name, site in sites.items():
+        looked_at = {*site["infer"].get("given", ()), *site.get("parents", ())}
+        summed = [other for other in every if other in looked_at and summed_out(every[other])]
+        frames = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
+        problem = None
+        if site["infer"].get("is_auxiliary"):
+            problem = "is an auxiliary site, which the model does not have"
+        elif summed_out(site):
+            problem = "is summed out, and q(z) needs draws: use Concrete or StraightThrough"
+        elif summed:
+            problem = f"depends on {summed[0]!r}, which is summed out, and q(z) needs draws of both"
+        elif frames.get("data") != -1:
+            problem = "is not in the plate 'data' as its last dimension"
+        elif len(site["fn"].event_shape) != 1:
+            problem = f"has an event of shape {tuple(site['fn'].event_shape)}, not a vector"
+        elif hidden := _hidden_parents(site):
+            problem = f"depends on {hidden} without infer['rerun'], so it cannot be scored pairwise"
+        if problem:
+            raise ValueError(f"site {name!r} {problem}; use a guide such as guides.Amortized")
+    batch_scale(sites)
+    return sites
+
+
+def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
+    """The user's `poutine.scale` of these sites, by which a term over the whole batch is multiplied like the ELBO's.
+
+    Raises:
+        ValueError: a site has a mask or a scale per datapoint; the sites' scales differ; or a site is in another plate
+            than "data", over which the ELBO sums.
+    """
+    for name, site in sites.items():
+        if site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
+            raise ValueError(
+                f"site {name!r} has a mask or a scale per datapoint, and a term over the whole batch counts each "
+                "datapoint once; leave datapoints out of the batch instead, or use PlainELBO, BetaVAE or "
+                "NaturalClusteringELBO"
+            )
+        if plates := [frame.name for frame in other_plates(site)]:
+            raise ValueError(
+                f"site {name!r} is in the plate {plates[0]!r} as well as in 'data', and a term over the whole batch "
+                "supports the plate 'data' only; remove the plate, or use PlainELBO, BetaVAE or NaturalClusteringELBO"
+            )
+    return common_scale(sites)
+
+
+def looks_at(sites: Mapping[str, Site]) -> dict[str, Sequence[str]]:
+    """The latent sites that each site's posterior depends on, where it does; labels belong to the datapoint, like x."""
+    return {name: site["infer"]["given"] for name, site in sites.items() if site["infer"].get("rerun")}
+
+
+def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
+    """Refuses priors that depend on each other; checked where Pyro's validation is on.
+
+    A trace of the model scores and draws p(z1 | z2) at the guide's z2, but the terms of q(z) need the marginal p(z1).
+
+    Raises:
+        ValueError: a site's prior depends on another latent site.
+    """
+    for name in sites:
+        if parents := sorted(nodes_of(model_trace)[name].get("parents", ())):
+            raise ValueError(
+                f"site {name!r}: its prior depends on {', '.join(map(repr, parents))}, and the terms of q(z) need "
+                "priors that are independent of each other; use PlainELBO, BetaVAE or Capacity, or make the two one "
+                "site"
+            )
+
+
+def check_scored(traces: Iterable[Trace], sites: Iterable[str]) -> None:
+    """Refuses sites without the scores that `zoo.handlers.ScorePairs` writes."""
+    for trace in traces:
+        for name in sites:
+            check_left(trace, name, "score_own", "ScorePairs(...)")
+
+
+def check_left(trace: Trace, name: str, what: str, messenger: str) -> None:
+    """Refuses a site that lacks what an objective's messenger should have written on it for a term."""
+    if what not in nodes_of(trace)[name]:
+        raise ValueError(f"site {name!r} lacks {what!r}, which this term needs: return {messenger} from messengers()")
+
+
+def check_measures(model_trace: Trace, sites: Mapping[str, Site]) -> None:
+    """Refuses a one-hot posterior with a relaxed prior: a log mass and a log density must not be subtracted."""
+    for name, site in sites.items():
+        q, p = site["fn"], nodes_of(model_trace)[name]["fn"]
+        if site["concrete"] == "density" and q.support.is_discrete != p.support.is_discrete:
+            raise ValueError(
+                f"site {name!r}: log q - log p would mix a mass with a density: q is {family(q)}, p is {family(p)}; "
+                "use concrete='mass' where the objective has it, or a prior and a head that are both one-hot or both "
+                "relaxed"
+            )
+
+
+def _hidden_parents(site: Site) -> str:
+    """The sites whose values reach this site's distribution although infer["given"] does not name them."""
+    said = site["infer"]["given"] if "rerun" in site["infer"] else ()
+    return ", ".join(map(repr, sorted(site.get("parents", frozenset()) - set(said))))
