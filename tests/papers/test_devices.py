@@ -10,6 +10,7 @@ ROOM_FILES = sorted(p for p in Path(__file__).parents[2].glob("zoo/papers/*/*.py
 ON_THE_CPU = {
     ("decomposition/plots.py", "plane_pictures"),  # to be drawn
     ("decomposition/plots.py", "reconstructed_points"),
+    ("dip_vae/protocols.py", "_pixels"),  # for scikit-learn
 }
 
 
