@@ -42,8 +42,9 @@ FEW_LABELS = Reproduction(
     seeds={"full": 5, "short": 3},
     claims=[
         Claim(
-            f"Datapoints without labels help {labelled:,} with labels (ours, not the paper's).",
+            f"Datapoints without labels help {labelled:,} with labels.",
             unlabelled_help(labelled),
+            own=True,
         )
         for labelled in LABELLED
     ],
