@@ -36,7 +36,7 @@ class StackedPass:
     Args:
         device: of the tensors.
         compile: whether to compile the graph.
-        half: whether networks compute in bfloat16, whose rounding the comparison has to allow.
+        half: whether networks or matrix products compute in bfloat16, whose rounding the comparison has to allow.
 
     Attributes:
         gain: the time of the members' passes one by one over that of the stacked pass, once each, on a CPU; 0 before.
@@ -207,7 +207,7 @@ def _check_equal(
 ) -> None:
     """Compares each member's loss, gradients, report and buffers, part by part in Euclidean norm, to half the digits.
 
-    These are the digits of bfloat16 where networks compute in it: some per cent.
+    These are the digits of bfloat16 where networks or matrix products compute in it: some per cent.
 
     Raises:
         CannotStackError: they differ; the message names the member.

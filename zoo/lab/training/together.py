@@ -121,7 +121,7 @@ class Stack:
         precision: Precision = "float32",
     ) -> None:
         self.members, self.device, self.precision = members, device, precision
-        self.passes = StackedPass(device, compile=compile, half=precision == "bf16")
+        self.passes = StackedPass(device, compile=compile, half=precision != "float32")
         self.batches = self._in_step([iterate(member.batches) for member in members])
         first = next(self.batches, None)
         if first is None:
