@@ -290,7 +290,12 @@ def log_marginals(
             is large.
         is_own: [S, B], which of the posteriors is that of the sample's datapoint; needed for `own`.
         max_elements: the largest number of scores in a chunk.
+
+    Raises:
+        ValueError: `own` is given without `is_own`.
     """
+    if own and is_own is None:
+        raise ValueError("own needs is_own, which says at which posterior each sample's own score belongs: give both")
     sites = list(values)
     num_samples = len(values[sites[0]])
     log_weights = log_weights.expand(num_samples, log_weights.shape[-1])
@@ -302,7 +307,9 @@ def log_marginals(
             with_it = (site, *(name for name in (looks_at or {}).get(site, ()) if name in some))
             if with_it not in known:
                 scored = score(site, {name: values[name][rows] for name in with_it})
-                known[with_it] = _with_own(scored, own[site], is_own, rows) if own and site in own else scored
+                if own and is_own is not None and site in own:
+                    scored = _with_own(scored, own[site], is_own[rows], rows)
+                known[with_it] = scored
             return known[with_it]
 
         def log_q(some: Sequence[str]) -> Tensor:
@@ -328,10 +335,9 @@ def log_marginals(
     return Marginals(joint, of_groups, dict(zip(sites, units, strict=True)))
 
 
-def _with_own(scored: Scores, own: Scores, is_own: Tensor | None, rows: Tensor) -> Scores:
-    """Scores [s, ..., B] of the samples `rows`, with each sample's own score at its own posterior."""
-    assert is_own is not None
-    here = is_own[rows].reshape(len(rows), *[1] * (scored.joint.dim() - 2), -1)
+def _with_own(scored: Scores, own: Scores, is_own: Tensor, rows: Tensor) -> Scores:
+    """Scores [s, ..., B] of the samples `rows`, with each one's own score where `is_own`, [s, B], is true."""
+    here = is_own.reshape(len(rows), *[1] * (scored.joint.dim() - 2), -1)
     joint = torch.where(here, own.joint[rows].unsqueeze(-1), scored.joint)
     units = torch.where(here.unsqueeze(-1), own.units[rows].unsqueeze(-2), scored.units)
     return Scores(joint, units)

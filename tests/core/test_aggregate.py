@@ -248,6 +248,8 @@ def test_own_scores_replace_what_is_scored_at_a_samples_own_posterior(max_elemen
     ours = log_marginals(score, {"z": z.unsqueeze(1)}, log_w, [["z"]], own=own, is_own=is_own, **options)
     torch.testing.assert_close(ours.joint, (exact.joint + log_w).logsumexp(-1))
     torch.testing.assert_close(ours.units["z"], (exact.units + log_w.unsqueeze(-1)).logsumexp(-2))
+    with pytest.raises(ValueError, match="own needs is_own"):
+        log_marginals(score, {"z": z.unsqueeze(1)}, log_w, [["z"]], own=own, **options)
 
 
 # The whole way from a guide.
