@@ -66,12 +66,15 @@ def _metric(codes: Encoded, whole: bool) -> float:
 
 # Figure 3: a pinwheel in four clusters.
 
+PINWHEEL_BETAS = (0.01, 0.5, 1.0, 1.2)  # the figure's
+LARGER_BETAS = (2.0, 5.0, 20.0)  # towards the limit that the text argues with
+
 GRID: dict[str, Hyperparameters] = {
-    **{f"beta {beta:g}": {"alpha": 0.0, "beta": beta} for beta in (0.01, 0.5, 1.0, 1.2)},
+    **{f"beta {beta:g}": {"alpha": 0.0, "beta": beta} for beta in PINWHEEL_BETAS + LARGER_BETAS},
     **{f"alpha {alpha:g}": {"alpha": alpha, "beta": 0.0} for alpha in (1.0, 3.0, 5.0, 8.0)},
     **{
         f"beta {beta:g}, log p per unit": {"alpha": 0.0, "beta": beta, "log_p": "per-unit"}
-        for beta in (0.01, 0.5, 1.0, 1.2)
+        for beta in PINWHEEL_BETAS + LARGER_BETAS
     },
 }
 
