@@ -29,7 +29,6 @@ from zoo.metrics import (
 
 EPOCHS, SHORT_EPOCHS, SHORT_BATCH = 200, 20, 128
 SHAPES_STEPS, SHAPES_SHORT, SHAPES_WIDTH, SHAPES_BATCH = 37_500, 1_500, 400, 256
-SHAPES_LR = 3e-4  # of `hfvae/shapes`
 MINIBATCH = 512  # of the paper's estimator of q(z, c); the paper has 512 to 1,024
 PRUNED = 0.1  # nats of I(x; z_d) below which a unit counts as pruned
 NUM_STARTS = 50  # traversals that are labelled

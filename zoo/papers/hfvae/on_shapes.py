@@ -12,7 +12,6 @@ from zoo.papers.hfvae.measures import (
     BETA,
     GAMMA,
     SHAPES_BATCH,
-    SHAPES_LR,
     SHAPES_SHORT,
     SHAPES_STEPS,
     SHAPES_WIDTH,
@@ -75,8 +74,9 @@ ON_SHAPES: dict[str, Reproduction] = {
             "HFVAE's runs here are compiled. Seed 4 is missing: its loss was not finite after 639 steps, since the "
             "standard deviation of a unit went to 0 for some images. The estimate of q(z) limits I(x; z) to log N, and "
             "an image whose code is far from all others' in the batch has reached this limit: a smaller deviation then "
-            "costs nothing more. Before samples were scored at their own means (see `hfvae/shapes`), four of five "
-            "seeds ended like this, and so did one whose beta and gamma rose from 1 over 1,000 steps.",
+            "costs nothing more. While a sample was scored at its mean as rounded to bfloat16, and not at the mean that "
+            "it was drawn with, four of five seeds ended like this, and so did one whose beta and gamma rose from 1 "
+            "over 1,000 steps.",
             "VAE, beta-VAE and beta-TCVAE have no type, as in Table 2. HFVAE's codes for the metrics are the means of "
             "z and the probabilities of c.",
             "The metrics' settings are not stated: disentanglement_lib's for Kim's, the original code's for Eastwood's "
@@ -86,7 +86,7 @@ ON_SHAPES: dict[str, Reproduction] = {
     "hfvae/shapes": Reproduction(
         title="HFVAE on 2D Shapes: its units and its type",
         paper=PAPER.format("sections 5.1 and 5.3, as Figure 4"),
-        variants={TABLE_3_HFVAE: partial(units_on_shapes, recipe="hfvae/shapes", lr=SHAPES_LR, beta=BETA, gamma=GAMMA)},
+        variants={TABLE_3_HFVAE: partial(units_on_shapes, recipe="hfvae/shapes", beta=BETA, gamma=GAMMA)},
         quantities={
             "I(shape; c)": Quantity("I(shape; c) of the type with the shape, nats; at most log 3 = 1.10", "high"),
             "max I(shape; z_d)": Quantity("the largest I(shape; z_d) of a unit of the style, nats"),
@@ -109,9 +109,6 @@ ON_SHAPES: dict[str, Reproduction] = {
             "The paper has no picture of 2D Shapes: Figure 4's are drawn of this data, and the claims are those of the "
             "text, with bounds of ours.",
             *SHAPES_DEVIATIONS,
-            f"Adam at {SHAPES_LR:g} instead of Table 3's 1e-3. These runs are older than a correction: with matrix "
-            "products in bfloat16 a sample was scored at a rounded mean, not at its own, and at 1e-3 the loss was not "
-            "finite in most restarts. Table 3's runs of HFVAE have the correction.",
             ESTIMATES,
         ],
         pictures=[pictures.on_shapes],
