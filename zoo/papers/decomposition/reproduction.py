@@ -140,8 +140,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         ],
         deviations=(
             SUM,
-            "The figure's values of alpha and beta can only be read off its labels; these are from memory. Beta of 2, 5 "
-            "and 20 are ours: the text explains the mismatch by the limit of a large beta.",
+            "The figure's values of alpha and beta can only be read off its labels; these are from memory. Beta of 2, "
+            "5 and 20 are ours: the text explains the mismatch by the limit of a large beta.",
             "The paper's KL is the default; its code counts log p once for each of the two units, and its Figure 3 "
             "may show this. Both are here.",
             "q(z) is summed over the training set exactly; the KL are sums over 600 x 600 cells on [-3, 3]^2, which "

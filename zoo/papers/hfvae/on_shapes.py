@@ -74,7 +74,7 @@ ON_SHAPES: dict[str, Reproduction] = {
             "HFVAE's runs here are compiled. Seed 4 is missing: its loss was not finite after 639 steps, since the "
             "standard deviation of a unit went to 0 for some images. The estimate of q(z) limits I(x; z) to log N, and "
             "an image whose code is far from all others' in the batch has reached this limit: a smaller deviation then "
-            "costs nothing more. While a sample was scored at its mean as rounded to bfloat16, and not at the mean that "
+            "costs nothing more. While a sample was scored at its mean as rounded to bfloat16, not at the mean that "
             "it was drawn with, four of five seeds ended like this, and so did one whose beta and gamma rose from 1 "
             "over 1,000 steps.",
             "VAE, beta-VAE and beta-TCVAE have no type, as in Table 2. HFVAE's codes for the metrics are the means of "
