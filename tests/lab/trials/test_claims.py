@@ -15,6 +15,7 @@ from zoo.lab.trials.claims import (
     at_least,
     at_most,
     both,
+    compare,
     correlated,
     every,
     exceeds,
@@ -146,6 +147,13 @@ def test_orders():
     assert [verdict(falling("q", ["a", "b"]), a=[a, a], b=[2, 2]) for a in (3, 1)] == [True, False]
     assert falling("q", ["a", "b"])(results(a=[3, 3], b=[2, 2]))[1] == "q: a: 3 +- 0, b: 2 +- 0."
     assert verdict(rising("q", ["a", "b", "c"]), a=[1, 1], b=[1.5, 2.5], c=[2.1, 2.2]) is None
+
+
+def test_an_order_does_not_hold_where_two_means_that_are_not_neighbours_are_reversed():
+    # b is too uncertain to tell its order with a and with c, but c is below a
+    found = results(a=[2.0, 2.1], b=[0.0, 4.0], c=[1.0, 1.1])
+    assert [compare(found, (later, "q"), (earlier, "q")) for earlier, later in ("ab", "bc")] == [None, None]
+    assert [rising("q", list(order))(found)[0] for order in ("abc", "cba")] == [False, None]
     assert [verdict(highest("q", "a", ["b", "c"]), a=[v, v], b=[1, 1], c=[2, 2]) for v in (3, 1.5)] == [True, False]
     assert [verdict(lowest("q", "a", ["b", "c"]), a=[v, v], b=[1, 1], c=[2, 2]) for v in (0, 1.5)] == [True, False]
 

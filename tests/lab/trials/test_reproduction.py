@@ -157,10 +157,26 @@ def test_the_card_shows_mean_spread_best_and_every_seed(variants, tmp_path):
     for part in ("the command", "It is a toy.", "Budget: short", "| ours | 2 | 0 |"):
         assert part in text
     assert card(read_result(path)) == text
+    own = card({**result, "claims": [{**claim, "own": True} for claim in result["claims"]]})
+    assert [title in text for title in ("### What the paper says", "### What this project says")] == [True, False]
+    assert [title in own for title in ("### What the paper says", "### What this project says")] == [False, True]
     assert count_verdicts([result, result]) == (
         "4 claims of the paper were checked. By our results 2 of them hold, 0 do not hold, and for 2 the seeds cannot "
         "tell."
     )
+
+
+def test_the_card_says_which_seeds_were_compiled_if_any_was(variants):
+    run_trials(work(variants))
+    result = collect("a/toy", reproduction(), variants, command="")
+    records = result["variants"]["ours"]
+    assert [record["compiled"] for record in records] == [False, False, False]
+    assert "compiled" not in card(result)
+    records[1]["compiled"] = True
+    del records[2]["compiled"]  # a record of an earlier version
+    header, _, *rows = card(result).split("Runs</summary>")[1].strip().splitlines()
+    assert header.endswith("| compiled |")
+    assert [row.split(" | ")[-1].rstrip(" |") for row in rows[:3]] == ["no", "yes", ""]
 
 
 def test_a_value_that_is_no_number_is_shown_as_such(variants):

@@ -204,6 +204,7 @@ def test_a_trial_is_resumed_compiled_or_not_as_it_began(compile, tmp_path, monke
     assert step_of(begun) == 10
     for trial in (whole, replace(begun, compile=not compile)):
         assert run_trial(train, trial) is None
+        assert trial.record()["compiled"] is compile
     for name in (SETTINGS, "terms.csv", "weights.safetensors"):
         assert (begun.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 

@@ -107,8 +107,6 @@ def _cell(text: str) -> str:
 
 def card(result: Mapping[str, Any]) -> str:
     """The result in Markdown: the paper's values, ours over seeds, every seed, the claims, and the deviations."""
-    in_some = any(r.get("precision") for records in result["variants"].values() for r in records)
-    recorded = ["precision"] if in_some else []  # earlier versions did not record it
     papers, own = _by_author(result)
     parts = [
         f"## {result['title']}",
@@ -123,26 +121,38 @@ def card(result: Mapping[str, Any]) -> str:
                 for (v, _), cell in _cells(result).items()
             ],
         ),
-        "### What the paper says, and whether it holds",
-        _verdicts(papers) or "The paper makes no claim here beyond its numbers.",
+        *(["### What the paper says, and whether it holds", _verdicts(papers)] if papers else []),
         *(["### What this project says, and whether it holds", _verdicts(own)] if own else []),
+        *([] if papers or own else ["The paper makes no claim here beyond its numbers."]),
         "### Where this differs from the paper",
         "\n".join(f"- {text}" for text in result["deviations"]) or "There are no known deviations.",
         *(f"![{caption}]({path})\n\n{caption}" for path, caption in result["pictures"].items()),
         "<details><summary>Runs</summary>",
-        table(
-            ("variant", "seed:", "steps:", "minutes:", "hardware", *recorded),
-            [
-                (v, str(r["seed"]), f"{r['steps']:,}", f"{r['seconds'] / 60:.1f}", r["hardware"])
-                + ((r.get("precision", ""),) if recorded else ())
-                for v, records in result["variants"].items()
-                for r in records
-            ],
-        ),
+        _runs(result),
         _versions(result),
         "</details>",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _runs(result: Mapping[str, Any]) -> str:
+    """The table of runs, with a column for the precision and for compiled runs if there are any.
+
+    Earlier versions recorded neither.
+    """
+    every = [(variant, record) for variant, records in result["variants"].items() for record in records]
+    later = [name for name in ("precision", "compiled") if any(record.get(name) for _, record in every)]
+    rows = [
+        (v, str(r["seed"]), f"{r['steps']:,}", f"{r['seconds'] / 60:.1f}", r["hardware"], *(_text(r, n) for n in later))
+        for v, r in every
+    ]
+    return table(("variant", "seed:", "steps:", "minutes:", "hardware", *later), rows)
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    """What a record holds, with yes or no for true or false; empty where it was not recorded."""
+    value = record.get(name, "")
+    return {True: "yes", False: "no"}.get(value, value)
 
 
 def _precision(result: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 from scipy import special
@@ -127,9 +127,15 @@ def falls_by(quantity: str, variants: Sequence[str], least: float, most: float) 
 
 
 def rising(quantity: str, variants: Sequence[str]) -> Comparison:
-    """The means rise from each variant to the next."""
-    steps = (above((later, quantity), (earlier, quantity)) for earlier, later in pairwise(variants))
-    return in_order(every(*steps), quantity, variants)
+    """The means rise from each variant to the next; false where any later one's mean is below an earlier one's."""
+    cells = tuple((variant, quantity) for variant in variants)
+
+    def decide(results: Results) -> Verdict:
+        steps = [compare(results, later, earlier) for earlier, later in pairwise(cells)]
+        pairs = [compare(results, later, earlier) for earlier, later in combinations(cells, 2)]
+        return False if False in pairs else both(*steps)
+
+    return Comparison(cells, decide)
 
 
 def falling(quantity: str, variants: Sequence[str]) -> Comparison:

@@ -200,6 +200,7 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
             "quantities": quantities,
             "steps": sum(one.steps for one in settings),
             "precision": ", ".join(sorted({one.precision for one in settings})),
+            "compiled": any(one.compile for one in settings),
             "seconds": _trained_seconds(trial.folder) or time.perf_counter() - began,
             "hardware": hardware(trial.device),
             "versions": {"torch": torch.__version__, "pyro": pyro.__version__, "python": platform.python_version()},
