@@ -1,4 +1,5 @@
-"""What stories and guides need to be Pyro programs: parameters that SVI finds, the plate over the data, and labels.
+"""What stories and guides need to be Pyro programs: parameters that SVI finds, the plate over the data, labels, and
+relaxed types whose draws have a density.
 
 Stories import it as `zoo.program`.
 """
@@ -10,6 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import pyro
+import pyro.distributions as dist
 import torch
 from pyro.distributions.util import is_validation_enabled
 from pyro.poutine.condition_messenger import ConditionMessenger
@@ -181,3 +183,22 @@ def shown(value: Any) -> str:
         return f"{type(value).__name__} of {value.dtype} {list(value.shape)}"
     text = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
     return text if len(text) <= 80 and "\n" not in text else type(value).__name__
+
+
+class RelaxedOneHotCategorical(dist.RelaxedOneHotCategorical):
+    """Pyro's relaxed one-hot categorical, with draws that have a density at every temperature.
+
+    In float32, at temperatures below about 0.2, some of torch's draws add up to 1 only within 1e-5, which its own check
+    of the support refuses, and small entries are rounded to 0, where the density is not a number. Here a draw is
+    divided by its sum, and no entry is smaller than the smallest normal number.
+    """
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Draws [*sample_shape, *batch, size] with gradients."""
+        drawn: Tensor = self.base_dist.rsample(sample_shape).softmax(-1)
+        return drawn.clamp(min=torch.finfo(drawn.dtype).tiny)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        """Draws [*sample_shape, *batch, size]."""
+        with torch.no_grad():
+            return self.rsample(sample_shape)

@@ -183,7 +183,13 @@ class RefuseMisfits(Messenger):
         # Densities on the simplex and on the reals are not comparable, although the values would pass the check.
         # A point mass has no density to compare.
         thin = _on_simplex(p) != _on_simplex(q) and type(q).__name__ != "Delta"
-        if thin or not p.support.check(value).all():
+        inside = p.support.check(value)
+        if not inside.all() and p.support is q.support is constraints.simplex:
+            raise Misfit(
+                f"site {name!r}: {int((~inside).sum())} of {inside.numel()} draws do not add up to 1 within 1e-6, by "
+                "rounding: draw with the head Concrete, compute in float64, or raise the temperature"
+            )
+        if thin or not inside.all():
             raise Misfit(
                 f"site {name!r}: the model's values lie in {p.support}, the guide's in {q.support}; "
                 "use a head for the model's support"

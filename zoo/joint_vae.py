@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from zoo.arguments import POSITIVE, checked, number_from
 from zoo.likelihoods import as_event, bernoulli, check_data
-from zoo.program import data_plate, picklable_state, register, whole
+from zoo.program import RelaxedOneHotCategorical, data_plate, picklable_state, register, whole
 
 
 class JointVAE(nn.Module):
@@ -136,7 +136,7 @@ class JointVAE(nn.Module):
         logits = self.loc.new_zeros(size)
         if self.temperature is None:
             return dist.OneHotCategorical(logits=logits)
-        return dist.RelaxedOneHotCategorical(self.temperature, logits=logits)
+        return RelaxedOneHotCategorical(self.temperature, logits=logits)
 
     def __getstate__(self) -> dict[str, Any]:
         return picklable_state(self)

@@ -9,7 +9,7 @@ from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
 
 from guides.heads.head import Head, classes, positive
-from guides.program import shown
+from guides.program import RelaxedOneHotCategorical, shown
 
 
 class Concrete(Head):
@@ -39,7 +39,7 @@ class Concrete(Head):
 
     def forward(self, raw: Tensor) -> TorchDistribution:
         """Logits [..., size] to a distribution of vectors [size] of positive numbers that add up to 1."""
-        return dist.RelaxedOneHotCategorical(self.temperature, logits=raw)
+        return RelaxedOneHotCategorical(self.temperature, logits=raw)
 
 
 class StraightThrough(Head):

@@ -20,6 +20,7 @@ from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.training import compiled
 from zoo.lab.training.fit import fit
+from zoo.program import RelaxedOneHotCategorical
 
 
 def by_hand(model, guide, x, seed):
@@ -117,6 +118,65 @@ def test_a_mass_is_never_mixed_with_a_density(name):
     model, guide = pair(HEADS[name])
     with pytest.raises(ValueError, match=r"site 'c': log q - log p would mix a mass with a density.*kl='closed'"):
         PlainELBO(kl="sampled").loss(model, guide, images())
+
+
+# Relaxed draws in float32.
+
+
+def cold(temperature):
+    """A pair in float32 with types that are nearly one-hot."""
+    model, guide = pair(lambda size: Concrete(size, temperature=temperature), temperature=temperature)
+    return model.float(), guide.float()
+
+
+@pytest.mark.parametrize("temperature", [0.67, 0.1, 0.01, 0.001])
+def test_relaxed_draws_have_a_density_in_float32_at_every_temperature(temperature):
+    # Below about 0.2 some of torch's add up to 1 only within 1e-5, and underflow to 0, where the density is nan.
+    model, guide = cold(temperature)
+    head, logits = guide.heads["c"], 5 * torch.randn(10_000, 3, dtype=torch.float32)
+    for family in (head(logits), model.prior_of_type(3).expand([10_000])):
+        for drawn in (family.rsample(), family.sample(), family.expand([2, 10_000]).rsample()):
+            assert family.support.check(drawn).all()
+            assert family.log_prob(drawn).isfinite().all()
+    x = images().float()
+    elbo = PlainELBO(kl="sampled")
+    pyro.set_rng_seed(0)
+    elbo.loss(model, guide, x)
+    pyro.set_rng_seed(0)
+    guide_trace = pyro.poutine.trace(guide).get_trace(x)
+    drawn, logits = guide_trace.nodes["c"]["value"].double(), guide_trace.nodes["c"]["fn"].logits.double()
+
+    def log_density(logits):  # Maddison 2017, equation (2), without what q and p have in common
+        scores = logits - temperature * drawn.log()
+        return scores.sum(-1) - 3 * scores.logsumexp(-1)
+
+    kl = (log_density(logits.log_softmax(-1)) - log_density(torch.full_like(logits, -math.log(3)))).mean()
+    assert elbo.report().kl["c"].item() == pytest.approx(kl.item(), rel=1e-4, abs=1e-4)
+
+
+def test_relaxed_draws_are_those_of_torch_up_to_rounding():
+    logits = torch.randn(100, 3)
+    draws = []
+    for family in (RelaxedOneHotCategorical, dist.RelaxedOneHotCategorical):
+        pyro.set_rng_seed(1)
+        draws.append(family(torch.tensor(0.5), logits=logits).rsample())
+    torch.testing.assert_close(*draws, rtol=1e-12, atol=1e-12)
+
+
+def test_draws_that_do_not_add_up_to_one_are_refused_with_the_reason():
+    model, guide = cold(0.01)
+    x = images().float().repeat(100, 1, 1, 1)
+
+    def with_torchs_draws(x, index=None):
+        features = guide.trunk(x)
+        with pyro.plate("data", len(x)):
+            pyro.sample("c", dist.RelaxedOneHotCategorical(torch.tensor(0.01), logits=torch.zeros(len(x), 3).float()))
+            pyro.sample("z", guide.posterior("z", features, {}))
+
+    with pytest.raises(
+        ValueError, match=r"site 'c': \d+ of \d+ draws do not add up to 1 .*: draw with the head Concrete"
+    ):
+        PlainELBO().loss(model, with_torchs_draws, x)
 
 
 def test_a_relaxed_head_does_not_fit_a_one_hot_prior():
