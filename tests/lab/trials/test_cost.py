@@ -8,7 +8,7 @@ import torch
 
 from tests.small_recipe import RECIPES, STEPS
 from zoo.lab.training.fit import fit
-from zoo.lab.trials.cost import core_minutes, core_seconds, first_run, of_device
+from zoo.lab.trials.cost import NoRunError, core_minutes, core_seconds, first_run, of_device
 from zoo.lab.trials.trial import Trial
 
 
@@ -115,7 +115,7 @@ def test_a_measure_without_steps_is_not_run_to_find_out(trial):
         raise AssertionError("run")
 
     assert core_minutes(never, trial, {"short": [record(120.0, steps=0)]}) == 2.0
-    with pytest.raises(RuntimeError, match="trains no run of a recipe"):
+    with pytest.raises(NoRunError, match="trains no run of a recipe"):
         core_minutes(without_a_run, trial, {})
 
 

@@ -1,5 +1,8 @@
 """A queue: its order, its table, and what is left when its time is up."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -102,6 +105,19 @@ def test_what_cannot_be_run_here_is_left_out_with_the_reason(tmp_path):
     assert planned(tmp_path, {"b": toy(quick)}, budget="short").left_out == {
         "b": "there is a result of the full budget"
     }
+
+
+def test_a_trial_of_unknown_cost_is_queued_last_and_other_networks_are_not_trained_to_find_it(tmp_path):
+    def train_a_gan(trial):
+        raise AssertionError("trained")
+
+    keep(tmp_path, "c", 60)
+    toys = {"a": toy(quick), "b": replace(toy(train_a_gan), other_networks=True), "c": toy(quick)}
+    plan = planned(tmp_path, toys)
+    assert (names(plan), plan.left_out) == (["c", "a", "b"], {})
+    assert [one.minutes for one in plan.trials] == pytest.approx([1.0] + 4 * [math.nan], nan_ok=True)
+    assert "| b | ours | 0 to 1 | full | unknown | unknown | 1 |" in plan.table()
+    assert "5 trials, 0.0 core-hours, and the unknown cost of 4 trials." in plan.table()
 
 
 @copied_interpreters()

@@ -44,6 +44,10 @@ class First(NamedTuple):
         return self.steps * self.batch_size
 
 
+class NoRunError(RuntimeError):
+    """A measure trains no run of a recipe, so its cost cannot be found before."""
+
+
 class _FirstRun(BaseException):  # no `Exception`: a measure must not catch it
     def __init__(self, first: First) -> None:
         super().__init__()
@@ -108,14 +112,14 @@ def first_run(measure: Measure, trial: Trial, *, timed: bool = False, known: dic
 
     Raises:
         FileNotFoundError: its data is missing.
-        RuntimeError: the measure trains no run of a recipe.
+        NoRunError: the measure trains no run of a recipe.
     """
     options = {name: value for name, value in vars(trial).items() if name != "stored"}
     try:
         measure(_Look(**options, timed=timed, known={} if known is None else known))
     except _FirstRun as found:
         return found.first
-    raise RuntimeError(f"the measure of {trial.folder} trains no run of a recipe, so its cost is not known before")
+    raise NoRunError(f"the measure of {trial.folder} trains no run of a recipe, so its cost is not known before")
 
 
 def core_seconds(record: Mapping[str, Any]) -> float:
@@ -145,7 +149,7 @@ def core_minutes(
         known: as for `first_run`.
 
     Raises:
-        FileNotFoundError, RuntimeError: as `first_run`.
+        FileNotFoundError, NoRunError: as `first_run`.
     """
     mine = of_device(records.get(trial.budget, ()), trial.device)
     others = [(budget, of_device(records.get(budget, ()), trial.device)) for budget in get_args(Budget)]

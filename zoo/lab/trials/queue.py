@@ -16,7 +16,7 @@ from zoo.lab.runs.lock import locked
 from zoo.lab.training.precision import Precision
 from zoo.lab.trials.backends import Backend
 from zoo.lab.trials.card import table
-from zoo.lab.trials.cost import First, Records, core_minutes
+from zoo.lab.trials.cost import First, NoRunError, Records, core_minutes
 from zoo.lab.trials.parallel import in_parallel
 from zoo.lab.trials.reproduction import Reproduction, Results, Variants
 from zoo.lab.trials.reproduction_plan import check_asked_precision, trials
@@ -25,7 +25,7 @@ from zoo.lab.trials.trial import Budget, Measure, Trial, print_failure, run_quie
 
 
 class Queued(NamedTuple):
-    """A trial that is not finished: its reproduction, variant, measure, and estimated core-minutes that it takes."""
+    """A trial that is not finished: its reproduction, variant, measure, and estimated core-minutes, NaN if unknown."""
 
     name: str
     variant: str
@@ -53,7 +53,7 @@ class Plan:
     def table(self) -> str:
         """The trials in Markdown, a row for each variant in the order of its first trial, with the sum of its cost."""
         headers = ("reproduction", "variant", "seeds", "budget", "core-minutes a seed:", "in all:", "claims to gain:")
-        rows, total = [], 0.0
+        rows = []
         ordered = sorted(self.trials, key=lambda q: [*self.variants].index(q.name))
         for name, of_name in groupby(ordered, key=lambda q: q.name):
             by_variant: dict[str, list[Queued]] = {}
@@ -61,15 +61,22 @@ class Plan:
                 by_variant.setdefault(queued.variant, []).append(queued)
             for place, (variant, of_one) in enumerate(by_variant.items()):
                 whole = sum(queued.minutes for queued in of_one)
-                total += whole
                 seeds = spans([queued.trial.seed for queued in of_one])
-                each = f"{whole / len(of_one):,.1f}"
                 gain = "" if place else str(self.gains[name])
                 budget = of_one[0].trial.budget
-                rows.append(("" if place else name, variant, seeds, budget, each, f"{whole:,.1f}", gain))
-        parts = [table(headers, rows), f"{len(self.trials)} trials, {total / 60:,.1f} core-hours."]
+                rows.append(
+                    ("" if place else name, variant, seeds, budget, _shown(whole / len(of_one)), _shown(whole), gain)
+                )
+        known = [queued.minutes for queued in self.trials if not math.isnan(queued.minutes)]
+        unknown = len(self.trials) - len(known)
+        others = f", and the unknown cost of {unknown} trials" if unknown else ""
+        parts = [table(headers, rows), f"{len(self.trials)} trials, {sum(known) / 60:,.1f} core-hours{others}."]
         parts += [f"left out: {name}: {reason}" for name, reason in self.left_out.items()]
         return "\n\n".join(parts)
+
+
+def _shown(minutes: float) -> str:
+    return "unknown" if math.isnan(minutes) else f"{minutes:,.1f}"
 
 
 def plan(
@@ -135,7 +142,12 @@ def _queued(
     for variant, own in every.items():
         measure, left = reproduction.variants[variant], [trial for trial in own if not trial.is_finished()]
         for trial in left:
-            minutes = core_minutes(measure, trial, records.get(variant, {}), known=known)
+            recorded = records.get(variant, {})
+            try:  # other networks would be trained to find the first run
+                look = recorded or not reproduction.other_networks
+                minutes = core_minutes(measure, trial, recorded, known=known) if look else math.nan
+            except NoRunError:
+                minutes = math.nan
             found.append(Queued(name, variant, measure, trial, minutes))
     return sorted(found, key=lambda q: q.trial.seed)
 
@@ -158,8 +170,8 @@ def _to_gain(reproduction: Reproduction, results: Sequence[Result]) -> int:
 
 
 def _worth(gain: int, queued: Sequence[Queued]) -> tuple[float, float]:
-    """For sorting: the most claims to gain per core-minute first, then the cheapest."""
-    minutes = sum(one.minutes for one in queued)
+    """For sorting: the most claims to gain per core-minute first, then the cheapest, and an unknown cost last."""
+    minutes = sum(math.inf if math.isnan(one.minutes) else one.minutes for one in queued)
     return (-gain / minutes if minutes else -math.inf if gain else 0.0), minutes
 
 
