@@ -172,6 +172,8 @@ def scores(q: Any, value: Tensor, *, concrete: Literal["mass", "density"] = "mas
         NotImplementedError: the marginals of the family's units have no closed form.
     """
     if _factorises(q):
+        if type(q.base_dist).__name__ == "Delta":  # Pyro's point mass, which has no density
+            raise NotImplementedError
         units = q.base_dist.log_prob(value)
         return Scores(units.sum(-1), units)
     if isinstance(q, (MultivariateNormal, LowRankMultivariateNormal)):

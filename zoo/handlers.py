@@ -15,7 +15,7 @@ from torch.distributions import constraints
 
 from zoo.estimators import Scores, scores
 from zoo.program import Misfit
-from zoo.sites import is_subsample, nodes_of
+from zoo.sites import family, is_subsample, nodes_of
 
 
 class ScorePairs(Messenger):
@@ -69,7 +69,7 @@ class ScorePairs(Messenger):
             return scores(distribution, value, concrete=self.concrete)
         except NotImplementedError:
             raise ValueError(
-                f"site {name!r}: {type(distribution).__name__} has no marginals per unit, which the terms of q(z) "
+                f"site {name!r}: {family(distribution)} has no marginals per unit, which the terms of q(z) "
                 "need; use a family that has them (in a guide: MeanField, FullRank, LowRank, Mixture, "
                 "MeanFieldLaplace, MeanFieldStudentT, Concrete, StraightThrough, DirichletHead)"
             ) from None

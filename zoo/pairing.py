@@ -9,7 +9,7 @@ from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
 from torch import nn
 
-from zoo.sites import Site, latent, nodes_of, observed, same, summed_out
+from zoo.sites import PLATES, Site, latent, nodes_of, observed, plates_of, same, summed_out
 
 
 class NoClosedKL(ValueError):
@@ -80,6 +80,38 @@ def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:
                 f"plate {deepest.name!r} is at dimension {deepest.dim}, of {-int(deepest.dim or 0)} plates; a pair "
                 f"with a site that is summed out may nest {room}, particles included"
             )
+
+
+def check_plates(guide_trace: Trace, trace: Trace) -> None:
+    """Refuses a site with a dimension that none of its plates has, such as data [B, 1] for a likelihood [B].
+
+    By broadcasting, each datapoint would be scored under every other one's distribution.
+
+    Args:
+        guide_trace: of the pair's guide, for the sites that are summed out.
+        trace: to be checked, of the guide or of the model.
+    """
+    classes = {name: site for name, site in latent(guide_trace) if summed_out(site)}
+    for name, site in [*latent(trace), *observed(trace)]:
+        event, value, plates = site["fn"].event_shape, site["value"].shape, site["cond_indep_stack"]
+        sizes = {-int(frame.dim or 0): frame.size for frame in plates}
+        for what, batch in (("distribution", site["fn"].batch_shape), ("value", value[: len(value) - len(event)])):
+            for other, summed in classes.items():
+                dim = -summed["infer"]["_enumerate_dim"]
+                if len(batch) >= dim and batch[-dim] > 1 and not plates_of(summed) <= plates_of(site):
+                    raise ValueError(
+                        f"site {name!r} depends on {other!r}, which is summed out in the plate "
+                        f"{min(plates_of(summed) - plates_of(site))!r}, and {name!r} is outside of this plate; use a "
+                        f"head for {other!r} that draws it, such as Concrete, or put {name!r} into the plate"
+                    )
+            sized = enumerate(reversed(batch[-PLATES:] if classes else batch), start=1)
+            if any(size not in (1, sizes.get(dim, 1)) for dim, size in sized):
+                said = ", ".join(f"{frame.name!r} of {frame.size}" for frame in plates) or "none"
+                raise ValueError(
+                    f"site {name!r}: its {what} has the shape {[*batch, *event]}, in which {list(event)} is the event, "
+                    f"but its plates are {said}, so {list(batch)} does not fit; give each dimension a plate, make it "
+                    "part of the event by .to_event(...), or reshape the data"
+                )
 
 
 def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -> None:
