@@ -11,11 +11,10 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
-from torch.distributions import constraints
 
 from zoo.estimators import Scores, scores
 from zoo.program import Misfit
-from zoo.sites import family, is_subsample, nodes_of
+from zoo.sites import family, is_subsample, nodes_of, on_simplex
 
 
 class ScorePairs(Messenger):
@@ -182,13 +181,9 @@ class RefuseMisfits(Messenger):
             )
         # Densities on the simplex and on the reals are not comparable, although the values would pass the check.
         # A point mass has no density to compare.
-        thin = _on_simplex(p) != _on_simplex(q) and type(q).__name__ != "Delta"
+        thin = on_simplex(p) != on_simplex(q) and type(q).__name__ != "Delta"
         if thin or not p.support.check(value).all():
             raise Misfit(
                 f"site {name!r}: the model's values lie in {p.support}, the guide's in {q.support}; "
                 "use a head for the model's support"
             )
-
-
-def _on_simplex(distribution: Any) -> bool:
-    return distribution.support in (constraints.simplex, constraints.one_hot)

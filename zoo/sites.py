@@ -10,6 +10,7 @@ from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
+from torch.distributions import constraints
 
 from zoo import ranks
 
@@ -86,6 +87,11 @@ def family(fn: Any) -> str:
 def plates_of(site: Site) -> frozenset[str]:
     """The names of the plates that a site is in."""
     return frozenset(frame.name for frame in site["cond_indep_stack"])
+
+
+def on_simplex(fn: Any) -> bool:
+    """Whether a distribution's values are positive and add up to 1, such as one-hot ones."""
+    return fn.support in (constraints.simplex, constraints.one_hot)
 
 
 def chances_of(guide_trace: Trace, plates: frozenset[str]) -> Tensor | None:

@@ -96,6 +96,13 @@ def test_a_concrete_value_scores_by_mass_or_by_density():
     torch.testing.assert_close(pairs.joint[1, 3], logits.log_softmax(-1)[3, c[1].argmax()])
 
 
+def test_a_point_has_no_density_whatever_its_wrapping():
+    # log q of Delta(...).to_event(1) is 0 at the point, and log p is a density: their difference is no KL.
+    for point in (dist.Delta(torch.zeros(4, 2), event_dim=1), dist.Delta(torch.zeros(4, 2)).to_event(1)):
+        with pytest.raises(NotImplementedError):
+            scores(point, torch.zeros(4, 2))
+
+
 def test_one_hot_and_dirichlet_values_are_one_unit():
     y = dist.OneHotCategorical(logits=torch.randn(4, 3))
     value = y.sample()
