@@ -169,19 +169,25 @@ def prior_draws(model_trace: Trace, sites: Iterable[str]) -> dict[str, Tensor]:
     """One draw of the prior per datapoint (and particle), by site, in the shape of its value; needs `DrawPriors`.
 
     Raises:
-        ValueError: a prior has no sampler, or depends on another site.
+        ValueError: a prior has no sampler, or depends on another site, or is trained and has no reparameterised draws.
     """
     draws = {}
     check_priors(model_trace, sites)
     for name in sites:
         check_left(model_trace, name, "draw_prior", "DrawPriors()")
+        prior = nodes_of(model_trace)[name]["fn"]
         try:
             draws[name] = nodes_of(model_trace)[name]["draw_prior"]()
         except NotImplementedError:
             raise ValueError(
-                f"site {name!r}: {family(nodes_of(model_trace)[name]['fn'])} has no sampler, and a divergence from the "
-                "prior needs draws of it"
+                f"site {name!r}: {family(prior)} has no sampler, and a divergence from the prior needs draws of it"
             ) from None
+        if not prior.has_rsample and prior.log_prob(draws[name]).requires_grad:
+            raise ValueError(
+                f"site {name!r}: its prior is trained, and draws of {family(prior)} have no gradient, so that of a "
+                "divergence from the prior would be wrong; fix the prior's parameters, or use a family with "
+                "reparameterised draws"
+            )
     return draws
 
 

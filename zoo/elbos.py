@@ -1018,7 +1018,7 @@ class FactorVAE(TermwiseELBO):
 
     Raises:
         ValueError: gamma is negative or not finite; or a latent site is summed out, since the ratio needs draws; or it
-            is auxiliary, or not a vector for each datapoint.
+            is auxiliary, or not a vector for each datapoint; or log_ratio returns another number of values.
 
     Example:
         >>> elbo = FactorVAE(gamma=10.0, log_ratio=lambda z: torch.ones(len(z)))  # instead of a discriminator
@@ -1053,7 +1053,13 @@ class FactorVAE(TermwiseELBO):
                 )
         check_vectors(sites)
         z = torch.cat([site["value"] for site in sites.values()], dim=-1)
-        scale, tc = batch_scale(sites), ranks.mean(self.log_ratio(z).mean())
+        ratio = self.log_ratio(z)
+        if ratio.numel() != z[..., 0].numel():
+            raise ValueError(
+                f"FactorVAE: log_ratio must return log D - log(1 - D) of each draw, {list(z.shape[:-1])}, got "
+                f"{list(ratio.shape)}; of two logits, give their difference"
+            )
+        scale, tc = batch_scale(sites), ranks.mean(ratio.mean())
         return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * (scale * tc)}
 
 

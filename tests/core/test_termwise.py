@@ -352,6 +352,15 @@ def test_the_total_correlation_of_an_auxiliary_site_is_none_of_the_models():
         FactorVAE(gamma=1.0, log_ratio=lambda z: z.sum(-1)).loss(vae_pair()[0], Auxiliary(), images(11))
 
 
+@pytest.mark.parametrize("num_particles", [1, 3])
+def test_a_ratio_is_one_number_for_each_draw(num_particles):
+    # The mean over two logits, as of a classifier, was taken for the mean of their difference.
+    pair, x, network = vae_pair(), images(), nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"log_ratio must return .* of two logits, give their difference"):
+        FactorVAE(gamma=1.0, log_ratio=network, num_particles=num_particles).loss(*pair, x)
+    FactorVAE(gamma=1.0, log_ratio=nn.Linear(2, 1), num_particles=num_particles).loss(*pair, x)  # [..., 1] is one
+
+
 @pytest.mark.parametrize(
     ("elbo", "name", "value"),
     [
