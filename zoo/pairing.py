@@ -85,13 +85,19 @@ def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:
 def check_plates(guide_trace: Trace, trace: Trace) -> None:
     """Refuses a site with a dimension that none of its plates has, such as data [B, 1] for a likelihood [B].
 
-    By broadcasting, each datapoint would be scored under every other one's distribution.
+    By broadcasting, each datapoint would be scored under every other one's distribution. Refused as well: a site that
+    depends on classes of a plate that it is outside of, and draws in the place of all classes.
 
     Args:
         guide_trace: of the pair's guide, for the sites that are summed out.
         trace: to be checked, of the guide or of the model.
     """
     classes = {name: site for name, site in latent(guide_trace) if summed_out(site)}
+    if some := [name for name, site in classes.items() if site["infer"].get("num_samples") is not None]:
+        raise ValueError(
+            f'site {some[0]!r}: with "num_samples" beside "enumerate" in infer=, the site has some draws and not all of '
+            'its values; remove "num_samples" to sum it out, or both to draw it'
+        )
     for name, site in [*latent(trace), *observed(trace)]:
         event, value, plates = site["fn"].event_shape, site["value"].shape, site["cond_indep_stack"]
         sizes = {-int(frame.dim or 0): frame.size for frame in plates}

@@ -280,11 +280,6 @@ class TermwiseELBO(pyro.infer.ELBO):
                 log_prob = site["fn"].log_prob(site["value"]).unsqueeze(-1)
             site["nats"] = ranks.mean(_sum_to_units(log_prob, site, chances(plates_of(site))).sum() / draws)
         for name, site in latent(guide_trace):
-            if summed_out(site) and site["infer"].get("num_samples") is not None:
-                raise ValueError(
-                    f'site {name!r}: with "num_samples" beside "enumerate" in infer=, the site has some draws and not '
-                    'all of its values; remove "num_samples" to sum it out, or both to draw it'
-                )
             if torch.is_grad_enabled() and not site["fn"].has_rsample and not summed_out(site):
                 raise ValueError(
                     f"site {name!r}: {family(site['fn'])} is not reparameterised, so no gradient would reach the "
