@@ -95,8 +95,8 @@ def check_plates(guide_trace: Trace, trace: Trace) -> None:
     classes = {name: site for name, site in latent(guide_trace) if summed_out(site)}
     if some := [name for name, site in classes.items() if site["infer"].get("num_samples") is not None]:
         raise ValueError(
-            f'site {some[0]!r}: with "num_samples" beside "enumerate" in infer=, the site has some draws and not all of '
-            'its values; remove "num_samples" to sum it out, or both to draw it'
+            f'site {some[0]!r}: with "num_samples" beside "enumerate" in infer=, the site has some draws and not all '
+            'of its values; remove "num_samples" to sum it out, or both to draw it'
         )
     for name, site in [*latent(trace), *observed(trace)]:
         event, value, plates = site["fn"].event_shape, site["value"].shape, site["cond_indep_stack"]
