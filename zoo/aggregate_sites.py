@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
-from zoo.sites import Site, common_scale, family, known_sites, latent, nodes_of, other_plates, summed_out
+from zoo.sites import Site, common_scale, family, is_masked, known_sites, latent, nodes_of, other_plates, summed_out
 
 
 def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> dict[str, Site]:
@@ -67,7 +67,8 @@ def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
             than "data", over which the ELBO sums.
     """
     for name, site in sites.items():
-        if site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
+        by_datapoint = isinstance(site["scale"], Tensor) and site["scale"].dim()
+        if site["mask"] is not None or is_masked(site["fn"]) or by_datapoint:
             raise ValueError(
                 f"site {name!r} has a mask or a scale per datapoint, and a term over the whole batch counts each "
                 "datapoint once; leave datapoints out of the batch instead, or use PlainELBO, BetaVAE or "

@@ -71,11 +71,18 @@ def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe:
         probe: the distance of the random point from x, as a share of the same distance.
 
     Raises:
-        ValueError: none of the sites depends on the data; the guide cannot be run at x + r; or as `nearest`.
+        ValueError: none of the sites depends on the data; the data is not the guide's first argument; the guide cannot
+            be run at x + r; or as `nearest`.
     """
     sites = {name: nodes_of(guide_trace)[name] for name in names}
     run_again = sites[names[0]]["run_again"]
-    x: Tensor = nodes_of(guide_trace)["_INPUT"]["args"][0]
+    given = nodes_of(guide_trace)["_INPUT"]["args"]
+    if not given or not isinstance(given[0], Tensor):
+        raise ValueError(
+            "the guide is run again near the data, which is its first argument, and was called without it; call the "
+            "loss as loss(model, guide, x), with x not by name"
+        )
+    x: Tensor = given[0]
     distance = nearest(x)
     targets = {name: _log_q(site).detach() for name, site in sites.items()}
     with torch.no_grad():
@@ -104,7 +111,7 @@ def nearest(x: Tensor) -> Tensor:
     Raises:
         ValueError: the batch has one datapoint only.
     """
-    flat = x.detach().flatten(1)
+    flat = x.detach().reshape(len(x), -1)
     if len(batch := ranks.gather(flat)) < 2:
         raise ValueError(
             "the batch has one datapoint, and so no other one that could be near: use batches of 2 or more"
@@ -123,6 +130,6 @@ def _log_q(site: Site) -> Tensor:
 
 def _of_length(direction: Tensor, length: Tensor) -> Tensor:
     """The direction of each datapoint [B, ...], scaled to a length [B]; 0 where it has none."""
-    flat = direction.flatten(1)
+    flat = direction.reshape(len(direction), -1)
     norm = flat.norm(dim=1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
     return (flat / norm * length.unsqueeze(1)).view_as(direction)

@@ -89,6 +89,13 @@ def plates_of(site: Site) -> frozenset[str]:
     return frozenset(frame.name for frame in site["cond_indep_stack"])
 
 
+def is_masked(fn: Any) -> bool:
+    """Whether a distribution has a mask of its own, by `fn.mask(...)`."""
+    while type(fn).__name__ in ("Independent", "ExpandedDistribution"):
+        fn = fn.base_dist
+    return type(fn).__name__ == "MaskedDistribution"
+
+
 def on_simplex(fn: Any) -> bool:
     """Whether a distribution's values are positive and add up to 1, such as one-hot ones."""
     return fn.support in (constraints.simplex, constraints.one_hot)

@@ -364,6 +364,32 @@ def test_a_categorical_site_of_the_guide_alone_is_no_type():
     assert elbo.report().terms["-KL(a)"].item() == pytest.approx(math.log(2))  # minus E[log q(a)]
 
 
+def test_the_data_is_the_first_argument():
+    both, x = pair(HEADS["concrete"]), images()
+    with pytest.raises(ValueError, match=r"call the loss as loss\(model, guide, x\), with x not by name"):
+        TypeInformation(**WEIGHTS).loss(*both, x=x)
+
+
+def test_data_of_one_number_each_has_distances_and_steps():
+    # By hand: 0 and 1 are nearest to each other, and 4 to 1; a step has the given length.
+    assert nearest(torch.tensor([0.0, 1.0, 4.0])).tolist() == [1.0, 1.0, 3.0]
+
+    class OfNumbers(nn.Module):
+        def __init__(self, program):
+            super().__init__()
+            self.program = program
+
+        def forward(self, x):
+            return self.program(x.unsqueeze(1).expand(-1, 2))
+
+    x = torch.randn(6)
+    _, guide_trace = traces([OfNumbers(TwoTypes()), OfNumbers(two_types_guide())], x)
+    wide = traces((TwoTypes(), two_types_guide()), x.unsqueeze(1).expand(-1, 2))[1]
+    rough = roughness(guide_trace, ["c1", "c2"], radius=0.5, probe=1.0)
+    assert all(0 < nats.item() < math.inf for nats in rough.values())
+    assert nearest(x).tolist() == pytest.approx((nearest(wide.nodes["_INPUT"]["args"][0]) / math.sqrt(2)).tolist())
+
+
 @pytest.mark.parametrize("far", [1e3, 1e4])
 def test_the_nearest_is_found_in_data_far_from_0(far):
     # In single precision, squares of 1e4 in 30 dimensions are known to within about 200: distances were off by 7.8.
