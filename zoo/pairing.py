@@ -4,12 +4,13 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import torch
 from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
 from torch import nn
 
-from zoo.sites import PLATES, Site, latent, nodes_of, observed, plates_of, same, summed_out
+from zoo.sites import PLATES, Site, is_masked, latent, nodes_of, observed, plates_of, same, summed_out
 
 
 class NoClosedKL(ValueError):
@@ -93,13 +94,18 @@ def check_plates(guide_trace: Trace, trace: Trace) -> None:
         trace: to be checked, of the guide or of the model.
     """
     classes = {name: site for name, site in latent(guide_trace) if summed_out(site)}
+    if masked := [name for name, site in classes.items() if is_masked(site["fn"])]:
+        raise ValueError(
+            f"site {masked[0]!r} is summed out and has a mask in its distribution, under which its probabilities do "
+            "not add up to 1; use poutine.mask around model and guide instead"
+        )
     if some := [name for name, site in classes.items() if site["infer"].get("num_samples") is not None]:
         raise ValueError(
             f'site {some[0]!r}: with "num_samples" beside "enumerate" in infer=, the site has some draws and not all '
             'of its values; remove "num_samples" to sum it out, or both to draw it'
         )
     for name, site in [*latent(trace), *observed(trace)]:
-        event, value, plates = site["fn"].event_shape, site["value"].shape, site["cond_indep_stack"]
+        event, value, plates = site["fn"].event_shape, torch.as_tensor(site["value"]).shape, site["cond_indep_stack"]
         sizes = {-int(frame.dim or 0): frame.size for frame in plates}
         for what, batch in (("distribution", site["fn"].batch_shape), ("value", value[: len(value) - len(event)])):
             for other, summed in classes.items():

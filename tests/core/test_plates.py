@@ -6,6 +6,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer import Trace_ELBO
 from torch import nn
 
 from guides import Amortized, MeanField
@@ -217,3 +218,34 @@ def test_some_draws_are_not_all_classes():
 
     with pytest.raises(ValueError, match='site \'z\': with "num_samples" beside "enumerate"'):
         PlainELBO().loss(Observing((B,)), Some(), torch.randn(B, 2))
+
+
+def test_classes_that_are_summed_out_have_no_mask_of_their_own():
+    # Under it log q(c) is 0 for each class of a masked datapoint, whose log p(x | c) would be added up K times.
+    class Masked(GuideOfAllData):
+        def forward(self, x):
+            pyro.sample("t", dist.Normal(torch.ones(2), 1.0).to_event(1))
+            with pyro.plate("data", len(x)):
+                q = dist.OneHotCategorical(logits=LOGITS).mask(torch.arange(len(x)) < 2)
+                pyro.sample("c", q, infer={"enumerate": "parallel"})
+
+    with pytest.raises(ValueError, match="site 'c' is summed out and has a mask in its distribution"):
+        PlainELBO().loss(OfAllData(), Masked(), torch.randn(B, 2))
+
+
+def test_a_plate_that_is_a_loop_has_no_dimension():
+    class Loop(nn.Module):
+        def __init__(self, observe):
+            super().__init__()
+            self.observe = observe
+
+        def forward(self, x):
+            for i in pyro.plate("data", len(x)):
+                z = pyro.sample(f"z{i}", PRIOR)
+                if self.observe:
+                    pyro.sample(f"x{i}", dist.Normal(z, 1.0).to_event(1), obs=x[i])
+
+    x = torch.randn(B, 2)
+    ours = loss_of(PlainELBO(kl="sampled"), Loop(observe=True), Loop(observe=False), x)
+    pyro.set_rng_seed(1)
+    assert B * ours == pytest.approx(Trace_ELBO().loss(Loop(observe=True), Loop(observe=False), x))
