@@ -1087,8 +1087,7 @@ class NaturalClusteringELBO(TermwiseELBO):
         y, pi, z_c: the names of the sites.
 
     Raises:
-        ValueError: beta_c is negative or not finite, or a site is missing; or y is latent under a head that draws
-            it.
+        ValueError: beta_c is negative or not finite, or a site is missing; or y is latent under a relaxed head.
 
     Example:
         >>> from guides import DirichletHead, Predicted

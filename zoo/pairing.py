@@ -87,7 +87,8 @@ def check_plates(guide_trace: Trace, trace: Trace) -> None:
     """Refuses a site with a dimension that none of its plates has, such as data [B, 1] for a likelihood [B].
 
     By broadcasting, each datapoint would be scored under every other one's distribution. Refused as well: a site that
-    depends on classes of a plate that it is outside of, and draws in the place of all classes.
+    depends on classes of a plate that it is outside of, draws in the place of all classes, and classes with a mask of
+    their own.
 
     Args:
         guide_trace: of the pair's guide, for the sites that are summed out.
