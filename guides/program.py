@@ -108,11 +108,13 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
     there are values of "x" or "y" in a `poutine.condition` around the program.
 
     Raises:
-        ValueError: `index` comes without `num_data`, or is not one integer per datapoint, or (checked where Pyro's
-            validation is on) an integer is not from 0 to num_data - 1.
+        ValueError: the batch has no datapoints; `index` comes without `num_data`, or is not one integer per datapoint;
+            or (checked where Pyro's validation is on) an integer is not from 0 to num_data - 1.
     """
     for site in ("x", "y"):
         x = conditioned_on(site) if x is None else x
+    if x is not None and not len(x):
+        raise Misfit(f"the batch has no datapoints: got data of shape {list(x.shape)}")
     if index is None:
         return pyro.plate("data", 1 if x is None else len(x))
     if num_data is None:

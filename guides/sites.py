@@ -8,9 +8,10 @@ import pyro
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
 from torch import Tensor
+from torch.distributions import constraints
 
 from guides.heads import Head, Predicted
-from guides.program import shown, whole
+from guides.program import Misfit, shown, whole
 
 Raw = Callable[[str, Mapping[str, Tensor]], Tensor]
 
@@ -45,12 +46,30 @@ def distribution(heads: Mapping[str, Any], site: str, given: Mapping[str, Tensor
     head = heads[site]
     made: TorchDistribution
     if isinstance(head, Predicted):
-        made = head(distribution(heads, head.of, given, raw).mean)
+        made = head(_mean(site, head.of, distribution(heads, head.of, given, raw)))
     else:
         numbers = raw(site, given) if head.learnt else side_by_side([given[name] for name in head.given])
         # Under autocast the layers return half precision, in which the entries of a simplex do not add up to 1.
         made = head(numbers.float() if numbers.dtype in (torch.float16, torch.bfloat16) else numbers)
     return made
+
+
+def _mean(site: str, of: str, q: TorchDistribution) -> Tensor:
+    """The mean of the probabilities q(of | x), for the head Predicted of a site.
+
+    Raises:
+        ValueError: q is not of probabilities, or has no mean in closed form.
+    """
+    try:
+        if q.support is not constraints.simplex:
+            raise NotImplementedError
+        mean: Tensor = q.mean
+    except NotImplementedError:
+        raise Misfit(
+            f"site {site!r}: Predicted(of={of!r}) takes the mean of {of!r} as class probabilities, and the head of "
+            f"{of!r} has no such mean; use DirichletHead for {of!r}, or Exact for {site!r}"
+        ) from None
+    return mean
 
 
 def sample_sites(heads: Mapping[str, Any], values: dict[str, Tensor], raw: Raw) -> dict[str, Tensor]:

@@ -155,7 +155,8 @@ def test_what_the_table_says_about_pickling_and_about_registration(page):
     pickle.dumps(story.decoder)
     with pytest.raises(ValueError, match="Shape mismatch inside plate"):
         PlainELBO().loss(Flat(**networks), guide, x)
-    assert PlainELBO().loss(Flat(**networks), guide, torch.cat([x, x[:2]])) > 0  # 8 datapoints of 8 x 8 pixels
+    with pytest.raises(ValueError, match=r"site 'x': its distribution has the shape \[8, 1, 8, 8\]"):
+        PlainELBO().loss(Flat(**networks), guide, torch.cat([x, x[:2]]))  # 8 datapoints of 8 x 8 pixels
 
 
 def test_the_head_shares_one_deviation_and_has_a_closed_kl(page):

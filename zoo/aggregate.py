@@ -13,6 +13,7 @@ from zoo import ranks
 from zoo.aggregate_sites import (
     aggregate_sites,
     batch_scale,
+    check_inside,
     check_left,
     check_measures,
     check_priors,
@@ -25,7 +26,6 @@ from zoo.sites import (
     Site,
     family,
     known_sites,
-    latent,
     nodes_of,
     num_data_of,
     partition,
@@ -82,9 +82,7 @@ def dissect(
     check_priors(model_trace, chosen)
     check_scored([model_trace, guide_trace], chosen)
     check_measures(model_trace, chosen)
-    for name, looked_at in looks_at(chosen).items():
-        if outside := [other for other, _ in latent(guide_trace) if other in looked_at and other not in chosen]:
-            raise ValueError(f"site {name!r} depends on {outside[0]!r}, which is not among the sites: name it too")
+    check_inside(chosen, guide_trace)
     groups = partition(groups, list(chosen))
     values = {name: samples(site) for name, site in chosen.items()}
     own = {name: ranks.gather(site["score_own"]().joint.movedim(-1, 0)) for name, site in chosen.items()}
@@ -126,9 +124,15 @@ def anchor_information(
     def score(name: str, values: Mapping[str, Tensor]) -> Scores:
         return restrict(name, sites[name]["score_pairs"](values))
 
-    looking = list(looks_at(sites))
-    if looking and len(sites) < len(latent(guide_trace)):
-        raise ValueError(f"anchors {sorted(anchors)}: {looking} depend on other sites; anchor those too")
+    check_inside(sites, guide_trace)
+    for name, looked_at in looks_at(sites).items():
+        for parent in [site for site in sites if site in looked_at]:
+            units = sites[parent]["score_own"]().units.shape[-1]
+            if len(anchors[parent]) < units:
+                raise ValueError(
+                    f"anchors of site {parent!r}: site {name!r}, which is anchored too, depends on all of its {units} "
+                    f"units; anchor all of them, or leave {name!r} out"
+                )
     own = torch.stack([restrict(name, _sample_first(site["score_own"]())).joint for name, site in sites.items()]).sum(0)
     weights = batch_weights(model_trace, sites, num_data, estimator)
     values = {name: samples(site) for name, site in sites.items()}
@@ -165,19 +169,25 @@ def prior_draws(model_trace: Trace, sites: Iterable[str]) -> dict[str, Tensor]:
     """One draw of the prior per datapoint (and particle), by site, in the shape of its value; needs `DrawPriors`.
 
     Raises:
-        ValueError: a prior has no sampler, or depends on another site.
+        ValueError: a prior has no sampler, or depends on another site, or is trained and has no reparameterised draws.
     """
     draws = {}
     check_priors(model_trace, sites)
     for name in sites:
         check_left(model_trace, name, "draw_prior", "DrawPriors()")
+        prior = nodes_of(model_trace)[name]["fn"]
         try:
             draws[name] = nodes_of(model_trace)[name]["draw_prior"]()
         except NotImplementedError:
             raise ValueError(
-                f"site {name!r}: {family(nodes_of(model_trace)[name]['fn'])} has no sampler, and a divergence from the "
-                "prior needs draws of it"
+                f"site {name!r}: {family(prior)} has no sampler, and a divergence from the prior needs draws of it"
             ) from None
+        if not prior.has_rsample and prior.log_prob(draws[name]).requires_grad:
+            raise ValueError(
+                f"site {name!r}: its prior is trained, and draws of {family(prior)} have no gradient, so that of a "
+                "divergence from the prior would be wrong; fix the prior's parameters, or use a family with "
+                "reparameterised draws"
+            )
     return draws
 
 

@@ -1,11 +1,12 @@
 """The sites of the aggregate posterior q(z), and checks that its terms can be estimated of them."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
-from zoo.sites import Site, common_scale, family, known_sites, latent, nodes_of, other_plates, summed_out
+from zoo.sites import Site, common_scale, family, is_masked, known_sites, latent, nodes_of, other_plates, summed_out
 
 
 def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> dict[str, Site]:
@@ -22,7 +23,6 @@ def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> di
     for name, site in sites.items():
         looked_at = {*site["infer"].get("given", ()), *site.get("parents", ())}
         summed = [other for other in every if other in looked_at and summed_out(every[other])]
-        frames = {frame.name: frame.dim for frame in site["cond_indep_stack"]}
         problem = None
         if site["infer"].get("is_auxiliary"):
             problem = "is an auxiliary site, which the model does not have"
@@ -30,16 +30,33 @@ def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> di
             problem = "is summed out, and q(z) needs draws: use Concrete or StraightThrough"
         elif summed:
             problem = f"depends on {summed[0]!r}, which is summed out, and q(z) needs draws of both"
-        elif frames.get("data") != -1:
-            problem = "is not in the plate 'data' as its last dimension"
-        elif len(site["fn"].event_shape) != 1:
-            problem = f"has an event of shape {tuple(site['fn'].event_shape)}, not a vector"
         elif hidden := _hidden_parents(site):
             problem = f"depends on {hidden} without infer['rerun'], so it cannot be scored pairwise"
         if problem:
             raise ValueError(f"site {name!r} {problem}; use a guide such as guides.Amortized")
+    check_vectors(sites)
     batch_scale(sites)
     return sites
+
+
+def check_vectors(sites: Mapping[str, Site]) -> None:
+    """Refuses sites that are not one vector for each datapoint.
+
+    Raises:
+        ValueError: a site has an event that is not a vector, or is outside the plate "data".
+    """
+    for name, site in sites.items():
+        event = tuple(site["fn"].event_shape)
+        if {frame.name: frame.dim for frame in site["cond_indep_stack"]}.get("data") != -1:
+            raise ValueError(
+                f"site {name!r} is not in the plate 'data' as its last dimension, and this term needs a value for each "
+                "datapoint there; sample it in pyro.plate('data', ..., dim=-1)"
+            )
+        if len(event) != 1:
+            raise ValueError(
+                f"site {name!r} has an event of shape {event}, not a vector, and this term needs vectors; give it the "
+                f"shape [{math.prod(event)}] in model and guide, and reshape it where it is used"
+            )
 
 
 def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
@@ -50,7 +67,8 @@ def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
             than "data", over which the ELBO sums.
     """
     for name, site in sites.items():
-        if site["mask"] is not None or (isinstance(site["scale"], Tensor) and site["scale"].dim()):
+        by_datapoint = isinstance(site["scale"], Tensor) and site["scale"].dim()
+        if site["mask"] is not None or is_masked(site["fn"]) or by_datapoint:
             raise ValueError(
                 f"site {name!r} has a mask or a scale per datapoint, and a term over the whole batch counts each "
                 "datapoint once; leave datapoints out of the batch instead, or use PlainELBO, BetaVAE or "
@@ -67,6 +85,17 @@ def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
 def looks_at(sites: Mapping[str, Site]) -> dict[str, Sequence[str]]:
     """The latent sites that each site's posterior depends on, where it does; labels belong to the datapoint, like x."""
     return {name: site["infer"]["given"] for name, site in sites.items() if site["infer"].get("rerun")}
+
+
+def check_inside(sites: Mapping[str, Site], guide_trace: Trace) -> None:
+    """Refuses sites whose posterior depends on a latent site that is not among them.
+
+    Raises:
+        ValueError: one of them does.
+    """
+    for name, looked_at in looks_at(sites).items():
+        if outside := [other for other, _ in latent(guide_trace) if other in looked_at and other not in sites]:
+            raise ValueError(f"site {name!r} depends on {outside[0]!r}, which is not among the sites: name it too")
 
 
 def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:

@@ -8,9 +8,9 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo import ranks
-from zoo.aggregate_sites import batch_scale
+from zoo.aggregate_sites import batch_scale, check_priors
 from zoo.estimators import CATEGORICAL, closed_kl
-from zoo.sites import Site, latent, mean_over_data, nodes_of
+from zoo.sites import Site, chances_of, expected, latent, mean_over_data, nodes_of, plates_of
 
 
 class KLParts(NamedTuple):
@@ -26,8 +26,12 @@ class KLParts(NamedTuple):
 
 
 def categorical_sites(guide_trace: Trace) -> list[str]:
-    """The latent sites that are categorical, relaxed or one-hot, drawn or summed out."""
-    return [name for name, site in latent(guide_trace) if isinstance(site["fn"], CATEGORICAL)]
+    """The latent sites of the model that are categorical, relaxed or one-hot, drawn or summed out."""
+    return [
+        name
+        for name, site in latent(guide_trace)
+        if isinstance(site["fn"], CATEGORICAL) and not site["infer"].get("is_auxiliary")
+    ]
 
 
 def kl_parts(model_trace: Trace, guide_trace: Trace, name: str) -> KLParts:
@@ -39,13 +43,15 @@ def kl_parts(model_trace: Trace, guide_trace: Trace, name: str) -> KLParts:
         of B.
 
     Raises:
-        ValueError: the site has a mask, a scale per datapoint, or another plate than "data".
+        ValueError: the site has a mask, a scale per datapoint, or another plate than "data"; or its prior depends on
+            another latent site.
     """
+    check_priors(model_trace, [name])
     site, prior = nodes_of(guide_trace)[name], nodes_of(model_trace)[name]["fn"]
-    scale = batch_scale({name: site})
-    q_c = ranks.mean(_log_q(site).exp().flatten(0, -2).mean(0))
+    scale, chances = batch_scale({name: site}), chances_of(guide_trace, plates_of(site))
+    q_c = ranks.mean(expected(_log_q(site).exp(), chances).flatten(0, -2).mean(0))
     divergence = (torch.xlogy(q_c, q_c) - q_c * prior.logits.log_softmax(-1)).sum(-1).mean()
-    kl = ranks.mean(closed_kl(site["fn"], prior).mean())
+    kl = ranks.mean(expected(closed_kl(site["fn"], prior), chances).mean())
     return KLParts(scale * (kl - divergence), scale * divergence)
 
 
@@ -54,8 +60,9 @@ def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe:
 
     After virtual adversarial training (Miyato et al. 2018, https://arxiv.org/abs/1704.03976), with one gradient step:
     r has the direction in which the KL, summed over the sites, grows fastest at a random point around x. q(c | x) and r
-    are constants: gradients pass through q(c | x + r) alone. Sites that are drawn before keep their values. The term is
-    0 for a datapoint that the batch contains twice, since r has the length 0 there.
+    are constants: gradients pass through q(c | x + r) alone. Sites that are drawn before keep their values, and those
+    that are summed out their probabilities at x. The term is 0 for a datapoint that the batch contains twice, since r
+    has the length 0 there.
 
     Args:
         guide_trace: of the batch, under `RunAgain`.
@@ -64,17 +71,27 @@ def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe:
         probe: the distance of the random point from x, as a share of the same distance.
 
     Raises:
-        ValueError: none of the sites depends on the data; the guide cannot be run at x + r; or as `nearest`.
+        ValueError: none of the sites depends on the data; the data is not the guide's first argument; the guide cannot
+            be run at x + r; or as `nearest`.
     """
     sites = {name: nodes_of(guide_trace)[name] for name in names}
     run_again = sites[names[0]]["run_again"]
-    x: Tensor = nodes_of(guide_trace)["_INPUT"]["args"][0]
+    given = nodes_of(guide_trace)["_INPUT"]["args"]
+    if not given or not isinstance(given[0], Tensor):
+        raise ValueError(
+            "the guide is run again near the data, which is its first argument, and was called without it; call the "
+            "loss as loss(model, guide, x), with x not by name"
+        )
+    x: Tensor = given[0]
     distance = nearest(x)
     targets = {name: _log_q(site).detach() for name, site in sites.items()}
+    with torch.no_grad():
+        chances = {name: chances_of(guide_trace, plates_of(site)) for name, site in sites.items()}
 
     def kls(step: Tensor) -> dict[str, Tensor]:
         moved = nodes_of(run_again(x + step, guide_trace))
-        return {name: (log_q.exp() * (log_q - _log_q(moved[name]))).sum(-1) for name, log_q in targets.items()}
+        by_class = {name: log_q.exp() * (log_q - _log_q(moved[name])) for name, log_q in targets.items()}
+        return {name: expected(kl, chances[name]).sum(-1) for name, kl in by_class.items()}
 
     with torch.enable_grad():
         random = _of_length(torch.randn_like(x), probe * distance).requires_grad_()
@@ -94,12 +111,15 @@ def nearest(x: Tensor) -> Tensor:
     Raises:
         ValueError: the batch has one datapoint only.
     """
-    flat = x.detach().flatten(1)
+    flat = x.detach().reshape(len(x), -1)
     if len(batch := ranks.gather(flat)) < 2:
         raise ValueError(
             "the batch has one datapoint, and so no other one that could be near: use batches of 2 or more"
         )
-    return torch.cdist(flat, batch).topk(2, largest=False).values[:, 1]  # the first is the datapoint itself
+    # Around its centre: cdist squares the values, and where they are far from 0 the rounding is as large as distances.
+    centre = batch.mean(0)
+    distances = torch.cdist(flat - centre, batch - centre)
+    return distances.topk(2, largest=False).values[:, 1]  # the first is the datapoint itself
 
 
 def _log_q(site: Site) -> Tensor:
@@ -110,6 +130,6 @@ def _log_q(site: Site) -> Tensor:
 
 def _of_length(direction: Tensor, length: Tensor) -> Tensor:
     """The direction of each datapoint [B, ...], scaled to a length [B]; 0 where it has none."""
-    flat = direction.flatten(1)
+    flat = direction.reshape(len(direction), -1)
     norm = flat.norm(dim=1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
     return (flat / norm * length.unsqueeze(1)).view_as(direction)

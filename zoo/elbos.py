@@ -75,7 +75,7 @@ from torch import Tensor
 
 from zoo import ranks
 from zoo.aggregate import anchor_information, dissect, prior_kl, prior_mmd
-from zoo.aggregate_sites import batch_scale
+from zoo.aggregate_sites import batch_scale, check_vectors
 from zoo.arguments import NOT_EMPTY, checked, number_from
 from zoo.categories import categorical_sites, kl_parts, roughness
 from zoo.estimators import Estimator, covariance, largest_kl
@@ -85,6 +85,7 @@ from zoo.moments import posterior_means, posterior_moments
 from zoo.report import Report
 from zoo.sites import (
     Groups,
+    chances_of,
     family,
     known_sites,
     latent,
@@ -92,6 +93,7 @@ from zoo.sites import (
     nodes_of,
     observed,
     partition,
+    plates_of,
     summed_out,
     total,
 )
@@ -213,7 +215,8 @@ class Capacity(TermwiseELBO):
         capacity: C in nats, given in the same form as gamma. A categorical site, such as a type of K classes, has a KL
             of at most log K under a uniform prior, and of at most -log p(rarest class) under any other prior. For
             a sum of sites these maxima add up. If C is larger than the maximum, the maximum is used, with one
-            UserWarning (where Pyro's validation is on, as it is by default).
+            UserWarning (where Pyro's validation is on, as it is by default). A relaxed type with kl="sampled" has no
+            maximum, since its KL is then that of densities.
 
     Raises:
         ValueError: a value is negative or not finite; or the keys of the mappings differ, or do not name each latent
@@ -276,10 +279,18 @@ class Capacity(TermwiseELBO):
         terms = reconstruction(model_trace)
         for key, names in zip(gamma, partition([key.split("+") for key in gamma], list(sites)), strict=True):
             kl = torch.stack([total(sites[name]) for name in names]).sum()
-            C = self._at_most(capacity[key], key, [largest_kl(nodes_of(model_trace)[name]["fn"]) for name in names])
+            C = self._at_most(capacity[key], key, [self._largest(name, model_trace) for name in names])
             scale = batch_scale({name: sites[name] for name in names})
             terms[f"-gamma |KL({key}) - C|"] = -gamma[key] * (kl - scale * C).abs()
         return terms
+
+    def _largest(self, name: str, model_trace: Trace) -> Tensor | None:
+        """The largest KL that a site can have; None where it has no bound."""
+        if name not in model_trace:  # an auxiliary site of the guide
+            return None
+        prior = nodes_of(model_trace)[name]["fn"]
+        densities = self._how(name, prior) == "sampled" and not prior.support.is_discrete
+        return None if densities else largest_kl(prior)
 
     def _at_most(self, capacity: Tensor, key: str, largest: Sequence[Tensor | None]) -> Tensor:
         """The capacity, or the largest KL that the sites can have if that is less."""
@@ -372,12 +383,6 @@ class TypeInformation(TermwiseELBO):
         self.gamma, self.capacity = gamma, capacity
         self.information, self.balance, self.smoothness = information, balance, smoothness
         self.radius, self.probe = radius, probe
-
-    def assigned(self, name: str) -> None:
-        """Refuses one number for all sites, since the types have no capacity."""
-        value = getattr(self, name)
-        if name in ("gamma", "capacity") and not isinstance(value, Mapping):
-            raise ValueError(f'TypeInformation: {name} must name its sites, as in {{"z": 5.0}}, got {value.item():g}')
 
     def messengers(self) -> Sequence[Messenger]:
         """`RunAgain`, by which the guide is run at x + r."""
@@ -776,7 +781,8 @@ class Decomposition(TermwiseELBO):
             name, divergence = "MMD(q, p)", prior_mmd(model_trace, guide_trace, kernel, sites=self.sites)
         terms = elbo_terms(model_trace, guide_trace, self.beta) | {f"-{name}": -self.alpha * divergence}
         if self.log_p == "per-unit":
-            terms |= {f"(D - 1) log p({site})": self.beta * more for site, more in recounted(model_trace).items()}
+            again = recounted(model_trace, guide_trace)
+            terms |= {f"(D - 1) log p({site})": self.beta * more for site, more in again.items()}
         return terms
 
 
@@ -1011,7 +1017,8 @@ class FactorVAE(TermwiseELBO):
             parameters are neither in `elbo(model, guide).parameters()` nor in the objective's state.
 
     Raises:
-        ValueError: gamma is negative or not finite, or a latent site is summed out, since the ratio needs draws.
+        ValueError: gamma is negative or not finite; or a latent site is summed out, since the ratio needs draws; or it
+            is auxiliary, or not a vector for each datapoint; or log_ratio returns another number of values.
 
     Example:
         >>> elbo = FactorVAE(gamma=10.0, log_ratio=lambda z: torch.ones(len(z)))  # instead of a discriminator
@@ -1033,13 +1040,26 @@ class FactorVAE(TermwiseELBO):
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's terms, and the estimated total correlation."""
-        for name, site in latent(guide_trace):
+        sites = dict(latent(guide_trace))
+        for name, site in sites.items():
             if summed_out(site):
                 raise ValueError(
                     f"site {name!r} is summed out, and a density ratio needs draws: use Concrete or StraightThrough"
                 )
-        z = torch.cat([site["value"] for _, site in latent(guide_trace)], dim=-1)
-        scale, tc = batch_scale(dict(latent(guide_trace))), ranks.mean(self.log_ratio(z).mean())
+            if site["infer"].get("is_auxiliary"):
+                raise ValueError(
+                    f"site {name!r} is an auxiliary site, which the model does not have, and the total correlation is "
+                    "that of the model's latents; use a guide such as guides.Amortized"
+                )
+        check_vectors(sites)
+        z = torch.cat([site["value"] for site in sites.values()], dim=-1)
+        ratio = self.log_ratio(z)
+        if ratio.numel() != z[..., 0].numel():
+            raise ValueError(
+                f"FactorVAE: log_ratio must return log D - log(1 - D) of each draw, {list(z.shape[:-1])}, got "
+                f"{list(ratio.shape)}; of two logits, give their difference"
+            )
+        scale, tc = batch_scale(sites), ranks.mean(ratio.mean())
         return elbo_terms(model_trace, guide_trace) | {"-TC": -self.gamma * (scale * tc)}
 
 
@@ -1067,8 +1087,7 @@ class NaturalClusteringELBO(TermwiseELBO):
         y, pi, z_c: the names of the sites.
 
     Raises:
-        ValueError: beta_c is negative or not finite, or a site is missing; or y is latent under a head that draws
-            it.
+        ValueError: beta_c is negative or not finite, or a site is missing; or y is latent under a relaxed head.
 
     Example:
         >>> from guides import DirichletHead, Predicted
@@ -1109,7 +1128,8 @@ class NaturalClusteringELBO(TermwiseELBO):
             q, prior = nodes_of(guide_trace)[self.y]["fn"].probs, nodes_of(model_trace)[self.pi]["fn"].mean
             del terms[f"-KL({self.y})"]
             kl = (torch.xlogy(q, q) - torch.xlogy(q, prior)).sum(-1)
-            return terms | {f"-KL(q({self.y} | x) || p)": -mean_over_data(kl, nodes_of(guide_trace)[self.y])}
+            y = nodes_of(guide_trace)[self.y]
+            return terms | {f"-KL(q({self.y} | x) || p)": -mean_over_data(kl, y, chances_of(guide_trace, plates_of(y)))}
         if self.y not in dict(observed(model_trace)):
             raise ValueError(
                 f"NaturalClusteringELBO: the story has no observed site {self.y!r}, and log q(y | x) needs the "
@@ -1129,7 +1149,8 @@ class NaturalClusteringELBO(TermwiseELBO):
                 f"q({self.y} | x) is this mean; use a head that has one (DirichletHead)"
             ) from None
         y = nodes_of(model_trace)[self.y]
-        return terms | {f"log q({self.y} | x)": mean_over_data((mean * y["value"]).sum(-1).log(), y)}
+        log_q = (mean * y["value"]).sum(-1).log()
+        return terms | {f"log q({self.y} | x)": mean_over_data(log_q, y, chances_of(guide_trace, plates_of(y)))}
 
 
 OBJECTIVES: tuple[type[TermwiseELBO], ...] = (

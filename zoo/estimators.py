@@ -172,6 +172,8 @@ def scores(q: Any, value: Tensor, *, concrete: Literal["mass", "density"] = "mas
         NotImplementedError: the marginals of the family's units have no closed form.
     """
     if _factorises(q):
+        if type(q.base_dist).__name__ == "Delta":  # Pyro's point mass, which has no density
+            raise NotImplementedError
         units = q.base_dist.log_prob(value)
         return Scores(units.sum(-1), units)
     if isinstance(q, (MultivariateNormal, LowRankMultivariateNormal)):
@@ -436,13 +438,18 @@ def mmd(x: Tensor, y: Tensor, *, kernel: Literal["marginal", "joint"], scales: S
     return (total(x[i] - x[j]) + total(y[i] - y[j])) / len(i) - 2 * across
 
 
-def permute_units(values: Tensor) -> Tensor:
+def permute_units(values: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
     """Permutes each unit of [B, D] over the batch by itself: samples of q(z) become samples of prod_d q(z_d).
 
     Algorithm 1 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983.
+
+    Args:
+        values: [B, D].
+        sizes: the number of entries of each unit, in order, such as K for a categorical; 1 each when not given.
     """
-    order = torch.rand_like(values).argsort(dim=0)
-    return values.gather(0, order)
+    unit_of = [unit for unit, size in enumerate(sizes or [1] * values.shape[1]) for _ in range(size)]
+    order = torch.rand_like(values[:, : unit_of[-1] + 1]).argsort(dim=0)
+    return values.gather(0, order[:, unit_of])
 
 
 def covariance(values: Tensor) -> Tensor:

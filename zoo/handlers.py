@@ -15,7 +15,7 @@ from torch.distributions import constraints
 
 from zoo.estimators import Scores, scores
 from zoo.program import Misfit
-from zoo.sites import is_subsample, nodes_of
+from zoo.sites import family, is_subsample, nodes_of, on_simplex
 
 
 class ScorePairs(Messenger):
@@ -69,7 +69,7 @@ class ScorePairs(Messenger):
             return scores(distribution, value, concrete=self.concrete)
         except NotImplementedError:
             raise ValueError(
-                f"site {name!r}: {type(distribution).__name__} has no marginals per unit, which the terms of q(z) "
+                f"site {name!r}: {family(distribution)} has no marginals per unit, which the terms of q(z) "
                 "need; use a family that has them (in a guide: MeanField, FullRank, LowRank, Mixture, "
                 "MeanFieldLaplace, MeanFieldStudentT, Concrete, StraightThrough, DirichletHead)"
             ) from None
@@ -182,7 +182,7 @@ class RefuseMisfits(Messenger):
             )
         # Densities on the simplex and on the reals are not comparable, although the values would pass the check.
         # A point mass has no density to compare.
-        thin = _on_simplex(p) != _on_simplex(q) and type(q).__name__ != "Delta"
+        thin = on_simplex(p) != on_simplex(q) and type(q).__name__ != "Delta"
         inside = p.support.check(value)
         if not inside.all() and p.support is q.support is constraints.simplex:
             raise Misfit(
@@ -194,7 +194,3 @@ class RefuseMisfits(Messenger):
                 f"site {name!r}: the model's values lie in {p.support}, the guide's in {q.support}; "
                 "use a head for the model's support"
             )
-
-
-def _on_simplex(distribution: Any) -> bool:
-    return distribution.support in (constraints.simplex, constraints.one_hot)

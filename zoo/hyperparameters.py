@@ -1,5 +1,7 @@
 """The state of an objective: numbers that may change over training, and running statistics."""
 
+import functools
+import inspect
 import math
 from collections.abc import Mapping
 from numbers import Real
@@ -9,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.arguments import shown
+from zoo.arguments import Allowed, WrongType, kind_of, shown
 
 
 class Hyperparameter:
@@ -18,8 +20,9 @@ class Hyperparameter:
         elbo.beta = 2.0              # replaces the tensor: a backward pass in progress keeps the old one
         elbo.beta = {"z": 4.0}       # where the objective takes one per site
 
-    After an assignment the objective's `assigned` is called with the name; if it raises, the old numbers are restored.
-    A tensor is stored unchecked: compiled steps assign tensors.
+    Whether a number or numbers by site may be assigned is read from the annotation that `__init__` of the objective has
+    for the same name. After an assignment the objective's `assigned` is called with the name; if it raises, the old
+    numbers are restored. The value of a tensor is not checked: compiled steps assign tensors.
 
     Args:
         low: the smallest valid value; None where every number is valid.
@@ -38,6 +41,10 @@ class Hyperparameter:
         return MappingProxyType(value) if isinstance(value, dict) else value  # read-only: a whole assignment is checked
 
     def __set__(self, instance: Any, value: float | Tensor | Mapping[str, float | Tensor]) -> None:
+        owner: Any = type(instance)
+        kind = _annotated(owner, self.name)
+        if kind and not kind.fits(value):
+            raise WrongType(f"{type(instance).__name__}: {self.name} must be {kind.what}, got {shown(value)}")
         if isinstance(value, Mapping):
             checked: Any = {site: self._check(instance, number, f"[{site!r}]") for site, number in value.items()}
         else:
@@ -61,6 +68,12 @@ class Hyperparameter:
             least = "" if self.low is None else f" and at least {self.low:g}"
             raise ValueError(f"{type(instance).__name__}: {self.name}{key} must be finite{least}, got {value:g}")
         return torch.tensor(float(value))
+
+
+@functools.cache
+def _annotated(owner: Any, name: str) -> Allowed | None:
+    """What the owner's `__init__` is annotated to take under this name; None where it has no such annotation."""
+    return kind_of(inspect.get_annotations(owner.__init__).get(name))
 
 
 class Statistic:

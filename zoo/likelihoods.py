@@ -80,7 +80,15 @@ def normal_and_scale(raw: Tensor) -> TorchDistribution:
 
     .. warning::
         They have no lower limit, so log p(x) can grow without bound.
+
+    Raises:
+        ValueError: the last dimension is odd.
     """
+    if raw.shape[-1] % 2:
+        raise Misfit(
+            f"normal_and_scale: the decoder returns [..., 2 n], n means and then n raw scales, got {list(raw.shape)}; "
+            "give its last layer twice the width of the data"
+        )
     loc, scale = raw.chunk(2, dim=-1)
     return dist.Normal(loc, softplus(scale))
 

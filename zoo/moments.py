@@ -7,8 +7,9 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo import ranks
+from zoo.aggregate_sites import check_vectors
 from zoo.estimators import covariance_of
-from zoo.sites import chances_of, family, known_sites, latent, nodes_of, summed_out
+from zoo.sites import chances_of, family, known_sites, latent, nodes_of, plates_of, summed_out
 
 
 def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
@@ -18,10 +19,13 @@ def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
     equally.
 
     Raises:
-        ValueError: there is no such latent site, or its family has no moments in closed form.
+        ValueError: there is no such latent site, it is not a vector for each datapoint, or its family has no moments in
+            closed form.
     """
     known_sites("site", [site], guide_trace)
-    q = nodes_of(guide_trace)[site]["fn"]
+    node = nodes_of(guide_trace)[site]
+    check_vectors({site: node})
+    q = node["fn"]
     try:
         means = q.mean
     except NotImplementedError:
@@ -37,7 +41,7 @@ def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
     B, D = means.shape[-2:]
     if math.prod(means.shape[:-2]) == 1:  # it depends on nothing that has several values
         return ranks.gather(means.reshape(B, D)), ranks.gather(covariances.reshape(B, D, D))
-    chances = chances_of(guide_trace)
+    chances = chances_of(guide_trace, plates_of(node))
     chances = means.new_ones(means.shape[:-1]) if chances is None else chances
     batch = torch.broadcast_shapes(means.shape[:-1], chances.shape)
     weights = chances.expand(batch).reshape(-1, B)

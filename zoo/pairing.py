@@ -4,12 +4,13 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import torch
 from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
 from torch import nn
 
-from zoo.sites import Site, latent, nodes_of, observed, same, summed_out
+from zoo.sites import PLATES, Site, is_masked, latent, nodes_of, observed, plates_of, same, summed_out
 
 
 class NoClosedKL(ValueError):
@@ -80,6 +81,50 @@ def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:
                 f"plate {deepest.name!r} is at dimension {deepest.dim}, of {-int(deepest.dim or 0)} plates; a pair "
                 f"with a site that is summed out may nest {room}, particles included"
             )
+
+
+def check_plates(guide_trace: Trace, trace: Trace) -> None:
+    """Refuses a site with a dimension that none of its plates has, such as data [B, 1] for a likelihood [B].
+
+    By broadcasting, each datapoint would be scored under every other one's distribution. Refused as well: a site that
+    depends on classes of a plate that it is outside of, draws in the place of all classes, and classes with a mask of
+    their own.
+
+    Args:
+        guide_trace: of the pair's guide, for the sites that are summed out.
+        trace: to be checked, of the guide or of the model.
+    """
+    classes = {name: site for name, site in latent(guide_trace) if summed_out(site)}
+    if masked := [name for name, site in classes.items() if is_masked(site["fn"])]:
+        raise ValueError(
+            f"site {masked[0]!r} is summed out and has a mask in its distribution, under which its probabilities do "
+            "not add up to 1; use poutine.mask around model and guide instead"
+        )
+    if some := [name for name, site in classes.items() if site["infer"].get("num_samples") is not None]:
+        raise ValueError(
+            f'site {some[0]!r}: with "num_samples" beside "enumerate" in infer=, the site has some draws and not all '
+            'of its values; remove "num_samples" to sum it out, or both to draw it'
+        )
+    for name, site in [*latent(trace), *observed(trace)]:
+        event, value, plates = site["fn"].event_shape, torch.as_tensor(site["value"]).shape, site["cond_indep_stack"]
+        sizes = {-int(frame.dim or 0): frame.size for frame in plates}
+        for what, batch in (("distribution", site["fn"].batch_shape), ("value", value[: len(value) - len(event)])):
+            for other, summed in classes.items():
+                dim = -summed["infer"]["_enumerate_dim"]
+                if len(batch) >= dim and batch[-dim] > 1 and not plates_of(summed) <= plates_of(site):
+                    raise ValueError(
+                        f"site {name!r} depends on {other!r}, which is summed out in the plate "
+                        f"{min(plates_of(summed) - plates_of(site))!r}, and {name!r} is outside of this plate; use a "
+                        f"head for {other!r} that draws it, such as Concrete, or put {name!r} into the plate"
+                    )
+            sized = enumerate(reversed(batch[-PLATES:] if classes else batch), start=1)
+            if any(size not in (1, sizes.get(dim, 1)) for dim, size in sized):
+                said = ", ".join(f"{frame.name!r} of {frame.size}" for frame in plates) or "none"
+                raise ValueError(
+                    f"site {name!r}: its {what} has the shape {[*batch, *event]}, in which {list(event)} is the event, "
+                    f"but its plates are {said}, so {list(batch)} does not fit; give each dimension a plate, make it "
+                    "part of the event by .to_event(...), or reshape the data"
+                )
 
 
 def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -> None:

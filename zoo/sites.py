@@ -10,6 +10,7 @@ from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
+from torch.distributions import constraints
 
 from zoo import ranks
 
@@ -17,6 +18,7 @@ Site = dict[str, Any]
 Groups = Sequence[Sequence[str]]
 
 PARTICLES = "num_particles_vectorized"  # Pyro's name for the plate
+PLATES = 4  # a pair may nest, particles included; dimensions of sites that are summed out are left of them
 
 
 def nodes_of(trace: Trace) -> dict[str, Site]:
@@ -82,10 +84,45 @@ def family(fn: Any) -> str:
     return type(fn).__name__
 
 
-def chances_of(guide_trace: Trace) -> Tensor | None:
-    """q of every combination of summed-out values, [K, ..., *batch]; None where no site is summed out."""
-    log_q = [site["fn"].log_prob(site["value"]) for _, site in latent(guide_trace) if summed_out(site)]
+def plates_of(site: Site) -> frozenset[str]:
+    """The names of the plates that a site is in."""
+    return frozenset(frame.name for frame in site["cond_indep_stack"])
+
+
+def is_masked(fn: Any) -> bool:
+    """Whether a distribution has a mask of its own, by `fn.mask(...)`."""
+    while type(fn).__name__ in ("Independent", "ExpandedDistribution"):
+        fn = fn.base_dist
+    return type(fn).__name__ == "MaskedDistribution"
+
+
+def on_simplex(fn: Any) -> bool:
+    """Whether a distribution's values are positive and add up to 1, such as one-hot ones."""
+    return fn.support in (constraints.simplex, constraints.one_hot)
+
+
+def chances_of(guide_trace: Trace, plates: frozenset[str]) -> Tensor | None:
+    """q of every combination of the summed-out values that matter to a site, [K, ..., *batch]; None if there are none.
+
+    Args:
+        guide_trace: of the batch.
+        plates: those of the site. A summed-out site in another plate does not matter to it, as the types of datapoints
+            do not matter to a latent of the whole data: whatever the type, the KL of that latent is the same.
+    """
+    log_q = [
+        site["fn"].log_prob(site["value"])
+        for _, site in latent(guide_trace)
+        if summed_out(site) and plates_of(site) <= plates
+    ]
     return sum(log_q[1:], start=log_q[0]).exp() if log_q else None
+
+
+def expected(values: Tensor, chances: Tensor | None) -> Tensor:
+    """Averages values [K, ..., *batch, units] over the summed-out classes, with the probabilities `chances_of` them."""
+    if chances is None:
+        return values
+    weighted = values * chances.unsqueeze(-1)
+    return weighted.sum(tuple(range(weighted.dim() - PLATES - 1)))
 
 
 def users_scale(site: Site) -> float | Tensor:
@@ -113,11 +150,13 @@ def common_scale(sites: Mapping[str, Site]) -> float | Tensor:
     return scales[0]
 
 
-def mean_over_data(values: Tensor, site: Site) -> Tensor:
+def mean_over_data(values: Tensor, site: Site, chances: Tensor | None = None) -> Tensor:
     """Nats per datapoint of values [..., B] that belong to a site, under its mask and the user's scale: 0-dim.
 
-    The mean is over the particles as well as the data; other plates are summed over.
+    The mean is over the particles as well as the data; other plates are summed over. Values that depend on summed-out
+    classes are averaged with their probabilities, `chances_of` the site's plates.
     """
+    values = expected(values.unsqueeze(-1), chances).squeeze(-1)
     mean: Tensor = scale_and_mask(values, users_scale(site), site["mask"]).mean()
     copies = math.prod(int(frame.full_size or frame.size) for frame in other_plates(site))
     return ranks.mean(mean if copies == 1 else copies * mean)

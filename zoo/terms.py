@@ -7,7 +7,8 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 from torch.distributions import Independent
 
-from zoo.sites import known_sites, latent, mean_over_data, observed, total
+from zoo.estimators import CATEGORICAL
+from zoo.sites import chances_of, known_sites, latent, mean_over_data, observed, plates_of, total
 
 
 def check_divergence(divergence: str) -> None:
@@ -47,13 +48,19 @@ def elbo_terms(
     return reconstruction(model_trace) | {f"-KL({name})": -kl for name, kl in kls.items()}
 
 
-def recounted(model_trace: Trace) -> dict[str, Tensor]:
-    """(D - 1) E[log p] of each latent site whose prior couples its D units; other sites have no entry."""
-    coupled = {name: s for name, s in latent(model_trace) if not isinstance(s["fn"], Independent)}
-    return {
-        name: (site["value"].shape[-1] - 1) * mean_over_data(site["fn"].log_prob(site["value"]), site)
-        for name, site in coupled.items()
-    }
+def recounted(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
+    """(D - 1) E[log p] of each latent site whose prior couples its D units; other sites have no entry.
+
+    A categorical site is a single unit, relaxed or not, and so is a single number.
+    """
+    again = {}
+    for name, site in latent(model_trace):
+        if isinstance(site["fn"], (Independent, *CATEGORICAL)) or not site["fn"].event_shape:
+            continue
+        log_p = site["fn"].log_prob(site["value"])
+        chances = chances_of(guide_trace, plates_of(site))
+        again[name] = (site["fn"].event_shape.numel() - 1) * mean_over_data(log_p, site, chances)
+    return again
 
 
 def dip_terms(cov: Tensor, lambda_od: Tensor, lambda_d: Tensor, scale: float | Tensor = 1.0) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """TermwiseELBO, the base class of the objectives in `zoo.elbos`."""
 
 import copy
+import functools
 import logging
 import warnings
 from abc import abstractmethod
@@ -25,11 +26,25 @@ from zoo import ranks
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic
-from zoo.pairing import SampledKLWarning, check_call, check_order, check_pair, check_room
+from zoo.pairing import SampledKLWarning, check_call, check_order, check_pair, check_plates, check_room
 from zoo.parents import MarkParents
 from zoo.program import whole
 from zoo.report import Report
-from zoo.sites import Site, chances_of, family, known_sites, latent, nodes_of, num_data_of, observed, summed_out, total
+from zoo.sites import (
+    PLATES,
+    Site,
+    chances_of,
+    expected,
+    family,
+    known_sites,
+    latent,
+    nodes_of,
+    num_data_of,
+    observed,
+    plates_of,
+    summed_out,
+    total,
+)
 
 __all__ = [
     "PLATES",
@@ -48,8 +63,6 @@ __all__ = [
     "summed_out",
     "total",
 ]
-
-PLATES = 4  # a pair may nest, particles included; dimensions of sites that are summed out are left of them
 
 Program = Callable[..., Any]
 How = Literal["closed", "sampled"]
@@ -248,6 +261,8 @@ class TermwiseELBO(pyro.infer.ELBO):
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
             check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
+            for trace in (guide_trace, model_trace):
+                check_plates(guide_trace, trace)
             if self.needs_kl:
                 closed = [name for name, site in latent(guide_trace) if self._how(name, site["fn"]) == "closed"]
                 check_order(model_trace, guide_trace, closed)
@@ -257,13 +272,13 @@ class TermwiseELBO(pyro.infer.ELBO):
     def _leave_nats(self, model_trace: Trace, guide_trace: Trace) -> None:
         """Writes the unweighted nats per datapoint on every site."""
         draws = num_data_of(model_trace) * self.num_particles
-        chances = chances_of(guide_trace)
+        chances = functools.cache(functools.partial(chances_of, guide_trace))
         if isinstance(self.kl, Mapping):
             known_sites("kl", self.kl, guide_trace)
         for _, site in observed(model_trace):
             with _naming(site):
-                log_prob = site["fn"].log_prob(site["value"])
-            site["nats"] = ranks.mean(_sum_to_units(log_prob.unsqueeze(-1), site, chances).sum() / draws)
+                log_prob = site["fn"].log_prob(site["value"]).unsqueeze(-1)
+            site["nats"] = ranks.mean(_sum_to_units(log_prob, site, chances(plates_of(site))).sum() / draws)
         for name, site in latent(guide_trace):
             if torch.is_grad_enabled() and not site["fn"].has_rsample and not summed_out(site):
                 raise ValueError(
@@ -273,7 +288,7 @@ class TermwiseELBO(pyro.infer.ELBO):
             prior = nodes_of(model_trace)[name]["fn"] if name in model_trace else None
             with _naming(site):
                 kl = self._site_kl(name, site["fn"], prior, site["value"])
-            site["nats"] = ranks.mean(_sum_to_units(kl, site, chances) / draws)
+            site["nats"] = ranks.mean(_sum_to_units(kl, site, chances(plates_of(site))) / draws)
 
     def _how(self, name: str, q: Any) -> How:
         """How a latent site's KL is computed; for a point mass "sampled" is exact."""
@@ -303,12 +318,8 @@ class TermwiseELBO(pyro.infer.ELBO):
 
 
 def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
-    """Sums [*batch, units] over the batch under the site's mask and scale.
-
-    Values that depend on a summed-out site are weighted by its probabilities, `chances`, which add up to 1.
-    """
-    if chances is not None:
-        values = values * chances.unsqueeze(-1)
+    """Sums [*batch, units] over the batch under the site's mask and scale, `expected` over summed-out classes."""
+    values = expected(values, chances)
     scale, mask = site["scale"], site["mask"]
     if isinstance(scale, Tensor) and scale.dim():
         scale = scale.unsqueeze(-1)

@@ -14,7 +14,7 @@ from torch import nn
 from guides import Amortized, Concrete, DirichletHead, Exact, FullRank, MeanField
 from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
 from tests.type_pairs import pair as type_pair
-from zoo import AnisotropicVAE
+from zoo import AnisotropicVAE, ClusteredVAE
 from zoo.aggregate import anchor_information, dissect, prior_kl, prior_mmd
 from zoo.elbos import HFVAE, Decomposition, TermwiseELBO
 from zoo.estimators import (
@@ -94,6 +94,13 @@ def test_a_concrete_value_scores_by_mass_or_by_density():
     pairs = scores(q, c.unsqueeze(-2))
     assert pairs.units.shape == (5, 5, 1)
     torch.testing.assert_close(pairs.joint[1, 3], logits.log_softmax(-1)[3, c[1].argmax()])
+
+
+def test_a_point_has_no_density_whatever_its_wrapping():
+    # log q of Delta(...).to_event(1) is 0 at the point, and log p is a density: their difference is no KL.
+    for point in (dist.Delta(torch.zeros(4, 2), event_dim=1), dist.Delta(torch.zeros(4, 2)).to_event(1)):
+        with pytest.raises(NotImplementedError):
+            scores(point, torch.zeros(4, 2))
 
 
 def test_one_hot_and_dirichlet_values_are_one_unit():
@@ -551,6 +558,18 @@ def test_a_learnt_prior_gets_a_gradient_from_its_draws(divergence):
                 model.log_variances.copy_(start + sign * h * torch.eye(2)[d])
                 around.append(loss().item())
         assert ours[d].item() == pytest.approx((around[0] - around[1]) / (2 * h), abs=1e-6)
+
+
+@pytest.mark.parametrize("divergence", ["kl", "mmd-joint"])
+def test_a_learnt_prior_whose_draws_have_no_gradient_is_refused(divergence):
+    # The MMD gave its parameters no gradient at all, and the KL only that of log p, whose mean is 0.
+    model, guide = ClusteredVAE(vae_pair()[0].decoder, places=[[0.0, 1.0], [1.0, 0.0]], scale=0.3), vae_pair()[1]
+    elbo = Decomposition(alpha=1.0, beta=1.0, divergence=divergence, kl="sampled")
+    elbo.loss_and_grads(model, guide, images(8))  # fixed places need no gradient
+    model.places.requires_grad_()
+    with pytest.raises(ValueError, match="site 'z': its prior is trained, and draws of MixtureSameFamily have no grad"):
+        elbo.loss_and_grads(model, guide, images(8))
+    elbo.loss(model, guide, images(8))  # the value is right
 
 
 # Divergences from samples.

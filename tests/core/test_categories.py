@@ -5,6 +5,7 @@ import math
 from functools import partial
 
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from torch import nn
@@ -244,7 +245,7 @@ def test_what_cannot_be_is_refused():
 
 def test_one_capacity_for_all_sites_is_refused_and_the_old_one_stays():
     elbo = TypeInformation(**WEIGHTS)
-    with pytest.raises(ValueError, match=r'capacity must name its sites, as in \{"z": 5.0\}, got 2'):
+    with pytest.raises(ValueError, match=r"capacity must be values by name, each a number, got 2.0"):
         elbo.capacity = 2.0
     assert elbo.capacity["z"].item() == 0.5
 
@@ -264,3 +265,134 @@ def test_a_guide_that_scores_the_data_is_refused_where_the_step_leaves_the_suppo
         ValueError, match=r"cannot be run at x \+ r.*outside the likelihood's support.*guides.Amortized"
     ):
         TypeInformation(**WEIGHTS).loss(model, guide, images().round())
+
+
+# Types that depend on a type that is summed out.
+
+
+class TwoTypes(nn.Module):
+    """z ~ N(0, I), c1 and c2 uniform one-hot of 2 and 3, x ~ N(z, 1)."""
+
+    def __init__(self, c2_of_z=False):
+        super().__init__()
+        self.c2_of_z = c2_of_z
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("c1", dist.OneHotCategorical(logits=torch.zeros(2)))
+            logits = 3 * z[..., :1] * torch.arange(3.0) if self.c2_of_z else torch.zeros(3)
+            pyro.sample("c2", dist.OneHotCategorical(logits=logits))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+
+def two_types_guide(certain=0.0):
+    """q(c1 | x) has the logits (certain, -certain) and more by x; q(c2 | x, c1) depends on both."""
+    pyro.set_rng_seed(0)
+    guide = Amortized(nn.Linear(2, 4), z=MeanField(2), c1=Exact(2), c2=Exact(3, given=("c1",)))
+    with torch.no_grad():
+        guide.layers["c1"][0].bias.copy_(torch.tensor([certain, -certain]))
+        guide.layers["c2"][0].weight.mul_(6)
+    return guide
+
+
+@pytest.mark.parametrize("particles", [1, 2])
+def test_the_parts_of_a_type_are_averaged_over_the_classes_it_depends_on(particles):
+    # sum_k q(c1 = k | x) KL(q(c2 | x, k) || p), and the same average in q(c2); not the plain mean over k.
+    guide, x = two_types_guide(certain=2.0), torch.randn(6, 2)
+    model_trace, guide_trace = traces((TwoTypes(), guide), x, num_particles=particles)
+    q1 = guide.posterior("c1", guide.trunk(x), {}).probs
+    q2 = [guide.posterior("c2", guide.trunk(x), {"c1": torch.eye(2)[k].expand(6, 2)}).probs for k in range(2)]
+    kl = sum(q1[:, k] * (q2[k] * (3 * q2[k]).log()).sum(-1) for k in range(2)).mean().item()
+    q = sum(q1[:, [k]] * q2[k] for k in range(2)).mean(0)
+    divergence = (q * (3 * q).log()).sum().item()
+    parts = kl_parts(model_trace, guide_trace, "c2")
+    assert parts.divergence.item() == pytest.approx(divergence)
+    assert parts.information.item() == pytest.approx(kl - divergence)
+    assert nodes_of(guide_trace)["c2"]["nats"].item() == pytest.approx(kl)
+
+
+def test_a_type_is_as_rough_as_under_the_class_that_is_certain():
+    # With q(c1 | x) = (1, 0), c2 is as if its head had no parent and the bias of class 0, roughness included.
+    x, given = torch.randn(6, 2), two_types_guide(certain=400.0)
+    alone = Amortized(given.trunk, z=given.heads["z"], c2=Exact(3))
+    alone.layers["z"] = given.layers["z"]
+    layer = given.layers["c2"][0]
+    with torch.no_grad():
+        alone.layers["c2"][0].weight.copy_(layer.weight[:, :4])
+        alone.layers["c2"][0].bias.copy_(layer.bias + layer.weight[:, 4])
+
+    class OneType(TwoTypes):
+        def forward(self, x):
+            with pyro.poutine.block(hide=["c1"]):
+                super().forward(x)
+
+    found = []
+    for pair_ in ((TwoTypes(), given), (OneType(), alone)):
+        _, guide_trace = traces(pair_, x)
+        names = [name for name in ("c1", "c2") if name in guide_trace]
+        pyro.set_rng_seed(3)
+        found.append(roughness(guide_trace, names, radius=0.5, probe=1.0)["c2"].item())
+    assert found[0] == pytest.approx(found[1])
+    assert found[0] > 1e-3
+
+
+def test_a_type_whose_prior_depends_on_another_site_has_no_two_parts():
+    # E[KL(q(c | x) || p(c | z))] less a divergence from the mean log prior is no I(x; c): it came out negative.
+    with pytest.raises(ValueError, match="site 'c2': its prior depends on 'z'"):
+        TypeInformation(**WEIGHTS).loss(TwoTypes(c2_of_z=True), two_types_guide(), torch.randn(6, 2))
+
+
+def test_a_categorical_site_of_the_guide_alone_is_no_type():
+    class Auxiliary(nn.Module):
+        def __init__(self, guide):
+            super().__init__()
+            self.guide = guide
+
+        def forward(self, x):
+            with pyro.plate("data", len(x)):
+                infer = {"enumerate": "parallel", "is_auxiliary": True}
+                pyro.sample("a", dist.OneHotCategorical(logits=torch.zeros(2)), infer=infer)
+            with pyro.poutine.block(hide=["data"]):
+                self.guide(x)
+
+    elbo = TypeInformation(**WEIGHTS)
+    model, guide = pair(Exact)
+    elbo.loss(model, Auxiliary(guide), images())
+    names = list(elbo.report().terms)
+    assert "I(x; a)" not in names
+    assert elbo.report().terms["-KL(a)"].item() == pytest.approx(math.log(2))  # minus E[log q(a)]
+
+
+def test_the_data_is_the_first_argument():
+    both, x = pair(HEADS["concrete"]), images()
+    with pytest.raises(ValueError, match=r"call the loss as loss\(model, guide, x\), with x not by name"):
+        TypeInformation(**WEIGHTS).loss(*both, x=x)
+
+
+def test_data_of_one_number_each_has_distances_and_steps():
+    # By hand: 0 and 1 are nearest to each other, and 4 to 1; a step has the given length.
+    assert nearest(torch.tensor([0.0, 1.0, 4.0])).tolist() == [1.0, 1.0, 3.0]
+
+    class OfNumbers(nn.Module):
+        def __init__(self, program):
+            super().__init__()
+            self.program = program
+
+        def forward(self, x):
+            return self.program(x.unsqueeze(1).expand(-1, 2))
+
+    x = torch.randn(6)
+    _, guide_trace = traces([OfNumbers(TwoTypes()), OfNumbers(two_types_guide())], x)
+    wide = traces((TwoTypes(), two_types_guide()), x.unsqueeze(1).expand(-1, 2))[1]
+    rough = roughness(guide_trace, ["c1", "c2"], radius=0.5, probe=1.0)
+    assert all(0 < nats.item() < math.inf for nats in rough.values())
+    assert nearest(x).tolist() == pytest.approx((nearest(wide.nodes["_INPUT"]["args"][0]) / math.sqrt(2)).tolist())
+
+
+@pytest.mark.parametrize("far", [1e3, 1e4])
+def test_the_nearest_is_found_in_data_far_from_0(far):
+    # In single precision, squares of 1e4 in 30 dimensions are known to within about 200: distances were off by 7.8.
+    x = torch.randn(40, 30, dtype=torch.float32) + far
+    exact = torch.stack([(x.double() - one).norm(dim=1).sort().values[1] for one in x.double()])
+    torch.testing.assert_close(nearest(x).double(), exact, atol=1e-3, rtol=0)

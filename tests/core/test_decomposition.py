@@ -313,6 +313,8 @@ def test_two_numbers_for_each_real_value():
     expected = dist.Normal(raw[:, :3], torch.log1p(raw[:, 3:].exp()))
     x = torch.randn(5, 3)
     torch.testing.assert_close(normal_and_scale(raw).log_prob(x), expected.log_prob(x))
+    with pytest.raises(ValueError, match=r"normal_and_scale: .* n means and then n raw scales, got \[4, 5\]"):
+        normal_and_scale(torch.zeros(4, 5))
 
 
 @pytest.mark.parametrize("name", STORIES)

@@ -12,7 +12,7 @@ from torch import nn
 
 from guides import Amortized, Concrete, DirichletHead, Exact, FullRank, MeanField, StraightThrough
 from tests.objectives import EVERY, N
-from tests.pairs import StyleGivenType, images, vae_pair
+from tests.pairs import StyleGivenType, cvae_pair, images, vae_pair
 from zoo.elbos import (
     DIPVAE,
     DIPVAEI,
@@ -583,10 +583,69 @@ def test_anchors_that_are_no_units_are_refused(pair, anchors, message):
 
 
 def test_anchors_that_look_at_sites_that_are_none_are_refused():
-    with pytest.raises(ValueError, match=r"\['z'\] depend on other sites; anchor those too"):
+    with pytest.raises(ValueError, match="site 'z' depends on 'c', which is not among the sites"):
         AnchoredCorEx(lambda_=1.0, anchors={"z": [0]}, num_data=N).loss(*styled(), torch.randn(4, 5))
     with pytest.raises(ValueError, match="must name at least one unit"):
         AnchoredCorEx(lambda_=1.0, anchors={"z": []}, num_data=N)
+
+
+class CopiedNoise(nn.Module):
+    """c ~ N(0, I) of two units, z ~ N(0, 1), x ~ N(z, 1)."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            pyro.sample("c", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            z = pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+
+def test_a_site_that_an_anchor_depends_on_is_anchored_whole():
+    # q(c | x) = N(0, I) and z = x + c_1 up to a sd of e^-6, so z ~ N(x, 1) and I(x; c_0, z) < x^2 / 2. At the c_1 of
+    # the sample, which is no anchor, z would tell all 20 datapoints apart: log 20 = 3 nats.
+    guide = Amortized(nn.Linear(1, 1), c=MeanField(2), z=MeanField(1, given=("c",)))
+    with torch.no_grad():
+        guide.trunk.weight.fill_(1.0)
+        guide.trunk.bias.zero_()
+        for site, bias in (("c", [0.0] * 4), ("z", [0.0, -12.0])):
+            guide.layers[site][0].weight.zero_()
+            guide.layers[site][0].bias.copy_(torch.tensor(bias))
+        guide.layers["z"][0].weight[0] = torch.tensor([1.0, 0.0, 1.0])  # of x, c_0 and c_1
+    x = torch.linspace(-0.5, 0.5, 20).unsqueeze(1)
+
+    def information(anchors):
+        elbo = AnchoredCorEx(lambda_=1.0, anchors=anchors, num_data=20, estimator="batch", num_particles=50)
+        return evaluate(elbo, (CopiedNoise(), guide), x)[1].terms["I(x; z_a)"].item()
+
+    with pytest.raises(ValueError, match="anchors of site 'c': site 'z', which is anchored too, depends on all of"):
+        information({"c": [0], "z": [0]})
+    assert information({"c": [0, 1], "z": [0]}) == pytest.approx(math.log(20), abs=1e-3)  # z - c_1 is x
+    assert information({"c": [0]}) == pytest.approx(0, abs=1e-9)
+
+
+def test_an_anchor_may_depend_on_a_label():
+    # A label belongs to the datapoint, like x: z_i is scored at (x_j, y_j). It was refused beside any other latent.
+    pair, x, y = cvae_pair(), images(6), torch.arange(6) % 3
+    seen = {}
+    elbo = AnchoredCorEx(lambda_=1.0, anchors={"z": [1]}, num_data=6, estimator="batch")
+    terms = elbo.terms
+    elbo.terms = lambda m, g: seen.update(g=g) or terms(m, g)
+
+    class WithMore(nn.Module):
+        def __init__(self, program):
+            super().__init__()
+            self.program = program
+
+        def forward(self, x, y):
+            self.program(x, y)
+            with pyro.plate("more", 1):
+                pyro.sample("w", dist.Normal(0.0, 1.0))
+
+    elbo.loss(*(WithMore(program) for program in pair), x, y)
+    z = seen["g"].nodes["z"]["value"][:, 1]
+    q = seen["g"].nodes["z"]["fn"].base_dist
+    scored = dist.Normal(q.loc[:, 1], q.scale[:, 1]).log_prob(z.unsqueeze(1))  # [sample, posterior]
+    by_hand = (scored.diagonal() - scored.logsumexp(1) + math.log(6)).mean()
+    assert elbo.report().terms["I(x; z_a)"].item() == pytest.approx(by_hand.item())
 
 
 def test_factor_vae_with_the_exact_density_ratio_has_the_exact_total_correlation():

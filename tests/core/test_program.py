@@ -220,3 +220,9 @@ def test_grey_pixels_under_a_stock_bernoulli_are_told_what_to_take():
     with pytest.raises(ValueError, match=r"site 'x': values in .* for grey pixels use zoo\.likelihoods\.bernoulli"):
         model(images(5))
     assert model(images(5).round()).shape == (5, 1, 3, 5)
+
+
+def test_a_batch_without_datapoints_is_refused():
+    model, guide = vae_pair()
+    with pytest.raises(ValueError, match=r"the batch has no datapoints: got data of shape \[0, 1, 3, 5\]"):
+        PlainELBO().loss(model, guide, images(5)[:0])

@@ -65,6 +65,22 @@ def test_what_leaves_datapoints_out_has_no_term_over_the_whole_batch(what, elbo)
         elbo().loss(*pair, images(11))
 
 
+class MaskOwn(poutine.messenger.Messenger):
+    """A mask that is part of the latents' distributions, as by `Normal(...).to_event(1).mask(KEEP)`."""
+
+    def _pyro_sample(self, msg):
+        if not msg["is_observed"] and msg["name"] != "data":
+            msg["fn"] = msg["fn"].mask(KEEP)
+
+
+@pytest.mark.parametrize("name", ["Capacity", "FactorVAE", "Decomposition-mmd", "InfoVAE-mmd", "BetaTCVAE"])
+def test_a_mask_of_the_distribution_itself_leaves_datapoints_out_too(name):
+    # The KL leaves them out, and the term over the batch counted them.
+    pair, x = [MaskOwn()(program) for program in vae_pair()], images(11)
+    with pytest.raises(ValueError, match=r"site 'z' has a mask or a scale per datapoint"):
+        EVERY[name]().loss(*pair, x)
+
+
 class ScaleOne(poutine.messenger.Messenger):
     """A user's scale on one site."""
 

@@ -13,7 +13,7 @@ import zoo.elbos
 from guides import Amortized, Concrete, ConjugateDirichlet, DirichletHead, Exact, MeanField
 from tests.pairs import NUM_DATA, images, vae_pair
 from tests.type_pairs import pair as type_pair
-from zoo import NaturalClustering
+from zoo import JointVAE, NaturalClustering
 from zoo.elbos import (
     DIPVAE,
     HFVAE,
@@ -21,10 +21,13 @@ from zoo.elbos import (
     AnchoredCorEx,
     BetaVAE,
     Capacity,
+    Decomposition,
+    FactorVAE,
     InfoVAE,
     NaturalClusteringELBO,
     PlainELBO,
     TermwiseELBO,
+    TypeInformation,
 )
 from zoo.hyperparameters import Hyperparameter
 from zoo.lab.data import Batch
@@ -312,3 +315,147 @@ def test_a_program_that_does_not_take_the_batch_is_named(args, kwargs, message):
     guide = vae_pair()[1]
     with pytest.raises(TypeError, match=message + r".*\(x, y=None, \*, index=None\)"):
         PlainELBO().loss(WithoutIndex(), guide, *[images(11), torch.arange(11)][:args], **kwargs)
+
+
+# Capacities, ratios and weights where they do not apply.
+
+TYPES = {"gamma": {"z": 3.0}, "capacity": {"z": 0.5}, "information": 2.0, "balance": 5.0, "smoothness": 7.0}
+
+
+def test_a_relaxed_type_by_densities_has_no_maximum():
+    # The KL of two Concrete densities is not bounded by log K = 2.3: here it is 36, and a capacity of 8 was cut to 2.3.
+    pyro.set_rng_seed(0)
+    model = JointVAE(nn.Bilinear(2, 10, 5), z_dim=2, c_dims=[10], temperature=0.1)
+    guide = Amortized(nn.Linear(5, 8), z=MeanField(2), c=Concrete(10, temperature=0.1))
+    with torch.no_grad():
+        guide.layers["c"][0].weight.mul_(20)
+    weights = {"gamma": {"z": 0.0, "c": 1.0}, "capacity": {"z": 0.0, "c": 8.0}}
+    elbo = Capacity(**weights, kl={"c": "sampled"})
+    elbo.loss(model, guide, torch.rand(50, 5))
+    kl = elbo.report().kl["c"].item()
+    assert kl > 20
+    assert elbo.report().terms["-gamma |KL(c) - C|"].item() == pytest.approx(-(kl - 8))
+    with pytest.warns(UserWarning, match=r"8 nats are asked of c, whose KL is at most 2.303"):
+        Capacity(**weights).loss(model, guide, torch.rand(50, 5))
+
+
+def test_a_capacity_holds_what_an_auxiliary_site_costs():
+    # |E[log q(u) + log q(z | u) - log p(z)] - C|, where u has no prior and so no maximum.
+    elbo = Capacity(gamma=2.0, capacity=1.0)
+    elbo.loss(vae_pair()[0], Auxiliary(), images(11))
+    kl = sum(kl.sum().item() for kl in elbo.report().kl.values())
+    assert elbo.report().terms["-gamma |KL(u+z) - C|"].item() == pytest.approx(-2 * abs(kl - 1))
+
+
+def test_the_total_correlation_of_an_auxiliary_site_is_none_of_the_models():
+    with pytest.raises(ValueError, match="site 'u' is an auxiliary site, which the model does not have, and the total"):
+        FactorVAE(gamma=1.0, log_ratio=lambda z: z.sum(-1)).loss(vae_pair()[0], Auxiliary(), images(11))
+
+
+@pytest.mark.parametrize("num_particles", [1, 3])
+def test_a_ratio_is_one_number_for_each_draw(num_particles):
+    # The mean over two logits, as of a classifier, was taken for the mean of their difference.
+    pair, x, network = vae_pair(), images(), nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"log_ratio must return .* of two logits, give their difference"):
+        FactorVAE(gamma=1.0, log_ratio=network, num_particles=num_particles).loss(*pair, x)
+    FactorVAE(gamma=1.0, log_ratio=nn.Linear(2, 1), num_particles=num_particles).loss(*pair, x)  # [..., 1] is one
+
+
+@pytest.mark.parametrize(
+    ("elbo", "name", "value"),
+    [
+        (HFVAE(alpha=1.0, beta=1.0, gamma=1.0, num_data=9), "beta", {"z": 3.0}),
+        (InfoVAE(alpha=1.0, lambda_=1.0, divergence="kl", num_data=9), "alpha", {"z": 3.0}),
+        (BetaVAE(beta=1.0), "beta", torch.tensor(True)),
+        (TypeInformation(**TYPES), "gamma", torch.tensor(2.0)),
+    ],
+)
+def test_what_an_objective_is_made_with_is_what_may_be_assigned(elbo, name, value):
+    # A mapping was stored, and the next step failed on "bad operand type for unary -".
+    before = getattr(elbo, name)
+    with pytest.raises(TypeError, match=rf"^{type(elbo).__name__}: {name} must be (a number|values by name)"):
+        setattr(elbo, name, value)
+    assert getattr(elbo, name) == before
+
+
+# The class terms of N-VAE, where the class depends on another one that is summed out.
+
+
+class NestedClasses(nn.Module):
+    """pi ~ Dirichlet(1), k ~ one-hot of 2, y ~ OneHotCategorical(pi), z_c ~ N(0, I), x ~ N(z_c, 1)."""
+
+    def forward(self, x, y=None):
+        with pyro.plate("data", len(x)):
+            pi = pyro.sample("pi", dist.Dirichlet(torch.ones(3)))
+            pyro.sample("k", dist.OneHotCategorical(logits=torch.zeros(2)))
+            pyro.sample("y", dist.OneHotCategorical(pi), obs=None if y is None else torch.eye(3)[y])
+            z = pyro.sample("z_c", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_the_class_terms_of_n_vae_are_averaged_over_a_class_that_is_summed_out(labelled):
+    x, y = torch.randn(5, 2), torch.arange(5) % 3
+    given = ("k",)
+    heads = {"k": Exact(2), "pi": DirichletHead(3, given=given), "y": Exact(3, given=given), "z_c": MeanField(2)}
+    guide = Amortized(nn.Linear(2, 4), **heads)
+    with torch.no_grad():
+        guide.layers["k"][0].bias.copy_(torch.tensor([1.5, 0.0]))
+        for site in ("pi", "y"):
+            guide.layers[site][0].weight.mul_(8)
+    elbo = NaturalClusteringELBO(beta_c=1.0)
+    elbo.loss(NestedClasses(), guide, *((x, y) if labelled else (x,)))
+    features = guide.trunk(x)
+    q_k = guide.posterior("k", features, {}).probs
+    by_hand = 0.0
+    for k in range(2):
+        at = {"k": torch.eye(2)[k].expand(5, 2)}
+        if labelled:
+            each = guide.posterior("pi", features, at).mean[torch.arange(5), y].log()
+        else:
+            q_y = guide.posterior("y", features, at).probs
+            each = -(q_y * (3 * q_y).log()).sum(-1)
+        by_hand += (q_k[:, k] * each).mean().item()
+    term = "log q(y | x)" if labelled else "-KL(q(y | x) || p)"
+    assert elbo.report().terms[term].item() == pytest.approx(by_hand)
+
+
+# A second count of log p, of sites beside the one that a divergence is of.
+
+
+class Beside(nn.Module):
+    """z ~ N(0, I); c ~ one-hot of 3; w given c, two units that depend on each other; v of one number; x ~ N(z, 1)."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            c = pyro.sample("c", dist.OneHotCategorical(logits=torch.zeros(3)))
+            tril = torch.tensor([[1.0, 0.0], [0.9, 0.5]])
+            pyro.sample("w", dist.MultivariateNormal(c[..., :2], scale_tril=tril))
+            pyro.sample("v", dist.Normal(0.0, 1.0))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+
+class GuideBeside(nn.Module):
+    """q(c | x) = (0.7, 0.2, 0.1), and every other site near a point."""
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            for name in ("z", "w"):
+                pyro.sample(name, dist.Normal(x, 1e-9).to_event(1))
+            pyro.sample("c", dist.OneHotCategorical(torch.tensor([0.7, 0.2, 0.1])), infer={"enumerate": "parallel"})
+            pyro.sample("v", dist.Normal(x[:, 0], 1e-9))
+
+
+def test_log_p_is_counted_again_under_the_classes_it_depends_on_and_for_sites_of_several_units_alone():
+    # (2 - 1) sum_k q(c = k) log p(w | k); the type c is one unit, and v is one number, so they are not counted again.
+    x = torch.randn(4, 2)
+    elbo = Decomposition(
+        alpha=1.0, beta=3.0, divergence="mmd-joint", sites=["z"], log_p="per-unit", kl={"w": "sampled"}
+    )
+    elbo.loss(Beside(), GuideBeside(), x)
+    tril, log_p = torch.tensor([[1.0, 0.0], [0.9, 0.5]]), 0.0
+    for k, q in enumerate([0.7, 0.2, 0.1]):
+        log_p += q * dist.MultivariateNormal(torch.eye(3)[k, :2], scale_tril=tril).log_prob(x).mean().item()
+    again = {name: term.item() for name, term in elbo.report().terms.items() if name.startswith("(D - 1)")}
+    assert again == {"(D - 1) log p(w)": pytest.approx(3 * log_p)}

@@ -1,5 +1,7 @@
 """Heads and the amortised guide: what raw numbers mean, and that swapping a head swaps nothing else."""
 
+from functools import partial
+
 import pyro
 import pytest
 import torch
@@ -8,7 +10,7 @@ from pyro.infer import SVI
 from torch import nn
 from torch.nn import functional as F
 
-from guides import Amortized, Concrete, DirichletHead, FullRank, MeanField
+from guides import Amortized, Concrete, DirichletHead, Flow, FullRank, MeanField, Predicted
 from tests.pairs import images, vae_pair
 from zoo.elbos import PlainELBO
 
@@ -130,3 +132,10 @@ def test_given_sites_keep_their_particles():
 def test_a_guide_that_makes_no_sense_is_refused(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+@pytest.mark.parametrize("head", [partial(Concrete, temperature=0.5), MeanField, Flow], ids=["relaxed", "real", "flow"])
+def test_predicted_classes_need_the_mean_of_probabilities(head):
+    guide = Amortized(nn.Linear(2, 4), pi=head(3), y=Predicted(3, of="pi"))
+    with pytest.raises(ValueError, match=r"site 'y': Predicted\(of='pi'\) takes the mean.* use DirichletHead for 'pi'"):
+        guide(torch.zeros(5, 2))

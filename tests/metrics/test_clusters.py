@@ -109,6 +109,11 @@ def test_several_sites_are_one_type_together():
     assert float(alone.majority) == pytest.approx((counts[:3].max() + counts[3:].max()) / 200)
 
 
+def test_types_in_a_list():
+    labels = [0, 1, 1, 0] * 5
+    assert float(clusters(labels, labels).hungarian) == 1.0
+
+
 def test_what_cannot_be_scored_is_refused():
     labels = np.arange(40) % 4
     with pytest.raises(Inapplicable, match="needs a categorical site, and the sites are"):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 
 from zoo.metrics import Encoded, latent_correlations, npmi, perplexity, strongest
@@ -103,6 +104,8 @@ def test_perplexity_by_document_and_by_word():
     [
         ([1.0, 2.0], [3, 0], r"document 1 has no words \(1 have none\): leave such documents out"),
         ([1.0, math.nan], [3, 1], "document 1 has nan nats"),
+        ([1.0, 2.0], [3, math.nan], "document 1 has nan words"),
+        ([1.0, 2.0], [math.inf, 1], "document 0 has inf words"),
         ([1.0], [3], r"got \(1,\) and \(1,\)"),
         ([1.0, 2.0], [3, 1, 2], r"got \(2,\) and \(3,\)"),
     ],
@@ -144,3 +147,29 @@ def test_two_words_in_every_document_say_nothing():
     # a pair of -1 beside one of 0: a word of no document
     documents = np.column_stack([documents, np.zeros(6)])
     assert npmi([[0, 1, 3]], documents).value.tolist() == pytest.approx([(0 - 1 - 1) / 3])
+
+
+@pytest.mark.parametrize("documents", [np.array, torch.tensor, lambda counts: counts, sparse.coo_array])
+def test_documents_and_topics_of_every_make(documents):
+    counts = [[1, 1, 0, 0], [2, 1, 0, 0], [0, 0, 1, 1], [0, 0, 3, 1]]
+    made = np.array(counts) if documents is sparse.coo_array else counts
+    assert npmi([[0, 1], [0, 2]], documents(made), repeats=2).value.tolist() == [1.0, -1.0]
+
+
+@pytest.mark.parametrize(
+    ("documents", "message"),
+    [
+        ([[1.0, math.nan], [1.0, 0.0]], "documents must be counts of words, from 0, got nan"),
+        ([[1, 0], [-1, 0]], "documents must be counts of words, from 0, got -1"),
+        ([1, 2], r"documents must be counts of words \[N, V\], got \[2\]"),
+    ],
+)
+def test_documents_that_are_none_are_refused(documents, message):
+    with pytest.raises(ValueError, match=message):
+        npmi([[0, 1]], documents)
+
+
+def test_a_perplexity_of_tensors_with_a_graph():
+    words = torch.tensor([10.0, 20.0])
+    nats = (words * math.log(50)).requires_grad_()
+    assert float(perplexity(nats, words.int(), repeats=2)) == pytest.approx(50)

@@ -1,6 +1,7 @@
 """Scores without factors: Gaussian Wasserstein correlation, information among codes, and UDR of several models."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from torch.distributions import Independent, Normal, OneHotCategorical
 from zoo.lab.data import Dataset
 from zoo.metrics import (
     Inapplicable,
+    hoyer,
     information_among_codes,
+    suite,
     total_correlation_gaussian,
     udr,
     wasserstein_correlation,
@@ -243,3 +246,37 @@ def test_a_total_correlation_that_is_infinite_on_some_halves():
     assert not np.isfinite(found.runs).all()
     assert found.high == math.inf
     assert found.low <= found.value
+
+
+def test_a_latent_that_some_halves_lack_shares_nothing_there():
+    # Constant in a half, it is independent of the others: their total correlation alone, and not infinity.
+    rng = np.random.default_rng(0)
+    pair = rng.standard_normal((20, 2))
+    rare = np.c_[pair, np.eye(20)[:, [3]]]
+    found = total_correlation_gaussian(rare)
+    assert np.isfinite(found.runs).all()
+    for repeat, run in enumerate(found.runs):
+        half = np.random.default_rng([0, repeat]).permutation(20)[:10]
+        if 3 not in half:
+            r = np.corrcoef(pair[half].T)[0, 1]
+            assert run == pytest.approx(-0.5 * np.log(1 - r**2))
+
+
+def test_halves_in_which_no_latent_varies():
+    # Two of twelve points are not at zero, so that some halves have neither.
+    z = np.zeros((12, 2))
+    z[0], z[1] = [1, 2], [2, 1]
+    missing = [
+        not {0, 1} & set(np.random.default_rng([0, repeat]).permutation(12)[:6].tolist()) for repeat in range(10)
+    ]
+    assert any(missing)
+    normed = wasserstein_correlation_normed(z)
+    assert normed.runs[missing].tolist() == [0.0] * sum(missing)
+    assert np.isfinite(normed.runs).all()
+    with pytest.raises(Inapplicable, match="all points of a half are at zero"):
+        hoyer(z)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = suite(z, np.arange(12) % 2, progress=False)
+    assert "hoyer" in found.inapplicable
+    assert np.isfinite(found["total_correlation_gaussian"].runs[~np.array(missing)]).any()

@@ -137,6 +137,8 @@ def _by_site(codes: Any) -> Any:
     """Plain types or probabilities as a categorical site c; everything else unchanged."""
     if isinstance(codes, Tensor):
         codes = codes.detach().cpu().numpy()
+    if isinstance(codes, (list, tuple)) and all(isinstance(code, (int, np.integer)) for code in codes):
+        codes = np.asarray(codes)
     if not isinstance(codes, np.ndarray):
         return codes
     if codes.ndim == 1:

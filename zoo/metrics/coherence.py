@@ -13,6 +13,7 @@ from scipy import sparse
 
 from zoo.arguments import checked
 from zoo.metrics.result import HALVES, Result, generators
+from zoo.metrics.sites import to_numpy
 
 
 @checked()
@@ -35,7 +36,7 @@ def npmi(topics: Any, documents: Any, *, seed: int = 0, repeats: int = 10) -> Re
 
     Raises:
         ValueError: topics are not a table of at least two different words each, or not columns of the documents; or
-            there are fewer than two documents.
+            documents are not counts, or fewer than two.
 
     Example:
         >>> import numpy as np
@@ -43,8 +44,8 @@ def npmi(topics: Any, documents: Any, *, seed: int = 0, repeats: int = 10) -> Re
         >>> npmi([[0, 1], [0, 2]], documents, repeats=2).value  # always together; never
         array([ 1., -1.])
     """
-    topics = np.asarray(topics)
-    there = sparse.csc_array(documents != 0, dtype=np.float64)
+    topics = to_numpy(topics)
+    there = _occurrence(documents)
     _check(topics, there)
     runs = []
     for rng in generators(seed, repeats):
@@ -77,6 +78,17 @@ def _of_words(there: np.ndarray) -> float:
     values = np.where(joint > 0, 0.0, -1.0)
     values[told] = np.log(joint[told] / chance[told]) / -np.log(joint[told])
     return float(values.mean())
+
+
+def _occurrence(documents: Any) -> Any:
+    """1 where a document contains a word and 0 elsewhere, [N, V], sparse."""
+    counts = documents if sparse.issparse(documents) else to_numpy(documents)
+    if counts.ndim != 2:
+        raise ValueError(f"documents must be counts of words [N, V], got {list(counts.shape)}")
+    counts = sparse.csc_array(counts)
+    if len(bad := counts.data[~(counts.data >= 0)]):  # NaN, too
+        raise ValueError(f"documents must be counts of words, from 0, got {bad[0]}")
+    return (counts > 0).astype(np.float64)
 
 
 def _check(topics: np.ndarray, there: Any) -> None:

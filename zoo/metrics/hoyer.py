@@ -30,7 +30,7 @@ def hoyer(codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: in
         repeats: how many.
 
     Raises:
-        Inapplicable: fewer than two latents are left.
+        Inapplicable: fewer than two latents are left, or all points of a half are at zero.
         ValueError: as `Encoded.of`.
 
     Example:
@@ -61,5 +61,7 @@ def hoyer(codes: Codes, factors: Classes = None, *, prune: float = 0.0, seed: in
 def _sparsity(y: np.ndarray) -> float:
     """The mean Hoyer score of points [N, D], without points at zero, where it is undefined."""
     y = y[(y != 0).any(1)]
+    if not len(y):
+        raise Inapplicable("Hoyer sparsity: all points of a half are at zero, where it is undefined: give more points")
     root = np.sqrt(y.shape[1])
     return float(np.mean((root - np.abs(y).sum(1) / np.linalg.norm(y, axis=1)) / (root - 1)))

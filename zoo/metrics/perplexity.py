@@ -6,6 +6,7 @@ import numpy as np
 
 from zoo.arguments import checked
 from zoo.metrics.result import HALVES, Result, generators
+from zoo.metrics.sites import to_numpy
 
 
 @checked()
@@ -30,8 +31,8 @@ def perplexity(
         repeats: how many.
 
     Raises:
-        ValueError: nats and words differ in length, a document has no words, nats are not finite, or `per` is
-            unknown.
+        ValueError: nats and words differ in length, a document has no words, nats or words are not finite, or
+            `per` is unknown.
 
     Example:
         >>> import numpy as np
@@ -39,11 +40,13 @@ def perplexity(
         >>> round(float(perplexity(words * np.log(50), words, repeats=2)), 4)  # all of 50 words equally likely
         50.0
     """
-    nats, words = np.asarray(nats, float), np.asarray(words, float)
+    nats, words = to_numpy(nats).astype(float), to_numpy(words).astype(float)
     if nats.ndim != 1 or nats.shape != words.shape or len(nats) < 2:
         raise ValueError(f"perplexity needs nats and words, [N] each with N >= 2, got {nats.shape} and {words.shape}")
     if len(empty := np.flatnonzero(words <= 0)):
         raise ValueError(f"document {empty[0]} has no words ({len(empty)} have none): leave such documents out")
+    if len(bad := np.flatnonzero(~np.isfinite(words))):
+        raise ValueError(f"document {bad[0]} has {words[bad[0]]} words: give the number of words of each document")
     if len(bad := np.flatnonzero(~np.isfinite(nats))):
         raise ValueError(f"document {bad[0]} has {nats[bad[0]]} nats: check the model that they come from")
     if per not in ("document", "word"):

@@ -82,6 +82,7 @@ def total_correlation_gaussian(
 
 
 def _gaussian(z: np.ndarray) -> float:
+    z = z[:, np.ptp(z, axis=0) > 0]  # a latent that is constant in a half is independent of the others
     correlation = pearson(z, z)  # has the same total correlation as the covariance, and is better conditioned
     if np.linalg.matrix_rank(correlation, tol=1e-10, hermitian=True) < len(correlation):
         return np.inf

@@ -57,7 +57,8 @@ def wasserstein_correlation_normed(
     """
 
     def normed(C: np.ndarray) -> float:
-        return of_covariance(C) / float(np.trace(C))
+        total = float(np.trace(C))
+        return of_covariance(C) / total if total > 0 else 0.0  # no latent varies in this half
 
     return _result("Wasserstein correlation (normed)", "ratio", normed, codes, factors, prune, seed, repeats)
 

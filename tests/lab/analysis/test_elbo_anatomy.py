@@ -34,7 +34,7 @@ class Story(nn.Module):
                 uniform = dist.RelaxedOneHotCategorical(torch.tensor(0.5), logits=torch.zeros(self.classes))
                 code = [pyro.sample("c", uniform)]
             code.append(pyro.sample("z", dist.Normal(torch.zeros(self.size), 1).to_event(1)))
-            pyro.sample("x", dist.Normal(self.decoder(torch.cat(code, -1)), 1).to_event(1), obs=x)
+            pyro.sample("x", dist.Normal(self.decoder(torch.cat(code, -1)), 1).to_event(1), obs=x.flatten(1))
 
 
 class Around(nn.Module):

@@ -11,7 +11,7 @@ from torch import nn
 
 from zoo import VAE, ClusteredVAE
 from zoo.lab.analysis.grid import Grid2D, divergences, information, log_aggregate, log_prior
-from zoo.lab.analysis.importance_sampling import log_evidence
+from zoo.lab.analysis.importance_sampling import importance, log_evidence
 from zoo.likelihoods import normal
 from zoo.papers.decomposition.recipes import PLACES
 
@@ -97,3 +97,41 @@ def test_information_is_nothing_where_all_encodings_are_one_and_log_n_where_none
 
 def num_parameters(module):
     return sum(p.numel() for p in module.parameters())
+
+
+# A plate beside the data, and values that are missing.
+
+
+class Marks(nn.Module):
+    """z ~ N(0, 1), and F marks w ~ N(z, 1), of which those that are not a number are missing."""
+
+    def forward(self, x):
+        there = x.isfinite().T
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1)).squeeze(-1)
+            with pyro.plate("marks", x.shape[1]), pyro.poutine.mask(mask=there.unsqueeze(1)):
+                pyro.sample("w", dist.Normal(z.unsqueeze(0), 1.0), obs=x.T.nan_to_num().unsqueeze(1))
+
+
+class Exactly(nn.Module):
+    """The posterior: n marks that are there have N(sum / (n + 1), 1 / (n + 1))."""
+
+    def forward(self, x):
+        n = x.isfinite().sum(1, keepdim=True)
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", dist.Normal(x.nansum(1, keepdim=True) / (n + 1), (n + 1.0).rsqrt()).to_event(1))
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_weights_are_those_of_datapoints_under_masks_and_with_other_plates(missing):
+    # Each draw gives log N(w; 0, I + 1 1^T) of the marks that are there: summed over them, and without the others.
+    x = torch.randn(5, 3)
+    if missing:
+        x[0, 1:], x[3, 0] = math.nan, math.nan
+    exact = []
+    for row in x:
+        w = row[row.isfinite()]
+        exact.append(dist.MultivariateNormal(torch.zeros(len(w)), torch.eye(len(w)) + 1).log_prob(w))
+    found = importance(Marks(), Exactly(), x, num_samples=7, at_once=15)
+    torch.testing.assert_close(found.log_evidence, torch.stack(exact))
+    torch.testing.assert_close(found.elbo, torch.stack(exact))

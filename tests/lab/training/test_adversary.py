@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.pairs import SHAPE, vae_pair
+from tests.pairs import SHAPE, images, vae_pair
+from tests.type_pairs import HEADS
+from tests.type_pairs import pair as type_pair
 from zoo.elbos import FactorVAE, PlainELBO
+from zoo.estimators import permute_units
 from zoo.lab.data import Batch
 from zoo.lab.networks import Discriminator
 from zoo.lab.training.adversary import Adversary, sample
@@ -38,9 +41,9 @@ def test_the_pair_sees_the_first_half_and_the_adversary_the_second():
     seen = []
 
     class Spying(Adversary):
-        def step(self, z):
+        def step(self, z, sizes=None):
             seen.append(z)
-            return super().step(z)
+            return super().step(z, sizes)
 
     model, guide = vae_pair()
     network = Discriminator(2, hidden=(5,))
@@ -74,7 +77,7 @@ def test_a_guide_is_not_moved_by_the_adversary():
     network = Discriminator(2, hidden=(5,))
     adversary = Adversary(network, lr=1e-2)
     before = [p.clone() for p in guide.parameters()]
-    adversary.step(sample(guide, torch.rand(8, *SHAPE)))
+    adversary.step(*sample(guide, torch.rand(8, *SHAPE)))
     assert all(torch.equal(a, b) for a, b in zip(before, guide.parameters(), strict=True))
     assert all(p.grad is None for p in guide.parameters())
 
@@ -113,3 +116,15 @@ def test_fit_without_an_adversary_uses_the_whole_batch():
     guide.trunk.register_forward_hook(lambda module, args, out: sizes.append(len(args[0])))
     list(fit(model, guide, PlainELBO(), batches(2), lr=1e-2))
     assert sizes == [12, 12, 12]
+
+
+@pytest.mark.parametrize("head", ["concrete", "straight-through"])
+def test_a_type_is_permuted_as_one_unit(head):
+    # A unit has the same values in another order. Entries of a type that are permuted by themselves do not add up to 1.
+    _, guide = type_pair(HEADS[head], c_dims=(3, 4))
+    z, sizes = sample(guide, images(50))
+    assert sizes == [3, 4, 1, 1]  # c1, c2, and the two units of z
+    permuted = permute_units(z, sizes)
+    for before, after in zip(z.split(sizes, 1), permuted.split(sizes, 1), strict=True):
+        assert sorted(after.tolist()) == sorted(before.tolist())
+        assert not torch.equal(after, before)

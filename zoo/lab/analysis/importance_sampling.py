@@ -8,6 +8,7 @@ from typing import Any
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions.util import scale_and_mask
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from zoo.arguments import checked, number_from
 from zoo.lab.analysis.posterior import refine
 from zoo.lab.device import fork_random_state
 from zoo.lab.isolation import OwnParameters
+from zoo.pairing import check_plates
 from zoo.termwise import latent, observed
 
 
@@ -52,7 +54,8 @@ def importance(
     """The weights of z_k ~ q(z | x), k = 1 ... K, computed in chunks.
 
     Burda, Grosse, Salakhutdinov 2016, https://arxiv.org/abs/1509.00519, equation (8); K = 1 is the ELBO from one draw.
-    Every site is scored by its density, or by its mass where it is one-hot in both programs. A guide that is refined
+    Every site is scored by its density, or by its mass where it is one-hot in both programs, under its mask and summed
+    over plates of its own. A guide that is refined
     for a batch (it has a method `refined`, as `guides.SemiAmortized`) is refined once.
 
     Args:
@@ -63,7 +66,8 @@ def importance(
         at_once: number of codes (datapoints times draws) to decode at a time, which bounds the memory. At least B.
 
     Raises:
-        ValueError: K is not positive; a site is a mass in one program and a density in the other, or has no density.
+        ValueError: K is not positive; a site is a mass in one program and a density in the other, or has no density, or
+            has a dimension that no plate has.
     """
     total = x.new_zeros(len(x))  # sum of log w
     log_sum = x.new_full((len(x),), -torch.inf)  # log of the sum of w
@@ -105,10 +109,14 @@ def _chunks(
             proposed, scored = prune_subsample_sites(proposed), prune_subsample_sites(scored)
             if start == 0:
                 _check(dict(latent(scored)), dict(latent(proposed)))
+                for trace in (proposed, scored):
+                    check_plates(proposed, trace)
             log_w = x.new_zeros(draws, len(x))
             for sign, sites in ((1, observed(scored)), (1, latent(scored)), (-1, latent(proposed))):
                 for _, site in sites:
-                    log_w = log_w + sign * site["fn"].log_prob(site["value"])
+                    log_prob = scale_and_mask(site["fn"].log_prob(site["value"]), mask=site["mask"])
+                    other_plates = tuple(range(log_prob.dim() - 2))  # left of the draws and the data
+                    log_w = log_w + sign * (log_prob.sum(other_plates) if other_plates else log_prob)
             yield log_w
 
 

@@ -1,5 +1,6 @@
 """FactorVAE's discriminator, which learns the density ratio that the objective reads."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from zoo.arguments import POSITIVE, checked
 from zoo.estimators import permute_units
-from zoo.termwise import latent
+from zoo.sites import latent, on_simplex
 
 
 class Adversary:
@@ -20,7 +21,8 @@ class Adversary:
         fit(model, guide, elbo, batches, lr=1e-4, adversary=Adversary(log_ratio, lr=1e-4))
 
     Algorithm 2 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: D minimises its cross-entropy on the second half
-    of each batch, against a copy of that half with each unit permuted. Their Adam has lr = 1e-4, betas (0.5, 0.9).
+    of each batch, against a copy of that half with each unit permuted, where a categorical site is one unit. Their Adam
+    has lr = 1e-4, betas (0.5, 0.9).
 
     Args:
         log_ratio: maps the concatenated values [B, D] of all latent sites to the logit of D, [B].
@@ -34,19 +36,33 @@ class Adversary:
         self.log_ratio = log_ratio
         self.optimizer = torch.optim.Adam(log_ratio.parameters(), lr=lr, betas=betas)
 
-    def step(self, z: Tensor) -> Tensor:
-        """One step on samples z [B, D] of q(z); returns D's cross-entropy, nats per sample, 0-dim, detached."""
+    def step(self, z: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
+        """One step on samples z [B, D] of q(z); returns D's cross-entropy, nats per sample, 0-dim, detached.
+
+        Args:
+            z: the samples.
+            sizes: the number of entries of each unit, as `sample` returns it; 1 each when not given.
+        """
         z = z.detach()
         with torch.enable_grad():
-            loss = 0.5 * (F.softplus(-self.log_ratio(z)) + F.softplus(self.log_ratio(permute_units(z)))).mean()
+            loss = 0.5 * (F.softplus(-self.log_ratio(z)) + F.softplus(self.log_ratio(permute_units(z, sizes)))).mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return loss.detach()
 
 
-def sample(guide: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-    """One draw of all latent sites for a batch, concatenated in the guide's order, [B, D]; without gradients."""
+def sample(guide: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, list[int]]:
+    """One draw of all latent sites for a batch, without gradients, and the number of entries of each unit.
+
+    The draw is concatenated in the guide's order, [B, D]. A site on the simplex, such as a categorical, is one unit:
+    its entries add up to 1, and permuted by themselves they would not, by which D would tell the two apart.
+    """
     with torch.no_grad(), poutine.block():
         trace = poutine.util.prune_subsample_sites(poutine.trace(guide).get_trace(*args, **kwargs))
-    return torch.cat([site["value"] for _, site in latent(trace)], dim=-1)
+    values, sizes = [], []
+    for _, site in latent(trace):
+        value, D = site["value"], site["value"].shape[-1]
+        values.append(value)
+        sizes += [D] if on_simplex(site["fn"]) else [1] * D
+    return torch.cat(values, dim=-1), sizes

@@ -176,7 +176,7 @@ def _steps(
         if adversary:
             args, kwargs = own.arguments()
             with pyro.validation_enabled(False), OwnParameters():
-                adversary.step(sample(guide, *args, **kwargs))
+                adversary.step(*sample(guide, *args, **kwargs))
         yield step, report
     watch.finish()
 
