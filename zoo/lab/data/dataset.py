@@ -60,8 +60,8 @@ class Dataset(Tabulated):
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self) == 0:
-            raise ValueError(f"data {self.name!r}: x is empty, so there is nothing to train on")
+        if 0 in self.x.shape:
+            raise ValueError(f"data {self.name!r}: x is empty, got {self.x.shape}, so there is nothing to train on")
         floats = np.issubdtype(self.x.dtype, np.floating)
         if self.x.dtype not in (np.uint8, bits.WORD) and not (floats and self.x.dtype.itemsize <= 8):
             raise ValueError(f"data {self.name!r}: x must hold bytes or floats, got {self.x.dtype}")
@@ -96,13 +96,14 @@ class Dataset(Tabulated):
                 datapoints or pairs of a datapoint and its label; each item is read once.
             y: labels [N]: integers from 0, or names.
             name: its name in pictures and messages.
-            x_max: the byte that becomes 1.0; when not given 255, or 1 where no byte is larger.
+            x_max: the byte that becomes 1.0, only for bytes; when not given 255, or 1 where no byte is larger.
             classes: the names of integer labels, or the order of labels that are names.
             factors: `Factors`; or each factor's values [N], as a mapping by name, a data frame, or a table [N, F].
 
         Raises:
             TypeError: x, y or factors cannot be converted to arrays.
-            ValueError: as the class; a byte is above x_max; a label or value is missing.
+            ValueError: as the class; a byte is above x_max, or x_max is given for other values; a label or value is
+                missing; classes are given without y.
         """
         if is_torch_dataset(x):
             x, found = from_items(name, x)
@@ -111,6 +112,10 @@ class Dataset(Tabulated):
             elif found is not None:
                 raise ValueError(f"data {name!r}: the items of x have labels of their own, and y has others; drop one")
         x = as_features(name, x)
+        if x_max is not None and x.dtype != np.uint8:
+            raise ValueError(
+                f"data {name!r}: x_max is for bytes, and x holds {x.dtype}; leave it out, and divide x by {x_max:g}"
+            )
         if x.dtype == np.uint8 and 0 not in x.shape and (x_max is None or x_max < 255):
             largest = max(int(x[start : start + 4096].max()) for start in range(0, len(x), 4096))
             if x_max is None:
@@ -119,6 +124,8 @@ class Dataset(Tabulated):
                 raise ValueError(f"data {name!r}: x has bytes up to {largest}, above x_max = {x_max:g}")
         if y is not None:
             y, classes = as_labels(name, y, classes)
+        elif classes:
+            raise ValueError(f"data {name!r}: classes are the names of labels, and there is no y; give y, too")
         if factors is not None and not isinstance(factors, Factors):
             factors = Factors.of(factors)
         return cls(name, x, y, 255.0 if x_max is None else x_max, tuple(classes), factors)
