@@ -4,6 +4,7 @@ import collections
 import json
 import re
 
+import numpy as np
 import pytest
 
 
@@ -36,3 +37,13 @@ def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
         assert (folder / f"{matrix}.png").read_bytes().startswith(b"\x89PNG")
     assert "factor_correlations" not in scored["results"]
     assert "left out: factor_correlations needs factors with an order" in printed
+
+
+@pytest.mark.usefixtures("_quick_pictures")
+def test_no_headlines_where_no_metric_applies(run, tmp_path):
+    """Six test points are too few for any metric: a table of headlines would have no row."""
+    np.savez(tmp_path / "few.npz", x=np.eye(60, dtype=np.uint8), y=np.arange(60) % 3)
+    run("train", "vae", "--data", tmp_path / "few.npz", "--steps", 2, "--batch-size", 8, "--out", tmp_path / "run")
+    printed = run("evaluate", tmp_path / "run", "--num-samples", 10)
+    assert "\nheadlines\n" not in printed
+    assert "left out: codes of 6 points are too few for any metric: give at least 10" in printed

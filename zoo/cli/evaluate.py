@@ -61,8 +61,8 @@ def evaluate(
     from zoo.lab.plots import Picture, anatomy_bars, drawn_as, save_pictures
 
     scored = _scored(run) if with_metrics and (data.factors is not None or data.y is not None) else None
-    if scored is not None:
-        print(f"\nheadlines\n{_only(scored, HEADLINES).table()}")
+    if scored is not None and (headlines := _only(scored, HEADLINES)):
+        print(f"\nheadlines\n{headlines.table()}")
     size = len(data)
     how: Any = estimator
     terms = elbo_anatomy(
