@@ -47,3 +47,15 @@ def test_no_headlines_where_no_metric_applies(run, tmp_path):
     printed = run("evaluate", tmp_path / "run", "--num-samples", 10)
     assert "\nheadlines\n" not in printed
     assert "left out: codes of 6 points are too few for any metric: give at least 10" in printed
+
+
+@pytest.mark.usefixtures("_quick_pictures")
+def test_metrics_are_kept_where_the_elbo_has_no_terms_of_q_z(run, tmp_path):
+    """With few labels the prior of y depends on pi, which these terms refuse; the metrics look at the codes alone."""
+    few = ["--set", "labelled=50", "--steps", 2, "--out", tmp_path / "run"]
+    run("train", "natural-clustering/digits", *few)
+    printed = run("evaluate", tmp_path / "run")
+    assert "no terms of q(z): site 'y': its prior depends on 'pi'" in printed
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["results"]
+    assert not (tmp_path / "run" / "anatomy.png").exists()
+    assert (tmp_path / "run" / "latent-correlations.png").is_file()

@@ -65,12 +65,19 @@ def evaluate(
         print(f"\nheadlines\n{headlines.table()}")
     size = len(data)
     how: Any = estimator
-    terms = elbo_anatomy(
-        run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
-    )
-    print(f"\n{table(terms)}")
+    terms = None
+    try:
+        terms = elbo_anatomy(
+            run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
+        )
+        print(f"\n{table(terms)}")
+    except ValueError as error:  # as of a prior that depends on another site; no metric needs these terms
+        print(f"\nno terms of q(z): {error}")
     with drawn_as(format, slides=slides):
-        pictures = {"anatomy.png": Picture(anatomy_bars({run.settings.recipe: terms}), "-ELBO and its KL in terms")}
+        pictures = {}
+        if terms is not None:
+            bars = anatomy_bars({run.settings.recipe: terms})
+            pictures["anatomy.png"] = Picture(bars, "-ELBO and its KL in terms")
         if scored is not None:
             pictures |= _matrices(scored)
         captions = save_pictures(pictures, folder)
