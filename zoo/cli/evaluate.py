@@ -58,11 +58,15 @@ def evaluate(
     if needs_labels(run.guide):
         print("\nthe guide needs labels, so it is not an encoder of x alone: no terms of q(z) and no metrics")
         return
+    from zoo.lab.files import naming
     from zoo.lab.plots import Picture, anatomy_bars, drawn_as, save_pictures
 
     scored = _scored(run) if with_metrics and (data.factors is not None or data.y is not None) else None
     if scored is not None and (headlines := _only(scored, HEADLINES)):
         print(f"\nheadlines\n{headlines.table()}")
+    if scored is not None:
+        with naming(folder / "metrics.json"):
+            scored.write_json(folder / "metrics.json")
     size = len(data)
     how: Any = estimator
     terms = None
@@ -86,7 +90,6 @@ def evaluate(
         details = _only(scored, rest)
         details.inapplicable = scored.inapplicable
         print(f"\nall other metrics\n{details.table()}")
-        scored.write_json(folder / "metrics.json")
         print(f"\nwrote the metrics and their protocols to {folder / 'metrics.json'}")
     for file, caption in captions.items():
         print(f"{folder / file}  {caption}")

@@ -86,12 +86,17 @@ def as_features(name: str, x: Any) -> Any:
     return x
 
 
-def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels as int64 from 0, and the names of the classes: those given, else the labels' own names.
+def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels as int64 from 0, or None, and the names of the classes: those given, else the labels' own names.
 
     Raises:
-        TypeError, ValueError: as `as_array`; a label is missing or a real number; a name is not in `classes`.
+        TypeError, ValueError: as `as_array`; a label is missing or a real number; a name is not in `classes`; there are
+            classes and no labels.
     """
+    if y is None:
+        if len(classes):
+            raise ValueError(f"data {name!r}: classes are the names of labels, and there is no y; give y, too")
+        return None, ()
     y, classes = as_array(name, "y", y), tuple(map(str, classes))
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8", "replace")

@@ -102,8 +102,7 @@ class Dataset(Tabulated):
 
         Raises:
             TypeError: x, y or factors cannot be converted to arrays.
-            ValueError: as the class; a byte is above x_max, or x_max is given for other values; a label or value is
-                missing; classes are given without y.
+            ValueError: as the class; a byte is above x_max; a label or value is missing; classes are given without y.
         """
         if is_torch_dataset(x):
             x, found = from_items(name, x)
@@ -112,20 +111,13 @@ class Dataset(Tabulated):
             elif found is not None:
                 raise ValueError(f"data {name!r}: the items of x have labels of their own, and y has others; drop one")
         x = as_features(name, x)
-        if x_max is not None and x.dtype != np.uint8:
-            raise ValueError(
-                f"data {name!r}: x_max is for bytes, and x holds {x.dtype}; leave it out, and divide x by {x_max:g}"
-            )
         if x.dtype == np.uint8 and 0 not in x.shape and (x_max is None or x_max < 255):
             largest = max(int(x[start : start + 4096].max()) for start in range(0, len(x), 4096))
             if x_max is None:
                 x_max = 1.0 if largest <= 1 else 255.0
             elif largest > x_max:
                 raise ValueError(f"data {name!r}: x has bytes up to {largest}, above x_max = {x_max:g}")
-        if y is not None:
-            y, classes = as_labels(name, y, classes)
-        elif classes:
-            raise ValueError(f"data {name!r}: classes are the names of labels, and there is no y; give y, too")
+        y, classes = as_labels(name, y, classes)
         if factors is not None and not isinstance(factors, Factors):
             factors = Factors.of(factors)
         return cls(name, x, y, 255.0 if x_max is None else x_max, tuple(classes), factors)

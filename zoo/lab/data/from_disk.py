@@ -78,6 +78,11 @@ def yours(
         arrays[f"x{part}"] = as_array(path.stem, f"x{part}", arrays[f"x{part}"])
         if not arrays[f"x{part}"].ndim:
             raise ValueError(f"data {path.stem!r}: x{part} must be [N, ...], got ()")
+    if x_max is not None and arrays["x"].dtype not in (np.uint8, np.bool_):
+        raise ValueError(
+            f"data {str(path)!r}: x_max is for bytes, and x holds {arrays['x'].dtype}; leave it out, and divide x by "
+            f"{x_max:g}"
+        )
     if len({arrays[f"x{part}"].dtype in (np.uint8, np.bool_) for part in parts}) > 1:
         raise ValueError(
             f"data {str(path)!r}: x holds {arrays['x'].dtype} and x_test {arrays['x_test'].dtype}, and only bytes are "
@@ -85,8 +90,7 @@ def yours(
         )
     y, factors = _joined(path, arrays, "y", parts), _joined(path, arrays, "factors", parts)
     classes = tuple(str(name) for name in np.atleast_1d(np.asarray(arrays.get("classes", []))).tolist())
-    if y is not None:
-        y, classes = as_labels(path.stem, y, classes)
+    y, classes = as_labels(path.stem, y, classes)
     if factors is None and "factor_names" in arrays:
         raise ValueError(f"data {str(path)!r} has factor_names, but no factors")
     behind = None if factors is None else _factors(path, factors, arrays.get("factor_names"))
