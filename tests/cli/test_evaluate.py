@@ -4,6 +4,7 @@ import collections
 import json
 import re
 
+import numpy as np
 import pytest
 
 
@@ -36,3 +37,25 @@ def test_evaluating_a_run_takes_its_elbo_apart(finished, run):
         assert (folder / f"{matrix}.png").read_bytes().startswith(b"\x89PNG")
     assert "factor_correlations" not in scored["results"]
     assert "left out: factor_correlations needs factors with an order" in printed
+
+
+@pytest.mark.usefixtures("_quick_pictures")
+def test_no_headlines_where_no_metric_applies(run, tmp_path):
+    """Six test points are too few for any metric: a table of headlines would have no row."""
+    np.savez(tmp_path / "few.npz", x=np.eye(60, dtype=np.uint8), y=np.arange(60) % 3)
+    run("train", "vae", "--data", tmp_path / "few.npz", "--steps", 2, "--batch-size", 8, "--out", tmp_path / "run")
+    printed = run("evaluate", tmp_path / "run", "--num-samples", 10)
+    assert "\nheadlines\n" not in printed
+    assert "left out: codes of 6 points are too few for any metric: give at least 10" in printed
+
+
+@pytest.mark.usefixtures("_quick_pictures")
+def test_metrics_are_kept_where_the_elbo_has_no_terms_of_q_z(run, tmp_path):
+    """With few labels the prior of y depends on pi, which these terms refuse; the metrics look at the codes alone."""
+    few = ["--set", "labelled=50", "--steps", 2, "--out", tmp_path / "run"]
+    run("train", "natural-clustering/digits", *few)
+    printed = run("evaluate", tmp_path / "run")
+    assert "no terms of q(z): site 'y': its prior depends on 'pi'" in printed
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["results"]
+    assert not (tmp_path / "run" / "anatomy.png").exists()
+    assert (tmp_path / "run" / "latent-correlations.png").is_file()

@@ -191,3 +191,21 @@ def test_output_that_is_not_utf8_loses_a_letter_and_not_the_run(encoding, monkey
     theta = "\N{GREEK SMALL LETTER THETA}" if encoding == "utf-8" else "?"
     assert f"x ~ Bernoulli(logits(z; {theta}))" in stream.buffer.getvalue().decode(encoding)
     assert "\N{GREEK SMALL LETTER THETA}" in (tmp_path / "run" / "summary.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("closed", [["stdout"], ["stderr"], ["stdout", "stderr"]])
+def test_a_closed_output_does_not_end_the_run(closed, monkeypatch, tmp_path):
+    """As a service or `2>&-` leaves it: Python then has None in its place, and the progress bar writes to it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(RECIPES, "small", small_recipe.RECIPES["small"])
+    monkeypatch.setattr(sys, "argv", ["zoo", "train", "small", "--steps", "2", "--out", "run"])
+    torch.set_default_dtype(torch.float32)
+    with monkeypatch.context() as patched:
+        for name in closed:
+            patched.setattr(sys, name, None)
+        with pytest.raises(SystemExit) as stopped:
+            command_line.main()
+        for name in closed:
+            getattr(sys, name).close()
+    assert not stopped.value.code
+    assert (tmp_path / "run" / "summary.md").is_file()

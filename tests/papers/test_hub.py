@@ -110,7 +110,7 @@ def test_without_a_connection_the_error_is_one_line(folder, hub, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:9 cannot be reached, and owner/name was not"):
         zoo.papers.pretrained("hf://owner/name")
-    with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
+    with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:9 cannot be reached: check the connection, "):
         zoo.papers.push(folder, "owner/name")
 
 

@@ -58,19 +58,30 @@ def evaluate(
     if needs_labels(run.guide):
         print("\nthe guide needs labels, so it is not an encoder of x alone: no terms of q(z) and no metrics")
         return
+    from zoo.lab.files import naming
     from zoo.lab.plots import Picture, anatomy_bars, drawn_as, save_pictures
 
     scored = _scored(run) if with_metrics and (data.factors is not None or data.y is not None) else None
+    if scored is not None and (headlines := _only(scored, HEADLINES)):
+        print(f"\nheadlines\n{headlines.table()}")
     if scored is not None:
-        print(f"\nheadlines\n{_only(scored, HEADLINES).table()}")
+        with naming(folder / "metrics.json"):
+            scored.write_json(folder / "metrics.json")
     size = len(data)
     how: Any = estimator
-    terms = elbo_anatomy(
-        run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
-    )
-    print(f"\n{table(terms)}")
+    terms = None
+    try:
+        terms = elbo_anatomy(
+            run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
+        )
+        print(f"\n{table(terms)}")
+    except ValueError as error:  # as of a prior that depends on another site; no metric needs these terms
+        print(f"\nno terms of q(z): {error}")
     with drawn_as(format, slides=slides):
-        pictures = {"anatomy.png": Picture(anatomy_bars({run.settings.recipe: terms}), "-ELBO and its KL in terms")}
+        pictures = {}
+        if terms is not None:
+            bars = anatomy_bars({run.settings.recipe: terms})
+            pictures["anatomy.png"] = Picture(bars, "-ELBO and its KL in terms")
         if scored is not None:
             pictures |= _matrices(scored)
         captions = save_pictures(pictures, folder)
@@ -79,7 +90,6 @@ def evaluate(
         details = _only(scored, rest)
         details.inapplicable = scored.inapplicable
         print(f"\nall other metrics\n{details.table()}")
-        scored.write_json(folder / "metrics.json")
         print(f"\nwrote the metrics and their protocols to {folder / 'metrics.json'}")
     for file, caption in captions.items():
         print(f"{folder / file}  {caption}")

@@ -103,10 +103,12 @@ def list_data(
         measure(data_dir)
     elif sheet:
         from zoo.lab.data import load
+        from zoo.lab.files import naming
         from zoo.lab.plots.contact_sheet import contact_sheet
 
         split = load(sheet, folder=data_dir, **data_options(sheet, data_options_))
-        contact_sheet(split.train).savefig(out)
+        with naming(out):
+            contact_sheet(split.train).savefig(out)
         print(f"wrote {out}")
     else:
         from zoo.lab.data.catalogue import print_catalogue

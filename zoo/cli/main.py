@@ -1,6 +1,7 @@
 """python -m zoo: the commands, and errors in one line."""
 
 import io
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -73,6 +74,9 @@ USERS_ERRORS = (
 
 def main() -> None:
     """Runs the command; a user's error is printed in one line, without a traceback."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as a service may have it; a file of the run must not take its number
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a story's Greek letters, where the output is not UTF-8

@@ -49,10 +49,12 @@ def density_ratio() -> None:
 
 def figure2(out: Picture = Path("figure2.png")) -> None:
     """Draws HFVAE's Figure 2: a small example, trained with each term of the ELBO left out in turn."""
+    from zoo.lab.files import naming
     from zoo.papers.hfvae import term_ablation
 
     panels = term_ablation.train_every_panel()
-    term_ablation.draw(panels).savefig(out)
+    with naming(out):
+        term_ablation.draw(panels).savefig(out)
     print(term_ablation.table(panels))
     print(f"\nwrote {out}")
 

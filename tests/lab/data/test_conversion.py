@@ -225,6 +225,20 @@ TABLE = np.eye(4)
         (lambda: Dataset.from_arrays(TABLE, [0.5, 1, 1, 0]), r"y holds float64; labels are integers or names, a meas"),
         (lambda: Dataset.from_arrays(TABLE, np.eye(4, dtype=int)), r"shape \(4, 4\); one-hot labels: y.argmax\(1\)"),
         (lambda: Dataset.from_arrays(TABLE, list("abca"), classes=["a", "b"]), r"label 'c', which is not in classes"),
+        (lambda: Dataset.from_arrays(TABLE, np.eye(4)[:, :1]), r"shape \(4, 1\); y\[:, 0\] takes the column"),
+        (lambda: Dataset.from_arrays(TABLE, np.array([["a"]] * 4)), r"shape \(4, 1\); y\[:, 0\] takes the column"),
+        (lambda: Dataset.from_arrays(TABLE, np.array(["2026-01-01"] * 4, "M8[D]")), r"; .astype\(str\) makes names"),
+        (lambda: Dataset.from_arrays(TABLE, ["a", "", "b", ""]), r"y has 2 empty labels; leave the unlabelled"),
+        (lambda: Dataset.from_arrays(TABLE, [0, 1, np.inf, 0]), r"a measured quantity is a factor: .*; got inf"),
+        (lambda: Dataset.from_arrays(TABLE, [0, 1, 1e300, 0]), r"a measured quantity is a factor: .*; got 1e\+300"),
+        (lambda: Dataset.from_arrays(TABLE, [0, 1, 0, 1], classes=["a", "a"]), r"classes need one name each, got"),
+        (lambda: Dataset.from_arrays(TABLE, classes=["a", "b"]), r"the names of labels, and there is no y; give y"),
+        (lambda: Dataset.from_arrays(np.zeros((4, 0))), r"x is empty, got \(4, 0\)"),
+        (lambda: Dataset.from_arrays(np.zeros((4, 0, 8), np.uint8)), r"x is empty, got \(4, 1, 0, 8\)"),
+        (lambda: Dataset.from_arrays(TABLE * 1e300), r"x has 4 values beyond 3.4e\+38, the largest float32, the first"),
+        (lambda: Dataset.from_arrays(sparse.csr_array(TABLE * 1e300)), r"x has 4 values beyond 3.4e\+38"),
+        (lambda: Dataset.from_arrays(sparse.csr_array(TABLE * 1j)), r"a sparse x must be \[N, V\] .* got complex128"),
+        (lambda: Dataset.from_arrays(sparse.coo_array(np.ones(4))), r"a sparse x must be \[N, V\] .* \(4,\)"),
         (lambda: Dataset.from_arrays(TABLE, x_max=0.0), r"x_max must be above 0, got 0"),
         (lambda: Dataset.from_arrays(TABLE, x_max=float("nan")), r"x_max must be above 0, got nan"),
         (
@@ -237,6 +251,33 @@ def test_what_does_not_fit_is_said_in_a_line(make: Callable[[], object], message
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("x", "kind", "mend"),
+    [
+        (np.array([[0, 255]]), "int64", np.uint8),
+        (np.array([[0, 1]], np.uint64), "uint64", np.uint8),  # words of bits come from this project alone
+        (np.array([[0, 65535]], np.uint16), "uint16 from 0 to 65535", np.float32),
+        (np.array([[-3, 5]], np.int8), "int8 from -3 to 5", np.float32),
+    ],
+)
+def test_the_mend_for_integers_keeps_their_values(x: Any, kind: str, mend: Any) -> None:
+    """`.astype(np.uint8)` takes what is left of a division by 256, so it is offered only where all values are bytes."""
+    with pytest.raises(ValueError, match=rf"x holds {kind}[;,]") as caught:
+        Dataset.from_arrays(x)
+    assert ("uint8)" in str(caught.value)) == (mend is np.uint8)
+    np.testing.assert_array_equal(x.astype(mend), x)
+    Dataset.from_arrays(x.astype(mend))
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "YCbCr", "HSV"])
+def test_images_of_pillow_in_colours(mode: str) -> None:
+    """The bytes of these modes are numbers of a palette, or no red, green and blue; RGB is what a viewer shows."""
+    images = [Image.new("RGB", (5, 6), (10 * n, 0, 255)).convert(mode) for n in range(3)]
+    data = Dataset.from_arrays(images)
+    assert data.shape == (3, 6, 5)
+    np.testing.assert_array_equal(data.x[:, :, 0, 0], [image.convert("RGB").getpixel((0, 0)) for image in images])
 
 
 SHAPES, ANGLES = np.arange(12) % 3, np.arange(12) % 4 * 0.5
@@ -280,6 +321,9 @@ def test_factors_without_names() -> None:
         ({"a": np.array([1, None])}, r"'a' has 1 missing values, the first in datapoint 1"),
         ({"a": pd.Series(["u", None])}, r"'a' has 1 missing values, the first in datapoint 1"),
         (np.arange(3), r"factors must be a mapping, a data frame or a table \[N, F\], got \(3,\)"),
+        ({"d": np.array(["2026-01-01", "NaT"], "M8[D]")}, r"factor 'd' has values that are not finite, .* datapoint 1"),
+        ({1: [0, 1], "1": [1, 0]}, r"one name each, got \['1', '1'\]"),
+        (pd.DataFrame(np.eye(2), columns=[1, "1"]), r"one name each, got \['1', '1'\]"),
         (pd.DataFrame(np.eye(2), columns=["a", "a"]), r"one name each, got columns \['a', 'a'\]"),
     ],
 )

@@ -52,6 +52,13 @@ def test_commas_in_quotes_are_of_the_value(tmp_path: Path) -> None:
     assert read_factors(tmp_path / "factors.csv", IMAGES)["size"].tolist() == ["1,5", "2", "3"]
 
 
+@pytest.mark.parametrize("words", [["none", "sun", "none"], ["none", "none", "none"], ["-", "+", "+"]])
+def test_none_among_words_is_a_word(tmp_path: Path, words: list[str]) -> None:
+    lines = [f"{image},{word}" for image, word in zip(IMAGES, words, strict=True)]
+    (tmp_path / "factors.csv").write_text("\n".join(["file,glasses", *lines]), encoding="utf-8")
+    assert read_factors(tmp_path / "factors.csv", IMAGES)["glasses"].tolist() == words
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -65,6 +72,8 @@ def test_commas_in_quotes_are_of_the_value(tmp_path: Path) -> None:
         (b"file,a\na/0.png,1\n", r"has no line for a/1.png, one of 2 such images"),
         (PLAIN.replace("30.5", "").encode(), r"the line for a/0.png has no value for 'angle'"),
         (PLAIN.replace("30.5", "nan").encode(), r"the line for a/0.png has no number for 'angle'; fill it in"),
+        (PLAIN.replace("30.5", "NA").encode(), r"the line for a/0.png has no number for 'angle'; fill it in"),
+        (PLAIN.replace("30.5", "?").encode(), r"the line for a/0.png has no number for 'angle'"),
         (PLAIN.replace("30.5", "inf").encode(), r"the line for a/0.png has no number for 'angle'"),
         (PLAIN.replace("30.5,a", "30.5").encode(), r"line 3, for a/0.png, has 2 values and the first line 3 names"),
         (PLAIN.replace("30.5", "30,5").encode(), r"line 3, for a/0.png, has 4 values and the first line 3 names"),

@@ -131,7 +131,7 @@ class TestFolder:
     def test_what_systems_hide_is_no_class(self, tmp_path: Path, name: str) -> None:
         for place in ("a", "b", name, f"a/{name}"):
             picture(tmp_path / place / "1.png")
-        for file in ("Thumbs.db", "desktop.ini", ".DS_Store", "a/Thumbs.db"):
+        for file in ("Thumbs.db", "desktop.ini", ".DS_Store", "a/thumbs.db", "b/Desktop.ini"):
             (tmp_path / file).write_bytes(b"of the system")
         data = load(str(tmp_path), held_out=0).train
         assert data.classes == ("a", "b")
@@ -237,13 +237,22 @@ class TestFolder:
         np.savez(tmp_path / "mine.npz", x=np.eye(3))
         for path, options, message in (
             ("pets", {"x_max": 3.0}, r"x_max is for an .npz or a .pt"),
-            ("pets", {"size": 0}, r"size must be at least 1 pixel, got 0"),
+            ("pets", {"size": 0}, r"size must be from 1 to 1,024 pixels, got 0"),
+            ("pets", {"size": 10**6}, r"size must be from 1 to 1,024 pixels, got 1000000"),  # 1 TB for each image
+            ("mine.npz", {"x_max": 3.0}, r"x_max is for bytes, and x holds float64; leave it out, and divide x by 3"),
             ("pets", {"background": "wite"}, r"background must be a colour"),
             ("mine.npz", {"size": 8}, r"size and background are for a folder"),
             ("mine.npz", {"background": "black"}, r"size and background are for a folder"),
         ):
             with pytest.raises(ValueError, match=message):
                 load(str(tmp_path / path), **options)
+
+    def test_photographs_are_refused_before_they_fill_the_memory(self, tmp_path: Path) -> None:
+        """256 images are decoded at a time: 9 GB of a phone's, 4032 x 3024 in colours; no byte of these is decoded."""
+        picture(tmp_path / "photo.png", size=(1025, 1024))
+        with pytest.raises(ValueError, match=r"photo.png has 1,025 x 1,024 pixels, more than .* with size=64"):
+            load(str(tmp_path))
+        assert load(str(tmp_path), size=64, held_out=0).train.shape == (1, 64, 64)
 
     def test_deep_images_are_refused(self, tmp_path: Path) -> None:
         Image.fromarray(np.full((5, 5), 40_000, np.uint16)).save(tmp_path / "deep.png")
@@ -302,6 +311,39 @@ class TestFile:
         del arrays["y_test"]
         np.savez(tmp_path / "mine.npz", **arrays)
         with pytest.raises(ValueError, match=r"has y and x_test, but no y_test"):
+            load(str(tmp_path / "mine.npz"))
+
+    @pytest.mark.parametrize(
+        ("arrays", "message"),
+        [
+            ({"factors": np.eye(4)[:, :2], "factor_names": ["a", "a"]}, r"factor_names must be one name each, got"),
+            ({"factor_names": ["a"]}, r"has factor_names, but no factors"),
+            ({"classes": ["a", "b"]}, r"classes are the names of labels, and there is no y"),
+            ({"x_test": np.eye(4, dtype=np.uint8)}, r"x holds float64 and x_test uint8, .* save both with one type"),
+        ],
+    )
+    def test_what_would_be_read_wrongly_or_not_at_all(
+        self, tmp_path: Path, arrays: dict[str, Any], message: str
+    ) -> None:
+        np.savez(tmp_path / "mine.npz", x=np.eye(4), **arrays)
+        with pytest.raises(ValueError, match=message):
+            load(str(tmp_path / "mine.npz"))
+
+    def test_bits_and_bytes_are_one_type(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "mine.npz", x=np.eye(4, dtype=bool), x_test=np.eye(4, dtype=np.uint8))
+        assert [part.x_max for part in load(str(tmp_path / "mine.npz"))] == [1, 1]
+
+    def test_endings_in_capitals(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "mine.npz", x=np.eye(4))
+        (tmp_path / "mine.npz").rename(tmp_path / "mine.NPZ")
+        torch.save(torch.eye(4), tmp_path / "mine.PT")
+        for name in ("mine.NPZ", "mine.PT"):
+            assert len(load(str(tmp_path / name), held_out=0).train) == 4
+
+    @pytest.mark.skipif(os.name != "posix", reason="makes a named pipe")
+    def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "mine.npz")
+        with pytest.raises(ValueError, match=r"mine.npz': it must be a folder of images, an .npz or a .pt"):
             load(str(tmp_path / "mine.npz"))
 
     def test_tensors(self, tmp_path: Path) -> None:

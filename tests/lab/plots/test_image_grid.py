@@ -1,6 +1,8 @@
 """What lies where in a grid of images and in a table, and in what formats they are shown and saved."""
 
+import errno
 from base64 import b64decode
+from dataclasses import replace
 from io import BytesIO
 
 import matplotlib
@@ -150,3 +152,25 @@ def test_on_a_slide_that_a_grid_fills_its_text_has_14_points(rows, columns):
     (axes,) = canvas.axes
     for text in axes.get_xticklabels():
         assert text.get_fontsize() * on_slide == pytest.approx(14)
+
+
+def test_a_single_column_has_room_for_its_labels_and_title():
+    """As of a test set of one datapoint; matplotlib warns once they leave no room, which a few frames need not show."""
+    grid = ImageGrid(torch.rand(6, 1, 1, 8, 8), "In each row one unit at +3.00, all else unchanged")
+    labelled = replace(grid, row_labels=["z[9]  0.04 nats"] * 6, column_labels=["datapoint 0"])
+    assert len(Animation([labelled] * 25).gif())
+
+
+@pytest.mark.parametrize("drawn", [ImageGrid(torch.rand(1, 1, 1, 16, 16)), Figure(figsize=(1, 1)), "\u03b2"])
+def test_a_full_disk_is_named_and_the_picture_from_before_is_kept(drawn, tmp_path, monkeypatch):
+    save_pictures({"a.png": Picture(drawn, "")}, tmp_path)
+    before = (tmp_path / "a.png").read_bytes()
+    assert before == "\u03b2".encode() or before.startswith(b"\x89PNG")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("zoo.lab.files.os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*a.png'"):
+        save_pictures({"a.png": Picture(drawn, "")}, tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]

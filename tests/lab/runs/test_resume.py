@@ -168,7 +168,11 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
         (None, ["vae"], "recipe is 'small' there, 'vae' was asked for"),
         (None, ["--set", "beta=3"], "hyperparameters is {} there, {'beta': 3.0} was asked for"),
         (None, ["--epochs", "3"], "--epochs cannot be combined with --resume"),
-        (lambda f: _edit(f, lr=0.5), [], "with other settings: lr is 0.001 in the checkpoint, 0.5 here"),
+        (
+            lambda f: _edit(f, lr=0.5),
+            [],
+            "with other settings: lr is 0.001 in the checkpoint, 0.5 here; put those of the checkpoint back, or begin",
+        ),
         (
             lambda f: _edit(f, hyperparameters={"z_dim": 3}),
             [],
@@ -191,7 +195,7 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
         (
             lambda f: (f / CHECKPOINT).write_bytes(b"PK\x03\x04 nonsense"),
             [],
-            "checkpoint.safetensors is not a checkpoint",
+            "checkpoint.safetensors is not a checkpoint, or only a part of one",
         ),
         (lambda f: (f / "terms.csv").write_text("step,loss\r\n1,2\r\n"), [], "terms.csv lacks rows of the"),
         (

@@ -47,6 +47,15 @@ def finished(tmp_path, recipe, **hyperparameters):
     return FinishedRun(settings, experiment, data, folder)
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_classes_are_spoken_of_where_there_are_labels(tmp_path, labelled):
+    run = finished(tmp_path, "vae")
+    if not labelled:
+        run = replace(run, data=Split(*(replace(part, y=None, classes=()) for part in run.data)))
+    caption = traversal_pictures(run)["latents.png"].caption
+    assert caption.endswith(", by class") == labelled
+
+
 def test_the_pictures_are_what_the_paper_shows(tmp_path):
     run = finished(tmp_path, "joint-vae/digits")
     pictures = traversal_pictures(run, datapoint=7)

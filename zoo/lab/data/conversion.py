@@ -9,6 +9,8 @@ from PIL import Image
 from scipy import sparse
 from torch import Tensor
 
+COLOURED = ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV")  # modes of Pillow that are read as RGB
+LARGEST = float(np.finfo(np.float32).max)
 TAKEN = "an array, a tensor, a list, a data frame or a torch Dataset of images (and labels)"
 
 
@@ -45,7 +47,10 @@ def as_features(name: str, x: Any) -> Any:
         TypeError, ValueError: as `as_array`; x has no axis but N; or its channels are last and not 1 or 3.
     """
     if sparse.issparse(x):
-        return sparse.csr_array(x, dtype=np.float32)
+        if x.ndim != 2 or x.dtype.kind not in "biuf":
+            raise ValueError(f"data {name!r}: a sparse x must be [N, V] of numbers, got {x.dtype} of shape {x.shape}")
+        check_finite(name, x := sparse.csr_array(x))
+        return x.astype(np.float32)
     if hasattr(x, "shape") and hasattr(x, "dtype") and not hasattr(x, "__array__"):
         return x  # computes its rows when indexed
     x = as_array(name, "x", x)
@@ -53,9 +58,16 @@ def as_features(name: str, x: Any) -> Any:
         raise ValueError(f"data {name!r}: x must be [N, ...], got {x.shape}; x[:, None] makes one column")
     if x.dtype == np.bool_:
         x = x.view(np.uint8)
-    elif x.dtype.kind in "iu" and x.dtype not in (np.uint8, np.uint64):
+    elif x.dtype.kind in "iu" and x.dtype != np.uint8:
+        low, high = x.min(initial=0), x.max(initial=0)
+        if low >= 0 and high <= 255:
+            raise ValueError(
+                f"data {name!r}: x holds {x.dtype}; .astype(np.uint8) makes bytes of it, .astype(np.float32) floats"
+            )
+        scaled = f", (x / {high}).astype(np.float32) floats from 0 to 1" if low == 0 else ""
         raise ValueError(
-            f"data {name!r}: x holds {x.dtype}; .astype(np.uint8) makes bytes of it, .astype(np.float32) floats"
+            f"data {name!r}: x holds {x.dtype} from {low} to {high}, which are no bytes; .astype(np.float32) makes "
+            f"floats of it{scaled}"
         )
     elif x.dtype == np.longdouble:
         x = x.astype(np.float64)
@@ -74,18 +86,25 @@ def as_features(name: str, x: Any) -> Any:
     return x
 
 
-def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels as int64 from 0, and the names of the classes: those given, else the labels' own names.
+def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels as int64 from 0, or None, and the names of the classes: those given, else the labels' own names.
 
     Raises:
-        TypeError, ValueError: as `as_array`; a label is missing or a real number; a name is not in `classes`.
+        TypeError, ValueError: as `as_array`; a label is missing or a real number; a name is not in `classes`; there are
+            classes and no labels.
     """
+    if y is None:
+        if len(classes):
+            raise ValueError(f"data {name!r}: classes are the names of labels, and there is no y; give y, too")
+        return None, ()
     y, classes = as_array(name, "y", y), tuple(map(str, classes))
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8", "replace")
     if y.dtype.kind in "U":
         names, y = np.unique(y, return_inverse=True)
         found = tuple(map(str, names))
+        if "" in found:
+            raise ValueError(f"data {name!r}: y has {(y == 0).sum()} empty labels; {UNLABELLED}")
         if not classes:
             return y, found
         if strange := sorted(set(found) - set(classes)):
@@ -94,14 +113,15 @@ def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarra
     if y.dtype.kind == "f":
         if np.isnan(y).any():
             raise ValueError(f"data {name!r}: y has {np.isnan(y).sum()} missing labels (NaN); {UNLABELLED}")
-        if (y != np.round(y)).any():
+        if (strange := (y != np.round(y)) | (abs(y) > EXACT)).any():
             raise ValueError(
                 f"data {name!r}: y holds {y.dtype}; labels are integers or names, a measured quantity is a factor: "
-                "factors={'quantity': y}"
+                f"factors={{'quantity': y}}; got {y[strange][0]:g}"
             )
     return (y.astype(np.int64) if y.dtype.kind in "biuf" else y), classes
 
 
+EXACT = 2**53  # up to which a float holds every integer
 UNLABELLED = "leave the unlabelled datapoints out, x[known], y[known], or leave y out"
 
 
@@ -114,7 +134,7 @@ def as_columns(factors: Any) -> dict[str, np.ndarray]:
     if isinstance(factors, Mapping):
         pairs = list(factors.items())
     elif hasattr(factors, "columns") and hasattr(factors, "__getitem__"):
-        if len(set(map(str, factors.columns))) < len(factors.columns):
+        if len(set(factors.columns)) < len(factors.columns):  # factors[name] would be several columns
             raise ValueError(f"factors need one name each, got columns {list(map(str, factors.columns))}")
         pairs = [(name, factors[name]) for name in factors.columns]
     else:
@@ -125,11 +145,14 @@ def as_columns(factors: Any) -> dict[str, np.ndarray]:
             pairs = list(enumerate(table.T))
         else:
             raise ValueError(f"factors must be a mapping, a data frame or a table [N, F], got {table.shape}")
-    columns = {str(name): as_array("factors", repr(str(name)), column) for name, column in pairs}
+    names = [str(name) for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError(f"factors need one name each, got {names}")
+    columns = {name: as_array("factors", repr(name), column) for name, (_, column) in zip(names, pairs, strict=True)}
     for name, column in columns.items():
         if column.ndim != 1:
             raise ValueError(f"factor {name!r} needs one value per datapoint, got {column.shape}")
-        if column.dtype.kind in "fc" and not np.isfinite(column).all():
+        if column.dtype.kind in "fcmM" and not np.isfinite(column).all():
             raise ValueError(
                 f"factor {name!r} has values that are not finite, the first in datapoint "
                 f"{np.flatnonzero(~np.isfinite(column))[0]}; fill them in or leave their datapoints out"
@@ -183,6 +206,8 @@ def _array(value: Any) -> np.ndarray:
         return np.asarray(value)
     if isinstance(value, np.ndarray):
         return value
+    if isinstance(value, Image.Image) and value.mode in COLOURED:  # its bytes are no grey levels, and no red or green
+        value = value.convert("RGBA" if value.has_transparency_data else "RGB")
     if isinstance(value, (str, bytes, int, float)) or not (hasattr(value, "__array__") or _has_interface(value)):
         raise TypeError(f"it is a {type(value).__name__}; give {TAKEN}")
     return np.asarray(value)
@@ -216,7 +241,7 @@ def _first_line(error: Exception) -> str:
 
 
 def check_finite(name: str, x: Any) -> None:
-    """Refuses an array or a sparse matrix with values that are not finite.
+    """Refuses an array or a sparse matrix with values that are not finite, or are not in single precision.
 
     Args:
         name: of the data set, for the message.
@@ -225,12 +250,13 @@ def check_finite(name: str, x: Any) -> None:
     Raises:
         ValueError: there are such values; the message counts them.
     """
-    finite = np.isfinite(x.data if sparse.issparse(x) else x)
-    if not finite.all():
-        where = "" if sparse.issparse(x) else f", the first in datapoint {np.argwhere(~finite)[0, 0]}"
-        raise ValueError(
-            f"data {name!r}: x has {(~finite).sum()} values that are not finite{where}; leave these datapoints out"
-        )
+    values = x.data if sparse.issparse(x) else x
+    right, wrong = np.isfinite(values), "that are not finite"
+    if right.all() and values.dtype == np.float64:  # a batch is float32
+        right, wrong = abs(values) <= LARGEST, f"beyond {LARGEST:.2g}, the largest float32"
+    if not right.all():
+        where = "" if sparse.issparse(x) else f", the first in datapoint {np.argwhere(~right)[0, 0]}"
+        raise ValueError(f"data {name!r}: x has {(~right).sum()} values {wrong}{where}; leave these datapoints out")
 
 
 def check_labels(name: str, y: np.ndarray, length: int, classes: Sequence[str]) -> None:
@@ -242,8 +268,10 @@ def check_labels(name: str, y: np.ndarray, length: int, classes: Sequence[str]) 
     if y.shape != (length,) or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(
             f"data {name!r}: y must hold one integer per datapoint ({length}), "
-            f"got {y.dtype} of shape {y.shape}" + ("; one-hot labels: y.argmax(1)" if y.ndim == 2 else "")
+            f"got {y.dtype} of shape {y.shape}{_how(y)}"
         )
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"data {name!r}: classes need one name each, got {classes}")
     if y.min() == -1:
         raise ValueError(
             f"data {name!r}: y has {(y == -1).sum()} labels of -1, which scikit-learn uses for datapoints "
@@ -255,3 +283,10 @@ def check_labels(name: str, y: np.ndarray, length: int, classes: Sequence[str]) 
             f"data {name!r}: labels go from 0{above}, got {y.min()} to {y.max()}; "
             "np.unique(y, return_inverse=True) numbers them from 0"
         )
+
+
+def _how(y: np.ndarray) -> str:
+    """How to make one integer, or one name, per datapoint of labels that are none."""
+    if y.ndim == 2:
+        return "; y[:, 0] takes the column" if y.shape[1] == 1 else "; one-hot labels: y.argmax(1)"
+    return "; .astype(str) makes names of them" if y.dtype.kind in "mM" else ""

@@ -60,8 +60,8 @@ class Dataset(Tabulated):
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self) == 0:
-            raise ValueError(f"data {self.name!r}: x is empty, so there is nothing to train on")
+        if 0 in self.x.shape:
+            raise ValueError(f"data {self.name!r}: x is empty, got {self.x.shape}, so there is nothing to train on")
         floats = np.issubdtype(self.x.dtype, np.floating)
         if self.x.dtype not in (np.uint8, bits.WORD) and not (floats and self.x.dtype.itemsize <= 8):
             raise ValueError(f"data {self.name!r}: x must hold bytes or floats, got {self.x.dtype}")
@@ -96,13 +96,13 @@ class Dataset(Tabulated):
                 datapoints or pairs of a datapoint and its label; each item is read once.
             y: labels [N]: integers from 0, or names.
             name: its name in pictures and messages.
-            x_max: the byte that becomes 1.0; when not given 255, or 1 where no byte is larger.
+            x_max: the byte that becomes 1.0, only for bytes; when not given 255, or 1 where no byte is larger.
             classes: the names of integer labels, or the order of labels that are names.
             factors: `Factors`; or each factor's values [N], as a mapping by name, a data frame, or a table [N, F].
 
         Raises:
             TypeError: x, y or factors cannot be converted to arrays.
-            ValueError: as the class; a byte is above x_max; a label or value is missing.
+            ValueError: as the class; a byte is above x_max; a label or value is missing; classes are given without y.
         """
         if is_torch_dataset(x):
             x, found = from_items(name, x)
@@ -117,8 +117,7 @@ class Dataset(Tabulated):
                 x_max = 1.0 if largest <= 1 else 255.0
             elif largest > x_max:
                 raise ValueError(f"data {name!r}: x has bytes up to {largest}, above x_max = {x_max:g}")
-        if y is not None:
-            y, classes = as_labels(name, y, classes)
+        y, classes = as_labels(name, y, classes)
         if factors is not None and not isinstance(factors, Factors):
             factors = Factors.of(factors)
         return cls(name, x, y, 255.0 if x_max is None else x_max, tuple(classes), factors)

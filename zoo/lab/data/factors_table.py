@@ -9,6 +9,8 @@ import numpy as np
 
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}  # byte order marks
 
+MISSING = ("na", "n/a", "null", "none", "-", "?")  # written among numbers where one is missing, in lower case
+
 
 def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
     """The columns of factors.csv in the images' order; numeric where every value of a column is a number.
@@ -91,9 +93,16 @@ def _normal(image: str) -> str:
 
 
 def _numbers(file: Path, name: str, column: list[str], images: list[str], *, comma: bool) -> np.ndarray:
-    """The column as numbers if every value is one, else unchanged."""
+    """The column as numbers if every value is one, else unchanged.
+
+    Raises:
+        ValueError: a value among numbers is none; the message names the image.
+    """
+    if all(cell.lower() in MISSING for cell in column):
+        return np.array(column)
+    cells = ["nan" if cell.lower() in MISSING else cell for cell in column]
     try:
-        values = np.array([float(cell.replace(",", ".") if comma else cell) for cell in column])
+        values = np.array([float(cell.replace(",", ".") if comma else cell) for cell in cells])
     except ValueError:
         return np.array(column)
     if not np.isfinite(values).all():

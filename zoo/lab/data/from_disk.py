@@ -33,10 +33,10 @@ def yours(
     A folder of images: its sub-folders, if there are any, are the labels. Sub-folders train, val and test (or two of
     them, or valid, validation, training, testing) split the set instead, and the labels are the folders in them; val is
     the test set where there is no test, else left out. Hidden folders and files are skipped. Images are read as a
-    viewer shows them: rotated by their EXIF data, on `background` where they are transparent. If all are grey they
-    become [N, 1, H, W], else [N, 3, H, W]. A file factors.csv with a column `file` (as in a/1.png) and one column per
-    factor defines the factors, see `factors_table.read_factors`. The images are decoded once, into the cache, and
-    memory-mapped where the set is large.
+    viewer shows them: rotated by their EXIF data, on `background` where they are transparent. If all files are stored
+    as grey images they become [N, 1, H, W], else [N, 3, H, W]. A file factors.csv with a column `file` (as in a/1.png)
+    and one column per factor defines the factors, see `factors_table.read_factors`. The images are decoded once, into
+    the cache, and memory-mapped where the set is large.
 
     An .npz or a .pt (a dictionary of tensors; or one tensor, which is x; or two, which are x and y): x [N, ...], and
     optionally y [N], classes (the labels' names), factors [N, F] with factor_names [F], and x_test, y_test,
@@ -44,7 +44,7 @@ def yours(
 
     Args:
         path: of the folder or file.
-        size: to scale a folder's images to, in pixels; they must have one size when not given.
+        size: to scale a folder's images to, in pixels; they must have one size when not given. At most 1024 x 1024.
         x_max: the byte that becomes 1.0, for a file; see `Dataset.from_arrays`.
         background: the colour behind a folder's transparent images, such as white, grey or #00ff00; auto is white, or
             black where an image would be invisible on white.
@@ -64,20 +64,35 @@ def yours(
         return image_folder(path, size=size, background=background, held_out=held_out, seed=seed)
     if not path.exists():
         raise FileNotFoundError(f"data {str(path)!r}: there is no such file or folder; `data` lists the data sets")
-    if path.suffix not in (".npz", ".pt"):
-        raise ValueError(f"data {str(path)!r}: it must be a folder of images, an .npz or a .pt")
+    suffix = path.suffix.lower()
+    if suffix not in (".npz", ".pt") or not path.is_file():
+        raise ValueError(
+            f"data {str(path)!r}: it must be a folder of images, an .npz or a .pt; np.savez('mine.npz', x=images, "
+            "y=labels) writes an .npz"
+        )
     if size is not None or background != "auto":
         raise ValueError(f"data {str(path)!r}: size and background are for a folder of images; this is a file")
-    arrays = _npz(path) if path.suffix == ".npz" else _named(path, _tensors(path))
+    arrays = _npz(path) if suffix == ".npz" else _named(path, _tensors(path))
     parts = ("", "_test") if "x_test" in arrays else ("",)
     for part in parts:
         arrays[f"x{part}"] = as_array(path.stem, f"x{part}", arrays[f"x{part}"])
         if not arrays[f"x{part}"].ndim:
             raise ValueError(f"data {path.stem!r}: x{part} must be [N, ...], got ()")
+    if x_max is not None and arrays["x"].dtype not in (np.uint8, np.bool_):
+        raise ValueError(
+            f"data {str(path)!r}: x_max is for bytes, and x holds {arrays['x'].dtype}; leave it out, and divide x by "
+            f"{x_max:g}"
+        )
+    if len({arrays[f"x{part}"].dtype in (np.uint8, np.bool_) for part in parts}) > 1:
+        raise ValueError(
+            f"data {str(path)!r}: x holds {arrays['x'].dtype} and x_test {arrays['x_test'].dtype}, and only bytes are "
+            "divided by x_max; save both with one type"
+        )
     y, factors = _joined(path, arrays, "y", parts), _joined(path, arrays, "factors", parts)
     classes = tuple(str(name) for name in np.atleast_1d(np.asarray(arrays.get("classes", []))).tolist())
-    if y is not None:
-        y, classes = as_labels(path.stem, y, classes)
+    y, classes = as_labels(path.stem, y, classes)
+    if factors is None and "factor_names" in arrays:
+        raise ValueError(f"data {str(path)!r} has factor_names, but no factors")
     behind = None if factors is None else _factors(path, factors, arrays.get("factor_names"))
     sets: list[Dataset] = []
     start = 0
@@ -90,7 +105,7 @@ def yours(
                 x,
                 None if y is None else y[rows],
                 name=path.stem,
-                x_max=sets[0].x_max if sets else x_max,
+                x_max=sets[0].x_max if sets and sets[0].x.dtype == np.uint8 else x_max,
                 classes=classes,
                 factors=None if behind is None else behind.subset(rows),
             )
@@ -156,6 +171,8 @@ def _factors(path: Path, factors: np.ndarray, names: Any) -> Factors:
     if factors.ndim == 1 and not factors.dtype.names:
         factors = factors[:, None]
     names = None if names is None else [str(name) for name in np.atleast_1d(np.asarray(names)).tolist()]
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(f"data {str(path)!r}: factor_names must be one name each, got {names}")
     if factors.ndim == 2 and names is not None and len(names) == factors.shape[1]:
         return Factors.of({name: factors[:, f] for f, name in enumerate(names)})
     if names is not None or (factors.ndim != 2 and not factors.dtype.names):

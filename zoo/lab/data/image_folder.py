@@ -19,7 +19,8 @@ from zoo.lab.data.image_files import Kind, kind, read
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TABLE = "factors.csv"
-LEFT_BEHIND = ("__MACOSX", "desktop.ini", "Thumbs.db")  # written by operating systems, as are names with a leading dot
+LEFT_BEHIND = ("__macosx", "desktop.ini", "thumbs.db")  # written by operating systems, as are names with a leading dot
+LARGEST = 1_024  # an image has at most LARGEST x LARGEST pixels: decoding a phone's photographs would fill the memory
 PARTS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
@@ -32,8 +33,8 @@ def image_folder(
 ) -> Split:
     """The images of a folder, with labels, factors and a split where it has them; options as in `from_disk.yours`."""
     name = root.resolve().name
-    if size is not None and size < 1:
-        raise ValueError(f"data {str(root)!r}: size must be at least 1 pixel, got {size}")
+    if size is not None and not 1 <= size <= LARGEST:
+        raise ValueError(f"data {str(root)!r}: size must be from 1 to {LARGEST:,} pixels, got {size}")
     try:
         ImageColor.getrgb(background if background != "auto" else "white")
     except ValueError as error:
@@ -115,7 +116,7 @@ def _is(kind: Callable[[], bool]) -> bool:
 
 
 def _is_meant(name: str) -> bool:
-    return not name.startswith(".") and name not in LEFT_BEHIND
+    return not name.startswith(".") and name.lower() not in LEFT_BEHIND
 
 
 def _arrange(root: Path, places: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -163,6 +164,10 @@ def _pixels(name: str, root: Path, files: Sequence[Path], size: int | None, back
         one, other = tuple(shapes[0].tolist()), tuple(shapes[different[0]].tolist())
         raise ValueError(f"{files[0]} has {one} pixels and {files[different[0]]} {other}; scale them all with size=64")
     width, height = (size, size) if size else shapes[0].tolist()
+    if width * height > LARGEST**2:
+        raise ValueError(
+            f"{files[0]} has {width:,} x {height:,} pixels, more than {LARGEST:,} x {LARGEST:,}; scale all with size=64"
+        )
     grey = bool(headers["grey"].all())
     background = _background(root, files, background, headers)
 

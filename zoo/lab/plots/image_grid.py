@@ -82,9 +82,9 @@ class ImageGrid:
 
     @property
     def inches(self) -> tuple[float, float]:
-        """Width and height of its figure."""
+        """Width and height of its figure, which has room for labels and a title even with a single column."""
         rows, columns = self.images.shape[:2]
-        return columns * CELL + 1.6, rows * CELL + 0.7
+        return max(columns, 3) * CELL + 1.6, rows * CELL + 0.7
 
     def pixels(self) -> np.ndarray:
         """The images as they are drawn, with white between them: [H', W'] of grey ones, else [H', W', 3]."""

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from zoo.lab.files import write_file
 from zoo.lab.plots.image_grid import Animation, ImageGrid
 from zoo.lab.plots.style import projector
 
@@ -61,7 +63,7 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> dict[str, st
         Captions by file name, as written.
 
     Raises:
-        OSError: a file cannot be written.
+        OSError: a file cannot be written; the message names it, and its old content is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     captions = {}
@@ -69,11 +71,17 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> dict[str, st
         path = folder / name
         if path.suffix == ".png":
             path = path.with_suffix(f".{_format.get()}")
-        if isinstance(drawn, str):
-            path.write_text(drawn)
-        elif isinstance(drawn, Figure):
-            drawn.savefig(path)
-        else:
-            drawn.save(path)
+        write_file(path, _content(drawn, path.suffix[1:]))
         captions[path.name] = caption
     return captions
+
+
+def _content(drawn: Figure | ImageGrid | Animation | str, format: str) -> bytes:
+    """The bytes of its file."""
+    if isinstance(drawn, str):
+        return drawn.encode()
+    if isinstance(drawn, Animation):
+        return drawn.gif()
+    file = BytesIO()
+    (drawn.figure() if isinstance(drawn, ImageGrid) else drawn).savefig(file, format=format)
+    return file.getvalue()

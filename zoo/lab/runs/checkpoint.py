@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from zoo.arguments import checked
 from zoo.lab.device import device_of, random_state, set_random_state
-from zoo.lab.files import REMEDY, write_file
+from zoo.lab.files import write_file
 from zoo.termwise import TermwiseELBO
 
 FORMAT = "zoo checkpoint 1"
+REMEDY = "put a copy back, or remove it, and the run begins again"
 
 State = dict[str, Any]
 

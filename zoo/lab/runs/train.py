@@ -296,4 +296,7 @@ def check_same_run(state: checkpoint.State, about: Mapping[str, Any]) -> None:
         if differ and what == "versions":
             warnings.warn(f"the last digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
         elif differ:
-            raise ValueError(f"the run cannot be resumed with other {what}: {'; '.join(differ)}")
+            raise ValueError(
+                f"the run cannot be resumed with other {what}: {'; '.join(differ)}; put those of the checkpoint back, "
+                "or begin a new run"
+            )

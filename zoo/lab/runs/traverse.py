@@ -204,7 +204,8 @@ def _of_the_pair(
         pictures["aggregate.png"] = Picture(figure, "q(z) over the test set and the prior, by unit")
     if len(chosen) > 1:
         figure = latent_scatter(guide, data, chosen)
-        pictures["latents.png"] = Picture(figure, f"posterior means of {chosen[0]} and {chosen[1]}, by class")
+        by_class = ", by class" if data.y is not None else ""
+        pictures["latents.png"] = Picture(figure, f"posterior means of {chosen[0]} and {chosen[1]}{by_class}")
     return pictures
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.lab.errors import import_optional
+from zoo.lab.files import write_file
 from zoo.lab.story.factors import GREEK_LETTERS, head_and_subscript
 from zoo.lab.story.program import GREEK, Program, TracedSite
 from zoo.lab.story.tikz import tikz
@@ -77,7 +78,7 @@ class Diagram:
                 f"the diagram {path}: its name must end in .svg, .png, .pdf, or .gv or .tex for the source"
             )
         sources = {"gv": self.source, "dot": self.source, "tex": self.tikz}
-        path.write_bytes(sources[kind].encode() if kind in sources else self.picture(kind))
+        write_file(path, sources[kind].encode() if kind in sources else self.picture(kind))
 
     def __repr__(self) -> str:
         return self.source

@@ -34,7 +34,7 @@ def from_hub(address: str) -> Pretrained:
     """
     repository = _checked(address.removeprefix(SCHEME))
     hub = _library(f"pretrained({address!r})")
-    with _errors(hub, repository):
+    with _errors(hub, repository, fetching=True):
         path = hub.hf_hub_download(repository, WEIGHTS, endpoint=_endpoint())
     return read(Path(path))
 
@@ -67,7 +67,7 @@ def push(run: FinishedRun, repository: str, *, command: str = "", private: bool 
         write_file(folder / "README.md", (header + card.markdown(f"{SCHEME}{repository}")).encode())
         config = {"recipe": card.recipe, "settings": asdict(pair.settings), "quantities": dict(card.quantities)}
         write_file(folder / "config.json", (json.dumps(config, indent=1) + "\n").encode())
-        with _errors(hub, repository):
+        with _errors(hub, repository, fetching=False):
             api = hub.HfApi(endpoint=_endpoint())
             api.create_repo(repository, private=private, exist_ok=True)
             api.upload_folder(repo_id=repository, folder_path=folder, commit_message=f"{card.recipe}, seed {card.seed}")
@@ -89,14 +89,14 @@ def _endpoint() -> str | None:
 
 
 @contextmanager
-def _errors(hub: Any, repository: str) -> Iterator[None]:
+def _errors(hub: Any, repository: str, *, fetching: bool) -> Iterator[None]:
     """The library's errors as Python's own, in one line each."""
     where = _endpoint() or "the public hub"
     try:
         yield
     except (hub.errors.RepositoryNotFoundError, hub.errors.EntryNotFoundError) as error:
         if isinstance(error, hub.errors.LocalEntryNotFoundError):
-            raise _offline(where, repository) from error
+            raise _offline(where, repository, fetching=fetching) from error
         raise LookupError(f"{repository} at {where} does not exist, is private, or holds no {WEIGHTS}") from error
     except hub.errors.HfHubHTTPError as error:
         status = error.response.status_code
@@ -106,11 +106,14 @@ def _errors(hub: Any, repository: str) -> Iterator[None]:
             ) from error
         raise ConnectionError(f"{where} answered with status {status} for {repository}") from error
     except (hub.errors.OfflineModeIsEnabled, hub.errors.HTTPError, OSError) as error:
-        raise _offline(where, repository) from error
+        raise _offline(where, repository, fetching=fetching) from error
 
 
-def _offline(where: str, repository: str) -> ConnectionError:
+def _offline(where: str, repository: str, *, fetching: bool) -> ConnectionError:
+    before, file = "", ""
+    if fetching:
+        before = f", and {repository} was not fetched before"
+        file = ", or read a file by pretrained(NAME, folder=FOLDER)"
     return ConnectionError(
-        f"{where} cannot be reached, and {repository} was not fetched before: check the connection, HF_ENDPOINT and "
-        "HF_HUB_OFFLINE, or read a file by pretrained(NAME, folder=FOLDER)"
+        f"{where} cannot be reached{before}: check the connection, HF_ENDPOINT and HF_HUB_OFFLINE{file}"
     )
