@@ -19,7 +19,7 @@ import torch
 from tests import small_recipe
 from tests.processes import start, workers, zoo
 from zoo.__main__ import main
-from zoo.lab.runs.folder import CHECKPOINT, read_settings
+from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, read_settings
 from zoo.lab.trials import sweep as restarts
 from zoo.lab.trials.trial import QUANTITIES
 from zoo.papers import recipe, sweep
@@ -224,6 +224,10 @@ def test_a_sweep_without_points_seeds_or_finished_runs_is_refused(tmp_path):
         restarts.sweep(vae, tmp_path, grid=[])
     with pytest.raises(ValueError, match="seeds must be at least 1, got 0"):
         restarts.sweep(vae, tmp_path, seeds=0)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / SETTINGS).touch()
+    with pytest.raises(ValueError, match=r"the folder .*run holds a run: name another one for the sweep, with --out"):
+        restarts.sweep(vae, tmp_path / "run", seeds=1)
     with pytest.raises(FileNotFoundError, match=r"no run of the sweep in .* is finished: .*the loss is not finite"):
         restarts.sweep(vae, tmp_path, seeds=1, lr=1e30, steps=50, device="cpu")
 

@@ -16,6 +16,7 @@ from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
 from zoo.lab.runs.digests import check_digests
 from zoo.lab.runs.folder import Settings, how_to_resume, is_finished, load_weights, read_settings
+from zoo.lab.runs.support import check_support
 from zoo.lab.training.experiment import Experiment, Recipe, find_recipe
 from zoo.lab.training.precision import Precision, check_precision
 
@@ -100,6 +101,7 @@ def configure(
         precision=precision,
     )
     split.train.check(size)
+    check_support(experiment, split)
     return settings, split, experiment
 
 

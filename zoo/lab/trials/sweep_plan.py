@@ -13,7 +13,7 @@ from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import needs_labels
 from zoo.lab.device import find_device
 from zoo.lab.runs.finished import FinishedRun, configure
-from zoo.lab.runs.folder import Settings, read_settings
+from zoo.lab.runs.folder import SETTINGS, Settings, read_settings
 from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Recipe
 from zoo.lab.training.precision import Precision
@@ -84,13 +84,15 @@ def plan_sweep(
         device, compile, precision, data_dir, download, every: see `zoo.lab.trials.trial.Trial`.
 
     Raises:
-        LookupError, TypeError, ValueError, FileNotFoundError: as `configure`; or the folder holds runs with other
-            settings.
+        LookupError, TypeError, ValueError, FileNotFoundError: as `configure`; or the folder holds a run itself, or
+            runs with other settings.
     """
     if not grid:
         raise ValueError("sweep: the grid has no point; [{}] trains the recipe with its own hyperparameters")
     if seeds < 1:
         raise ValueError(f"sweep: seeds must be at least 1, got {seeds}")
+    if (folder / SETTINGS).is_file():
+        raise ValueError(f"the folder {folder} holds a run: name another one for the sweep, with --out")
     options: dict[str, Any] = {"data": data, "data_options": data_options, "steps": steps, "epochs": epochs}
     options |= {"batch_size": batch_size, "lr": lr}
     where: dict[str, Any] = {"data_dir": data_dir, "download": download, "device": str(find_device(device))}
