@@ -447,9 +447,10 @@ def permute_units(values: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
         values: [B, D].
         sizes: the number of entries of each unit, in order, such as K for a categorical; 1 each when not given.
     """
-    unit_of = [unit for unit, size in enumerate(sizes or [1] * values.shape[1]) for _ in range(size)]
-    order = torch.rand_like(values[:, : unit_of[-1] + 1]).argsort(dim=0)
-    return values.gather(0, order[:, unit_of])
+    sizes = sizes or [1] * values.shape[1]
+    order = torch.rand_like(values[:, : len(sizes)]).argsort(dim=0)
+    columns = zip(order.split(1, dim=1), sizes, strict=True)
+    return values.gather(0, torch.cat([column.expand(-1, size) for column, size in columns], dim=1))
 
 
 def covariance(values: Tensor) -> Tensor:

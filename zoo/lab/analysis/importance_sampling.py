@@ -55,8 +55,8 @@ def importance(
 
     Burda, Grosse, Salakhutdinov 2016, https://arxiv.org/abs/1509.00519, equation (8); K = 1 is the ELBO from one draw.
     Every site is scored by its density, or by its mass where it is one-hot in both programs, under its mask and summed
-    over plates of its own. A guide that is refined
-    for a batch (it has a method `refined`, as `guides.SemiAmortized`) is refined once.
+    over plates of its own. A guide that is refined for a batch (it has a method `refined`, as `guides.SemiAmortized`)
+    is refined once.
 
     Args:
         model, guide: the pair, in evaluation mode.
