@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
+import torch
 from pyro import poutine
+from pyro.infer.util import is_validation_enabled
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
@@ -34,7 +36,8 @@ class ScorePairs(Messenger):
         concrete: "mass" or "density"; see `zoo.estimators.scores`.
 
     Raises:
-        ValueError: concrete is neither.
+        ValueError: concrete is neither; or, from `score_pairs` with Pyro's validation on, a site that depends on others
+            has random layers.
     """
 
     def __init__(self, concrete: Literal["mass", "density"]) -> None:
@@ -61,8 +64,17 @@ class ScorePairs(Messenger):
         return self._score(drawn.name, drawn.fn, drawn.value)
 
     def _pairs(self, drawn: "_Drawn", values: Mapping[str, Tensor]) -> Scores:
-        rerun = drawn.infer.get("rerun")
-        return self._score(drawn.name, rerun(values) if rerun else drawn.fn, values[drawn.name])
+        value, rerun = values[drawn.name], drawn.infer.get("rerun")
+        if rerun is None:
+            return self._score(drawn.name, drawn.fn, value)
+        before = _random_state(value) if is_validation_enabled() else None
+        distribution = rerun(values)
+        if before is not None and not torch.equal(before, _random_state(value)):
+            raise ValueError(
+                f"site {drawn.name!r}: its layers draw random numbers, as dropout does, and so would differ between a "
+                "sample and its scores, which are computed anew given other sites; put the dropout into the trunk"
+            )
+        return self._score(drawn.name, distribution, value)
 
     def _score(self, name: str, distribution: Any, value: Tensor) -> Scores:
         try:
@@ -194,3 +206,8 @@ class RefuseMisfits(Messenger):
                 f"site {name!r}: the model's values lie in {p.support}, the guide's in {q.support}; "
                 "use a head for the model's support"
             )
+
+
+def _random_state(like: Tensor) -> Tensor:
+    """The state of the random numbers that are drawn on the tensor's device."""
+    return torch.cuda.get_rng_state(like.device) if like.is_cuda else torch.get_rng_state()

@@ -19,7 +19,8 @@ from zoo.elbos import BetaTCVAE, FactorVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.networks import Discriminator
 from zoo.lab.training.adversary import Adversary
-from zoo.lab.training.fit import _Program, fit, prepare
+from zoo.lab.training.fit import fit, prepare
+from zoo.lab.training.pair_loss import PairLoss
 from zoo.lab.training.precision import PRECISIONS, Networks, check_precision, reduced_matmul_precision
 from zoo.papers.recipes import RECIPES
 
@@ -75,12 +76,12 @@ def steps_of(name):
             part.load_state_dict(state)
         for parameter in parameters:
             parameter.grad = None
-        program = _Program(experiment.elbo(*pair), networks=networks if precision == "bf16" else None)
+        program = PairLoss(experiment.elbo(*pair), networks=networks if precision == "bf16" else None)
         pyro.set_rng_seed(1)
         args, kwargs = batch.arguments()
-        with Scored() as scored:
+        with program.as_in_training(torch.device("cpu")), Scored() as scored:
             loss = program(*args, **kwargs)
-        loss.backward()
+            loss.backward()
         report = experiment.elbo.report()
         gradients = [p.grad for p in parameters if p.grad is not None]
         assert {p.dtype for p in parameters} == {gradient.dtype for gradient in gradients} == {torch.float32}

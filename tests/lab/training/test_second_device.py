@@ -21,7 +21,8 @@ from zoo.lab.device import fork_random_state, random_state, set_random_state
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
 from zoo.lab.runs.finished import configure
-from zoo.lab.training.fit import _Program, _Watch, adam, fit, prepare
+from zoo.lab.training.fit import _Watch, adam, fit, prepare
+from zoo.lab.training.pair_loss import PairLoss
 from zoo.papers.recipes import RECIPES
 
 DEVICE = "meta"
@@ -95,11 +96,12 @@ def test_a_step_of_every_recipe_stays_on_its_device(name, dirichlet_without_valu
         moved(experiment.model)
         moved(experiment.guide)
         args, kwargs = batch_there(batch, mode).arguments()
-        program = _Program(experiment.elbo(experiment.model, experiment.guide))
+        program = PairLoss(experiment.elbo(experiment.model, experiment.guide))
         before = experiment.elbo.state_dict()
         for step in (1, 2):  # the second reads running statistics of the first, and what the schedule has changed
-            loss = program(*args, **kwargs)
-            loss.backward()
+            with program.as_in_training(torch.device(DEVICE)):
+                loss = program(*args, **kwargs)
+                loss.backward()
             if experiment.schedule:
                 experiment.schedule(step, experiment.elbo)
             after = experiment.elbo.state_dict()

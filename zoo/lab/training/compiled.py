@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
 from zoo.lab.device import fork_random_state
+from zoo.lab.training.pair_loss import PairLoss
 from zoo.lab.training.tensor_pass import TensorPass
 from zoo.termwise import Report, TermwiseELBO
 
@@ -33,12 +34,12 @@ class Compiled:
         a buffer, or a hyperparameter of the objective. Otherwise a compiled step silently uses its first value.
 
     Args:
-        program: maps a batch to the loss; its trainable parameters are determined at the first call.
+        program: the loss of a batch; its trainable parameters are determined at the first call.
         elbo: its objective, whose report is read and whose state is an input.
         eager: the same pass, uncompiled; writes gradients to the parameters.
     """
 
-    def __init__(self, program: nn.Module, elbo: TermwiseELBO, eager: Pass) -> None:
+    def __init__(self, program: PairLoss, elbo: TermwiseELBO, eager: Pass) -> None:
         self.program, self.elbo, self.eager = program, elbo, eager
         self.graph: Callable[..., Any] | None = None
         self.signature: list[Any] = []

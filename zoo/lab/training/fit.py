@@ -32,6 +32,7 @@ from zoo.lab.training.check_arguments import (
     iterate,
 )
 from zoo.lab.training.compiled import Compiled
+from zoo.lab.training.pair_loss import PairLoss
 from zoo.lab.training.precision import Networks, Precision, check_precision, reduced_matmul_precision
 from zoo.lab.training.processes import check_group, check_programs, own_shard
 from zoo.report import Report
@@ -150,19 +151,19 @@ def _steps(
     if not isinstance(optimizer, torch.optim.Optimizer):
         optimizer = optimizer(parameters, lr=lr)
     check_optimizer(optimizer, parameters)
-    program: nn.Module = _Program(elbo(model, guide), shards, networks)
+    pair_loss = PairLoss(elbo(model, guide), shards, networks)
     count = distributed.get_world_size() if shards else 1
-    if shards:
-        program = DistributedDataParallel(program, static_graph=True)
+    program: nn.Module = DistributedDataParallel(pair_loss, static_graph=True) if shards else pair_loss
 
     def eager(*args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Report]:
         for parameter in parameters:
             parameter.grad = None
-        loss = program(*args, **kwargs)
-        (loss * count if shards else loss).backward()  # gradients of shards add up, and are averaged here
+        with pair_loss.as_in_training(device):
+            loss = program(*args, **kwargs)
+            (loss * count if shards else loss).backward()  # gradients of shards add up, and are averaged here
         return loss.detach(), elbo.report()
 
-    one_pass = Compiled(program, elbo, eager) if compile else eager
+    one_pass = Compiled(pair_loss, elbo, eager) if compile else eager
     watch = _Watch(device)
     for step, batch in enumerate(chain([first], batches), start=start + 1):
         batch = _to(check_batch(batch), device)
@@ -263,21 +264,6 @@ def _halves(batch: Batch) -> tuple[Batch, Batch]:
 def _to(batch: Batch, device: torch.device) -> Batch:
     y = None if batch.y is None else batch.y.to(device, non_blocking=True)
     return Batch(batch.x.to(device, non_blocking=True), y, batch.index.to(device, non_blocking=True))
-
-
-class _Program(nn.Module):
-    """The pair under its objective, batch to loss, without validation and without the param store."""
-
-    def __init__(self, pair: nn.Module, shards: bool = False, networks: Networks | None = None) -> None:
-        super().__init__()
-        self.pair, self.shards, self.networks = pair, shards, networks
-
-    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
-        sharing = ranks.sharing() if self.shards else nullcontext()
-        short = self.networks.in_bf16(args[0].device) if self.networks else nullcontext()
-        with pyro.validation_enabled(False), OwnParameters(), sharing, short:
-            loss: Tensor = self.pair(*args, **kwargs)
-        return loss
 
 
 class _Watch:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from zoo.lab.training.pair_loss import PairLoss
 from zoo.termwise import TermwiseELBO
 
 
@@ -18,7 +19,7 @@ class TensorPass:
     The objective's state is left changed: the caller restores it.
 
     Args:
-        program: maps a batch to the loss.
+        program: the loss of a batch.
         elbo: its objective.
         args, kwargs: a batch, as the program is called with it.
 
@@ -29,7 +30,7 @@ class TensorPass:
     """
 
     def __init__(
-        self, program: nn.Module, elbo: TermwiseELBO, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]
+        self, program: PairLoss, elbo: TermwiseELBO, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]
     ) -> None:
         self.program, self.elbo = program, elbo
         self.num_args, self.keywords = len(args), list(kwargs)
@@ -52,9 +53,8 @@ class TensorPass:
         given = dict(zip(self.state, live, strict=True))
         self.elbo.load_state_dict(given)
         x, rest = tuple(batch[: self.num_args]), dict(zip(self.keywords, batch[self.num_args :], strict=True))
-        with torch.enable_grad():
-            loss = functional_call(self.program, tensors, x, rest)
-            gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+        within = {f"program.{name}": tensor for name, tensor in tensors.items()}
+        loss, gradients = functional_call(_WithGradients(self.program), within, (trained, *x), rest)
         report = self.elbo.report()
         figures = {"terms": report.terms, "reconstruction": report.reconstruction, "kl": report.kl}
         learnt = {name: t for name, t in self.elbo.state_dict().items() if t is not given.get(name)}
@@ -64,6 +64,23 @@ class TensorPass:
         """Leaves out of the outputs the buffers of modules that changed none of theirs in an evaluation."""
         owners = {_owner(name) for name, after in changed.items() if not torch.equal(after, self.buffers[name])}
         self.changing = [name for name in self.buffers if _owner(name) in owners]
+
+
+class _WithGradients(nn.Module):
+    """A program's loss, and its gradients with respect to the given tensors.
+
+    They are computed in one call, since the backward pass may call the program's modules again, and has to find the
+    same parameters in them.
+    """
+
+    def __init__(self, program: PairLoss) -> None:
+        super().__init__()
+        self.program = program
+
+    def forward(self, trained: list[Tensor], *args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Any]:
+        with self.program.as_in_training(args[0].device), torch.enable_grad():
+            loss: Tensor = self.program(*args, **kwargs)
+            return loss, torch.autograd.grad(loss, trained, allow_unused=True)
 
 
 def _owner(name: str) -> str:

@@ -21,8 +21,9 @@ from zoo.lab.training.check_arguments import (
     check_switches,
     iterate,
 )
-from zoo.lab.training.fit import Optimizer, _Program, adam, prepare, refuse_unless_finite
+from zoo.lab.training.fit import Optimizer, adam, prepare, refuse_unless_finite
 from zoo.lab.training.members import DivergedError, Member, Reports, check_alike
+from zoo.lab.training.pair_loss import PairLoss
 from zoo.lab.training.precision import Networks, Precision, check_precision, reduced_matmul_precision
 from zoo.lab.training.stacked_optimizer import StackedOptimizer
 from zoo.lab.training.stacked_pass import CannotStackError, StackedPass, draw_state
@@ -137,7 +138,7 @@ class Stack:
             check_optimizer(made, own)
             member.random = self._begin(member.random)
         self.programs = [
-            _Program(member.elbo(member.model, member.guide), networks=short)
+            PairLoss(member.elbo(member.model, member.guide), networks=short)
             for member, short in zip(members, networks, strict=True)
         ]
         self.settings = [member.elbo.settings() for member in members]
