@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
@@ -262,7 +263,7 @@ def _marginals(
     """
     is_own = None
     if own:
-        is_own = ranks.own(torch.eye(len(weights), dtype=torch.bool, device=weights.device), dim=1)
+        is_own = ranks.own(torch.from_numpy(np.eye(len(weights), dtype=bool)).to(weights.device), dim=1)
     joint, of_groups, units = log_marginals(
         score, values, weights, groups, looks_at=looks_at(sites), own=own, is_own=is_own
     )

@@ -1,6 +1,6 @@
-"""Divergences, and estimators of the aggregate posterior q(z), as functions of tensors, in nats. Imports torch only.
+"""Divergences, and estimators of the aggregate posterior q(z), as functions of tensors, in nats.
 
-Notation: a batch of B datapoints x_j with posteriors q(z | x_j), out of N datapoints in the training set; S samples
+It imports NumPy and torch only. Notation: a batch of B datapoints x_j with posteriors q(z | x_j), out of N datapoints in the training set; S samples
 z_i. The aggregate posterior, also called the inference marginal, is q(z) = 1/N sum_n q(z | x_n). A unit is an entry of
 z with its own density, a latent dimension. A categorical, relaxed or not, is one unit, and so is a Dirichlet.
 """
@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import (
@@ -227,21 +228,22 @@ def log_weights(batch_size: int, num_data: int, estimator: Estimator, *, like: T
         )
     if batch_size < 2 and estimator != "batch":
         raise ValueError("q(z) cannot be estimated from a batch of one: use at least two datapoints")
-    options: dict[str, Any] = {} if like is None else {"dtype": like.dtype, "device": like.device}
     B, N = batch_size, num_data
-    own = torch.eye(B, **options)
+    own = np.eye(B)
     if estimator == "stratified":
         weights = own / N + (1 - own) * (N - 1) / (N * (B - 1))
     elif estimator == "weighted":
-        weights = torch.full((B, B), 1 / (N * B), **options)
+        weights = np.full((B, B), 1 / (N * B))
     elif estimator == "minibatch-stratified":
-        after = own.roll(1, dims=1)
+        after = np.roll(own, 1, axis=1)
         weights = own / N + after * (N - B + 1) / (N * (B - 1)) + (1 - own - after) / (B - 1)
     elif estimator == "batch":
-        weights = torch.full((B, B), 1 / B, **options)
+        weights = np.full((B, B), 1 / B)
     else:
         raise ValueError(f"estimator must be one of {', '.join(get_args(Estimator))}, got {estimator!r}")
-    return weights.log()
+    with np.errstate(divide="ignore"):  # a weight may be 0
+        log_w = torch.from_numpy(np.log(weights))  # by NumPy: a constant of a traced step
+    return log_w.to(torch.get_default_dtype()) if like is None else log_w.to(like)
 
 
 class Marginals(NamedTuple):
@@ -302,7 +304,7 @@ def log_marginals(
     num_samples = len(values[sites[0]])
     log_weights = log_weights.expand(num_samples, log_weights.shape[-1])
 
-    def chunk(rows: Tensor) -> tuple[Tensor, ...]:
+    def chunk(rows: slice) -> tuple[Tensor, ...]:
         known: dict[tuple[str, ...], Scores] = {}
 
         def among(some: Sequence[str], site: str) -> Scores:
@@ -310,7 +312,7 @@ def log_marginals(
             if with_it not in known:
                 scored = score(site, {name: values[name][rows] for name in with_it})
                 if own and is_own is not None and site in own:
-                    scored = _with_own(scored, own[site], is_own[rows], rows)
+                    scored = _with_own(scored, own[site], is_own, rows)
                 known[with_it] = scored
             return known[with_it]
 
@@ -319,7 +321,7 @@ def log_marginals(
             return (joint + log_w).logsumexp(-1)
 
         leading = values[sites[0]].dim() - 3
-        log_w = log_weights[rows].reshape(len(rows), *[1] * leading, -1)
+        log_w = log_weights[rows].reshape(-1, *[1] * leading, log_weights.shape[-1])
         return (
             log_q(sites),
             torch.stack([log_q(group) for group in groups], dim=-1),
@@ -328,18 +330,18 @@ def log_marginals(
 
     per_sample = log_weights.shape[-1] * sum(value[0].numel() for value in values.values())
     size = max(1, max_elements // per_sample)
-    every = torch.arange(num_samples, device=log_weights.device)
     if size >= num_samples:
-        joint, of_groups, *units = chunk(every)
+        joint, of_groups, *units = chunk(slice(None))
     else:
-        parts = [checkpoint(chunk, rows, use_reentrant=False, preserve_rng_state=False) for rows in every.split(size)]
+        every = [slice(start, start + size) for start in range(0, num_samples, size)]
+        parts = [checkpoint(chunk, rows, use_reentrant=False, preserve_rng_state=False) for rows in every]
         joint, of_groups, *units = (torch.cat(part) for part in zip(*parts, strict=True))
     return Marginals(joint, of_groups, dict(zip(sites, units, strict=True)))
 
 
-def _with_own(scored: Scores, own: Scores, is_own: Tensor, rows: Tensor) -> Scores:
+def _with_own(scored: Scores, own: Scores, is_own: Tensor, rows: slice) -> Scores:
     """Scores [s, ..., B] of the samples `rows`, with each one's own score where `is_own`, [s, B], is true."""
-    here = is_own.reshape(len(rows), *[1] * (scored.joint.dim() - 2), -1)
+    here = is_own[rows].reshape(-1, *[1] * (scored.joint.dim() - 2), is_own.shape[-1])
     joint = torch.where(here, own.joint[rows].unsqueeze(-1), scored.joint)
     units = torch.where(here.unsqueeze(-1), own.units[rows].unsqueeze(-2), scored.units)
     return Scores(joint, units)
