@@ -1,6 +1,6 @@
 """Divergences, and estimators of the aggregate posterior q(z), as functions of tensors, in nats.
 
-It imports NumPy and torch only. Notation: a batch of B datapoints x_j with posteriors q(z | x_j), out of N datapoints in the training set; S samples
+Notation: a batch of B datapoints x_j with posteriors q(z | x_j), out of N datapoints in the training set; S samples
 z_i. The aggregate posterior, also called the inference marginal, is q(z) = 1/N sum_n q(z | x_n). A unit is an entry of
 z with its own density, a latent dimension. A categorical, relaxed or not, is one unit, and so is a Dirichlet.
 """
