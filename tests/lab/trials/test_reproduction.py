@@ -84,7 +84,7 @@ def test_this_projects_own_claims_stand_apart_and_are_not_counted_as_the_papers(
     }
     assert [claim.get("own", False) for claim in result["claims"]] == [False, True]
     assert count_verdicts([result]).startswith(
-        "1 claims of the paper were checked. By our results 0 of them hold, 0 do"
+        "1 claims of the paper were checked. By our results 0 hold and 0 do not;"
     )
     assert "| toy | 1 | 0 | 0 | 1 |" in verdicts_table([("toy", [result])])
 
@@ -161,8 +161,7 @@ def test_the_card_shows_mean_spread_best_and_every_seed(variants, tmp_path):
     assert [title in text for title in ("### What the paper says", "### What this project says")] == [True, False]
     assert [title in own for title in ("### What the paper says", "### What this project says")] == [False, True]
     assert count_verdicts([result, result]) == (
-        "4 claims of the paper were checked. By our results 2 of them hold, 0 do not hold, and for 2 the seeds cannot "
-        "tell."
+        "4 claims of the paper were checked. By our results 2 hold and 0 do not; for 2 the seeds cannot tell."
     )
 
 

@@ -213,8 +213,8 @@ def count_verdicts(results: Sequence[Mapping[str, Any]]) -> str:
         return ""
     holds, fails, unknown = (verdicts.count(verdict) for verdict in (True, False, None))
     return (
-        f"{len(verdicts)} claims of the paper were checked. By our results {holds} of them hold, {fails} do not hold, "
-        f"and for {unknown} the seeds cannot tell."
+        f"{len(verdicts)} claims of the paper were checked. By our results {holds} hold and {fails} "
+        f"{'does' if fails == 1 else 'do'} not; for {unknown} the seeds cannot tell."
     )
 
 
