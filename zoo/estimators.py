@@ -456,7 +456,13 @@ def permute_units(values: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
 
 
 def covariance(values: Tensor) -> Tensor:
-    """Covariance over the batch, [B, D] to [D, D], divided by B."""
+    """Covariance over the batch, [B, D] to [D, D], divided by B.
+
+    Raises:
+        ValueError: there is one datapoint only, whose covariance of 0 says nothing.
+    """
+    if len(values) < 2:
+        raise ValueError("a batch of one has no covariance: use at least two datapoints")
     centred = values - values.mean(0)
     return centred.mT @ centred / len(values)
 

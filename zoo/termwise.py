@@ -1,6 +1,7 @@
 """TermwiseELBO, the base class of the objectives in `zoo.elbos`."""
 
 import copy
+import difflib
 import functools
 import logging
 import warnings
@@ -93,6 +94,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     Raises:
         ValueError: on the first pass, if model and guide do not fit each other or the objective.
+        AttributeError: an attribute is assigned that `__init__` has not set, such as a misspelt hyperparameter.
     """
 
     weights: ClassVar[str] = ""
@@ -106,6 +108,14 @@ class TermwiseELBO(pyro.infer.ELBO):
                 f"{cls.__name__} inherits from {bases}: an objective is final and inherits from TermwiseELBO alone; "
                 "define its own terms() with the functions of zoo.terms, such as elbo_terms, and of zoo.aggregate"
             )
+        make = cls.__init__
+
+        @functools.wraps(make)
+        def complete(self: TermwiseELBO, *args: Any, **kwargs: Any) -> None:
+            make(self, *args, **kwargs)
+            self._complete = True
+
+        setattr(cls, "__init__", complete)  # noqa: B010
 
     def __init__(self, *, kl: How | Mapping[str, How] = "closed", num_particles: int = 1) -> None:
         self.num_particles = num_particles
@@ -113,6 +123,17 @@ class TermwiseELBO(pyro.infer.ELBO):
         self.kl = kl
         self._warned: set[str] = set()
         self._report: Report | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_complete" in vars(self) and name not in vars(self) and not hasattr(type(self), name):
+            known = [*self._state_names(), "kl", "num_particles"]
+            close = difflib.get_close_matches(name, known, n=1)
+            meant = f" (did you mean {close[0]!r}?)" if close else ""
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r} to assign to{meant}: it has {', '.join(map(repr, known))}; an "
+                "attribute of your own has to be set in __init__"
+            )
+        super().__setattr__(name, value)
 
     @property
     def kl(self) -> How | Mapping[str, How]:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import pyro
 import pyro.distributions as dist
@@ -16,6 +17,8 @@ from tests.type_pairs import pair as type_pair
 from zoo import JointVAE, NaturalClustering
 from zoo.elbos import (
     DIPVAE,
+    DIPVAEI,
+    DIPVAEII,
     HFVAE,
     OBJECTIVES,
     AnchoredCorEx,
@@ -184,6 +187,47 @@ def test_an_evaluation_leaves_the_running_covariance_alone():
     with_memory = elbo.loss(*pair, x)
     elbo.covariance = None
     assert with_memory > elbo.loss(*pair, x) + 10
+
+
+@pytest.mark.parametrize(
+    "elbo",
+    [
+        DIPVAE(lambda_od=1.0, lambda_d=1.0, rate=0.5),
+        DIPVAEI(lambda_od=1.0, lambda_d=1.0),
+        DIPVAEII(lambda_od=1.0, lambda_d=1.0),
+    ],
+)
+def test_a_batch_of_one_has_no_covariance(elbo):
+    """Before: a covariance of 0, which entered the running estimate."""
+    with pytest.raises(ValueError, match="a batch of one has no covariance: use at least two datapoints"):
+        elbo.loss(*vae_pair(), images(1))
+
+
+def test_a_misspelt_hyperparameter_is_refused_where_it_is_assigned():
+    """Before: the assignment succeeded, and the schedule had no effect."""
+    made = BetaVAE(beta=2.0)
+    for elbo in (made, copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        with pytest.raises(
+            AttributeError, match=r"BetaVAE has no 'bta' to assign to \(did you mean 'beta'\?\): it has"
+        ):
+            elbo.bta = 4.0
+        assert "bta" not in elbo.settings()
+        elbo.beta, elbo.kl, elbo.num_particles = 3.0, "sampled", 2
+
+    class Own(TermwiseELBO):
+        def __init__(self):
+            super().__init__()
+            self.offset = 1.0
+
+        def terms(self, model_trace, guide_trace):
+            return {**elbo_terms(model_trace, guide_trace), "offset": torch.tensor(self.offset)}
+
+    own = Own()
+    own.offset = 3.0  # set in __init__, so it may be assigned
+    with pytest.raises(AttributeError, match="an attribute of your own has to be set in __init__"):
+        own.ofset = 4.0
+    own.loss(*vae_pair(), images())
+    assert own.report().terms["offset"] == 3.0
 
 
 def test_a_factor_in_a_guide_is_refused():

@@ -126,6 +126,8 @@ def test_what_cannot_be_scored_is_refused():
         clusters(labels, labels, sites=("d",))
     with pytest.raises(ValueError, match="whose rows sum to 1"):
         clusters(np.ones((40, 3)), labels)
+    with pytest.raises(ValueError, match="there is a type 1000000 among 3 points: number the types from 0"):
+        clusters([0, 1, 10**6], [0, 1, 1])
     with pytest.raises(ValueError, match="class indices"):
         clusters(labels + 0.5, labels)
     with pytest.raises(ValueError, match="got 40 and 39"):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, Picture, RecipeName, data_options, name
+from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, RecipeName, data_options, name, picture
 
 
 def list_everything() -> None:
@@ -93,10 +93,17 @@ def list_data(
     data_dir: DataDir = None,
     sheet: Annotated[str | None, typer.Option(parser=name, help="A data set whose contact sheet to write.")] = None,
     data_options_: DataOptions = None,
-    out: Picture = Path("sheet.png"),
+    out: Annotated[Path | None, typer.Option(parser=picture, help="File of the sheet.  [default: sheet.png]")] = None,
     bench: Annotated[bool, typer.Option("--bench", help="Measure batches per second instead.")] = False,
 ) -> None:
     """Lists the data sets: whether each is present, where it was looked for, sizes, licences, citations."""
+    given = {"--sheet": sheet, "--data-option": data_options_, "--out": out}
+    if unused := [option for option, value in given.items() if value and (bench or not sheet)]:
+        raise ValueError(
+            f"--bench measures every data set: leave out {unused[0]}"
+            if bench
+            else f"{unused[0]} is of a contact sheet: say of which data set, as in --sheet digits"
+        )
     if bench:
         from zoo.studies.data_rate import bench as measure
 
@@ -107,9 +114,10 @@ def list_data(
         from zoo.lab.plots.contact_sheet import contact_sheet
 
         split = load(sheet, folder=data_dir, **data_options(sheet, data_options_))
-        with naming(out):
-            contact_sheet(split.train).savefig(out)
-        print(f"wrote {out}")
+        file = out or Path("sheet.png")
+        with naming(file):
+            contact_sheet(split.train).savefig(file)
+        print(f"wrote {file}")
     else:
         from zoo.lab.data.catalogue import print_catalogue
 

@@ -15,6 +15,8 @@ from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
 from zoo.metrics.sites import Site
 
+MOST_TYPES = 1000  # of which there may be more than points
+
 
 class Clusters(NamedTuple):
     """The results of `clusters`.
@@ -143,6 +145,11 @@ def _by_site(codes: Any) -> Any:
         return codes
     if codes.ndim == 1:
         types = _indices("types", codes)
+        if types.max(initial=0) >= max(MOST_TYPES, len(types)):
+            raise ValueError(
+                f"clusters: there is a type {types.max()} among {len(types)} points: number the types from 0, as "
+                "np.unique(types, return_inverse=True)[1] does"
+            )
         return {"c": Site(np.eye(int(types.max(initial=0)) + 1)[types], categorical=True)}
     if codes.ndim == 2 and (codes >= 0).all() and np.allclose(codes.sum(1), 1, atol=1e-4):
         return {"c": Site(codes.astype(np.float64), categorical=True)}
