@@ -41,6 +41,12 @@ pytestmark = pytest.mark.usefixtures("_quick_pictures")
         (["data", "--out", "x.png"], r"--out is of a contact sheet: say of which data set, as in --sheet digits"),
         (["data", "--data-option", "size=32"], r"--data-option is of a contact sheet: say of which data set"),
         (["data", "--bench", "--sheet", "digits"], r"--bench measures every data set: leave out --sheet"),
+        (["reproduce", "--seeds", "3"], r"--seeds needs the name of a reproduction; `reproduce` lists them"),
+        (
+            ["reproduce", "--table", "hfvae/mnist"],
+            r"--table writes every page, from the stored results: leave out NAMES",
+        ),
+        (["reproduce", "--table", "--plan"], r"--table writes every page, from the stored results: leave out --plan"),
         (["data", "--sheet", "digitz"], r"unknown data set 'digitz'; did you mean 'digits'"),
         (["evaluate", "."], r". holds no run: there is no settings.json in it"),
         (["traverse", "."], r". holds no run: there is no settings.json in it"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, RecipeName, data_options, name, picture
+from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, Picture, RecipeName, data_options, given, name
 
 
 def list_everything() -> None:
@@ -90,20 +90,19 @@ def list_metrics(
 
 
 def list_data(
+    context: typer.Context,
     data_dir: DataDir = None,
     sheet: Annotated[str | None, typer.Option(parser=name, help="A data set whose contact sheet to write.")] = None,
     data_options_: DataOptions = None,
-    out: Annotated[Path | None, typer.Option(parser=picture, help="File of the sheet.  [default: sheet.png]")] = None,
+    out: Picture = Path("sheet.png"),
     bench: Annotated[bool, typer.Option("--bench", help="Measure batches per second instead.")] = False,
 ) -> None:
     """Lists the data sets: whether each is present, where it was looked for, sizes, licences, citations."""
-    given = {"--sheet": sheet, "--data-option": data_options_, "--out": out}
-    if unused := [option for option, value in given.items() if value and (bench or not sheet)]:
-        raise ValueError(
-            f"--bench measures every data set: leave out {unused[0]}"
-            if bench
-            else f"{unused[0]} is of a contact sheet: say of which data set, as in --sheet digits"
-        )
+    of_a_sheet = [option for option in given(context) if option not in ("--bench", "--data-dir")]
+    if bench and of_a_sheet:
+        raise ValueError(f"--bench measures every data set: leave out {of_a_sheet[0]}")
+    if of_a_sheet and not sheet:
+        raise ValueError(f"{of_a_sheet[0]} is of a contact sheet: say of which data set, as in --sheet digits")
     if bench:
         from zoo.studies.data_rate import bench as measure
 
@@ -114,10 +113,9 @@ def list_data(
         from zoo.lab.plots.contact_sheet import contact_sheet
 
         split = load(sheet, folder=data_dir, **data_options(sheet, data_options_))
-        file = out or Path("sheet.png")
-        with naming(file):
-            contact_sheet(split.train).savefig(file)
-        print(f"wrote {file}")
+        with naming(out):
+            contact_sheet(split.train).savefig(out)
+        print(f"wrote {out}")
     else:
         from zoo.lab.data.catalogue import print_catalogue
 

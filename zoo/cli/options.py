@@ -212,6 +212,16 @@ Slides = Annotated[
 Picture = Annotated[Path, typer.Option(parser=picture, help="File of the picture.")]
 
 
+def given(context: typer.Context) -> list[str]:
+    """The options and arguments that the command line gives, by their names there."""
+    names = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name) if parameter.name else None
+        if source is not None and source.name == "COMMANDLINE":
+            names.append(parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.opts[0].upper())
+    return names
+
+
 def hyperparameters(recipe: "Recipe", pairs: list[str] | None) -> dict[str, Any]:
     """The values of --set, converted to the recipe's types."""
     return read("--set", "hyperparameter", recipe.build, pairs or [])

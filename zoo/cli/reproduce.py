@@ -16,6 +16,7 @@ from zoo.cli.options import (
     Only,
     OwnPrecision,
     Scheduler,
+    given,
     list_or_run,
     name,
     path,
@@ -25,6 +26,7 @@ from zoo.cli.options import (
 
 
 def reproduce(
+    context: typer.Context,
     names: Annotated[
         list[str] | None,
         typer.Argument(
@@ -111,15 +113,18 @@ def reproduce(
     if hours is not None or len(names) > 1:
         what = "--hours" if hours is not None else f"several reproductions ({', '.join(names)})"
         raise ValueError(f"{what} can only be given with --queue")
+    others = [option for option in given(context) if option != "--table"]
     if table:
+        if others:
+            raise ValueError(f"--table writes every page, from the stored results: leave out {others[0]}")
         from zoo.papers.pages import write_pages
 
         for written in write_pages():
             print(f"wrote {written}")
         return
-    if (plan or only is not None) and not names:
-        raise ValueError(f"{'--plan' if plan else '--only'} needs the name of a reproduction; `reproduce` lists them")
     if not names:
+        if others:
+            raise ValueError(f"{others[0]} needs the name of a reproduction; `reproduce` lists them")
         for known, about in REPRODUCTIONS.items():
             print(f"  {known:<34} {about.title}  [{about.paper}]")
         return
