@@ -171,6 +171,19 @@ def test_a_full_result_that_waits_apart_is_not_replaced_by_one_in_another_precis
     assert waiting.read_bytes() == before[waiting]
 
 
+def test_a_full_result_may_have_another_precision_than_the_short_one(tmp_path):
+    """They are never added to each other: it waits apart, and then takes the short one's place."""
+    results = tmp_path / "results"
+    short = reproduced(tmp_path, seeds=2).path.read_bytes()
+    waiting = reproduced(tmp_path, budget="full", precision="bf16")
+    assert waiting.path == results / "full/toy.json"
+    assert waiting.result["precision"] == "bf16"
+    assert (results / "toy.json").read_bytes() == short
+    complete = reproduced(tmp_path, budget="full", precision="bf16", seeds=2)
+    assert list(results.rglob("*.json")) == [complete.path] == [results / "toy.json"]
+    assert [record["precision"] for record in complete.result["variants"]["ours"]] == ["bf16", "bf16"]
+
+
 def test_a_stored_seed_counts_for_its_own_precision_alone(tmp_path):
     reproduced(tmp_path, precision="bf16")
     assert stored("toy", tmp_path / "results", "short", "bf16") == read_result(tmp_path / "results/toy.json")

@@ -92,6 +92,17 @@ def test_only_what_is_missing_is_run_seed_by_seed(tmp_path):
     assert "4 trials, 0.1 core-hours." in plan.table()
 
 
+def test_what_a_short_result_decides_is_known_in_whatever_precision_the_full_one_is_asked_for(tmp_path):
+    keep(tmp_path, "a", 60, seeds=(0, 1), budget="short")
+    plan = planned(tmp_path, {"a": toy(quick)}, precision="bf16")
+    assert [(one.trial.seed, one.trial.precision) for one in plan.trials] == [(0, "bf16"), (1, "bf16")]
+    assert plan.gains == {"a": 0}  # its claim holds with two short seeds
+    keep(tmp_path, "a", 60, seeds=(0, 1))
+    assert planned(tmp_path, {"a": toy(quick)}, budget="short", precision="bf16").left_out == {
+        "a": "there is a result of the full budget"
+    }
+
+
 def test_what_cannot_be_run_here_is_left_out_with_the_reason(tmp_path):
     def nowhere(trial):
         raise FileNotFoundError("data 'faces': not found")

@@ -20,7 +20,7 @@ from zoo.lab.trials.cost import First, NoRunError, Records, core_minutes
 from zoo.lab.trials.parallel import in_parallel
 from zoo.lab.trials.reproduction import Reproduction, Results, Variants
 from zoo.lab.trials.reproduction_plan import check_asked_precision, trials
-from zoo.lab.trials.stored import Result, refuse_other_precision, stored, with_stored
+from zoo.lab.trials.stored import Result, refuse_other_precision, stored, stored_results, with_stored
 from zoo.lab.trials.trial import Budget, Measure, Trial, print_failure, run_quietly
 
 
@@ -111,12 +111,12 @@ def plan(
     for name, reproduction in reproductions.items():
         try:
             check_asked_precision(name, reproduction, precision)
-            refuse_other_precision(name, outs[name], precision)
+            refuse_other_precision(name, outs[name], budget, precision)
         except (ValueError, FileExistsError) as error:
             left_out[name] = str(error)
             continue
-        results = [found for each in ("full", "short") if (found := stored(name, outs[name], each, precision))]
-        mine = next((found for found in results if found["budget"] == budget), None)
+        results = stored_results(name, outs[name])
+        mine = stored(name, outs[name], budget, precision)
         if budget == "short" and mine is None and results:
             left_out[name] = "there is a result of the full budget"
             continue
@@ -124,7 +124,8 @@ def plan(
         own = trials(name, reproduction, runs, seeds=count, budget=budget, precision=precision, **options)
         every = with_stored(own, mine)
         try:
-            queued[name] = _queued(name, reproduction, every, _records(results), known)
+            alike = [result for result in results if result.get("precision") == precision]
+            queued[name] = _queued(name, reproduction, every, _records(alike), known)
         except (FileNotFoundError, RuntimeError) as error:
             left_out[name] = str(error)
             continue

@@ -283,7 +283,7 @@ def reproduce(
     where["precision"] = precision
     variants, work = plan_trials(name, reproductions, recipes, seeds=seeds, budget=budget, runs=runs, **where)
     if not replace:
-        refuse_other_precision(name, out, precision)  # before the trials
+        refuse_other_precision(name, out, budget, precision)  # before the trials
     with open_backend(backend, jobs=jobs, scheduler=scheduler, device=work[0][1].device) as on:
         try:
             out.mkdir(parents=True, exist_ok=True)  # before the trials, which may take days

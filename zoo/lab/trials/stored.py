@@ -47,14 +47,20 @@ def stored(name: str, out: Path, budget: Budget, precision: Precision | None = N
     return None
 
 
-def refuse_other_precision(name: str, out: Path, precision: Precision | None) -> None:
-    """Checks that the folder holds no result of the reproduction in another precision, which would be mixed with it.
+def stored_results(name: str, out: Path) -> list[Result]:
+    """The stored results in any precision, at most one of each budget, that of the full one first."""
+    return sorted(_there(name, out).values(), key=lambda result: result["budget"])
+
+
+def refuse_other_precision(name: str, out: Path, budget: Budget, precision: Precision | None) -> None:
+    """Checks that the folder holds no result of the reproduction, of the same budget, in another precision, which would
+    be mixed with it.
 
     Raises:
         FileExistsError: it does; the message names the file and both precisions.
     """
     for path, result in _there(name, out).items():
-        if (other := result.get("precision")) != precision:
+        if result["budget"] == budget and (other := result.get("precision")) != precision:
             raise FileExistsError(
                 f"{path} holds a result {_in(other)}, and this one is {_in(precision)}: name another folder with "
                 "--out, or give --replace"
@@ -122,12 +128,12 @@ def place(result: Result, out: Path, *, replace: bool = False) -> Path:
         replace: whether it takes the place of whatever is there.
 
     Raises:
-        FileExistsError: OUT holds a result of the full budget and this is a short one, or of more seeds, or of another
-            precision.
+        FileExistsError: OUT holds a result of the full budget and this is a short one; or one of the same budget with
+            more seeds, or in another precision.
     """
     path = out / f"{file_name(result['name'])}.json"
     if not replace:
-        refuse_other_precision(result["name"], out, result.get("precision"))
+        refuse_other_precision(result["name"], out, result["budget"], result.get("precision"))
     if replace or not path.is_file():
         return path
     there = read_result(path)
