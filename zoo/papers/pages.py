@@ -71,7 +71,10 @@ class Page:
     def unfinished(self, name: str) -> str:
         """The finished seeds of a reproduction at full length, as far as results/full/ has any."""
         path = self.room / "results" / FULL / f"{file_name(name)}.json"
-        return unfinished_table(read_result(path), REPRODUCTIONS[name].seeds["full"]) if path.is_file() else ""
+        if not path.is_file():
+            return ""
+        about = REPRODUCTIONS[name]
+        return unfinished_table(read_result(path), about.variants, about.seeds["full"])
 
     def text(self) -> str:
         """The page in Markdown."""

@@ -283,8 +283,10 @@ def test_the_headline_has_the_papers_value_and_ours(variants):
 
 def test_seeds_of_a_result_that_is_not_complete_are_shown_apart_from_its_claims(variants):
     run_trials(work(variants))
-    text = unfinished_table(collect("a/toy", reproduction(), variants, command="the command"), 10)
-    assert "2 of 10 seeds are finished. The verdicts above do not use them." in text  # the other variant has two
+    result = collect("a/toy", reproduction(), variants, command="the command")
+    text = unfinished_table(result, [*variants, "later"], 10)
+    assert "Finished seeds, of 10: ours: 3; Other (2): 2; later: 0. The verdicts above do not use them." in text
+    assert "3 of 10 seeds are finished. The verdicts" in unfinished_table(result, ["ours"], 10)
     assert "The verdicts of these seeds alone:" in text
     assert "- **holds**: ours is above the other. So." in text
     assert "| ours | score, nats | 10.0, 11.0, 12.0 |" in text

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,17 +188,26 @@ def _verdicts(claims: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(f"- **{VERDICTS[c['verdict']]}**: {c['claim']} {c['evidence']}" for c in claims)
 
 
-def unfinished_table(result: Mapping[str, Any], wanted: int) -> str:
+def unfinished_table(result: Mapping[str, Any], variants: Iterable[str], wanted: int) -> str:
     """The finished seeds at the paper's length, while others have still to be run, and the verdicts of these seeds
     alone.
 
     They change no verdict of the page: as long as the short budget has more seeds, its seeds decide the claims.
+
+    Args:
+        result: of the full budget.
+        variants: all that the reproduction has.
+        wanted: the number of seeds of each.
     """
-    count = min(len(records) for records in result["variants"].values())
+    counts = {variant: len(result["variants"].get(variant, ())) for variant in variants}
+    if len(set(counts.values())) == 1:
+        finished = f"{next(iter(counts.values()))} of {wanted} seeds are finished."
+    else:
+        finished = f"Finished seeds, of {wanted}: {'; '.join(f'{name}: {count}' for name, count in counts.items())}."
     rows = [(v, cell.what, ", ".join(map(cell.number, cell.values))) for (v, _), cell in _cells(result).items()]
     parts = [
         "### At the paper's length, so far",
-        f"{count} of {wanted} seeds are finished. {_precision(result)}The verdicts above do not use them.",
+        f"{finished} {_precision(result)}The verdicts above do not use them.",
         f"    {result['command']}",
         table(("variant", "quantity", "every finished seed"), rows),
         *(["The verdicts of these seeds alone:", _verdicts(result["claims"])] if result["claims"] else []),
