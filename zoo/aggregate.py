@@ -1,10 +1,10 @@
 """Terms of the aggregate posterior q(z), computed from the traces that the messengers of `zoo.handlers` prepared."""
 
+import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
@@ -21,7 +21,17 @@ from zoo.aggregate_sites import (
     check_scored,
     looks_at,
 )
-from zoo.estimators import Anatomy, Estimator, Marginals, Score, Scores, anatomy, log_marginals, log_weights, mmd
+from zoo.estimators import (
+    Anatomy,
+    Estimator,
+    Marginals,
+    Score,
+    Scores,
+    anatomy,
+    log_marginals,
+    log_weights,
+    mmd,
+)
 from zoo.sites import (
     Groups,
     Site,
@@ -31,6 +41,8 @@ from zoo.sites import (
     num_data_of,
     partition,
 )
+
+MOST_KEPT = 8  # tensors of each kind of constant
 
 
 def dissect(
@@ -152,7 +164,8 @@ def batch_weights(model_trace: Trace, sites: Mapping[str, Site], num_data: int, 
     shard_size, full_size = value.shape[-2], num_data_of(model_trace)
     if full_size not in (shard_size, num_data):
         raise ValueError(f"num_data = {num_data}, but the plate 'data' has {full_size}: give both the same")
-    return ranks.own(log_weights(ranks.count() * shard_size, num_data, estimator, like=value), dim=1)
+    weights = _log_weights(ranks.count() * shard_size, num_data, estimator, value.dtype, value.device)
+    return ranks.own(weights, dim=1)
 
 
 def samples(site: Site) -> Tensor:
@@ -263,7 +276,7 @@ def _marginals(
     """
     is_own = None
     if own:
-        is_own = ranks.own(torch.from_numpy(np.eye(len(weights), dtype=bool)).to(weights.device), dim=1)
+        is_own = ranks.own(_diagonal(len(weights), weights.device), dim=1)
     joint, of_groups, units = log_marginals(
         score, values, weights, groups, looks_at=looks_at(sites), own=own, is_own=is_own
     )
@@ -280,3 +293,38 @@ def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:
 def _sample_first(own: Scores) -> Scores:
     """[(P,) B] and [(P,) B, units] to [B, (P)] and [B, (P,) units], of all ranks."""
     return Scores(ranks.gather(own.joint.movedim(-1, 0)), ranks.gather(own.units.movedim(-2, 0)))
+
+
+def _constant(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Decorates a function of hashable arguments: the last tensors that it made are kept, and given again.
+
+    A kept tensor is a constant of a traced step. Made anew within it, it would be computed in every step, and inside of
+    loops that a compiler cannot vectorise because of it. Nothing may write to it.
+    """
+    kept: dict[Any, Tensor] = {}
+
+    @functools.wraps(make)
+    def get(*key: Any) -> Tensor:
+        if key in kept:
+            return kept[key]
+        made = make(*key)
+        if type(made) is Tensor and not made.is_inference():  # neither without values, nor unfit for training
+            kept[key] = made
+            if len(kept) > MOST_KEPT:
+                del kept[next(iter(kept))]
+        return made
+
+    return get
+
+
+@_constant
+def _log_weights(
+    batch_size: int, num_data: int, estimator: Estimator, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    return log_weights(batch_size, num_data, estimator, like=torch.empty(0, dtype=dtype, device=device))
+
+
+@_constant
+def _diagonal(num: int, device: torch.device) -> Tensor:
+    """The mask [num, num] of each sample's own datapoint."""
+    return torch.eye(num, dtype=torch.bool, device=device)

@@ -1,4 +1,4 @@
-"""Divergences, and estimators of the aggregate posterior q(z), as functions of tensors, in nats.
+"""Divergences, and estimators of the aggregate posterior q(z), as functions of tensors, in nats. Imports torch only.
 
 Notation: a batch of B datapoints x_j with posteriors q(z | x_j), out of N datapoints in the training set; S samples
 z_i. The aggregate posterior, also called the inference marginal, is q(z) = 1/N sum_n q(z | x_n). A unit is an entry of
@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import (
@@ -228,22 +227,21 @@ def log_weights(batch_size: int, num_data: int, estimator: Estimator, *, like: T
         )
     if batch_size < 2 and estimator != "batch":
         raise ValueError("q(z) cannot be estimated from a batch of one: use at least two datapoints")
+    options: dict[str, Any] = {} if like is None else {"dtype": like.dtype, "device": like.device}
     B, N = batch_size, num_data
-    own = np.eye(B)
+    own = torch.eye(B, **options)
     if estimator == "stratified":
         weights = own / N + (1 - own) * (N - 1) / (N * (B - 1))
     elif estimator == "weighted":
-        weights = np.full((B, B), 1 / (N * B))
+        weights = torch.full((B, B), 1 / (N * B), **options)
     elif estimator == "minibatch-stratified":
-        after = np.roll(own, 1, axis=1)
+        after = own.roll(1, dims=1)
         weights = own / N + after * (N - B + 1) / (N * (B - 1)) + (1 - own - after) / (B - 1)
     elif estimator == "batch":
-        weights = np.full((B, B), 1 / B)
+        weights = torch.full((B, B), 1 / B, **options)
     else:
         raise ValueError(f"estimator must be one of {', '.join(get_args(Estimator))}, got {estimator!r}")
-    with np.errstate(divide="ignore"):  # a weight may be 0
-        log_w = torch.from_numpy(np.log(weights))  # by NumPy: a constant of a traced step
-    return log_w.to(torch.get_default_dtype()) if like is None else log_w.to(like)
+    return weights.log()
 
 
 class Marginals(NamedTuple):

@@ -10,12 +10,13 @@ import pytest
 import torch
 from pyro import poutine
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from guides import Amortized, Concrete, DirichletHead, Exact, FullRank, MeanField
 from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
 from tests.type_pairs import pair as type_pair
 from zoo import AnisotropicVAE, ClusteredVAE
-from zoo.aggregate import anchor_information, dissect, prior_kl, prior_mmd
+from zoo.aggregate import _log_weights, anchor_information, dissect, prior_kl, prior_mmd
 from zoo.elbos import HFVAE, Decomposition, TermwiseELBO
 from zoo.estimators import (
     covariance,
@@ -707,3 +708,21 @@ def test_sites_that_are_no_vectors_of_datapoints_are_refused(options, message):
     program = Placed(**options)
     with pytest.raises(ValueError, match="site 'z' " + message):
         HFVAE(alpha=1, beta=1, gamma=1, num_data=4).loss(program, program, torch.zeros(4, 1))
+
+
+def test_kept_weights_are_neither_those_of_another_size_nor_without_values():
+    """What an evaluation without values, or in inference mode, leaves behind must not reach a training step."""
+    like = torch.zeros(3, 1)
+
+    def weights(B, N, estimator="stratified"):
+        return _log_weights(B, N, estimator, like.dtype, like.device)
+
+    with FakeTensorMode():
+        assert isinstance(weights(3, 77), FakeTensor)
+    with torch.inference_mode():
+        assert weights(3, 77).is_inference()
+    assert not weights(3, 77).is_inference()
+    for B, N, estimator in [(3, 77, "stratified"), (3, 9, "stratified"), (3, 9, "weighted"), (4, 9, "weighted")] * 2:
+        torch.testing.assert_close(weights(B, N, estimator), log_weights(B, N, estimator, like=like))
+    for N in range(10, 40):
+        assert weights(3, N).data_ptr() == weights(3, N).data_ptr()  # kept

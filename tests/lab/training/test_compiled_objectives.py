@@ -52,3 +52,12 @@ def assert_same(pair, elbo, as_traced):
     for ours, theirs in zip(by_trace, eager, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-9)
     torch.testing.assert_close(traced_weights, eager_weights, rtol=0, atol=1e-9)
+
+
+def test_what_depends_on_no_datapoint_is_a_constant_of_the_traced_step(as_traced):
+    """The weights of the pairs; made anew in each step, they would be in the loops over all pairs."""
+    assert_same(vae_pair(), EVERY["HFVAE"], as_traced)
+    (graph,) = as_traced
+    made = [node for node in graph.graph.nodes if node.target == torch.ops.aten.eye.default]
+    assert not made
+    assert any(node.op == "get_attr" for node in graph.graph.nodes)
