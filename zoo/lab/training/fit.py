@@ -213,7 +213,8 @@ def prepare(
     batch = _to(batch, device)
     args, kwargs = batch.arguments()
     state = elbo.state_dict()
-    buffers = [(buffer, buffer.clone()) for buffer in chain(model.buffers(), guide.buffers())]
+    parts = chain(model.modules(), guide.modules())
+    buffers = [(p._buffers, name, b, b.clone()) for p in parts for name, b in p._buffers.items() if b is not None]
     with (
         fork_random_state(batch.x.device),
         poutine.block(),
@@ -231,8 +232,9 @@ def prepare(
         trace.compute_log_prob()
         with torch.enable_grad():
             elbo.differentiable_loss(model, guide, *args, **kwargs)
-        for buffer, before in buffers:
+        for of_module, name, buffer, before in buffers:
             buffer.copy_(before)
+            of_module[name] = buffer  # which the run may have replaced
     elbo.load_state_dict(state)
     return list(elbo(model, guide).parameters())
 
