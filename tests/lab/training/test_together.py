@@ -248,7 +248,7 @@ def one_learning_rate(members):
         ),
         (one_learning_rate, "the optimiser of member 1 differs from that of member 0"),
         (
-            lambda members: setattr(members[0].guide.trunk[3], "temperature", torch.ones(7)),
+            lambda members: [setattr(one.guide.trunk[3], "temperature", torch.ones(7)) for one in members],
             r"guide\.trunk\.3\.temperature of member 0 became torch.float64 \[7\], and was torch.float64 \[\]",
         ),
     ],

@@ -253,15 +253,12 @@ class Stack:
         for position, one in enumerate(self.own):
             for name, buffer in one.buffers.items():
                 view = self.buffers[name][position]
-                if buffer.data_ptr() == view.data_ptr():
-                    continue
-                if (buffer.shape, buffer.dtype) != (view.shape, view.dtype):
-                    raise CannotStackError(
-                        f"{name.removeprefix('pair.')} of member {position} became {buffer.dtype} "
-                        f"{list(buffer.shape)}, and was {view.dtype} {list(view.shape)}: train such pairs by fit"
-                    )
-                with torch.no_grad():
-                    view.copy_(buffer)
+                if buffer.shape != view.shape or buffer.dtype != view.dtype:
+                    now, before = (f"{t.dtype} {list(t.shape)}" for t in (buffer, view))
+                    what = f"{name.removeprefix('pair.')} of member {position}"
+                    raise CannotStackError(f"{what} became {now}, and was {before}: train such pairs by fit")
+                if buffer.data_ptr() != view.data_ptr():
+                    view.copy_(buffer.detach())
                     buffer.data = view
 
     def _in_step(self, iterators: list[Iterator[Any]]) -> Iterator[list[Batch]]:
