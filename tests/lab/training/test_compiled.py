@@ -1,6 +1,7 @@
 """A compiled pass is the eager one: same draws, same figures, same gradients; and eager where it cannot be."""
 
 import itertools
+from functools import partial
 
 import pyro
 import pyro.distributions as dist
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from guides import Amortized, Concrete, DirichletHead, FullRank, Head, MeanField
+from guides import Amortized, Concrete, DirichletHead, FullRank, Head, MeanField, SemiAmortized
 from zoo.elbos import BetaVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.training.fit import fit, ramp
@@ -317,6 +318,30 @@ class Counting(nn.Module):
 def test_a_number_that_every_pass_changes_is_not_traced(as_traced):
     with pytest.warns(RuntimeWarning, match=r"cannot be compiled.*guide\.trunk\.2\.calls was .* make it a buffer"):
         assert_same(lambda: pair(layers=(Counting(),)), PlainELBO)
+
+
+def refined(objective, pairs):
+    """A guide that is improved under a copy of the objective."""
+    pairs.append(pair())
+    model, guide = pairs[-1]
+    pairs[-1] = model, SemiAmortized(guide, partial(objective().differentiable_loss, model), steps=2, lr=0.1)
+    return pairs[-1]
+
+
+def test_a_second_objective_with_running_statistics_is_not_traced(as_traced):
+    """Before: a compiled step improved the guide under the statistics of the first step."""
+    with pytest.warns(RuntimeWarning, match=r"cannot be compiled.*the state of a second Moving.*after a pass"):
+        assert_same(lambda: refined(Moving, []), Moving)
+
+
+def test_a_second_objective_may_change_and_steps_are_eager_then(as_traced):
+    pairs = []
+
+    def schedule(step, elbo):
+        elbo.beta = pairs[-1][1].loss.func.__self__.beta = 1.0 + step // 3
+
+    with pytest.warns(RuntimeWarning, match="the state of a second BetaVAE.* was .*1}, and is .*2}"):
+        assert_same(lambda: refined(lambda: BetaVAE(beta=1.0), pairs), lambda: BetaVAE(beta=1.0), schedule=schedule)
 
 
 class Shared(nn.Module):

@@ -54,6 +54,10 @@ class TensorPass:
             if isinstance(value, (bool, int, float))
         ]
         self._held = [(name, *_place(program, name), parameter) for name, parameter in named.items()]
+        # Such as a copy of the objective, by which SemiAmortized improves its output.
+        methods = [getattr(v, "func", v) for part in program.modules() for v in vars(part).values()]
+        others = [getattr(method, "__self__", None) for method in methods]
+        self._others = [other for other in others if isinstance(other, TermwiseELBO) and other is not elbo]
         self.state = list(elbo.state_dict())
         self.changing = list(buffers)
 
@@ -73,7 +77,8 @@ class TensorPass:
         """
         trained = [tensors[key] is p and p.requires_grad for _, tensors, key, p in self._held]
         forms = [(t.shape, t.stride(), t.dtype, t.device) for t in self.buffers.values()]
-        return [*(values.get(name) for _, values, name in self._numbers), *trained, *forms]
+        states = [{name: _Number(t) for name, t in other.state_dict().items()} for other in self._others]
+        return [*(values.get(name) for _, values, name in self._numbers), *trained, *forms, *states]
 
     def difference(self, before: list[Any]) -> str:
         """The first of the `constants` that are not as before, in words; empty if there is none."""
@@ -81,6 +86,7 @@ class TensorPass:
             *(name for name, *_ in self._numbers),
             *(f"{name}.requires_grad" for name, *_ in self._held),
             *(f"{name}, its shape, stride, type and device," for name in self._places),
+            *(f"the state of a second {type(other).__name__}, which a program calls," for other in self._others),
         ]
         for name, then, now in zip(names, before, self.constants(), strict=True):
             if then != now:
@@ -91,6 +97,8 @@ class TensorPass:
         """Gives the modules the numbers that they had before."""
         for (_, values, name), then in zip(self._numbers, before[: len(self._numbers)], strict=True):
             values[name] = then
+        for other, state in zip(self._others, before[len(before) - len(self._others) :], strict=True):
+            other.load_state_dict({name: number.tensor for name, number in state.items()})
 
     def __call__(
         self, parameters: list[Tensor], buffers: list[Tensor], live: list[Tensor], batch: list[Tensor]
@@ -117,6 +125,23 @@ class TensorPass:
         before = self.buffers
         owners = {_owner(name) for name, after in changed.items() if not torch.equal(after, before[name])}
         self.changing = [name for name in before if _owner(name) in owners]
+
+
+class _Number:
+    """A tensor of an objective's state, equal to itself alone, or where it is a number on the CPU to that number."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.value = tensor if tensor.dim() or tensor.device.type != "cpu" else tensor.item()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Number):
+            return NotImplemented
+        numbers = not isinstance(self.value, Tensor) and not isinstance(other.value, Tensor)
+        return bool(self.value == other.value) if numbers else self.tensor is other.tensor
+
+    def __repr__(self) -> str:
+        return f"a tensor {list(self.value.shape)}" if isinstance(self.value, Tensor) else f"{self.value:g}"
 
 
 class _WithGradients(nn.Module):
