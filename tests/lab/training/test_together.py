@@ -235,6 +235,30 @@ def test_buffers_numbers_and_learning_rates_may_change(change):
         torch.testing.assert_close(weights(one), own_weights, rtol=1e-10, atol=1e-10)
 
 
+class Counting(nn.Module):
+    """A layer that counts its calls in a Python number."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, h):
+        self.calls += 1
+        return h / self.calls
+
+
+def test_a_number_that_every_pass_changes_is_refused_by_name_and_left():
+    members = [member(seed, vae_pair, PlainELBO()) for seed in range(2)]
+    for one in members:
+        one.guide.trunk.append(Counting())
+    with pytest.raises(
+        CannotStackError, match=r"guide\.trunk\.3\.calls was (\d), and is .* make it a buffer"
+    ) as refused:
+        fit_restarts(members, lr=1e-2, device="cpu")
+    before = int(str(refused.value).split("calls was ")[1][0])
+    assert [one.guide.trunk[3].calls for one in members] == [before] * 2
+
+
 def one_learning_rate(members):
     members[1].optimizer.param_groups[0]["lr"] = 1e-3
 
