@@ -1,9 +1,10 @@
-"""The state of an objective: numbers that may change over training, and running statistics."""
+"""The state of an objective: numbers that may change over training, and running statistics; what may be assigned."""
 
+import difflib
 import functools
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from types import MappingProxyType
 from typing import Any
@@ -87,3 +88,30 @@ class Statistic:
 
     def __set__(self, instance: Any, value: Tensor | None) -> None:
         instance.__dict__[self.name] = None if value is None else value.detach()
+
+
+def completing(make: Callable[..., None]) -> Callable[..., None]:
+    """Decorates the `__init__` of an object, after which `check_attribute` refuses new attributes."""
+
+    @functools.wraps(make)
+    def complete(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        self._complete = True
+
+    return complete
+
+
+def check_attribute(instance: Any, name: str, *, known: Sequence[str]) -> None:
+    """Refuses an attribute that a complete object does not have, such as a misspelt hyperparameter.
+
+    Raises:
+        AttributeError: it has no such attribute.
+    """
+    if "_complete" not in vars(instance) or name in vars(instance) or hasattr(type(instance), name):
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    raise AttributeError(
+        f"{type(instance).__name__} has no {name!r} to assign to{meant}: it has {', '.join(map(repr, known))}; an "
+        "attribute of your own has to be set in __init__"
+    )

@@ -1,7 +1,8 @@
 """The sites of a trace, and what objectives read from them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -192,3 +193,12 @@ def same(a: Any, b: Any) -> bool:
     if a is None or b is None or a is b:
         return a is b
     return torch.equal(*torch.broadcast_tensors(torch.as_tensor(a), torch.as_tensor(b)))
+
+
+@contextmanager
+def naming(site: Site) -> Iterator[None]:
+    """Adds the site's name to an error that is raised while the site is scored."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"site {site['name']!r}: {error}") from error

@@ -1,7 +1,6 @@
 """TermwiseELBO, the base class of the objectives in `zoo.elbos`."""
 
 import copy
-import difflib
 import functools
 import logging
 import warnings
@@ -26,7 +25,7 @@ from torch import Tensor
 from zoo import ranks
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
-from zoo.hyperparameters import Hyperparameter, Statistic
+from zoo.hyperparameters import Hyperparameter, Statistic, check_attribute, completing
 from zoo.pairing import SampledKLWarning, check_call, check_order, check_pair, check_plates, check_room
 from zoo.parents import MarkParents
 from zoo.program import whole
@@ -39,6 +38,7 @@ from zoo.sites import (
     family,
     known_sites,
     latent,
+    naming,
     nodes_of,
     num_data_of,
     observed,
@@ -108,14 +108,7 @@ class TermwiseELBO(pyro.infer.ELBO):
                 f"{cls.__name__} inherits from {bases}: an objective is final and inherits from TermwiseELBO alone; "
                 "define its own terms() with the functions of zoo.terms, such as elbo_terms, and of zoo.aggregate"
             )
-        make = cls.__init__
-
-        @functools.wraps(make)
-        def complete(self: TermwiseELBO, *args: Any, **kwargs: Any) -> None:
-            make(self, *args, **kwargs)
-            self._complete = True
-
-        setattr(cls, "__init__", complete)  # noqa: B010
+        setattr(cls, "__init__", completing(cls.__init__))  # noqa: B010
 
     def __init__(self, *, kl: How | Mapping[str, How] = "closed", num_particles: int = 1) -> None:
         self.num_particles = num_particles
@@ -125,14 +118,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         self._report: Report | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if "_complete" in vars(self) and name not in vars(self) and not hasattr(type(self), name):
-            known = [*self._state_names(), "kl", "num_particles"]
-            close = difflib.get_close_matches(name, known, n=1)
-            meant = f" (did you mean {close[0]!r}?)" if close else ""
-            raise AttributeError(
-                f"{type(self).__name__} has no {name!r} to assign to{meant}: it has {', '.join(map(repr, known))}; an "
-                "attribute of your own has to be set in __init__"
-            )
+        check_attribute(self, name, known=[*self._state_names(), "kl", "num_particles"])
         super().__setattr__(name, value)
 
     @property
@@ -297,7 +283,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         if isinstance(self.kl, Mapping):
             known_sites("kl", self.kl, guide_trace)
         for _, site in observed(model_trace):
-            with _naming(site):
+            with naming(site):
                 log_prob = site["fn"].log_prob(site["value"]).unsqueeze(-1)
             site["nats"] = ranks.mean(_sum_to_units(log_prob, site, chances(plates_of(site))).sum() / draws)
         for name, site in latent(guide_trace):
@@ -307,7 +293,7 @@ class TermwiseELBO(pyro.infer.ELBO):
                     "guide; use a relaxed head such as Concrete, sum it out (Exact), or observe the site"
                 )
             prior = nodes_of(model_trace)[name]["fn"] if name in model_trace else None
-            with _naming(site):
+            with naming(site):
                 kl = self._site_kl(name, site["fn"], prior, site["value"])
             site["nats"] = ranks.mean(_sum_to_units(kl, site, chances(plates_of(site))) / draws)
 
@@ -348,15 +334,6 @@ def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
         mask = mask.unsqueeze(-1)
     scaled: Tensor = scale_and_mask(values, scale, mask)
     return scaled.reshape(-1, scaled.shape[-1]).sum(0)
-
-
-@contextmanager
-def _naming(site: Site) -> Iterator[None]:
-    """Adds the site's name to an error that is raised while the site is scored."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"site {site['name']!r}: {error}") from error
 
 
 @contextmanager

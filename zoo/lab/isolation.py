@@ -19,7 +19,7 @@ def isolated(*modules: nn.Module, seed: int = 0) -> Iterator[None]:
 
     The random state, the param store and the modules' modes are left as they were.
     """
-    modes = [module.training for module in modules]
+    modes = [(part, part.training) for module in modules for part in module.modules()]
     for module in modules:
         module.eval()
     try:
@@ -27,8 +27,8 @@ def isolated(*modules: nn.Module, seed: int = 0) -> Iterator[None]:
             torch.manual_seed(seed)
             yield
     finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.train(mode)
+        for part, mode in modes:  # each by itself: a part may be in another mode than the whole
+            part.training = mode
 
 
 class OwnParameters(Messenger):

@@ -13,10 +13,12 @@ import torch
 from torch import nn
 
 from tests.pairs import SHAPE, vae_pair
-from zoo.elbos import BetaVAE, PlainELBO
+from zoo.elbos import DIPVAE, BetaVAE, FactorVAE, PlainELBO
 from zoo.lab.data import Batch
+from zoo.lab.networks import Discriminator
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.checkpoint import capture, load, restore, save
+from zoo.lab.training.adversary import Adversary
 from zoo.lab.training.fit import fit, prepare
 
 
@@ -64,6 +66,63 @@ def test_a_run_that_goes_on_takes_the_steps_it_would_have_taken_to_the_last_digi
     start = restore(load(path), *second)
     assert start == 4
     assert before + losses(second, start, 9) == whole
+
+
+def test_a_schedule_of_draws_and_kl_goes_on(tmp_path):
+    """Before: a run that was resumed after the change went on with one draw and the closed form."""
+    training, resumed = (begin(BetaVAE(beta=beta), OPTIMIZERS["adam"]) for beta in (2.0, 1.0))
+    for model in (training[0], resumed[0]):
+        del model.decoder[-1]  # the batch norm takes no particles
+    training[2].kl, training[2].num_particles = {"z": "sampled"}, 3
+    save(tmp_path / "c", capture(*training, step=4))
+    whole = losses(training, 4, 7)
+    restore(load(tmp_path / "c"), *resumed)
+    assert (resumed[2].kl, resumed[2].num_particles) == ({"z": "sampled"}, 3)
+    assert losses(resumed, 4, 7) == whole
+
+
+def test_a_running_statistic_goes_on(tmp_path):
+    def elbo():
+        return DIPVAE(lambda_od=2.0, lambda_d=20.0, rate=0.1)
+
+    training = begin(elbo(), OPTIMIZERS["adam"])
+
+    def go_on(training, start, stop):
+        model, guide, elbo, optimizer = training
+        steps = fit(model, guide, elbo, batches(start, stop), optimizer=optimizer, start=start, device="cpu")
+        return [report.loss.item() for _, report in steps]
+
+    go_on(training, 0, 3)
+    save(tmp_path / "c", capture(*training, step=3))
+    whole = go_on(training, 3, 6)
+    resumed = begin(elbo(), OPTIMIZERS["adam"])
+    restore(load(tmp_path / "c"), *resumed)
+    assert go_on(resumed, 3, 6) == whole
+
+
+def test_an_adversary_goes_on(tmp_path):
+    """Before: neither the discriminator nor its optimiser was kept, and a resumed run began with a new one."""
+
+    def training():
+        pyro.set_rng_seed(3)
+        log_ratio = Discriminator(2, hidden=(4,))
+        return begin(FactorVAE(gamma=5.0, log_ratio=log_ratio), OPTIMIZERS["adam"]), Adversary(log_ratio, lr=1e-2)
+
+    def go_on(training, adversary, start, stop):
+        *pair, optimizer = training
+        data = batches(start, stop)
+        steps = fit(*pair, data, optimizer=optimizer, start=start, device="cpu", adversary=adversary)
+        return [report.loss.item() for _, report in steps]
+
+    first, adversary = training()
+    go_on(first, adversary, 0, 4)
+    save(tmp_path / "c", capture(*first, step=4, adversary=adversary))
+    whole = go_on(first, adversary, 4, 8)
+    second, other = training()
+    with pytest.raises(ValueError, match=r"an adversary is in the checkpoint, and not here: give adversary="):
+        restore(load(tmp_path / "c"), *second)
+    restore(load(tmp_path / "c"), *second, adversary=other)
+    assert go_on(second, other, 4, 8) == whole
 
 
 def test_the_random_state_of_all_generators_comes_back(tmp_path):

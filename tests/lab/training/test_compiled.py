@@ -1,6 +1,7 @@
 """A compiled pass is the eager one: same draws, same figures, same gradients; and eager where it cannot be."""
 
 import itertools
+from functools import partial
 
 import pyro
 import pyro.distributions as dist
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from guides import Amortized, Concrete, DirichletHead, FullRank, Head, MeanField
+from guides import Amortized, Concrete, DirichletHead, FullRank, Head, MeanField, SemiAmortized
 from zoo.elbos import BetaVAE, PlainELBO
 from zoo.lab.data import Batch
 from zoo.lab.training.fit import fit, ramp
@@ -233,3 +234,140 @@ def test_without_a_compiler_the_run_goes_on_eagerly():
         pytest.warns(RuntimeWarning, match="cannot be compiled.*no-such-compiler|cannot be compiled.*[Cc]ompiler"),
     ):
         assert_same(plain_pair, lambda: PlainELBO(kl="sampled"))
+
+
+class Changing(nn.Module):
+    """A layer that replaces its buffers instead of writing to them, and has a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = 1.0
+        self.register_buffer("mean", torch.zeros(5))
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("temperature", torch.ones(()), persistent=False)
+
+    def forward(self, h):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * h.detach().mean(0)
+            self.count = self.count + 1
+        return self.factor * (h - self.mean) / self.temperature
+
+
+def test_buffers_that_a_pass_replaces_come_out(as_traced):
+    """Before: only what was written to a buffer in place came out, and the trial run left its replacement behind."""
+    _, state = assert_same(lambda: pair(layers=(Changing(),)), PlainELBO, data=list(batches(sizes=(8, 8, 5, 8))))
+    assert state["g.trunk.2.count"] == 4
+    assert not torch.equal(state["g.trunk.2.mean"], torch.zeros(5))
+
+
+def body(change):
+    """As a schedule, which is given the objective, for a change of the pair that is made by `make`."""
+    pairs = []
+
+    def make():
+        pairs.append(pair(layers=(Changing(),)))
+        return pairs[-1]
+
+    return make, lambda step, _: change(step, *pairs[-1])
+
+
+def test_a_buffer_may_be_replaced_between_steps(as_traced):
+    def anneal(step, model, guide):
+        guide.trunk[2].temperature = torch.tensor(1.0 + step)
+
+    make, schedule = body(anneal)
+    assert_same(make, PlainELBO, schedule=schedule)
+    assert len(as_traced) == 1
+
+
+CHANGES = {
+    "a number": (lambda step, model, guide: vars(guide.trunk[2]).update(factor=1.0 + step // 2), "factor was 1.0"),
+    "a mode": (lambda step, model, guide: guide.trunk[2].train(step != 2), "training was True, and is False"),
+    "frozen": (
+        lambda step, model, guide: guide.trunk.requires_grad_(step < 2),
+        "guide.trunk.0.weight.requires_grad was True, and is False",
+    ),
+    "a buffer of another type": (
+        lambda step, model, guide: guide.trunk[2].register_buffer("temperature", torch.tensor(2)),
+        "temperature, its shape, stride, type and device, was",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_trace_holds_may_change_and_steps_are_eager_then(change, as_traced):
+    """Before: a compiled step silently used what it had been traced with."""
+    make, schedule = body(CHANGES[change][0])
+    with pytest.warns(RuntimeWarning, match=f"the pair has changed since.*{CHANGES[change][1]}.*eagerly") as warned:
+        assert_same(make, PlainELBO, schedule=schedule)
+    assert len(warned) == 1
+
+
+class Counting(nn.Module):
+    """A layer that counts its calls in a Python number."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, h):
+        self.calls += 1
+        return h / self.calls
+
+
+def test_a_number_that_every_pass_changes_is_not_traced(as_traced):
+    with pytest.warns(RuntimeWarning, match=r"cannot be compiled.*guide\.trunk\.2\.calls was .* make it a buffer"):
+        assert_same(lambda: pair(layers=(Counting(),)), PlainELBO)
+
+
+def refined(objective, pairs):
+    """A guide that is improved under a copy of the objective."""
+    pairs.append(pair())
+    model, guide = pairs[-1]
+    pairs[-1] = model, SemiAmortized(guide, partial(objective().differentiable_loss, model), steps=2, lr=0.1)
+    return pairs[-1]
+
+
+def test_a_second_objective_with_running_statistics_is_not_traced(as_traced):
+    """Before: a compiled step improved the guide under the statistics of the first step."""
+    with pytest.warns(RuntimeWarning, match=r"cannot be compiled.*the state of a second Moving.*after a pass"):
+        assert_same(lambda: refined(Moving, []), Moving)
+
+
+def test_a_second_objective_may_change_and_steps_are_eager_then(as_traced):
+    pairs = []
+
+    def schedule(step, elbo):
+        elbo.beta = pairs[-1][1].loss.func.__self__.beta = 1.0 + step // 3
+
+    with pytest.warns(RuntimeWarning, match="the state of a second BetaVAE.* was .*1}, and is .*2}"):
+        assert_same(lambda: refined(lambda: BetaVAE(beta=1.0), pairs), lambda: BetaVAE(beta=1.0), schedule=schedule)
+
+
+class Shared(nn.Module):
+    """A layer and its batch norm, which model and guide both have."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(5, 5), nn.BatchNorm1d(5), nn.Tanh())
+
+    def forward(self, h):
+        return self.layers(h)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["a module", "a parameter"])
+def test_what_model_and_guide_share_stays_theirs(tied, as_traced):
+    """Before: after tracing, a module of two names held copies, which steps on batches of another size trained."""
+
+    def make():
+        pyro.set_rng_seed(4)
+        common = Shared()
+        model, guide = pair(layers=(common,))
+        ours = Shared() if tied else common
+        ours.layers[0].weight = common.layers[0].weight
+        model.decoder = nn.Sequential(nn.Linear(2 * SIZE, 5), ours, nn.Linear(5, WIDTH))
+        return model, guide
+
+    _, state = assert_same(make, PlainELBO, data=list(batches(sizes=(8, 8, 5, 8))))
+    assert torch.equal(state["m.decoder.1.layers.0.weight"], state["g.trunk.2.layers.0.weight"])
+    assert state["g.trunk.2.layers.1.num_batches_tracked"] == (4 if tied else 8)

@@ -160,6 +160,30 @@ def test_frozen_parts_stay_and_the_rest_learns():
     assert guide.trunk[1].weight.isfinite().all()
 
 
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "traced"])
+def test_pairs_that_share_an_optimiser_train_as_with_one_each(compile, monkeypatch):
+    """Before: each pair's step moved the other one by its last gradient once more."""
+    monkeypatch.setattr(torch, "compile", lambda graph, **_: graph)
+
+    def weights(shared):
+        pyro.set_rng_seed(0)
+        pairs = [vae_pair(), vae_pair()]
+        parameters = [[*model.parameters(), *guide.parameters()] for model, guide in pairs]
+        optimizers = [torch.optim.SGD(own, lr=1e-2) for own in parameters]
+        if shared:
+            optimizers = [torch.optim.SGD(parameters[0] + parameters[1], lr=1e-2)] * 2
+        data = list(batches(num=3))
+        runs = [
+            fit(*pair, PlainELBO(), data, optimizer=optimizer, device="cpu", compile=compile, progress=False)
+            for pair, optimizer in zip(pairs, optimizers, strict=True)
+        ]
+        for _ in zip(*runs, strict=True):
+            pass
+        return [p.detach() for own in parameters for p in own]
+
+    torch.testing.assert_close(weights(shared=True), weights(shared=False), rtol=0, atol=0)
+
+
 def test_a_bar_counts_the_steps_unless_it_is_turned_off(capsys, monkeypatch):
     data = Dataset.from_arrays(torch.rand(20, *SHAPE).numpy())
     for start, ends_with in ((0, "3/3"), (7, "10/10")):

@@ -77,6 +77,41 @@ def test_steps_on_shards_are_those_on_the_whole_batch(tmp_path):
         torch.testing.assert_close(part["parameters"], whole["parameters"], rtol=0, atol=1e-8)
 
 
+class Running(nn.Module):
+    """Counts its passes, and may keep a running mean of its input."""
+
+    def __init__(self, keeps):
+        super().__init__()
+        self.keeps = keeps
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(7))
+
+    def forward(self, h):
+        self.count = self.count + 1
+        if self.keeps:
+            self.mean = 0.9 * self.mean + 0.1 * h.detach().mean(0)
+        return h - self.mean
+
+
+def a_running_mean(rank, count, port):
+    with connected(rank, count, port):
+        for keeps in (False, True):
+            model, guide = vae_pair()
+            guide.trunk.append(Running(keeps))
+            batch = Batch(images(8), None, torch.arange(8))
+            steps = fit(model, guide, PlainELBO(), [batch], lr=1e-2, device="cpu", shards=True, progress=False)
+            if keeps:
+                with pytest.raises(ValueError, match=r"Amortized\.trunk\.3\.mean depends on the shard of each process"):
+                    next(steps)
+            else:
+                next(steps)
+
+
+def test_running_averages_over_a_shard_are_refused():
+    """Before: each rank went on with its own, and they trained different networks."""
+    run(a_running_mean)
+
+
 @contextmanager
 def said(folder):
     """Keeps the message of a process that lost another one."""

@@ -179,6 +179,126 @@ def test_schedules_of_each_member():
     assert [one.elbo.beta.item() for one in members] == [8.0, 16.0, 64.0]
 
 
+class Scaled(nn.Module):
+    """A layer that replaces its buffers instead of writing to them, and has a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = 1.0
+        self.register_buffer("mean", torch.zeros(7))
+        self.register_buffer("temperature", torch.ones(()), persistent=False)
+
+    def forward(self, h):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * h.detach().mean(0)
+        return self.factor * (h - self.mean) / self.temperature
+
+
+def scaled():
+    model, guide = vae_pair()
+    guide.trunk.append(Scaled())
+    return model, guide
+
+
+def anneal(step, one):
+    one.guide.trunk[3].temperature = torch.tensor(1.0 + step)
+
+
+def enlarge(step, one):
+    one.guide.trunk[3].factor = 1.0 + step // 2
+
+
+def decay(step, one):
+    for group in one.optimizer.param_groups:
+        group["lr"] = 1e-2 * 0.5**step
+
+
+@pytest.mark.parametrize("change", [None, anneal, enlarge, decay])
+def test_buffers_numbers_and_learning_rates_may_change(change):
+    """Before: the stack kept those of the first step; and buffers that a pass replaces stayed as they were."""
+    members = [member(seed, scaled, PlainELBO()) for seed in range(2)]
+    own = []
+    for one in map(copy.deepcopy, members):
+        torch.set_rng_state(one.random)
+        one.optimizer = torch.optim.Adam([*one.model.parameters(), *one.guide.parameters()], lr=1e-2)
+        steps = fit(one.model, one.guide, one.elbo, one.batches, optimizer=one.optimizer, device="cpu")
+        curve = [(report.figures(), change and change(step, one)) for step, report in steps]
+        own.append(([figures for figures, _ in curve], weights(one)))
+    curves = [[] for _ in members]
+    for step, reports in fit_restarts(members, lr=1e-2, optimizer=torch.optim.Adam, device="cpu"):
+        for one, report, curve in zip(members, reports, curves, strict=True):
+            curve.append(report.figures())
+            if change:
+                change(step, one)
+    for one, curve, (own_curve, own_weights) in zip(members, curves, own, strict=True):
+        torch.testing.assert_close(curve, own_curve, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(weights(one), own_weights, rtol=1e-10, atol=1e-10)
+
+
+class Counting(nn.Module):
+    """A layer that counts its calls in a Python number."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, h):
+        self.calls += 1
+        return h / self.calls
+
+
+def test_a_number_that_every_pass_changes_is_refused_by_name_and_left():
+    members = [member(seed, vae_pair, PlainELBO()) for seed in range(2)]
+    for one in members:
+        one.guide.trunk.append(Counting())
+    with pytest.raises(
+        CannotStackError, match=r"guide\.trunk\.3\.calls was (\d), and is .* make it a buffer"
+    ) as refused:
+        fit_restarts(members, lr=1e-2, device="cpu")
+    before = int(str(refused.value).split("calls was ")[1][0])
+    assert [one.guide.trunk[3].calls for one in members] == [before] * 2
+
+
+def one_learning_rate(members):
+    members[1].optimizer.param_groups[0]["lr"] = 1e-3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda members: members[1].guide.trunk.requires_grad_(False),
+            r"requires_grad of guide\.trunk\.1\.bias of member 1",
+        ),
+        (one_learning_rate, "the optimiser of member 1 differs from that of member 0"),
+        (
+            lambda members: [setattr(one.guide.trunk[3], "temperature", torch.ones(7)) for one in members],
+            r"guide\.trunk\.3\.temperature of member 0 became torch.float64 \[7\], and was torch.float64 \[\]",
+        ),
+    ],
+    ids=["frozen", "a learning rate", "a shape"],
+)
+def test_changes_that_no_stack_holds_are_refused(change, message):
+    members = [member(seed, scaled, PlainELBO()) for seed in range(2)]
+    steps = fit_restarts(members, lr=1e-2, device="cpu")
+    next(steps)
+    change(members)
+    with pytest.raises(CannotStackError, match=message):
+        next(steps)
+
+
+def test_optimisers_of_which_one_has_taken_no_step_are_refused():
+    """Before: where member 0's was the new one, the other's state was lost."""
+    members = [member(seed, small, PlainELBO()) for seed in range(2)]
+    for one in members:
+        one.optimizer = torch.optim.Adam([*one.model.parameters(), *one.guide.parameters()], lr=1e-2)
+    one = members[1]
+    list(fit(one.model, one.guide, one.elbo, one.batches, optimizer=one.optimizer, device="cpu"))
+    for order in (members, members[::-1]):
+        with pytest.raises(CannotStackError, match=r"different numbers of steps .some have taken none."):
+            fit_restarts(order)
+
+
 def test_one_member_is_fit():
     assert_each_as_alone([member(5, vae_pair, PlainELBO())])
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from zoo.arguments import checked
 from zoo.lab.device import device_of, random_state, set_random_state
 from zoo.lab.files import write_file
+from zoo.lab.training.adversary import Adversary
 from zoo.termwise import TermwiseELBO
 
 FORMAT = "zoo checkpoint 1"
@@ -33,17 +34,29 @@ State = dict[str, Any]
 
 @checked()
 def capture(
-    model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer, *, step: int
+    model: nn.Module,
+    guide: nn.Module,
+    elbo: TermwiseELBO,
+    optimizer: torch.optim.Optimizer,
+    *,
+    step: int,
+    adversary: Adversary | None = None,
 ) -> State:
     """Everything that the next step depends on, after `step` steps: the pair's parameters and buffers, the objective's
-    state, the optimiser's, and the random state of Python, NumPy, and PyTorch on the CPU and on the pair's device.
+    state, `kl` and `num_particles`, the optimiser's state, and the random state of Python, NumPy, and PyTorch on the
+    CPU and on the pair's device. Of an objective with a network, such as FactorVAE, also the network's tensors; the
+    state of the optimiser that trains it is the adversary's, so give the adversary that `fit` is given.
     """
+    settings = elbo.settings()
     return {
         "step": step,
         "model": _tensors(model),
         "guide": _tensors(guide),
         "objective": elbo.state_dict(),
+        "settings": {name: settings[name] for name in ("kl", "num_particles")},
+        "networks": _networks(elbo),
         "optimizer": optimizer.state_dict(),
+        "adversary": adversary.optimizer.state_dict() if adversary else None,
         "random": {
             "python": random.getstate(),
             "numpy": _plain(np.random.get_state()),  # noqa: NPY002 (what others draw from)
@@ -55,7 +68,13 @@ def capture(
 
 @checked()
 def restore(
-    state: State, model: nn.Module, guide: nn.Module, elbo: TermwiseELBO, optimizer: torch.optim.Optimizer
+    state: State,
+    model: nn.Module,
+    guide: nn.Module,
+    elbo: TermwiseELBO,
+    optimizer: torch.optim.Optimizer,
+    *,
+    adversary: Adversary | None = None,
 ) -> int:
     """Restores what `capture` returned, and returns the number of steps that were taken. Draws no random numbers.
 
@@ -65,6 +84,11 @@ def restore(
     differences = _differences("model", state["model"], _tensors(model))
     differences += _differences("guide", state["guide"], _tensors(guide))
     differences += _differences("objective", state["objective"], elbo.state_dict(), may_be_new=True)
+    networks = state.get("networks", _networks(elbo))  # earlier versions had none
+    differences += _differences("a network of the objective", networks, _networks(elbo))
+    if (state.get("adversary") is None) != (adversary is None):
+        where = "here, and not in the checkpoint" if adversary else "in the checkpoint, and not here: give adversary="
+        differences.append(f"an adversary is {where}")
     sizes = [len(group["params"]) for group in state["optimizer"]["param_groups"]]
     here = [len(group["params"]) for group in optimizer.param_groups]
     if sizes != here:
@@ -74,11 +98,17 @@ def restore(
     device = device_of(model, guide)
     # A running statistic is added to tensors of the pair's device; load_state_dict raises for unknown names.
     elbo.load_state_dict({name: tensor.to(device) for name, tensor in state["objective"].items()})
+    for name, value in state.get("settings", {}).items():
+        setattr(elbo, name, value)
     with torch.no_grad():
+        for key, tensor in _networks(elbo).items():
+            tensor.copy_(networks[key])
         for name, module in (("model", model), ("guide", guide)):
             for key, tensor in _tensors(module).items():
                 tensor.copy_(state[name][key])
     optimizer.load_state_dict(state["optimizer"])
+    if adversary:
+        adversary.optimizer.load_state_dict(state["adversary"])
     generators = state["random"]
     random.setstate(generators["python"])
     np.random.set_state(generators["numpy"])  # noqa: NPY002
@@ -146,6 +176,12 @@ def load(path: str | Path) -> State:
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, including those that a state_dict leaves out."""
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _networks(elbo: TermwiseELBO) -> dict[str, Tensor]:
+    """The tensors of the networks that are attributes of an objective."""
+    networks = {name: network for name, network in vars(elbo).items() if isinstance(network, nn.Module)}
+    return {f"{name}.{key}": t for name, network in networks.items() for key, t in _tensors(network).items()}
 
 
 def _differences(

@@ -27,11 +27,13 @@ class Compiled:
 
     A pass runs eagerly if tracing or compiling failed (one RuntimeWarning has the reason), if the batch differs from
     the traced one in shape, layout or type, if the objective's state has other names or types, or if its settings (kl,
-    num_particles, an estimator) differ. It also runs eagerly once, where a running statistic has no value yet.
+    num_particles, an estimator) differ. It also runs eagerly once, where a running statistic has no value yet. With one
+    RuntimeWarning it runs eagerly, too, where numbers of modules, their modes, or `requires_grad` of parameters have
+    changed: a number that changes over training should be a buffer, or a hyperparameter of the objective.
 
     .. warning::
-        Everything else that the programs read is a constant of the trace: a number that changes over training has to be
-        a buffer, or a hyperparameter of the objective. Otherwise a compiled step silently uses its first value.
+        Everything else that the programs read is a constant of the trace, such as a number in a list or in a closure: a
+        compiled step silently uses its first value.
 
     Args:
         program: the loss of a batch; its trainable parameters are determined at the first call.
@@ -43,7 +45,8 @@ class Compiled:
         self.program, self.elbo, self.eager = program, elbo, eager
         self.graph: Callable[..., Any] | None = None
         self.signature: list[Any] = []
-        self.refused = False
+        self.constants: list[Any] = []
+        self.refused = self.warned = False
 
     def __call__(self, *args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Report]:
         """Loss and report of a batch; writes gradients to the parameters."""
@@ -53,30 +56,46 @@ class Compiled:
         if self.graph is None and not self.refused:
             self._compile(state, args, kwargs)
             self.signature = signature
-        if self.graph is None or signature != self.signature:
+        if self.graph is None or signature != self.signature or not self._holds():
             return self.eager(*args, **kwargs)
         if self.on_gpu:
             torch.compiler.cudagraph_mark_step_begin()
+        buffers = self.step.buffers
         with torch.no_grad():
             loss, gradients, figures, changed, learnt = self.graph(*self._inputs(state, args, kwargs))
             if self.on_gpu:  # the next replay overwrites its outputs
                 loss, figures, learnt = tree_map(torch.clone, (loss, figures, learnt))
             for name, value in changed.items():
-                self.buffers[name].copy_(value)
-        for parameter, gradient in zip(self.parameters.values(), gradients, strict=True):
+                buffers[name].copy_(value)
+        for parameter, gradient in zip(self.step.parameters.values(), gradients, strict=True):
             parameter.grad = gradient
         if learnt:
             self.elbo.load_state_dict({**state, **learnt})
         self.elbo._report = Report(**figures)
         return loss, self.elbo.report()
 
+    def _holds(self) -> bool:
+        """Whether the trace's constants are still those of the pair; says once which are not."""
+        constants = self.step.constants()
+        if constants == self.constants:
+            return True
+        if not self.warned:
+            self.warned = True
+            warnings.warn(
+                f"the pair has changed since the step was compiled ({self.step.difference(self.constants)}), so the "
+                "run continues eagerly as long as it differs; a number that changes over training has to be a buffer",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return False
+
     def _inputs(self, state: dict[str, Tensor], args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Any:
         live = [value.to(self.device, non_blocking=True) for value in state.values()]
-        return list(self.parameters.values()), list(self.buffers.values()), live, [*args, *kwargs.values()]
+        return list(self.step.parameters.values()), list(self.step.buffers.values()), live, [*args, *kwargs.values()]
 
     def _compile(self, state: dict[str, Tensor], args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> None:
-        step = TensorPass(self.program, self.elbo, args, kwargs)
-        self.parameters, self.buffers = step.parameters, step.buffers
+        self.step = step = TensorPass(self.program, self.elbo, args, kwargs)
+        self.constants = step.constants()
         self.device = args[0].device
         self.on_gpu = self.device.type == "cuda"
         inputs = self._inputs(state, args, kwargs)
@@ -89,6 +108,8 @@ class Compiled:
             with fork_random_state(self.device), torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler's warnings about its own code
                 *_, changed, learnt = step(*inputs)
+                if difference := step.difference(self.constants):
+                    raise ValueError(f"{difference} after a pass, which a trace cannot hold: make it a buffer")
                 if not learnt.keys() <= state.keys():
                     return  # a statistic gets its first value in this pass, and becomes an input after it
                 step.settle(changed)
@@ -106,6 +127,7 @@ class Compiled:
             )
         finally:
             self.elbo.load_state_dict(state)
+            step.restore(self.constants)
 
 
 def options(on_gpu: bool) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from zoo.lab.training.check_arguments import (
 from zoo.lab.training.compiled import Compiled
 from zoo.lab.training.pair_loss import PairLoss
 from zoo.lab.training.precision import Networks, Precision, check_precision, reduced_matmul_precision
-from zoo.lab.training.processes import check_group, check_programs, own_shard
+from zoo.lab.training.processes import check_buffers, check_group, check_programs, own_shard
 from zoo.report import Report
 from zoo.termwise import TermwiseELBO, observed
 
@@ -151,6 +151,8 @@ def _steps(
     if not isinstance(optimizer, torch.optim.Optimizer):
         optimizer = optimizer(parameters, lr=lr)
     check_optimizer(optimizer, parameters)
+    trained = {id(parameter) for parameter in parameters}
+    others = [p for group in optimizer.param_groups for p in group["params"] if id(p) not in trained]
     pair_loss = PairLoss(elbo(model, guide), shards, networks)
     count = distributed.get_world_size() if shards else 1
     program: nn.Module = DistributedDataParallel(pair_loss, static_graph=True) if shards else pair_loss
@@ -170,6 +172,8 @@ def _steps(
         if adversary:
             batch, own = _halves(batch)
         args, kwargs = batch.arguments()
+        for parameter in others:  # such as those of another pair, which an optimiser shared with it would move again
+            parameter.grad = None
         with reduced_matmul_precision() if precision == "medium" else nullcontext():
             loss, report = one_pass(*args, **kwargs)
         watch.look(step, loss, report)
@@ -213,7 +217,8 @@ def prepare(
     batch = _to(batch, device)
     args, kwargs = batch.arguments()
     state = elbo.state_dict()
-    buffers = [(buffer, buffer.clone()) for buffer in chain(model.buffers(), guide.buffers())]
+    parts = chain(model.modules(), guide.modules())
+    buffers = [(p._buffers, name, b, b.clone()) for p in parts for name, b in p._buffers.items() if b is not None]
     with (
         fork_random_state(batch.x.device),
         poutine.block(),
@@ -231,8 +236,11 @@ def prepare(
         trace.compute_log_prob()
         with torch.enable_grad():
             elbo.differentiable_loss(model, guide, *args, **kwargs)
-        for buffer, before in buffers:
+        if shards:
+            check_buffers(model, guide)
+        for of_module, name, buffer, before in buffers:
             buffer.copy_(before)
+            of_module[name] = buffer  # which the run may have replaced
     elbo.load_state_dict(state)
     return list(elbo(model, guide).parameters())
 

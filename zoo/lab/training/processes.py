@@ -108,6 +108,23 @@ def check_programs(*programs: nn.Module) -> None:
                 )
 
 
+def check_buffers(*programs: nn.Module) -> None:
+    """Refuses buffers that a pass has left different on the ranks, such as running averages over each one's shard.
+
+    Raises:
+        ValueError: there is one.
+    """
+    for program in programs:
+        for name, buffer in program.named_buffers():
+            of_ranks = [torch.empty_like(buffer) for _ in range(distributed.get_world_size())]
+            distributed.all_gather(of_ranks, buffer.contiguous())
+            if not all(torch.equal(one, of_ranks[0]) for one in of_ranks):
+                raise ValueError(
+                    f"{type(program).__name__}.{name} depends on the shard of each process after a pass, so the "
+                    "processes would train different networks: train this pair in one process"
+                )
+
+
 def own_shard(batch: Batch) -> Batch:
     """The part of a batch that belongs to this process: the ranks take consecutive parts of one size.
 

@@ -52,22 +52,28 @@ class StackedOptimizer:
                 f"the optimiser {type(first).__name__} may mix the gradients of several members, as clipping by norm "
                 f"does: give one of {known}, without hooks, or train each pair by fit"
             )
-        groups = _groups(first, parameters[0])
-        for member, other in enumerate(optimizers):
-            if type(other) is not type(first) or _groups(other, parameters[member]) != groups:
-                raise CannotStackError(
-                    f"the optimiser of member {member} differs from that of member 0 in its class, options or "
-                    "parameters: give all the same"
-                )
+        groups = self._groups_of_all()
         kind: Any = type(first)
         self.optimizer = kind([{**group, "params": [stacks[i] for i in group["params"]]} for group in groups])
         for position, stack in enumerate(stacks):
             states = [o.state.get(own[position], {}) for o, own in zip(optimizers, parameters, strict=True)]
+            if any(state.keys() != states[0].keys() for state in states):
+                raise CannotStackError(
+                    "the members' optimisers have different numbers of steps (some have taken none): resume each by fit"
+                )
             self.optimizer.state[stack] = {name: _merge(name, [s[name] for s in states]) for name in states[0]}
         self._share()
 
     def step(self, gradients: Sequence[Tensor | None]) -> None:
-        """Takes one step; a parameter without a gradient stays, as in the members' own."""
+        """Takes one step with the options that the members' optimisers have now, such as a scheduled learning rate.
+
+        A parameter without a gradient stays, as in the members' own.
+
+        Raises:
+            CannotStackError: the options differ among the members.
+        """
+        for group, options in zip(self.optimizer.param_groups, self._groups_of_all(), strict=True):
+            group.update({name: value for name, value in options.items() if name != "params"})
         for stack, gradient in zip(self.stacks, gradients, strict=True):
             stack.grad = gradient
         before = sum(map(len, self.optimizer.state.values()))
@@ -81,6 +87,18 @@ class StackedOptimizer:
         for optimizer in self.optimizers:
             for state in optimizer.state.values():
                 state.update({name: copy.deepcopy(value) for name, value in state.items()})
+
+    def _groups_of_all(self) -> list[dict[str, Any]]:
+        """The groups of the members' optimisers, which have to be the same."""
+        first = self.optimizers[0]
+        groups = _groups(first, self.parameters[0])
+        for member, other in enumerate(self.optimizers):
+            if type(other) is not type(first) or _groups(other, self.parameters[member]) != groups:
+                raise CannotStackError(
+                    f"the optimiser of member {member} differs from that of member 0 in its class, options or "
+                    "parameters: give all the same"
+                )
+        return groups
 
     def _share(self) -> None:
         """Makes the members' states views of the stacks, which the optimiser changes in place."""

@@ -63,8 +63,15 @@ class StackedPass:
         with fork_random_state(self.device), torch.no_grad():
             if key in self.graphs:
                 return self.graphs[key](leaves, random)
-            before = list(random)
+            before, constants = list(random), [one.constants() for one in passes]
             alone, seconds = self._one_by_one(passes, leaves, spec, random)
+            if difference := passes[0].difference(constants[0]):
+                for one, own in zip(passes, constants, strict=True):
+                    one.restore(own)
+                raise CannotStackError(
+                    f"these pairs cannot be trained as one: {difference} after a pass, which a trace cannot hold; "
+                    "make it a buffer, train each by fit, or in a sweep leave out --together"
+                )
             *_, learnt = alone[0]
             stacked = tree_map(lambda *values: None if values[0] is None else torch.stack(values), *alone)
             if learnt.keys() <= set(passes[0].state):

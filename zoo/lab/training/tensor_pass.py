@@ -16,7 +16,7 @@ class TensorPass:
 
     Parameters, buffers, the objective's state and the batch are its inputs; the loss, gradients, the report, and the
     buffers and statistics that the pass changes are its outputs. Everything else that the programs read is a constant.
-    The objective's state is left changed: the caller restores it.
+    The objective's state is left changed: the caller restores it. `constants` has those that are known to change.
 
     Args:
         program: the loss of a batch.
@@ -25,7 +25,6 @@ class TensorPass:
 
     Attributes:
         parameters: the trainable parameters, by name.
-        buffers: frozen parameters and buffers, by name.
         changing: the names of the buffers that are among the outputs; all until `settle`.
     """
 
@@ -37,9 +36,69 @@ class TensorPass:
         named = dict(program.named_parameters())
         self.parameters = {name: p for name, p in named.items() if p.requires_grad}
         frozen = {name: p for name, p in named.items() if not p.requires_grad}
-        self.buffers = {**frozen, **dict(program.named_buffers())}
+        buffers = {**frozen, **dict(program.named_buffers())}
+        # A tensor may belong to several modules. A module with several names is named once: `functional_call` would put
+        # the pass's tensors into it at the second name, and take those for its own.
+        names = {id(tensor): name for name, tensor in (named | buffers).items()}
+        self._aliases = {
+            f"{path}.{key}": names[id(tensor)]
+            for path, part in program.named_modules(prefix="program")
+            for key, tensor in (part._parameters | part._buffers).items()
+            if tensor is not None
+        }
+        self._places = {name: _place(program, name) for name in buffers}
+        self._numbers = [
+            (f"{path}.{name}", vars(part), name)
+            for path, part in program.named_modules()
+            for name, value in vars(part).items()
+            if isinstance(value, (bool, int, float))
+        ]
+        self._held = [(name, *_place(program, name), parameter) for name, parameter in named.items()]
+        # Such as a copy of the objective, by which SemiAmortized improves its output.
+        methods = [getattr(v, "func", v) for part in program.modules() for v in vars(part).values()]
+        others = [getattr(method, "__self__", None) for method in methods]
+        self._others = [other for other in others if isinstance(other, TermwiseELBO) and other is not elbo]
         self.state = list(elbo.state_dict())
-        self.changing = list(self.buffers)
+        self.changing = list(buffers)
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """Frozen parameters and buffers, by name: those that the modules have now, since a buffer may be replaced."""
+        return {name: tensors[key] for name, (tensors, key) in self._places.items()}
+
+    def replace(self, name: str, buffer: Tensor) -> None:
+        """Gives the module of a buffer another tensor for it."""
+        tensors, key = self._places[name]
+        tensors[key] = buffer
+
+    def constants(self) -> list[Any]:
+        """What a trace takes for constants: the modules' numbers and modes, which parameters are trained, and the form
+        of buffers.
+        """
+        trained = [tensors[key] is p and p.requires_grad for _, tensors, key, p in self._held]
+        forms = [(t.shape, t.stride(), t.dtype, t.device) for t in self.buffers.values()]
+        states = [{name: _Number(t) for name, t in other.state_dict().items()} for other in self._others]
+        return [*(values.get(name) for _, values, name in self._numbers), *trained, *forms, *states]
+
+    def difference(self, before: list[Any]) -> str:
+        """The first of the `constants` that are not as before, in words; empty if there is none."""
+        names = [
+            *(name for name, *_ in self._numbers),
+            *(f"{name}.requires_grad" for name, *_ in self._held),
+            *(f"{name}, its shape, stride, type and device," for name in self._places),
+            *(f"the state of a second {type(other).__name__}, which a program calls," for other in self._others),
+        ]
+        for name, then, now in zip(names, before, self.constants(), strict=True):
+            if then != now:
+                return f"{name.removeprefix('pair.')} was {then}, and is {now}"
+        return ""
+
+    def restore(self, before: list[Any]) -> None:
+        """Gives the modules the numbers that they had before."""
+        for (_, values, name), then in zip(self._numbers, before[: len(self._numbers)], strict=True):
+            values[name] = then
+        for other, state in zip(self._others, before[len(before) - len(self._others) :], strict=True):
+            other.load_state_dict({name: number.tensor for name, number in state.items()})
 
     def __call__(
         self, parameters: list[Tensor], buffers: list[Tensor], live: list[Tensor], batch: list[Tensor]
@@ -53,17 +112,36 @@ class TensorPass:
         given = dict(zip(self.state, live, strict=True))
         self.elbo.load_state_dict(given)
         x, rest = tuple(batch[: self.num_args]), dict(zip(self.keywords, batch[self.num_args :], strict=True))
-        within = {f"program.{name}": tensor for name, tensor in tensors.items()}
-        loss, gradients = functional_call(_WithGradients(self.program), within, (trained, *x), rest)
+        within = {alias: tensors[name] for alias, name in self._aliases.items()}
+        loss, gradients = functional_call(_WithGradients(self.program), within, (trained, *x), rest, tie_weights=False)
         report = self.elbo.report()
         figures = {"terms": report.terms, "reconstruction": report.reconstruction, "kl": report.kl}
         learnt = {name: t for name, t in self.elbo.state_dict().items() if t is not given.get(name)}
-        return loss.detach(), gradients, figures, {name: tensors[name] for name in self.changing}, learnt
+        changed = {name: within[f"program.{name}"].detach() for name in self.changing}  # written to, or replaced
+        return loss.detach(), gradients, figures, changed, learnt
 
     def settle(self, changed: Mapping[str, Tensor]) -> None:
         """Leaves out of the outputs the buffers of modules that changed none of theirs in an evaluation."""
-        owners = {_owner(name) for name, after in changed.items() if not torch.equal(after, self.buffers[name])}
-        self.changing = [name for name in self.buffers if _owner(name) in owners]
+        before = self.buffers
+        owners = {_owner(name) for name, after in changed.items() if not torch.equal(after, before[name])}
+        self.changing = [name for name in before if _owner(name) in owners]
+
+
+class _Number:
+    """A tensor of an objective's state, equal to itself alone, or where it is a number on the CPU to that number."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        self.value = tensor if tensor.dim() or tensor.device.type != "cpu" else tensor.item()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Number):
+            return NotImplemented
+        numbers = not isinstance(self.value, Tensor) and not isinstance(other.value, Tensor)
+        return bool(self.value == other.value) if numbers else self.tensor is other.tensor
+
+    def __repr__(self) -> str:
+        return f"a tensor {list(self.value.shape)}" if isinstance(self.value, Tensor) else f"{self.value:g}"
 
 
 class _WithGradients(nn.Module):
@@ -86,3 +164,10 @@ class _WithGradients(nn.Module):
 def _owner(name: str) -> str:
     """The name of a buffer's module: a pass that changes one of its buffers may change the others."""
     return name.rpartition(".")[0]
+
+
+def _place(program: nn.Module, name: str) -> tuple[dict[str, Any], str]:
+    """The dictionary of a module that holds a parameter or a buffer, and its key there."""
+    path, _, key = name.rpartition(".")
+    module: Any = program.get_submodule(path)
+    return (module._parameters if key in module._parameters else module._buffers), key

@@ -56,7 +56,8 @@ def fit_restarts(
 
     Parameters are stacked, the pass of the first member is traced and mapped over the stacks (`torch.func.vmap`), and
     one optimiser takes the step. Members differ in their weights, batches, random numbers, and the hyperparameters and
-    statistics of their objectives, which may change after every step, as under `fit`. All else has to be the same.
+    statistics of their objectives, which may change after every step, as under `fit`; so may buffers of the modules.
+    All else has to be the same. Where a number of the modules changes, the pass is traced again.
 
     Each member is trained as `fit` trains it by itself with its batches, from the same random state: it draws the same
     random numbers, and its curve and parameters are the same up to the rounding of sums in another order. Its modules
@@ -141,10 +142,11 @@ class Stack:
             PairLoss(member.elbo(member.model, member.guide), networks=short)
             for member, short in zip(members, networks, strict=True)
         ]
-        self.settings = [member.elbo.settings() for member in members]
+        self.settings: list[Any] = []
         self.own: list[TensorPass] = []
         passes = self._tensor_passes(first)
         trained = [list(one.parameters.values()) for one in passes]
+        self.trained = set(passes[0].parameters)
         self.parameters = [_view_of_stack(tensors) for tensors in zip(*trained, strict=True)]
         self.buffers = {n: _view_of_stack([one.buffers[n] for one in passes]) for n in passes[0].buffers}
         try:
@@ -190,11 +192,14 @@ class Stack:
             member.elbo.load_state_dict(state)
 
     def _pass(self, batches: list[Batch]) -> Any:
-        settings = [member.elbo.settings() for member in self.members]
+        passes = self._tensor_passes(batches)
+        settings = [[member.elbo.settings(), one.constants()] for member, one in zip(self.members, passes, strict=True)]
         if settings != self.settings:
+            self._check_trained()
             check_alike(self.members)
             self.settings = settings
             self.passes.graphs.clear()
+        self._take_replaced()
         states = [member.elbo.state_dict() for member in self.members]
         stacks = (
             self.parameters,
@@ -207,7 +212,7 @@ class Stack:
         )
         random: list[Any] = [member.random for member in self.members]
         with reduced_matmul_precision() if self.precision == "medium" else nullcontext():
-            outputs = self.passes(self._tensor_passes(batches), stacks, random)
+            outputs = self.passes(passes, stacks, random)
         for member, state in zip(self.members, random, strict=True):
             member.random = state
         return outputs
@@ -224,6 +229,37 @@ class Stack:
                 for program, member in zip(self.programs, self.members, strict=True)
             ]
         return self.own
+
+    def _check_trained(self) -> None:
+        """Refuses parameters that are frozen, or trained again, between two steps.
+
+        Raises:
+            CannotStackError: there are some.
+        """
+        for position, program in enumerate(self.programs):
+            now = {name for name, parameter in program.named_parameters() if parameter.requires_grad}
+            if other := sorted(now ^ self.trained):
+                raise CannotStackError(
+                    f"requires_grad of {other[0].removeprefix('pair.')} of member {position} changed between two "
+                    "steps: train such pairs by fit"
+                )
+
+    def _take_replaced(self) -> None:
+        """Copies a tensor that replaces a member's buffer into the stack, of which it then is a view.
+
+        Raises:
+            CannotStackError: it has another shape or type.
+        """
+        for position, one in enumerate(self.own):
+            for name, buffer in one.buffers.items():
+                view = self.buffers[name][position]
+                if buffer.shape != view.shape or buffer.dtype != view.dtype:
+                    now, before = (f"{t.dtype} {list(t.shape)}" for t in (buffer, view))
+                    what = f"{name.removeprefix('pair.')} of member {position}"
+                    raise CannotStackError(f"{what} became {now}, and was {before}: train such pairs by fit")
+                if buffer.data_ptr() != view.data_ptr():
+                    view.copy_(buffer.detach())
+                    buffer.data = view
 
     def _in_step(self, iterators: list[Iterator[Any]]) -> Iterator[list[Batch]]:
         """The members' batches of each step."""
