@@ -66,11 +66,6 @@ class TensorPass:
         """Frozen parameters and buffers, by name: those that the modules have now, since a buffer may be replaced."""
         return {name: tensors[key] for name, (tensors, key) in self._places.items()}
 
-    def replace(self, name: str, buffer: Tensor) -> None:
-        """Gives the module of a buffer another tensor for it."""
-        tensors, key = self._places[name]
-        tensors[key] = buffer
-
     def constants(self) -> list[Any]:
         """What a trace takes for constants: the modules' numbers and modes, which parameters are trained, and the form
         of buffers.
