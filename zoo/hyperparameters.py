@@ -113,5 +113,5 @@ def check_attribute(instance: Any, name: str, *, known: Sequence[str]) -> None:
     meant = f" (did you mean {close[0]!r}?)" if close else ""
     raise AttributeError(
         f"{type(instance).__name__} has no {name!r} to assign to{meant}: it has {', '.join(map(repr, known))}; an "
-        "attribute of your own has to be set in __init__"
+        "attribute of your own has to be in the class or set in __init__"
     )

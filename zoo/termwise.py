@@ -94,7 +94,8 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     Raises:
         ValueError: on the first pass, if model and guide do not fit each other or the objective.
-        AttributeError: an attribute is assigned that `__init__` has not set, such as a misspelt hyperparameter.
+        AttributeError: an attribute is assigned that neither the class nor `__init__` has, such as a misspelt
+            hyperparameter.
     """
 
     weights: ClassVar[str] = ""

@@ -28,6 +28,8 @@ WEIGHTS = {"gamma": {"z": 3.0}, "capacity": {"z": 0.5}, "information": 2.0, "bal
 class Traces(TermwiseELBO):
     """Keeps the traces of its pass."""
 
+    traces = None
+
     def messengers(self):
         return [RunAgain()]
 

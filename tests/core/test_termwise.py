@@ -224,7 +224,7 @@ def test_a_misspelt_hyperparameter_is_refused_where_it_is_assigned():
 
     own = Own()
     own.offset = 3.0  # set in __init__, so it may be assigned
-    with pytest.raises(AttributeError, match="an attribute of your own has to be set in __init__"):
+    with pytest.raises(AttributeError, match="an attribute of your own has to be in the class or set in __init__"):
         own.ofset = 4.0
     own.loss(*vae_pair(), images())
     assert own.report().terms["offset"] == 3.0
