@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("_quick_pictures")
         (["reproduce", "--seeds", "3"], r"--seeds needs the name of a reproduction; `reproduce` lists them"),
         (
             ["reproduce", "--table", "hfvae/mnist"],
-            r"--table writes every page, from the stored results: leave out NAMES",
+            r"--table writes every page, from the stored results: leave out REPRODUCTION",
         ),
         (["reproduce", "--table", "--plan"], r"--table writes every page, from the stored results: leave out --plan"),
         (["data", "--sheet", "digitz"], r"unknown data set 'digitz'; did you mean 'digits'"),

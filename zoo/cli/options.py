@@ -218,7 +218,8 @@ def given(context: typer.Context) -> list[str]:
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name) if parameter.name else None
         if source is not None and source.name == "COMMANDLINE":
-            names.append(parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.opts[0].upper())
+            first = parameter.opts[0]
+            names.append(first if first.startswith("-") else getattr(parameter, "metavar", None) or first.upper())
     return names
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from guides import Amortized, Exact, FullRank, MeanField, StraightThrough
+from tests.lab.training.test_compiled import Counting
 from tests.objectives import type_information
 from tests.pairs import NUM_DATA, SHAPE, cvae_pair, joint_pair, nvae_pair, vae_pair
 from zoo import VAE
@@ -233,18 +234,6 @@ def test_buffers_numbers_and_learning_rates_may_change(change):
     for one, curve, (own_curve, own_weights) in zip(members, curves, own, strict=True):
         torch.testing.assert_close(curve, own_curve, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(weights(one), own_weights, rtol=1e-10, atol=1e-10)
-
-
-class Counting(nn.Module):
-    """A layer that counts its calls in a Python number."""
-
-    def __init__(self):
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, h):
-        self.calls += 1
-        return h / self.calls
 
 
 def test_a_number_that_every_pass_changes_is_refused_by_name_and_left():
