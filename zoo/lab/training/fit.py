@@ -83,7 +83,8 @@ def fit(
         batches: (x, y or None, index); the pair is called with y where it is not None. Training ends with the batches.
         lr: the learning rate.
         optimizer: function of parameters and lr that returns an optimiser, e.g. `functools.partial(torch.optim.Adam,
-            amsgrad=True)`; or an existing optimiser, without lr, for a resumed run (see `zoo.lab.runs.checkpoint`).
+            amsgrad=True)`; or an existing optimiser, without lr, for a resumed run (see `zoo.lab.runs.checkpoint`). It
+            may hold parameters of others, too, which these steps do not move: their gradients are cleared.
         device: where to train; when not given, a GPU if there is one.
         compile: whether to trace and compile the step, which removes Pyro's overhead: see
             `zoo.lab.training.Compiled`.
