@@ -27,6 +27,7 @@ from zoo.lab.trials.claims import (
     most,
     near,
     near_share,
+    of_geometric_means,
     on_seeds,
     rising,
     some,
@@ -46,6 +47,35 @@ def verdict(check, **variants):
 def constant(value):
     """A check with a known verdict."""
     return Comparison((("a", "q"),), lambda _: value)
+
+
+def test_geometric_means_are_compared_by_welchs_interval_of_logarithms():
+    # Nine runs of ten halve the number; the tenth has 100 times as much, and decides the arithmetic mean.
+    a, b = (
+        [2.0, 2.2, 1.8, 2.1, 1.9, 2.0, 2.2, 1.8, 2.0, 2.1] * 3,
+        [1.0, 1.1, 0.9, 1.0, 1.1, 0.9, 1.0, 1.1, 0.9, 9.0] * 3,
+    )
+    interval = stats.ttest_ind(np.log(a), np.log(b), equal_var=False).confidence_interval(0.95)
+    assert interval.low > 0
+    check = above(("a", "q"), ("b", "q"))
+    assert verdict(check, a=a, b=b) is None
+    assert verdict(of_geometric_means(check), a=a, b=b) is True
+    assert verdict(of_geometric_means(check), a=b, b=a) is False
+    assert verdict(of_geometric_means(check), a=[1.0, 0.0], b=[1.0, 1.0]) is None  # 0 has no logarithm
+    assert verdict(of_geometric_means(above(("a", "q"), ("b", "q"), plus=math.log(2))), a=[5, 5], b=[2, 2]) is True
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        of_geometric_means(falling("q", ["a", "b"])),
+        fails(of_geometric_means(rising("q", ["a", "b"]))),
+        every(of_geometric_means(at_least(("a", "q"), math.log(1.0))), of_geometric_means(falling("q", ["a", "b"]))),
+    ],
+)
+def test_the_evidence_of_geometric_means_is_geometric(check):
+    _, evidence = check(results(a=[1.0, 4.0], b=[0.25, 0.25]))  # exp((log 1 + log 4) / 2), exp(log 4 / sqrt(2))
+    assert "q: a: 2 */ 2.7, b: 0.25 */ 1." in evidence
 
 
 def test_the_interval_is_welchs():

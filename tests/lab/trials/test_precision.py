@@ -132,7 +132,7 @@ def test_what_was_asked_for_takes_the_place_of_the_measures_own(alone, tmp_path)
     assert [read_settings(folder)[0].precision for folder in folders] == ["bf16", "bf16"]
     assert weights(folders[0]) == alone("bf16") != weights(tmp_path / "runs/toy-short/seed-0/a")
     assert "Budget: short. Precision: bf16, for every run. The command" in card(asked)
-    assert "1 of 3 seeds are finished. Precision: bf16, for every run. The verdicts" in unfinished_table(
+    assert "Finished seeds: 1 of 3. Precision: bf16, for every run. The verdicts" in unfinished_table(
         asked, ["ours"], 3
     )
     assert "| 1 seed, short, bf16 |" in headline_table([asked])

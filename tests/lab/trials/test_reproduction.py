@@ -286,7 +286,7 @@ def test_seeds_of_a_result_that_is_not_complete_are_shown_apart_from_its_claims(
     result = collect("a/toy", reproduction(), variants, command="the command")
     text = unfinished_table(result, [*variants, "later"], 10)
     assert "Finished seeds, of 10: ours: 3; Other (2): 2; later: 0. The verdicts above do not use them." in text
-    assert "3 of 10 seeds are finished. The verdicts" in unfinished_table(result, ["ours"], 10)
+    assert "Finished seeds: 3 of 10. The verdicts" in unfinished_table(result, ["ours"], 10)
     assert "The verdicts of these seeds alone:" in text
     assert "- **holds**: ours is above the other. So." in text
     assert "| ours | score, nats | 10.0, 11.0, 12.0 |" in text

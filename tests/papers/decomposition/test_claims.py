@@ -27,7 +27,8 @@ def test_a_larger_alpha_improves_the_match():
     assert verdict(check, "KL(p || q)", values) is True
     assert check(agreeing("KL(p || q)", {**values, "alpha 8": 1.5})) == (
         False,
-        "KL(p || q): alpha 1: 3 +- 0, alpha 3: 2 +- 0, alpha 5: 1 +- 0, alpha 8: 1.5 +- 0.",
+        "KL(p || q): alpha 1: 3 */ 1, alpha 3: 2 */ 1, alpha 5: 1 */ 1, alpha 8: 1.5 */ 1. Geometric means and "
+        "standard deviations.",
     )
     assert check(Results({})) == (None, NOT_RUN)
 

@@ -201,7 +201,7 @@ def unfinished_table(result: Mapping[str, Any], variants: Iterable[str], wanted:
     """
     counts = {variant: len(result["variants"].get(variant, ())) for variant in variants}
     if len(set(counts.values())) == 1:
-        finished = f"{next(iter(counts.values()))} of {wanted} seeds are finished."
+        finished = f"Finished seeds: {next(iter(counts.values()))} of {wanted}."
     else:
         finished = f"Finished seeds, of {wanted}: {'; '.join(f'{name}: {count}' for name, count in counts.items())}."
     rows = [(v, cell.what, ", ".join(map(cell.number, cell.values))) for (v, _), cell in _cells(result).items()]

@@ -4,13 +4,13 @@ One mean over seeds exceeds another if the 95 % confidence interval of their dif
 it if the interval is below 0. If it contains 0, or if there are fewer than two seeds, the verdict is "cannot tell". The
 runs of two variants are independent: Welch's interval (1947, https://doi.org/10.2307/2332510). Two quantities of one
 variant are of the same runs: Student's interval of their difference in each run. `every`, `some`, `most` and `fails`
-combine verdicts by Kleene's three-valued logic.
+combine verdicts by Kleene's three-valued logic. `of_geometric_means` compares geometric means instead.
 """
 
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -34,11 +34,13 @@ class Comparison:
         cells: variants and quantities, in the order of the evidence.
         decide: function from results, in which every cell has at least two seeds, to the verdict.
         note: a remark for the reader.
+        geometric: whether the evidence is geometric means and standard deviations.
     """
 
     cells: tuple[Cell, ...]
     decide: Callable[[Results], Verdict]
     note: str = ""
+    geometric: bool = False
 
     def __call__(self, results: Results) -> tuple[Verdict, str]:
         """The verdict and its evidence: each cell's mean and standard deviation over seeds."""
@@ -47,7 +49,7 @@ class Comparison:
             return None, NOT_RUN
         by_quantity: dict[str, list[str]] = {}
         for (variant, quantity), seeds in values.items():
-            by_quantity.setdefault(quantity, []).append(f"{variant}: {_number(seeds)}")
+            by_quantity.setdefault(quantity, []).append(f"{variant}: {_number(seeds, self.geometric)}")
         evidence = ". ".join(f"{quantity}: {', '.join(means)}" for quantity, means in by_quantity.items()) + "."
         evidence += f" {self.note}" if self.note else ""
         if min(map(len, values.values())) < 2:
@@ -216,23 +218,46 @@ def fails(check: Comparison, note: str = "") -> Comparison:
         verdict = check.decide(results)
         return None if verdict is None else not verdict
 
-    return Comparison(check.cells, decide, note)
+    return replace(check, decide=decide, note=note)
+
+
+def of_geometric_means(check: Comparison) -> Comparison:
+    """The same check of the numbers' logarithms, so that it compares geometric means.
+
+    For positive quantities that differ between runs by orders of magnitude, where the largest few decide the mean. A
+    bound or a `plus` of the check has to be a logarithm, too.
+    """
+
+    def decide(results: Results) -> Verdict:
+        return check.decide(results.mapped(_log))
+
+    note = " ".join([check.note, "Geometric means and standard deviations."]).strip()
+    return replace(check, decide=decide, note=note, geometric=True)
 
 
 def in_order(check: Comparison, quantity: str, variants: Sequence[str]) -> Comparison:
     """The same check with its evidence in the order of these variants."""
-    return Comparison(tuple((variant, quantity) for variant in variants), check.decide, check.note)
+    return replace(check, cells=tuple((variant, quantity) for variant in variants))
 
 
 def _combined(checks: Sequence[Comparison], decide: Callable[[Sequence[Verdict]], Verdict], note: str) -> Comparison:
     cells = dict.fromkeys(cell for check in checks for cell in check.cells)
-    return Comparison(tuple(cells), lambda results: decide([check.decide(results) for check in checks]), note)
+    geometric = all(check.geometric for check in checks)
+    return Comparison(
+        tuple(cells), lambda results: decide([check.decide(results) for check in checks]), note, geometric
+    )
 
 
-def _number(values: Sequence[float]) -> str:
-    """The mean, and where there are several seeds the standard deviation over them."""
-    mean = _digits(statistics.fmean(values), 4)
-    return f"{mean} +- {_digits(deviation(values), 2)}" if len(values) > 1 else mean
+def _log(value: float) -> float:
+    return math.log(value) if value > 0 else math.nan
+
+
+def _number(values: Sequence[float], geometric: bool) -> str:
+    """The mean, and where there are several seeds the standard deviation over them: 3 +- 0.1; 3 */ 1.1 if geometric."""
+    scaled, unscaled, sign = (_log, math.exp, "*/") if geometric else (float, float, "+-")
+    numbers = [scaled(value) for value in values]
+    mean = _digits(unscaled(statistics.fmean(numbers)), 4)
+    return f"{mean} {sign} {_digits(unscaled(deviation(numbers)), 2)}" if len(values) > 1 else mean
 
 
 def _digits(value: float, count: int) -> str:

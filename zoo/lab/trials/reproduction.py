@@ -66,6 +66,14 @@ class Results:
         seeds = self.table.get(variant, {})
         return [(q[one], q[other]) for _, q in sorted(seeds.items()) if one in q and other in q]
 
+    def mapped(self, function: Callable[[float], float]) -> "Results":
+        """The results with a function of each number in its place."""
+        table = {
+            variant: {seed: {name: function(value) for name, value in q.items()} for seed, q in seeds.items()}
+            for variant, seeds in self.table.items()
+        }
+        return Results(table)
+
     def mean(self, variant: str, quantity: str) -> float:
         """The mean over seeds; NaN where there are none."""
         values = self.values(variant, quantity)

@@ -133,7 +133,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             Claim("The same where log p counts once per unit, as in the code.", claims.mismatch(", log p per unit")),
             Claim(
                 "Increasing alpha always improves the match: KL(p || q) falls.",
-                falling("KL(p || q)", claims.PINWHEEL_ALPHAS),
+                claims.better_match(),
             ),
             Claim("Increasing alpha increases the overlap.", falling("I(x; z)", claims.PINWHEEL_ALPHAS)),
             Claim("Large alpha does not make the encodings collapse to a mode.", claims.no_collapse()),
@@ -147,6 +147,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "q(z) is summed over the training set exactly; the KL are sums over 600 x 600 cells on [-3, 3]^2, which "
             "resolve the narrowest encodings (beta 0.01) only up to the share of q(z) within the grid.",
             "Both budgets are the paper's 500 steps.",
+            "One run in ten or so loses a cluster of the prior, and then its KL are several times the others', so the "
+            "claims about them compare geometric means. This was decided after seeds 0 to 29 had been seen, where "
+            "arithmetic means could not tell, and before seeds 30 to 59 were run.",
         ),
         pictures=[pictures.on_pinwheel],
     ),
