@@ -17,6 +17,7 @@ from zoo.aggregate_sites import (
     check_inside,
     check_left,
     check_measures,
+    check_one_prior,
     check_priors,
     check_scored,
     looks_at,
@@ -69,8 +70,8 @@ def dissect(
 
     Raises:
         ValueError: num_data contradicts the plate or the batch, the batch holds one datapoint only, the groups do not
-            hold each site once, a site cannot be scored pairwise, or one depends on a latent site that is not among
-            them.
+            hold each site once, a site cannot be scored pairwise, one depends on a latent site that is not among them,
+            or its prior differs between datapoints.
 
     Example:
         >>> from functools import partial
@@ -93,6 +94,7 @@ def dissect(
     """
     chosen = aggregate_sites(guide_trace, sites)
     check_priors(model_trace, chosen)
+    check_one_prior(model_trace, chosen)
     check_scored([model_trace, guide_trace], chosen)
     check_measures(model_trace, chosen)
     check_inside(chosen, guide_trace)
@@ -214,10 +216,12 @@ def prior_kl(model_trace: Trace, guide_trace: Trace, *, sites: Sequence[str] | N
             left out, that site keeps the value that each datapoint drew.
 
     Raises:
-        ValueError: a prior cannot be drawn from, or a posterior not be scored at its draws.
+        ValueError: a prior cannot be drawn from or differs between datapoints, or a posterior cannot be scored at the
+            draws.
     """
     chosen = aggregate_sites(guide_trace, sites)
     draws = prior_draws(model_trace, chosen)
+    check_one_prior(model_trace, chosen)
     check_scored([guide_trace], chosen)
     check_measures(model_trace, chosen)
     log_p = torch.stack([nodes_of(model_trace)[name]["fn"].log_prob(draw) for name, draw in draws.items()]).sum(0)

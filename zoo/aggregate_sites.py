@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+import torch
+from pyro.distributions.util import is_validation_enabled
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
@@ -112,6 +114,28 @@ def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:
                 f"site {name!r}: its prior depends on {', '.join(map(repr, parents))}, and the terms of q(z) need "
                 "priors that are independent of each other; use PlainELBO, BetaVAE or Capacity, or make the two one "
                 "site"
+            )
+
+
+def check_one_prior(model_trace: Trace, sites: Iterable[str]) -> None:
+    """Refuses a prior that differs between datapoints, as p(z | y) does given labels; checked as `check_priors`.
+
+    KL(q(z) || p(z)) of the average of all posteriors needs one p(z).
+
+    Raises:
+        ValueError: the priors of two datapoints give the same value other densities.
+    """
+    if not is_validation_enabled():
+        return
+    for name in sites:
+        site = nodes_of(model_trace)[name]
+        with torch.no_grad():
+            value = site["value"][..., :1, :].expand_as(site["value"])
+            log_p = site["fn"].log_prob(value)
+        if not torch.allclose(log_p, log_p[..., :1], rtol=1e-4, atol=1e-4, equal_nan=True):
+            raise ValueError(
+                f"site {name!r}: its prior differs between datapoints, as one that depends on labels does, and this "
+                "term compares q(z), the average of all posteriors, with one prior; use PlainELBO, BetaVAE or Capacity"
             )
 
 

@@ -8,7 +8,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo import ranks
-from zoo.aggregate_sites import batch_scale, check_priors
+from zoo.aggregate_sites import batch_scale, check_one_prior, check_priors
 from zoo.estimators import CATEGORICAL, closed_kl
 from zoo.sites import Site, chances_of, expected, latent, mean_over_data, nodes_of, plates_of
 
@@ -44,9 +44,10 @@ def kl_parts(model_trace: Trace, guide_trace: Trace, name: str) -> KLParts:
 
     Raises:
         ValueError: the site has a mask, a scale per datapoint, or another plate than "data"; or its prior depends on
-            another latent site.
+            another latent site, or differs between datapoints.
     """
     check_priors(model_trace, [name])
+    check_one_prior(model_trace, [name])
     site, prior = nodes_of(guide_trace)[name], nodes_of(model_trace)[name]["fn"]
     scale, chances = batch_scale({name: site}), chances_of(guide_trace, plates_of(site))
     q_c = ranks.mean(expected(_log_q(site).exp(), chances).flatten(0, -2).mean(0))

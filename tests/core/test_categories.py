@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from guides import Amortized, Concrete, Exact, MeanField, PerDatapoint, SemiAmortized
+from guides import Amortized, Concrete, Exact, MeanField, PerDatapoint, SemiAmortized, StraightThrough
 from tests.core.test_objectives import evaluate
 from tests.pairs import NUM_DATA, images, vae_pair
 from tests.type_pairs import HEADS, pair
@@ -343,6 +343,19 @@ def test_a_type_whose_prior_depends_on_another_site_has_no_two_parts():
     # E[KL(q(c | x) || p(c | z))] less a divergence from the mean log prior is no I(x; c): it came out negative.
     with pytest.raises(ValueError, match="site 'c2': its prior depends on 'z'"):
         TypeInformation(**WEIGHTS).loss(TwoTypes(c2_of_z=True), two_types_guide(), torch.randn(6, 2))
+
+
+def test_a_type_whose_prior_differs_between_datapoints_has_no_two_parts():
+    class OfLabel(nn.Module):
+        def forward(self, x, y):
+            with pyro.plate("data", len(x)):
+                pyro.sample("z", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+                pyro.sample("c", dist.OneHotCategorical(logits=torch.eye(3)[y]))
+                pyro.sample("x", dist.Normal(torch.zeros(2), 1.0).to_event(1), obs=x)
+
+    guide = Amortized(nn.Linear(2, 4), c=StraightThrough(3, temperature=0.5), z=MeanField(1))
+    with pytest.raises(ValueError, match="site 'c': its prior differs between datapoints"):
+        TypeInformation(**WEIGHTS).loss(OfLabel(), guide, torch.randn(6, 2), torch.arange(6) % 3)
 
 
 def test_a_categorical_site_of_the_guide_alone_is_no_type():

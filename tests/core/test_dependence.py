@@ -166,6 +166,33 @@ def test_terms_of_q_refuse_a_prior_that_looks_at_another_site(elbo, guide):
         elbo().loss_and_grads(Chain(), guide(), X + 0.1 * torch.randn(N, 1))
 
 
+class Labelled(nn.Module):
+    """z ~ N(y, 1) given a label y of 0 or 1, x ~ N(z, 1)."""
+
+    def forward(self, x, y):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(y.to(x).unsqueeze(-1), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+
+def labelled_guide():
+    trunk = nn.Identity()
+    trunk.out_features = 1
+    return Amortized(trunk, z=MeanField(1, given=("y",)), classes=2)
+
+
+@pytest.mark.parametrize("elbo", AGGREGATE.values(), ids=AGGREGATE)
+def test_terms_of_q_refuse_a_prior_that_differs_between_datapoints(elbo):
+    # E[log q(z) - log p(z | y)] is negative where q(z | x) = p(z | y): it is -I(z; y), and no KL(q(z) || p(z)).
+    y = torch.tensor([0, 1, 1, 0, 1])
+    if getattr(elbo(), "divergence", "").startswith("mmd"):
+        assert math.isfinite(elbo().loss(Labelled(), labelled_guide(), X, y))  # draws of all priors are draws of p(z)
+        return
+    with pytest.raises(ValueError, match=r"site 'z': its prior differs between datapoints.*use PlainELBO, BetaVAE"):
+        elbo().loss(Labelled(), labelled_guide(), X, y)
+    assert math.isfinite(elbo().loss(Labelled(), labelled_guide(), X, torch.ones(N, dtype=torch.long)))  # one prior
+
+
 class Heads(Amortized):
     """z2, then z1 given z2, which terms of q(z) can run again."""
 

@@ -14,7 +14,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
 from zoo.aggregate import dissect, samples, score_pairs
-from zoo.aggregate_sites import aggregate_sites, check_priors, looks_at
+from zoo.aggregate_sites import aggregate_sites, check_one_prior, check_priors, looks_at
 from zoo.arguments import checked, number_from
 from zoo.elbos import PlainELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
@@ -293,7 +293,9 @@ def _trial(model: nn.Module, guide: nn.Module, x: Tensor) -> list[str]:
         PlainELBO(kl="sampled").loss(model, guide, x)
         guide_trace = _trace(MarkParents()(guide), x)
         sites = list(aggregate_sites(guide_trace))
-        check_priors(_trace(poutine.replay(MarkParents()(model), trace=guide_trace), x), sites)
+        model_trace = _trace(poutine.replay(MarkParents()(model), trace=guide_trace), x)
+        check_priors(model_trace, sites)
+        check_one_prior(model_trace, sites)
         return sites
 
 
