@@ -580,7 +580,8 @@ class DIPVAE(TermwiseELBO):
     its mean given x is the average over classes, so the class has to be summed out (the head Exact).
 
     .. warning::
-        The penalties are squares of covariances, not nats; their weights set how they compare with nats.
+        The penalties are squares of covariances, not nats; their weights set how they compare with nats. They ask for
+        the covariance I of the paper's prior Normal(0, I), whatever the story's prior is.
 
     Args:
         lambda_od, lambda_d: the weights; the paper uses lambda_d = 10 lambda_od. The sum over i != j has each pair of
