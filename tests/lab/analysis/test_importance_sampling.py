@@ -135,3 +135,49 @@ def test_weights_are_those_of_datapoints_under_masks_and_with_other_plates(missi
     found = importance(Marks(), Exactly(), x, num_samples=7, at_once=15)
     torch.testing.assert_close(found.log_evidence, torch.stack(exact))
     torch.testing.assert_close(found.elbo, torch.stack(exact))
+
+
+# Sites that only one of the two programs has.
+
+
+class Idle(nn.Module):
+    """x ~ N(0, 1), and latents on which it does not depend; the guide does not observe x."""
+
+    def __init__(self, *sites, observes=False):
+        super().__init__()
+        self.sites, self.observes = sites, observes
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            for site in self.sites:
+                pyro.sample(site, dist.Normal(torch.zeros(len(x)), 0.1), infer={"is_auxiliary": site == "u"})
+            if self.observes:
+                pyro.sample("x", dist.Normal(0.0, 1.0), obs=x)
+
+
+@pytest.mark.parametrize(
+    ("of_model", "of_guide", "message"),
+    [
+        # A draw of c from the prior would be weighted with the prior once more: E p(c) = 1 / (2 sqrt(pi) 0.1) = 2.8.
+        (["z", "c"], ["z"], r"the guide has no site \['c'\]"),
+        # A draw that the model ignores would be divided by its density, of which E 1 / q is infinite.
+        (["z"], ["z", "c"], r"the model has no latent site \['c'\]"),
+        (["z"], ["z", "u"], r"site 'u': the guide draws it and the model does not have it"),
+    ],
+)
+def test_a_latent_of_one_program_alone_has_no_weight(of_model, of_guide, message):
+    x = torch.randn(4)
+    exact = dist.Normal(0.0, 1.0).log_prob(x)  # of any sites, where both programs have them
+    torch.testing.assert_close(log_evidence(Idle(*of_model, observes=True), Idle(*of_model), x, num_samples=3), exact)
+    with pytest.raises(ValueError, match=message):
+        log_evidence(Idle(*of_model, observes=True), Idle(*of_guide), x, num_samples=3)
+
+
+def test_whole_numbers_are_weighted_like_the_same_floats():
+    counts = torch.tensor([0, 1, -2])
+    pair = Idle("z", observes=True), Idle("z")
+    found = importance(*pair, counts, num_samples=5, at_once=6)
+    for one, other in zip(
+        vars(found).values(), vars(importance(*pair, counts * 1.0, num_samples=5)).values(), strict=True
+    ):
+        torch.testing.assert_close(one, other)
