@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.arguments import POSITIVE, check_fields, checked, number_from, shown
 from zoo.lab.errors import unknown_name
-from zoo.lab.isolation import OwnParameters
+from zoo.lab.isolation import evaluating
 from zoo.sites import nodes_of
 
 
@@ -81,7 +81,7 @@ def log_prior(model: nn.Module, points: Tensor, *, site: str = "z") -> Tensor:
 
 def prior(model: nn.Module, site: str = "z") -> Any:
     """The story's distribution of a site that depends on no other, for one datapoint: batch shape [1]."""
-    with torch.random.fork_rng(), torch.no_grad(), poutine.block(), OwnParameters():
+    with torch.random.fork_rng(), evaluating(model):
         nodes = nodes_of(poutine.trace(model).get_trace())
     if site not in nodes or "fn" not in nodes[site]:
         raise LookupError(unknown_name("site", site, [name for name, n in nodes.items() if n["type"] == "sample"]))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from zoo.arguments import checked, number_from
 from zoo.lab.analysis.posterior import refine
 from zoo.lab.device import fork_random_state
-from zoo.lab.isolation import OwnParameters
+from zoo.lab.isolation import evaluating
 from zoo.pairing import check_plates, check_sites
 from zoo.termwise import latent, observed
 
@@ -59,15 +59,15 @@ def importance(
     is refined once.
 
     Args:
-        model, guide: the pair, in evaluation mode.
+        model, guide: the pair; it runs in evaluation mode.
         x, y: data [B, ...] and, where the pair needs them, labels [B].
         num_samples: K.
         seed: of the draws; the random state is left as it was.
         at_once: number of codes (datapoints times draws) to decode at a time, which bounds the memory. At least B.
 
     Raises:
-        ValueError: K is not positive; a latent site is in one program only; a site is a mass in one program and a density
-            in the other, or has no density, or has a dimension that no plate has.
+        ValueError: K is not positive; a latent site is in one program only; or a site is a mass in one program and a
+            density in the other, has no density, or has a dimension that no plate has.
     """
     total = torch.zeros(len(x), device=x.device)  # sum of log w
     log_sum = torch.full((len(x),), -torch.inf, device=x.device)  # log of the sum of w
@@ -97,8 +97,7 @@ def _chunks(
         raise ValueError(f"x must hold datapoints, [B, ...], got shape {list(x.shape)}")
     batch = (x,) if y is None else (x, y)
     chunk = max(1, at_once // len(x))
-    random_states = fork_random_state(x.device)
-    with random_states, torch.no_grad(), poutine.block(), OwnParameters():
+    with fork_random_state(x.device), evaluating(model, guide):
         torch.manual_seed(seed)
         proposal = refine(guide, *batch)
         for start in range(0, num_samples, chunk):
@@ -138,6 +137,6 @@ def _check(in_model: dict[str, Any], in_guide: dict[str, Any]) -> None:
     for name, site in in_guide.items():
         if name not in in_model and site["infer"].get("is_auxiliary"):
             raise ValueError(
-                f"site {name!r}: the guide draws it and the model does not have it, so a weight cannot have its density; "
-                "use a guide whose sites are all in the model"
+                f"site {name!r}: the guide draws it and the model does not have it, so a weight cannot have its "
+                "density; use a guide whose sites are all in the model"
             )
