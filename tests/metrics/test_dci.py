@@ -46,6 +46,14 @@ def test_boosted_trees_as_public_code_has_them():
     assert found.disentanglement.caveat == ""
 
 
+@pytest.mark.parametrize(("offset", "scale"), [(1e9, 1.0), (0.0, 1e-8), (-3e4, 1e-4)])
+def test_boosted_trees_do_not_depend_on_where_a_latent_lies_or_on_its_scale(offset, scale):
+    # scikit-learn's trees have single precision and take values closer than 1e-7 for one: every part was that of a guess
+    y = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 25, axis=0)
+    found = dci(offset + scale * y, y, regressor="boosted", num_trees=5, repeats=2)
+    assert [float(part) for part in found] == pytest.approx([1, 1, 1])
+
+
 def test_boosted_trees_are_a_hundred_unless_told():
     z, y = some(60)
     found = dci(z, y, regressor="boosted", repeats=2)
