@@ -92,6 +92,6 @@ def test_settings_that_are_none():
 
 @pytest.mark.parametrize(("offset", "scale"), [(1e9, 1.0), (0.0, 1e-8), (-3e4, 1e-4)])
 def test_thresholds_do_not_depend_on_where_a_latent_lies_or_on_its_scale(offset, scale):
-    # scikit-learn's trees have single precision and take values closer than 1e-7 for one: the gap was 0 for all of these
+    # scikit-learn's trees have single precision and take values closer than 1e-7 for one: the gap was 0 here
     z, y = places(8, 600)
     assert float(sap(offset + scale * y, y, repeats=2)) == pytest.approx(float(sap(z, y, repeats=2)), abs=1e-12)

@@ -96,7 +96,7 @@ def dci(
         square error in training standard deviations, or the accuracy, as a mean over factors.
 
     Raises:
-        Inapplicable: fewer than two factors or two latents; or, for boosted trees, the training points have one class.
+        Inapplicable: fewer than two factors or two latents; or the training points have only one class of a factor.
         ValueError: as `Encoded.of`; or the regressor is unknown.
 
     Example:
@@ -112,6 +112,10 @@ def dci(
     trees = num_trees or (100 if regressor == "boosted" else 10)
 
     def fit(k: int, train: np.ndarray, rest: np.ndarray, seed: int) -> Fit:
+        if np.ptp(encoded.factors[train, k]) == 0:  # a perfect prediction, without any latent
+            raise Inapplicable(
+                f"{encoded.names[k]!r} has one class among {len(train)} training points: give more points"
+            )
         if regressor == "boosted":
             return _classify(encoded, k, train, rest, trees, seed)
         if regressor == "lasso":
@@ -192,8 +196,6 @@ def _classify(encoded: Encoded, k: int, train: np.ndarray, test: np.ndarray, num
 
     # Trees are in single precision, and treat values that are closer than 1e-7 as equal.
     z, y = standardise(encoded.codes, train), encoded.factors[:, k]
-    if len(np.unique(y[train])) < 2:
-        raise Inapplicable(f"{encoded.names[k]!r} has one class among {len(train)} training points: give more points")
     fitted = GradientBoostingClassifier(n_estimators=num_trees, random_state=seed).fit(z[train], y[train])
     accuracy = float(fitted.score(z[test], y[test]))
     most_frequent = np.bincount(y[train]).argmax()
