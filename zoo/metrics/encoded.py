@@ -1,6 +1,6 @@
 """The input of every metric: the codes of N datapoints and the classes of their factors, checked once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -29,6 +29,7 @@ class Encoded:
         names: of these factors, [K].
         constant: the factors that do not vary, with their only value. They have entropy 0, and metrics ignore them.
         left_out: the factors of a data set that have no classes, such as measurements, with the reason.
+        values: what the classes of each factor were given as, [K] of [size]: numbers, or names.
         memo: a cache of quantities that several metrics need.
     """
 
@@ -36,7 +37,8 @@ class Encoded:
     factors: np.ndarray
     names: tuple[str, ...]
     constant: Mapping[str, Any]
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str]
+    values: Sequence[np.ndarray]
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -90,7 +92,7 @@ class Encoded:
         else:
             sites = sites_of(codes)
         length = count_points(sites)
-        kept, constant, left_out = {}, {}, {}
+        kept, constant, left_out, found = {}, {}, {}, []
         for name, column in columns(factors).items():
             try:
                 values, classes = classes_of(name, column, length)
@@ -103,8 +105,9 @@ class Encoded:
                 constant[name] = values[0].item()
             else:
                 kept[name] = classes
+                found.append(values)
         table = np.stack(list(kept.values()), axis=1) if kept else np.empty((length, 0), np.int64)
-        return cls(sites, table, tuple(kept), constant, left_out)
+        return cls(sites, table, tuple(kept), constant, left_out, found)
 
     def __len__(self) -> int:
         return len(self.factors)
@@ -192,18 +195,19 @@ class Encoded:
         Raises:
             Inapplicable: a factor that varies does not vary among them.
         """
-        columns = []
-        for name, column in zip(self.names, self.factors[rows].T, strict=True):
-            values, classes = np.unique(column, return_inverse=True)
-            if len(values) == 1:
+        columns, found = [], []
+        for name, column, values in zip(self.names, self.factors[rows].T, self.values, strict=True):
+            there, classes = np.unique(column, return_inverse=True)
+            if len(there) == 1:
                 raise Inapplicable(
                     f"{name!r} has one value in {len(rows)} of the {len(self)} points: these are too few to repeat a "
                     "metric on a part of them; give more"
                 )
             columns.append(classes)
+            found.append(values[there])
         table = np.stack(columns, axis=1) if columns else self.factors[rows]
         sites = {name: site.at(rows) for name, site in self.sites.items()}
-        return Encoded(sites, table, self.names, self.constant, self.left_out)
+        return Encoded(sites, table, self.names, self.constant, self.left_out, found)
 
     def half(self, rng: np.random.Generator) -> "Encoded":
         """A random half of the datapoints."""
