@@ -73,6 +73,17 @@ def test_divergences_on_a_grid_are_those_of_normals():
     assert found.mass_q == pytest.approx(1, abs=1e-9)
 
 
+def test_divergences_where_a_density_is_outside_of_its_support():
+    # p is uniform on half of the square of q: KL(p || q) = log 2, and q has mass where p has none.
+    plane = Grid2D(reach=1.0, num=20)
+    inside = plane.points[:, 0] > 0
+    log_p, log_q = torch.where(inside, -math.log(2), -torch.inf), torch.full((400,), -math.log(4))
+    found = divergences(log_p, log_q, plane)
+    assert found.p_from_q == pytest.approx(math.log(2))
+    assert found.q_from_p == math.inf
+    assert divergences(log_p, log_p, plane) == pytest.approx((0, 0, 1, 1))
+
+
 def test_the_aggregate_and_the_prior_at_points():
     q = dist.Normal(torch.randn(7, 2), torch.rand(7, 2) + 0.1).to_event(1)
     points = torch.randn(9, 2)

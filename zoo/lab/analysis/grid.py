@@ -48,11 +48,11 @@ class Divergences(NamedTuple):
 
 @checked()
 def divergences(log_p: Tensor, log_q: Tensor, grid: Grid2D) -> Divergences:
-    """KL(p || q) and KL(q || p) as sums over the cells."""
+    """KL(p || q) and KL(q || p) as sums over the cells; 0 log 0 is 0, as where a density is outside of its support."""
     p, q = log_p.exp() * grid.cell, log_q.exp() * grid.cell
     return Divergences(
-        p_from_q=(p * (log_p - log_q)).sum().item(),
-        q_from_p=(q * (log_q - log_p)).sum().item(),
+        p_from_q=torch.where(p > 0, p * (log_p - log_q), 0.0).sum().item(),
+        q_from_p=torch.where(q > 0, q * (log_q - log_p), 0.0).sum().item(),
         mass_p=p.sum().item(),
         mass_q=q.sum().item(),
     )
