@@ -230,6 +230,10 @@ class Encoded:
         order, starts, counts = self._by_class[k]
         return order[starts[classes] + (rng.random(classes.shape) * counts[classes]).astype(np.intp)]
 
+    def counts(self, k: int) -> np.ndarray:
+        """The number of datapoints of each class of factor k, [size]."""
+        return self._by_class[k][2]
+
     @cached_property
     def _by_class(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Per factor, the datapoints sorted by class, and each class's start and size."""
