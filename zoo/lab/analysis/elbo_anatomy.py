@@ -109,9 +109,9 @@ def elbo_anatomy(
         concrete: how a Concrete site is scored, see `zoo.estimators.scores`.
 
     Raises:
-        ValueError: the estimator is unknown; for "exact", num_data is not the size of the data or there are fewer than
-            two samples; for the others, the batch is larger than the data; an observed site is outside the plate
-            "data"; or as `zoo.aggregate.dissect` does.
+        ValueError: the estimator is unknown; for "exact", num_data is not the size of the data, the guide is refined
+            for each batch as `guides.SemiAmortized`, or there are fewer than two samples; for the others, the batch is
+            larger than the data; an observed site is outside the plate "data"; or as `zoo.aggregate.dissect` does.
     """
     if estimator not in ("exact", *get_args(Estimator)):
         raise ValueError(f"estimator must be one of exact, {', '.join(get_args(Estimator))}, got {estimator!r}")
@@ -119,6 +119,11 @@ def elbo_anatomy(
         raise ValueError(
             f"num_data = {num_data}, but data {data.name!r} has {len(data)}: an exact q(z) averages all of them; "
             f"give num_data={len(data)}"
+        )
+    if estimator == "exact" and hasattr(guide, "refined"):
+        raise ValueError(
+            "the guide is refined for each batch, by new draws each time, so an exact q(z) would score the draws of "
+            "one posterior under another; use the guide that it starts from, or estimator='stratified'"
         )
     if estimator == "exact" and num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")
