@@ -192,3 +192,25 @@ def test_whole_numbers_are_weighted_like_the_same_floats():
         vars(found).values(), vars(importance(*pair, counts * 1.0, num_samples=5)).values(), strict=True
     ):
         torch.testing.assert_close(one, other)
+
+
+class Half(nn.Module):
+    """z ~ N(0, 1), and x is impossible unless z has its sign; x = 0 is impossible. The guide is the prior."""
+
+    def __init__(self, observes):
+        super().__init__()
+        self.observes = observes
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(len(x)), 1.0))
+            if self.observes:
+                pyro.factor("x", torch.where(z * x > 0, 0.0, -torch.inf))
+
+
+def test_weights_of_0_count_as_draws_and_have_no_size():
+    # w = 1 for a share n / K of the draws, and 0 for the others: the mean is n / K, and the effective size n.
+    found = importance(Half(True), Half(False), torch.tensor([1.0, -2.0, 0.0]), num_samples=400, at_once=30)
+    torch.testing.assert_close(found.log_effective, found.log_evidence + math.log(400))
+    assert found.log_evidence.exp().tolist() == pytest.approx([0.5, 0.5, 0.0], abs=0.1)  # 4 standard errors
+    assert found.log_effective[2] == -math.inf  # it was not a number

@@ -32,7 +32,7 @@ class Importance:
         elbo: mean of log w, the estimate of the ELBO from K draws.
         log_evidence: log of the mean of w; its expectation is below log p(x), by less as K grows.
         log_effective: log of (sum w)^2 / sum w^2, the effective sample size. A value far below K shows that q differs
-            from p(z | x) where q has its mass.
+            from p(z | x) where q has its mass. Minus infinity where every weight is 0.
     """
 
     elbo: Tensor
@@ -76,7 +76,8 @@ def importance(
         total = total + log_w.sum(0)
         log_sum = torch.logaddexp(log_sum, log_w.logsumexp(0))
         log_sum_squares = torch.logaddexp(log_sum_squares, (2 * log_w).logsumexp(0))
-    return Importance(total / num_samples, log_sum - math.log(num_samples), 2 * log_sum - log_sum_squares)
+    log_effective = torch.where(log_sum > -torch.inf, 2 * log_sum - log_sum_squares, -torch.inf)
+    return Importance(total / num_samples, log_sum - math.log(num_samples), log_effective)
 
 
 @checked(at_once=number_from(1))

@@ -1,4 +1,4 @@
-"""q(z | x) of a trained guide, and p(x | z) of its story."""
+"""q(z | x) of a trained guide, and p(x | z) of its story; both run in evaluation mode."""
 
 from typing import Any
 
