@@ -252,3 +252,14 @@ def test_classes_of_one_point_are_noticed_by_the_vote():
     found = metrics.factor_vae(y + 0.0, y, **settings)
     assert found.caveat == "means little: 5 of 9 classes have one point"
     assert metrics.factor_vae(y + 0.0, with_few_points(2, 20), **settings).caveat == ""
+
+
+def test_latents_of_two_sites_have_names_of_their_own():
+    # The unit of z and the categorical were both z_1, and mig_unnormalised(unit="z_1") was that of the first.
+    y = np.arange(40) % 2
+    z, c = np.random.default_rng(0).standard_normal((40, 2)), dist.OneHotCategorical(torch.eye(2)[y])
+    with pytest.raises(ValueError, match="sites 'z' and 'z_1' both have a latent 'z_1'"):
+        metrics.Encoded.of({"z": z, "z_1": c}, y)
+    with pytest.raises(ValueError, match="sites 'z_0' and 'z' both have a latent 'z_0'"):
+        metrics.Encoded.of({"z_0": c, "z": z}, y)
+    assert metrics.Encoded.of({"z": z, "z_1": z, "z_2": c}, y).units == ("z_0", "z_1", "z_1_0", "z_1_1", "z_2")

@@ -76,7 +76,7 @@ class Encoded:
             Inapplicable: there are fewer than 10 points, or a distribution has no mean.
             ValueError: codes are not finite or not [N, D]; a standard deviation is not positive; factors differ from
                 codes in length, are neither whole numbers nor names, or have about as many classes as points; codes are
-                already encoded, and factors are given again.
+                already encoded, and factors are given again; or two latents have one name, as of sites z and z_0.
         """
         if isinstance(codes, Encoded):
             if factors is not None:
@@ -92,6 +92,7 @@ class Encoded:
         else:
             sites = sites_of(codes)
         length = count_points(sites)
+        _check_names(sites)
         kept, constant, left_out, found = {}, {}, {}, []
         for name, column in columns(factors).items():
             try:
@@ -242,3 +243,15 @@ class Encoded:
             counts = np.bincount(column)
             found.append((np.argsort(column, kind="stable"), np.cumsum(counts) - counts, counts))
         return found
+
+
+def _check_names(sites: Mapping[str, Site]) -> None:
+    """Refuses sites whose units, site_0, site_1, ..., have the name of another site's."""
+    owners: dict[str, str] = {}
+    for site, found in sites.items():
+        for name in [site] * found.categorical + [f"{site}_{d}" for d in range(found.mean.shape[1])]:
+            if owners.setdefault(name, site) != site:
+                raise ValueError(
+                    f"codes: sites {owners[name]!r} and {site!r} both have a latent {name!r}, so results could not be "
+                    "told apart; rename one of them"
+                )
