@@ -55,6 +55,8 @@ def _mean(fn: Any) -> Tensor:
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
     """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...].
 
+    A latent that is not given is drawn, once for all N; so give all on which the site depends.
+
     Raises:
         LookupError: the story has no such site, or none of a name in `latents`.
     """
