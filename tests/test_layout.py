@@ -21,6 +21,7 @@ FLOORS = [
         "zoo.sites",
         "zoo.parents",
         "zoo.hyperparameters",
+        "zoo.modes",
         "zoo.tables",
     },
     {"zoo.aggregate_sites", "zoo.handlers", "zoo.pairing", "zoo.terms", "zoo.report"}

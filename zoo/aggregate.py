@@ -104,7 +104,7 @@ def dissect(
     weights = batch_weights(model_trace, chosen, num_data, estimator)
     marginals = _marginals(score_pairs(chosen), values, weights, groups, chosen, own_scores(chosen))
     prior = {name: _sample_first(nodes_of(model_trace)[name]["score_own"]()) for name in chosen}
-    return _scaled(anatomy(own, marginals, prior, groups), batch_scale(chosen))
+    return scaled(anatomy(own, marginals, prior, groups), batch_scale(chosen))
 
 
 def anchor_information(
@@ -288,7 +288,7 @@ def _marginals(
     return Marginals(ranks.logsumexp(joint), ranks.logsumexp(of_groups), units)
 
 
-def _scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:
+def scaled(parts: Anatomy, scale: float | Tensor) -> Anatomy:
     """All the parts times a scale."""
     units = {site: scale * kl for site, kl in parts.units.items()}
     return Anatomy(scale * parts.mutual_information, scale * parts.between, scale * parts.within, units)

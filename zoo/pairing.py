@@ -44,10 +44,9 @@ def check_call(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
         ) from None
 
 
-def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
-    """Refuses a model and a guide whose sites do not fit, before a number is computed from them."""
-    in_model = dict(latent(model_trace))
-    in_guide = {name: site for name, site in latent(guide_trace) if not site["infer"].get("is_auxiliary")}
+def check_sites(model_trace: Trace, guide_trace: Trace) -> None:
+    """Refuses a model and a guide whose latent sites differ, except for auxiliary ones; and a guide that observes."""
+    in_model, in_guide = dict(latent(model_trace)), _paired(guide_trace)
 
     def refuse(what: str) -> NoReturn:
         raise ValueError(f"{what}; the model has the latent sites {list(in_model)}, the guide {list(in_guide)}")
@@ -61,7 +60,13 @@ def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float)
         refuse(f"the guide has no site {sorted(missing)}: give it a head, as in Amortized(trunk, z=MeanField(10))")
     if extra := in_guide.keys() - in_model.keys():
         refuse(f"the model has no latent site {sorted(extra)}: remove the head, or do not observe the site")
-    for name, site in in_guide.items():
+
+
+def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float) -> None:
+    """Refuses a model and a guide whose sites do not fit, before a number is computed from them."""
+    check_sites(model_trace, guide_trace)
+    in_model = dict(latent(model_trace))
+    for name, site in _paired(guide_trace).items():
         for what in ("scale", "mask"):
             if not same(in_model[name][what], site[what]):
                 raise ValueError(
@@ -149,6 +154,11 @@ def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -
                     f"site {name!r}: its prior depends on {parent!r}, which the guide draws given {name!r}, so its KL "
                     f"has no closed form; use kl={{{name!r}: 'sampled'}}, or a guide that draws {parent!r} first"
                 )
+
+
+def _paired(guide_trace: Trace) -> dict[str, Site]:
+    """The guide's latent sites that the model must have."""
+    return {name: site for name, site in latent(guide_trace) if not site["infer"].get("is_auxiliary")}
 
 
 def _frames(node: Site) -> Sequence[CondIndepStackFrame]:

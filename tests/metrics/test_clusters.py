@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Independent, Normal, OneHotCategorical, RelaxedOneHotCategorical
 
 from zoo.lab.data import load
-from zoo.metrics import Inapplicable
+from zoo.metrics import Encoded, Inapplicable
 from zoo.metrics.clusters import clusters, confusion, hungarian_accuracy, majority_accuracy, purity
 
 # 3 types, 2 labels: type 0 is mostly label 1, types 1 and 2 both mostly label 0
@@ -32,6 +32,32 @@ def test_counts_by_hand():
     assert found.confusion.axes == (("c=0", "c=1", "c=2"), ("factor 0 0", "factor 0 1"))
     assert found.majority.protocol["majority_label"] == {"c=0": "factor 0 1", "c=1": "factor 0 0", "c=2": "factor 0 0"}
     assert found.hungarian.protocol["hungarian_label"] == {"c=0": "factor 0 1", "c=1": "factor 0 0"}
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ([3, 7], ("digit 3", "digit 7")),  # as where some digits were left out; they were called 0 and 1
+        ([-1.0, 0.5 * 2], ("digit -1", "digit 1")),
+        (["cat", "ant"], ("digit ant", "digit cat")),  # sorted
+    ],
+)
+def test_labels_are_called_what_they_were_given_as(given, names):
+    types, labels = points(TABLE)
+    values = np.array(given)[labels]
+    found = clusters(types, {"digit": values})
+    assert found.confusion.axes[1] == names
+    table = [[np.mean((types == k) & (values == value)) for value in np.unique(values)] for k in range(3)]
+    np.testing.assert_allclose(found.confusion.value, table)
+    # type 0 is mostly the second one that was given, and types 1 and 2 the first one
+    second, first = (names[np.unique(values).tolist().index(value)] for value in (given[1], given[0]))
+    assert found.majority.protocol["majority_label"] == {"c=0": second, "c=1": first, "c=2": first}
+
+
+def test_a_part_of_the_points_keeps_the_values_of_its_classes():
+    y = np.array(["ant", "bee", "cat"])[np.arange(30) % 3]
+    part = Encoded.of(np.eye(30), y).subset(np.flatnonzero(y != "ant"))
+    assert np.array_equal(part.values[0][part.factors[:, 0]], y[y != "ant"])
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3)])

@@ -46,6 +46,14 @@ def test_boosted_trees_as_public_code_has_them():
     assert found.disentanglement.caveat == ""
 
 
+@pytest.mark.parametrize(("offset", "scale"), [(1e9, 1.0), (0.0, 1e-8), (-3e4, 1e-4)])
+def test_boosted_trees_do_not_depend_on_where_a_latent_lies_or_on_its_scale(offset, scale):
+    # scikit-learn's trees have single precision and take values closer than 1e-7 for one: all parts were a guess's
+    y = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], 25, axis=0)
+    found = dci(offset + scale * y, y, regressor="boosted", num_trees=5, repeats=2)
+    assert [float(part) for part in found] == pytest.approx([1, 1, 1])
+
+
 def test_boosted_trees_are_a_hundred_unless_told():
     z, y = some(60)
     found = dci(z, y, regressor="boosted", repeats=2)
@@ -147,9 +155,11 @@ def test_slow_metrics_are_run_when_asked_for(monkeypatch):
     assert slow == {f"dci_boosted_{part}" for part in ("disentanglement", "completeness", "informativeness")}
 
 
-def test_a_factor_with_one_class_to_train_on_is_inapplicable():
+@pytest.mark.parametrize("regressor", ["lasso", "forest", "boosted"])
+def test_a_factor_with_one_class_to_train_on_is_inapplicable(regressor):
+    # The mean of equal numbers is a prediction without error; it counted as perfect, with no latent that is important.
     y = np.zeros((20, 2), int)
     y[0, 0] = y[1:, 1] = 1
     z = np.random.default_rng(0).standard_normal((20, 2))
     with pytest.raises(Inapplicable, match=r"has one class among 16 training points: give more points"):
-        dci(z, y, regressor="boosted", num_trees=2, repeats=20)
+        dci(z, y, regressor=regressor, num_trees=2, repeats=20)

@@ -1,6 +1,7 @@
 """Metrics at their edges: the protocols that the papers' numbers depend on, and the smallest cases by hand."""
 
 import inspect
+from functools import partial
 
 import numpy as np
 import pyro.distributions as dist
@@ -209,3 +210,56 @@ def test_a_metric_checks_its_arguments_before_it_measures(name):
     given = dict.fromkeys(required) | {key: value for key, value in VALID.items() if key in required}
     with pytest.raises(TypeError, match=rf"^{name}: repeats must be .*, got '10'"):
         metric(**given, repeats="10")
+
+
+# Classes with few points.
+
+
+def with_few_points(num_classes: int, each: int) -> np.ndarray:
+    """Two factors: one of `num_classes` classes with `each` points, and one of two classes in turn."""
+    n = np.arange(num_classes * each)
+    return np.stack([n // each, n % 2], axis=1)
+
+
+@pytest.mark.parametrize("metric", [partial(metrics.higgins_svm, C=10.0), metrics.higgins_logistic])
+def test_pairs_of_one_point_twice_are_noticed(metric):
+    # Of a class with n points, one pair in n is a point and itself, whose difference is 0. Where that is half of the
+    # pairs, pure noise tells the factors apart, and scores 1 where chance is 1/2.
+    settings = {"num_train": 200, "num_eval": 200, "repeats": 2}
+    rng = np.random.default_rng(0)
+    few, many = with_few_points(60, 2), with_few_points(2, 150)
+    noise = rng.standard_normal((300, 10))
+    found = metric(noise[:120], few, **settings)
+    assert float(found) > 0.9
+    assert found.caveat == "may be too high: 50% of a factor's pairs are one point twice"
+    assert metric(noise, many, **settings).caveat == ""
+    lonely = np.c_[np.r_[0, 1, 1, 2, 2, [1, 2] * 10], np.r_[0, 1, 0, 1, 0, [0, 1] * 10]]
+    # classes of 1, 12 and 12 points: (1 + 1/12 + 1/12) / 3 of the pairs
+    assert metric(noise[:25], lonely, **settings).caveat.startswith("may be too high: 39% ")
+
+
+@pytest.mark.parametrize("metric", [metrics.higgins_svm, metrics.higgins_logistic])
+def test_every_factor_needs_a_vote(metric):
+    with pytest.raises(ValueError, match=r"num_train = 1: no vote is for the factor 'factor [01]'; give more"):
+        metric(np.eye(40), with_few_points(2, 20), num_train=1, num_eval=5, repeats=2)
+
+
+def test_classes_of_one_point_are_noticed_by_the_vote():
+    # No latent varies in a class of one point: the vote is from the first, so the order of the latents matters.
+    settings = {"num_train": 100, "num_eval": 0, "prune": 0.0, "repeats": 2}
+    y = with_few_points(2, 20)
+    y[:5, 0] = np.arange(5) + 2
+    found = metrics.factor_vae(y + 0.0, y, **settings)
+    assert found.caveat == "means little: 5 of 9 classes have one point"
+    assert metrics.factor_vae(y + 0.0, with_few_points(2, 20), **settings).caveat == ""
+
+
+def test_latents_of_two_sites_have_names_of_their_own():
+    # The unit of z and the categorical were both z_1, and mig_unnormalised(unit="z_1") was that of the first.
+    y = np.arange(40) % 2
+    z, c = np.random.default_rng(0).standard_normal((40, 2)), dist.OneHotCategorical(torch.eye(2)[y])
+    with pytest.raises(ValueError, match="sites 'z' and 'z_1' both have a latent 'z_1'"):
+        metrics.Encoded.of({"z": z, "z_1": c}, y)
+    with pytest.raises(ValueError, match="sites 'z_0' and 'z' both have a latent 'z_0'"):
+        metrics.Encoded.of({"z_0": c, "z": z}, y)
+    assert metrics.Encoded.of({"z": z, "z_1": z, "z_2": c}, y).units == ("z_0", "z_1", "z_1_0", "z_1_1", "z_2")

@@ -88,3 +88,10 @@ def test_settings_that_are_none():
             sap(z, y, test_share=share)
     with pytest.raises(Inapplicable, match="has one class among"):
         sap(z[:20], {"rare": np.arange(20) // 19}, repeats=20)
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(1e9, 1.0), (0.0, 1e-8), (-3e4, 1e-4)])
+def test_thresholds_do_not_depend_on_where_a_latent_lies_or_on_its_scale(offset, scale):
+    # scikit-learn's trees have single precision and take values closer than 1e-7 for one: the gap was 0 here
+    z, y = places(8, 600)
+    assert float(sap(offset + scale * y, y, repeats=2)) == pytest.approx(float(sap(z, y, repeats=2)), abs=1e-12)

@@ -11,6 +11,7 @@ from pyro.poutine.messenger import Messenger
 from torch import nn
 
 from zoo.lab.device import device_of, fork_random_state
+from zoo.modes import evaluation_mode
 
 
 @contextmanager
@@ -19,16 +20,19 @@ def isolated(*modules: nn.Module, seed: int = 0) -> Iterator[None]:
 
     The random state, the param store and the modules' modes are left as they were.
     """
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    for module in modules:
-        module.eval()
-    try:
-        with fork_random_state(device_of(*modules)), torch.no_grad(), poutine.block(), OwnParameters():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        for part, mode in modes:  # each by itself: a part may be in another mode than the whole
-            part.training = mode
+    with fork_random_state(device_of(*modules)), evaluating(*modules):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def evaluating(*programs: Any) -> Iterator[None]:
+    """Evaluation mode, no gradients, and no other handler sees what runs inside.
+
+    The param store and the modules' modes are left as they were.
+    """
+    with evaluation_mode(*programs), torch.no_grad(), poutine.block(), OwnParameters():
+        yield
 
 
 class OwnParameters(Messenger):

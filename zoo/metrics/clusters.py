@@ -71,7 +71,8 @@ def clusters(
     encoded = Encoded.of(_by_site(codes), factors).require(metric, factors=1)
     y, label = _labels(metric, encoded, factor)
     types, names = _types(metric, encoded, sites)
-    labels = tuple(f"{label} {value}" for value in range(int(y.max()) + 1))
+    values = encoded.values[encoded.names.index(label)].tolist()
+    labels = tuple(f"{label} {value:g}" if isinstance(value, float) else f"{label} {value}" for value in values)
     table = confusion(types, y, len(names))
     halves = []
     for rng in generators(seed, repeats):

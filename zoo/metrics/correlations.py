@@ -130,6 +130,13 @@ def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return unit(a).T @ unit(b)
 
 
+def standardise(table: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Columns [N, A] with mean 0 and standard deviation 1 in the training set; a constant one is only centred."""
+    centred = table - table[train].mean(0)
+    scale = table[train].std(0)
+    return centred / np.where((np.ptp(table[train], axis=0) > 0) & (scale > 0), scale, 1.0)
+
+
 def _correlations(
     metric: str, encoded: Encoded, prune: float, seed: int, repeats: int, rows: tuple[str, ...] | None = None
 ) -> Result:

@@ -12,6 +12,7 @@ import torch
 from scipy.special import entr
 
 from zoo.arguments import POSITIVE, SOME_COUNTS, checked, number_from
+from zoo.metrics.correlations import standardise
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import Result, generators
 
@@ -95,7 +96,7 @@ def dci(
         square error in training standard deviations, or the accuracy, as a mean over factors.
 
     Raises:
-        Inapplicable: fewer than two factors or two latents; or, for boosted trees, the training points have one class.
+        Inapplicable: fewer than two factors or two latents; or the training points have only one class of a factor.
         ValueError: as `Encoded.of`; or the regressor is unknown.
 
     Example:
@@ -111,6 +112,10 @@ def dci(
     trees = num_trees or (100 if regressor == "boosted" else 10)
 
     def fit(k: int, train: np.ndarray, rest: np.ndarray, seed: int) -> Fit:
+        if np.ptp(encoded.factors[train, k]) == 0:  # a perfect prediction, without any latent
+            raise Inapplicable(
+                f"{encoded.names[k]!r} has one class among {len(train)} training points: give more points"
+            )
         if regressor == "boosted":
             return _classify(encoded, k, train, rest, trees, seed)
         if regressor == "lasso":
@@ -178,7 +183,7 @@ def _forests(num_trees: int, max_depths: Sequence[int], seed: int) -> list[Any]:
 def _regress(encoded: Encoded, k: int, train: np.ndarray, rest: np.ndarray, regressors: list[Any]) -> Fit:
     """Uses the regressor with the smallest error on half of the rest; the reported error is on the other half."""
     validation, test = np.array_split(rest, 2)
-    z, y = _standardise(encoded.codes, train), _standardise(encoded.factors[:, [k]], train)[:, 0]
+    z, y = standardise(encoded.codes, train), standardise(encoded.factors[:, [k]], train)[:, 0]
     fitted = [regressor.fit(z[train], y[train]) for regressor in regressors]
     best = min(fitted, key=lambda r: _error(r, z[validation], y[validation]))
     error = _error(best, z[test], y[test])
@@ -189,9 +194,8 @@ def _regress(encoded: Encoded, k: int, train: np.ndarray, rest: np.ndarray, regr
 def _classify(encoded: Encoded, k: int, train: np.ndarray, test: np.ndarray, num_trees: int, seed: int) -> Fit:
     from sklearn.ensemble import GradientBoostingClassifier
 
-    z, y = encoded.codes, encoded.factors[:, k]
-    if len(np.unique(y[train])) < 2:
-        raise Inapplicable(f"{encoded.names[k]!r} has one class among {len(train)} training points: give more points")
+    # Trees are in single precision, and treat values that are closer than 1e-7 as equal.
+    z, y = standardise(encoded.codes, train), encoded.factors[:, k]
     fitted = GradientBoostingClassifier(n_estimators=num_trees, random_state=seed).fit(z[train], y[train])
     accuracy = float(fitted.score(z[test], y[test]))
     most_frequent = np.bincount(y[train]).argmax()
@@ -212,13 +216,6 @@ def _settings(regressor: Regressor, alpha: float, num_trees: int, max_depths: Se
     if regressor == "forest":
         return {"regressor": f"RandomForestRegressor({num_trees})", "max_depths": list(max_depths), **numbers}
     return {"classifier": f"GradientBoostingClassifier(n_estimators={num_trees})", "split": "80 / 20 %"}
-
-
-def _standardise(table: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and standard deviation 1 in the training set; constant columns become 0."""
-    centred = table - table[train].mean(0)
-    scale = table[train].std(0)
-    return centred / np.where((np.ptp(table[train], axis=0) > 0) & (scale > 0), scale, 1.0)
 
 
 def _error(regressor: Any, z: np.ndarray, y: np.ndarray) -> float:

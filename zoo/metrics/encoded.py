@@ -1,6 +1,6 @@
 """The input of every metric: the codes of N datapoints and the classes of their factors, checked once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -29,6 +29,7 @@ class Encoded:
         names: of these factors, [K].
         constant: the factors that do not vary, with their only value. They have entropy 0, and metrics ignore them.
         left_out: the factors of a data set that have no classes, such as measurements, with the reason.
+        values: what the classes of each factor were given as, [K] of [size]: numbers, or names.
         memo: a cache of quantities that several metrics need.
     """
 
@@ -36,7 +37,8 @@ class Encoded:
     factors: np.ndarray
     names: tuple[str, ...]
     constant: Mapping[str, Any]
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str]
+    values: Sequence[np.ndarray]
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -74,7 +76,7 @@ class Encoded:
             Inapplicable: there are fewer than 10 points, or a distribution has no mean.
             ValueError: codes are not finite or not [N, D]; a standard deviation is not positive; factors differ from
                 codes in length, are neither whole numbers nor names, or have about as many classes as points; codes are
-                already encoded, and factors are given again.
+                already encoded, and factors are given again; or two latents have one name, as of sites z and z_0.
         """
         if isinstance(codes, Encoded):
             if factors is not None:
@@ -90,7 +92,8 @@ class Encoded:
         else:
             sites = sites_of(codes)
         length = count_points(sites)
-        kept, constant, left_out = {}, {}, {}
+        _check_names(sites)
+        kept, constant, left_out, found = {}, {}, {}, []
         for name, column in columns(factors).items():
             try:
                 values, classes = classes_of(name, column, length)
@@ -103,8 +106,9 @@ class Encoded:
                 constant[name] = values[0].item()
             else:
                 kept[name] = classes
+                found.append(values)
         table = np.stack(list(kept.values()), axis=1) if kept else np.empty((length, 0), np.int64)
-        return cls(sites, table, tuple(kept), constant, left_out)
+        return cls(sites, table, tuple(kept), constant, left_out, found)
 
     def __len__(self) -> int:
         return len(self.factors)
@@ -192,18 +196,19 @@ class Encoded:
         Raises:
             Inapplicable: a factor that varies does not vary among them.
         """
-        columns = []
-        for name, column in zip(self.names, self.factors[rows].T, strict=True):
-            values, classes = np.unique(column, return_inverse=True)
-            if len(values) == 1:
+        columns, found = [], []
+        for name, column, values in zip(self.names, self.factors[rows].T, self.values, strict=True):
+            there, classes = np.unique(column, return_inverse=True)
+            if len(there) == 1:
                 raise Inapplicable(
                     f"{name!r} has one value in {len(rows)} of the {len(self)} points: these are too few to repeat a "
                     "metric on a part of them; give more"
                 )
             columns.append(classes)
+            found.append(values[there])
         table = np.stack(columns, axis=1) if columns else self.factors[rows]
         sites = {name: site.at(rows) for name, site in self.sites.items()}
-        return Encoded(sites, table, self.names, self.constant, self.left_out)
+        return Encoded(sites, table, self.names, self.constant, self.left_out, found)
 
     def half(self, rng: np.random.Generator) -> "Encoded":
         """A random half of the datapoints."""
@@ -226,6 +231,10 @@ class Encoded:
         order, starts, counts = self._by_class[k]
         return order[starts[classes] + (rng.random(classes.shape) * counts[classes]).astype(np.intp)]
 
+    def counts(self, k: int) -> np.ndarray:
+        """The number of datapoints of each class of factor k, [size]."""
+        return self._by_class[k][2]
+
     @cached_property
     def _by_class(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Per factor, the datapoints sorted by class, and each class's start and size."""
@@ -234,3 +243,15 @@ class Encoded:
             counts = np.bincount(column)
             found.append((np.argsort(column, kind="stable"), np.cumsum(counts) - counts, counts))
         return found
+
+
+def _check_names(sites: Mapping[str, Site]) -> None:
+    """Refuses sites whose units, site_0, site_1, ..., have the name of another site's."""
+    owners: dict[str, str] = {}
+    for site, found in sites.items():
+        for name in [site] * found.categorical + [f"{site}_{d}" for d in range(found.mean.shape[1])]:
+            if owners.setdefault(name, site) != site:
+                raise ValueError(
+                    f"codes: sites {owners[name]!r} and {site!r} both have a latent {name!r}, so results could not be "
+                    "told apart; rename one of them"
+                )

@@ -33,7 +33,8 @@ def factor_vae(
 
     .. warning::
         The score depends on these settings: the same codes can score 0.36 or 0.54. It does not depend on the scale of a
-        latent, unless its standard deviation crosses `prune`.
+        latent, unless its standard deviation crosses `prune`. In a class with one point no latent varies, so its votes
+        are all from the first latent; the `caveat` says if there are such classes.
 
     Args:
         codes: as `Encoded.of`.
@@ -74,6 +75,9 @@ def factor_vae(
         table = votes(encoded, active, num_train, num_points, rng)
         judged = votes(encoded, active, num_eval, num_points, rng) if num_eval else table
         runs.append(judged[np.arange(len(active)), table.argmax(1)].sum() / judged.sum())
+    sizes = np.concatenate([encoded.counts(k) for k in range(len(encoded.names))])
+    alone = int((sizes == 1).sum())
+    caveat = {"caveat": f"means little: {alone} of {len(sizes)} classes have one point"} if alone else {}
     protocol = {
         **encoded.protocol,
         "num_points_per_vote": num_points,
@@ -84,6 +88,7 @@ def factor_vae(
         "classifier": "majority vote",
         "seed": seed,
         "a run": "fresh votes",
+        **caveat,
     }
     return Result.of("FactorVAE", runs, protocol)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from zoo.arguments import POSITIVE, SHARE, checked
-from zoo.metrics.correlations import pearson
+from zoo.metrics.correlations import pearson, standardise
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import Result, generators
 
@@ -123,6 +123,7 @@ def _accuracies(
         z = encoded.codes[:, [d]]
         seed = int(rng.integers(2**31))
         if classifier == "thresholds":
+            z = standardise(z, train)  # trees are in single precision, and treat values closer than 1e-7 as equal
             guess = _thresholds(encoded.sizes[k], seed).fit(z[train], y[train]).predict(z[test])
             found[d] = np.average(guess == y[test], weights=balance)  # balanced accuracy
         else:

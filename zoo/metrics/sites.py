@@ -1,8 +1,6 @@
 """The latent sites of N datapoints, read from an encoder's output."""
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -16,9 +14,9 @@ from torch.distributions import (
     OneHotCategorical,
     RelaxedOneHotCategorical,
 )
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from zoo.metrics.result import Inapplicable
+from zoo.modes import evaluation_mode
 
 MIN_POINTS = 10
 
@@ -103,7 +101,7 @@ def encode(
         data = data.subset(np.sort(rows))
     batches: list[dict[str, Site]] = []
     done = 0
-    with torch.no_grad(), _evaluation_mode(encoder):
+    with torch.no_grad(), evaluation_mode(_module(encoder)):
         for batch in data.in_order(batch_size, device=device or _device(encoder)):
             returned = encoder(batch.x)
             try:
@@ -239,26 +237,3 @@ def _device(encoder: Any) -> torch.device:
     module = _module(encoder)
     parameter = None if module is None else next(module.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
-
-
-@contextmanager
-def _evaluation_mode(encoder: Any) -> Iterator[None]:
-    """Puts every module that runs in this thread into evaluation mode, also those that the encoder does not own."""
-    trained: list[nn.Module] = []
-    here = threading.get_ident()
-
-    def switch(module: nn.Module, _: Any) -> None:
-        if module.training and threading.get_ident() == here:
-            module.training = False
-            trained.append(module)
-
-    if (owner := _module(encoder)) is not None:
-        for module in owner.modules():
-            switch(module, ())
-    handle = register_module_forward_pre_hook(switch)
-    try:
-        yield
-    finally:
-        handle.remove()
-        for module in trained:
-            module.training = True

@@ -73,6 +73,17 @@ def test_divergences_on_a_grid_are_those_of_normals():
     assert found.mass_q == pytest.approx(1, abs=1e-9)
 
 
+def test_divergences_where_a_density_is_outside_of_its_support():
+    # p is uniform on half of the square of q: KL(p || q) = log 2, and q has mass where p has none.
+    plane = Grid2D(reach=1.0, num=20)
+    inside = plane.points[:, 0] > 0
+    log_p, log_q = torch.where(inside, -math.log(2), -torch.inf), torch.full((400,), -math.log(4))
+    found = divergences(log_p, log_q, plane)
+    assert found.p_from_q == pytest.approx(math.log(2))
+    assert found.q_from_p == math.inf
+    assert divergences(log_p, log_p, plane) == pytest.approx((0, 0, 1, 1))
+
+
 def test_the_aggregate_and_the_prior_at_points():
     q = dist.Normal(torch.randn(7, 2), torch.rand(7, 2) + 0.1).to_event(1)
     points = torch.randn(9, 2)
@@ -135,3 +146,71 @@ def test_weights_are_those_of_datapoints_under_masks_and_with_other_plates(missi
     found = importance(Marks(), Exactly(), x, num_samples=7, at_once=15)
     torch.testing.assert_close(found.log_evidence, torch.stack(exact))
     torch.testing.assert_close(found.elbo, torch.stack(exact))
+
+
+# Sites that only one of the two programs has.
+
+
+class Idle(nn.Module):
+    """x ~ N(0, 1), and latents on which it does not depend; the guide does not observe x."""
+
+    def __init__(self, *sites, observes=False):
+        super().__init__()
+        self.sites, self.observes = sites, observes
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            for site in self.sites:
+                pyro.sample(site, dist.Normal(torch.zeros(len(x)), 0.1), infer={"is_auxiliary": site == "u"})
+            if self.observes:
+                pyro.sample("x", dist.Normal(0.0, 1.0), obs=x)
+
+
+@pytest.mark.parametrize(
+    ("of_model", "of_guide", "message"),
+    [
+        # A draw of c from the prior would be weighted with the prior once more: E p(c) = 1 / (2 sqrt(pi) 0.1) = 2.8.
+        (["z", "c"], ["z"], r"the guide has no site \['c'\]"),
+        # A draw that the model ignores would be divided by its density, of which E 1 / q is infinite.
+        (["z"], ["z", "c"], r"the model has no latent site \['c'\]"),
+        (["z"], ["z", "u"], r"site 'u': the guide draws it and the model does not have it"),
+    ],
+)
+def test_a_latent_of_one_program_alone_has_no_weight(of_model, of_guide, message):
+    x = torch.randn(4)
+    exact = dist.Normal(0.0, 1.0).log_prob(x)  # of any sites, where both programs have them
+    torch.testing.assert_close(log_evidence(Idle(*of_model, observes=True), Idle(*of_model), x, num_samples=3), exact)
+    with pytest.raises(ValueError, match=message):
+        log_evidence(Idle(*of_model, observes=True), Idle(*of_guide), x, num_samples=3)
+
+
+def test_whole_numbers_are_weighted_like_the_same_floats():
+    counts = torch.tensor([0, 1, -2])
+    pair = Idle("z", observes=True), Idle("z")
+    found = importance(*pair, counts, num_samples=5, at_once=6)
+    for one, other in zip(
+        vars(found).values(), vars(importance(*pair, counts * 1.0, num_samples=5)).values(), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+class Half(nn.Module):
+    """z ~ N(0, 1), and x is impossible unless z has its sign; x = 0 is impossible. The guide is the prior."""
+
+    def __init__(self, observes):
+        super().__init__()
+        self.observes = observes
+
+    def forward(self, x):
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(len(x)), 1.0))
+            if self.observes:
+                pyro.factor("x", torch.where(z * x > 0, 0.0, -torch.inf))
+
+
+def test_weights_of_0_count_as_draws_and_have_no_size():
+    # w = 1 for a share n / K of the draws, and 0 for the others: the mean is n / K, and the effective size n.
+    found = importance(Half(True), Half(False), torch.tensor([1.0, -2.0, 0.0]), num_samples=400, at_once=30)
+    torch.testing.assert_close(found.log_effective, found.log_evidence + math.log(400))
+    assert found.log_evidence.exp().tolist() == pytest.approx([0.5, 0.5, 0.0], abs=0.1)  # 4 standard errors
+    assert found.log_effective[2] == -math.inf  # it was not a number

@@ -145,6 +145,35 @@ def test_classes_labels_images_and_deterministic_sites(tmp_path):
     assert to_inference_data(*relaxed, small.data("JointVAE"), draws=2)["posterior"]["c"].dims[-1] == "c_class"
 
 
+class Masked(nn.Module):
+    """x ~ N(z, 1) of which the points that are 0 are left out."""
+
+    def forward(self, x: Tensor, *, index: Tensor | None = None) -> None:
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(len(x), 1), 1.0).to_event(1))
+            there = (x > 0).squeeze(-1)
+            with pyro.poutine.mask(mask=there):
+                pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+
+class Standard(nn.Module):
+    """q(z | x) = N(0, 1)."""
+
+    def forward(self, x: Tensor, *, index: Tensor | None = None) -> None:
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", dist.Normal(torch.zeros(len(x), 1), 1.0).to_event(1))
+
+
+def test_points_under_a_mask_have_no_likelihood():
+    # As in the objectives and in importance weights; it was that of the number in their place.
+    x = torch.tensor([[0.0], [2.0], [0.0]])
+    found = to_inference_data(Masked(), Standard(), Dataset.from_arrays(x), num=3, draws=4)
+    z, nats = found["posterior"]["z"].values[0, :, :, 0], found["log_likelihood"]["x"].values[0]
+    expected = np.zeros((4, 3))
+    expected[:, 1] = -0.5 * (2 - z[:, 1]) ** 2 - 0.5 * math.log(2 * math.pi)
+    np.testing.assert_allclose(nats, expected, rtol=1e-5)
+
+
 def test_counts_of_words_have_the_words():
     torch.set_default_dtype(torch.float32)
     counts = sparse.csr_array(np.arange(1, 13, dtype=np.float32).reshape(4, 3))

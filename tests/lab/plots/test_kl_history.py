@@ -21,6 +21,15 @@ def history(**kl):
     return History(STEPS, {names.get(name, name): np.asarray(curve, float) for name, curve in kl.items()})
 
 
+def test_a_sum_is_of_sites_that_were_recorded():
+    found = history(z0=STEPS, z1=2 * STEPS, c=np.ones(10))
+    np.testing.assert_array_equal(found.of("z"), 3 * STEPS)
+    np.testing.assert_array_equal(found.of("c+z"), 3 * STEPS + 1)
+    for group in ("d", "z+d", "z[0]"):  # which was nothing: 0, or z alone, as if d had told nothing
+        with pytest.raises(LookupError, match="unknown site of the history"):
+            found.of(group)
+
+
 def test_units_are_found_where_a_windows_mean_first_passes_the_threshold():
     found = discovery_order(
         history(

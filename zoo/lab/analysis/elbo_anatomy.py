@@ -13,8 +13,8 @@ from pyro.poutine.trace_struct import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
-from zoo.aggregate import dissect, samples, score_pairs
-from zoo.aggregate_sites import aggregate_sites, check_one_prior, check_priors, looks_at
+from zoo.aggregate import dissect, samples, scaled, score_pairs
+from zoo.aggregate_sites import aggregate_sites, batch_scale, check_one_prior, check_priors, looks_at
 from zoo.arguments import checked, number_from
 from zoo.elbos import PlainELBO
 from zoo.estimators import Anatomy, Estimator, Marginals, Scores, anatomy, log_marginals
@@ -94,7 +94,8 @@ def elbo_anatomy(
     The other estimators draw one value per datapoint, over one pass of shuffled batches, and average; an incomplete
     last batch is dropped.
 
-    The random state, the param store and the modules' modes are left as they were.
+    The random state, the param store and the modules' modes are left as they were. A `poutine.scale` around sites of
+    the pair multiplies their nats, as in the objectives and in `evaluate`.
 
     .. warning::
         The standard errors do not include the bias of the minibatch estimators, for which a total correlation can be
@@ -108,9 +109,9 @@ def elbo_anatomy(
         concrete: how a Concrete site is scored, see `zoo.estimators.scores`.
 
     Raises:
-        ValueError: the estimator is unknown; for "exact", num_data is not the size of the data or there are fewer than
-            two samples; for the others, the batch is larger than the data; an observed site is outside the plate
-            "data"; or as `zoo.aggregate.dissect` does.
+        ValueError: the estimator is unknown; for "exact", num_data is not the size of the data, the guide is refined
+            for each batch as `guides.SemiAmortized`, or there are fewer than two samples; for the others, the batch is
+            larger than the data; an observed site is outside the plate "data"; or as `zoo.aggregate.dissect` does.
     """
     if estimator not in ("exact", *get_args(Estimator)):
         raise ValueError(f"estimator must be one of exact, {', '.join(get_args(Estimator))}, got {estimator!r}")
@@ -119,18 +120,26 @@ def elbo_anatomy(
             f"num_data = {num_data}, but data {data.name!r} has {len(data)}: an exact q(z) averages all of them; "
             f"give num_data={len(data)}"
         )
+    if estimator == "exact" and hasattr(guide, "refined"):
+        raise ValueError(
+            "the guide is refined for each batch, by new draws each time, so an exact q(z) would score the draws of "
+            "one posterior under another; use the guide that it starts from, or estimator='stratified'"
+        )
     if estimator == "exact" and num_samples < 2:
         raise ValueError(f"num_samples must be at least 2, got {num_samples}")
     device = device_of(model)
     with isolated(model, guide, seed=seed):
-        groups = partition(groups, _trial(model, guide, data.batch(torch.arange(min(2, len(data))), device=device).x))
+        names, scale = _trial(model, guide, data.batch(torch.arange(min(2, len(data))), device=device).x)
+        groups = partition(groups, names)
         scoring = ScorePairs(concrete)
         pair = scoring(model), scoring(guide)
         if estimator == "exact":
             rows = _exact(pair, data, groups, num_samples=num_samples, batch_size=batch_size, device=device)
+            rows = rows._replace(anatomy=scaled(rows.anatomy, scale))
         else:
             batches = data.batches(batch_size, seed=seed, steps=len(data) // batch_size, device=device)
             rows = _minibatches(pair, batches, groups, num_data=num_data, estimator=estimator)
+        rows = rows._replace(kl=scale * rows.kl)
     kl = rows.anatomy
     marginal_kl = kl.between + kl.within.sum(-1) + torch.cat(list(kl.units.values()), dim=-1).sum(-1)
     return ElboAnatomy(
@@ -287,16 +296,19 @@ def _trace(program: Program, x: Tensor) -> Trace:
     return prune_subsample_sites(poutine.trace(program).get_trace(x))
 
 
-def _trial(model: nn.Module, guide: nn.Module, x: Tensor) -> list[str]:
-    """Refuses a pair that does not fit, or cannot be scored pairwise, before the computation; returns its sites."""
+def _trial(model: nn.Module, guide: nn.Module, x: Tensor) -> tuple[list[str], float | Tensor]:
+    """Refuses a pair that does not fit, or cannot be scored pairwise, before the computation.
+
+    Returns its latent sites, and the user's `poutine.scale` of them.
+    """
     with pyro.validation_enabled():
         PlainELBO(kl="sampled").loss(model, guide, x)
         guide_trace = _trace(MarkParents()(guide), x)
-        sites = list(aggregate_sites(guide_trace))
+        sites = aggregate_sites(guide_trace)
         model_trace = _trace(poutine.replay(MarkParents()(model), trace=guide_trace), x)
         check_priors(model_trace, sites)
         check_one_prior(model_trace, sites)
-        return sites
+        return list(sites), batch_scale(sites)
 
 
 def _estimate(rows: Tensor) -> Estimate:

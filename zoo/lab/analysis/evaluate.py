@@ -60,24 +60,19 @@ def evaluate(
     """
     device = device_of(model)
     elbo = PlainELBO(kl=kl)
-    sums: dict[str, Tensor] = {}
+    reconstruction: dict[str, Tensor] = {}
+    divergence: dict[str, Tensor] = {}
     with isolated(model, guide, seed=seed):
         for batch in data.in_order(batch_size, labels=labels, device=device):
             # Without index, so that the test set may have another size than num_data.
             args, _ = batch.arguments()
             elbo.loss(model, guide, *args)
             report = elbo.report()
-            for name, value in _flat(report.reconstruction, report.kl).items():
-                sums[name] = sums.get(name, 0) + value.double() * len(batch.x)
-    means = {name: (value / len(data)).cpu() for name, value in sums.items()}
+            for sums, parts in ((reconstruction, report.reconstruction), (divergence, report.kl)):
+                for name, value in parts.items():  # a site that a batch lacks has no nats there
+                    sums[name] = sums.get(name, 0) + value.double() * len(batch.x)
     return Evaluation(
         num_data=len(data),
-        reconstruction={name: means[f"reconstruction/{name}"].item() for name in report.reconstruction},
-        kl={name: means[f"kl/{name}"] for name in report.kl},
+        reconstruction={name: (total / len(data)).item() for name, total in reconstruction.items()},
+        kl={name: (total / len(data)).cpu() for name, total in divergence.items()},
     )
-
-
-def _flat(reconstruction: dict[str, Tensor], kl: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"reconstruction/{name}": value for name, value in reconstruction.items()} | {
-        f"kl/{name}": value for name, value in kl.items()
-    }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.arguments import POSITIVE, check_fields, checked, number_from, shown
 from zoo.lab.errors import unknown_name
-from zoo.lab.isolation import OwnParameters
+from zoo.lab.isolation import evaluating
 from zoo.sites import nodes_of
 
 
@@ -48,11 +48,11 @@ class Divergences(NamedTuple):
 
 @checked()
 def divergences(log_p: Tensor, log_q: Tensor, grid: Grid2D) -> Divergences:
-    """KL(p || q) and KL(q || p) as sums over the cells."""
+    """KL(p || q) and KL(q || p) as sums over the cells; 0 log 0 is 0, as where a density is outside of its support."""
     p, q = log_p.exp() * grid.cell, log_q.exp() * grid.cell
     return Divergences(
-        p_from_q=(p * (log_p - log_q)).sum().item(),
-        q_from_p=(q * (log_q - log_p)).sum().item(),
+        p_from_q=torch.where(p > 0, p * (log_p - log_q), 0.0).sum().item(),
+        q_from_p=torch.where(q > 0, q * (log_q - log_p), 0.0).sum().item(),
         mass_p=p.sum().item(),
         mass_q=q.sum().item(),
     )
@@ -81,7 +81,7 @@ def log_prior(model: nn.Module, points: Tensor, *, site: str = "z") -> Tensor:
 
 def prior(model: nn.Module, site: str = "z") -> Any:
     """The story's distribution of a site that depends on no other, for one datapoint: batch shape [1]."""
-    with torch.random.fork_rng(), torch.no_grad(), poutine.block(), OwnParameters():
+    with torch.random.fork_rng(), evaluating(model):
         nodes = nodes_of(poutine.trace(model).get_trace())
     if site not in nodes or "fn" not in nodes[site]:
         raise LookupError(unknown_name("site", site, [name for name, n in nodes.items() if n["type"] == "sample"]))

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from zoo.arguments import checked, number_from
 from zoo.lab.analysis.posterior import refine
 from zoo.lab.device import fork_random_state
-from zoo.lab.isolation import OwnParameters
-from zoo.pairing import check_plates
+from zoo.lab.isolation import evaluating
+from zoo.pairing import check_plates, check_sites
 from zoo.termwise import latent, observed
 
 
@@ -32,7 +32,7 @@ class Importance:
         elbo: mean of log w, the estimate of the ELBO from K draws.
         log_evidence: log of the mean of w; its expectation is below log p(x), by less as K grows.
         log_effective: log of (sum w)^2 / sum w^2, the effective sample size. A value far below K shows that q differs
-            from p(z | x) where q has its mass.
+            from p(z | x) where q has its mass. Minus infinity where every weight is 0.
     """
 
     elbo: Tensor
@@ -59,24 +59,25 @@ def importance(
     is refined once.
 
     Args:
-        model, guide: the pair, in evaluation mode.
+        model, guide: the pair; it runs in evaluation mode.
         x, y: data [B, ...] and, where the pair needs them, labels [B].
         num_samples: K.
         seed: of the draws; the random state is left as it was.
         at_once: number of codes (datapoints times draws) to decode at a time, which bounds the memory. At least B.
 
     Raises:
-        ValueError: K is not positive; a site is a mass in one program and a density in the other, or has no density, or
-            has a dimension that no plate has.
+        ValueError: K is not positive; a latent site is in one program only; or a site is a mass in one program and a
+            density in the other, has no density, or has a dimension that no plate has.
     """
-    total = x.new_zeros(len(x))  # sum of log w
-    log_sum = x.new_full((len(x),), -torch.inf)  # log of the sum of w
-    log_sum_squares = x.new_full((len(x),), -torch.inf)
+    total = torch.zeros(len(x), device=x.device)  # sum of log w
+    log_sum = torch.full((len(x),), -torch.inf, device=x.device)  # log of the sum of w
+    log_sum_squares = log_sum
     for log_w in _chunks(model, guide, x, y, num_samples, seed, at_once):
         total = total + log_w.sum(0)
         log_sum = torch.logaddexp(log_sum, log_w.logsumexp(0))
         log_sum_squares = torch.logaddexp(log_sum_squares, (2 * log_w).logsumexp(0))
-    return Importance(total / num_samples, log_sum - math.log(num_samples), 2 * log_sum - log_sum_squares)
+    log_effective = torch.where(log_sum > -torch.inf, 2 * log_sum - log_sum_squares, -torch.inf)
+    return Importance(total / num_samples, log_sum - math.log(num_samples), log_effective)
 
 
 @checked(at_once=number_from(1))
@@ -97,8 +98,7 @@ def _chunks(
         raise ValueError(f"x must hold datapoints, [B, ...], got shape {list(x.shape)}")
     batch = (x,) if y is None else (x, y)
     chunk = max(1, at_once // len(x))
-    random_states = fork_random_state(x.device)
-    with random_states, torch.no_grad(), poutine.block(), OwnParameters():
+    with fork_random_state(x.device), evaluating(model, guide):
         torch.manual_seed(seed)
         proposal = refine(guide, *batch)
         for start in range(0, num_samples, chunk):
@@ -109,9 +109,10 @@ def _chunks(
             proposed, scored = prune_subsample_sites(proposed), prune_subsample_sites(scored)
             if start == 0:
                 _check(dict(latent(scored)), dict(latent(proposed)))
+                check_sites(scored, proposed)
                 for trace in (proposed, scored):
                     check_plates(proposed, trace)
-            log_w = x.new_zeros(draws, len(x))
+            log_w = torch.zeros(draws, len(x), device=x.device)
             for sign, sites in ((1, observed(scored)), (1, latent(scored)), (-1, latent(proposed))):
                 for _, site in sites:
                     log_prob = scale_and_mask(site["fn"].log_prob(site["value"]), mask=site["mask"])
@@ -133,4 +134,10 @@ def _check(in_model: dict[str, Any], in_guide: dict[str, Any]) -> None:
         if type(q).__name__ == "Delta":
             raise ValueError(
                 f"site {name!r}: a point mass has no density for a weight; use a head that has one (MeanField)"
+            )
+    for name, site in in_guide.items():
+        if name not in in_model and site["infer"].get("is_auxiliary"):
+            raise ValueError(
+                f"site {name!r}: the guide draws it and the model does not have it, so a weight cannot have its "
+                "density; use a guide whose sites are all in the model"
             )

@@ -9,6 +9,7 @@ import numpy as np
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions.util import scale_and_mask
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn
 from torch.distributions import constraints
@@ -51,7 +52,7 @@ def to_inference_data(
 
     - posterior: draws of q(latents | x), and the deterministic sites that the model computes from them.
     - posterior_predictive: a new draw of every observed site given those latents, in the model's order.
-    - log_likelihood: log p(x | latents) of the data at those draws, in nats per datapoint.
+    - log_likelihood: log p(x | latents) of the data at those draws, in nats per datapoint; 0 under a mask.
     - prior, prior_predictive: draws of all sites from the story.
     - observed_data: the data.
 
@@ -171,8 +172,8 @@ def _log_likelihoods(traces: Sequence[Trace], sites: Iterable[str], names: _Name
     for site in sites:
         nodes = [nodes_of(trace)[site] for trace in traces]
         plates = tuple(frame.name for frame in sorted(nodes[0]["cond_indep_stack"], key=lambda frame: frame.dim))
-        values = np.stack([_numpy(node["fn"].log_prob(node["value"])) for node in nodes])[None]
-        group[site] = ("chain", "draw", *plates), values
+        each = [scale_and_mask(node["fn"].log_prob(node["value"]), mask=node["mask"]) for node in nodes]
+        group[site] = ("chain", "draw", *plates), np.stack([_numpy(nats) for nats in each])[None]
     return group
 
 

@@ -20,7 +20,7 @@ from zoo.lab.analysis.posterior import decode, needs_labels, posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.errors import unknown_name
-from zoo.lab.isolation import OwnParameters
+from zoo.lab.isolation import evaluating
 from zoo.sites import is_subsample, nodes_of
 from zoo.termwise import family
 
@@ -224,7 +224,7 @@ def _latents(model: nn.Module, *args: Any, given: Latents | None = None) -> dict
     A deterministic site is left out: it has to follow the sites that it is computed from.
     """
     values: Any = given or {}
-    with torch.no_grad(), poutine.block(), OwnParameters():
+    with evaluating(model):
         trace = poutine.trace(poutine.do(model, values)).get_trace(*args)
     return {
         name: node

@@ -15,6 +15,7 @@ import numpy as np
 
 from zoo.arguments import at_least, checked, number_from
 from zoo.lab.analysis.interventions import LatentSites
+from zoo.lab.errors import unknown_name
 from zoo.lab.training.experiment import Experiment
 
 THRESHOLD = 0.1  # nats
@@ -61,8 +62,15 @@ class History:
         return cls(table[:, 0].astype(int), dict(zip(header[1:], table[:, 1:].T, strict=True)))
 
     def of(self, group: str) -> np.ndarray:
-        """The KL of a site, or of a sum of sites as in "c1+c2", [R]."""
-        sites = group.split("+")
+        """The KL of a site, or of a sum of sites as in "c1+c2", [R].
+
+        Raises:
+            LookupError: there is no such site.
+        """
+        sites, known = group.split("+"), {unit.split("[")[0]: None for unit in self.kl}
+        for site in sites:
+            if site not in known:
+                raise LookupError(unknown_name("site of the history", site, list(known)))
         return np.sum([kl for unit, kl in self.kl.items() if unit.split("[")[0] in sites], axis=0)
 
 

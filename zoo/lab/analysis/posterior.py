@@ -1,16 +1,15 @@
-"""q(z | x) of a trained guide, and p(x | z) of its story."""
+"""q(z | x) of a trained guide, and p(x | z) of its story; both run in evaluation mode."""
 
 from typing import Any
 
 import pyro
-import torch
 from pyro import poutine
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn
 
 from zoo.arguments import NOT_EMPTY, checked, number_from
 from zoo.lab.errors import unknown_name
-from zoo.lab.isolation import OwnParameters
+from zoo.lab.isolation import evaluating
 from zoo.sites import is_subsample, nodes_of
 from zoo.termwise import family
 
@@ -39,7 +38,7 @@ def refine(guide: nn.Module, *batch: Tensor) -> Any:
 def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Any]:
     """q(site | x) for each latent site, or q(site | x, y), as the distributions that a guide's trace holds."""
     args = (x,) if y is None else (x, y)
-    with torch.no_grad(), poutine.block(), OwnParameters():
+    with evaluating(guide):
         trace = poutine.trace(guide).get_trace(*args)
     return {name: site["fn"] for name, site in nodes_of(trace).items() if site["type"] == "sample" and name != "data"}
 
@@ -56,11 +55,13 @@ def _mean(fn: Any) -> Tensor:
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
     """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...].
 
+    A latent that is not given is drawn, once for all N; so give all on which the site depends.
+
     Raises:
         LookupError: the story has no such site, or none of a name in `latents`.
     """
     values: Any = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: N particles
-    with torch.no_grad(), poutine.block(), OwnParameters():
+    with evaluating(model):
         trace = poutine.trace(poutine.do(model, values)).get_trace()
     if unknown := sorted(latents.keys() - nodes_of(trace).keys()):
         raise LookupError(f"latents: {unknown_name('site', unknown[0], _samples(trace))}")
@@ -75,7 +76,7 @@ def draw(model: nn.Module, num: int, *, site: str = "x") -> Tensor:
     Raises:
         LookupError: the story has no such site.
     """
-    with torch.no_grad(), poutine.block(), OwnParameters(), pyro.plate("draws", num, dim=-2):
+    with evaluating(model), pyro.plate("draws", num, dim=-2):
         trace = poutine.trace(model).get_trace()
     mean: Tensor = _site(trace, site).mean
     return mean.squeeze(1)

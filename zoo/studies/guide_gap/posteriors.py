@@ -13,7 +13,7 @@ from zoo.lab.analysis.grid import Grid2D
 from zoo.lab.analysis.posterior import refine
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
-from zoo.lab.isolation import OwnParameters
+from zoo.lab.isolation import evaluating
 from zoo.lab.plots.style import INK, figure, styled
 from zoo.sites import nodes_of
 
@@ -59,7 +59,7 @@ def plane_posteriors(pairs: Mapping[str, tuple[nn.Module, nn.Module]], data: Dat
 
 def exact_log_density(model: nn.Module, site: str, x: Tensor, points: Tensor) -> Tensor:
     """log p(site | x) at points [S, 2] for one datapoint x [1, ...], normalised over these points: [S]."""
-    with torch.no_grad(), poutine.block(), OwnParameters(), plate("grid", len(points), dim=-2):
+    with evaluating(model), plate("grid", len(points), dim=-2):
         told = poutine.trace(poutine.condition(model, {site: points.unsqueeze(1)})).get_trace(x)
     nodes = [node for node in nodes_of(told).values() if node["type"] == "sample" and node["is_observed"]]
     joint: Tensor = sum(node["fn"].log_prob(node["value"]) for node in nodes if node["name"] != "data")
@@ -68,7 +68,7 @@ def exact_log_density(model: nn.Module, site: str, x: Tensor, points: Tensor) ->
 
 def log_density(guide: Any, site: str, x: Tensor, points: Tensor) -> Tensor:
     """log q(site | x) at points [S, 2] for one datapoint: [S]."""
-    with torch.no_grad(), poutine.block(), OwnParameters():
+    with evaluating(guide):
         q = nodes_of(poutine.trace(refine(guide, x)).get_trace(x))[site]["fn"]
         density: Tensor = q.log_prob(points.unsqueeze(1))
     return density.squeeze(1)
@@ -77,7 +77,7 @@ def log_density(guide: Any, site: str, x: Tensor, points: Tensor) -> Tensor:
 def two_units(model: nn.Module, data: Dataset) -> str | None:
     """The one latent site, if it has two units."""
     x = data.batch(torch.arange(2), device=device_of(model)).x
-    with torch.no_grad(), poutine.block(), OwnParameters():
+    with evaluating(model):
         nodes = nodes_of(poutine.trace(model).get_trace(x)).items()
     latent = {n: s for n, s in nodes if s["type"] == "sample" and not s["is_observed"] and n != "data"}
     one = next(iter(latent), None)
