@@ -143,7 +143,8 @@ def _lines(program: Program, *, prose: bool = True) -> list[Row]:
                 line = str(plates[name]) if prose or name != "data" else "plate data"
                 rows.append(Row((line,), indent=depth))
         open_plates = site.plates
-        meaning = " ".join(filter(None, (site.meaning if prose else "", f"({site.role})" if site.role else "")))
+        role = ", ".join(filter(None, (site.role, site.weight)))
+        meaning = " ".join(filter(None, (site.meaning if prose else "", f"({role})" if role else "")))
         rows.append(Row((site.statement, meaning, f"[{', '.join(site.shape)}]"), indent=len(site.plates)))
     return rows
 
