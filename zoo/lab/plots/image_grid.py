@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from zoo.lab.plots.style import figure, styled
+from zoo.lab.plots.style import as_written, figure, styled
 
 CELL = 0.55  # inches per image
 SMALL, READABLE = 16, 32  # images of fewer pixels a side than SMALL are drawn with READABLE or more
@@ -149,6 +149,7 @@ class Animation:
         for frame in self.frames:
             axes.images[0].set_data(frame.pixels())
             axes.set_title(frame.title)
+            as_written(canvas)
             agg.draw()
             pictures.append(Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3]).quantize(64))
         first, *others = pictures + pictures[-2:0:-1]

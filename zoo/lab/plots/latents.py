@@ -4,19 +4,23 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import pyro
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pyro import poutine
 from torch import Tensor, nn
 
 from zoo.estimators import scores
-from zoo.lab.analysis.grid import prior
 from zoo.lab.analysis.interventions import Unit, guide_inputs
 from zoo.lab.analysis.posterior import posterior_means, posteriors
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
+from zoo.lab.isolation import OwnParameters
 from zoo.lab.plots.style import COLOURS, figure, scatter_by_class, styled
+from zoo.parents import MarkParents
+from zoo.sites import nodes_of
 
 GRID = 400  # points at which a density is drawn
 MOST = 2000  # datapoints in a picture
@@ -65,8 +69,9 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset, units: Sequence
     """
     if not units:
         raise ValueError("there is no unit to draw: the story has no vector of real numbers")
-    q = posteriors(guide, *guide_inputs(guide, data, spread(data, num), device_of(model)))
-    p = {site: prior(model, site) for site in {unit.site for unit in units}}
+    seen = guide_inputs(guide, data, spread(data, num), device_of(model))
+    q = posteriors(guide, *seen)
+    p = _priors(model, [unit.site for unit in units], len(seen[0]))
     columns = min(4, len(units) + (len(units) > 1))
     rows = -(-(len(units) + (len(units) > 1)) // columns)
     canvas = figure(2.4 * columns, 2.1 * rows + 0.4)
@@ -97,15 +102,28 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset, units: Sequence
 
 
 def unit_densities(q: Any, grid: Tensor) -> Tensor:
-    """The density of every unit under the mean of q's distributions, batch [N], at the points [G]: [G, units].
+    """The density of every unit under the mean of q's distributions, batch [N, ...], at the points [G]: [G, units].
 
     Raises:
         NotImplementedError: the family has no marginals per unit, such as a flow.
     """
-    points = grid[:, None, None].expand(len(grid), 1, q.event_shape[0])
-    units = torch.cat([scores(q, some).units.logsumexp(1) for some in points.split(50)])
-    density: Tensor = (units - math.log(q.batch_shape[0])).exp()
+    points = grid.reshape(-1, *[1] * len(q.batch_shape), 1).expand(*[-1] * (len(q.batch_shape) + 1), *q.event_shape)
+    units = torch.cat([scores(q, some).units.flatten(1, -2).logsumexp(1) for some in points.split(50)])
+    density: Tensor = (units - math.log(q.batch_shape.numel())).exp()
     return density
+
+
+def _priors(model: nn.Module, sites: Sequence[str], num: int) -> dict[str, Any]:
+    """The prior of each site, batch [1]; of one that depends on others, given `num` draws of these, batch [num, 1]."""
+    with torch.random.fork_rng([]), torch.no_grad(), poutine.block(), OwnParameters():
+        torch.manual_seed(0)
+        with MarkParents():
+            nodes = nodes_of(poutine.trace(model).get_trace())
+        if any(nodes[site]["parents"] for site in sites):
+            with pyro.plate("draws", num, dim=-2):
+                many = nodes_of(poutine.trace(model).get_trace())
+            nodes = {site: (many if nodes[site]["parents"] else nodes)[site] for site in sites}
+    return {site: nodes[site]["fn"] for site in sites}
 
 
 def _draws(q: Any, p: Any) -> tuple[Tensor, Tensor]:
@@ -113,7 +131,7 @@ def _draws(q: Any, p: Any) -> tuple[Tensor, Tensor]:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         of_q = q.sample().cpu()
-        return of_q, p.sample((len(of_q),)).squeeze(1).cpu()
+        return of_q, p.sample((len(of_q),) if len(p.batch_shape) == 1 else ()).squeeze(1).cpu()
 
 
 def _together(axes: Axes, units: Sequence[Unit], draws: dict[str, tuple[Tensor, Tensor]]) -> None:

@@ -34,6 +34,7 @@ from zoo.lab.device import device_of
 from zoo.lab.plots.image_grid import Animation, ImageGrid, side_by_side
 from zoo.lab.plots.style import shaded_table
 
+MOST = 10_000  # datapoints whose types are compared with their labels
 Names = Mapping[str, str]  # by type, such as "c=3", a more informative name, such as its most frequent label
 
 
@@ -92,7 +93,7 @@ def samples_by_type(model: nn.Module, *, columns: int = 12, seed: int = 0, names
     many = free | {site: repeat(typed, columns)[site] for site in sites.classes}
     return ImageGrid(
         decoded(model, many).unflatten(0, (len(called), columns)),
-        "A type in each row, all else drawn from the prior",
+        "A type in each row, all else drawn from the prior" + first_of(len(called), sites.combinations),
         row_labels=[(names or {}).get(name, name) for name in called],
     )
 
@@ -198,9 +199,13 @@ def type_labels(encoder: Any, data: Dataset, *, device: str | torch.device = "cp
     """
     from zoo.metrics import Encoded, clusters  # scikit-learn, which no other picture needs
 
-    found = clusters(Encoded.of(encoder, replace(data, factors=None), device=device, seed=seed), seed=seed)
+    if len(data) > MOST:
+        data = data.subset(np.sort(np.random.default_rng(seed).choice(len(data), MOST, replace=False)))
+    encoded = Encoded.of(encoder, replace(data, factors=None), device=device, num_points=MOST, seed=seed)
+    found = clusters(encoded, seed=seed)
     table = found.confusion.value
-    every_type, labels = found.confusion.axes
+    every_type, _ = found.confusion.axes
+    # The labels that occur among these points; one that does not has no column.
     called = [data.classes[y] if data.classes else str(y) for y in np.unique(data.y)]  # type: ignore[arg-type]
     names = {}
     for name, row, share in zip(every_type, table, found.purity.value, strict=True):
@@ -208,7 +213,7 @@ def type_labels(encoder: Any, data: Dataset, *, device: str | torch.device = "cp
     return TypeLabels(
         shares=table / table.sum(0),
         names=names,
-        labels=called[: len(labels)],
+        labels=called,
         majority=float(found.majority),
         hungarian=float(found.hungarian),
     )
@@ -225,6 +230,11 @@ def confusion_table(found: TypeLabels) -> Figure:
         x="label",
         y="type",
     )
+
+
+def first_of(shown: int, there_are: int) -> str:
+    """Says how many of a picture's rows are shown; empty where all are."""
+    return f"; the first {shown:,} of {there_are:,}" if shown < there_are else ""
 
 
 def _labels(values: Tensor) -> list[str]:
