@@ -10,6 +10,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from matplotlib.figure import Figure
+from scipy import sparse
 from torch import nn
 
 from zoo.lab.analysis.interventions import Unit
@@ -29,8 +30,11 @@ from zoo.lab.plots import (
     save_pictures,
     trade_off,
     type_labels,
+    unit_traversals,
 )
+from zoo.lab.plots.contact_sheet import contact_sheet
 from zoo.lab.plots.run import plot_terms
+from zoo.lab.plots.sliders import picture
 from zoo.lab.plots.style import scatter_by_class
 
 FORMULA = r"$\frac$"  # matplotlib's parser ends with an error
@@ -195,3 +199,46 @@ def test_types_that_are_left_out_are_counted(classes, said):
 def test_a_site_in_a_scope_has_a_file_without_a_slash(tmp_path):
     assert save_pictures({"enc/z-0.md": Picture("text", "caption")}, tmp_path) == {"enc-z-0.md": "caption"}
     assert (tmp_path / "enc-z-0.md").read_text() == "text"
+
+
+def test_pixels_that_are_clipped_are_said():
+    # Half of the pixels at -1: a standardised image, whose darker half is black.
+    images = torch.tensor([-1.0, 0.5]).repeat(128).view(1, 1, 1, 16, 16)
+    title = ImageGrid(images, "title").figure().axes[0].get_title(loc="left")
+    assert title == "title; 50% of the pixels, outside [0, 1], are clipped"
+
+
+@pytest.mark.parametrize(
+    ("deviation", "said"), [(1.0, ""), (10.0, r"; no Normal\(0, 1\): p\(z\[0\]\) reaches to ±[23]\d, and 1 more")]
+)
+def test_a_prior_that_reaches_farther_than_the_traversal_is_said(deviation, said):
+    class Wide(nn.Module):
+        def forward(self, x=None, index=None):
+            with pyro.plate("data", 50, 1):
+                z = pyro.sample("z", dist.Normal(torch.zeros(2), deviation).to_event(1))
+                pyro.sample("x", dist.Normal(z[..., :1, None, None], 1.0).to_event(3), obs=x)
+
+    # Three deviations, 30, as 30 draws estimate them; the values of the traversal end at 3.
+    grid = unit_traversals(Wide(), {"z": torch.zeros(1, 2)}, [Unit("z", 0), Unit("z", 1)])
+    assert re.fullmatch("One unit at a time, all else unchanged" + said, grid.title)
+
+
+def test_words_without_labels_are_the_most_frequent_ones_and_labels_that_do_not_occur_are_left_out():
+    x = sparse.csr_array(np.array([[9.0, 1.0, 0.0], [0.0, 1.0, 5.0]]))
+    words = ("apple", "and", "pear")
+    (text,) = contact_sheet(Dataset("fruit", x, vocabulary=words)).texts
+    # Counts 9, 2, 5. Without labels there was an empty list, whose words were said to be typical of each label.
+    assert text.get_text().splitlines()[-1].split() == ["all", "apple", "pear", "and"]
+    (text,) = contact_sheet(Dataset("fruit", x, np.array([0, 2]), classes=("a", "b", "c"), vocabulary=words)).texts
+    assert [line.split()[:2] for line in text.get_text().splitlines()[2:]] == [["a", "apple"], ["c", "pear"]]
+
+
+def test_sliders_of_points_are_refused():
+    class Points(nn.Module):
+        def forward(self, x=None, index=None):
+            with pyro.plate("data", 50, 1):
+                z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+                pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+    with pytest.raises(ValueError, match=r"sliders show images \[1, H, W\] and \[3, H, W\], and a datapoint .* \[2\]"):
+        picture(Points(), {"z": torch.zeros(1, 2)})

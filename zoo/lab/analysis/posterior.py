@@ -90,8 +90,8 @@ def _mean_of(trace: Trace, site: str) -> Tensor:
         mean = torch.tensor(torch.nan)
     if mean.isnan().any():
         raise ValueError(
-            f"site {site!r} is a {family(fn)} whose mean is not a number, so there is nothing to show: give the "
-            "story a likelihood that has a mean, such as Bernoulli, Normal or OneHotCategorical; or its weights are not finite"
+            f"site {site!r} is a {family(fn)} whose mean is not a number, so there is nothing to show: give the story "
+            "a likelihood that has one, as Bernoulli, Normal and OneHotCategorical do; or its weights are not finite"
         )
     return mean
 

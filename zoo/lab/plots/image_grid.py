@@ -29,7 +29,8 @@ class ImageGrid:
     squares of one grey level each they are hard to read.
 
     Attributes:
-        images: [rows, columns, C, H, W], C = 1 for grey or 3 for red, green, blue; 0 to 1, clipped outside.
+        images: [rows, columns, C, H, W], C = 1 for grey or 3 for red, green, blue; 0 to 1, clipped outside, which the
+            title says where it is more than a tenth of the pixels.
         title: of the grid.
         row_labels, column_labels: one for each row and column, or none.
 
@@ -69,7 +70,9 @@ class ImageGrid:
         )
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_title(self.title)
+        outside = ((self.images < -0.01) | (self.images > 1.01)).double().mean().item()
+        clipped = f"; {outside:.0%} of the pixels, outside [0, 1], are clipped" if outside > 0.1 else ""
+        axes.set_title(self.title + clipped)
 
     def save(self, path: str | Path) -> None:
         """Writes it in the format given by the file's ending."""

@@ -49,9 +49,10 @@ def unit_traversals(
     if not units:
         raise ValueError("there is no unit to traverse: the story has no vector of real numbers")
     ranked = len(units) > 1 and units[0].nats is not None
+    title = title or "One unit at a time, all else unchanged" + (", most informative first" if ranked else "")
     return ImageGrid(
         torch.cat([traverse_unit(model, start, unit.site, unit.index, values) for unit in units]),
-        title or "One unit at a time, all else unchanged" + (", most informative first" if ranked else ""),
+        title + _reach(model, units),
         row_labels=[unit.label for unit in units],
         column_labels=_labels(values),
     )
@@ -63,7 +64,7 @@ def unit_traversal(
     """Figures 3, 5 and 6: one unit throughout, a row for each of the latents [N, ...], such as each type."""
     return ImageGrid(
         traverse_unit(model, rows, unit.site, unit.index, values),
-        f"{unit.label}, set to the values below",
+        f"{unit.label}, set to the values below{_reach(model, [unit])}",
         row_labels=row_labels,
         column_labels=_labels(values),
     )
@@ -230,6 +231,15 @@ def confusion_table(found: TypeLabels) -> Figure:
         x="label",
         y="type",
     )
+
+
+def _reach(model: nn.Module, units: Sequence[Unit]) -> str:
+    """Says of a prior that is far from Normal(0, 1) how far it reaches, as three standard deviations do; else empty."""
+    draws = from_prior(model, 30, seed=0)
+    reaches = {str(unit): 3 * draws[unit.site][:, unit.index].square().mean().sqrt().item() for unit in units}
+    far = [f"p({unit}) reaches to ±{reach:.2g}" for unit, reach in reaches.items() if not 1.5 <= reach <= 6.0]
+    more = f", and {len(far) - 1} more" if len(far) > 1 else ""
+    return f"; no Normal(0, 1): {far[0]}{more}" if far else ""
 
 
 def first_of(shown: int, there_are: int) -> str:
