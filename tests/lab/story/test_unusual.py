@@ -220,3 +220,22 @@ def test_a_guide_with_plates_of_its_own_draws_no_empty_plate():
 
     graph = story(Model(), Guide(), batch=four()).graph()
     assert re.findall(r"\\plate \{(.*?)\} \{(.*?)\}", graph.tikz) == [("plate-data", "(z)(x)")]
+
+
+@pytest.mark.parametrize("register", [True, False])
+def test_a_network_outside_of_the_story_has_parameters_too(register):
+    net = nn.Linear(3, 3)
+    frozen = nn.Linear(3, 3).requires_grad_(False)
+
+    def program(x):
+        decoder = pyro.module("decoder", net) if register else net
+        with pyro.plate("data", 70, 4):
+            z = pyro.sample("z", dist.Normal(frozen(torch.zeros(3)), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(decoder(z) + z @ decoder.weight.T, 1.0).to_event(1), obs=x)
+
+    assert str(told(program, four())).splitlines()[-1] == "p_θ(x, z) = p(z) p_θ(x | z)"
+
+
+def test_a_story_without_a_site_is_refused():
+    with pytest.raises(ValueError, match="Own has no site to tell of: its forward calls no"):
+        told(lambda x: None)

@@ -19,6 +19,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 from zoo.lab.data import Batch
 from zoo.lab.story.lines import docstring_lines
@@ -97,8 +98,14 @@ class Program:
 
     @classmethod
     def of(cls, letter: Letter, program: nn.Module, batch: Batch | None) -> "Program":
-        """Reads a program off a trace on the batch; without a batch, off a draw of all sites."""
+        """Reads a program off a trace on the batch; without a batch, off a draw of all sites.
+
+        Raises:
+            ValueError: a model without a site.
+        """
         trace = marked_trace(program, batch)
+        if letter == "p" and not sampled(trace):
+            raise ValueError(f"{type(program).__name__} has no site to tell of: its forward calls no pyro.sample")
         order = [Input("n"), Input("x"), Input("y"), *(name for name, _ in sampled(trace))]
         rows = {name for name, node in nodes_of(trace).items() if node["type"] == "param" and _has_rows(node)}
         meanings = {line.name: line.meaning.strip() for line in docstring_lines(program)}
@@ -154,13 +161,23 @@ class _Marks(TrackProvenance):
 
 
 class _Apart(TorchFunctionMode):
-    """Keeps the marks of broadcast tensors separate: in Normal(loc, 1) the scale does not get the marks of loc."""
+    """Keeps the marks of broadcast tensors separate: in Normal(loc, 1) the scale does not get the marks of loc.
+
+    Also marks the parameters of networks that the program uses and does not contain, as by `pyro.module`.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree_map(_marked_if_parameter, (args, kwargs or {}))
         if func is not torch.broadcast_tensors:
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
         same_shape = func(*(detach_provenance(arg) for arg in args))
         return tuple(ProvenanceTensor(t, get_provenance(arg)) for t, arg in zip(same_shape, args, strict=True))
+
+
+def _marked_if_parameter(value: Any) -> Any:
+    if isinstance(value, nn.Parameter) and value.requires_grad:
+        return ProvenanceTensor(value, frozenset({"parameters of a network"}))
+    return value
 
 
 def _frames(node: dict[str, Any]) -> list[Any]:

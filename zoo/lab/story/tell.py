@@ -112,7 +112,8 @@ def story(
         batch: some datapoints; without them the model draws one from its prior, without guide or objective.
 
     Raises:
-        ValueError: there is a guide without a batch, or an objective without a guide; or the pair does not fit.
+        ValueError: there is a guide without a batch, or an objective without a guide; the pair does not fit; or the
+            model has no site.
     """
     if guide is not None and batch is None:
         raise ValueError("a guide needs data: give batch=, as in story(model, guide, batch=next(batches))")
