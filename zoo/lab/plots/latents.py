@@ -1,7 +1,8 @@
 """Pictures of a set's codes: by class, and all together with the prior."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pyro
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo.estimators import scores
 from zoo.lab.analysis.interventions import Unit, guide_inputs
-from zoo.lab.analysis.posterior import posterior_means, posteriors
+from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
@@ -24,6 +25,7 @@ from zoo.sites import nodes_of
 
 GRID = 400  # points at which a density is drawn
 MOST = 2000  # datapoints in a picture
+DRAWS = 1000  # at least, of the sites on which a prior depends
 
 
 @styled
@@ -70,20 +72,20 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset, units: Sequence
     if not units:
         raise ValueError("there is no unit to draw: the story has no vector of real numbers")
     seen = guide_inputs(guide, data, spread(data, num), device_of(model))
-    q = posteriors(guide, *seen)
-    p = _priors(model, [unit.site for unit in units], len(seen[0]))
+    q = _run(guide, *seen)
+    p = _priors(model, dict.fromkeys(unit.site for unit in units), len(seen[0]))
     columns = min(4, len(units) + (len(units) > 1))
     rows = -(-(len(units) + (len(units) > 1)) // columns)
     canvas = figure(2.4 * columns, 2.1 * rows + 0.4)
-    draws = {site: _draws(q[site], p[site]) for site in p}
+    draws = {site: (q[site]["value"].cpu(), of_p) for site, (_, of_p) in p.items()}
     for place, unit in enumerate(units):
         axes = canvas.add_subplot(rows, columns, place + 1)
         reach = 1.1 * max(3.0, *(some[:, unit.index].abs().max().item() for some in draws[unit.site]))
         grid = torch.linspace(-reach, reach, GRID, device=device_of(model))
         of_q, of_p = draws[unit.site]
         for name, fn, own, line, colour in (
-            ("p(z)", p[unit.site], of_p, "--", COLOURS[1]),
-            ("q(z)", q[unit.site], of_q, "-", COLOURS[0]),
+            ("p(z)", p[unit.site][0], of_p, "--", COLOURS[1]),
+            ("q(z)", q[unit.site]["fn"], of_q, "-", COLOURS[0]),
         ):
             try:
                 density = unit_densities(fn, grid)[:, unit.index]
@@ -113,25 +115,28 @@ def unit_densities(q: Any, grid: Tensor) -> Tensor:
     return density
 
 
-def _priors(model: nn.Module, sites: Sequence[str], num: int) -> dict[str, Any]:
-    """The prior of each site, batch [1]; of one that depends on others, given `num` draws of these, batch [num, 1]."""
-    with torch.random.fork_rng([]), torch.no_grad(), poutine.block(), OwnParameters():
-        torch.manual_seed(0)
-        with MarkParents():
-            nodes = nodes_of(poutine.trace(model).get_trace())
-        if any(nodes[site]["parents"] for site in sites):
-            with pyro.plate("draws", num, dim=-2):
-                many = nodes_of(poutine.trace(model).get_trace())
-            nodes = {site: (many if nodes[site]["parents"] else nodes)[site] for site in sites}
-    return {site: nodes[site]["fn"] for site in sites}
+def _priors(model: nn.Module, sites: Iterable[str], num: int) -> dict[str, tuple[Any, Tensor]]:
+    """By site, its prior for one datapoint, batch [1], and `num` draws, [num, units].
 
-
-def _draws(q: Any, p: Any) -> tuple[Tensor, Tensor]:
-    """One of each datapoint's posterior and as many of the prior, [N, units] each, the same at every call."""
+    Where a site depends on others, the draws are joint ones, and its prior is that given each of these, [draws, 1].
+    """
+    nodes = _run(model)
+    if any(nodes[site]["parents"] for site in sites):
+        joint = _run(model, draws=max(num, DRAWS))
+        fns = {site: (joint if nodes[site]["parents"] else nodes)[site]["fn"] for site in sites}
+        return {site: (fn, joint[site]["value"].squeeze(1)[:num].cpu()) for site, fn in fns.items()}
     with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        fns = {site: nodes[site]["fn"] for site in sites}
+        return {site: (fn, fn.sample((num,)).squeeze(1).cpu()) for site, fn in fns.items()}
+
+
+def _run(program: nn.Module, *batch: Tensor, draws: int = 0) -> dict[str, Any]:
+    """The sites of one run of a program, or of several at once, with their parents; the same at every call."""
+    plate = pyro.plate("draws", draws, dim=-2) if draws else nullcontext()
+    with torch.random.fork_rng([]), torch.no_grad(), poutine.block(), OwnParameters(), MarkParents(), plate:
         torch.manual_seed(0)
-        of_q = q.sample().cpu()
-        return of_q, p.sample((len(of_q),) if len(p.batch_shape) == 1 else ()).squeeze(1).cpu()
+        return nodes_of(poutine.trace(program).get_trace(*batch))
 
 
 def _together(axes: Axes, units: Sequence[Unit], draws: dict[str, tuple[Tensor, Tensor]]) -> None:
