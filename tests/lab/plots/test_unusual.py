@@ -26,6 +26,7 @@ from zoo.lab.plots import (
     curves,
     matrix,
     plot_kl_history,
+    plot_sweep,
     samples_by_type,
     save_pictures,
     trade_off,
@@ -265,3 +266,17 @@ def test_sliders_of_points_are_refused():
 
     with pytest.raises(ValueError, match=r"sliders show images \[1, H, W\] and \[3, H, W\], and a datapoint .* \[2\]"):
         picture(Points(), {"z": torch.zeros(1, 2)})
+
+
+def test_a_sweep_over_none_and_numbers_has_a_place_for_none():
+    # pandas turns None into NaN, which no dictionary finds again. Not all values are numbers, so they are spaced
+    # evenly.
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"limit": [None, 2.0, None], "seed": [0, 0, 1], "elbo": [1.0, 4.0, 3.0]})
+    (axes,) = plot_sweep(table, ["limit"], "limit").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["None", "2"]
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[0.0, 2.0], [1.0, 4.0]])  # the mean of 1 and 3
+    figure = plot_sweep(table.assign(beta=1.0), ["limit", "beta"], "beta")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["limit = None", "limit = 2.0"]
+    with pytest.raises(ValueError, match="the sweep's table has no quantity"):
+        plot_sweep(table[["limit", "seed"]], ["limit"], "limit")
