@@ -46,10 +46,16 @@ class LatentSites:
     def of(cls, model: nn.Module) -> "LatentSites":
         """Finds them in a draw from the prior; the random state is left as it was."""
         with fork_random_state(device_of(model)):
-            fns = {name: node["fn"] for name, node in _latents(model).items() if len(node["fn"].event_shape) == 1}
+            found = {name: node for name, node in _latents(model).items() if not node["is_observed"]}
+        fns = {name: node["fn"] for name, node in found.items() if len(node["fn"].event_shape) == 1}
         classes = {name: fn.event_shape[0] for name, fn in fns.items() if _is_type(fn)}
         units = {name: fn.event_shape[0] for name, fn in fns.items() if name not in classes and _is_real(fn)}
         return cls(units, classes)
+
+    @property
+    def combinations(self) -> int:
+        """The number of combinations of a class of each type."""
+        return math.prod(self.classes.values())
 
     def check(self, site: str, unit: int | None = None) -> None:
         """Checks that the story has this site, and the site has this unit or class.
@@ -110,10 +116,15 @@ def from_prior(model: nn.Module, num: int, *, seed: int) -> Latents:
     """`num` draws of every latent from the prior; a relaxed type is replaced by its nearest class.
 
     The random state is left as it was.
+
+    Raises:
+        ValueError: a site is outside of the plate "data".
     """
     with fork_random_state(device_of(model)):
         torch.manual_seed(seed)
-        draws = [{name: node["value"] for name, node in _latents(model).items()} for _ in range(num)]
+        found = [_latents(model) for _ in range(num)]
+    _check_each_datapoint_has_its_own(found[0])
+    draws = [{name: node["value"] for name, node in sites.items()} for sites in found]
     return harden(model, {name: torch.cat([draw[name] for draw in draws]) for name in draws[0]})
 
 
@@ -124,8 +135,12 @@ def encode_modes(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None
     A site that the guide does not infer is drawn, with `seed`, given those that it infers; a type is then set to its
     most probable class, or to the label's class where labels y [N] are given, for a guide that needs them. `seed` is
     also used for draws on which a head depends. The random state is left as it was.
+
+    Raises:
+        ValueError: a site is outside of the plate "data".
     """
     with fork_random_state(device_of(model)):
+        _check_each_datapoint_has_its_own(_latents(model))
         torch.manual_seed(seed)
         centres = harden(model, posterior_means(guide, x, y))
         found = _latents(model, x, *([] if y is None else [y]), given=centres)
@@ -231,6 +246,16 @@ def _latents(model: nn.Module, *args: Any, given: Latents | None = None) -> dict
         for name, node in nodes_of(trace).items()
         if node["type"] == "sample" and name != "x" and not is_subsample(node) and not _is_deterministic(node)
     }
+
+
+def _check_each_datapoint_has_its_own(sites: Mapping[str, Any]) -> None:
+    for name, node in sites.items():
+        plates = [frame.name for frame in node["cond_indep_stack"]]
+        if "data" not in plates and not node["is_observed"]:
+            raise ValueError(
+                f"site {name!r} is outside of the plate 'data': it is drawn once for all datapoints, and the latents "
+                "of a picture are those of one datapoint; give the story a value of it, such as its posterior mean"
+            )
 
 
 def harden(model: nn.Module, latents: Latents) -> Latents:

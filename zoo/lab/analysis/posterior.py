@@ -59,14 +59,14 @@ def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> 
 
     Raises:
         LookupError: the story has no such site, or none of a name in `latents`.
+        ValueError: its family has no mean.
     """
     values: Any = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: N particles
     with evaluating(model):
         trace = poutine.trace(poutine.do(model, values)).get_trace()
     if unknown := sorted(latents.keys() - nodes_of(trace).keys()):
         raise LookupError(f"latents: {unknown_name('site', unknown[0], _samples(trace))}")
-    mean: Tensor = _site(trace, site).mean
-    return mean.squeeze(1)
+    return _mean_of(trace, site).squeeze(1)
 
 
 @checked(num=number_from(1))
@@ -75,11 +75,26 @@ def draw(model: nn.Module, num: int, *, site: str = "x") -> Tensor:
 
     Raises:
         LookupError: the story has no such site.
+        ValueError: its family has no mean.
     """
     with evaluating(model), pyro.plate("draws", num, dim=-2):
         trace = poutine.trace(model).get_trace()
-    mean: Tensor = _site(trace, site).mean
-    return mean.squeeze(1)
+    return _mean_of(trace, site).squeeze(1)
+
+
+def _mean_of(trace: Trace, site: str) -> Tensor:
+    """The mean of a site's distribution, which is not a number for a Categorical or a Cauchy distribution."""
+    fn = _site(trace, site)
+    try:
+        mean: Tensor = fn.mean
+    except NotImplementedError:
+        mean = torch.tensor(torch.nan)
+    if mean.isnan().any():
+        raise ValueError(
+            f"site {site!r} is a {family(fn)} whose mean is not a number, so there is nothing to show: give the story "
+            "a likelihood that has one, as Bernoulli, Normal and OneHotCategorical do; or its weights are not finite"
+        )
+    return mean
 
 
 def _site(trace: Trace, site: str) -> Any:

@@ -144,14 +144,21 @@ def _per_channel(values: Any, like: Value) -> Any:
 
 
 def _index(to: Instructions, table: Operand, indices: Sequence[Operand | None]) -> Value:
-    if len(indices) != 1 or indices[0] is None:
+    index = indices[0]
+    if len(indices) != 1 or index is None:
         raise Unsupported("indexing by more than one tensor of positions")
-    return to.rows(table, indices[0])
+    if example_of(index).dtype == torch.bool:
+        raise Unsupported("indexing by a condition")
+    if isinstance(index, Tensor):
+        index = index % len(example_of(table))  # -1 is the last row
+    return to.rows(table, index)
 
 
 def _convert(to: Instructions, x: Value, *, dtype: torch.dtype | None = None, **_: Any) -> Value:
     if dtype is not None and not dtype.is_floating_point and x.example.is_floating_point() and dtype != torch.bool:
         raise Unsupported(f"a conversion of floats to {str(dtype).removeprefix('torch.')}")
+    if dtype == torch.bool:
+        return to.map("ne", x, 0.0)
     return Value(x.slot, x.example if dtype is None else x.example.to(dtype))
 
 

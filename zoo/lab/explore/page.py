@@ -96,7 +96,8 @@ def page(
     shape = tuple(rest)
     content.network("decoder", network)
     vocabulary = () if data is None else data.vocabulary
-    limits = {name: max(0.5, round(6 * float(draws[name].std())) / 2) for name in sites.units}
+    # Three times the distance from 0 of the prior's draws: for a prior around 0, three standard deviations.
+    limits = {name: max(0.5, round(6 * float(draws[name].square().mean().sqrt())) / 2) for name in sites.units}
     content.record |= {
         "kind": _kind(shape, vocabulary),
         "shape": shape,

@@ -48,7 +48,9 @@ def decoder(model: nn.Module, sites: LatentSites, example: Latents) -> Network:
 
     Raises:
         NotExported: as `export`; or x depends on a site that is no vector of real numbers and no one-hot type.
+        ValueError: p(x | latents) has no mean.
     """
+    decoded(model, {name: value[:1] for name, value in example.items()})  # raises the latter
     moved = names(sites)
     order = [*moved, *(name for name in example if name not in moved)]
 

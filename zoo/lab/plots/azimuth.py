@@ -28,7 +28,7 @@ def plot_azimuth(found: Azimuth, guide: nn.Module, data: Dataset, *, factor: str
     around = views(data, int(np.random.default_rng(seed).choice(found.index)), factor)
     angles = degrees(data, factor)[around]
     seen = guide_inputs(guide, data, around.tolist(), device_of(guide))
-    site, unit = found.units[found.best].rstrip("]").split("[")
+    site, _, unit = found.units[found.best].rstrip("]").rpartition("[")
     inferred = posterior_means(guide, *seen)[site][:, int(unit)].cpu().numpy()
     canvas = figure(9.0, 4.2)
     strip, axes = canvas.subplots(2, 1, sharex=True, height_ratios=[1, 3])

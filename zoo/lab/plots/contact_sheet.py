@@ -17,7 +17,8 @@ def contact_sheet(data: Dataset, *, seed: int = 0) -> Figure:
 
     Images: where the set is a full grid of factors, a row per factor, which varies from its first to its last value
     with the others at their middle value, and two random rows; else a random row per label, ten at most. For points in
-    the plane: a scatter plot. For word counts: a list of the ten words most typical of each label.
+    the plane: a scatter plot. For word counts: a list of the ten words most typical of each label that occurs, or where
+    there are fewer than two labels, the ten most frequent words.
 
     Raises:
         ValueError: the set is neither of images, nor of points in the plane, nor of words.
@@ -69,16 +70,21 @@ def _points(data: Dataset) -> Figure:
 
 
 def _words(data: Dataset) -> Figure:
+    y = np.zeros(len(data), int) if data.y is None else data.y
+    labels = np.unique(y)
     shares = []
-    for label in range(len(data.classes)):
-        counts = np.asarray(data.x[np.flatnonzero(data.y == label)].sum(axis=0)).ravel() + 1.0
+    for label in labels:
+        counts = np.asarray(data.x[np.flatnonzero(y == label)].sum(axis=0)).ravel() + 1.0
         shares.append(np.log(counts / counts.sum()))
-    lifts = np.array(shares) - np.mean(shares, axis=0)
+    several = len(labels) > 1
+    lifts = np.array(shares) - (np.mean(shares, axis=0) if several else 0.0)
+    names = [data.classes[label] if data.classes else str(label) for label in labels] if several else ["all"]
     lines = [
         f"{name:<26} {' '.join(data.vocabulary[w] for w in np.argsort(-lift)[:10])}"
-        for name, lift in zip(data.classes, lifts, strict=True)
+        for name, lift in zip(names, lifts, strict=True)
     ]
-    title = f"{data.name}: {len(data):,} posts, {len(data.vocabulary):,} words; those most typical of each label\n\n"
+    those = "those most typical of each label" if several else "the most frequent ones"
+    title = f"{data.name}: {len(data):,} posts, {len(data.vocabulary):,} words; {those}\n\n"
     canvas = figure(6.4, 4.8)
     canvas.text(0.0, 0.0, title + "\n".join(lines), family="monospace")
     return canvas

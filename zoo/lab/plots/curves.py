@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from zoo.lab.plots.style import COLOURS, figure, legend_below, styled
+from zoo.lab.plots.style import figure, legend_below, line_of, styled
 
 
 @styled
@@ -31,15 +31,16 @@ def curves(
     named: dict[str, Artist] = {}
     grid = canvas.subplots(1, len(panels), squeeze=False)[0]
     for axes, (title, drawn) in zip(grid, panels.items(), strict=True):
-        for colour, (name, values) in zip(COLOURS, drawn.items(), strict=False):
+        for place, (name, values) in enumerate(drawn.items()):
+            line = line_of(place)
             at = sorted(values)
             means = [float(np.mean(values[number])) for number in at]
             errors = _errors([values[number] for number in at])
-            axes.errorbar(at, means, errors, color=colour, marker="o", label=name)
+            axes.errorbar(at, means, errors, marker="o", label=name, **line)
             for number in at:
                 if len(values[number]) > 1:
                     dots = values[number]
-                    axes.scatter([number] * len(dots), dots, s=8, color=colour, alpha=0.4, linewidths=0)
+                    axes.scatter([number] * len(dots), dots, s=8, color=line["color"], alpha=0.4, linewidths=0)
         for name, height in (levels or {}).get(title, {}).items():
             axes.axhline(height, color="black", lw=1, ls="--", label=name)
         if log:
@@ -74,19 +75,20 @@ def trade_off(families: Mapping[str, Sequence[Setting]], *, x: str, y: str) -> F
     Bars are two standard errors of the mean of y.
 
     Args:
-        families: by name, each in a different colour; its settings in the order in which the line joins them.
+        families: by name, each in a different colour or line; its settings in the order in which the line joins them.
         x, y: what the axes show.
     """
     canvas = figure(5.0, 3.8)
     axes = canvas.add_subplot()
-    for colour, (name, settings) in zip(COLOURS, families.items(), strict=False):
+    for place, (name, settings) in enumerate(families.items()):
+        line = line_of(place)
         across = [float(np.mean(setting.x)) for setting in settings]
         up = [float(np.mean(setting.y)) for setting in settings]
         errors = _errors([setting.y for setting in settings])
-        axes.errorbar(across, up, errors, color=colour, marker="x", label=name)
+        axes.errorbar(across, up, errors, marker="x", label=name, **line)
         for setting, mean in zip(settings, zip(across, up, strict=True), strict=True):
-            axes.scatter(setting.x, setting.y, s=12, color=colour, alpha=0.5, linewidths=0)
-            axes.annotate(setting.label, mean, xytext=(4, 4), textcoords="offset points", color=colour)
+            axes.scatter(setting.x, setting.y, s=12, color=line["color"], alpha=0.5, linewidths=0)
+            axes.annotate(setting.label, mean, xytext=(4, 4), textcoords="offset points", color=line["color"])
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     legend_below(canvas, axes)

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from zoo.lab.plots.style import figure, styled
+from zoo.lab.plots.style import as_written, figure, styled
 
 CELL = 0.55  # inches per image
 SMALL, READABLE = 16, 32  # images of fewer pixels a side than SMALL are drawn with READABLE or more
@@ -29,7 +29,8 @@ class ImageGrid:
     squares of one grey level each they are hard to read.
 
     Attributes:
-        images: [rows, columns, C, H, W], C = 1 for grey or 3 for red, green, blue; 0 to 1, clipped outside.
+        images: [rows, columns, C, H, W], C = 1 for grey or 3 for red, green, blue; 0 to 1, clipped outside, which the
+            title says where it is more than a tenth of the pixels.
         title: of the grid.
         row_labels, column_labels: one for each row and column, or none.
 
@@ -69,7 +70,9 @@ class ImageGrid:
         )
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_title(self.title)
+        outside = ((self.images < -0.01) | (self.images > 1.01)).double().mean().item()
+        clipped = f"; {outside:.0%} of the pixels, outside [0, 1], are clipped" if outside > 0.1 else ""
+        axes.set_title(self.title + clipped)
 
     def save(self, path: str | Path) -> None:
         """Writes it in the format given by the file's ending."""
@@ -149,6 +152,7 @@ class Animation:
         for frame in self.frames:
             axes.images[0].set_data(frame.pixels())
             axes.set_title(frame.title)
+            as_written(canvas)
             agg.draw()
             pictures.append(Image.fromarray(np.asarray(agg.buffer_rgba())[..., :3]).quantize(64))
         first, *others = pictures + pictures[-2:0:-1]

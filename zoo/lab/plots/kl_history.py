@@ -59,7 +59,7 @@ def _draw_units(axes: Axes, run: Run, found: Sequence[str], window: int) -> None
 def _draw_sums(axes: Axes, run: Run, window: int) -> None:
     groups = list(run.capacity) or list(dict.fromkeys(unit.split("[")[0] for unit in run.history.kl))
     for place, group in enumerate(groups):
-        colour = INK if place == 0 else COLOURS[place]
+        colour = INK if place == 0 else COLOURS[place % len(COLOURS)]
         kl = smooth(run.history.of(group), window)
         steps = smooth(run.history.steps, window)
         axes.plot(steps, kl, color=colour, marker="." if len(steps) <= FEW else "", label=f"KL of {group}")

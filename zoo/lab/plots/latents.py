@@ -1,25 +1,31 @@
 """Pictures of a set's codes: by class, and all together with the prior."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
+import pyro
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pyro import poutine
 from torch import Tensor, nn
 
 from zoo.estimators import scores
-from zoo.lab.analysis.grid import prior
 from zoo.lab.analysis.interventions import Unit, guide_inputs
-from zoo.lab.analysis.posterior import posterior_means, posteriors
+from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
+from zoo.lab.isolation import OwnParameters
 from zoo.lab.plots.style import COLOURS, figure, scatter_by_class, styled
+from zoo.parents import MarkParents
+from zoo.sites import nodes_of
 
 GRID = 400  # points at which a density is drawn
 MOST = 2000  # datapoints in a picture
+DRAWS = 1000  # at least, of the sites on which a prior depends
 
 
 @styled
@@ -65,20 +71,21 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset, units: Sequence
     """
     if not units:
         raise ValueError("there is no unit to draw: the story has no vector of real numbers")
-    q = posteriors(guide, *guide_inputs(guide, data, spread(data, num), device_of(model)))
-    p = {site: prior(model, site) for site in {unit.site for unit in units}}
+    seen = guide_inputs(guide, data, spread(data, num), device_of(model))
+    q = _run(guide, *seen)
+    p = _priors(model, dict.fromkeys(unit.site for unit in units), len(seen[0]))
     columns = min(4, len(units) + (len(units) > 1))
     rows = -(-(len(units) + (len(units) > 1)) // columns)
     canvas = figure(2.4 * columns, 2.1 * rows + 0.4)
-    draws = {site: _draws(q[site], p[site]) for site in p}
+    draws = {site: (q[site]["value"].cpu(), of_p) for site, (_, of_p) in p.items()}
     for place, unit in enumerate(units):
         axes = canvas.add_subplot(rows, columns, place + 1)
         reach = 1.1 * max(3.0, *(some[:, unit.index].abs().max().item() for some in draws[unit.site]))
         grid = torch.linspace(-reach, reach, GRID, device=device_of(model))
         of_q, of_p = draws[unit.site]
         for name, fn, own, line, colour in (
-            ("p(z)", p[unit.site], of_p, "--", COLOURS[1]),
-            ("q(z)", q[unit.site], of_q, "-", COLOURS[0]),
+            ("p(z)", p[unit.site][0], of_p, "--", COLOURS[1]),
+            ("q(z)", q[unit.site]["fn"], of_q, "-", COLOURS[0]),
         ):
             try:
                 density = unit_densities(fn, grid)[:, unit.index]
@@ -97,23 +104,39 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset, units: Sequence
 
 
 def unit_densities(q: Any, grid: Tensor) -> Tensor:
-    """The density of every unit under the mean of q's distributions, batch [N], at the points [G]: [G, units].
+    """The density of every unit under the mean of q's distributions, batch [N, ...], at the points [G]: [G, units].
 
     Raises:
         NotImplementedError: the family has no marginals per unit, such as a flow.
     """
-    points = grid[:, None, None].expand(len(grid), 1, q.event_shape[0])
-    units = torch.cat([scores(q, some).units.logsumexp(1) for some in points.split(50)])
-    density: Tensor = (units - math.log(q.batch_shape[0])).exp()
+    points = grid.reshape(-1, *[1] * len(q.batch_shape), 1).expand(*[-1] * (len(q.batch_shape) + 1), *q.event_shape)
+    units = torch.cat([scores(q, some).units.flatten(1, -2).logsumexp(1) for some in points.split(50)])
+    density: Tensor = (units - math.log(q.batch_shape.numel())).exp()
     return density
 
 
-def _draws(q: Any, p: Any) -> tuple[Tensor, Tensor]:
-    """One of each datapoint's posterior and as many of the prior, [N, units] each, the same at every call."""
+def _priors(model: nn.Module, sites: Iterable[str], num: int) -> dict[str, tuple[Any, Tensor]]:
+    """By site, its prior for one datapoint, batch [1], and `num` draws, [num, units].
+
+    Where a site depends on others, the draws are joint ones, and its prior is that given each of these, [draws, 1].
+    """
+    nodes = _run(model)
+    if any(nodes[site]["parents"] for site in sites):
+        joint = _run(model, draws=max(num, DRAWS))
+        fns = {site: (joint if nodes[site]["parents"] else nodes)[site]["fn"] for site in sites}
+        return {site: (fn, joint[site]["value"].squeeze(1)[:num].cpu()) for site, fn in fns.items()}
     with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        fns = {site: nodes[site]["fn"] for site in sites}
+        return {site: (fn, fn.sample((num,)).squeeze(1).cpu()) for site, fn in fns.items()}
+
+
+def _run(program: nn.Module, *batch: Tensor, draws: int = 0) -> dict[str, Any]:
+    """The sites of one run of a program, or of several at once, with their parents; the same at every call."""
+    plate = pyro.plate("draws", draws, dim=-2) if draws else nullcontext()
+    with torch.random.fork_rng([]), torch.no_grad(), poutine.block(), OwnParameters(), MarkParents(), plate:
         torch.manual_seed(0)
-        of_q = q.sample().cpu()
-        return of_q, p.sample((len(of_q),)).squeeze(1).cpu()
+        return nodes_of(poutine.trace(program).get_trace(*batch))
 
 
 def _together(axes: Axes, units: Sequence[Unit], draws: dict[str, tuple[Tensor, Tensor]]) -> None:

@@ -20,7 +20,7 @@ def matrix(numbers: np.ndarray, *, title: str, rows: Sequence[str], columns: Seq
         rows, columns: names.
         signed: correlations: blue for 1, white for 0, red for -1; else grey from 0 to the largest number.
     """
-    top = 1.0 if signed else max(float(numbers.max(initial=0.0)), 1e-12)
+    top = 1.0 if signed else float(numbers.max(initial=1e-12, where=np.isfinite(numbers)))
     canvas = figure(max(4.2, 0.42 * len(columns) + 1.8), max(1.5, 0.3 * len(rows) + 1.3))
     axes = canvas.add_subplot()
     shades = axes.imshow(

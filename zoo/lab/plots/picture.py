@@ -1,5 +1,6 @@
 """A picture with its caption, and writing pictures to files."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -53,7 +54,8 @@ def drawn_as(format: str = "png", *, slides: bool = False) -> Iterator[None]:
 def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> dict[str, str]:
     """Writes pictures into a folder, which is created if necessary.
 
-    Within `drawn_as` its format replaces the ending .png of figures and grids.
+    Within `drawn_as` its format replaces the ending .png of figures and grids. A slash, as in the site enc/z, and other
+    signs that some systems do not allow in a name become hyphens.
 
     Args:
         pictures: by file name.
@@ -68,7 +70,7 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> dict[str, st
     folder.mkdir(parents=True, exist_ok=True)
     captions = {}
     for name, (drawn, caption) in pictures.items():
-        path = folder / name
+        path = folder / re.sub(r'[\\/:*?"<>|]', "-", name)
         if path.suffix == ".png":
             path = path.with_suffix(f".{_format.get()}")
         write_file(path, _content(drawn, path.suffix[1:]))

@@ -49,7 +49,7 @@ def plot_terms(folder: Path) -> Figure:
 
     Raises:
         FileNotFoundError: there is no terms.csv.
-        ValueError: it has no row of numbers.
+        ValueError: it has no row of numbers, or is damaged.
     """
     path = folder / "terms.csv"
     with path.open(newline="") as file:
@@ -60,6 +60,8 @@ def plot_terms(folder: Path) -> Figure:
         table = np.array(rows, float)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
+    if table.shape[1] != len(header) or len(header) < 2:
+        raise ValueError(f"{path} is damaged: it names {len(header)} columns and has rows of {table.shape[1]} numbers")
     steps, names = table[:, 0], header[1:]
     columns = min(3, len(names))
     canvas = figure(3.3 * columns, 1.7 * math.ceil(len(names) / columns))
@@ -72,12 +74,11 @@ def plot_terms(folder: Path) -> Figure:
         means = [values[block].mean() for block in blocks]
         axes.plot([steps[block].mean() for block in blocks], means, color=INK, marker="." if len(blocks) < 3 else "")
         axes.set_title(_in_words(name))
-        if (
-            np.isfinite(values).any() and np.ptp(values) > 0
-        ):  # limits that leave out the first steps, which would hide the rest
-            low, high = np.nanquantile(values, [0.02, 0.98])
+        finite = values[np.isfinite(values)]
+        if len(finite) and np.ptp(finite) > 0:  # limits that leave out the first steps, which would hide the rest
+            low, high = np.quantile(finite, [0.02, 0.98])
             margin = 0.15 * (high - low) or 1.0
-            axes.set_ylim(max(np.nanmin(values), low - margin), min(np.nanmax(values), high + margin))
+            axes.set_ylim(max(finite.min(), low - margin), min(finite.max(), high + margin))
     canvas.supxlabel("step")
     canvas.supylabel("nats per datapoint")
     return canvas

@@ -56,8 +56,8 @@ def sliders(
 
     Raises:
         ModuleNotFoundError: ipywidgets is not installed; the message says how to install it.
-        ValueError: there is a guide without data or data without a guide, there is no such datapoint, or the story has
-            no latent that can be changed.
+        ValueError: there is a guide without data or data without a guide, there is no such datapoint, the story has no
+            latent that can be changed, or is not one of images.
     """
     widgets = import_optional("ipywidgets", "sliders")
     if (guide is None) != (data is None):
@@ -90,7 +90,12 @@ def sliders(
 
 def picture(model: nn.Module, latents: Latents) -> bytes:
     """The mean of p(x | latents), one image, as a PNG of about `SIDE` pixels."""
-    pixels = (decoded(model, latents)[0].clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
+    mean = decoded(model, latents)[0]
+    if mean.dim() != 3 or mean.shape[0] not in (1, 3):
+        raise ValueError(
+            f"sliders show images [1, H, W] and [3, H, W], and a datapoint of the story is {[*mean.shape]}"
+        )
+    pixels = (mean.clamp(0, 1) * 255).round().byte().movedim(0, -1).cpu().numpy()
     image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
     times = max(1, SIDE // max(image.size))
     filtered = Image.Resampling.BICUBIC if min(image.size) < SMALL else Image.Resampling.NEAREST

@@ -29,12 +29,15 @@ def plot_sweep(table: "pd.DataFrame", axes: Sequence[str], along: str | None = N
 
     Raises:
         LookupError: `along` is not on the grid.
+        ValueError: the table has no quantity.
     """
     if along is not None and along not in axes:
         raise LookupError(f"the sweep has no hyperparameter {along!r}; it has {', '.join(axes) or 'none'}")
     names = [name for name in table.columns if name not in (*axes, "seed")]
+    if not names:
+        raise ValueError("the sweep's table has no quantity besides hyperparameters and seeds to draw")
     others = [name for name in axes if name != along]
-    values = [] if along is None else [*dict.fromkeys(table[along])]
+    values = [] if along is None else [*dict.fromkeys(map(_given, table[along]))]
     numeric = bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
     places = {value: float(value) if numeric else float(n) for n, value in enumerate(values)}
     columns = min(COLUMNS, len(names))
@@ -44,8 +47,8 @@ def plot_sweep(table: "pd.DataFrame", axes: Sequence[str], along: str | None = N
     for place, quantity in enumerate(names):
         panel = canvas.add_subplot(rows, columns, place + 1)
         for number, (setting, runs) in enumerate(groups):
-            label = ", ".join(f"{name} = {value}" for name, value in zip(others, setting, strict=True))
-            at = [places[v] for v in runs[along]] if along else [0.0] * len(runs)
+            label = ", ".join(f"{name} = {_given(value)}" for name, value in zip(others, setting, strict=True))
+            at = [places[_given(v)] for v in runs[along]] if along else [0.0] * len(runs)
             _curve(panel, np.array(at), runs[quantity].to_numpy(float), number, label)
         panel.set_title(quantity)
         panel.set_xlabel(along or "")
@@ -66,6 +69,11 @@ def _curve(panel: Axes, at: np.ndarray, values: np.ndarray, number: int, label: 
     means = [values[at == centre].mean() for centre in centres]
     deviations = [values[at == centre].std(ddof=1) if (at == centre).sum() > 1 else 0.0 for centre in centres]
     panel.errorbar(centres, means, deviations, color=colour, marker=marker, label=label)
+
+
+def _given(value: Any) -> Any:
+    """A hyperparameter as it was given: pandas turns a None beside numbers into NaN, which differs from itself."""
+    return None if value != value else value
 
 
 def _written(value: Any) -> str:

@@ -34,6 +34,7 @@ from zoo.lab.device import device_of
 from zoo.lab.plots.image_grid import Animation, ImageGrid, side_by_side
 from zoo.lab.plots.style import shaded_table
 
+MOST = 10_000  # datapoints whose types are compared with their labels
 Names = Mapping[str, str]  # by type, such as "c=3", a more informative name, such as its most frequent label
 
 
@@ -48,9 +49,10 @@ def unit_traversals(
     if not units:
         raise ValueError("there is no unit to traverse: the story has no vector of real numbers")
     ranked = len(units) > 1 and units[0].nats is not None
+    title = title or "One unit at a time, all else unchanged" + (", most informative first" if ranked else "")
     return ImageGrid(
         torch.cat([traverse_unit(model, start, unit.site, unit.index, values) for unit in units]),
-        title or "One unit at a time, all else unchanged" + (", most informative first" if ranked else ""),
+        title + _reach(model, units),
         row_labels=[unit.label for unit in units],
         column_labels=_labels(values),
     )
@@ -62,7 +64,7 @@ def unit_traversal(
     """Figures 3, 5 and 6: one unit throughout, a row for each of the latents [N, ...], such as each type."""
     return ImageGrid(
         traverse_unit(model, rows, unit.site, unit.index, values),
-        f"{unit.label}, set to the values below",
+        f"{unit.label}, set to the values below{_reach(model, [unit])}",
         row_labels=row_labels,
         column_labels=_labels(values),
     )
@@ -92,7 +94,7 @@ def samples_by_type(model: nn.Module, *, columns: int = 12, seed: int = 0, names
     many = free | {site: repeat(typed, columns)[site] for site in sites.classes}
     return ImageGrid(
         decoded(model, many).unflatten(0, (len(called), columns)),
-        "A type in each row, all else drawn from the prior",
+        "A type in each row, all else drawn from the prior" + first_of(len(called), sites.combinations),
         row_labels=[(names or {}).get(name, name) for name in called],
     )
 
@@ -198,9 +200,13 @@ def type_labels(encoder: Any, data: Dataset, *, device: str | torch.device = "cp
     """
     from zoo.metrics import Encoded, clusters  # scikit-learn, which no other picture needs
 
-    found = clusters(Encoded.of(encoder, replace(data, factors=None), device=device, seed=seed), seed=seed)
+    if len(data) > MOST:
+        data = data.subset(np.sort(np.random.default_rng(seed).choice(len(data), MOST, replace=False)))
+    encoded = Encoded.of(encoder, replace(data, factors=None), device=device, num_points=MOST, seed=seed)
+    found = clusters(encoded, seed=seed)
     table = found.confusion.value
-    every_type, labels = found.confusion.axes
+    every_type, _ = found.confusion.axes
+    # The labels that occur among these points; one that does not has no column.
     called = [data.classes[y] if data.classes else str(y) for y in np.unique(data.y)]  # type: ignore[arg-type]
     names = {}
     for name, row, share in zip(every_type, table, found.purity.value, strict=True):
@@ -208,7 +214,7 @@ def type_labels(encoder: Any, data: Dataset, *, device: str | torch.device = "cp
     return TypeLabels(
         shares=table / table.sum(0),
         names=names,
-        labels=called[: len(labels)],
+        labels=called,
         majority=float(found.majority),
         hungarian=float(found.hungarian),
     )
@@ -225,6 +231,20 @@ def confusion_table(found: TypeLabels) -> Figure:
         x="label",
         y="type",
     )
+
+
+def _reach(model: nn.Module, units: Sequence[Unit]) -> str:
+    """Says of a prior that is far from Normal(0, 1) how far it reaches, as three standard deviations do; else empty."""
+    draws = from_prior(model, 30, seed=0)
+    reaches = {str(unit): 3 * draws[unit.site][:, unit.index].square().mean().sqrt().item() for unit in units}
+    far = [f"p({unit}) reaches to ±{reach:.2g}" for unit, reach in reaches.items() if not 1.5 <= reach <= 6.0]
+    more = f", and {len(far) - 1} more" if len(far) > 1 else ""
+    return f"; no Normal(0, 1): {far[0]}{more}" if far else ""
+
+
+def first_of(shown: int, there_are: int) -> str:
+    """Says how many of a picture's rows are shown; empty where all are."""
+    return f"; the first {shown:,} of {there_are:,}" if shown < there_are else ""
 
 
 def _labels(values: Tensor) -> list[str]:

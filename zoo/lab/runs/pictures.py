@@ -14,7 +14,7 @@ from zoo.lab.isolation import isolated
 from zoo.lab.plots.bars import kl_bars
 from zoo.lab.plots.picture import Picture, save_pictures
 from zoo.lab.plots.run import plot_terms, reconstructions, samples
-from zoo.lab.plots.traversals import samples_by_type, unit_traversals
+from zoo.lab.plots.traversals import first_of, samples_by_type, unit_traversals
 from zoo.lab.training.experiment import Experiment
 
 MOST = 10  # units that are traversed
@@ -48,7 +48,11 @@ def draw_run(
     if evaluation is None:
         left_out["pictures of the pair"] = "the evaluation failed"
     else:
-        drawings |= _of_the_pair(experiment, data, evaluation, seed)
+        drawings["KL of every unit"] = partial(_kl, evaluation)
+        try:
+            drawings |= _of_the_pair(experiment, data, evaluation, seed)
+        except Exception as error:  # as of a story that cannot run without data
+            left_out["pictures of the pair"] = f"{type(error).__name__}: {error}"
     with isolated(experiment.model, experiment.guide, seed=seed):
         for what, draw in drawings.items():
             try:
@@ -65,11 +69,10 @@ def _of_the_pair(
 ) -> dict[str, Callable[[], Mapping[str, Picture]]]:
     """Functions that draw, by what they show."""
     model, guide = experiment.model, experiment.guide
-    drawings: dict[str, Callable[[], Mapping[str, Picture]]] = {"KL of every unit": partial(_kl, evaluation)}
     if experiment.pictures:
-        return drawings | {"the recipe's own pictures": partial(experiment.pictures, model, guide, data, evaluation)}
+        return {"the recipe's own pictures": partial(experiment.pictures, model, guide, data, evaluation)}
     if len(data.shape) != 3 or data.shape[0] not in (1, 3):
-        return drawings
+        return {}
     sites = LatentSites.of(model)
 
     def reconstructed() -> Mapping[str, Picture]:
@@ -83,15 +86,17 @@ def _of_the_pair(
     def traversed() -> Mapping[str, Picture]:
         (index,) = spread(data, 1)
         start = encode_modes(model, guide, *guide_inputs(guide, data, [index], device_of(model)))
-        grid = unit_traversals(model, start, ranked(sites, evaluation.kl)[:MOST])
+        units = ranked(sites, evaluation.kl)
+        grid = unit_traversals(model, start, units[:MOST])
         caption = f"one unit at a time from -3 to 3, from test datapoint {index}, most informative first"
+        caption += first_of(len(grid.images), len(units))
         return {"traversals.png": Picture(grid, caption)}
 
     def by_type() -> Mapping[str, Picture]:
         caption = "a type in each row, all else drawn from the prior"
         return {"samples-by-type.png": Picture(samples_by_type(model, seed=seed), caption)}
 
-    drawings |= {"reconstructions": reconstructed, "samples": drawn}
+    drawings: dict[str, Callable[[], Mapping[str, Picture]]] = {"reconstructions": reconstructed, "samples": drawn}
     if sites.units:
         drawings["traversals"] = traversed
     if sites.classes:

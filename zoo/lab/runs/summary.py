@@ -145,7 +145,7 @@ def _numbers(evaluation: Evaluation) -> str:
         **{f"reconstruction, E[log p({site})]": value for site, value in evaluation.reconstruction.items()},
         **{f"KL of {site}": kl.sum().item() for site, kl in evaluation.kl.items()},
     }
-    rows = [f"| {name} | {value:.2f} |" for name, value in nats.items()]
+    rows = [f"| {name.replace('|', '&#124;')} | {value:.2f} |" for name, value in nats.items()]
     active = [f"{(kl > 0.1).sum().item()} of {len(kl)} in {site}" for site, kl in evaluation.kl.items() if len(kl) > 1]
     table = "\n".join(["| | nats |", "| --- | ---: |", *rows])
     return f"""On all {evaluation.num_data:,} test datapoints, not seen in training, in nats per datapoint, unweighted:

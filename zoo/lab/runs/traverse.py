@@ -34,6 +34,7 @@ from zoo.lab.plots.traversals import (
     compared_traversals,
     confusion_table,
     edited_images,
+    first_of,
     samples_by_type,
     traversal_animation,
     type_labels,
@@ -138,8 +139,8 @@ def traversal_pictures(
         raise ValueError(f"traversals need images, but the datapoints of {data.name!r} have the shape {data.shape}")
     if values not in VALUES:
         raise ValueError(f"--values is one of {', '.join(VALUES)}, got {values!r}")
-    if beside is not None and beside.data.test.shape != data.shape:
-        raise ValueError(f"{beside.folder} is a run on {beside.settings.data}, {run.folder} on {data.name}")
+    if beside is not None and _on(beside) != _on(run):
+        raise ValueError(f"{beside.folder} is a run on {_on(beside)}, {run.folder} on {_on(run)}")
     sites = LatentSites.of(model)
     chosen = _chosen(sites, ranked(sites, read_kl(run.folder)), site, unit)
     start = _start(run, sites, datapoint, prior)
@@ -175,9 +176,9 @@ def _of_units(
         return {}
     model, data = run.model, run.data
     grid = unit_traversals(model, start.one, chosen[:32], values=_values(values))
-    pictures = {"units.png": Picture(grid, "one unit in each row, by KL")}
+    pictures = {"units.png": Picture(grid, "one unit in each row, by KL" + first_of(len(grid.images), len(chosen)))}
     judge = NearestNeighbours.of(data.train) if data.test.y is not None else None
-    what = "type" if sites.classes else "starting point"
+    what = "type" + first_of(len(start.labels), sites.combinations) if sites.classes else "starting point"
     for one in chosen[:MOST]:
         grid = unit_traversal(model, start.rows, start.labels, one, values=_values(values))
         caption = f"{one.label}, in each row another {what}{_consistency(judge, grid)}"
@@ -256,6 +257,10 @@ def _compared(run: FinishedRun, other: FinishedRun, datapoint: int, values: Tens
         caption = "most nats above the capacity; " + "; ".join(worst)
         pictures["beside-kl.png"] = Picture(plot_kl_history(histories), caption)
     return pictures
+
+
+def _on(run: FinishedRun) -> str:
+    return f"{len(run.data.test):,} test datapoints of {run.data.test.name!r}, shape {list(run.data.test.shape)}"
 
 
 def _chosen(sites: LatentSites, units: list[Unit], site: str | None, unit: int | None) -> list[Unit]:

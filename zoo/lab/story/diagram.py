@@ -16,6 +16,7 @@ from zoo.lab.story.factors import GREEK_LETTERS, head_and_subscript
 from zoo.lab.story.program import GREEK, Program, TracedSite
 from zoo.lab.story.tikz import tikz
 
+_KEYWORDS = {"node", "edge", "graph", "digraph", "subgraph", "strict"}  # of graphviz's language, in any case
 NO_DOT = (
     "drawing needs graphviz, the program dot, which is not on the path: install it (apt-get install graphviz, brew "
     "install graphviz), or write the diagram's source, as FILE.gv"
@@ -103,14 +104,15 @@ def _body(model: Program, guide: Program | None) -> Iterator[str]:
     yield from _plate((), sites, sizes, "    ")
     for program in programs:
         greek, solid = GREEK[program.letter], program.letter == "p"
+        parameters = greek if greek not in sites else _id(f"parameters {greek}")
         for name in program.given:
             if name not in sites:
                 yield f"    {_id(name)} [style=filled, fillcolor=grey85{_label(name)}]"
         if any(site.learnt for site in program.sites):
-            yield f"    {greek} [shape=plaintext]"
+            yield f"    {parameters} [shape=plaintext{'' if parameters == greek else f', label={greek}'}]"
         for site in program.sites:
             if site.learnt:
-                yield f"    {greek} -> {_id(site.name)}{'' if solid else ' [style=dashed]'}"
+                yield f"    {parameters} -> {_id(site.name)}{'' if solid else ' [style=dashed]'}"
             for parent in site.parents:  # only the model's arrows decide what is above what
                 style = "" if solid else " [style=dashed, constraint=false]"
                 yield f"    {_id(parent)} -> {_id(site.name)}{style}"
@@ -125,15 +127,20 @@ def _plate(path: tuple[str, ...], sites: dict[str, TracedSite], sizes: dict[str,
     further_in = [site for site in sites.values() if len(site.plates) > depth and site.plates[:depth] == path]
     inner = dict.fromkeys(site.plates[depth] for site in further_in)
     for name in inner:
-        yield f'{indent}subgraph "cluster_{name}" {{'
+        # A plate that crosses another is drawn inside and outside it, and these are two boxes.
+        yield f"{indent}subgraph {_quoted('_'.join(('cluster', *path, name)))} {{"
         yield f'{indent}    label="{"N" if name == "data" else sizes[name]}"; labelloc=b; labeljust=r; style=rounded'
         yield from _plate((*path, name), sites, sizes, indent + "    ")
         yield f"{indent}}}"
 
 
 def _id(name: str) -> str:
-    """A quoted name in graphviz's language."""
-    return name if name.isidentifier() else f'"{name}"'
+    """A name in graphviz's language, quoted where it would have another meaning in it."""
+    return name if name.isidentifier() and name.lower() not in _KEYWORDS else _quoted(name)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _look(site: TracedSite) -> str:
@@ -146,7 +153,7 @@ def _look(site: TracedSite) -> str:
 def _label(name: str) -> str:
     """The label where it differs from the name: a Greek letter, or a subscript."""
     head, subscript = head_and_subscript(name)
-    letter = f"&{head};" if head in GREEK_LETTERS else head
-    if letter == name:
+    if head == name and head not in GREEK_LETTERS:
         return ""
-    return f", label=<{letter}{f'<SUB>{subscript}</SUB>' if subscript else ''}>"
+    letter = f"&{head};" if head in GREEK_LETTERS else html.escape(head)
+    return f", label=<{letter}{f'<SUB>{html.escape(subscript)}</SUB>' if subscript else ''}>"

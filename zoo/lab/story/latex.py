@@ -2,15 +2,15 @@
 
 import re
 
-from zoo.lab.story.factors import latex, latex_factor, latex_name
+from zoo.lab.story.factors import escaped, latex, latex_factor, latex_name
 from zoo.lab.story.program import Program, TracedSite
 from zoo.lab.story.terms import Terms
 
 _GREEK = {"θ": r"\theta", "φ": r"\phi"}
 _WORD = re.compile(
     r"(?P<function>[A-Za-z_]\w*)\((?:(?P<of>[^();]*); )?(?P<letter>[θφ])(?P<own>_n)?\)"  # logits(z, c; θ)
-    r"|(?<![\w.])(?P<word>[A-Za-z_]\w*)"
-    r"|(?P<space> (?=\[))"
+    r"|(?<![\w.])(?P<word>[^\W\d]\w*)"
+    r"|(?P<space> (?=\[)|(?<=\w) )"  # rate 1
 )
 
 # Terms by their objective's class (any class where it is empty) and by their names in its report, in LaTeX. {sites}
@@ -73,7 +73,7 @@ def _program(program: Program) -> list[str]:
     datapoints = "".join(f", for each of $N = {size}$ datapoints" for size in sizes)
     factorised = latex(program).replace(" = ", " &= ", 1)
     return [
-        rf"&\text{{{_escaped(program.name)}{datapoints}}}",
+        rf"&\text{{{escaped(program.name)}{datapoints}}}",
         *map(_statement, program.sites),
         *([factorised] if "&=" in factorised else []),
     ]
@@ -83,7 +83,7 @@ def _objective(model: Program, guide: Program, terms: Terms) -> list[str]:
     """Its name, a line for each term, and its hyperparameters."""
     first, *more = (_term(model, guide, terms.objective, term.name) for term in terms.terms)
     lines = [
-        rf"&\text{{{_escaped(terms.objective)}, which training maximises}}",
+        rf"&\text{{{escaped(terms.objective)}, which training maximises}}",
         rf"\mathcal{{L}} &= {first.removeprefix('+ ')}",
         *(rf"&\quad {term}" for term in more),
     ]
@@ -105,13 +105,14 @@ def _expression(text: str, names: dict[str, str]) -> str:
         if match["function"]:
             subscript = _GREEK[match["letter"]] + (",n" if match["own"] else "")
             of = ", ".join(names.get(name, name) for name in (match["of"] or "").split(", ") if name)
-            return rf"\mathrm{{{_escaped(match['function'])}}}_{{{subscript}}}" + (f"({of})" if of else "")
-        if match["word"]:
-            word = match["word"]
-            return names.get(word, word if len(word) == 1 else rf"\mathrm{{{_escaped(word)}}}")
+            return rf"\mathrm{{{escaped(match['function'])}}}_{{{subscript}}}" + (f"({of})" if of else "")
+        word = match["word"] or match[0]
+        if word != " ":
+            return names.get(word, word if len(word) == 1 else rf"\mathrm{{{escaped(word)}}}")
         return r"\,"
 
-    return _WORD.sub(written, text)
+    odd = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in names if not name.isidentifier()]  # as net.weight
+    return re.sub("|".join([*odd, _WORD.pattern]), written, text)
 
 
 def _term(model: Program, guide: Program, objective: str, name: str) -> str:
@@ -127,7 +128,7 @@ def _term(model: Program, guide: Program, objective: str, name: str) -> str:
                 z=", ".join(latents),
                 product=r"\, ".join(f"q({latent})" for latent in latents),
             )
-    return rf"+ \text{{{_escaped(name)}}}"
+    return rf"+ \text{{{escaped(name)}}}"
 
 
 def _factor(program: Program, site: str) -> str:
@@ -149,8 +150,3 @@ def _hyperparameter(name: str) -> str:
     name, _, of = name.partition(".")
     letter = "C" if name == "capacity" else latex_name(name.rstrip("_"))
     return letter + (f"_{{{' + '.join(map(latex_name, of.split('+')))}}}" if of else "")
-
-
-def _escaped(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
-    return re.sub(r"([_&%$#{}])", r"\\\1", text).replace("^", r"\textasciicircum{}")

@@ -19,10 +19,11 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
 
 from zoo.lab.data import Batch
 from zoo.lab.story.lines import docstring_lines
-from zoo.sites import is_subsample, nodes_of
+from zoo.sites import is_masked, is_subsample, nodes_of, users_scale
 from zoo.termwise import family
 
 Letter = Literal["p", "q"]
@@ -65,6 +66,7 @@ class TracedSite:
         meaning: its meaning, from the story's docstring.
         shape: of its value, with B for the plate "data".
         plates: that contain it, outermost first.
+        weight: of its log density: "masked", as in "scaled by 0.5", both, or "".
     """
 
     name: str
@@ -77,6 +79,7 @@ class TracedSite:
     meaning: str
     shape: tuple[str, ...]
     plates: tuple[str, ...]
+    weight: str = ""
 
     @property
     def statement(self) -> str:
@@ -95,15 +98,21 @@ class Program:
 
     @classmethod
     def of(cls, letter: Letter, program: nn.Module, batch: Batch | None) -> "Program":
-        """Reads a program off a trace on the batch; without a batch, off a draw of all sites."""
+        """Reads a program off a trace on the batch; without a batch, off a draw of all sites.
+
+        Raises:
+            ValueError: a model without a site.
+        """
         trace = marked_trace(program, batch)
+        if letter == "p" and not sampled(trace):
+            raise ValueError(f"{type(program).__name__} has no site to tell of: its forward calls no pyro.sample")
         order = [Input("n"), Input("x"), Input("y"), *(name for name, _ in sampled(trace))]
-        rows = {name for name, node in nodes_of(trace).items() if node["type"] == "param" and node["cond_indep_stack"]}
+        rows = {name for name, node in nodes_of(trace).items() if node["type"] == "param" and _has_rows(node)}
         meanings = {line.name: line.meaning.strip() for line in docstring_lines(program)}
         sites = tuple(
             _site(name, node, _Reader(letter, order, rows), meanings.get(name, "")) for name, node in sampled(trace)
         )
-        frames = {f.name: f for _, node in sampled(trace) for f in node["cond_indep_stack"]}
+        frames = {f.name: f for _, node in sampled(trace) for f in _frames(node)}
         plates = tuple(Plate(name, int(f.size), int(f.full_size or f.size)) for name, f in frames.items())
         return cls(letter, type(program).__name__, sites, plates)
 
@@ -132,7 +141,7 @@ def marked_trace(program: nn.Module, batch: Batch | None) -> Trace:
     }
     with (
         pyro.validation_enabled(False),
-        TrackProvenance(include_deterministic=True),
+        _Marks(include_deterministic=True),
         poutine.trace() as tracer,
         ReplayMessenger(trace=first),
         _Apart(),
@@ -142,14 +151,43 @@ def marked_trace(program: nn.Module, batch: Batch | None) -> Trace:
     return trace
 
 
+class _Marks(TrackProvenance):
+    """Marks values and parameters; a plate of a part of the data asks a parameter for its unconstrained value."""
+
+    def _pyro_post_param(self, msg: Any) -> None:
+        value = msg["value"].detach()
+        super()._pyro_post_param(msg)
+        msg["value"].unconstrained = lambda: value
+
+
 class _Apart(TorchFunctionMode):
-    """Keeps the marks of broadcast tensors separate: in Normal(loc, 1) the scale does not get the marks of loc."""
+    """Keeps the marks of broadcast tensors separate: in Normal(loc, 1) the scale does not get the marks of loc.
+
+    Also marks the parameters of networks that the program uses and does not contain, as by `pyro.module`.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree_map(_marked_if_parameter, (args, kwargs or {}))
         if func is not torch.broadcast_tensors:
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
         same_shape = func(*(detach_provenance(arg) for arg in args))
         return tuple(ProvenanceTensor(t, get_provenance(arg)) for t, arg in zip(same_shape, args, strict=True))
+
+
+def _marked_if_parameter(value: Any) -> Any:
+    if isinstance(value, nn.Parameter) and value.requires_grad:
+        return ProvenanceTensor(value, frozenset({"parameters of a network"}))
+    return value
+
+
+def _frames(node: dict[str, Any]) -> list[Any]:
+    """The plates of a site, outermost first; without a loop over a plate, which makes a site of each of its steps."""
+    return [frame for frame in node["cond_indep_stack"] if frame.vectorized]
+
+
+def _has_rows(node: dict[str, Any]) -> bool:
+    """Whether a parameter has a row for each member of its plates, rather than one value that is read inside them."""
+    return bool(node["cond_indep_stack"]) and node["kwargs"].get("event_dim") is not None
 
 
 def sampled(trace: Trace) -> list[tuple[str, dict[str, Any]]]:
@@ -187,7 +225,7 @@ def _site(name: str, node: dict[str, Any], reader: _Reader, meaning: str) -> Tra
     fn = node["fn"].base_dist if deterministic else node["fn"]
     with pyro.validation_enabled(False):
         marks = get_provenance(fn.log_prob(node["value"])) - {name}
-    frames = sorted(node["cond_indep_stack"], key=lambda frame: frame.dim)
+    frames = sorted(_frames(node), key=lambda frame: frame.dim)
     role: Literal["", "observed", "summed out"] = ""
     if node["infer"].get("enumerate") == "parallel" and not node["is_observed"]:
         role = "summed out"
@@ -206,8 +244,17 @@ def _site(name: str, node: dict[str, Any], reader: _Reader, meaning: str) -> Tra
             ["B" if frame.name == "data" else str(frame.size) for frame in frames]
             + [str(size) for size in node["fn"].event_shape]
         ),
-        plates=tuple(frame.name for frame in node["cond_indep_stack"]),
+        plates=tuple(frame.name for frame in _frames(node)),
+        weight="" if deterministic else _weight(node),
     )
+
+
+def _weight(node: dict[str, Any]) -> str:
+    """What a mask or a scale of the user's does to the site's log density."""
+    scale = torch.as_tensor(users_scale(node))
+    by = "" if (scale == 1).all() else f"scaled by {scale:.3g}" if scale.dim() == 0 else "scaled"
+    masked = "masked" if node["mask"] is not None or is_masked(node["fn"]) else ""
+    return ", ".join(filter(None, (masked, by)))
 
 
 def _expression(fn: Any, site: str, reader: _Reader, marks: frozenset[Any]) -> str:
@@ -234,6 +281,8 @@ def _parameters(fn: Any) -> Iterator[tuple[str, Tensor]]:
     held = {key: value for holder in holders if holder is not None for key, value in vars(holder).items()}
     either = [key for key in held if key in ("probs", "logits")]  # the second is computed from the first, on demand
     for key in fn.arg_constraints:
+        if key not in (*held, "probs", "logits") and type(getattr(type(fn), key, None)) is property:
+            held[key] = getattr(fn, key)  # as Beta's, which it reads off the Dirichlet that it holds
         if isinstance(held.get(key), Tensor) and key not in ("log_density", *either[1:]):
             yield key, held[key]
 

@@ -112,7 +112,8 @@ def story(
         batch: some datapoints; without them the model draws one from its prior, without guide or objective.
 
     Raises:
-        ValueError: there is a guide without a batch, or an objective without a guide; or the pair does not fit.
+        ValueError: there is a guide without a batch, or an objective without a guide; the pair does not fit; or the
+            model has no site.
     """
     if guide is not None and batch is None:
         raise ValueError("a guide needs data: give batch=, as in story(model, guide, batch=next(batches))")
@@ -143,7 +144,8 @@ def _lines(program: Program, *, prose: bool = True) -> list[Row]:
                 line = str(plates[name]) if prose or name != "data" else "plate data"
                 rows.append(Row((line,), indent=depth))
         open_plates = site.plates
-        meaning = " ".join(filter(None, (site.meaning if prose else "", f"({site.role})" if site.role else "")))
+        role = ", ".join(filter(None, (site.role, site.weight)))
+        meaning = " ".join(filter(None, (site.meaning if prose else "", f"({role})" if role else "")))
         rows.append(Row((site.statement, meaning, f"[{', '.join(site.shape)}]"), indent=len(site.plates)))
     return rows
 

@@ -12,6 +12,7 @@ from zoo.lab.story.program import Program, TracedSite
 
 STEP = 1.6  # between the centres of neighbouring sites, cm
 _PARAMETERS = {"p": "theta", "q": "phi"}
+_OF_PARAMETERS = "-parameters"  # where a site has the name theta or phi
 Places: TypeAlias = dict[str, tuple[float, float]]  # centres by name, cm
 
 
@@ -47,9 +48,10 @@ def _picture(model: Program, guide: Program | None) -> Iterator[str]:
         learnt = [site.name for site in program.sites if site.learnt]
         if learnt:
             middle = sum(places[name][1] for name in learnt) / len(learnt)
-            parameters = _PARAMETERS[program.letter]
+            letter = _PARAMETERS[program.letter]
+            parameters = letter if letter not in places else f"{letter}{_OF_PARAMETERS}"
             places[parameters] = (right if program.letter == "p" else -right, middle)
-            yield _node("const", parameters, places[parameters], rf"\{parameters}")
+            yield _node("const", parameters, places[parameters], rf"\{letter}")
             yield from (_arrow(parameters, name, program, places) for name in learnt)
         yield from (_arrow(parent, site.name, program, places) for site in program.sites for parent in site.parents)
     yield from _plates(programs, sites)
@@ -87,8 +89,10 @@ def _arrow(start: str, end: str, program: Program, places: Places) -> str:
     """Solid for the model; dashed for the guide, and bent around the sites between, on the side of its end."""
     if program.letter == "p":
         return rf"\edge {{{_id(start)}}} {{{_id(end)}}};"
+    parents = {parent for site in program.sites for parent in site.parents}
     across, up = (b - a for a, b in zip(places[start], places[end], strict=True))
-    side = "right" if across > 0 and start not in _PARAMETERS.values() else "left"
+    of_parameters = start.endswith(_OF_PARAMETERS) or (start in _PARAMETERS.values() and start not in parents)
+    side = "right" if across > 0 and not of_parameters else "left"
     angle = 60 if up > 1.5 * STEP else 30
     return rf"\draw[->, dashed] ({_id(start)}) to[bend {side}={angle}] ({_id(end)});"
 
@@ -97,11 +101,12 @@ def _plates(programs: list[Program], sites: Mapping[str, TracedSite]) -> Iterato
     """Inner plates first, so that an outer one encloses them."""
     plates = {plate.name: plate for program in programs for plate in program.plates}
     inside = {name: [site for site in sites.values() if name in site.plates] for name in plates}
-    for name in sorted(plates, key=lambda name: -max((s.plates.index(name) for s in inside[name]), default=0)):
+    inside = {name: some for name, some in inside.items() if some}  # the model's plates, where a guide names its own
+    for name in sorted(inside, key=lambda name: -max(s.plates.index(name) for s in inside[name])):
         fit = [_id(site.name) for site in inside[name]]
-        fit += [f"plate-{inner}" for inner in plates if inner != name and _encloses(name, inner, inside[inner])]
+        fit += [f"plate-{_id(inner)}" for inner in inside if inner != name and _encloses(name, inner, inside[inner])]
         size = "N" if name == "data" else f"{plates[name].full_size}"
-        yield rf"\plate {{plate-{name}}} {{{''.join(f'({node})' for node in fit)}}} {{${size}$}};"
+        yield rf"\plate {{plate-{_id(name)}}} {{{''.join(f'({node})' for node in fit)}}} {{${size}$}};"
 
 
 def _encloses(outer: str, inner: str, sites: list[TracedSite]) -> bool:
@@ -110,5 +115,5 @@ def _encloses(outer: str, inner: str, sites: list[TracedSite]) -> bool:
 
 
 def _id(name: str) -> str:
-    """A node's name; TikZ reads a dot, a comma and a colon in it as its own syntax."""
-    return "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in name)
+    """A node's name; TikZ reads a dot, a comma and a colon in it as its own syntax, so they become numbers."""
+    return "".join(letter if letter.isalnum() or letter in "_-" else f"-{ord(letter)}-" for letter in name)

@@ -1,0 +1,47 @@
+"""Pictures of unusual runs: what fails alone is left out alone, and what is compared is the same."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import nn
+
+from tests.lab.runs.test_traverse import finished
+from zoo.elbos import PlainELBO
+from zoo.lab.analysis.evaluate import Evaluation
+from zoo.lab.data import Dataset, Split
+from zoo.lab.runs.pictures import draw_run
+from zoo.lab.runs.traverse import traversal_pictures
+from zoo.lab.training.experiment import Experiment
+
+
+class NeedsData(nn.Module):
+    """A story whose call needs data, so that nothing can be drawn from its prior."""
+
+    def forward(self, x, index=None):
+        with pyro.plate("data", 9, len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z.sum(-1)[..., None, None, None], 1.0).expand(x.shape).to_event(3), obs=x)
+
+
+def test_a_story_that_cannot_run_without_data_leaves_out_its_pictures_and_not_the_run(tmp_path):
+    (tmp_path / "terms.csv").write_text("step,kl/z\n1,2.0\n2,1.0\n")
+    experiment = Experiment(NeedsData(), nn.Identity(), PlainELBO(), steps=2, batch_size=4)
+    data = Dataset.from_arrays(np.random.default_rng(0).random((9, 1, 2, 2)))
+    evaluation = Evaluation(9, {"x": -1.0}, {"z": torch.tensor([0.5, 0.0])})
+    captions, left_out = draw_run(experiment, data, evaluation, tmp_path, seed=0)
+    assert set(captions) == {"curves.png", "kl.png"}
+    assert left_out.keys() == {"pictures of the pair"}
+    assert "missing 1 required positional argument: 'x'" in left_out["pictures of the pair"]
+
+
+def test_a_run_beside_one_on_another_test_set_is_refused(tmp_path):
+    # Of the same shape, but fewer datapoints: datapoint 10 is another one there, or none.
+    run = finished(tmp_path, "vae")
+    train, test = run.data
+    other = replace(run, data=Split(train, test.subset(np.arange(50))))
+    with pytest.raises(ValueError, match=r"is a run on 50 test datapoints of 'digits.*', .* on \d+ test datapoints of"):
+        traversal_pictures(run, beside=other)
