@@ -3,6 +3,7 @@
 import copy
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,7 +12,10 @@ from guides import Amortized, MeanField, SemiAmortized
 from zoo import VAE
 from zoo.elbos import PlainELBO
 from zoo.lab.analysis import decode, draw, encode_modes, importance, log_prior, posterior_means
+from zoo.lab.analysis.interventions import Unit
+from zoo.lab.data import Dataset
 from zoo.lab.isolation import isolated
+from zoo.lab.plots import aggregate
 
 
 def test_every_part_keeps_its_mode():
@@ -50,6 +54,12 @@ def trained_pair():
     return model, guide, semi
 
 
+def densities(model, guide, x):
+    """q(z) and p(z) of the picture of the first unit, [2, points, 2]."""
+    figure = aggregate(model, guide, Dataset.from_arrays(x.numpy()), [Unit("z", 0)])
+    return torch.tensor(np.array([line.get_data() for line in figure.axes[0].lines]))
+
+
 READS = {
     "posterior_means": lambda model, guide, semi, x: posterior_means(guide, x)["z"],
     "semi-amortised": lambda model, guide, semi, x: posterior_means(semi, x)["z"],
@@ -58,6 +68,7 @@ READS = {
     "draw": lambda model, guide, semi, x: draw(model, 5),
     "importance": lambda model, guide, semi, x: importance(model, guide, x, num_samples=3).elbo,
     "log_prior": lambda model, guide, semi, x: log_prior(model, x[:, :2]),
+    "aggregate": lambda model, guide, semi, x: densities(model, guide, x),
 }
 
 

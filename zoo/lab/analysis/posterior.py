@@ -3,6 +3,7 @@
 from typing import Any
 
 import pyro
+import torch
 from pyro import poutine
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn

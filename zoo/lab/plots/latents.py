@@ -18,7 +18,7 @@ from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
-from zoo.lab.isolation import OwnParameters
+from zoo.lab.isolation import evaluating
 from zoo.lab.plots.style import COLOURS, figure, scatter_by_class, styled
 from zoo.parents import MarkParents
 from zoo.sites import nodes_of
@@ -134,7 +134,7 @@ def _priors(model: nn.Module, sites: Iterable[str], num: int) -> dict[str, tuple
 def _run(program: nn.Module, *batch: Tensor, draws: int = 0) -> dict[str, Any]:
     """The sites of one run of a program, or of several at once, with their parents; the same at every call."""
     plate = pyro.plate("draws", draws, dim=-2) if draws else nullcontext()
-    with torch.random.fork_rng([]), torch.no_grad(), poutine.block(), OwnParameters(), MarkParents(), plate:
+    with torch.random.fork_rng([]), evaluating(program), MarkParents(), plate:
         torch.manual_seed(0)
         return nodes_of(poutine.trace(program).get_trace(*batch))
 
