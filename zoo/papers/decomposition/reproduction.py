@@ -149,8 +149,8 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "Both budgets are the paper's 500 steps.",
             "One run in ten or so loses a cluster of the prior, and then its KL are several times the others', so the "
             "claims about them compare geometric means. This was decided after seeds 0 to 29 had been seen, where "
-            "arithmetic means could not tell, and before seeds 30 to 59 were run. On these thirty alone KL(p || q) falls "
-            "from alpha = 5 to 8, and whether it rises from beta = 1 to 20 cannot be told; on all sixty it does.",
+            "arithmetic means could not tell, and before seeds 30 to 59 were run. On these thirty alone KL(p || q) "
+            "falls from alpha = 5 to 8, and whether it rises from beta = 1 to 20 cannot be told; on all sixty it does.",
         ),
         pictures=[pictures.on_pinwheel],
     ),
