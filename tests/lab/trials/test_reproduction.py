@@ -109,6 +109,13 @@ def test_each_trial_has_a_folder_of_its_own(variants, tmp_path):
     assert len(set(folders)) == 6
 
 
+def test_variants_whose_names_give_one_folder_are_refused(tmp_path):
+    """Before: the second variant had the first one's numbers."""
+    two = replace(reproduction(), variants={"beta = 1": measured, "beta_=_1": measured})
+    with pytest.raises(ValueError, match=r"a/toy: the variants 'beta = 1' and 'beta_=_1' would have the same folder"):
+        trials("a/toy", two, tmp_path, seeds=1, budget="short", recipes={})
+
+
 def run_two_at_once(folder):
     """In a process of its own, which starts others; what failed is in the file `said`."""
     with (folder / "printed").open("w") as sys.stderr, copied_interpreters():

@@ -232,6 +232,27 @@ def test_a_sweep_without_points_seeds_or_finished_runs_is_refused(tmp_path):
         restarts.sweep(vae, tmp_path, seeds=1, lr=1e30, steps=50, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("grid", "fixed", "message"),
+    [
+        ([{"beta": 4.0}, {"beta": 4}], {}, "the grid has the point beta=4 twice"),
+        ([{"beta": 4.0}, {}], {}, r"point 1 of the grid sets \[\], and point 0 sets \['beta'\]"),
+        ([{"beta": 4.0}], {"beta": 2.0}, "beta is in hyperparameters and on the grid: give it once"),
+    ],
+    ids=["the same point", "other names", "set for all, too"],
+)
+def test_points_that_cannot_be_told_apart_are_refused(grid, fixed, message, tmp_path):
+    """Before: two runs in one folder, a run that was in no row of the table, and a hyperparameter that was ignored."""
+    with pytest.raises(ValueError, match=message):
+        restarts.plan_sweep(recipe("beta-vae"), tmp_path, grid=grid, hyperparameters=fixed)
+
+
+def test_points_that_differ_in_the_seventh_digit_have_folders_of_their_own(tmp_path):
+    torch.set_default_dtype(torch.float32)
+    planned = restarts.plan_sweep(recipe("beta-vae"), tmp_path, grid=[{"beta": 4.0}, {"beta": 4.0000001}], seeds=1)
+    assert [trial.folder.parent.name for _, trial in planned.trials] == ["beta=4", "beta=4.0000001"]
+
+
 # Killed on the way.
 
 SWEEP = ["sweep", "small", "--grid", "beta=1,4", "--seeds", "2", "--out", "out"]

@@ -31,7 +31,17 @@ def trials(
 
     In a precision that was asked for they are in RUNS/NAME-BUDGET-PRECISION. Arguments as `reproduce`; `options` are
     those of `Trial`.
+
+    Raises:
+        ValueError: two variants would have one folder.
     """
+    by_folder: dict[str, str] = {}
+    for variant in reproduction.variants:
+        if (other := by_folder.setdefault(_slug(variant), variant)) != variant:
+            raise ValueError(
+                f"{name}: the variants {other!r} and {variant!r} would have the same folder, {_slug(variant)}: they "
+                "must differ in a letter, a digit or a dot"
+            )
     parent = runs / f"{file_name(name)}-{budget}{f'-{precision}' if precision else ''}"
     options["precision"] = precision
     alone = len(reproduction.variants) == 1

@@ -84,11 +84,11 @@ def plan_sweep(
         device, compile, precision, data_dir, download, every: see `zoo.lab.trials.trial.Trial`.
 
     Raises:
-        LookupError, TypeError, ValueError, FileNotFoundError: as `configure`; or the folder holds a run itself, or
-            runs with other settings.
+        LookupError, TypeError, ValueError, FileNotFoundError: as `configure`; two points have other names or are the
+            same, or one sets a hyperparameter that is set for all; or the folder holds a run itself, or runs with other
+            settings.
     """
-    if not grid:
-        raise ValueError("sweep: the grid has no point; [{}] trains the recipe with its own hyperparameters")
+    _check_grid(grid, fixed := dict(hyperparameters or {}))
     if seeds < 1:
         raise ValueError(f"sweep: seeds must be at least 1, got {seeds}")
     if (folder / SETTINGS).is_file():
@@ -97,7 +97,6 @@ def plan_sweep(
     options |= {"batch_size": batch_size, "lr": lr}
     where: dict[str, Any] = {"data_dir": data_dir, "download": download, "device": str(find_device(device))}
     where |= {"compile": compile, "precision": precision}
-    fixed = dict(hyperparameters or {})
     settings = check(recipe, grid, hyperparameters=fixed, **options, **where)
     trials: list[tuple[GridPoint, Trial]] = []
     work: list[tuple[Measure, Trial]] = []
@@ -108,6 +107,23 @@ def plan_sweep(
             trials.append((point, trial))
             work.append((partial(measure, recipe=recipe.name, plan=plan), trial))
     return SweepPlan(tuple(grid[0]), trials, work)
+
+
+def _check_grid(grid: Sequence[GridPoint], fixed: Mapping[str, Any]) -> None:
+    """Refuses points whose runs could not be told apart in the folder and in the table."""
+    if not grid:
+        raise ValueError("sweep: the grid has no point; [{}] trains the recipe with its own hyperparameters")
+    folders: set[str] = set()
+    for number, point in enumerate(grid):
+        if point.keys() != grid[0].keys():
+            raise ValueError(
+                f"sweep: point {number} of the grid sets {[*point]}, and point 0 sets {[*grid[0]]}: set the same"
+            )
+        if both := point.keys() & fixed.keys():
+            raise ValueError(f"sweep: {min(both)} is in hyperparameters and on the grid: give it once")
+        if (name := _name(point)) in folders:
+            raise ValueError(f"sweep: the grid has the point {name} twice: give it once")
+        folders.add(name)
 
 
 def _trials(point: GridPoint, folder: Path, seeds: int, **options: Any) -> list[Trial]:
@@ -224,7 +240,7 @@ def _of_factors(codes: Encoded) -> Mapping[str, float]:
 
 def typed(value: Any) -> str:
     """A hyperparameter or a count in the form of the command line."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _name(point: GridPoint) -> str:
