@@ -117,7 +117,8 @@ def _check_grid(grid: Sequence[GridPoint], fixed: Mapping[str, Any]) -> None:
     for number, point in enumerate(grid):
         if point.keys() != grid[0].keys():
             raise ValueError(
-                f"sweep: point {number} of the grid sets {[*point]}, and point 0 sets {[*grid[0]]}: set the same"
+                f"sweep: point {number} of the grid sets {[*point]}, and point 0 sets {[*grid[0]]}: give all points "
+                "the same hyperparameters"
             )
         if both := point.keys() & fixed.keys():
             raise ValueError(f"sweep: {min(both)} is in hyperparameters and on the grid: give it once")
