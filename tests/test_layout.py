@@ -77,8 +77,9 @@ def package(name: str) -> str | None:
 
 
 def paper(name: str) -> str | None:
-    parts = name.split(".")
-    return ".".join(parts[:3]) if parts[:2] == ["zoo", "papers"] and len(parts) > 3 else None
+    """The paper's package that a module, or a name in one, belongs to; such a package has recipes."""
+    here = ".".join(name.split(".")[:3])
+    return here if here.startswith("zoo.papers.") and f"{here}.recipes" in files() else None
 
 
 def importing(importers: str | tuple[str, ...], imported: str | tuple[str, ...]) -> set[tuple[str, str]]:
@@ -110,6 +111,19 @@ def test_imports_point_down():
         if (here := package(name)) and (there := package(other)) and FLOOR[there] > FLOOR[here]
     ]
     assert not up, "\n".join(f"{a} -> {b}" for a, b in sorted(up))
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    # Kahn's algorithm: modules whose imports are all settled are settled; what is left lies on a circle, or above one.
+    # A module's `from package import name` is an import of package.name where that is a module, and of package else.
+    left = {
+        name: {there for other in others if (there := other if other in files() else other.rpartition(".")[0]) != name}
+        & files().keys()
+        for name, others in files().items()
+    }
+    while settled := {name for name, others in left.items() if not others}:
+        left = {name: others - settled for name, others in left.items() if name not in settled}
+    assert not left, left
 
 
 def test_the_lab_knows_no_paper_and_no_study():

@@ -28,7 +28,7 @@ from zoo.papers.recipes import RECIPES
 WORK = (
     "zoo.lab.runs.train.train",
     "zoo.lab.trials.sweep.run_trials",
-    "zoo.lab.trials.reproduction.run_trials",
+    "zoo.lab.trials.reproduce.run_trials",
     "zoo.studies.guide_gap.comparison.run_trials",
     "zoo.studies.compatibility.matrix.write",
     "zoo.studies.estimator_bias.estimator_table",

@@ -12,8 +12,8 @@ import torch
 from tests import small_recipe
 from tests.processes import copied_interpreters
 from zoo import papers
-from zoo.lab.trials import reproduction
-from zoo.lab.trials.reproduction import Reproduction
+from zoo.lab.trials.reproduce import reproduce
+from zoo.lab.trials.reproduction import Quantity, Reproduction
 from zoo.papers.queue import plan_queue
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS, results_folder
@@ -48,7 +48,7 @@ def small(monkeypatch):
         run = trial.train("small", steps=trial.steps(full=6, short=3))
         return {"steps": run.settings.steps, "seed": trial.seed}
 
-    quantities = {"steps": reproduction.Quantity("steps"), "seed": reproduction.Quantity("the seed", "high")}
+    quantities = {"steps": Quantity("steps"), "seed": Quantity("the seed", "high")}
     wanted = Reproduction("A small one", "nobody", {"vae": measure}, quantities, best=("vae", "seed"))
     monkeypatch.setitem(REPRODUCTIONS, "small", wanted)
     monkeypatch.setitem(RECIPES, "small", small_recipe.RECIPES["small"])
@@ -80,9 +80,7 @@ def test_a_reproduction_is_a_function_that_a_notebook_can_call(small, tmp_path):
     assert json.loads((tmp_path / "small.json").read_text()) == json.loads(json.dumps(done.result))
     assert done.failures == []
     assert [trial.seed for trial in done.trials["vae"]] == [0]
-    more = reproduction.reproduce(
-        "small", REPRODUCTIONS, RECIPES, tmp_path, seeds=2, budget="short", runs=tmp_path / "runs", jobs=1
-    )
+    more = reproduce("small", REPRODUCTIONS, RECIPES, tmp_path, seeds=2, budget="short", runs=tmp_path / "runs", jobs=1)
     assert len(more.result["variants"]["vae"]) == 2
     again = papers.reproduce("small", out=tmp_path, seeds=1, budget="short", runs=tmp_path / "elsewhere")
     assert len(again.result["variants"]["vae"]) == 2  # the seed that is not run again is kept

@@ -11,7 +11,7 @@ import pytest
 
 import zoo.lab.memory
 from tests.processes import processes
-from zoo.lab.trials.backends import in_worker
+from zoo.lab.trials.processes import in_worker
 
 PAGES_OF_ALL_ARRAYS = 40 * 3 * 8 * 2**20 // 4096
 FAULTS = """

@@ -64,7 +64,7 @@ def test_what_was_kept_comes_back_without_its_data(trained, tmp_path, monkeypatc
 
 def finished(name: str, data: Split, folder: Path) -> FinishedRun:
     """A run of the recipe on `data` that has not taken a step."""
-    experiment = weights.recipe(name).build(data)
+    experiment = zoo.papers.recipe(name).build(data)
     settings = Settings(name, {}, data.train.name, {}, experiment.steps, experiment.batch_size, experiment.lr, 0, "cpu")
     return FinishedRun(settings, experiment, data, folder)
 

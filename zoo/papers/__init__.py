@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zoo.lab.runs.folder import Settings
     from zoo.lab.training.experiment import Experiment, Recipe
     from zoo.lab.trials.card import Claims
-    from zoo.lab.trials.reproduction import Reproduced
+    from zoo.lab.trials.reproduce import Reproduced
     from zoo.lab.trials.sweep import Sweep
     from zoo.lab.trials.sweep_plan import SweepPlan
     from zoo.lab.trials.trial import Measure, Trial
@@ -148,21 +148,21 @@ def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None
         name: of the reproduction.
         out: folder of the result; results/ in the paper's package when not given.
         weights: a folder for the best seed's weights, to be read by `pretrained`.
-        options: of `zoo.lab.trials.reproduction.reproduce`: seeds, budget, runs, jobs, backend, device, precision, ...
+        options: of `zoo.lab.trials.reproduce.reproduce`: seeds, budget, runs, jobs, backend, device, precision, ...
 
     Raises:
-        LookupError, ValueError, FileNotFoundError, FileExistsError: as `zoo.lab.trials.reproduction.reproduce`.
+        LookupError, ValueError, FileNotFoundError, FileExistsError: as `zoo.lab.trials.reproduce.reproduce`.
     """
-    from zoo.lab.trials import reproduction
+    from zoo.lab.trials import reproduce as trials
     from zoo.papers.recipes import RECIPES
     from zoo.papers.reproductions import REPRODUCTIONS, results_folder
     from zoo.papers.weights import keep
 
     shown = "" if weights is None else f"--weights {shlex.quote(str(weights))}"
     folder = out or results_folder(name)
-    done = reproduction.reproduce(name, REPRODUCTIONS, RECIPES, folder, more_options=shown, **options)
+    done = trials.reproduce(name, REPRODUCTIONS, RECIPES, folder, more_options=shown, **options)
     if weights is not None:
-        best = reproduction.best(REPRODUCTIONS[name], done.trials, done.result)
+        best = trials.best(REPRODUCTIONS[name], done.trials, done.result)
         about = {
             "command": done.result["command"],
             "seed": best.seed,

@@ -22,9 +22,10 @@ from zoo.lab.trials.card import (
     verdicts_table,
     write_readme_table,
 )
-from zoo.lab.trials.reproduction import Reproduction, graded
+from zoo.lab.trials.reproduce import graded
+from zoo.lab.trials.reproduction import Reproduction
 from zoo.lab.trials.stored import FULL, file_name, num_seeds, write_result
-from zoo.papers import coverage, results
+from zoo.papers import coverage
 from zoo.papers.decomposition import recipes as decomposition
 from zoo.papers.dip_vae import recipes as dip_vae
 from zoo.papers.hfvae import recipes as hfvae
@@ -131,10 +132,8 @@ def write_pages(readme: Path = CHECKOUT / "README.md") -> list[Path]:
     """
     if not readme.is_file():
         raise FileNotFoundError(f"{readme} is missing: pages can only be written in a checkout of the repository")
-    for path in results().values():
-        result = read_result(path)
-        write_result(graded(result, REPRODUCTIONS[result["name"]]), path)
-    for path in sorted(Path(__file__).parent.glob(f"*/results/{FULL}/*.json")):
+    stored = Path(__file__).parent
+    for path in [*stored.glob("*/results/*.json"), *stored.glob(f"*/results/{FULL}/*.json")]:
         result = read_result(path)
         write_result(graded(result, REPRODUCTIONS[result["name"]]), path)
     write_readme_table(readme, readme_table())

@@ -11,7 +11,7 @@ from zoo.lab.training.precision import Precision, check_precision
 from zoo.lab.trials import queue
 from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.queue import Plan, Queued
-from zoo.lab.trials.reproduction import best, finished, written
+from zoo.lab.trials.reproduce import best, finished, written
 from zoo.lab.trials.trial import Budget, RunNotHereError, print_failure
 from zoo.papers.pages import CHECKOUT, write_pages
 from zoo.papers.recipes import RECIPES

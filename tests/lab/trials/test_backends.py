@@ -23,7 +23,8 @@ from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
 from zoo.lab.runs.lock import OWNER
 from zoo.lab.trials import clusters
-from zoo.lab.trials.backends import Loky, open_backend, threads_per_trial
+from zoo.lab.trials.backends import open_backend
+from zoo.lab.trials.processes import Loky, threads_per_trial
 from zoo.lab.trials.sweep import sweep
 from zoo.lab.trials.trial import QUANTITIES
 

@@ -18,7 +18,8 @@ from zoo.lab.runs.folder import SETTINGS, new_folder, read_settings
 from zoo.lab.runs.train import train
 from zoo.lab.trials import queue
 from zoo.lab.trials.card import Claims, card, headline_table, read_result, unfinished_table
-from zoo.lab.trials.reproduction import Quantity, Reproduction, graded, reproduce
+from zoo.lab.trials.reproduce import graded, reproduce
+from zoo.lab.trials.reproduction import Quantity, Reproduction
 from zoo.lab.trials.reproduction_plan import plan_trials
 from zoo.lab.trials.stored import save, stored
 from zoo.lab.trials.sweep import sweep
@@ -147,7 +148,7 @@ def test_a_result_in_another_precision_is_refused_before_any_trial_runs(tmp_path
     reproduced(tmp_path)
     reproduced(tmp_path, "bf16", precision="bf16")
     files = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
-    monkeypatch.setattr("zoo.lab.trials.reproduction.run_trials", never)
+    monkeypatch.setattr("zoo.lab.trials.reproduce.run_trials", never)
     said = r"results.toy.json holds a result in the reproduction's own precision, and this one is in bf16: name another"
     with pytest.raises(FileExistsError, match=said):
         reproduced(tmp_path, precision="bf16", seeds=2)

@@ -11,7 +11,7 @@ from tests.small_recipe import RECIPES
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, is_finished
 from zoo.lab.trials import queue
-from zoo.lab.trials.backends import Loky
+from zoo.lab.trials.processes import Loky
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.stored import save
 

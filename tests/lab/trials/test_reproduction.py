@@ -12,7 +12,6 @@ import torch
 from tests.processes import copied_interpreters, processes
 from zoo.lab.plots import ImageGrid, Picture
 from zoo.lab.runs import train as run
-from zoo.lab.trials.backends import Loky
 from zoo.lab.trials.card import (
     BEGIN,
     END,
@@ -25,16 +24,9 @@ from zoo.lab.trials.card import (
     verdicts_table,
     write_readme_table,
 )
-from zoo.lab.trials.reproduction import (
-    Claim,
-    Quantity,
-    Reproduction,
-    Results,
-    best,
-    collect,
-    draw,
-    graded,
-)
+from zoo.lab.trials.processes import Loky
+from zoo.lab.trials.reproduce import best, collect, draw, graded
+from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction, Results
 from zoo.lab.trials.reproduction_plan import trials
 from zoo.lab.trials.stored import save
 from zoo.lab.trials.trial import run_trial, run_trials

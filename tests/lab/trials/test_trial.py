@@ -24,8 +24,8 @@ from zoo.lab.runs.folder import CHECKPOINT, SETTINGS
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.training.experiment import Experiment, Recipe
-from zoo.lab.trials.backends import Loky
 from zoo.lab.trials.parallel import STOP
+from zoo.lab.trials.processes import Loky
 from zoo.lab.trials.trial import QUANTITIES, Trial, run_trial, run_trials
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
@@ -266,7 +266,7 @@ def test_no_more_processes_start_than_trials_are_left(tmp_path, monkeypatch):
 
     work = [(toy, trial) for trial in trials(tmp_path, 3)]
     assert run_trials(work[:1]) == []
-    monkeypatch.setattr("zoo.lab.trials.backends.ProcessPoolExecutor", start)
+    monkeypatch.setattr("zoo.lab.trials.processes.ProcessPoolExecutor", start)
     for jobs, started in ((5, 2), (2, 2), (3, 2)):
         with pytest.raises(RuntimeError, match=f"^{started} processes"):
             run_trials(work, Loky(jobs))

@@ -12,7 +12,7 @@ from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.runs import train as run
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.folder import Settings, new_folder
-from zoo.lab.trials.reproduction import collect
+from zoo.lab.trials.reproduce import collect
 from zoo.lab.trials.trial import Trial, run_trial
 from zoo.papers.hfvae_topics.recipes import newsgroups
 from zoo.papers.hfvae_topics.reproduction import VARIANTS, measured

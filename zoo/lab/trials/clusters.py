@@ -20,8 +20,8 @@ from typing import Any
 from joblib.externals.loky.backend.reduction import dumps
 
 from zoo.lab.errors import import_optional
-from zoo.lab.trials.backends import Backend, Submit, in_worker, thread_variables
 from zoo.lab.trials.own_process import Place, in_own_process, in_own_process_on_dask
+from zoo.lab.trials.processes import Backend, Submit, in_worker, thread_variables
 
 PRELOAD = ["zoo.lab.trials.own_process"]  # by the workers that are started here
 PASSED_ON = ("ZOO_DATA",)  # environment variables of the command that its trials read
@@ -35,7 +35,7 @@ class Cluster(Backend):
 
     Attributes:
         name: what it is called in messages.
-        at_once, threads, lost: see `zoo.lab.trials.backends.Backend`.
+        at_once, threads, lost: see `zoo.lab.trials.processes.Backend`.
         begin: function from a `Place` to a context manager of a function that submits a pickled call.
     """
 

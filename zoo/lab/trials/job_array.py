@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from zoo.lab.runs.folder import has_begun
-from zoo.lab.trials.backends import limited_threads, threads_per_trial
+from zoo.lab.trials.processes import limited_threads, threads_per_trial
 from zoo.lab.trials.trial import Measure, Trial, run_trial
 
 

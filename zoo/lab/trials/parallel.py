@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TypeVar
 
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
-from zoo.lab.trials.backends import Backend
+from zoo.lab.trials.processes import Backend
 
 STOP = ".stop"  # written by the parent to stop its workers
 

@@ -14,11 +14,12 @@ from tqdm import tqdm
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import locked
 from zoo.lab.training.precision import Precision
-from zoo.lab.trials.backends import Backend
 from zoo.lab.trials.card import table
 from zoo.lab.trials.cost import First, NoRunError, Records, core_minutes
 from zoo.lab.trials.parallel import in_parallel
-from zoo.lab.trials.reproduction import Reproduction, Results, Variants
+from zoo.lab.trials.processes import Backend
+from zoo.lab.trials.reproduce import Variants
+from zoo.lab.trials.reproduction import Reproduction, Results
 from zoo.lab.trials.reproduction_plan import check_asked_precision, trials
 from zoo.lab.trials.stored import Result, refuse_other_precision, stored, stored_results, with_stored
 from zoo.lab.trials.trial import Budget, Measure, Trial, print_failure, run_quietly

@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
 from zoo.lab.training.experiment import Recipe
 from zoo.lab.training.precision import Precision, check_precision
+from zoo.lab.trials.reproduction import Reproduction
 from zoo.lab.trials.stored import file_name
 from zoo.lab.trials.trial import Budget, Measure, Trial
-
-if TYPE_CHECKING:
-    from zoo.lab.trials.reproduction import Reproduction
 
 RUNS = Path("runs/reproduce")
 
 
 def trials(
     name: str,
-    reproduction: "Reproduction",
+    reproduction: Reproduction,
     runs: Path,
     *,
     seeds: int,
@@ -56,7 +54,7 @@ def trials(
 
 def plan_trials(
     name: str,
-    reproductions: "Mapping[str, Reproduction]",
+    reproductions: Mapping[str, Reproduction],
     recipes: Mapping[str, Recipe],
     *,
     seeds: int | None = None,
@@ -84,7 +82,7 @@ def plan_trials(
     return variants, [(reproduction.variants[variant], trial) for variant, own in variants.items() for trial in own]
 
 
-def check_asked_precision(name: str, reproduction: "Reproduction", precision: Precision | None) -> None:
+def check_asked_precision(name: str, reproduction: Reproduction, precision: Precision | None) -> None:
     """Checks that the reproduction can be trained in the precision that was asked for, if any was.
 
     Raises:

@@ -14,7 +14,8 @@ from zoo.arguments import between, checked
 from zoo.lab.device import find_device
 from zoo.lab.files import write_file
 from zoo.lab.training.experiment import Recipe
-from zoo.lab.trials.backends import Loky, limited_threads, open_backend
+from zoo.lab.trials.backends import open_backend
+from zoo.lab.trials.processes import Loky, limited_threads
 from zoo.lab.trials.sweep_plan import GridPoint, plan_sweep, typed
 from zoo.lab.trials.together import train_together
 from zoo.lab.trials.trial import Trial, run_trials

@@ -25,8 +25,8 @@ from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import claim, locked, unclaim
 from zoo.lab.training.experiment import Recipe, find_recipe
 from zoo.lab.training.precision import Precision
-from zoo.lab.trials.backends import Backend, Loky, limited_threads
 from zoo.lab.trials.parallel import in_parallel
+from zoo.lab.trials.processes import Backend, Loky, limited_threads
 
 Budget = Literal["full", "short"]
 Measure = Callable[["Trial"], Mapping[str, float]]

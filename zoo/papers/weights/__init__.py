@@ -30,7 +30,8 @@ from zoo.lab.files import REMEDY, write_file
 from zoo.lab.runs.checkpoint import digest
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.folder import Settings
-from zoo.papers import recipe
+from zoo.lab.training.experiment import find_recipe
+from zoo.papers.recipes import RECIPES
 from zoo.tables import Rows, Tabulated
 
 HERE = Path(__file__).parent
@@ -119,7 +120,7 @@ def read(path: Path) -> Pretrained:
         settings = Settings.of(about["settings"])
     except ValueError as error:
         raise ValueError(f"{path} is damaged: of its settings, {error}; {REMEDY}") from error
-    experiment = recipe(settings.recipe).build(_stand_in(about), **settings.hyperparameters)
+    experiment = find_recipe(settings.recipe, RECIPES).build(_stand_in(about), **settings.hyperparameters)
     try:
         safetensors.torch.load_model(nn.ModuleDict({"model": experiment.model, "guide": experiment.guide}), str(path))
     except (safetensors.SafetensorError, RuntimeError) as error:

@@ -11,8 +11,9 @@ from typing import Any
 from zoo.lab.data.catalogue import ABOUT
 from zoo.lab.files import write_file
 from zoo.lab.runs.folder import Settings
+from zoo.lab.training.experiment import find_recipe
 from zoo.lab.trials.card import table
-from zoo.papers import recipe
+from zoo.papers.recipes import RECIPES
 from zoo.papers.weights import HERE, records
 
 OWN_DATA = "the author's own data"
@@ -62,7 +63,7 @@ class ModelCard:
             ValueError: a setting is missing or invalid.
         """
         settings = Settings.of(about["settings"])
-        chosen, data = recipe(settings.recipe), ABOUT.get(settings.data)
+        chosen, data = find_recipe(settings.recipe, RECIPES), ABOUT.get(settings.data)
         return cls(
             name=about["name"],
             recipe=settings.recipe,
