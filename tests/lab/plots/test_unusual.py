@@ -225,6 +225,14 @@ def test_a_site_in_a_scope_has_a_file_without_a_slash(tmp_path):
     assert (tmp_path / "enc-z-0.md").read_text() == "text"
 
 
+def test_two_pictures_never_share_a_file(tmp_path):
+    # Of the sites enc/z, enc-z and Enc-z; the last would be the second's file on a system that ignores case.
+    pictures = {name: Picture(name, name) for name in ("enc/z.md", "enc-z.md", "Enc-z.md")}
+    written = save_pictures(pictures, tmp_path)
+    assert written == {"enc-z.md": "enc/z.md", "enc-z-2.md": "enc-z.md", "Enc-z-3.md": "Enc-z.md"}
+    assert {name: (tmp_path / name).read_text() for name in written} == written
+
+
 def test_pixels_that_are_clipped_are_said():
     # Half of the pixels at -1: a standardised image, whose darker half is black.
     images = torch.tensor([-1.0, 0.5]).repeat(128).view(1, 1, 1, 16, 16)

@@ -38,6 +38,22 @@ def test_a_story_that_cannot_run_without_data_leaves_out_its_pictures_and_not_th
     assert "missing 1 required positional argument: 'x'" in left_out["pictures of the pair"]
 
 
+@pytest.mark.parametrize("name", ["latents", "units", "samples-by-type", "z-7"])
+def test_a_type_called_as_another_picture_has_a_file_of_its_own(tmp_path, name):
+    run = finished(tmp_path, "joint-vae/digits")
+    model, guide = run.model, run.guide
+    usual = traversal_pictures(run)
+    model.types = {name: 10}
+    for part in ("heads", "layers"):
+        setattr(guide, part, nn.ModuleDict({{"c": name}.get(k, k): v for k, v in getattr(guide, part).items()}))
+    (tmp_path / "run" / "kl.csv").write_text((tmp_path / "run" / "kl.csv").read_text().replace("c,", f"{name},"))
+    pictures = traversal_pictures(run)
+    assert len(pictures) == len(usual)
+    assert usual.keys() - {"c.png"} == pictures.keys() - {f"{name}-types.png"}
+    assert pictures[f"{name}.png"].caption == usual[f"{name}.png"].caption
+    assert torch.equal(pictures[f"{name}-types.png"].drawn.images, usual["c.png"].drawn.images)
+
+
 def test_a_run_beside_one_on_another_test_set_is_refused(tmp_path):
     # Of the same shape, but fewer datapoints: datapoint 10 is another one there, or none.
     run = finished(tmp_path, "vae")

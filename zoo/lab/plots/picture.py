@@ -55,7 +55,7 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> dict[str, st
     """Writes pictures into a folder, which is created if necessary.
 
     Within `drawn_as` its format replaces the ending .png of figures and grids. A slash, as in the site enc/z, and other
-    signs that some systems do not allow in a name become hyphens.
+    signs that some systems do not allow in a name become hyphens. A name that is taken by then gets a number.
 
     Args:
         pictures: by file name.
@@ -68,11 +68,14 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> dict[str, st
         OSError: a file cannot be written; the message names it, and its old content is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    captions = {}
+    captions: dict[str, str] = {}
     for name, (drawn, caption) in pictures.items():
         path = folder / re.sub(r'[\\/:*?"<>|]', "-", name)
         if path.suffix == ".png":
             path = path.with_suffix(f".{_format.get()}")
+        stem, number = path.stem, 2
+        while path.name.lower() in map(str.lower, captions):  # some systems do not tell Z.png from z.png
+            path, number = path.with_stem(f"{stem}-{number}"), number + 1
         write_file(path, _content(drawn, path.suffix[1:]))
         captions[path.name] = caption
     return captions

@@ -1,37 +1,27 @@
 """`python -m zoo traverse RUN`: pictures of the latents of a finished run."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoo.arguments import checked
 from zoo.lab.analysis.interventions import (
-    Latents,
     LatentSites,
     Unit,
-    encode_modes,
-    from_prior,
     guide_inputs,
     quantiles,
     ranked,
-    types,
 )
-from zoo.lab.analysis.kl_history import Discovery, History, Run, capacities, discovery_order, overshoot
 from zoo.lab.analysis.knn_labels import NearestNeighbours
 from zoo.lab.analysis.posterior import needs_labels
-from zoo.lab.analysis.selection import spread
 from zoo.lab.device import device_of
 from zoo.lab.plots.image_grid import ImageGrid
-from zoo.lab.plots.kl_history import plot_kl_history
 from zoo.lab.plots.latents import aggregate, latent_scatter
 from zoo.lab.plots.picture import Picture, save_pictures
 from zoo.lab.plots.traversals import (
     Names,
-    compared_traversals,
     confusion_table,
     edited_images,
     first_of,
@@ -43,6 +33,8 @@ from zoo.lab.plots.traversals import (
     unit_traversals,
 )
 from zoo.lab.runs.finished import FinishedRun
+from zoo.lab.runs.over_training import compared, over_training
+from zoo.lab.runs.starting_points import StartingPoints
 from zoo.lab.runs.summary import read_kl
 from zoo.metrics import Inapplicable
 from zoo.termwise import family
@@ -50,26 +42,7 @@ from zoo.termwise import family
 VALUES = ("wide", "quantiles")
 MOST = 3  # units with a separate picture, unless one is named
 ANIMATED = 6
-ROWS = 8  # datapoints or draws, where there are no types for the rows
 EDITED = 6  # datapoints
-
-
-class _Start(NamedTuple):
-    """The starting points of traversals.
-
-    Attributes:
-        one: the latents of one starting point, [1, ...].
-        rows: those of a single unit's picture, [N, ...]: every type, or several datapoints or draws.
-        labels: of the rows, [N].
-        several: latents of several datapoints or draws, [N, ...], for the types.
-        datapoints: test datapoints, the starting point first.
-    """
-
-    one: Latents
-    rows: Latents
-    labels: list[str]
-    several: Latents
-    datapoints: list[int]
 
 
 @checked()
@@ -143,7 +116,7 @@ def traversal_pictures(
         raise ValueError(f"{beside.folder} is a run on {_on(beside)}, {run.folder} on {_on(run)}")
     sites = LatentSites.of(model)
     chosen = _chosen(sites, ranked(sites, read_kl(run.folder)), site, unit)
-    start = _start(run, sites, datapoint, prior)
+    start = StartingPoints.of(run, sites, datapoint, prior)
     pictures: dict[str, Picture] = {}
     names: Names = {}
     if sites.classes and site is None and _infers_types(run):
@@ -154,22 +127,25 @@ def traversal_pictures(
         else:
             names = found.names
             pictures["confusion.png"] = Picture(confusion_table(found), f"types against labels: {found.accuracy}")
-    start = start._replace(labels=[names.get(label, label) for label in start.labels])
+    start = start.named(names)
     pictures |= _of_units(run, sites, start, chosen[: 1 if unit is not None else None], values)
+    others: dict[str, Picture] = {}
+    if site is None and unit is None:
+        others |= _of_the_pair(run, sites, start, chosen, names) | over_training(run) | _azimuth(run, sites)
+    if beside is not None:
+        others |= compared(run, beside, start.datapoints[0], _values(values))
     if unit is None:
         for name in sites.classes:
             if site in (None, name):
                 grid = type_traversal(model, start.several, name, names=names)
-                pictures[f"{name}.png"] = Picture(grid, f"every class of {name}, in each row another datapoint or draw")
-    if site is None and unit is None:
-        pictures |= _of_the_pair(run, sites, start, chosen, names) | _over_training(run) | _azimuth(run, sites)
-    if beside is not None:
-        pictures |= _compared(run, beside, start.datapoints[0], _values(values))
-    return pictures
+                taken = f"{name}.png" in pictures | others  # as of a site that is called latents
+                file = f"{name}-types.png" if taken else f"{name}.png"
+                pictures[file] = Picture(grid, f"every class of {name}, in each row another datapoint or draw")
+    return pictures | others
 
 
 def _of_units(
-    run: FinishedRun, sites: LatentSites, start: _Start, chosen: list[Unit], values: str
+    run: FinishedRun, sites: LatentSites, start: StartingPoints, chosen: list[Unit], values: str
 ) -> dict[str, Picture]:
     """The units chosen, all together, the first ones by themselves, and as an animation."""
     if not chosen:
@@ -189,7 +165,7 @@ def _of_units(
 
 
 def _of_the_pair(
-    run: FinishedRun, sites: LatentSites, start: _Start, chosen: list[Unit], names: Names
+    run: FinishedRun, sites: LatentSites, start: StartingPoints, chosen: list[Unit], names: Names
 ) -> dict[str, Picture]:
     """The pictures that do not depend on a site or a unit."""
     model, guide, data = run.model, run.guide, run.data.test
@@ -210,20 +186,6 @@ def _of_the_pair(
     return pictures
 
 
-def _over_training(run: FinishedRun) -> dict[str, Picture]:
-    """The order in which units were found; nothing for a run too short for a curve."""
-    if not _has_history(run):
-        return {}
-    history = _history(run, run.settings.recipe)
-    found = discovery_order(history.history)
-    rows = [",".join(map(str, row)) for row in (Discovery._fields, *found)]
-    order = ", ".join(f"{d.unit} ({d.step:,})" for d in found) or "none"
-    return {
-        "discovery.png": Picture(plot_kl_history([history]), f"units in the order in which they were found: {order}"),
-        "discovery.csv": Picture("\n".join(rows) + "\n", "the same as a table"),
-    }
-
-
 def _azimuth(run: FinishedRun, sites: LatentSites) -> dict[str, Picture]:
     """Where the test set has an azimuth, the unit most correlated with it."""
     data = run.data.test
@@ -234,29 +196,6 @@ def _azimuth(run: FinishedRun, sites: LatentSites) -> dict[str, Picture]:
 
     found = azimuth(run.model, run.guide, data)
     return {"azimuth.png": Picture(plot_azimuth(found, run.guide, data), str(found))}
-
-
-def _compared(run: FinishedRun, other: FinishedRun, datapoint: int, values: Tensor) -> dict[str, Picture]:
-    """Figures 1 and 10: both runs' first units from one datapoint, and by how much they exceeded their capacities."""
-    both = (run, other)
-    titles = [_differs(run, other), _differs(other, run)]
-    figure = compared_traversals(
-        [one.model for one in both],
-        [_encoded(one, [datapoint]) for one in both],
-        [ranked(LatentSites.of(one.model), read_kl(one.folder))[:4] for one in both],
-        titles,
-        values=values,
-    )
-    pictures = {"beside.png": Picture(figure, f"left {titles[0]}, right {titles[1]}")}
-    if all(map(_has_history, both)):
-        histories = [_history(one, title) for one, title in zip(both, titles, strict=True)]
-        worst = [
-            f"{one.title}: " + ", ".join(f"{g} {overshoot(one.history.of(g), c):+.2f}" for g, c in one.capacity.items())
-            for one in histories
-        ]
-        caption = "most nats above the capacity; " + "; ".join(worst)
-        pictures["beside-kl.png"] = Picture(plot_kl_history(histories), caption)
-    return pictures
 
 
 def _on(run: FinishedRun) -> str:
@@ -279,39 +218,8 @@ def _chosen(sites: LatentSites, units: list[Unit], site: str | None, unit: int |
     return [u for u in units if u.site == site and unit in (None, u.index)]
 
 
-def _start(run: FinishedRun, sites: LatentSites, datapoint: int | None, prior: int | None) -> _Start:
-    """From a datapoint's code, or a draw of the prior."""
-    if datapoint is not None and prior is not None:
-        raise ValueError("give --datapoint or --prior, not both")
-    if prior is not None and prior < 0:
-        raise ValueError(f"--prior takes a seed from 0, got {prior}")
-    data = run.data.test
-    if datapoint is not None and not 0 <= datapoint < len(data):
-        raise ValueError(f"the test set of {data.name!r} has the datapoints 0 to {len(data) - 1}, got {datapoint}")
-    index = spread(data, ROWS + 1)
-    if datapoint is not None:
-        index = [datapoint, *(n for n in index if n != datapoint)]
-    index = index[:ROWS]
-    if prior is None:
-        several = _encoded(run, index)
-        labels = [f"datapoint {n}" for n in index]
-    else:
-        several = from_prior(run.model, ROWS, seed=prior)
-        labels = [f"draw {n}" for n in range(ROWS)]
-    one = {name: value[:1] for name, value in several.items()}
-    if sites.classes:
-        rows, labels = types(sites, one)
-        return _Start(one, rows, labels, several, index)
-    return _Start(one, several, labels, several, index)
-
-
 def _values(name: str, num: int = 13) -> Tensor:
     return quantiles(num) if name == "quantiles" else torch.linspace(-3.0, 3.0, num)
-
-
-def _encoded(run: FinishedRun, index: Sequence[int]) -> Latents:
-    seen = guide_inputs(run.guide, run.data.test, index, device_of(run.model))
-    return encode_modes(run.model, run.guide, *seen)
 
 
 def _infers_types(run: FinishedRun) -> bool:
@@ -329,22 +237,3 @@ def _consistency(judge: NearestNeighbours | None, grid: ImageGrid) -> str:
         return ""
     share = judge.label_consistency(grid.images)
     return f"; to the nearest neighbours, {share.mean():.0%} of a row is one label, {share.min():.0%} in the worst"
-
-
-def _has_history(run: FinishedRun) -> bool:
-    """Whether the run was long enough to record two rows of its units' KL, which a curve needs."""
-    path = run.folder / "units.csv"
-    return path.is_file() and len(path.read_bytes().splitlines()) > 2
-
-
-def _history(run: FinishedRun, title: str) -> Run:
-    history = History.read(run.folder)
-    return Run(title, history, capacities(run.experiment, history.steps))
-
-
-def _differs(run: FinishedRun, other: FinishedRun) -> str:
-    """A run's recipe and data, and its settings that differ from the other's."""
-    mine, theirs = ({**vars(one.settings), **one.settings.hyperparameters} for one in (run, other))
-    named = {"hyperparameters", "recipe", "data", "data_options", "device", "compile", "lr"}
-    differ = [f"{k} {v}" for k, v in mine.items() if k not in named and v != theirs.get(k)]
-    return ", ".join([f"{run.settings.recipe} on {run.settings.data}", *differ])
