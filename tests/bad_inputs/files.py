@@ -15,7 +15,8 @@ from zoo.lab.data import load
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.folder import read_settings
 from zoo.lab.runs.summary import read_kl
-from zoo.lab.trials.card import Claims, read_result
+from zoo.lab.trials.card import Claims
+from zoo.lab.trials.result_file import read_result
 from zoo.lab.trials.trial import Trial
 from zoo.studies.compatibility import matrix
 from zoo.studies.guide_gap import comparison

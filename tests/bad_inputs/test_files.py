@@ -27,7 +27,8 @@ from zoo.lab.data.cache import cached
 from zoo.lab.runs.finished import configure, finished_run
 from zoo.lab.runs.summary import write_kl
 from zoo.lab.runs.train import train
-from zoo.lab.trials.card import Claims, read_result
+from zoo.lab.trials.card import Claims
+from zoo.lab.trials.result_file import read_result
 from zoo.lab.trials.trial import Trial, run_trial
 from zoo.papers.recipes import RECIPES as PAPERS
 from zoo.papers.weights import keep

@@ -6,9 +6,9 @@ import re
 import pytest
 
 import zoo.papers
-from zoo.lab.trials.card import read_result
 from zoo.lab.trials.reproduce import draw, graded
 from zoo.lab.trials.reproduction_plan import trials
+from zoo.lab.trials.result_file import read_result
 from zoo.lab.trials.stored import with_stored
 from zoo.papers import coverage, pages
 from zoo.papers.recipes import RECIPES

@@ -243,7 +243,8 @@ def claims(name: str) -> "Claims":
         LookupError: there is no such result; the message shows the nearest name and lists all results.
     """
     from zoo.lab.errors import unknown_name
-    from zoo.lab.trials.card import Claims, read_result
+    from zoo.lab.trials.card import Claims
+    from zoo.lab.trials.result_file import read_result
 
     there, stem = results(), name.replace("/", "-")
     if stem not in there:

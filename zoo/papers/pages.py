@@ -15,7 +15,6 @@ from zoo.lab.trials.card import (
     card,
     count_verdicts,
     headline_table,
-    read_result,
     seeds,
     table,
     unfinished_table,
@@ -24,7 +23,8 @@ from zoo.lab.trials.card import (
 )
 from zoo.lab.trials.reproduce import graded
 from zoo.lab.trials.reproduction import Reproduction
-from zoo.lab.trials.stored import FULL, file_name, num_seeds, write_result
+from zoo.lab.trials.result_file import read_result, write_result
+from zoo.lab.trials.stored import FULL, file_name, num_seeds
 from zoo.papers import coverage
 from zoo.papers.decomposition import recipes as decomposition
 from zoo.papers.dip_vae import recipes as dip_vae

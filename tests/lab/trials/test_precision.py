@@ -17,10 +17,11 @@ from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import SETTINGS, new_folder, read_settings
 from zoo.lab.runs.train import train
 from zoo.lab.trials import queue
-from zoo.lab.trials.card import Claims, card, headline_table, read_result, unfinished_table
+from zoo.lab.trials.card import Claims, card, headline_table, unfinished_table
 from zoo.lab.trials.reproduce import graded, reproduce
 from zoo.lab.trials.reproduction import Quantity, Reproduction
 from zoo.lab.trials.reproduction_plan import plan_trials
+from zoo.lab.trials.result_file import read_result
 from zoo.lab.trials.stored import save, stored
 from zoo.lab.trials.sweep import sweep
 from zoo.lab.trials.sweep_plan import plan_sweep

@@ -19,7 +19,6 @@ from zoo.lab.trials.card import (
     card,
     count_verdicts,
     headline_table,
-    read_result,
     unfinished_table,
     verdicts_table,
     write_readme_table,
@@ -28,6 +27,7 @@ from zoo.lab.trials.processes import Loky
 from zoo.lab.trials.reproduce import best, collect, draw, graded
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction, Results
 from zoo.lab.trials.reproduction_plan import trials
+from zoo.lab.trials.result_file import read_result
 from zoo.lab.trials.stored import save
 from zoo.lab.trials.trial import run_trial, run_trials
 from zoo.papers.recipes import RECIPES

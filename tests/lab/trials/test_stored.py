@@ -8,10 +8,11 @@ import torch
 
 from tests.small_recipe import RECIPES
 from zoo.lab.plots import ImageGrid, Picture
-from zoo.lab.trials.card import card, read_result
+from zoo.lab.trials.card import card
 from zoo.lab.trials.reproduce import reproduce
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.reproduction_plan import trials
+from zoo.lab.trials.result_file import read_result
 from zoo.lab.trials.stored import num_seeds, place, save, stored, with_stored
 from zoo.lab.trials.trial import RunNotHereError, run_trials
 

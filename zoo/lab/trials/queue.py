@@ -21,7 +21,8 @@ from zoo.lab.trials.processes import Backend
 from zoo.lab.trials.reproduce import Variants
 from zoo.lab.trials.reproduction import Reproduction, Results
 from zoo.lab.trials.reproduction_plan import check_asked_precision, trials
-from zoo.lab.trials.stored import Result, refuse_other_precision, stored, stored_results, with_stored
+from zoo.lab.trials.result_file import Result
+from zoo.lab.trials.stored import refuse_other_precision, stored, stored_results, with_stored
 from zoo.lab.trials.trial import Budget, Measure, Trial, print_failure, run_quietly
 
 

@@ -6,20 +6,16 @@ A result of the full budget that has fewer seeds than the short one lies apart, 
 least as many; then it takes the short one's place.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Any
 
-from zoo.lab.files import write_file
 from zoo.lab.training.precision import Precision
-from zoo.lab.trials.card import read_result
+from zoo.lab.trials.result_file import Result, read_result, write_result
 from zoo.lab.trials.trial import Budget, Trial
 
 FULL = "full"  # the folder of results of the full budget that have fewer seeds than the short one
-
-Result = Mapping[str, Any]
 
 
 def file_name(name: str) -> str:
@@ -160,11 +156,6 @@ def save(result: Result, out: Path, *, replace: bool = False) -> Path:
     if path.parent == out and result["budget"] == "full":
         (out / FULL / path.name).unlink(missing_ok=True)
     return path
-
-
-def write_result(result: Result, path: Path) -> None:
-    """Writes a result's JSON."""
-    write_file(path, (json.dumps(result, indent=2) + "\n").encode())
 
 
 def _count(result: Result) -> int:
