@@ -44,9 +44,33 @@ def test_each_quantity_has_a_dot_for_each_seed_and_the_mean_with_its_deviation()
 
 def test_the_other_hyperparameters_are_in_the_legend_and_words_are_spaced_evenly():
     figure = plot_sweep(TABLE, ["beta", "head"], "head")
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["beta = 1.0", "beta = 4.0"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["beta = 1", "beta = 4"]
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["a", "b"]
     assert dots(figure.axes[0])[1] == [(0.0, -8.0), (0.0, -8.0), (1.0, -2.0)]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (([64], [32]), ["[64]", "[32]"]),
+        (({"z": 1.0}, {"z": 2.0}), ["{'z': 1.0}", "{'z': 2.0}"]),
+        ((True, 1), ["True", "1"]),
+        ((1.0, math.inf), ["1", "inf"]),
+        ((None, "relu"), ["None", "relu"]),
+    ],
+    ids=["lists", "mappings", "true", "infinite", "none"],
+)
+def test_values_without_a_place_on_an_axis_are_spaced_evenly(values, shown):
+    first, second = values
+    runs = [
+        {"h": h, "seed": seed, "ELBO": elbo} for h, seed, elbo in ((first, 0, 1.0), (second, 0, 4.0), (first, 1, 3.0))
+    ]
+    table = pd.DataFrame(runs, dtype=object)
+    (axes,) = plot_sweep(table, ["h"], "h").axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == shown
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[0.0, 2.0], [1.0, 4.0]])  # the mean of 1 and 3
+    figure = plot_sweep(table.assign(beta=1), ["h", "beta"], "beta")
+    assert len(figure.legends[0].get_texts()) == 2
 
 
 def test_seeds_alone_have_one_place_and_an_unknown_axis_is_refused():

@@ -285,6 +285,6 @@ def test_a_sweep_over_none_and_numbers_has_a_place_for_none():
     assert [label.get_text() for label in axes.get_xticklabels()] == ["None", "2"]
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[0.0, 2.0], [1.0, 4.0]])  # the mean of 1 and 3
     figure = plot_sweep(table.assign(beta=1.0), ["limit", "beta"], "beta")
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["limit = None", "limit = 2.0"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["limit = None", "limit = 2"]
     with pytest.raises(ValueError, match="the sweep's table has no quantity"):
         plot_sweep(table[["limit", "seed"]], ["limit"], "limit")

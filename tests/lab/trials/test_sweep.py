@@ -112,6 +112,29 @@ def test_the_means_and_deviations_are_over_the_seeds_of_a_setting():
     assert alone["ELBO", "mean"].tolist() == [pytest.approx(-44 / 3)]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "shown"),
+    [
+        ([64], [32], ("[64]", "[32]")),  # a list and a mapping have no hash
+        ({"z": 1.0}, {"z": 2.0}, ("{'z': 1.0}", "{'z': 2.0}")),
+        (True, 1, ("True", "1")),  # equal, and in two folders
+        (None, 1.0, ("None", "1")),  # pandas has NaN for None beside numbers
+    ],
+    ids=["lists", "mappings", "true", "none"],
+)
+def test_points_are_told_apart_by_their_text(first, second, shown):
+    records = [
+        {"h": h, "seed": seed, "ELBO": elbo} for h, seed, elbo in ((second, 0, 4.0), (first, 0, 1.0), (first, 1, 3.0))
+    ]
+    table = pd.DataFrame(records, dtype=object).astype({"ELBO": float})
+    found = restarts.summary(table, ["h"])
+    assert [*map(str, found["h"])] == [str(second), str(first)]
+    assert found["seeds"].tolist() == [1, 2]
+    assert found["ELBO", "mean"].tolist() == [4.0, 2.0]
+    means = cells(restarts.markdown(table, ["h"], command=""))[:3]
+    assert [row[:2] for row in means] == [["h", "seeds"], [shown[1], "1"], [shown[0], "2"]]
+
+
 def test_the_table_has_settings_then_runs_then_what_failed(tmp_path):
     text = restarts.markdown(TABLE, ["beta"], command="the command", failures=["beta=9/seed-1: why"])
     assert cells(text) == [

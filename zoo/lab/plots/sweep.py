@@ -37,22 +37,23 @@ def plot_sweep(table: "pd.DataFrame", axes: Sequence[str], along: str | None = N
     if not names:
         raise ValueError("the sweep's table has no quantity besides hyperparameters and seeds to draw")
     others = [name for name in axes if name != along]
-    values = [] if along is None else [*dict.fromkeys(map(_given, table[along]))]
-    numeric = bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
-    places = {value: float(value) if numeric else float(n) for n, value in enumerate(values)}
+    values = [] if along is None else [*{_text(value): _given(value) for value in table[along]}.values()]
+    places = {_text(value): float(value) if _are_numbers(values) else float(n) for n, value in enumerate(values)}
     columns = min(COLUMNS, len(names))
     rows = math.ceil(len(names) / columns)
     canvas = figure(3.2 * columns, 2.1 * rows + 0.5)
-    groups = [*table.groupby(others, sort=False, dropna=False)] if others else [((), table)]
+    rest = [
+        ", ".join(f"{n} = {_text(v)}" for n, v in zip(others, row, strict=True)) for row in table[others].to_numpy()
+    ]
+    groups = [*table.groupby(np.array(rest, dtype=object), sort=False)]
     for place, quantity in enumerate(names):
         panel = canvas.add_subplot(rows, columns, place + 1)
-        for number, (setting, runs) in enumerate(groups):
-            label = ", ".join(f"{name} = {_given(value)}" for name, value in zip(others, setting, strict=True))
-            at = [places[_given(v)] for v in runs[along]] if along else [0.0] * len(runs)
+        for number, (label, runs) in enumerate(groups):
+            at = [places[_text(v)] for v in runs[along]] if along else [0.0] * len(runs)
             _curve(panel, np.array(at), runs[quantity].to_numpy(float), number, label)
         panel.set_title(quantity)
         panel.set_xlabel(along or "")
-        panel.set_xticks([*places.values()] or [0.0], [_written(v) for v in places] or ["all seeds"])
+        panel.set_xticks([*places.values()] or [0.0], [*places] or ["all seeds"])
         panel.margins(x=0.15)
     if others:
         handles, labels = panel.get_legend_handles_labels()
@@ -72,9 +73,16 @@ def _curve(panel: Axes, at: np.ndarray, values: np.ndarray, number: int, label: 
 
 
 def _given(value: Any) -> Any:
-    """A hyperparameter as it was given: pandas turns a None beside numbers into NaN, which differs from itself."""
-    return None if value != value else value
+    """A hyperparameter as it was given: pandas turns a None beside numbers into NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _written(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _text(value: Any) -> str:
+    """A hyperparameter as text, by which runs are grouped: a list has no hash, and True equals 1."""
+    value = _given(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    """Whether they have places on an axis."""
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from zoo.arguments import between, checked
@@ -116,10 +117,15 @@ def summary(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     A row for each point, in the table's order, with the number of its seeds; a single seed has no deviation (NaN).
     """
     quantities = [name for name in table.columns if name not in (*axes, "seed")]
-    by = table.groupby(list(axes), sort=False, dropna=False) if axes else table.groupby(lambda _: 0)
-    found = by[quantities].agg(["mean", "std"])
-    found.insert(0, ("seeds", ""), by.size())
-    return found.reset_index() if axes else found.reset_index(drop=True)
+    # By text: a list has no hash, True equals 1, and None would come back as NaN.
+    points = np.array(["\n".join(map(typed, point)) for point in table[list(axes)].to_numpy()], dtype=object)
+    firsts = np.sort(np.unique(points, return_index=True)[1])
+    by = table.groupby(points, sort=False)
+    found = by[quantities].agg(["mean", "std"]).reset_index(drop=True)
+    found.insert(0, ("seeds", ""), by.size().to_numpy())
+    for place, name in enumerate(axes):
+        found.insert(place, (name, ""), table[name].to_numpy()[firsts])
+    return found
 
 
 def markdown(table: pd.DataFrame, axes: Sequence[str], *, command: str, failures: Sequence[str] = ()) -> str:
