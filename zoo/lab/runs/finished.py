@@ -15,7 +15,7 @@ from zoo.lab.data import Split, load
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
 from zoo.lab.runs.digests import check_digests
-from zoo.lab.runs.folder import Settings, how_to_resume, is_finished, load_weights, read_settings
+from zoo.lab.runs.folder import Settings, as_stored, how_to_resume, is_finished, load_weights, read_settings
 from zoo.lab.runs.support import check_support
 from zoo.lab.training.experiment import Experiment, Recipe, find_recipe
 from zoo.lab.training.precision import Precision, check_precision
@@ -73,23 +73,26 @@ def configure(
     """Settings, data and experiment for `zoo.lab.runs.train.train`: the recipe's, except where they are given here.
 
     Raises:
-        LookupError, TypeError, ValueError: there is no such data set, device, hyperparameter or option, or a number is
-            out of range. Raised before any data is loaded, except for errors that depend on the data.
+        LookupError, TypeError, ValueError: there is no such data set, device, hyperparameter or option, one of these
+            cannot be stored (`zoo.lab.runs.folder.as_stored`), or a number is out of range. Raised before any data is
+            loaded, except for errors that depend on the data.
     """
     where = find_device(device)
     check_precision(precision)
     if steps is not None and epochs is not None:
         raise ValueError("give --steps or --epochs, not both")
     _check_names(recipe, hyperparameters or {})
+    hyperparameters = as_stored(hyperparameters or {})
     source = data or recipe.data
-    options = {**(recipe.data_options if source == recipe.data else {}), **(data_options or {})}
+    given = {**(recipe.data_options if source == recipe.data else {}), **(data_options or {})}
+    options = as_stored(given, "option of the data")
     split = load(source, folder=data_dir, download=download, **options)
     pyro.set_rng_seed(seed)
-    experiment = recipe.build(split, **(hyperparameters or {}))
+    experiment = recipe.build(split, **hyperparameters)
     size = batch_size or experiment.batch_size
     settings = Settings(
         recipe=recipe.name,
-        hyperparameters=dict(hyperparameters or {}),
+        hyperparameters=hyperparameters,
         data=source,
         data_options=options,
         steps=_steps(experiment, steps, epochs, len(split.train) // size),

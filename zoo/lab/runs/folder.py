@@ -4,13 +4,17 @@ import math
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
+from torch import Tensor
 
+from zoo.arguments import shown
 from zoo.lab.files import REMEDY, read_record, replacing
 from zoo.lab.runs.lock import LOCK, OWNER, claim, unclaim
 from zoo.lab.training.experiment import Experiment
@@ -22,7 +26,11 @@ SETTINGS = "settings.json"
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that a run depends on except its code; stored in settings.json."""
+    """Everything that a run depends on except its code; stored in settings.json, and the same when read from it.
+
+    Raises:
+        ValueError: a hyperparameter or an option of the data cannot be stored; see `as_stored`.
+    """
 
     recipe: str
     hyperparameters: dict[str, Any]
@@ -35,6 +43,10 @@ class Settings:
     device: str
     compile: bool = False
     precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for name, what in (("hyperparameters", "hyperparameter"), ("data_options", "option of the data")):
+            object.__setattr__(self, name, as_stored(getattr(self, name), what))
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Settings":
@@ -52,6 +64,38 @@ class Settings:
             if not fits(value):
                 raise ValueError(f"{name} must be {what}, got {value!r}")
         return cls(**settings)
+
+
+def as_stored(values: Mapping[str, Any], what: str = "hyperparameter") -> dict[str, Any]:
+    """Named values as settings.json returns them, so that a run is built from the same values when it is opened.
+
+    Tuples become lists, paths texts, and the numbers of NumPy and tensors [] those of Python.
+
+    Args:
+        values: by name.
+        what: one of them, in an error.
+
+    Raises:
+        ValueError: a value is nothing that JSON has, or NaN, which equals nothing; the message names it.
+    """
+    return {name: _as_stored(value, f"{what} {name}") for name, value in values.items()}
+
+
+def _as_stored(value: Any, where: str) -> Any:
+    if isinstance(value, PathLike):
+        return fspath(value)
+    if isinstance(value, (np.generic, Tensor, np.ndarray)) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, (list, tuple)):
+        return [_as_stored(member, where) for member in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _as_stored(member, where) for key, member in value.items()}
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and not math.isnan(value)):
+        return value
+    raise ValueError(
+        f"{where} must be what settings.json can hold: a number but not NaN, a text, True, False, None, or a list or a "
+        f"mapping of these whose keys are texts; got {shown(value)}"
+    )
 
 
 def _is_text(value: Any) -> bool:

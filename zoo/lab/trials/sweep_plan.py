@@ -1,5 +1,6 @@
 """The trials of a sweep: a recipe at every point of a grid with every seed, checked before any is trained."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import needs_labels
 from zoo.lab.device import find_device
 from zoo.lab.runs.finished import FinishedRun, configure
-from zoo.lab.runs.folder import SETTINGS, Settings, read_settings
+from zoo.lab.runs.folder import SETTINGS, Settings, as_stored, read_settings
 from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Recipe
 from zoo.lab.training.precision import Precision
@@ -21,6 +22,7 @@ from zoo.lab.trials.job_array import listed, run_only
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import Encoded, Inapplicable, clusters, dci, factor_vae, information_about_factors, mig
 
+LONGEST = 255  # bytes of a file's name
 GridPoint = Mapping[str, Any]
 """Hyperparameters on the grid, by name."""
 
@@ -88,7 +90,8 @@ def plan_sweep(
             same, or one sets a hyperparameter that is set for all; or the folder holds a run itself, or runs with other
             settings.
     """
-    _check_grid(grid, fixed := dict(hyperparameters or {}))
+    grid = [as_stored(point) for point in grid]
+    _check_grid(grid, fixed := as_stored(hyperparameters or {}))
     if seeds < 1:
         raise ValueError(f"sweep: seeds must be at least 1, got {seeds}")
     if (folder / SETTINGS).is_file():
@@ -122,7 +125,12 @@ def _check_grid(grid: Sequence[GridPoint], fixed: Mapping[str, Any]) -> None:
             )
         if both := point.keys() & fixed.keys():
             raise ValueError(f"sweep: {min(both)} is in hyperparameters and on the grid: give it once")
-        if (name := _name(point)) in folders:
+        if (size := len((name := _name(point)).encode())) > LONGEST:
+            raise ValueError(
+                f"sweep: the folder of point {number} of the grid would have a name of {size} bytes, {name[:40]}..., "
+                f"and file systems allow {LONGEST}: give shorter values"
+            )
+        if name in folders:
             raise ValueError(f"sweep: the grid has the point {name} twice: give it once")
         folders.add(name)
 
@@ -246,4 +254,5 @@ def typed(value: Any) -> str:
 
 def _name(point: GridPoint) -> str:
     """The name of a point's folder; "restarts" where there is only one point."""
-    return ",".join(f"{name}={typed(value)}" for name, value in point.items()) or "restarts"
+    text = ",".join(f"{name}={typed(value)}" for name, value in point.items()) or "restarts"
+    return re.sub(r"[/\\]", "-", text)
