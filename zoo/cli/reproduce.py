@@ -68,7 +68,7 @@ def reproduce(
         typer.Option(
             "--queue",
             help="Run what is missing of several reproductions, in the given order; without names of all, in the order "
-            "of claims to gain per core-hour. Repeat the command to continue.",
+            "of open claims per core-hour. Repeat the command to continue.",
         ),
     ] = False,
     hours: Annotated[

@@ -162,7 +162,7 @@ def reproduce(name: str, *, out: Path | None = None, weights: Path | None = None
     folder = out or results_folder(name)
     done = trials.reproduce(name, REPRODUCTIONS, RECIPES, folder, more_options=shown, **options)
     if weights is not None:
-        best = trials.best(REPRODUCTIONS[name], done.trials, done.result)
+        best = trials.best(name, REPRODUCTIONS[name], done.trials)
         about = {
             "command": done.result["command"],
             "seed": best.seed,
@@ -177,7 +177,7 @@ def reproduce_queue(names: Sequence[str] = (), **options: Any) -> "Done":
     """Runs the trials of several reproductions in one queue; options of `zoo.papers.queue.reproduce_queue`.
 
     Args:
-        names: of the reproductions, in order; when not given all, in the order of claims to gain per core-hour.
+        names: of the reproductions, in order; when not given all, in the order of open claims per core-hour.
         options: hours, jobs, backend, budget, seeds, runs, out, weights, device, precision, ...
 
     Raises:

@@ -110,7 +110,7 @@ def reproduce_queue(
     stored result of the same budget has are not run again.
 
     Args:
-        names: of the reproductions, in order; when not given all, in the order of claims to gain per core-hour.
+        names: of the reproductions, in order; when not given all, in the order of open claims per core-hour.
         hours: the time; without a limit when not given.
         jobs, backend, scheduler: where trials run; see `zoo.lab.trials.backends.open_backend`.
         budget: "full" is the paper's length, "short" is feasible on a CPU.
@@ -169,8 +169,7 @@ def _keep(name: str, planned: Plan, weights: Path) -> None:
     reproduction, variants = REPRODUCTIONS[name], finished(planned.variants[name])
     if reproduction.best is None or reproduction.best[0] not in variants:
         return
-    records = {variant: [trial.record() for trial in trials] for variant, trials in variants.items()}
-    trial = best(reproduction, variants, {"name": name, "variants": records})
+    trial = best(name, reproduction, variants)
     try:
         trained = trial.open()
     except RunNotHereError:

@@ -68,7 +68,7 @@ def names(plan):
     return list(dict.fromkeys(one.name for one in plan.trials))
 
 
-def test_claims_to_gain_per_core_hour_decide_the_order_unless_it_is_given(tmp_path):
+def test_open_claims_per_core_hour_decide_the_order_unless_it_is_given(tmp_path):
     # one missing seed each: 1 claim for 10 minutes, 3 for 15, 2 for 60, none for 1
     wanted = {"a": (1, 600), "b": (3, 900), "c": (2, 3600), "d": (0, 60)}
     for name, (_, seconds) in wanted.items():
@@ -76,6 +76,17 @@ def test_claims_to_gain_per_core_hour_decide_the_order_unless_it_is_given(tmp_pa
     toys = {name: toy(quick, claims=claims) for name, (claims, _) in wanted.items()}
     assert names(planned(tmp_path, toys)) == ["b", "a", "c", "d"]
     assert names(planned(tmp_path, toys, in_given_order=True)) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(("budget", "count"), [("short", 2), ("full", 1)])
+def test_a_claim_that_does_not_hold_at_the_papers_length_is_not_open(tmp_path, budget, count):
+    # Of four claims one holds, one does not, one cannot be told, and one that does not hold is not the paper's.
+    claims = [Claim("a", lambda _: (True, "")), Claim("b", lambda _: (False, "")), Claim("c", lambda _: (None, ""))]
+    claims.append(Claim("d", lambda _: (False, ""), own=True))
+    toys = {"a": replace(toy(quick), claims=claims)}
+    assert planned(tmp_path, toys).open_claims == {"a": 3}  # nothing was run
+    keep(tmp_path, "a", 60, budget=budget)
+    assert planned(tmp_path, toys).open_claims == {"a": count}
 
 
 def test_only_what_is_missing_is_run_seed_by_seed(tmp_path):
@@ -96,7 +107,7 @@ def test_what_a_short_result_decides_is_known_in_whatever_precision_the_full_one
     keep(tmp_path, "a", 60, seeds=(0, 1), budget="short")
     plan = planned(tmp_path, {"a": toy(quick)}, precision="bf16")
     assert [(one.trial.seed, one.trial.precision) for one in plan.trials] == [(0, "bf16"), (1, "bf16")]
-    assert plan.gains == {"a": 0}  # its claim holds with two short seeds
+    assert plan.open_claims == {"a": 0}  # its claim holds with two short seeds
     keep(tmp_path, "a", 60, seeds=(0, 1))
     assert planned(tmp_path, {"a": toy(quick)}, budget="short", precision="bf16").left_out == {
         "a": "there is a result of the full budget"

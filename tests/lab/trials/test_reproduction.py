@@ -29,7 +29,7 @@ from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction, Results
 from zoo.lab.trials.reproduction_plan import trials
 from zoo.lab.trials.result_file import read_result
 from zoo.lab.trials.stored import save
-from zoo.lab.trials.trial import run_trial, run_trials
+from zoo.lab.trials.trial import Trial, best_of, run_trial, run_trials
 from zoo.papers.recipes import RECIPES
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
@@ -138,9 +138,20 @@ def test_the_result_holds_every_seed_and_the_claims(variants, tmp_path):
     assert [record["quantities"]["score"] for record in result["variants"]["ours"]] == [10.0, 11.0, 12.0]
     assert [record["seed"] for record in result["variants"]["Other (2)"]] == [0, 2]
     assert [claim["verdict"] for claim in result["claims"]] == [True, None]
-    assert best(reproduction(), variants, result).seed == 2
+    assert best("a/toy", reproduction(), variants).seed == 2
     with pytest.raises(ValueError, match="no quantity defines the best seed"):
-        best(Reproduction("", "", {}, {}), variants, result)
+        best("a/toy", Reproduction("", "", {}, {}), variants)
+
+
+def test_the_best_seed_is_the_best_of_those_that_have_a_number(tmp_path):
+    four = [Trial(seed, "short", tmp_path / f"seed-{seed}", RECIPES) for seed in range(4)]
+    for trial, score in zip(four, (math.nan, 1.0, 3.0, math.nan), strict=True):
+        assert not run_trial(lambda _, score=score: {"score": score, "length": 1.0}, trial)
+    assert best_of(four, "score").seed == 2
+    assert best_of(four, "score", "low").seed == 1
+    result = collect("a/toy", reproduction(), {"ours": four}, command="")
+    ours = next(line for line in card(result).splitlines() if line.startswith("| ours"))
+    assert "| 3.0 |" in ours
 
 
 def test_the_card_shows_mean_spread_best_and_every_seed(variants, tmp_path):

@@ -251,7 +251,8 @@ class _Cell:
     def best(self) -> str:
         if not self.about["better"]:
             return ""
-        return self.number(max(self.values) if self.about["better"] == "high" else min(self.values))
+        numbers = [value for value in self.values if not math.isnan(value)] or [math.nan]
+        return self.number(max(numbers) if self.about["better"] == "high" else min(numbers))
 
     def number(self, value: float) -> str:
         return f"{value:.{self.about['digits']}f}"

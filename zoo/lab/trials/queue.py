@@ -43,18 +43,19 @@ class Plan:
     Attributes:
         trials: those that are not finished, in the order in which they are run.
         variants: all trials of each reproduction by variant, with the stored ones.
-        gains: of each reproduction, the number of its claims that do not hold in the stored result.
+        open_claims: of each reproduction, the number of the paper's claims that its stored result leaves open: those of
+            which it cannot tell, and those that do not hold after less training than the paper's.
         left_out: the reproductions that cannot be run here, with the reason.
     """
 
     trials: Sequence[Queued]
     variants: Mapping[str, Variants]
-    gains: Mapping[str, int]
+    open_claims: Mapping[str, int]
     left_out: Mapping[str, str]
 
     def table(self) -> str:
         """The trials in Markdown, a row for each variant in the order of its first trial, with the sum of its cost."""
-        headers = ("reproduction", "variant", "seeds", "budget", "core-minutes a seed:", "in all:", "claims to gain:")
+        headers = ("reproduction", "variant", "seeds", "budget", "core-minutes a seed:", "in all:", "open claims:")
         rows = []
         ordered = sorted(self.trials, key=lambda q: [*self.variants].index(q.name))
         for name, of_name in groupby(ordered, key=lambda q: q.name):
@@ -64,10 +65,10 @@ class Plan:
             for place, (variant, of_one) in enumerate(by_variant.items()):
                 whole = sum(queued.minutes for queued in of_one)
                 seeds = spans([queued.trial.seed for queued in of_one])
-                gain = "" if place else str(self.gains[name])
+                claims = "" if place else str(self.open_claims[name])
                 budget = of_one[0].trial.budget
                 rows.append(
-                    ("" if place else name, variant, seeds, budget, _shown(whole / len(of_one)), _shown(whole), gain)
+                    ("" if place else name, variant, seeds, budget, _shown(whole / len(of_one)), _shown(whole), claims)
                 )
         known = [queued.minutes for queued in self.trials if not math.isnan(queued.minutes)]
         unknown = len(self.trials) - len(known)
@@ -94,7 +95,7 @@ def plan(
 ) -> Plan:
     """The trials that are not finished, neither here nor in the stored results, with their cost, in order.
 
-    The order of the reproductions is that of claims to gain per core-hour, or the given one; within a reproduction
+    The order of the reproductions is that of the open claims per core-hour, or the given one; within a reproduction
     seed by seed, so that all variants have the first seeds early.
 
     Args:
@@ -108,7 +109,7 @@ def plan(
         options: of `Trial`.
     """
     queued: dict[str, list[Queued]] = {}
-    variants, gains, left_out = {}, {}, {}
+    variants, open_claims, left_out = {}, {}, {}
     known: dict[str, First] = {}
     for name, reproduction in reproductions.items():
         try:
@@ -132,10 +133,10 @@ def plan(
             left_out[name] = str(error)
             continue
         variants[name] = every
-        gains[name] = _to_gain(reproduction, results)
+        open_claims[name] = _open_claims(reproduction, results)
     if not in_given_order:
-        variants = dict(sorted(variants.items(), key=lambda item: _worth(gains[item[0]], queued[item[0]])))
-    return Plan([one for name in variants for one in queued[name]], variants, gains, left_out)
+        variants = dict(sorted(variants.items(), key=lambda item: _worth(open_claims[item[0]], queued[item[0]])))
+    return Plan([one for name in variants for one in queued[name]], variants, open_claims, left_out)
 
 
 def _queued(
@@ -164,18 +165,20 @@ def _records(results: Sequence[Result]) -> dict[str, dict[Budget, Records]]:
     return records
 
 
-def _to_gain(reproduction: Reproduction, results: Sequence[Result]) -> int:
-    """The claims that do not hold in the result that decides them: the short one, while the full one is incomplete."""
+def _open_claims(reproduction: Reproduction, results: Sequence[Result]) -> int:
+    """The paper's claims left open by the result that decides them: the short one, while the full one is incomplete."""
     if not results:
-        return len(reproduction.claims)
-    verdicts = reproduction.verdicts(Results.of(results[-1]["variants"]))
-    return sum(claim["verdict"] is not True for claim in verdicts)
+        return sum(not claim.own for claim in reproduction.claims)
+    decisive = results[-1]
+    settled = (True, False) if decisive["budget"] == "full" else (True,)
+    verdicts = reproduction.verdicts(Results.of(decisive["variants"]))
+    return sum(claim["verdict"] not in settled and not claim.get("own") for claim in verdicts)
 
 
-def _worth(gain: int, queued: Sequence[Queued]) -> tuple[float, float]:
-    """For sorting: the most claims to gain per core-minute first, then the cheapest, and an unknown cost last."""
+def _worth(claims: int, queued: Sequence[Queued]) -> tuple[float, float]:
+    """For sorting: the most open claims per core-minute first, then the cheapest, and an unknown cost last."""
     minutes = sum(math.inf if math.isnan(one.minutes) else one.minutes for one in queued)
-    return (-gain / minutes if minutes else -math.inf if gain else 0.0), minutes
+    return (-claims / minutes if minutes else -math.inf if claims else 0.0), minutes
 
 
 def run(

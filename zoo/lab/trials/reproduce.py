@@ -23,7 +23,7 @@ from zoo.lab.trials.stored import (
     stored,
     with_stored,
 )
-from zoo.lab.trials.trial import Budget, RunNotHereError, Trial, run_trials
+from zoo.lab.trials.trial import Budget, RunNotHereError, Trial, best_of, run_trials
 
 Variants: TypeAlias = Mapping[str, Sequence[Trial]]  # trials by variant, seeds in order
 
@@ -77,19 +77,16 @@ def graded(result: Mapping[str, Any], reproduction: Reproduction) -> dict[str, A
     }
 
 
-def best(reproduction: Reproduction, variants: Variants, result: Mapping[str, Any]) -> Trial:
-    """The trial of the best seed.
+def best(name: str, reproduction: Reproduction, variants: Variants) -> Trial:
+    """The trial of the best seed among those that are finished.
 
     Raises:
         ValueError: the reproduction does not define the best seed, or the quantity has no better end.
     """
-    if reproduction.best is None or not reproduction.quantities[reproduction.best[1]].better:
-        raise ValueError(f"{result['name']}: no quantity defines the best seed, so there are no weights to keep")
+    if reproduction.best is None or not (better := reproduction.quantities[reproduction.best[1]].better):
+        raise ValueError(f"{name}: no quantity defines the best seed, so there are no weights to keep")
     variant, quantity = reproduction.best
-    sign = 1 if reproduction.quantities[quantity].better == "high" else -1
-    scores = {record["seed"]: sign * record["quantities"][quantity] for record in result["variants"][variant]}
-    seed = max(scores, key=scores.__getitem__)
-    return next(trial for trial in variants[variant] if trial.seed == seed)
+    return best_of(finished(variants)[variant], quantity, better)
 
 
 def draw(reproduction: Reproduction, variants: Variants, name: str, out: Path) -> dict[str, str]:

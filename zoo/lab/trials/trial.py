@@ -1,5 +1,6 @@
 """A trial: one seed of one variant of an experiment, in its own folder, so that nothing is run twice."""
 
+import math
 import os
 import platform
 import signal
@@ -215,6 +216,17 @@ def run_quietly(work: tuple[Measure, Trial]) -> str | None:
     """`run_trial` without a progress bar, for one process of several."""
     measure, trial = work
     return run_trial(measure, replace(trial, progress=False))
+
+
+def best_of(trials: Sequence[Trial], quantity: str, better: Literal["high", "low"] = "high") -> Trial:
+    """The finished trial whose quantity is the best; NaN is worse than any number."""
+    sign = 1.0 if better == "high" else -1.0
+
+    def score(trial: Trial) -> float:
+        value = sign * trial.quantities()[quantity]
+        return -math.inf if math.isnan(value) else value
+
+    return max(trials, key=score)
 
 
 def run_trials(

@@ -13,7 +13,7 @@ from zoo.lab.plots.image_grid import ImageGrid, side_by_side
 from zoo.lab.plots.picture import Picture
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.traverse import traversal_pictures
-from zoo.lab.trials.trial import Trial
+from zoo.lab.trials.trial import Trial, best_of
 from zoo.papers.hfvae import plots
 from zoo.papers.hfvae.measures import PRUNED, about_data, about_label, encoded, ink, unit_of
 from zoo.papers.hfvae.unseen import COMBINATIONS, REST, WHOLE, chosen, feature_values
@@ -22,19 +22,14 @@ SHOWN = ("units.png", "c.png", "samples-by-type.png", "confusion.png")
 GAP = "I(y; c) - max I(y; z_d), nats"
 
 
-def best(trials: Sequence[Trial], quantity: str = "MIG") -> Trial:
-    """The seed that is best by a quantity."""
-    return max(trials, key=lambda trial: trial.quantities()[quantity])
-
-
 def on_images(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """Figure 4 of the first variant's best seed."""
-    return of_a_run(best(next(iter(tried.values()))).open(), "Figure 4")
+    return of_a_run(best_of(next(iter(tried.values())), "MIG").open(), "Figure 4")
 
 
 def on_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """Figure 4 of the first variant's best seed, on 2D Shapes."""
-    return of_a_run(best(next(iter(tried.values())), "I(shape; c)").open(), "As Figure 4")
+    return of_a_run(best_of(next(iter(tried.values())), "I(shape; c)").open(), "As Figure 4")
 
 
 def on_celeba(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
@@ -60,7 +55,7 @@ def of_a_run(run: FinishedRun, name: str) -> dict[str, Picture]:
 
 def on_digits(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """Figures 4 and 5: the best seed of HFVAE, and the same seed of beta-VAE."""
-    first = best(next(iter(tried.values())))
+    first = best_of(next(iter(tried.values())), "MIG")
     runs = {
         variant: next(trial for trial in trials if trial.seed == first.seed).open()
         for variant, trials in tried.items()

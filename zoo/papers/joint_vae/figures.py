@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from zoo.lab.plots.picture import Picture
 from zoo.lab.runs.traverse import traversal_pictures
-from zoo.lab.trials.trial import Trial
+from zoo.lab.trials.trial import Trial, best_of
 
 SHOWN = ("samples-by-type.png", "units.png", "z-", "discovery.png", "confusion.png", "azimuth.png")
 
@@ -13,7 +13,7 @@ def of_the_best_seed(
     tried: Mapping[str, Sequence[Trial]], *, variant: str = "Joint-VAE", by: str = "majority"
 ) -> dict[str, Picture]:
     """For a variant's best seed by a quantity: samples by type, units, the order of discovery, the azimuth."""
-    best = max(tried[variant], key=lambda trial: trial.quantities()[by])
+    best = best_of(tried[variant], by)
     return _chosen(traversal_pictures(best.open(), values="quantiles"), SHOWN, best.seed)
 
 

@@ -217,7 +217,8 @@ def table(result: Mapping[str, Any]) -> str:
 
 Each trained for {settings.steps:,} steps of {settings.batch_size}, seed {settings.seed}, \
 {how}{values}; nats per datapoint on {on.images:,} test datapoints with \
-{on.samples:,} importance samples each, the gap on {on.gap_images:,} of them. KL of types is that of the categoricals; \
+{on.samples:,} importance samples each, the gap on {on.gap_images:,} of them, the KL on the \
+whole test set. KL of types is that of the categoricals; \
 bound and evidence score types as in the story, by density where they are relaxed and by mass otherwise. A log p(x) \
 with few effective samples is unreliable.
 

@@ -41,7 +41,7 @@ class GuideGap:
         elbo: the unweighted bound on log p(x), with types scored by mass or density as in the story.
         log_evidence: log p(x), estimated by importance samples.
         effective: median of the effective number of these samples.
-        kl: KL by site, as in the ELBO: for types that of the categoricals.
+        kl: KL by site on the whole test set, as in the ELBO: for types that of the categoricals.
         gap_elbo, gap_fitted, gap_evidence: on the first `gap_images` only: the bound, the bound after raw numbers are
             fitted to each datapoint separately, and the larger of the two guides' estimates of the evidence.
         num_parameters: of the guide.
