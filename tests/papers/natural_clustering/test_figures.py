@@ -4,6 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from guides import Amortized, Flow, MeanField
+from tests.pairs import SHAPE, L, S, cvae_pair, images
+from zoo.lab.analysis.evaluate import evaluate
+from zoo.lab.data import Dataset
+from zoo.lab.networks import MLPEncoder
 from zoo.papers.natural_clustering import figures, plots
 from zoo.papers.natural_clustering.augmentation import MODELS, PANELS, SIGMAS, key
 
@@ -40,3 +45,19 @@ def test_figure_5_has_shared_units_in_falling_order_then_the_classs_own():
     assert [label.get_text() for label in axes.get_yticklabels()] == ["z_s1", "z_s2", "z_cy", "other"]
     assert [bar.get_width() for bar in axes.patches] == pytest.approx([2.5, 0.6, 1.5, 0.5])
     assert axes.patches[2].get_facecolor() != axes.patches[3].get_facecolor()
+
+
+@pytest.mark.parametrize(("head", "ranked"), [(MeanField, True), (Flow, False)])
+def test_units_that_a_guide_couples_are_all_the_codes_units_and_have_no_order(head, ranked):
+    # A flow has one KL for all units of z, and the decoder still takes four.
+    model = cvae_pair()[0]
+    guide = Amortized(MLPEncoder(SHAPE, hidden=(8,)), classes=L, z=head(S, given=("y",)))
+    data = Dataset.from_arrays(images(23), np.arange(23) % L)
+    measured = evaluate(model, guide, data, labels=True, kl="closed" if ranked else "sampled")
+    assert (len(measured.kl["z"]) == S) == ranked
+    shown = plots.conditional_pictures(model, guide, data, measured)
+    grid = shown["traversals.png"].drawn
+    assert grid.title.endswith(", most informative first") == ranked
+    units = [label.split(",")[0] for label in grid.row_labels[:: min(L, 5)]]
+    order = measured.kl["z"].argsort(descending=True).tolist() if ranked else range(S)
+    assert units == [f"z[{k}]" for k in order][:3]

@@ -48,8 +48,7 @@ def unit_traversals(
     """
     if not units:
         raise ValueError("there is no unit to traverse: the story has no vector of real numbers")
-    ranked = len(units) > 1 and units[0].nats is not None
-    title = title or "One unit at a time, all else unchanged" + (", most informative first" if ranked else "")
+    title = title or "One unit at a time, all else unchanged" + order_of(units)
     return ImageGrid(
         torch.cat([traverse_unit(model, start, unit.site, unit.index, values) for unit in units]),
         title + _reach(model, units),
@@ -240,6 +239,11 @@ def _reach(model: nn.Module, units: Sequence[Unit]) -> str:
     far = [f"p({unit}) reaches to ±{reach:.2g}" for unit, reach in reaches.items() if not 1.5 <= reach <= 6.0]
     more = f", and {len(far) - 1} more" if len(far) > 1 else ""
     return f"; no Normal(0, 1): {far[0]}{more}" if far else ""
+
+
+def order_of(units: Sequence[Unit]) -> str:
+    """What a title or a caption says about the order of `ranked` units; empty where they have no KL of their own."""
+    return ", most informative first" if len(units) > 1 and units[0].nats is not None else ""
 
 
 def first_of(shown: int, there_are: int) -> str:

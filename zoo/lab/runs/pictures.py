@@ -14,7 +14,7 @@ from zoo.lab.isolation import isolated
 from zoo.lab.plots.bars import kl_bars
 from zoo.lab.plots.picture import Picture, save_pictures
 from zoo.lab.plots.run import plot_terms, reconstructions, samples
-from zoo.lab.plots.traversals import first_of, samples_by_type, unit_traversals
+from zoo.lab.plots.traversals import first_of, order_of, samples_by_type, unit_traversals
 from zoo.lab.training.experiment import Experiment
 
 MOST = 10  # units that are traversed
@@ -88,7 +88,7 @@ def _of_the_pair(
         start = encode_modes(model, guide, *guide_inputs(guide, data, [index], device_of(model)))
         units = ranked(sites, evaluation.kl)
         grid = unit_traversals(model, start, units[:MOST])
-        caption = f"one unit at a time from -3 to 3, from test datapoint {index}, most informative first"
+        caption = f"one unit at a time from -3 to 3, from test datapoint {index}{order_of(units)}"
         caption += first_of(len(grid.images), len(units))
         return {"traversals.png": Picture(grid, caption)}
 

@@ -25,6 +25,7 @@ from zoo.lab.plots.traversals import (
     confusion_table,
     edited_images,
     first_of,
+    order_of,
     samples_by_type,
     traversal_animation,
     type_labels,
@@ -152,7 +153,8 @@ def _of_units(
         return {}
     model, data = run.model, run.data
     grid = unit_traversals(model, start.one, chosen[:32], values=_values(values))
-    pictures = {"units.png": Picture(grid, "one unit in each row, by KL" + first_of(len(grid.images), len(chosen)))}
+    caption = f"one unit in each row{order_of(chosen)}{first_of(len(grid.images), len(chosen))}"
+    pictures = {"units.png": Picture(grid, caption)}
     judge = NearestNeighbours.of(data.train) if data.test.y is not None else None
     what = "type" + first_of(len(start.labels), sites.combinations) if sites.classes else "starting point"
     for one in chosen[:MOST]:

@@ -40,7 +40,7 @@ def conditional_pictures(
     """Pictures of a run of `zoo.ConditionalVAE`."""
     return {
         "reconstructions.png": Picture(reconstructions(model, guide, data), RECONSTRUCTED),
-        **_shared_and_samples(model, data, evaluation, {"z": len(evaluation.kl["z"])}, "z"),
+        **_shared_and_samples(model, data, evaluation, {"z": len(model.loc)}, "z"),
     }
 
 
@@ -52,9 +52,13 @@ def sizes_of(model: NaturalClustering) -> dict[str, int]:
 def _shared_and_samples(
     model: Story, data: Dataset, evaluation: Evaluation, sizes: Mapping[str, int], site: str
 ) -> dict[str, Picture]:
-    best = evaluation.kl[site].argsort(descending=True)[:3].tolist()
+    kl = evaluation.kl[site]
+    ranked = len(kl) == sizes[site]  # a guide that couples the units has one KL for all
+    units = kl.argsort(descending=True)[:3].tolist() if ranked else range(min(sizes[site], 3))
     some = range(min(model.classes, 5))
-    shared = shared_traversals(model, sizes=sizes, units=best, classes=some, names=data.classes, site=site)
+    shared = shared_traversals(
+        model, sizes=sizes, units=units, classes=some, names=data.classes, site=site, ranked=ranked
+    )
     by_class = samples(model, sizes, names=data.classes)
     return {
         "traversals.png": Picture(shared, f"units of {site} from -3 to 3, each for several classes"),
@@ -96,8 +100,12 @@ def shared_traversals(
     classes: Sequence[int],
     names: Sequence[str] = (),
     site: str = "z_s",
+    ranked: bool = True,
 ) -> ImageGrid:
-    """Figures 2, 7 and 8: units of z_s from -3 to 3, each for several classes; all else at the prior's mean."""
+    """Figures 2, 7 and 8: units of z_s from -3 to 3, each for several classes; all else at the prior's mean.
+
+    The title says that the most informative unit is the first, unless they are not `ranked`.
+    """
     rows, labels = [], []
     for unit in units:
         for y in classes:
@@ -105,7 +113,8 @@ def shared_traversals(
             latents[site][:, unit] = VALUES.to(latents[site])
             rows.append(decode(model, latents))
             labels.append(f"{site}[{unit}], {_name(names, y)}")
-    return ImageGrid(torch.stack(rows), f"Units of {site} from -3 to 3, most informative first", labels, _values())
+    order = ", most informative first" if ranked else ""
+    return ImageGrid(torch.stack(rows), f"Units of {site} from -3 to 3{order}", labels, _values())
 
 
 def samples(
