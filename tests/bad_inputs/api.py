@@ -331,6 +331,7 @@ FUNCTIONS: tuple[Function, ...] = (
     ),
     Function(analysis.posteriors, lambda: {"guide": guide(), "x": images(3)}, {"x": (torch.zeros(2, 2),)}),
     Function(analysis.posterior_means, lambda: {"guide": guide(), "x": images(3)}, {"x": (torch.zeros(2, 2),)}),
+    Function(analysis.codes, lambda: {"guide": guide(), "x": images(3)}, {"x": (torch.zeros(2, 2),)}),
     Function(
         analysis.decode,
         lambda: {"model": model(), "latents": LATENTS},

@@ -102,7 +102,7 @@ def _scored(run: "FinishedRun") -> "Suite":
     from zoo.metrics import suite
 
     pyro.set_rng_seed(run.settings.seed)  # a head that depends on another site encodes with a draw of it
-    scored = suite(run.encode, run.data.test, device=run.settings.device, seed=run.settings.seed)
+    scored = suite(run.codes, run.data.test, device=run.settings.device, seed=run.settings.seed)
     if run.data.test.factors is None:
         for metric in scored.keys() & set(NEEDS_NUMBERS):
             del scored[metric]

@@ -30,7 +30,7 @@ from zoo.papers.weights.card import write_cards
 
 def of_types(trained: FinishedRun) -> dict[str, float]:
     """The accuracy in per cent of a type that was learnt without labels, and the number of its classes in use."""
-    found = clusters(Encoded.of(trained.encode, trained.data.test))
+    found = clusters(Encoded.of(trained.codes, trained.data.test))
     return {
         "accuracy of the type by majority": 100 * float(found.majority),
         "accuracy of the type, matched one to one": 100 * float(found.hungarian),
@@ -54,7 +54,7 @@ def of_clusters(trained: FinishedRun) -> dict[str, float]:
 
 def of_sparse(trained: FinishedRun) -> dict[str, float]:
     """The sparsity of the posterior means: Hoyer's measure, from 0 to 1."""
-    return {"Hoyer": float(hoyer(Encoded.of(trained.encode, trained.data.test)))}
+    return {"Hoyer": float(hoyer(Encoded.of(trained.codes, trained.data.test)))}
 
 
 def of_topics(trained: FinishedRun) -> dict[str, float]:

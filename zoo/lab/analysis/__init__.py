@@ -23,7 +23,7 @@ from zoo.lab.analysis.interventions import (
     traverse_unit,
     types,
 )
-from zoo.lab.analysis.posterior import decode, draw, posterior_means, posteriors
+from zoo.lab.analysis.posterior import codes, decode, draw, posterior_means, posteriors
 
 __all__ = [
     "RANGE_3",
@@ -34,6 +34,7 @@ __all__ = [
     "LatentSites",
     "Latents",
     "Unit",
+    "codes",
     "decode",
     "divergences",
     "draw",

@@ -9,6 +9,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn
 
 from zoo.arguments import NOT_EMPTY, checked, number_from
+from zoo.lab.device import fork_random_state
 from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import evaluating
 from zoo.sites import is_subsample, nodes_of
@@ -44,11 +45,28 @@ def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str
     return {name: site["fn"] for name, site in nodes_of(trace).items() if site["type"] == "sample" and name != "data"}
 
 
-def _mean(fn: Any) -> Tensor:
+@checked()
+def codes(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Any]:
+    """q(site | x) for each latent site as `zoo.metrics` takes it: `Encoded.of(partial(codes, guide), data)`.
+
+    A family without a mean in closed form, such as a flow, is the mean of 256 draws, always the same ones.
+    """
+    found = posteriors(guide, x, y)
+    with fork_random_state(x.device):
+        torch.manual_seed(0)
+        return {name: fn if "OneHot" in family(fn) or _has_mean(fn) else _mean(fn) for name, fn in found.items()}
+
+
+def _has_mean(fn: Any) -> bool:
     try:
-        mean: Tensor = fn.mean
+        fn.mean  # noqa: B018 (a property, which may raise)
     except NotImplementedError:
-        mean = fn.sample((256,)).mean(0)
+        return False
+    return True
+
+
+def _mean(fn: Any) -> Tensor:
+    mean: Tensor = fn.mean if _has_mean(fn) else fn.sample((256,)).mean(0)
     return mean
 
 

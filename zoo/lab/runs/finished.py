@@ -10,7 +10,7 @@ import pyro
 from torch import Tensor, nn
 
 from zoo.arguments import POSITIVE, checked, number_from
-from zoo.lab.analysis.posterior import posteriors
+from zoo.lab.analysis.posterior import codes, posteriors
 from zoo.lab.data import Split, load
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
@@ -48,8 +48,12 @@ class FinishedRun:
         return self.experiment.guide
 
     def encode(self, x: Tensor) -> dict[str, Any]:
-        """q(site | x) by latent site; an encoder for `zoo.metrics.suite`."""
+        """q(site | x) by latent site."""
         return posteriors(self.guide, x)
+
+    def codes(self, x: Tensor) -> dict[str, Any]:
+        """The encoder for `zoo.metrics`: `suite(run.codes, run.data.test)`; see `zoo.lab.analysis.codes`."""
+        return codes(self.guide, x)
 
 
 @checked(steps=number_from(1), epochs=POSITIVE, batch_size=number_from(1), lr=POSITIVE)

@@ -122,7 +122,7 @@ def traversal_pictures(
     names: Names = {}
     if sites.classes and site is None and _infers_types(run):
         try:
-            found = type_labels(run.encode, data, device=device_of(model))
+            found = type_labels(run.codes, data, device=device_of(model))
         except Inapplicable as reason:
             warnings.warn(f"confusion.png is left out: {reason}", stacklevel=2)
         else:

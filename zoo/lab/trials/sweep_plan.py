@@ -210,7 +210,7 @@ def scores(run: FinishedRun) -> dict[str, float]:
     if needs_labels(run.guide) or (test.y is None and test.factors is None):
         return {}
     try:
-        codes = Encoded.of(run.encode, test, device=run.settings.device)
+        codes = Encoded.of(run.codes, test, device=run.settings.device)
     except Inapplicable:  # few points, or a family without a mean
         return {}
     metrics: list[Callable[[Encoded], Mapping[str, float]]] = [_of_types, _about_labels, _of_factors]

@@ -40,7 +40,7 @@ def on_shapes(beta: float = 1.0, **hyperparameters: Any) -> Measure:
         data, elbo = trained.data, trained.experiment.elbo
         evaluation = evaluate(trained.model, trained.guide, data.test, kl=elbo.kl)
         num_points = len(data.train) if whole else 10_000
-        codes = Encoded.of(trained.encode, data.train, num_points=num_points, device=device_of(trained.guide))
+        codes = Encoded.of(trained.codes, data.train, num_points=num_points, device=device_of(trained.guide))
         quantities = {
             "reconstruction loss": -evaluation.reconstruction["x"],
             "KL": evaluation.kl["z"].sum().item(),

@@ -78,7 +78,7 @@ def mean_correlation(table: np.ndarray) -> float:
 
 def encoded(trained: FinishedRun) -> Encoded:
     """Posterior means of the test set, or of 20,000 of a larger one, and its factors."""
-    return Encoded.of(trained.encode, trained.data.test, num_points=20_000, device=device_of(trained.guide))
+    return Encoded.of(trained.codes, trained.data.test, num_points=20_000, device=device_of(trained.guide))
 
 
 def metric(codes: Encoded, **settings: Any) -> float:

@@ -156,7 +156,7 @@ def latent_quantities(trained: FinishedRun, codes: Encoded) -> dict[str, float]:
 
 def encoded(trained: FinishedRun) -> Encoded:
     """q(z, c | x) of up to 10,000 test images, the style given one draw of the type."""
-    return Encoded.of(trained.encode, trained.data.test, device=device_of(trained.guide))
+    return Encoded.of(trained.codes, trained.data.test, device=device_of(trained.guide))
 
 
 def about_data(codes: Encoded) -> dict[str, float]:

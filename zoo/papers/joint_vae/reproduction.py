@@ -46,7 +46,7 @@ def types(trained: FinishedRun) -> dict[str, float]:
     data = trained.data.test
     evaluation = evaluate(trained.model, trained.guide, data)
     among_factors = data.factors is not None and "type" in data.factors.names
-    found = clusters(trained.encode, data, factor="type" if among_factors else None)
+    found = clusters(trained.codes, data, factor="type" if among_factors else None)
     confusion = np.asarray(found.confusion.value)
     used = confusion.sum(1) > 0.01
     units = [discovery.unit for discovery in discovery_order(History.read(trained.folder))]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from zoo.arguments import shown
 from zoo.lab.analysis.evaluate import evaluate
-from zoo.lab.analysis.posterior import posteriors
+from zoo.lab.analysis.posterior import codes, posteriors
 from zoo.lab.data import Dataset, Split, load
 from zoo.lab.errors import unknown_name
 from zoo.lab.files import REMEDY, write_file
@@ -65,8 +65,12 @@ class Pretrained(Tabulated):
         return f"pretrained {self.about['name']}", [*rows, *numbers]
 
     def encode(self, x: Tensor) -> dict[str, Any]:
-        """q(site | x) by latent site; an encoder for `zoo.metrics.suite`."""
+        """q(site | x) by latent site."""
         return posteriors(self.guide, x)
+
+    def codes(self, x: Tensor) -> dict[str, Any]:
+        """The encoder for `zoo.metrics`: `suite(pair.codes, data)`; see `zoo.lab.analysis.codes`."""
+        return codes(self.guide, x)
 
     def data(self, folder: Path | None = None, *, download: bool = False) -> Split:
         """The data of the run; arguments as in `zoo.lab.data.load`.

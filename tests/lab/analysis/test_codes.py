@@ -1,0 +1,71 @@
+"""Codes for metrics, of every head: where its family has no mean, the mean of draws."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from guides import Amortized, Concrete, Flow, FullRank, MeanField, Mixture
+from tests.lab.runs.test_traverse import finished
+from tests.pairs import SHAPE, images
+from zoo.lab.analysis import codes, posterior_means, posteriors
+from zoo.lab.data import Dataset
+from zoo.lab.networks import MLPEncoder
+from zoo.lab.runs.traverse import traversal_pictures
+from zoo.lab.trials.sweep_plan import scores
+from zoo.metrics import Encoded, clusters
+from zoo.studies.guide_gap.recipes import swap
+
+
+def guide_of(head):
+    return Amortized(MLPEncoder(SHAPE, hidden=(8,)), z=head, c=Concrete(3, temperature=0.67))
+
+
+@pytest.mark.parametrize("head", [MeanField(4), FullRank(4), Mixture(4, components=2)], ids=lambda h: type(h).__name__)
+def test_a_family_with_a_mean_is_the_posterior(head):
+    guide, x = guide_of(head), images(5)
+    found, q = codes(guide, x), posteriors(guide, x)
+    assert found.keys() == {"z", "c"}
+    assert type(found["z"]) is type(q["z"])
+    assert torch.equal(found["z"].mean, q["z"].mean)
+    assert torch.equal(found["c"].probs, q["c"].probs)
+
+
+def test_a_flow_is_the_mean_of_the_same_256_draws_each_time():
+    guide, x = guide_of(Flow(4)), images(5)
+    found = codes(guide, x)
+    torch.manual_seed(3)
+    assert torch.equal(found["z"], codes(guide, x)["z"])
+    draws = posteriors(guide, x)["z"].sample((20_000,))
+    # The means of 256 and of 20,000 draws differ by less than five standard errors of the first.
+    assert ((found["z"] - draws.mean(0)).abs() < 5 * draws.std(0) / 256**0.5).all()
+
+
+def test_metrics_take_the_codes_of_a_flow():
+    guide = guide_of(Flow(4))
+    data = Dataset.from_arrays(images(40), np.arange(40) % 4)
+    encoded = Encoded.of(partial(codes, guide), data)
+    np.testing.assert_allclose(encoded.sites["z"].mean, codes(guide, data.batch(torch.arange(40)).x)["z"].numpy())
+    assert encoded.sites["c"].categorical
+    # The types do not depend on the head of z.
+    types_alone = Encoded.of(lambda x: {"c": posteriors(guide, x)["c"]}, data)
+    assert float(clusters(encoded).majority) == float(clusters(types_alone).majority)
+
+
+def test_a_run_with_a_flow_is_measured_and_drawn_as_one_with_normals(tmp_path):
+    runs = {}
+    for head in ("mean-field", "flow"):
+        (tmp_path / head).mkdir()
+        run = finished(tmp_path / head, "joint-vae/digits")
+        experiment = swap(run.experiment, head)
+        experiment.guide.double().eval()
+        runs[head] = replace(run, experiment=experiment)
+    pictures = {head: traversal_pictures(run).keys() for head, run in runs.items()}
+    assert pictures["flow"] == pictures["mean-field"] >= {"confusion.png"}
+    measured = {head: scores(run) for head, run in runs.items()}
+    assert measured["mean-field"].keys() == {"accuracy", "I(y; c)", "MIG, nats"}
+    assert measured["flow"].keys() == {"accuracy"}  # the others need the density of each unit
+    x = runs["flow"].data.test.batch(torch.arange(12)).x.double()
+    assert posterior_means(runs["flow"].guide, x)["z"].shape == runs["flow"].codes(x)["z"].shape == (12, 10)
