@@ -110,7 +110,7 @@ def test_codes_that_still_have_a_graph():
     assert np.array_equal(Encoded.of(2 * z).codes, 2 * X)
     assert np.array_equal(Encoded.of(nn.Parameter(z)).codes, X)
     q = Independent(Normal(z, z.exp()), 1)
-    np.testing.assert_allclose(Encoded.of(q).sites["z"].scale, np.exp(X))
+    np.testing.assert_allclose(Encoded.of(q).sites["z"].q.base_dist.scale, np.exp(X))
 
 
 def test_x_goes_where_the_encoder_s_parameters_are():
@@ -196,7 +196,7 @@ def test_points_and_wrapped_distributions():
     masked = dist.Normal(x, 1.0).mask(torch.ones(N, 6, dtype=torch.bool)).to_event(1)
     assert same(masked)
     encoded = Encoded.of(dist.Normal(x, 0.5).to_event(1))
-    assert (encoded.sites["z"].scale == 0.5).all()
+    assert (encoded.sites["z"].q.base_dist.scale == 0.5).all()
 
 
 Output = namedtuple("Output", ["mean", "log_variance"])

@@ -15,7 +15,15 @@ from scipy.integrate import quad
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 from sklearn.svm import LinearSVC
-from torch.distributions import Dirichlet, Independent, MultivariateNormal, Normal, OneHotCategorical
+from torch.distributions import (
+    Categorical,
+    Dirichlet,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    OneHotCategorical,
+)
 
 import zoo.metrics.densities
 import zoo.metrics.known_answers
@@ -541,7 +549,9 @@ def test_codes_and_factors_come_in_many_forms():
 
 def test_a_family_without_densities_is_refused_by_name():
     z, y = some_codes()
-    for q in (z, {"z": Dirichlet(torch.ones(240, 3))}, MultivariateNormal(torch.from_numpy(z), torch.eye(4))):
+    correlated = MultivariateNormal(torch.from_numpy(np.stack([z, -z], 1)), torch.eye(4).double())
+    mixture = MixtureSameFamily(Categorical(torch.ones(240, 2)), correlated)
+    for q in (z, {"z": Dirichlet(torch.ones(240, 3))}, mixture):
         for metric in (mig_aggregate, information_about_factors, information_about_data, total_correlation):
             with pytest.raises(Inapplicable, match=r"needs q\(z \| x\), but site 'z'"):
                 metric(q, y)

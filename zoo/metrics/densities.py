@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributions import Independent, Normal
 
 from zoo.estimators import Scores, log_marginals, scores
 from zoo.metrics.encoded import Encoded
@@ -44,7 +45,7 @@ def draws(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Draws:
     if key not in encoded.memo:
         rng = np.random.default_rng([seed, repeat])
         index = rng.choice(len(encoded), num_samples, replace=num_samples > len(encoded))
-        values = {name: _sample(site.at(index), rng) for name, site in encoded.sites.items()}
+        values = {name: sample(site.at(index), rng) for name, site in encoded.sites.items()}
         own = {name: scores(site.at(index).q, values[name].squeeze(1)) for name, site in encoded.sites.items()}
         joint = torch.stack([score.joint for score in own.values()]).sum(0)
         together = Scores(joint, torch.cat([score.units for score in own.values()], dim=-1))
@@ -84,14 +85,17 @@ def _mixed(sites: Mapping[str, Site], values: dict[str, Tensor]) -> Scores:
     return Scores(marginals.joint, torch.cat(list(marginals.units.values()), dim=-1))
 
 
-def _sample(site: Site, rng: np.random.Generator) -> Tensor:
+def sample(site: Site, rng: np.random.Generator) -> Tensor:
     """One value of each datapoint's posterior, [S, 1, size]."""
     if site.categorical:
         # inverse transform sampling of the classes
         total = site.mean.cumsum(1)
         below = (rng.random((len(total), 1)) * total[:, -1:] >= total).sum(1)
         value = np.eye(site.mean.shape[1])[below]
+    elif isinstance(site.q, Independent) and isinstance(site.q.base_dist, Normal):
+        value = site.mean + site.q.base_dist.scale.numpy() * rng.standard_normal(site.mean.shape)
     else:
-        assert site.scale is not None  # checked by `require`
-        value = site.mean + site.scale * rng.standard_normal(site.mean.shape)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            value = site.q.sample().numpy()
     return torch.from_numpy(value).unsqueeze(1)

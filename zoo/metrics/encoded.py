@@ -57,7 +57,8 @@ class Encoded:
 
         Args:
             codes: means, [N, D]; or a distribution with batch shape [N] (metrics that need densities accept
-                independent normals and categoricals, also one-hot and relaxed ones); or several of these by site; or an
+                families with a density of each unit, see `zoo.metrics.families`, and categoricals, also one-hot and
+                relaxed ones); or several of these by site; or an
                 encoder, a function from x [B, ...] to one of these; or an `Encoded`. Arrays and tensors may have any
                 precision, device and layout. An encoder's modules run in evaluation mode without gradients, and their
                 mode is restored afterwards.
@@ -185,8 +186,9 @@ class Encoded:
             raise Inapplicable(f"{metric} needs {latents} latents, got {len(self.latents)}: {list(self.latents)}")
         if densities and (unknown := [name for name, site in self.sites.items() if site.q is None]):
             raise Inapplicable(
-                f"{metric} needs q(z | x), but site {unknown[0]!r} has only means, or a family other than "
-                "independent normals: give Independent(Normal(means, scales), 1), or a one-hot categorical"
+                f"{metric} needs q(z | x), but site {unknown[0]!r} has only means, or a family without a density of "
+                "each unit: give Independent(Normal(means, scales), 1), also of Laplace or StudentT, a "
+                "MultivariateNormal, a mixture of independent ones, or a one-hot categorical"
             )
         return self
 

@@ -10,11 +10,11 @@ from torch.distributions import (
     Categorical,
     Distribution,
     Independent,
-    Normal,
     OneHotCategorical,
     RelaxedOneHotCategorical,
 )
 
+from zoo.metrics.families import INDEPENDENT, has_unit_densities, name_of, rebuilt
 from zoo.metrics.result import Inapplicable
 from zoo.modes import evaluation_mode
 
@@ -29,17 +29,20 @@ class Site(NamedTuple):
 
     Attributes:
         mean: [N, size]; a categorical's probabilities.
-        scale: standard deviations of independent normals, [N, size]; None where q is unknown, or of another family.
+        vector: a distribution of vectors whose units have densities, batch [N], event [size]; None where q is unknown,
+            of another family, or categorical.
         categorical: whether it is one discrete unit.
     """
 
     mean: np.ndarray
-    scale: np.ndarray | None = None
+    vector: Any = None
     categorical: bool = False
 
     def at(self, rows: np.ndarray) -> "Site":
         """The site at some datapoints."""
-        return Site(self.mean[rows], None if self.scale is None else self.scale[rows], self.categorical)
+        index = torch.from_numpy(rows)
+        vector = None if self.vector is None else rebuilt(lambda parameter: parameter[index], self.vector)
+        return Site(self.mean[rows], vector, self.categorical)
 
     @property
     def q(self) -> Any:
@@ -47,14 +50,12 @@ class Site(NamedTuple):
         if self.categorical:
             probs = self.mean / self.mean.sum(1, keepdims=True)  # in single precision the sum is only about 1
             return OneHotCategorical(probs=torch.from_numpy(probs))
-        if self.scale is None:
-            return None
-        return Independent(Normal(torch.from_numpy(self.mean), torch.from_numpy(self.scale)), 1)
+        return self.vector
 
     @property
-    def kind(self) -> tuple[int, bool, bool]:
-        """Its size, whether it is categorical, and whether q is known: the same in every batch."""
-        return self.mean.shape[1], self.categorical, self.scale is not None
+    def kind(self) -> tuple[int, bool, str]:
+        """Its size, whether it is categorical, and the family of q where it is known: the same in every batch."""
+        return self.mean.shape[1], self.categorical, "" if self.vector is None else name_of(self.vector)
 
 
 def sites_of(codes: Any) -> dict[str, Site]:
@@ -156,7 +157,7 @@ def _site(name: str, q: Any) -> Site:
         return q
     if not isinstance(q, Distribution):
         return Site(_numbers(name, q))
-    base = q
+    base: Any = q
     while isinstance(base, Independent):
         base = base.base_dist
     if isinstance(base, (Categorical, OneHotCategorical, RelaxedOneHotCategorical)):
@@ -168,7 +169,10 @@ def _site(name: str, q: Any) -> Site:
             f"codes of site {name!r}: {type(q).__name__} has no mean; give the mean of some samples, as in "
             "q.sample((256,)).mean(0), or another centre"
         ) from None
-    return Site(mean, _numbers(name, base.stddev) if isinstance(base, Normal) else None)
+    vector = Independent(base, 1) if isinstance(base, INDEPENDENT) and mean.ndim == 2 else base
+    if not has_unit_densities(vector):
+        return Site(mean)
+    return Site(mean, rebuilt(lambda parameter: torch.from_numpy(_numbers(name, parameter)), vector))
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
@@ -199,10 +203,11 @@ def _check(name: str, site: Site) -> None:
             f"codes of site {name!r}: {(~finite).sum()} values are not finite, the first {site.mean[n, d]} at "
             f"point {n}, latent {d}; leave such points out, or train an encoder that did not diverge"
         )
-    if site.scale is not None and not (good := np.isfinite(site.scale) & (site.scale > 0)).all():
+    scale = site.vector.base_dist.scale.numpy() if isinstance(site.vector, Independent) else np.ones((1, 1))
+    if not (good := np.isfinite(scale) & (scale > 0)).all():
         n, d = np.argwhere(~good)[0]
         raise ValueError(
-            f"codes of site {name!r}: the standard deviation is {site.scale[n, d]} at point {n}, latent {d}; it "
+            f"codes of site {name!r}: the standard deviation is {scale[n, d]} at point {n}, latent {d}; it "
             "must be positive and finite, or give only the means"
         )
     if site.categorical and not (good := (site.mean >= 0).all(1) & (site.mean.sum(1) > 0)).all():
@@ -217,13 +222,14 @@ def _check_batch(sites: Mapping[str, Site], size: int, first: Mapping[str, Site]
     kinds = {name: site.kind for name, site in sites.items()}
     before = {name: site.kind for name, site in first.items()}
     if kinds != before:
-        raise ValueError(f"sites (size, categorical, q known) are {kinds}, but {before} in the first batch")
+        raise ValueError(f"sites (size, categorical, family) are {kinds}, but {before} in the first batch")
 
 
 def _join(batches: list[Site]) -> Site:
-    scales = [batch.scale for batch in batches if batch.scale is not None]
     means = np.concatenate([batch.mean for batch in batches])
-    return Site(means, np.concatenate(scales) if scales else None, batches[0].categorical)
+    vectors = [batch.vector for batch in batches if batch.vector is not None]
+    joined = rebuilt(lambda *parameters: torch.cat(parameters), *vectors) if vectors else None
+    return Site(means, joined, batches[0].categorical)
 
 
 def _module(encoder: Any) -> nn.Module | None:

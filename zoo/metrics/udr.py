@@ -8,12 +8,16 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from torch.distributions import Independent, Normal, kl_divergence
 
 from zoo.arguments import POSITIVE, at_least, checked
+from zoo.estimators import scores
 from zoo.metrics.classes import Data
 from zoo.metrics.correlations import pearson
+from zoo.metrics.densities import sample
 from zoo.metrics.encoded import Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
+from zoo.metrics.sites import Site
 
 Similarity = Literal["lasso", "spearman"]
 
@@ -154,6 +158,15 @@ def _informative(encoded: Encoded, threshold: float) -> np.ndarray:
             probs = site.mean / site.mean.sum(1, keepdims=True)
             each = (probs * np.log(np.where(probs > 0, probs, 1.0))).sum(1).mean() + np.log(probs.shape[1])
             kl += [each] * probs.shape[1]
-        elif site.scale is not None:
-            kl += list((0.5 * (site.mean**2 + site.scale**2 - 1) - np.log(site.scale)).mean(0))
+        else:
+            kl += _kl_from_normal(site).mean(0).tolist()
     return np.flatnonzero((np.array(kl) > threshold) & (np.ptp(encoded.codes, axis=0) > 0))
+
+
+def _kl_from_normal(site: Site) -> np.ndarray:
+    """The KL of each unit from Normal(0, 1), [N, size]; estimated from a draw for other families than normals."""
+    q, standard = site.q, Normal(torch.zeros((), dtype=torch.float64), 1.0)
+    if isinstance(q, Independent) and isinstance(q.base_dist, Normal):
+        return np.asarray(kl_divergence(q.base_dist, standard))
+    value = sample(site, np.random.default_rng(0)).squeeze(1)
+    return np.asarray(scores(q, value).units - standard.log_prob(value))

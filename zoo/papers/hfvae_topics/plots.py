@@ -38,10 +38,15 @@ def pictures(model: Story, guide: nn.Module, data: Dataset, evaluation: Evaluati
 
 def markdown(topics: Topics, evaluation: Evaluation) -> str:
     """A table of a pair's topics, the most informative first, and the most correlated of those in use."""
-    kl = {f"{site}_{unit}": float(nats) for site, units in evaluation.kl.items() for unit, nats in enumerate(units)}
+    kl = {
+        f"{site}_{unit}": f"{nats:.2f}"
+        for site, units in evaluation.kl.items()
+        if f"{site}_{len(units) - 1}" in topics.names and f"{site}_{len(units)}" not in topics.names
+        for unit, nats in enumerate(units.tolist())
+    }  # a guide that couples a site's units has one KL for all
     order = np.argsort(-topics.information.value, kind="stable")
     rows = [
-        f"| {topics.names[k]} | {topics.information.value[k]:.2f} | {kl[topics.names[k]]:.2f} | "
+        f"| {topics.names[k]} | {topics.information.value[k]:.2f} | {kl.get(topics.names[k], '')} | "
         f"{topics.coherence.value[k]:.2f} | {topics.top_words(topics.names[k])} |"
         for k in order
     ]

@@ -50,7 +50,8 @@ class Topics:
             num_samples, repeats, seed: see `zoo.metrics.information_about_data_by_latent`.
 
         Raises:
-            ValueError: a head's family is not independent normals, or the data have no matching vocabulary.
+            Inapplicable: a head's family has no density of each unit, as a flow.
+            ValueError: the data have no matching vocabulary.
         """
         if len(data.vocabulary) != data.shape[-1]:
             raise ValueError(f"data {data.name!r} has {len(data.vocabulary)} words for {data.shape[-1]} columns")
