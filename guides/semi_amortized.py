@@ -30,6 +30,8 @@ class SemiAmortized(nn.Module):
     .. warning::
         The objective is called at every step, so these calls also change its report and its running statistics, such as
         DIP-VAE's covariance: pass a copy (`copy.copy(elbo)`) where that matters.
+        Terms of a whole batch, such as a total correlation or a capacity, make a datapoint's posterior depend on the
+        others of its batch, and some need two datapoints: pass the loss of the plain ELBO for a q(z | x) of x alone.
 
     Args:
         amortized: the guide whose output the steps start from.
