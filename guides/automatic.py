@@ -14,7 +14,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
-from guides.program import data_plate, picklable_state, shown, whole
+from guides.program import check_rows, data_plate, picklable_state, shown, whole
 
 _count = itertools.count()
 
@@ -65,10 +65,20 @@ class Automatic(nn.Module):
             options["create_plates"] = partial(_plate, num_data)
         # Built at the first call: a copy of an autoguide that was not called yet has lost its model.
         self.build: list[Callable[[], Any]] = [partial(kind, model, **options)]
+        self.num_data = num_data
         self.autoguide: Any = None
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> Any:
-        """Samples every site for the batch x [B, ...]. Returns the values by site."""
+        """Samples every site for the batch x [B, ...]. Returns the values by site.
+
+        Raises:
+            ValueError: there is no index, and the batch has another size than the data (`num_data`, or else the size
+                of the first call's); or the autoguide cannot map the reals to a site's support.
+        """
+        if self.num_data is None and index is None:
+            self.num_data = len(x)
+        if self.num_data is not None:
+            check_rows(x, index, self.num_data)
         if self.build:
             build: Any = self.build.pop()
             self.autoguide = build()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from guides.amortized import dense, through
 from guides.heads import Head
-from guides.program import Misfit, data_plate, one_hot, picklable_state, register, whole
+from guides.program import check_rows, data_plate, one_hot, picklable_state, register, whole
 from guides.sites import sample_sites, sizes_of
 
 
@@ -77,11 +77,7 @@ class PerDatapoint(nn.Module):
             ValueError: there is no index, and the batch has another size than the data.
         """
         register(self)
-        if index is None and len(x) != self.num_data:
-            raise Misfit(
-                f"a guide with a row per datapoint needs to know which of its {self.num_data} datapoints these "
-                f"{len(x)} are: give index=, as fit does; for other data, which has no rows, use Amortized"
-            )
+        check_rows(x, index, self.num_data)
         values: dict[str, Tensor] = {}
         if y is not None and self.classes is not None:
             values["y"] = one_hot(y, self.classes, x)

@@ -137,6 +137,19 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
     return pyro.plate("data", num_data, subsample=index)
 
 
+def check_rows(x: Tensor, index: Tensor | None, num_data: int) -> None:
+    """Checks that a guide with a row for each of `num_data` datapoints knows which of them a batch x [B, ...] has.
+
+    Raises:
+        ValueError: there is no index, and the batch has another size than the data.
+    """
+    if index is None and len(x) != num_data:
+        raise Misfit(
+            f"a guide with a row per datapoint needs to know which of its {num_data} datapoints these {len(x)} are: "
+            "give index=, as fit does; for other data, which has no rows, use Amortized"
+        )
+
+
 def one_hot(y: Tensor, classes: int, like: Tensor) -> Tensor:
     """Labels y [B], integers from 0, as rows of the identity, [B, classes], for a batch `like` of B datapoints.
 

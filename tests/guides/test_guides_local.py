@@ -11,7 +11,7 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import SVI
-from pyro.infer.autoguide import AutoDelta, AutoMultivariateNormal
+from pyro.infer.autoguide import AutoDelta, AutoMultivariateNormal, AutoNormal
 from torch import nn
 
 from guides import (
@@ -32,6 +32,7 @@ from guides import (
 from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
 from zoo import ClusteredVAE, ConditionalVAE, NaturalClustering
 from zoo.elbos import DIPVAE, HFVAE, BetaTCVAE, BetaVAE, Capacity, PlainELBO
+from zoo.lab.analysis import posteriors
 from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder
 from zoo.lab.training import compiled
@@ -347,6 +348,23 @@ def test_objectives_see_an_autoguides_sites_as_any_others():
     loc, scale = (getattr(guide.autoguide, part).z[index] for part in ("locs", "scales"))
     by_hand = (0.5 * (loc.square() + scale.square() - 1) - scale.log()).sum(-1).mean()
     assert kl == pytest.approx(by_hand.item())
+
+
+@pytest.mark.parametrize("kind", [AutoNormal, AutoDelta, AutoMultivariateNormal])
+@pytest.mark.parametrize("first", [6, 9])
+def test_an_autoguide_refuses_data_that_have_no_rows(kind, first):
+    model, _ = vae_pair()
+    guide = Automatic(model, kind)
+    PlainELBO().loss(model, guide, images(first))  # now it has as many rows
+    message = (
+        f"needs to know which of its {first} datapoints these 5 are: give index=, .*; for other data, .*, use Amort"
+    )
+    with pytest.raises(ValueError, match=message):
+        guide(images(5))
+    named = Automatic(model, kind, num_data=first)
+    with pytest.raises(ValueError, match=message):
+        posteriors(named, images(5))
+    assert named(images(first))["z"].shape == (first, 2)
 
 
 def test_an_autoguide_that_couples_the_data_takes_all_of_it_and_says_why_it_has_no_terms_of_q():
