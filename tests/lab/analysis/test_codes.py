@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from guides import Amortized, Concrete, Flow, FullRank, MeanField, Mixture
+from guides import Amortized, Automatic, Concrete, Flow, FullRank, MeanField, Mixture, PerDatapoint
 from tests.lab.runs.test_traverse import finished
-from tests.pairs import SHAPE, images
+from tests.pairs import SHAPE, images, vae_pair
 from zoo.lab.analysis import codes, posterior_means, posteriors
 from zoo.lab.data import Dataset
 from zoo.lab.networks import MLPEncoder
@@ -41,6 +41,18 @@ def test_a_flow_is_the_mean_of_the_same_256_draws_each_time():
     draws = posteriors(guide, x)["z"].sample((20_000,))
     # The means of 256 and of 20,000 draws differ by less than five standard errors of the first.
     assert ((found["z"] - draws.mean(0)).abs() < 5 * draws.std(0) / 256**0.5).all()
+
+
+@pytest.mark.parametrize("make", [partial(PerDatapoint, 20, z=MeanField(2)), partial(Automatic, num_data=20)])
+def test_a_guide_with_rows_is_asked_for_those_of_an_index(make):
+    model = vae_pair()[0]
+    guide = make() if make.func is PerDatapoint else make(model)
+    x, index = images(20), torch.tensor([17, 3, 8])
+    whole = posterior_means(guide, x)["z"]
+    assert torch.equal(posterior_means(guide, x[index], index=index)["z"], whole[index])
+    assert torch.equal(codes(guide, x[index], index=index)["z"].mean, whole[index])
+    with pytest.raises(ValueError, match="which of its 20 datapoints these 3 are: give index="):
+        codes(guide, x[index])
 
 
 def test_metrics_take_the_codes_of_a_flow():

@@ -17,12 +17,15 @@ from zoo.termwise import family
 
 
 @checked()
-def posterior_means(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
+def posterior_means(
+    guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None
+) -> dict[str, Tensor]:
     """The mean of q(site | x) for each latent site, or the class probabilities of a categorical.
 
-    For a family without a mean in closed form, such as a flow, the mean of 256 draws.
+    For a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments as `posteriors`.
     """
-    return {name: fn.probs if "OneHot" in family(fn) else _mean(fn) for name, fn in posteriors(guide, x, y).items()}
+    found = posteriors(guide, x, y, index=index)
+    return {name: fn.probs if "OneHot" in family(fn) else _mean(fn) for name, fn in found.items()}
 
 
 def needs_labels(guide: nn.Module) -> bool:
@@ -37,21 +40,28 @@ def refine(guide: nn.Module, *batch: Tensor) -> Any:
 
 
 @checked()
-def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Any]:
-    """q(site | x) for each latent site, or q(site | x, y), as the distributions that a guide's trace holds."""
-    args = (x,) if y is None else (x, y)
+def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Any]:
+    """q(site | x) for each latent site, or q(site | x, y), as the distributions that a guide's trace holds.
+
+    Args:
+        guide: the guide.
+        x, y: data [B, ...] and, where the guide needs them, labels [B].
+        index: the positions [B] of the datapoints in the training set, for a guide with a row per datapoint.
+    """
+    args, position = (x,) if y is None else (x, y), {} if index is None else {"index": index}
     with evaluating(guide):
-        trace = poutine.trace(guide).get_trace(*args)
+        trace = poutine.trace(guide).get_trace(*args, **position)
     return {name: site["fn"] for name, site in nodes_of(trace).items() if site["type"] == "sample" and name != "data"}
 
 
 @checked()
-def codes(guide: nn.Module, x: Tensor, y: Tensor | None = None) -> dict[str, Any]:
+def codes(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Any]:
     """q(site | x) for each latent site as `zoo.metrics` takes it: `Encoded.of(partial(codes, guide), data)`.
 
-    A family without a mean in closed form, such as a flow, is the mean of 256 draws, always the same ones.
+    A family without a mean in closed form, such as a flow, is the mean of 256 draws, always the same ones. Arguments as
+    `posteriors`.
     """
-    found = posteriors(guide, x, y)
+    found = posteriors(guide, x, y, index=index)
     with fork_random_state(x.device):
         torch.manual_seed(0)
         return {name: fn if "OneHot" in family(fn) or _has_mean(fn) else _mean(fn) for name, fn in found.items()}
