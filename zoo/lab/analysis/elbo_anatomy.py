@@ -111,7 +111,7 @@ def elbo_anatomy(
     Raises:
         ValueError: the estimator is unknown; for "exact", num_data is not the size of the data, the guide is refined
             for each batch as `guides.SemiAmortized`, or there are fewer than two samples; for the others, the batch is
-            larger than the data; an observed site is outside the plate "data"; or as `zoo.aggregate.dissect` does.
+            larger than the data; an observed site is outside the plate "data"; or as for `zoo.aggregate.dissect`.
     """
     if estimator not in ("exact", *get_args(Estimator)):
         raise ValueError(f"estimator must be one of exact, {', '.join(get_args(Estimator))}, got {estimator!r}")

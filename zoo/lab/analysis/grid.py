@@ -38,7 +38,7 @@ class Grid2D:
 
 
 class Divergences(NamedTuple):
-    """Divergences of two densities on a grid, in nats, and the mass of each on the grid, 1 where it covers all."""
+    """Divergences of two densities on a grid, in nats, and the mass of each on the grid, 1 if nothing lies outside."""
 
     p_from_q: float
     q_from_p: float
@@ -108,7 +108,7 @@ def _check(q: Any, points: Tensor | None = None) -> None:
     """Checks that q is the distribution of N datapoints, and that points have its number of units.
 
     Raises:
-        TypeError, ValueError: they do not; the message says what to pass.
+        TypeError, ValueError: one of these does not hold; the message says what to pass.
     """
     if len(getattr(q, "batch_shape", ())) != 1:
         raise TypeError(
