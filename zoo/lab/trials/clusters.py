@@ -135,7 +135,9 @@ def _on_dask(client: Any, place: Place) -> Iterator[Callable[[bytes], "Future[An
 
 @contextmanager
 def ray(jobs: int | None, here: int, threads: int, *, on_gpu: bool) -> Iterator[Cluster]:
-    """The Ray cluster of RAY_ADDRESS or one that runs on this machine; else one is started, for `here` trials at once.
+    """The Ray cluster of RAY_ADDRESS, or one that runs on this machine; else one is started.
+
+    A trial reserves `threads` cores, and on GPUs its share of them where `jobs`, or else `here`, trials run at once.
 
     Raises:
         ModuleNotFoundError: `ray` is not installed.
