@@ -72,7 +72,11 @@ def log_aggregate(q: Any, points: Tensor, *, max_elements: int = 2**20) -> Tenso
 
 @checked()
 def log_prior(model: nn.Module, points: Tensor, *, site: str = "z") -> Tensor:
-    """log p(z) at points [S, D], from the story's trace: [S]. The random state is left as it was."""
+    """log p(z) at points [S, D], from the story's trace: [S]. The random state is left as it was.
+
+    Raises:
+        LookupError, ValueError: the story has no such site, or the points have another number of units.
+    """
     p = prior(model, site)
     _check(p, points)
     log_p: Tensor = p.log_prob(points.unsqueeze(1))
@@ -80,7 +84,11 @@ def log_prior(model: nn.Module, points: Tensor, *, site: str = "z") -> Tensor:
 
 
 def prior(model: nn.Module, site: str = "z") -> Any:
-    """The story's distribution of a site that depends on no other, for one datapoint: batch shape [1]."""
+    """The story's distribution of a site that depends on no other, for one datapoint: batch shape [1].
+
+    Raises:
+        LookupError: the story has no such site.
+    """
     with torch.random.fork_rng(), evaluating(model):
         nodes = nodes_of(poutine.trace(model).get_trace())
     if site not in nodes or "fn" not in nodes[site]:

@@ -34,7 +34,7 @@ FACTORS = Factors.grid(
 
 CENTRES = 16.0 + 32.0 * FACTORS.values[3]  # of a sprite, in pixels from the left or the top
 TOPS = np.floor(CENTRES).astype(np.int64) - 14  # first row: a sprite reaches at most 13.6 pixels from its centre
-ROWS = 29  # from a sprite's first row to its last
+ROWS = 29  # from there on, which hold any sprite
 BEYOND = 64.0  # a crossing to the right of all pixels
 FROM = np.array([2**64 - 2**pixel for pixel in range(65)] + [0] * 64, WORD)  # words lit from a pixel on
 

@@ -132,7 +132,7 @@ def _priors(model: nn.Module, sites: Iterable[str], num: int) -> dict[str, tuple
 
 
 def _run(program: nn.Module, *batch: Tensor, draws: int = 0) -> dict[str, Any]:
-    """The sites of one run of a program, or of several at once, with their parents; the draws never change."""
+    """The sites of one run of a program, or of several at once, with their parents; every call draws the same."""
     plate = pyro.plate("draws", draws, dim=-2) if draws else nullcontext()
     with torch.random.fork_rng([]), evaluating(program), MarkParents(), plate:
         torch.manual_seed(0)

@@ -76,7 +76,7 @@ def as_stored(values: Mapping[str, Any], what: str = "hyperparameter") -> dict[s
         what: one of them, in an error.
 
     Raises:
-        ValueError: JSON has no such value, or it is NaN, which does not equal itself; the message names it.
+        ValueError: a value is of a type that JSON lacks, or is NaN, which does not equal itself; the message names it.
     """
     return {name: _as_stored(value, f"{what} {name}") for name, value in values.items()}
 

@@ -34,7 +34,7 @@ class StartingPoints:
     def of(
         cls, run: FinishedRun, sites: LatentSites, datapoint: int | None = None, prior: int | None = None
     ) -> "StartingPoints":
-        """From a datapoint's code, or a draw from the prior with this seed; by default, the first code of `spread`.
+        """From a datapoint's code, or a draw from the prior with this seed; by default from the first of `spread`.
 
         Raises:
             ValueError: both are given, there is no such datapoint, or the seed is negative.

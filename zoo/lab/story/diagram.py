@@ -71,7 +71,11 @@ class Diagram:
             ) from None
 
     def write(self, path: str | Path) -> None:
-        """Writes the source as .gv or .dot, TikZ as .tex, else a picture; raises as `picture`."""
+        """Writes the source as .gv or .dot, TikZ as .tex, else a picture.
+
+        Raises:
+            ModuleNotFoundError, OSError, ValueError: as `picture`; or the path has no ending.
+        """
         path = Path(path)
         kind = path.suffix.removeprefix(".")
         if not kind:

@@ -56,7 +56,7 @@ def sample(guide: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, list[in
     """One draw of all latent sites for a batch, without gradients, and the number of entries of each unit.
 
     The draw is concatenated in the guide's order, [B, D]. A site on the simplex, such as a categorical, is one unit:
-    its entries add up to 1. If each entry were permuted separately, they would not, and D would notice only this.
+    its entries add up to 1. Permuted one by one they would not, and D would tell the copies by this alone.
     """
     with torch.no_grad(), poutine.block():
         trace = poutine.util.prune_subsample_sites(poutine.trace(guide).get_trace(*args, **kwargs))

@@ -43,7 +43,11 @@ Optimizer = Callable[..., torch.optim.Optimizer]
 
 @checked(lr=POSITIVE)
 def adam(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015, arXiv:1412.6980), all parameters in one kernel."""
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980), all parameters in one kernel.
+
+    Raises:
+        TypeError: parameters are not some of a module's.
+    """
     trained = list(parameters)
     if not all(isinstance(p, Tensor) for p in trained) or not any(p.requires_grad for p in trained):
         raise TypeError(

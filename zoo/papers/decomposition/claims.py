@@ -56,7 +56,7 @@ def mismatch(suffix: str) -> Comparison:
 
 
 def better_match() -> Comparison:
-    """KL(p || q) falls with alpha; in a run that loses one of the four clusters it is several times as large."""
+    """KL(p || q) falls with alpha: geometric means, since a run that loses a cluster has several times the KL."""
     return of_geometric_means(falling("KL(p || q)", PINWHEEL_ALPHAS))
 
 
