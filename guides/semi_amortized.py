@@ -23,7 +23,8 @@ class SemiAmortized(nn.Module):
         loss = partial(elbo.differentiable_loss, model)
         guide = SemiAmortized(Amortized(trunk, z=MeanField(10)), loss, steps=5, lr=0.02)
 
-    Kim, Wiseman, Miller, Sontag & Rush 2018, https://arxiv.org/abs/1802.02550, with Adam for their gradient descent.
+    Kim, Wiseman, Miller, Sontag & Rush 2018, https://arxiv.org/abs/1802.02550; Adam takes the place of their gradient
+    descent.
     In training, the gradient at the end point is passed to the network as if it were the gradient at the start. With
     `through` it is backpropagated through the steps, as in the paper; that needs second derivatives.
 

@@ -106,7 +106,8 @@ class Exact(Head):
 class Predicted(Head):
     """The class under the mean of its probabilities: y ~ Categorical(E[pi]) for pi ~ q(pi | x), one-hot.
 
-    It is the distribution of y with pi integrated out, and has no layers of its own. Objectives sum it out, as `Exact`.
+    It is the distribution of y with pi integrated out, and has no layers of its own. Objectives sum y out, as they do
+    with `Exact`.
 
     Args:
         of: the earlier site pi, whose mean is used.

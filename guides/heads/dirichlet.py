@@ -21,7 +21,7 @@ class DirichletHead(Head):
         improbable classes then fall to the floor, and the ELBO of the same pair can be worse by thousands of nats.
 
     Args:
-        total: the sum of what the concentrations exceed the floor by; not fixed when not given.
+        total: the sum over classes of concentration - floor; not fixed when not given.
         floor: the smallest concentration.
 
     Example:

@@ -48,7 +48,11 @@ class Head(nn.Module, ABC):
 
 
 def units(head: str, size: int) -> int:
-    """Returns the size of a site after checking that it is a whole number from 1."""
+    """Returns the size of a site after checking that it is a whole number from 1.
+
+    Raises:
+        ValueError: it is not.
+    """
     size = whole(f"{head}: the size of a site", size, least=0)
     if size < 1:
         raise ValueError(f"{head}: a site needs at least one unit, got {size}")
@@ -56,7 +60,11 @@ def units(head: str, size: int) -> int:
 
 
 def positive(head: str, what: str, value: Any) -> float:
-    """Returns the value after checking that it is a positive and finite number."""
+    """Returns the value after checking that it is a positive and finite number.
+
+    Raises:
+        TypeError, ValueError: it is not.
+    """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{head}: {what} must be a number, got {shown(value)}")
     if not 0 < float(value) < float("inf"):
@@ -65,7 +73,11 @@ def positive(head: str, what: str, value: Any) -> float:
 
 
 def classes(head: str, size: int) -> int:
-    """Returns the size after checking that it is enough for a categorical."""
+    """Returns the size after checking that it is enough for a categorical.
+
+    Raises:
+        ValueError: it is less than 2.
+    """
     size = units(head, size)
     if size < 2:
         raise ValueError(f"{head}: a categorical needs at least 2 classes, got {size}")
@@ -73,7 +85,11 @@ def classes(head: str, size: int) -> int:
 
 
 def several(head: str, size: int) -> int:
-    """Returns the size after checking that there are units to couple."""
+    """Returns the size after checking that there are units to couple.
+
+    Raises:
+        ValueError: it is less than 2.
+    """
     size = units(head, size)
     if size < 2:
         raise ValueError(f"{head}: the family couples units and needs at least 2, got {size}; use MeanField")

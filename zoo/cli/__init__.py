@@ -1,4 +1,5 @@
 """The command line: a file per command, or per few commands of a kind.
 
-Only `typer` and what is as light are imported at the top of these files; a command imports the rest when it runs.
+Only `typer` and modules that import as fast are imported at the top of these files; a command imports the rest when it
+runs.
 """

@@ -43,7 +43,7 @@ def hyperparameter_names(context: typer.Context, incomplete: str) -> Iterator[st
 
 
 def current_hyperparameters() -> dict[str, list[str]]:
-    """The content of hyperparameters.json as the code has it; imports PyTorch."""
+    """What hyperparameters.json should hold, read from the code; imports PyTorch."""
     from zoo.cli.overrides import keywords
     from zoo.papers.recipes import RECIPES
 

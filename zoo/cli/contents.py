@@ -20,7 +20,7 @@ class Source:
     Attributes:
         docstrings: of functions and classes, by name.
         values: the expressions that are assigned to names.
-        attributes: those that are assigned in a class, by class and name.
+        attributes: the expressions that are assigned in a class, by class and name.
         origins: the modules that names are imported from.
     """
 
@@ -146,11 +146,11 @@ def _titles(room: Source, table: str) -> dict[str, str]:
     found: dict[str, str] = {}
     entries = room.values[table]
     for key, entry in zip(entries.keys, entries.values, strict=True):
-        if key is None:  # **TABLE, of another file of the room
+        if key is None:  # **TABLE, of another file in the paper's package
             found |= _titles(Source(room.origins[entry.id]), entry.id)
             continue
         source, call = room, entry
-        if isinstance(entry, ast.Name):  # it is defined in another file of the room
+        if isinstance(entry, ast.Name):  # defined in another file in the paper's package
             source = Source(room.origins[entry.id])
             call = source.values[entry.id]
         found[room.text(key)] = next(source.text(k.value) for k in call.keywords if k.arg == "title")

@@ -24,7 +24,7 @@ HEADLINES = (
     "total_correlation",
 )
 """Metrics that are printed first, in this order."""
-NEEDS_NUMBERS = ("factor_correlations", "neighbours")  # which no label has: its classes are only names
+NEEDS_NUMBERS = ("factor_correlations", "neighbours")  # a label's classes are only names
 
 
 def evaluate(

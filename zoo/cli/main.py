@@ -75,7 +75,7 @@ USERS_ERRORS = (
 def main() -> None:
     """Runs the command; a user's error is printed in one line, without a traceback."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed, as a service may have it; a file of the run must not take its number
+        if getattr(sys, name) is None:  # closed, as in some services: no other file may get its descriptor
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

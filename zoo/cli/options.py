@@ -84,7 +84,7 @@ def precision(text: str) -> str:
 
 
 def picture(text: str | Path) -> Path:
-    """Parses the path of a picture that matplotlib writes; errors as in `file`, before the work that it shows."""
+    """Parses the path of a picture that matplotlib writes; refuses what `file` refuses, and other endings."""
     found = file(text)
     if found.suffix.lower() not in PICTURES:
         raise typer.BadParameter(f"a picture's name must end in one of {', '.join(PICTURES)}, got {text}")

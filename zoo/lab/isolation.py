@@ -45,7 +45,7 @@ class OwnParameters(Messenger):
         self.store: Any = None
 
     def __enter__(self) -> Any:
-        # What a PyroModule stores by itself goes into a store of this pass alone, so that two do not share it.
+        # What a PyroModule stores by itself goes into a store of this pass alone, so that two passes do not share it.
         self.store = pyro.get_param_store().scope()
         self.store.__enter__()
         return super().__enter__()

@@ -1,4 +1,4 @@
-"""The C library keeps the memory of freed arrays for the next ones, or returns it to the system."""
+"""Makes the C library keep the memory of freed arrays for later ones, or return it to the system."""
 
 import ctypes
 import os

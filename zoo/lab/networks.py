@@ -123,7 +123,7 @@ class ConvDecoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """FactorVAE's: fully connected layers with leaky ReLU (slope 0.2) to one logit, [B, in_features] to [B].
+    """FactorVAE's discriminator: fully connected layers, leaky ReLU (slope 0.2), one logit: [B, in_features] to [B].
 
     Six layers of 1,000 (Kim & Mnih 2018, appendix A; their two logits are equivalent to one, the difference).
     """

@@ -21,7 +21,7 @@ class Item:
         number: such as "Figure 3, left"; "-" for a result of the text alone.
         what: what it shows.
         by: names of reproductions that cover it.
-        otherwise: a command that makes it where it is no reproduction, or the reason why nothing does.
+        otherwise: where no reproduction covers it: a command that does, or the reason why nothing does.
     """
 
     number: str

@@ -70,7 +70,7 @@ class Page:
         return sorted(found, key=lambda result: order.index(result["name"]))
 
     def unfinished(self, name: str) -> str:
-        """The finished seeds of a reproduction at full length, as far as results/full/ has any."""
+        """The finished seeds of a reproduction in results/full/, and their verdicts; empty where there are none."""
         path = self.room / "results" / FULL / f"{file_name(name)}.json"
         if not path.is_file():
             return ""

@@ -41,7 +41,7 @@ def of_types(trained: FinishedRun) -> dict[str, float]:
 def of_classes(trained: FinishedRun) -> dict[str, float]:
     """N-VAE's accuracy, and the information in each class's latents and in the shared ones, nats."""
     found = natural_clustering.latent_quantities(trained)
-    return {name: value for name, value in found.items() if name not in ("reconstruction", "KL of z_s")}  # of the ELBO
+    return {name: value for name, value in found.items() if name not in ("reconstruction", "KL of z_s")}  # the ELBO's
 
 
 def of_clusters(trained: FinishedRun) -> dict[str, float]:

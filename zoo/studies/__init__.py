@@ -1,1 +1,1 @@
-"""What crosses papers: guides compared, which combinations fit, estimators, times and rates."""
+"""Studies that concern no single paper: guides compared, which combinations fit, estimators, times and rates."""

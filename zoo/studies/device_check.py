@@ -28,7 +28,7 @@ from zoo.papers.recipes import RECIPES
 from zoo.report import Report
 
 STEPS, SAVED_AT = 6, 3
-RTOL = 1e-3  # of a term, times the number of the step: other orders of sums, and what Adam makes of them
+RTOL = 1e-3  # of a term, times the step's number: sums in another order differ, and Adam amplifies it
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _numbers(report: Report) -> dict[str, float]:
 
 
 def check_all(device: torch.device, folder: Path | None, *, minutes: float, names: Sequence[str] = ()) -> list[Check]:
-    """Checks recipes until the time is up, and prints each; those whose data is missing or that fail are said so."""
+    """Checks recipes until the time is up, and prints each one's outcome, also that it fails or its data is missing."""
     end, checks = time.monotonic() + 60 * minutes, []
     for name in names or RECIPES:
         if time.monotonic() >= end:

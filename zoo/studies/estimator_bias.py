@@ -46,7 +46,11 @@ def equicorrelated(size: int, correlation: float) -> Tensor:
 
 @checked(num_data=number_from(1), sd=POSITIVE)
 def draw_toy(num_data: int, cov: Tensor, sd: float, *, seed: int = 0) -> Toy:
-    """N means from Normal(0, cov), [D, D]."""
+    """N means from Normal(0, cov), [D, D].
+
+    Raises:
+        ValueError: cov is not a positive definite matrix.
+    """
     factor, failed = torch.linalg.cholesky_ex(cov) if cov.dim() == 2 else (cov, torch.tensor(True))
     if failed or not factor.isfinite().all():
         raise ValueError(f"draw_toy: cov must be a positive definite covariance [D, D], got {shown(cov)}")

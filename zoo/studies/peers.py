@@ -1,7 +1,7 @@
 """Steps of other libraries on the same network, in an interpreter of their own: python -m zoo bench --peers PYTHON.
 
 This file is run by that interpreter, which need not have this project: `PYTHON peers.py '{"peer": "numpyro", ...}'`. It
-says "ready", and then answers each line with a number of steps by the seconds that they took.
+prints "ready"; then it reads a number of steps from each line, takes them, and prints the seconds that they took.
 """
 
 import importlib
@@ -20,7 +20,7 @@ Run = Callable[[int], Any]  # takes that many steps
 def serve(run: Run) -> None:
     """Answers every number of steps on standard input by the seconds that `run` takes for them."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # libraries print to stderr, not among the answers
     print("ready", file=answers)
     for line in sys.stdin:
         began = time.perf_counter()

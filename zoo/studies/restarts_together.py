@@ -83,7 +83,7 @@ def milliseconds(
 ) -> dict[str, float]:
     """The median over `turns` of the time per step of one member: by `fit`, and together for each of the sizes.
 
-    A turn takes `steps` steps of one pair, and as many in all of several, but at least one of each.
+    A turn takes `steps` steps of one pair alone. Pairs together take as many in all, but at least one each.
     """
     variants: dict[str, tuple[Iterator[Any], int]] = {ALONE: (alone(task, device, compile=False), 1)}
     if compile:
@@ -115,7 +115,7 @@ def _clock(device: torch.device) -> Callable[[], float]:
 
 
 def table(title: str, times: Mapping[str, float]) -> str:
-    """Time per step of one member, and how many times less than `fit` takes."""
+    """Time per step of one member, and the time that `fit` takes, divided by it."""
     rows = [[name, value, times[ALONE] / value] for name, value in times.items()]
     return (
         f"{title}\n\n{tabulate(rows, ['', 'ms per member-step', 'fit / this'], 'plain', floatfmt=('', '.2f', '.2f'))}\n"

@@ -30,7 +30,7 @@ class LostWorker(RuntimeError):
 
 
 class Worker:
-    """One or several processes that each answer a number of steps by seconds; see `zoo.studies.peers.serve`.
+    """One or several processes that take steps on request, and report the seconds; see `zoo.studies.peers.serve`.
 
     Args:
         command: what starts one.
@@ -141,7 +141,7 @@ Feed = tuple[Iterator[Batch], Step | Worker]
 
 
 def in_turns(feeds: Mapping[str, Feed], device: torch.device, *, turns: int, steps: int) -> dict[str, float]:
-    """The median over `turns` of the seconds of `steps` steps; without those that failed, which are named."""
+    """The median over `turns` of the seconds of `steps` steps; a worker that ends is left out, and a line says so."""
     times: dict[str, list[float]] = {name: [] for name in feeds}
     lost: set[str] = set()
     try:

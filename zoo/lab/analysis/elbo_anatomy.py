@@ -102,16 +102,19 @@ def elbo_anatomy(
         negative; "exact" has no such bias.
 
     Args:
+        model, guide, data: the pair and the set.
         num_data: N, the number of datapoints over whose posteriors q(z) is the average; for "exact" the size of `data`.
         groups: the latent sites in groups; each site by itself when not given.
+        estimator: "exact", or one of `zoo.estimators.log_weights`.
         num_samples: S, for "exact" only.
         batch_size: number of datapoints that are encoded at once; for the minibatch estimators their B.
         concrete: how a Concrete site is scored, see `zoo.estimators.scores`.
+        seed: of the draws.
 
     Raises:
         ValueError: the estimator is unknown; for "exact", num_data is not the size of the data, the guide is refined
             for each batch as `guides.SemiAmortized`, or there are fewer than two samples; for the others, the batch is
-            larger than the data; an observed site is outside the plate "data"; or as `zoo.aggregate.dissect` does.
+            larger than the data; an observed site is outside the plate "data"; or as for `zoo.aggregate.dissect`.
     """
     if estimator not in ("exact", *get_args(Estimator)):
         raise ValueError(f"estimator must be one of exact, {', '.join(get_args(Estimator))}, got {estimator!r}")

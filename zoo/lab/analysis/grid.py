@@ -38,7 +38,7 @@ class Grid2D:
 
 
 class Divergences(NamedTuple):
-    """Divergences of two densities on a grid, in nats, and the mass of each on the grid, 1 where it covers all."""
+    """Divergences of two densities on a grid, in nats, and the mass of each on the grid, 1 if nothing lies outside."""
 
     p_from_q: float
     q_from_p: float
@@ -72,7 +72,11 @@ def log_aggregate(q: Any, points: Tensor, *, max_elements: int = 2**20) -> Tenso
 
 @checked()
 def log_prior(model: nn.Module, points: Tensor, *, site: str = "z") -> Tensor:
-    """log p(z) at points [S, D], from the story's trace: [S]. The random state is left as it was."""
+    """log p(z) at points [S, D], from the story's trace: [S]. The random state is left as it was.
+
+    Raises:
+        LookupError, ValueError: the story has no such site, or the points have another number of units.
+    """
     p = prior(model, site)
     _check(p, points)
     log_p: Tensor = p.log_prob(points.unsqueeze(1))
@@ -80,7 +84,11 @@ def log_prior(model: nn.Module, points: Tensor, *, site: str = "z") -> Tensor:
 
 
 def prior(model: nn.Module, site: str = "z") -> Any:
-    """The story's distribution of a site that depends on no other, for one datapoint: batch shape [1]."""
+    """The story's distribution of a site that depends on no other, for one datapoint: batch shape [1].
+
+    Raises:
+        LookupError: the story has no such site.
+    """
     with torch.random.fork_rng(), evaluating(model):
         nodes = nodes_of(poutine.trace(model).get_trace())
     if site not in nodes or "fn" not in nodes[site]:
@@ -108,7 +116,7 @@ def _check(q: Any, points: Tensor | None = None) -> None:
     """Checks that q is the distribution of N datapoints, and that points have its number of units.
 
     Raises:
-        TypeError, ValueError: they do not; the message says what to pass.
+        TypeError, ValueError: one of these does not hold; the message says what to pass.
     """
     if len(getattr(q, "batch_shape", ())) != 1:
         raise TypeError(

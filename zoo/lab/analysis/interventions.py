@@ -130,7 +130,7 @@ def from_prior(model: nn.Module, num: int, *, seed: int) -> Latents:
 
 @checked()
 def encode_modes(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None = None, *, seed: int = 0) -> Latents:
-    """The posterior means for x [N, ...], and of a type the most probable class, as Joint-VAE's code evaluates.
+    """The posterior means for x [N, ...], and of a type the most probable class, as in Joint-VAE's code.
 
     A site that the guide does not infer is drawn, with `seed`, given those that it infers; a type is then set to its
     most probable class, or to the label's class where labels y [N] are given, for a guide that needs them. `seed` is

@@ -85,7 +85,7 @@ def check_rows(name: str, rows: np.ndarray, length: int) -> None:
     """Checks the positions of datapoints in a set: integers in range, or a mask of all of them.
 
     Raises:
-        IndexError: they are not, or there is no such datapoint.
+        IndexError: they are of another type, or one is out of range.
     """
     if rows.dtype == np.bool_ and rows.shape == (length,):
         return

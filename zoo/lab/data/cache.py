@@ -120,7 +120,7 @@ def _write(name: str, folder: Path, header: Mapping[str, Any], arrays: Mapping[s
         try:
             digests = {key: _write_array(part / f"{key}.npy", array) for key, array in arrays.items()}
             (part / HEADER).write_text(json.dumps({"header": header, "sha256": digests}, indent=1), encoding="utf-8")
-            shutil.rmtree(folder, ignore_errors=True)  # damaged, or it would have been read
+            shutil.rmtree(folder, ignore_errors=True)  # damaged: a good one would have been read
             try:
                 part.rename(folder)
             except OSError:
@@ -136,7 +136,7 @@ def _write(name: str, folder: Path, header: Mapping[str, Any], arrays: Mapping[s
 
 
 def _write_array(path: Path, array: np.ndarray | Stream) -> str:
-    """Writes an .npy and returns its SHA-256. Without a memory map, since a full disk would then kill the process."""
+    """Writes an .npy and returns its SHA-256; not through a memory map, where a full disk would kill the process."""
     if isinstance(array, np.ndarray):
         array = Stream(array.shape, array.dtype, [array])
     if array.dtype.hasobject:

@@ -25,7 +25,7 @@ class About(NamedTuple):
         licence: its name, or what is known about it.
         citation: the paper, and where the data come from.
         files: the required files, relative to the data folder; empty where the set is rendered or bundled.
-        instead: a single file that replaces those.
+        instead: a single file that replaces all of `files`; empty where there is none.
     """
 
     holds: str
@@ -132,7 +132,7 @@ ABOUT = {
 
 
 def catalogue(folder: str | Path | None = None) -> list[Entry]:
-    """Every set by name, looked for in `folder` like `load` does; only names and sizes of files are read."""
+    """Every set by name, looked for where `load` looks for it; only names and sizes of files are read."""
     root = data_folder(folder)
     entries = []
     for name in sorted(SOURCES):

@@ -17,7 +17,7 @@ FOLDER = "celeba/img_align_celeba"
 ATTRIBUTES = "celeba/list_attr_celeba.txt"
 PARTITION = "celeba/list_eval_partition.txt"
 NUM_ATTRIBUTES = 40
-PARTS = ("train", "valid", "test")  # as the partition numbers them
+PARTS = ("train", "valid", "test")  # numbered 0, 1, 2 in the partition
 WIDTH, HEIGHT = 178, 218
 
 
@@ -38,8 +38,9 @@ def celeba(
     layout: the .jpg of img_align_celeba, list_attr_celeba.txt, list_eval_partition.txt.
 
     The images have 178 x 218 pixels. DIP-VAE's authors take "64 x 64 x 3 cropped images as used in several earlier
-    works", and neither HFVAE's nor Joint-VAE's say more. Here it is the square of 148 pixels in the middle, as in most
-    public codes of VAEs; crop=178 keeps the full width. Scaling is bilinear over the area a pixel covers.
+    works"; those of HFVAE and Joint-VAE do not state a crop either. Here the crop is the square of 148 pixels in the
+    middle, as in most public codes of VAEs; crop=178 keeps the full width. Scaling is bilinear over the area a pixel
+    covers.
 
     The official partition trains on 162,770 faces and tests on 19,962; the 19,867 for validation are left out, or used
     as the test set with test="valid". DIP-VAE's "90% for training and 10% for test" is held_out=0.1, of all faces.

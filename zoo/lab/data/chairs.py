@@ -14,7 +14,7 @@ from zoo.lab.data.factors import Factors
 FOLDER = "rendered_chairs"
 CHOSEN = "models.txt"
 ELEVATIONS = (20, 30)  # degrees
-AZIMUTHS = tuple(360 * k // 31 for k in range(31))  # degrees, as the names round them
+AZIMUTHS = tuple(360 * k // 31 for k in range(31))  # degrees, rounded down as in the files' names
 VIEWS = [(elevation, azimuth) for elevation in ELEVATIONS for azimuth in AZIMUTHS]
 SIDE = 600
 NAME = re.compile(r"image_\d{3}_p(\d{3})_t(\d{3})_r\d{3}\.png")
@@ -43,9 +43,9 @@ def chairs(
     As in DIP-VAE, the first 80% of the models are for training and the rest for testing, so that no test chair is seen
     in training. The order is that of the names, or that of models.txt where there is one. The authors of DIP-VAE and of
     beta-VAE use binary masks (masks=True): a pixel is 1 where the chair, that is everything not white, covers at least
-    half of it. Those of Joint-VAE use grey images, "center cropped and resized to (64, 64)"; the crop is not stated,
-    and here it is the square of 400 pixels in the middle of 600, as in Dubois' disentangling-vae; scaling is bilinear
-    over the area a pixel covers.
+    half of it. Those of Joint-VAE use grey images, "center cropped and resized to (64, 64)", and do not state the size
+    of the crop. Here it is the square of 400 pixels in the middle of 600, as in Dubois' disentangling-vae; scaling is
+    bilinear over the area a pixel covers.
 
     The first call decodes the images to a file of 205 MB in `folder`/decoded (or ZOO_CACHE); later calls map it into
     memory. If decoding is interrupted, the next call resumes it.
@@ -145,12 +145,12 @@ def _grey(file: Path, crop: int, size: int) -> np.ndarray:
 def _mask(file: Path, crop: int, size: int) -> np.ndarray:
     """Bytes [1, size, size], 1 where the chair covers half of a pixel or more."""
     red, green, blue = np.moveaxis(np.asarray(_square(file, crop)), -1, 0)
-    chair = np.where((red & green & blue) < 255, np.uint8(255), np.uint8(0))  # of bytes, & is 255 where all are
+    chair = np.where((red & green & blue) < 255, np.uint8(255), np.uint8(0))  # & is 255 only where all are
     return (np.asarray(Image.fromarray(chair).resize((size, size), Image.Resampling.BOX)) > 127).view(np.uint8)[None]
 
 
 def _square(file: Path, crop: int) -> Image.Image:
-    """The square of `crop` pixels in the middle, in colour; what is transparent is white."""
+    """The square of `crop` pixels in the middle, in colour; transparent pixels become white."""
     at = (SIDE - crop) // 2
     try:
         with Image.open(file, formats=("PNG",)) as image:

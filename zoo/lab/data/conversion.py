@@ -206,7 +206,7 @@ def _array(value: Any) -> np.ndarray:
         return np.asarray(value)
     if isinstance(value, np.ndarray):
         return value
-    if isinstance(value, Image.Image) and value.mode in COLOURED:  # its bytes are no grey levels, and no red or green
+    if isinstance(value, Image.Image) and value.mode in COLOURED:  # bytes that are not grey or RGB
         value = value.convert("RGBA" if value.has_transparency_data else "RGB")
     if isinstance(value, (str, bytes, int, float)) or not (hasattr(value, "__array__") or _has_interface(value)):
         raise TypeError(f"it is a {type(value).__name__}; give {TAKEN}")
@@ -241,7 +241,7 @@ def _first_line(error: Exception) -> str:
 
 
 def check_finite(name: str, x: Any) -> None:
-    """Refuses an array or a sparse matrix with values that are not finite, or are not in single precision.
+    """Refuses an array or a sparse matrix with values that are not finite, or too large for single precision.
 
     Args:
         name: of the data set, for the message.
@@ -286,7 +286,7 @@ def check_labels(name: str, y: np.ndarray, length: int, classes: Sequence[str]) 
 
 
 def _how(y: np.ndarray) -> str:
-    """How to make one integer, or one name, per datapoint of labels that are none."""
+    """A hint, for the message, how to convert labels of this shape or type; empty where there is none to give."""
     if y.ndim == 2:
         return "; y[:, 0] takes the column" if y.shape[1] == 1 else "; one-hot labels: y.argmax(1)"
     return "; .astype(str) makes names of them" if y.dtype.kind in "mM" else ""

@@ -96,13 +96,14 @@ class Dataset(Tabulated):
                 datapoints or pairs of a datapoint and its label; each item is read once.
             y: labels [N]: integers from 0, or names.
             name: its name in pictures and messages.
-            x_max: the byte that becomes 1.0, only for bytes; when not given 255, or 1 where no byte is larger.
+            x_max: the byte that becomes 1.0, only for bytes; when not given, 255, or 1 if all bytes are 0 or 1.
             classes: the names of integer labels, or the order of labels that are names.
             factors: `Factors`; or each factor's values [N], as a mapping by name, a data frame, or a table [N, F].
 
         Raises:
             TypeError: x, y or factors cannot be converted to arrays.
-            ValueError: as the class; a byte is above x_max; a label or value is missing; classes are given without y.
+            ValueError: as for `Dataset`; a byte is above x_max; a label or value is missing; there are classes but no
+                y.
         """
         if is_torch_dataset(x):
             x, found = from_items(name, x)

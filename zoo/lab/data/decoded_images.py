@@ -2,9 +2,9 @@
 
 The file holds the images, and after them a mark per block of images: a digest of the settings and of the files that the
 block was decoded from, and a digest of its pixels, written once the images are on the disk. A block whose mark does not
-match is decoded again. So decoding resumes after an interruption, only the block is decoded again when an image is
-replaced or a byte is damaged, and nothing has to be cleaned up. Each block has a fixed place in the file, so two
-processes that decode at the same time write the same bytes twice.
+match is decoded again. So decoding resumes after an interruption; when an image is replaced or a byte is damaged, only
+its block is decoded again; and nothing has to be cleaned up. Each block has a fixed place in the file, so two processes
+that decode at the same time write the same bytes twice.
 """
 
 import hashlib
@@ -149,7 +149,7 @@ def _digest(*texts: str) -> bytes:
 
 
 def _make(path: Path, size: int) -> None:
-    """Creates the file, filled with zeros, which no mark can be; or restores the size of a damaged one."""
+    """Creates the file, filled with zeros, which match no mark; or restores the size of a damaged file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         if file.tell() != size:

@@ -14,7 +14,7 @@ from zoo.lab.data.shapes import FACTORS, SHAPES
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 URL = f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{FILE}"
-DIGEST = "md5:7da33b31b13a06f4b04a70402ce90c2e"  # no longer digest is published
+DIGEST = "md5:7da33b31b13a06f4b04a70402ce90c2e"  # the only published digest
 
 
 def dsprites(folder: Path, *, download: bool = False, held_out: float = 0.0, seed: int = 0) -> Split:

@@ -21,7 +21,7 @@ def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
 
     Args:
         file: the table.
-        images: as the column `file` names them.
+        images: their names in the column `file`.
 
     Raises:
         ValueError: the file is not such a table; an image has no line, two lines, or a line with a missing value.
@@ -93,10 +93,10 @@ def _normal(image: str) -> str:
 
 
 def _numbers(file: Path, name: str, column: list[str], images: list[str], *, comma: bool) -> np.ndarray:
-    """The column as numbers if every value is one, else unchanged.
+    """The column as numbers if every value is a number, else unchanged.
 
     Raises:
-        ValueError: a value among numbers is none; the message names the image.
+        ValueError: a value in a column of numbers is missing or not finite; the message names the image.
     """
     if all(cell.lower() in MISSING for cell in column):
         return np.array(column)

@@ -184,7 +184,7 @@ def _factors(path: Path, factors: np.ndarray, names: Any) -> Factors:
 
 
 def _check_sums(path: Path) -> None:
-    """Checks what `torch.load` does not look at: the checksums in the archive that `torch.save` writes."""
+    """Verifies the checksums in the archive that `torch.save` writes, which `torch.load` does not verify."""
     if not zipfile.is_zipfile(path):  # of an older version, or damaged
         return
     try:

@@ -50,7 +50,8 @@ def kind(file: Path) -> Kind:
             raise ValueError(f"{file} has mode {image.mode}; save it with 8 bits per channel")
         if image.format in ("GIF", "PNG", "TIFF", "WEBP") and (frames := getattr(image, "n_frames", 1)) > 1:
             raise ValueError(f"{file} has {frames} frames; save each frame as an image")
-        width, height = image.size  # not a PNG's own method, which decodes the whole file to find EXIF data
+        width, height = image.size
+        # Image's own getexif, since that of a PNG decodes the whole file to find EXIF data
         if image.format != "TIFF" and Image.Image.getexif(image).get(ORIENTATION, 1) >= 5:  # a TIFF is already rotated
             width, height = height, width
         grey = _is_grey(image)
@@ -113,6 +114,6 @@ def _on(background: str, image: Image.Image) -> Image.Image:
 
 
 def _is_seen(image: Image.Image, background: str) -> bool:
-    """Whether the image, unless its transparency is uniform, shows more than one colour on the background."""
+    """Whether the image shows more than one colour on the background; true where its transparency is uniform."""
     alpha, shown = np.asarray(image.convert("RGBA"))[..., 3], np.asarray(_on(background, image))
     return bool(np.ptp(alpha) == 0 or np.ptp(shown, axis=(0, 1)).any())

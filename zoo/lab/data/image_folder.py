@@ -135,7 +135,7 @@ def _arrange(root: Path, places: Sequence[str]) -> tuple[list[str], list[str]]:
             f"data {str(root)!r} has the folders {', '.join(sorted(role))}, but no folder train to train on"
         )
     inner = divided or (outside is None and set(role.values()) == {"train"})  # a single folder `train` is not a class
-    folders: dict[str, str] = {}  # so that images of a class share its name
+    folders: dict[str, str] = {}  # so that images of a class share one string
 
     def label(place: str) -> str:
         folder = (place.partition("/")[2] if inner else place).rpartition("/")[0] or "."

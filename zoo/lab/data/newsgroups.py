@@ -35,8 +35,9 @@ def newsgroups(
     K. Lang, NewsWeeder, ICML 1995; http://qwone.com/~jason/20Newsgroups/; no licence is stated, the posts are their
     authors'. The split is by date, as distributed. The words are the training posts' most frequent ones. Posts
     without any of these words are dropped and counted in `Dataset.left_out`. Counts are stored as a sparse matrix, and
-    batches are dense. The papers state neither vocabulary nor preprocessing: the 2,000 words are NVDM's code's, stop
-    words and document frequencies those of Pyro's ProdLDA tutorial. Some fragments of encoded binaries remain.
+    batches are dense. The papers state neither vocabulary nor preprocessing: the number of 2,000 words is that of
+    NVDM's code; stop words and document frequencies are those of Pyro's ProdLDA tutorial. Some fragments of encoded
+    binaries remain.
 
     Args:
         folder: contains scikit_learn_data with 20news-bydate.tar.gz, as published; or with scikit-learn's own cache

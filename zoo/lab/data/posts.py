@@ -29,7 +29,7 @@ def read_archive(file: Path) -> dict[str, Posts]:
     """Both parts of 20news-bydate.tar.gz, in scikit-learn's order.
 
     Raises:
-        ValueError: the archive is damaged, or another one.
+        ValueError: the archive is damaged, or a different one.
     """
     found: dict[str, dict[str, list[tuple[str, str]]]] = {part: {} for part in PARTS}
     try:

@@ -53,7 +53,7 @@ class RenderedChairs:
 
 
 def render(index: np.ndarray, *, masks: bool = False) -> np.ndarray:
-    """The images at `index` [B] of the whole grid, as bytes [B, 64, 64]: shaded on white; or masks, 1 on 0."""
+    """The images at `index` [B] of the whole grid, bytes [B, 64, 64]: shaded on white; or masks, 1 for the chair."""
     kind, *sizes, elevation, azimuth = FACTORS.values_at(index).T
     images = np.empty((len(index), SIDE, SIDE), np.uint8)
     for k, build in enumerate(BUILDERS):

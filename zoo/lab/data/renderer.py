@@ -14,7 +14,7 @@ AMBIENT = 0.35  # the share of ambient light
 
 
 class Solid(NamedTuple):
-    """A convex solid between two polygons with parallel edges, in each of B pictures; B is 1 where all are equal.
+    """A convex solid between two polygons with parallel edges, in each of B pictures; B is 1 if all show the same one.
 
     Attributes:
         bottom: corners [B, n, 3], n even, counter-clockwise as seen from the top.
@@ -65,7 +65,7 @@ def draw(
     faces[..., :2] += width / 2  # column, row, depth, in samples
     span_face, row, left, right = _spans(faces, width)
 
-    # A sample is lit where its centre lies in a face: from the first one right of the left edge on
+    # A face covers the samples whose centres lie in it; `first` is the first one right of its left edge
     first = np.clip(np.ceil(left - 0.5), 0, width).astype(np.int32)
     count = np.clip(np.ceil(right - 0.5), 0, width).astype(np.int32) - first
     count = np.maximum(count, 0)
@@ -80,7 +80,7 @@ def draw(
     place = run + np.repeat(((picture[span_face] * width + row) * width + first).astype(np.int32), count)
     steps = run * np.repeat((slope[span_face, 0] * STEPS).astype(np.float32), count)
     steps += np.repeat((depth * STEPS).astype(np.float32), count)
-    # Depth above, shade in the lowest byte: the larger key is the nearer one
+    # A key has the shade in its lowest byte and the depth above it, so the largest key is the nearest face's
     key = steps.astype(KEY)
     key <<= 8
     key |= np.repeat(shade[span_face], count)

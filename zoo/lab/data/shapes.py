@@ -33,8 +33,8 @@ FACTORS = Factors.grid(
 )
 
 CENTRES = 16.0 + 32.0 * FACTORS.values[3]  # of a sprite, in pixels from the left or the top
-TOPS = np.floor(CENTRES).astype(np.int64) - 14  # a sprite reaches 13.6 pixels from its centre, so it lies
-ROWS = 29  # within these rows from here
+TOPS = np.floor(CENTRES).astype(np.int64) - 14  # first row: a sprite reaches at most 13.6 pixels from its centre
+ROWS = 29  # from there on, which hold any sprite
 BEYOND = 64.0  # a crossing to the right of all pixels
 FROM = np.array([2**64 - 2**pixel for pixel in range(65)] + [0] * 64, WORD)  # words lit from a pixel on
 
@@ -105,7 +105,7 @@ def shapes(
 def render(index: np.ndarray) -> np.ndarray:
     """The images at `index` [B] of the whole grid, as words [B, 64], top row first."""
     sprite, pos_x, pos_y = np.unravel_index(index, (3 * 6 * 40, 32, 32))
-    # A crossing c sets the pixels i with i + 1/2 >= c, those whose centre is right of it; two crossings an interval.
+    # FROM[first] sets the pixels i with i + 1/2 >= c, right of a crossing c; the XOR of two sets those in between.
     first = np.ceil(crossings()[sprite, pos_y] + (CENTRES[pos_x] - 0.5)[:, None, None]).astype(np.intp)
     rows = np.bitwise_xor.reduce(FROM[first], axis=-1)
     images = np.zeros((len(index), 64), WORD)
@@ -137,7 +137,7 @@ def _first_rows() -> np.ndarray:
 
 
 def _fill(table: np.ndarray, vertices: np.ndarray) -> None:
-    """The crossings of a polygon's edges [V, 2] (right, down) into `table` [240, 32, ROWS, 4]."""
+    """Writes the crossings of a polygon with vertices [V, 2] (right, down) into `table` [240, 32, ROWS, 4]."""
     scale, cos, sin = _poses()
     u, v = scale * vertices[:, 0], scale * vertices[:, 1]
     x, y = u * cos + v * sin, v * cos - u * sin  # [240, V]: rotated counter-clockwise as seen in the image
@@ -154,7 +154,7 @@ def _fill(table: np.ndarray, vertices: np.ndarray) -> None:
     line = np.ravel_multi_index((pose, pos_y, row), table.shape[:3])
     order = np.argsort(line, kind="stable")
     line = line[order]
-    nth = np.arange(len(line)) - np.searchsorted(line, line)  # of its row
+    nth = np.arange(len(line)) - np.searchsorted(line, line)  # its number among the crossings of its row
     table.reshape(-1, 4)[line, nth] = crossing[order]
 
 

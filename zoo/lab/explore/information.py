@@ -17,9 +17,10 @@ from zoo.pairing import SampledKLWarning
 def kl_by_unit(
     model: nn.Module, guide: nn.Module, data: Dataset | None = None, *, num: int = 1000, seed: int = 0
 ) -> tuple[dict[str, Tensor], str]:
-    """KL(q(site | x) || p(site)) by site, [units], nats per datapoint, and the datapoints that it is averaged over.
+    """KL(q(site | x) || p(site)) by site, [units], nats per datapoint; and in words, what it is averaged over.
 
-    Those are `num` datapoints spread over the classes; without data, means of p(x | latents) for draws from the prior.
+    It is averaged over `num` datapoints spread over the classes; without data, over the means of p(x | latents) for
+    `num` draws from the prior.
     A KL without a closed form is estimated from one draw per datapoint.
     """
     if data is not None:

@@ -19,7 +19,7 @@ from zoo.lab.explore.operations import OPERATIONS, Unsupported
 
 
 class NotExported(ValueError):
-    """A function that a page cannot compute: the operation's name, and what to do."""
+    """A page cannot compute a function; the message names the operation, and says what to do."""
 
 
 @dataclass(frozen=True, eq=False)

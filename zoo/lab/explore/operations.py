@@ -210,4 +210,4 @@ OPERATIONS: Mapping[str, Operation] = {
     "_to_copy": _convert,
     **dict.fromkeys(("clone", "_unsafe_view", "lift_fresh_copy"), _same),
 }
-"""By aten's name. Views (reshape, expand, permute, select, ...) need no entry, nor what depends on shapes alone."""
+"""By aten's name. Views (reshape, expand, permute, ...) and operations that depend on shapes alone need no entry."""

@@ -23,7 +23,7 @@ from zoo.lab.explore.pair import decoder, encode, encoder, latents_of, names, us
 HERE = Path(__file__).parent
 FILES = {"style": "style.css", "interpreter": "interpreter.js", "views": "views.js", "page": "page.js"}
 
-DRAWS = 20  # draws of the prior that come along
+DRAWS = 20  # draws from the prior that a page holds
 CLOUD = 400  # codes in the plane of a pair with two latent dimensions
 
 
@@ -77,10 +77,10 @@ def page(
         story: its story as text.
         kl: KL by site, nats per datapoint, [units]; as `zoo.lab.analysis.evaluate` returns. It orders the sliders.
         kl_over: the datapoints that the KL was averaged over, in words.
-        data: its test set, of which some datapoints come along.
-        without_data: where there is none, the reason.
+        data: its test set; the page holds some of its datapoints.
+        without_data: the reason, where there is no test set.
         num_images: number of test images, spread over the classes.
-        seed: of the draws from the prior that come along.
+        seed: of the draws from the prior that the page holds.
 
     Raises:
         NotExported: the decoder cannot be computed in a page; the message says why, and what to do.
@@ -134,7 +134,7 @@ def page(
 
 
 def _order(units: Sequence[Unit], kl_over: str) -> str:
-    """What the order of the sliders is, and the numbers next to them."""
+    """Text that explains the order of the sliders and the numbers next to them."""
     if all(unit.nats is None for unit in units):
         return "The prior or the guide couples these dimensions, so they have no KL of their own."
     return (
@@ -196,7 +196,7 @@ def _tests(
 def _class_names(
     guide: nn.Module, sites: LatentSites, data: Dataset, *, num: int = 1000
 ) -> dict[str, list[tuple[str, str]]]:
-    """Names for the classes of "y", those of the labels; to a type's numbers, the most frequent label among `num`."""
+    """Each class's name and remark: for "y", the label's name; for a type, its number and its most frequent label."""
     if data.y is None:
         return {}
     index = spread(data, num)
@@ -240,7 +240,7 @@ def _total(kl: Mapping[str, Tensor], site: str) -> float | None:
 
 
 def _rounded(values: Tensor) -> list[float]:
-    """As 32-bit floats, in few digits that stand for exactly these."""
+    """The values as 32-bit floats, each with the fewest digits that determine it."""
     return [float(str(value)) for value in values.detach().cpu().numpy().astype(np.float32).ravel()]
 
 

@@ -47,10 +47,10 @@ def decoder(model: nn.Module, sites: LatentSites, example: Latents) -> Network:
         example: a draw of all its latents, [1, ...].
 
     Raises:
-        NotExported: as `export`; or x depends on a site that is no vector of real numbers and no one-hot type.
+        NotExported: as `export`; or x depends on a site that is neither a vector of real numbers nor a one-hot type.
         ValueError: p(x | latents) has no mean.
     """
-    decoded(model, {name: value[:1] for name, value in example.items()})  # raises the latter
+    decoded(model, {name: value[:1] for name, value in example.items()})  # raises the ValueError
     moved = names(sites)
     order = [*moved, *(name for name in example if name not in moved)]
 
@@ -117,8 +117,8 @@ def names(sites: LatentSites) -> list[str]:
 def used_units(model: nn.Module, sites: LatentSites, draw: Latents) -> list[list[bool]] | None:
     """For every class of a story's one type, whether each unit changes x: [classes][units], units in `sites`' order.
 
-    In N-VAE, the units of other classes do not. Found by moving each unit of one draw [1, ...] by 1 under every class.
-    None where the story has no type, or more than one.
+    In N-VAE, the units of other classes do not change x. Found by moving each unit of one draw [1, ...] by 1 under
+    every class. None where the story has no type, or more than one.
     """
     if len(sites.classes) != 1:
         return None
@@ -137,7 +137,7 @@ def used_units(model: nn.Module, sites: LatentSites, draw: Latents) -> list[list
 
 
 class _Set(Messenger):
-    """Sets latent sites to values, and draws nothing: x, which has none, becomes its mean."""
+    """Sets latent sites to values, and draws nothing: x, which has no value, becomes its mean."""
 
     def __init__(self, values: Latents) -> None:
         super().__init__()

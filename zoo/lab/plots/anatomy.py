@@ -29,8 +29,8 @@ def anatomy_bars(models: Mapping[str, ElboAnatomy]) -> Figure:
     """A bar per model: -ELBO as reconstruction error, information and KL(q(z) || p(z)); and its KL alone.
 
     The parts add up to -ELBO = -(1 + 3) - 2 - A - i - ii, and on the right to the KL = -2 - A - i - ii; each letter is
-    a signed term of the ELBO, as in `zoo.elbos`. A part below 0, such as an estimate of a small total correlation, or
-    minus a log density above 0, extends to the left.
+    a signed term of the ELBO, as in `zoo.elbos`. A part below 0 extends to the left: an estimate of a small total
+    correlation, or the reconstruction error where log p(x | z) is above 0.
 
     Args:
         models: by name, from `zoo.lab.analysis.elbo_anatomy`.

@@ -29,8 +29,8 @@ class ImageGrid:
     squares of one grey level each they are hard to read.
 
     Attributes:
-        images: [rows, columns, C, H, W], C = 1 for grey or 3 for red, green, blue; 0 to 1, clipped outside, which the
-            title says where it is more than a tenth of the pixels.
+        images: [rows, columns, C, H, W], C = 1 for grey or 3 for red, green, blue; from 0 to 1. Other values are
+            clipped; the title says so if these are more than a tenth of the pixels.
         title: of the grid.
         row_labels, column_labels: one for each row and column, or none.
 

@@ -25,7 +25,7 @@ from zoo.sites import nodes_of
 
 GRID = 400  # points at which a density is drawn
 MOST = 2000  # datapoints in a picture
-DRAWS = 1000  # at least, of the sites on which a prior depends
+DRAWS = 1000  # least number of draws of the sites on which a prior depends
 
 
 @styled
@@ -118,7 +118,7 @@ def unit_densities(q: Any, grid: Tensor) -> Tensor:
 def _priors(model: nn.Module, sites: Iterable[str], num: int) -> dict[str, tuple[Any, Tensor]]:
     """By site, its prior for one datapoint, batch [1], and `num` draws, [num, units].
 
-    Where a site depends on others, the draws are joint ones, and its prior is that given each of these, [draws, 1].
+    Where a site depends on others, these are drawn too, and its prior is the one given each of their draws, [draws, 1].
     """
     nodes = _run(model)
     if any(nodes[site]["parents"] for site in sites):
@@ -132,7 +132,7 @@ def _priors(model: nn.Module, sites: Iterable[str], num: int) -> dict[str, tuple
 
 
 def _run(program: nn.Module, *batch: Tensor, draws: int = 0) -> dict[str, Any]:
-    """The sites of one run of a program, or of several at once, with their parents; the same at every call."""
+    """The sites of one run of a program, or of several at once, with their parents; every call draws the same."""
     plate = pyro.plate("draws", draws, dim=-2) if draws else nullcontext()
     with torch.random.fork_rng([]), evaluating(program), MarkParents(), plate:
         torch.manual_seed(0)

@@ -55,7 +55,7 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> dict[str, st
     """Writes pictures into a folder, which is created if necessary.
 
     Within `drawn_as` its format replaces the ending .png of figures and grids. A slash, as in the site enc/z, and other
-    signs that some systems do not allow in a name become hyphens. A name that is taken by then gets a number.
+    signs that some systems do not allow in a name become hyphens. A name that is then already taken gets a number.
 
     Args:
         pictures: by file name.

@@ -160,7 +160,7 @@ def scatter_by_class(axes: Axes, points: np.ndarray, y: np.ndarray | None, names
     halo = [withStroke(linewidth=2.5, foreground="white")]
     classes = np.unique(y)
     low, span = points.min(0).astype(float), np.ptp(points, 0).astype(float)
-    # As shares of the range: in a collapsed unit's own numbers, a step of 5 % of it is lost in rounding.
+    # In shares of the range: in a collapsed unit's own values, a step of 5 % of their range would be lost in rounding.
     shares = (np.array([np.median(points[y == k], 0) for k in classes]) - low) / np.where(span > 0, span, 1.0)
     centres = low + span * _apart(shares, np.where(span > 0, 0.05, 0.0))
     for k, (x, up) in zip(classes, centres.tolist(), strict=True):

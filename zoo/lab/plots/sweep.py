@@ -20,7 +20,8 @@ COLUMNS = 3
 def plot_sweep(table: "pd.DataFrame", axes: Sequence[str], along: str | None = None) -> Figure:
     """A panel for each quantity: a dot for each seed, and the mean with one standard deviation at each value.
 
-    Curves are the combinations of the other hyperparameters. Numbers are spaced as they are, other values evenly.
+    Curves are the combinations of the other hyperparameters. Numbers on the x axis are to scale, other values are
+    evenly spaced.
 
     Args:
         table: a row for each run: hyperparameters, seed, quantities; `zoo.lab.trials.sweep.Sweep.table`.

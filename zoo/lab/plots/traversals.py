@@ -233,7 +233,7 @@ def confusion_table(found: TypeLabels) -> Figure:
 
 
 def _reach(model: nn.Module, units: Sequence[Unit]) -> str:
-    """Says of a prior that is far from Normal(0, 1) how far it reaches, as three standard deviations do; else empty."""
+    """How far a prior reaches, 3 root mean squares of its draws, in words if far from Normal(0, 1); else empty."""
     draws = from_prior(model, 30, seed=0)
     reaches = {str(unit): 3 * draws[unit.site][:, unit.index].square().mean().sqrt().item() for unit in units}
     far = [f"p({unit}) reaches to ±{reach:.2g}" for unit, reach in reaches.items() if not 1.5 <= reach <= 6.0]

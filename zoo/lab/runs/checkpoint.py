@@ -44,8 +44,8 @@ def capture(
 ) -> State:
     """Everything that the next step depends on, after `step` steps: the pair's parameters and buffers, the objective's
     state, `kl` and `num_particles`, the optimiser's state, and the random state of Python, NumPy, and PyTorch on the
-    CPU and on the pair's device. Of an objective with a network, such as FactorVAE, also the network's tensors; the
-    state of the optimiser that trains it is the adversary's, so give the adversary that `fit` is given.
+    CPU and on the pair's device. For an objective with a network, such as FactorVAE, also the network's tensors and
+    the state of the optimiser that trains it, which belongs to the adversary: pass the one that `fit` is given.
     """
     settings = elbo.settings()
     return {
@@ -212,7 +212,7 @@ def _encode(node: Any, at: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(node, Tensor):
         tensors[at] = node.detach().cpu().contiguous().clone()  # safetensors refuses tensors that share memory
         return {"tensor": at}
-    if isinstance(node, Mapping):  # as pairs, since JSON has no keys but strings
+    if isinstance(node, Mapping):  # as pairs, since keys in JSON are strings
         return {"map": [[key, _encode(value, f"{at}/{key}", tensors)] for key, value in node.items()]}
     if isinstance(node, (list, tuple)):
         items = [_encode(value, f"{at}/{i}", tensors) for i, value in enumerate(node)]

@@ -146,7 +146,7 @@ def open_run(
 
 
 def finished_run(folder: Path, split: Split, experiment: Experiment) -> FinishedRun:
-    """The same for data and an experiment that are loaded already. Later random draws depend only on the seed.
+    """The run in `folder`, from data and an experiment that are loaded already; seeds the random state as the run's.
 
     Raises:
         ValueError: a file of the run was changed since it was written; the message names it.

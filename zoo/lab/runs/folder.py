@@ -69,14 +69,14 @@ class Settings:
 def as_stored(values: Mapping[str, Any], what: str = "hyperparameter") -> dict[str, Any]:
     """Named values as settings.json returns them, so that a run is built from the same values when it is opened.
 
-    Tuples become lists, paths texts, and the numbers of NumPy and tensors [] those of Python.
+    Tuples become lists, paths become texts, and NumPy's numbers and tensors of one number become Python's numbers.
 
     Args:
         values: by name.
         what: one of them, in an error.
 
     Raises:
-        ValueError: a value is nothing that JSON has, or NaN, which equals nothing; the message names it.
+        ValueError: a value is of a type that JSON lacks, or is NaN, which does not equal itself; the message names it.
     """
     return {name: _as_stored(value, f"{what} {name}") for name, value in values.items()}
 

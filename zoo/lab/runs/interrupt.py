@@ -54,7 +54,7 @@ class DeferredInterrupt:
 class Stopped(BaseException):
     """Raised by a run that stopped on request, after everything was saved.
 
-    Not an `Exception`, like `KeyboardInterrupt`, so that code which skips a picture that fails does not skip this.
+    Like `KeyboardInterrupt` it is not an `Exception`, so that code which skips failing pictures does not catch it.
 
     Attributes:
         signal: the signal that requested it.

@@ -26,8 +26,9 @@ def draw_run(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Draws a trained pair into its run's folder; the random state and the modules' modes are left as they were.
 
-    Always: curves.png, the terms over steps; kl.png. Then what the experiment draws, or else, of images,
-    reconstructions.png, samples.png, traversals.png for vectors of real numbers, samples-by-type.png for types.
+    Always: curves.png, the terms over steps; kl.png. Then the experiment's own pictures; if it has none and the data
+    are images, reconstructions.png, samples.png, traversals.png for vectors of real numbers, and samples-by-type.png
+    for types.
 
     Args:
         experiment: with a trained pair.

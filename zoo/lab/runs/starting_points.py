@@ -18,7 +18,7 @@ class StartingPoints:
 
     Attributes:
         one: the latents of one starting point, [1, ...].
-        rows: those of a single unit's picture, [N, ...]: every type, or several datapoints or draws.
+        rows: the latents of the rows in the picture of a unit, [N, ...]: every type, or several datapoints or draws.
         labels: of the rows, [N].
         several: latents of several datapoints or draws, [N, ...], for the types.
         datapoints: test datapoints, the starting point first.
@@ -34,7 +34,7 @@ class StartingPoints:
     def of(
         cls, run: FinishedRun, sites: LatentSites, datapoint: int | None = None, prior: int | None = None
     ) -> "StartingPoints":
-        """From a datapoint's code, or a draw of the prior with this seed; the first of those spread over the classes.
+        """From a datapoint's code, or a draw from the prior with this seed; by default from the first of `spread`.
 
         Raises:
             ValueError: both are given, there is no such datapoint, or the seed is negative.

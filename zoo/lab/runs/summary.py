@@ -41,6 +41,7 @@ def read_kl(folder: Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: there is no kl.csv.
+        OSError: kl.csv cannot be read.
         ValueError: kl.csv is damaged.
     """
     path = folder / "kl.csv"

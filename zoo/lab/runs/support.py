@@ -16,8 +16,8 @@ from zoo.sites import nodes_of
 def check_support(experiment: Experiment, split: Split) -> None:
     """Refuses floats of the training or the test set that are outside the support of the likelihood of site "x".
 
-    Without it, a test set with another scale would be noticed only after the training. Bytes are scaled to [0, 1], and
-    sparse counts of words are not looked at.
+    Without this check, a test set with another scale would be noticed only after the training. Bytes, which are scaled
+    to [0, 1], and sparse counts of words are not checked.
 
     Raises:
         ValueError: there are such values; the message names the set and its range.

@@ -226,7 +226,7 @@ def _train(
                     agreed = agree(2 * asked + due)  # in one message
                     asked, due = agreed // 2, bool(agreed % 2)
                 if due:
-                    # On a GPU `fit` looks some steps later; a checkpoint must not hold what no run can resume from.
+                    # On a GPU `fit` checks the loss some steps later; a checkpoint must not hold a diverged state.
                     refuse_unless_finite(step, torch.stack(list(report.terms.values())).sum(), report)
                     state = checkpoint.capture(model, guide, elbo, optimizer, step=step)
                     if count > 1:

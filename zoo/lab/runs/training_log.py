@@ -71,7 +71,7 @@ class TrainingLog:
         return {name: digest.hexdigest() for name, digest in self.digests.items()}
 
     def _write(self, table: int, rows: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
-        """Writes the rows, and returns the last one; the header is that of the first step, whatever is written of it.
+        """Writes the rows, and returns the last one; the header comes from the first step, even if that has no row.
 
         It writes without a buffer, so that a full disk is noticed here and not when the file is closed.
         """

@@ -98,8 +98,8 @@ def traversal_pictures(
         run: the run.
         site: only this site: a picture of each class if it is a type.
         unit: only this unit of the site.
-        datapoint: test datapoint from whose code to start. When neither this nor `prior` is given, the first of those
-            spread over the classes.
+        datapoint: test datapoint from whose code to start. When neither this nor `prior` is given, the first of the
+            datapoints that are spread over the classes.
         prior: start from a draw of the prior, with this seed, instead.
         values: "wide" for -3 to 3, "quantiles" for a normal's 0.05 to 0.95.
         beside: another run on the same data, for Figures 1 and 10 of Joint-VAE.

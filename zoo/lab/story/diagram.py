@@ -71,7 +71,11 @@ class Diagram:
             ) from None
 
     def write(self, path: str | Path) -> None:
-        """Writes the source as .gv or .dot, TikZ as .tex, else a picture; raises as `picture`."""
+        """Writes the source as .gv or .dot, TikZ as .tex, else a picture.
+
+        Raises:
+            ModuleNotFoundError, OSError, ValueError: as `picture`; or the path has no ending.
+        """
         path = Path(path)
         kind = path.suffix.removeprefix(".")
         if not kind:
@@ -127,7 +131,7 @@ def _plate(path: tuple[str, ...], sites: dict[str, TracedSite], sizes: dict[str,
     further_in = [site for site in sites.values() if len(site.plates) > depth and site.plates[:depth] == path]
     inner = dict.fromkeys(site.plates[depth] for site in further_in)
     for name in inner:
-        # A plate that crosses another is drawn inside and outside it, and these are two boxes.
+        # A plate that crosses another is drawn as two boxes, one inside the other plate and one outside.
         yield f"{indent}subgraph {_quoted('_'.join(('cluster', *path, name)))} {{"
         yield f'{indent}    label="{"N" if name == "data" else sizes[name]}"; labelloc=b; labeljust=r; style=rounded'
         yield from _plate((*path, name), sites, sizes, indent + "    ")

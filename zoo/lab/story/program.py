@@ -152,7 +152,7 @@ def marked_trace(program: nn.Module, batch: Batch | None) -> Trace:
 
 
 class _Marks(TrackProvenance):
-    """Marks values and parameters; a plate of a part of the data asks a parameter for its unconstrained value."""
+    """Marks values and parameters, and keeps `unconstrained`, which a plate over a part of the data calls."""
 
     def _pyro_post_param(self, msg: Any) -> None:
         value = msg["value"].detach()
@@ -181,7 +181,7 @@ def _marked_if_parameter(value: Any) -> Any:
 
 
 def _frames(node: dict[str, Any]) -> list[Any]:
-    """The plates of a site, outermost first; without a loop over a plate, which makes a site of each of its steps."""
+    """The plates of a site, outermost first, except loops over a plate: each step of a loop is a site of its own."""
     return [frame for frame in node["cond_indep_stack"] if frame.vectorized]
 
 

@@ -92,7 +92,7 @@ def _number(value: Tensor) -> float:
 
 
 def _mark(trace: Trace) -> None:
-    """Marks everything on a site that an objective reads, written there by `zoo.termwise` and the messengers."""
+    """Marks all that an objective reads on a site, including what `zoo.termwise` and the messengers wrote there."""
     for name, node in nodes_of(trace).items():
         if node["type"] != "sample":
             continue

@@ -12,7 +12,7 @@ from zoo.lab.story.program import Program, TracedSite
 
 STEP = 1.6  # between the centres of neighbouring sites, cm
 _PARAMETERS = {"p": "theta", "q": "phi"}
-_OF_PARAMETERS = "-parameters"  # where a site has the name theta or phi
+_OF_PARAMETERS = "-parameters"  # suffix of theta or phi where a site has this name
 Places: TypeAlias = dict[str, tuple[float, float]]  # centres by name, cm
 
 
@@ -86,7 +86,7 @@ def _node(kind: str, name: str, place: tuple[float, float], label: str) -> str:
 
 
 def _arrow(start: str, end: str, program: Program, places: Places) -> str:
-    """Solid for the model; dashed for the guide, and bent around the sites between, on the side of its end."""
+    """An arrow, solid for the model; for the guide dashed, and bent around the sites in between."""
     if program.letter == "p":
         return rf"\edge {{{_id(start)}}} {{{_id(end)}}};"
     parents = {parent for site in program.sites for parent in site.parents}
@@ -101,7 +101,7 @@ def _plates(programs: list[Program], sites: Mapping[str, TracedSite]) -> Iterato
     """Inner plates first, so that an outer one encloses them."""
     plates = {plate.name: plate for program in programs for plate in program.plates}
     inside = {name: [site for site in sites.values() if name in site.plates] for name in plates}
-    inside = {name: some for name, some in inside.items() if some}  # the model's plates, where a guide names its own
+    inside = {name: some for name, some in inside.items() if some}  # drops plates that only the guide names
     for name in sorted(inside, key=lambda name: -max(s.plates.index(name) for s in inside[name])):
         fit = [_id(site.name) for site in inside[name]]
         fit += [f"plate-{_id(inner)}" for inner in inside if inner != name and _encloses(name, inner, inside[inner])]

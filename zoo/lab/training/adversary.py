@@ -20,9 +20,9 @@ class Adversary:
         elbo = FactorVAE(gamma=10.0, log_ratio=log_ratio)
         fit(model, guide, elbo, batches, lr=1e-4, adversary=Adversary(log_ratio, lr=1e-4))
 
-    Algorithm 2 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: D minimises its cross-entropy on the second half
-    of each batch, against a copy of that half with each unit permuted, where a categorical site is one unit. Their Adam
-    has lr = 1e-4, betas (0.5, 0.9).
+    Algorithm 2 of Kim & Mnih 2018, https://arxiv.org/abs/1802.05983: D minimises the cross-entropy of telling samples
+    for the second half of each batch from a copy in which each unit is permuted over the datapoints. A categorical site
+    is one unit. Their Adam has lr = 1e-4, betas (0.5, 0.9).
 
     Args:
         log_ratio: maps the concatenated values [B, D] of all latent sites to the logit of D, [B].
@@ -56,7 +56,7 @@ def sample(guide: nn.Module, *args: Any, **kwargs: Any) -> tuple[Tensor, list[in
     """One draw of all latent sites for a batch, without gradients, and the number of entries of each unit.
 
     The draw is concatenated in the guide's order, [B, D]. A site on the simplex, such as a categorical, is one unit:
-    its entries add up to 1, and permuted by themselves they would not, by which D would tell the two apart.
+    its entries add up to 1. Permuted one by one they would not, and D would tell the copies by this alone.
     """
     with torch.no_grad(), poutine.block():
         trace = poutine.util.prune_subsample_sites(poutine.trace(guide).get_trace(*args, **kwargs))

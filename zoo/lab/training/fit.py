@@ -43,7 +43,11 @@ Optimizer = Callable[..., torch.optim.Optimizer]
 
 @checked(lr=POSITIVE)
 def adam(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimizer:
-    """Adam (Kingma & Ba 2015, arXiv:1412.6980), all parameters in one kernel."""
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980), all parameters in one kernel.
+
+    Raises:
+        TypeError: parameters are not some of a module's.
+    """
     trained = list(parameters)
     if not all(isinstance(p, Tensor) for p in trained) or not any(p.requires_grad for p in trained):
         raise TypeError(
@@ -83,8 +87,8 @@ def fit(
         batches: (x, y or None, index); the pair is called with y where it is not None. Training ends with the batches.
         lr: the learning rate.
         optimizer: function of parameters and lr that returns an optimiser, e.g. `functools.partial(torch.optim.Adam,
-            amsgrad=True)`; or an existing optimiser, without lr, for a resumed run (see `zoo.lab.runs.checkpoint`). It
-            may hold parameters of others, too, which these steps do not move: their gradients are cleared.
+            amsgrad=True)`; or an existing optimiser, without lr, for a resumed run (see `zoo.lab.runs.checkpoint`). If
+            it also holds parameters of other modules, their gradients are cleared, so that no step changes them.
         device: where to train; when not given, a GPU if there is one.
         compile: whether to trace and compile the step, which removes Pyro's overhead: see
             `zoo.lab.training.Compiled`.
@@ -173,7 +177,7 @@ def _steps(
         if adversary:
             batch, own = _halves(batch)
         args, kwargs = batch.arguments()
-        for parameter in others:  # such as those of another pair, which an optimiser shared with it would move again
+        for parameter in others:  # such as another pair's, whose old gradients a shared optimiser would use again
             parameter.grad = None
         with reduced_matmul_precision() if precision == "medium" else nullcontext():
             loss, report = one_pass(*args, **kwargs)
@@ -201,7 +205,7 @@ def prepare(
     Networks that the objective reads are moved with it.
 
     The model runs alone first, so that an error names the site that does not fit. An autoguide has no parameters before
-    its first run, so the optimiser has to be built after it. The run has no other effect.
+    its first run, so the optimiser has to be built after this one. The run has no other effect.
 
     Raises:
         ValueError, TypeError: pair, objective and data do not fit; or the model observes nothing of the batch.

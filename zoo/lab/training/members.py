@@ -20,9 +20,9 @@ class Member:
 
     Attributes:
         model, guide, elbo, batches: arguments of `fit`.
-        random: what its draws begin from, a seed or a state of the device's generator; the current state during
-            training.
-        optimizer: its own, with a state from before, for a resumed run; see `zoo.lab.runs.checkpoint`.
+        random: a seed, or a state of the device's generator, from which its draws begin; during training, the current
+            state.
+        optimizer: an existing optimiser of its own, for a resumed run; see `zoo.lab.runs.checkpoint`.
     """
 
     model: nn.Module
@@ -63,10 +63,10 @@ class Reports(Sequence[Report]):
 
 
 def check_alike(members: Sequence[Member]) -> None:
-    """Checks that the members differ in nothing but what may differ among them, as far as their attributes show.
+    """Checks, as far as the members' attributes show, that they differ only in what may differ among them.
 
     Raises:
-        CannotStackError: they do; the message says in what.
+        CannotStackError: they differ in something else; the message says in what.
     """
     for elbo in (member.elbo for member in members):
         for name, value in vars(elbo).items():

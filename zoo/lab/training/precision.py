@@ -61,7 +61,7 @@ class Networks:
 
     A module below the programs is a network if a call of it makes no Pyro statement and returns tensors. Modules that
     return something else, such as a head, which returns a distribution, stay in float32 with all that is in them, as do
-    programs within programs. Of networks within networks the outermost counts.
+    programs within programs. Where a network contains networks, only the outermost counts.
 
     Args:
         programs: model and guide.
@@ -81,7 +81,7 @@ class Networks:
         calls: list[tuple[nn.Module, tuple[nn.Module, ...]]] = []
         running: list[nn.Module] = []
         statements: set[int] = set()  # modules that make some, by id
-        others: set[int] = set()  # heads
+        others: set[int] = set()  # modules that return something else than tensors, such as heads
 
         def watch(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:

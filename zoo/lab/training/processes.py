@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node=2 -m zoo train joint-vae/mnist
 
-The objective is that of the whole batch (see `zoo.ranks`), so this trains as one process does, up to its own random
-numbers in each.
+The objective is that of the whole batch (see `zoo.ranks`), so training is that of one process, except that each process
+draws its own random numbers.
 """
 
 import os
@@ -94,10 +94,10 @@ def check_group() -> None:
 
 
 def check_programs(*programs: nn.Module) -> None:
-    """Refuses networks whose result for one datapoint depends on the others of its process.
+    """Refuses networks whose result for one datapoint depends on the other datapoints of its process.
 
     Raises:
-        ValueError: a program has a batch normalisation that does not look at all processes.
+        ValueError: a program has a batch normalisation over the shard of one process.
     """
     for program in programs:
         for name, module in program.named_modules():

@@ -20,7 +20,7 @@ ELEMENTWISE = (
     torch.optim.RMSprop,
     torch.optim.SGD,
 )
-"""Optimisers that update every number by its own gradients alone, so that one for a stack is one for each member."""
+"""Optimisers that update every number by its own gradients alone: one for a stack updates it as the members' own do."""
 
 SHARED = ("step", "mu_product")  # of an optimiser's state: the same for all members
 
@@ -67,7 +67,7 @@ class StackedOptimizer:
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         """Takes one step with the options that the members' optimisers have now, such as a scheduled learning rate.
 
-        A parameter without a gradient stays, as in the members' own.
+        A parameter without a gradient is left unchanged, as by the members' own optimisers.
 
         Raises:
             CannotStackError: the options differ among the members.
@@ -112,13 +112,13 @@ class StackedOptimizer:
 
 
 def _groups(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
-    """The optimiser's options, with the positions of its parameters, without frozen ones, in place of them."""
+    """The optimiser's groups with their options; each parameter, except frozen ones, is given by its position."""
     at = {id(parameter): position for position, parameter in enumerate(parameters)}
     return [{**g, "params": [at[id(p)] for p in g["params"] if id(p) in at]} for g in optimizer.param_groups]
 
 
 def _merge(name: str, values: list[Any]) -> Any:
-    """The members' states of one parameter: a stack, or what is the same for all, such as the number of steps."""
+    """The members' states of one parameter: their stack, or one value that all share, such as the number of steps."""
     if isinstance(values[0], Tensor) and name not in SHARED:
         return torch.stack(values)
     if any(value != values[0] for value in values):

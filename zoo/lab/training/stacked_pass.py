@@ -39,7 +39,8 @@ class StackedPass:
         half: whether networks or matrix products compute in bfloat16, whose rounding the comparison has to allow.
 
     Attributes:
-        gain: the time of the members' passes one by one over that of the stacked pass, once each, on a CPU; 0 before.
+        gain: the time of the members' passes one by one, divided by that of the stacked pass, each measured once, on a
+            CPU; 0 before.
     """
 
     def __init__(self, device: torch.device, *, compile: bool, half: bool = False) -> None:
@@ -56,7 +57,7 @@ class StackedPass:
             random: the members' random states, which the draws replace by new ones.
 
         Raises:
-            CannotStackError: the first pass cannot be traced, or a member's pass is not the traced one.
+            CannotStackError: the first pass cannot be traced, or a member's pass differs from the traced one.
         """
         leaves, spec = tree_flatten(stacks)
         key = (tuple(passes[0].state), tuple((t.shape, t.dtype) for t in leaves))
@@ -85,7 +86,7 @@ class StackedPass:
             return stacked
 
     def _one_by_one(self, passes: Sequence[TensorPass], leaves: list[Tensor], spec: Any, random: list[Tensor]) -> Any:
-        """The members' outputs, and the time of all by the fastest of them."""
+        """The members' outputs, and the time of all passes, estimated as that of the fastest times their number."""
         outputs, times = [], []
         for member, one in enumerate(passes):
             began = time.perf_counter()
@@ -192,7 +193,7 @@ def _is_random(node: Node) -> bool:
 
 
 def _mutates(node: Node) -> bool:
-    """Whether it writes to a tensor that others read, unlike a draw into a tensor that was made for it."""
+    """Whether the node writes to a tensor; a draw into an empty tensor that was made for it does not count."""
     schema = getattr(node.target, "_schema", None)
     if schema is None or not schema.is_mutable:
         return False
@@ -205,16 +206,16 @@ def _is_empty(node: Node) -> bool:
 
 
 def _tensors(node: Node) -> list[Node]:
-    """A node of one tensor; or, where it returns several, those that are used."""
+    """The node itself where it returns one tensor; where it returns several, the nodes that use them."""
     return list(node.users) if isinstance(node.meta["val"], (tuple, list)) else [node]
 
 
 def _check_equal(
     alone: Any, together: Any, random: list[Tensor], replayed: list[Tensor], *, half: bool = False
 ) -> None:
-    """Compares each member's loss, gradients, report and buffers, part by part in Euclidean norm, to half the digits.
+    """Checks that each member's loss, gradients, report and buffers agree, each in Euclidean norm, to half the digits.
 
-    These are the digits of bfloat16 where networks or matrix products compute in it: some per cent.
+    Where networks or matrix products compute in bfloat16, these are half of its digits: some per cent.
 
     Raises:
         CannotStackError: they differ; the message names the member.

@@ -16,7 +16,8 @@ class TensorPass:
 
     Parameters, buffers, the objective's state and the batch are its inputs; the loss, gradients, the report, and the
     buffers and statistics that the pass changes are its outputs. Everything else that the programs read is a constant.
-    The objective's state is left changed: the caller restores it. `constants` has those that are known to change.
+    `constants` lists the constants that are known to change in some programs. The objective's state is left changed:
+    the caller restores it.
 
     Args:
         program: the loss of a batch.
@@ -37,8 +38,8 @@ class TensorPass:
         self.parameters = {name: p for name, p in named.items() if p.requires_grad}
         frozen = {name: p for name, p in named.items() if not p.requires_grad}
         buffers = {**frozen, **dict(program.named_buffers())}
-        # A tensor may belong to several modules. A module with several names is named once: `functional_call` would put
-        # the pass's tensors into it at the second name, and take those for its own.
+        # A tensor may belong to several modules, which all get the pass's tensor. A module with several names is listed
+        # once: at its second name, `functional_call` would take the pass's tensors for the module's own.
         names = {id(tensor): name for name, tensor in (named | buffers).items()}
         self._aliases = {
             f"{path}.{key}": names[id(tensor)]
@@ -54,7 +55,7 @@ class TensorPass:
             if isinstance(value, (bool, int, float))
         ]
         self._held = [(name, *_place(program, name), parameter) for name, parameter in named.items()]
-        # Such as a copy of the objective, by which SemiAmortized improves its output.
+        # Other objectives that a module calls, such as the one by which SemiAmortized refines its output.
         methods = [getattr(v, "func", v) for part in program.modules() for v in vars(part).values()]
         others = [getattr(method, "__self__", None) for method in methods]
         self._others = [other for other in others if isinstance(other, TermwiseELBO) and other is not elbo]
@@ -123,7 +124,7 @@ class TensorPass:
 
 
 class _Number:
-    """A tensor of an objective's state, equal to itself alone, or where it is a number on the CPU to that number."""
+    """A tensor of an objective's state. Numbers on the CPU are compared by value, all other tensors by identity."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor

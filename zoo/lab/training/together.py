@@ -31,7 +31,7 @@ from zoo.lab.training.tensor_pass import TensorPass
 
 __all__ = ["CannotStackError", "DivergedError", "Member", "Reports", "fit_restarts"]
 
-DELAY = 100  # steps between two looks at the losses on an accelerator
+DELAY = 100  # steps between two checks of the losses on an accelerator
 
 
 def fit_restarts(
@@ -107,7 +107,7 @@ class Stack:
         members, lr, optimizer, device, compile, precision: of `fit_restarts`, which checks them.
 
     Attributes:
-        gain: on a CPU, how many times less a step of all takes than their steps one by one, as measured once.
+        gain: the time of the members' steps one by one, divided by that of a step of all; measured once, on a CPU.
 
     Raises:
         CannotStackError: as `fit_restarts`. The members are as before.
@@ -186,7 +186,7 @@ class Stack:
         states = [member.elbo.state_dict() for member in self.members]
         *_, learnt = self._pass(batches)
         self._learn(learnt)
-        self._pass(batches)  # with every statistic
+        self._pass(batches)  # now every statistic has a value
         for member, before, state in zip(self.members, random, states, strict=True):
             member.random = before
             member.elbo.load_state_dict(state)
@@ -245,7 +245,7 @@ class Stack:
                 )
 
     def _take_replaced(self) -> None:
-        """Copies a tensor that replaces a member's buffer into the stack, of which it then is a view.
+        """Where a member's buffer was replaced by another tensor, copies this into the stack and makes it a view of it.
 
         Raises:
             CannotStackError: it has another shape or type.

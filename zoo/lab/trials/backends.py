@@ -21,15 +21,16 @@ def open_backend(
 
     Args:
         name: "loky" for processes of this machine, "dask" or "ray".
-        jobs: trials at once. When not given: on a cluster that is running as many as it has place for; else one per
-            core, divided by the threads of a trial, and one where the device is no CPU.
+        jobs: number of trials at once. When not given: on a running cluster, as many as it has room for; else the
+            number of cores divided by the threads of a trial, or 1 where the device is not a CPU.
         scheduler: the address of a Dask scheduler. When not given, Dask uses the current client or the address in its
             configuration (DASK_SCHEDULER_ADDRESS), and else starts workers on this machine. Ray reads RAY_ADDRESS.
         device: of the trials.
 
     Raises:
-        ValueError: there is no such backend, jobs is not positive, or a scheduler is given for another one than Dask.
-        ModuleNotFoundError: its library is not installed; the message says how to install it.
+        ValueError: there is no such backend, jobs is not positive, or a scheduler is given for a backend other than
+            Dask.
+        ModuleNotFoundError: the backend's library is not installed; the message says how to install it.
         ConnectionError: the cluster does not answer.
     """
     if name == "threading":

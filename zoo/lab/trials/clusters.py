@@ -1,7 +1,7 @@
 """Dask and Ray clusters as backends: each trial is a task of the cluster, in a process of its own.
 
-Both repeat the task of a worker that was lost, elsewhere: the trial resumes from its checkpoint, and a finished one
-returns at once.
+When a worker is lost, both repeat its task on another one: the trial resumes from its checkpoint, or returns at once if
+it was finished.
 """
 
 import logging
@@ -23,7 +23,7 @@ from zoo.lab.errors import import_optional
 from zoo.lab.trials.own_process import Place, in_own_process, in_own_process_on_dask
 from zoo.lab.trials.processes import Backend, Submit, in_worker, thread_variables
 
-PRELOAD = ["zoo.lab.trials.own_process"]  # by the workers that are started here
+PRELOAD = ["zoo.lab.trials.own_process"]  # imported at its start by each Dask worker that is started here
 PASSED_ON = ("ZOO_DATA",)  # environment variables of the command that its trials read
 RETRIES = 3  # of a trial whose worker was lost
 TIMEOUT = 10.0  # seconds to wait for a scheduler's answer
@@ -52,7 +52,7 @@ class Cluster(Backend):
 
     @contextmanager
     def workers(self, count: int, stop_file: Path) -> Iterator[Submit]:
-        """The cluster's own."""
+        """The cluster's own workers, whatever `count` is."""
         own = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         own["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # a recipe may be in a module next to the command
         place = Place(Path.cwd(), stop_file, {**thread_variables(self.threads), **own})
@@ -135,7 +135,9 @@ def _on_dask(client: Any, place: Place) -> Iterator[Callable[[bytes], "Future[An
 
 @contextmanager
 def ray(jobs: int | None, here: int, threads: int, *, on_gpu: bool) -> Iterator[Cluster]:
-    """The Ray cluster of RAY_ADDRESS or one that runs on this machine; else one of `here` trials is started.
+    """The Ray cluster of RAY_ADDRESS, or one that runs on this machine; else one is started.
+
+    A trial reserves `threads` cores, and on GPUs its share of them where `jobs`, or else `here`, trials run at once.
 
     Raises:
         ModuleNotFoundError: `ray` is not installed.

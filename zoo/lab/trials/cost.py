@@ -45,7 +45,7 @@ class First(NamedTuple):
 
 
 class NoRunError(RuntimeError):
-    """A measure trains no run of a recipe, so its cost cannot be found before."""
+    """A measure trains no run of a recipe, so its cost cannot be estimated before it runs."""
 
 
 class _FirstRun(BaseException):  # no `Exception`: a measure must not catch it
@@ -60,7 +60,8 @@ class _Look(Trial):
 
     Attributes:
         timed: whether to time some steps of the run, which are not kept.
-        known: first runs by their arguments, so that none is built twice; hyperparameters are taken not to matter.
+        known: first runs by their arguments without hyperparameters, assuming that these do not change the cost, so
+            that none is built twice.
     """
 
     timed: bool = False
@@ -129,7 +130,7 @@ def core_seconds(record: Mapping[str, Any]) -> float:
 
 
 def of_device(records: Records, device: str | None) -> list[Mapping[str, Any]]:
-    """The records of the device's kind, CPU or GPU, whose seconds say something about it."""
+    """The records that were measured on a device of the same kind, CPU or GPU."""
     on_cpu = device is None or torch.device(device).type == "cpu"
     return [record for record in records if ("CPU" in record["hardware"]) == on_cpu]
 

@@ -1,4 +1,4 @@
-"""Trials as a job array: a numbered list, and one of them by its number, without a process that looks after all."""
+"""Trials as a job array: a numbered list, and a run of one of them by its number, without a supervising process."""
 
 from collections.abc import Sequence
 

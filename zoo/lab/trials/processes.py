@@ -30,7 +30,7 @@ class Backend(ABC):
         at_once: the largest number of submitted trials; where infinite, the backend's own workers limit it.
         threads: of each trial.
         lost: the errors of a trial whose worker was killed and which the backend did not repeat.
-        loss: what has happened then, in words.
+        loss: the message about such a loss.
     """
 
     at_once: float
@@ -44,7 +44,7 @@ class Backend(ABC):
 
     @abstractmethod
     def cancel(self, future: "Future[Any]") -> None:
-        """Cancels an item that has not begun; one that has is left to save."""
+        """Cancels an item that has not begun; an item that has begun may still save."""
 
 
 @dataclass(frozen=True)

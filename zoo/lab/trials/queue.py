@@ -43,8 +43,8 @@ class Plan:
     Attributes:
         trials: those that are not finished, in the order in which they are run.
         variants: all trials of each reproduction by variant, with the stored ones.
-        open_claims: of each reproduction, the number of the paper's claims that its stored result leaves open: those of
-            which it cannot tell, and those that do not hold after less training than the paper's.
+        open_claims: of each reproduction, the number of the paper's claims that its stored result leaves open: those
+            that it cannot decide, and those that do not hold after less training than the paper's.
         left_out: the reproductions that cannot be run here, with the reason.
     """
 
@@ -147,7 +147,7 @@ def _queued(
         measure, left = reproduction.variants[variant], [trial for trial in own if not trial.is_finished()]
         for trial in left:
             recorded = records.get(variant, {})
-            try:  # other networks would be trained to find the first run
+            try:  # not for a measure that trains other networks first: it would have to train them
                 look = recorded or not reproduction.other_networks
                 minutes = core_minutes(measure, trial, recorded, known=known) if look else math.nan
             except NoRunError:
@@ -166,7 +166,9 @@ def _records(results: Sequence[Result]) -> dict[str, dict[Budget, Records]]:
 
 
 def _open_claims(reproduction: Reproduction, results: Sequence[Result]) -> int:
-    """The paper's claims left open by the result that decides them: the short one, while the full one is incomplete."""
+    """The number of the paper's claims that are open in the result that counts: the short one, until the full one is
+    complete.
+    """
     if not results:
         return sum(not claim.own for claim in reproduction.claims)
     decisive = results[-1]

@@ -59,7 +59,7 @@ def collect(name: str, reproduction: Reproduction, variants: Variants, *, comman
 
 
 def graded(result: Mapping[str, Any], reproduction: Reproduction) -> dict[str, Any]:
-    """The same runs with the reproduction's current texts; claims are checked again."""
+    """The result of the same runs with the reproduction's current texts; claims are checked again."""
     return {
         "name": result["name"],
         "title": reproduction.title,
@@ -92,7 +92,7 @@ def best(name: str, reproduction: Reproduction, variants: Variants) -> Trial:
 def draw(reproduction: Reproduction, variants: Variants, name: str, out: Path) -> dict[str, str]:
     """Draws the pictures of the finished trials into OUT/NAME; returns captions by path within `out`.
 
-    Where a run that some of them show, such as the best seed's, is not on this machine, these stay as they are stored.
+    Pictures that need a run which is not on this machine, such as the best seed's, stay as they are stored.
     """
     folder, done = file_name(name), finished(variants)
     drawn: dict[str, Picture] = {}

@@ -96,9 +96,9 @@ class Reproduction:
         seeds: number of seeds, by budget.
         claims: of the paper, and this project's own.
         deviations: all known deviations from the paper.
-        pictures: functions from the trials by variant to pictures by file name; one that only shows quantities is apart
-            from those that open runs, which may not be on this machine.
-        other_networks: whether it also trains networks that are no recipe's, whose precision cannot be chosen.
+        pictures: functions from the trials by variant to pictures by file name. Pictures that only show quantities have
+            a function of their own, since other pictures open runs, which may not be on this machine.
+        other_networks: whether it also trains networks that no recipe builds, whose precision cannot be chosen.
     """
 
     title: str

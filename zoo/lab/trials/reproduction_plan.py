@@ -86,7 +86,7 @@ def check_asked_precision(name: str, reproduction: Reproduction, precision: Prec
     """Checks that the reproduction can be trained in the precision that was asked for, if any was.
 
     Raises:
-        ValueError: there is no such precision, or the reproduction trains networks that are no recipe's.
+        ValueError: there is no such precision, or the reproduction trains networks that no recipe builds.
     """
     if precision is None:
         return

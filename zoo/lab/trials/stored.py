@@ -1,4 +1,4 @@
-"""Stored results that are added to: seeds of other machines and days are kept, and where a result is written.
+"""Stored results: how new seeds are added to those of other machines and days, and where a result is written.
 
 Results of two budgets, or of two precisions, are never added to each other.
 
@@ -49,11 +49,11 @@ def stored_results(name: str, out: Path) -> list[Result]:
 
 
 def refuse_other_precision(name: str, out: Path, budget: Budget, precision: Precision | None) -> None:
-    """Checks that the folder holds no result of the reproduction, of the same budget, in another precision, which would
-    be mixed with it.
+    """Checks that the folder holds no result of this reproduction and budget in another precision: precisions are not
+    mixed.
 
     Raises:
-        FileExistsError: it does; the message names the file and both precisions.
+        FileExistsError: there is one; the message names the file and both precisions.
     """
     for path, result in _there(name, out).items():
         if result["budget"] == budget and (other := result.get("precision")) != precision:

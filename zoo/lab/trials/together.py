@@ -57,7 +57,7 @@ class _Run:
     tables: dict[str, str] | None = None
 
     def member(self, until: int) -> Member:
-        """The run up to a step, as a member of a training of several."""
+        """The run up to a step, as one of several that are trained together."""
         made, own = self.experiment, self.random["device"]
         return Member(
             made.model,
@@ -176,7 +176,7 @@ def _open(trial: Trial, recipe: str, plan: dict[str, Any]) -> _Run:
 
 
 def _same_form(first: _Run, other: _Run) -> bool:
-    """Whether two runs can be trained as one, as far as it shows."""
+    """Whether two runs can be trained as one, as far as their experiments and settings show."""
     own = replace(other.settings, seed=first.settings.seed, hyperparameters=first.settings.hyperparameters)
     try:
         check_alike([run.member(run.settings.steps) for run in (first, other)])
@@ -190,7 +190,7 @@ def _train(runs: list[_Run], until: int, jobs: int) -> None:
     settings, every = runs[0].settings, runs[0].trial.every
     start, quiet = runs[0].step, tqdm(disable=True)
     members = [run.member(until) for run in runs]
-    # Before anything is written, as it may refuse.
+    # This may refuse the runs, so it comes before anything is written.
     where, how = find_device(settings.device), (settings.compile, settings.precision)
     stacked = Stack(members, None, runs[0].experiment.optimizer, where, *how)
     _check_worthwhile(stacked, jobs)
@@ -209,7 +209,7 @@ def _train(runs: list[_Run], until: int, jobs: int) -> None:
             dynamic_ncols=True,
             disable=not runs[0].trial.progress,
         )
-        stack.callback(getattr(steps, "close"))  # noqa: B009 (a generator, which gives the modules their tensors)
+        stack.callback(getattr(steps, "close"))  # noqa: B009 (a generator: its end gives the modules their tensors)
         began = saved_at = time.perf_counter()
         saved = start
         try:
@@ -240,10 +240,10 @@ def _train(runs: list[_Run], until: int, jobs: int) -> None:
 
 
 def _check_worthwhile(stacked: Stack, jobs: int) -> None:
-    """Refuses what takes longer together.
+    """Refuses runs that take longer together than by themselves in `jobs` processes.
 
     Raises:
-        CannotStackError: so it is; on an accelerator it is not measured.
+        CannotStackError: they do; on an accelerator this is not measured.
     """
     if stacked.device.type == "cpu" and stacked.gain < jobs:
         raise CannotStackError(
@@ -262,7 +262,7 @@ def _begin(run: _Run, stack: ExitStack) -> None:
 
 
 def _refuse_unless_finite(position: int, step: int, report: Report) -> None:
-    """On a GPU `fit_restarts` looks some steps later; a checkpoint must not hold what no run can resume from."""
+    """On a GPU `fit_restarts` checks losses some steps later; a checkpoint must not hold a diverged state."""
     try:
         refuse_unless_finite(step, torch.stack(list(report.terms.values())).sum(), report)
     except FloatingPointError as error:

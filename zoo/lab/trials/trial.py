@@ -32,7 +32,7 @@ from zoo.lab.trials.processes import Backend, Loky, limited_threads
 Budget = Literal["full", "short"]
 Measure = Callable[["Trial"], Mapping[str, float]]
 QUANTITIES = "quantities.json"
-QUANTITIES_BEFORE = "figures.json"  # what version 0.1 called it, where it says "figures"
+QUANTITIES_BEFORE = "figures.json"  # its name in version 0.1, with the key "figures"
 ONE_PROCESS = Loky(1)
 ORPHANS = 30.0  # seconds to wait for the workers of a killed command, which end within a second
 

@@ -42,9 +42,9 @@ def smaller_nu_better() -> Comparison:
 
 
 def mismatch(suffix: str) -> Comparison:
-    """Both divergences are larger at the largest beta of all than at some other; `suffix` ends the variants' names.
+    """Both divergences are larger at the largest beta than at some smaller one; `suffix` ends the variants' names.
 
-    They differ between runs by orders of magnitude, as those of `better_match` do, so their geometric means count.
+    They differ between runs by orders of magnitude, so their geometric means are compared, as in `better_match`.
     """
 
     def worse(quantity: str) -> Comparison:
@@ -56,7 +56,7 @@ def mismatch(suffix: str) -> Comparison:
 
 
 def better_match() -> Comparison:
-    """KL(p || q) falls with alpha; a run that loses one of the four clusters has several times the others'."""
+    """KL(p || q) falls with alpha: geometric means, since a run that loses a cluster has several times the KL."""
     return of_geometric_means(falling("KL(p || q)", PINWHEEL_ALPHAS))
 
 
@@ -98,7 +98,7 @@ def reconstructs_as_well() -> Comparison:
 
 
 def large_alpha_reconstructs_worse() -> Comparison:
-    """The largest alpha reconstructs worse than none, under every prior."""
+    """The largest alpha reconstructs worse than alpha = 0, under every prior."""
     pairs = [(variant(prior, 0), variant(prior, ALPHAS[-1])) for prior in ("gamma 0", *SPARSE)]
     checks = (above((none, "reconstruction"), (largest, "reconstruction")) for none, largest in pairs)
     return along_alpha("reconstruction", *checks)

@@ -58,7 +58,7 @@ def on_shapes(beta: float = 1.0, **hyperparameters: Any) -> Measure:
 
 
 def _metric(codes: Encoded, whole: bool) -> float:
-    """Votes of 1,000 points, scored on the training votes, without pruning."""
+    """FactorVAE's metric with votes of 1,000 points, scored on the training votes, without pruning."""
     num_train = 20_000 if whole else 2_000
     result = factor_vae(codes, num_points=1_000, num_train=num_train, num_eval=0, prune=0.0, repeats=2)
     return float(result)

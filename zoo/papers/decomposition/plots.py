@@ -85,6 +85,9 @@ def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, *, num: 
         data: with labels.
         model: the story with the prior.
         num: number of datapoints, spread evenly over the set.
+
+    Raises:
+        ValueError: the data have no labels.
     """
     if data.y is None:
         raise ValueError(f"data {data.name!r} has no labels to colour encodings by")
@@ -135,6 +138,9 @@ def interpolations(
 
     The unit is the one with the largest average magnitude in the class, and the datapoint is the first of the class in
     which it reaches this average: they are chosen by rule, not by eye. Also returns the unit of each class by name.
+
+    Raises:
+        ValueError: the data have no labels.
     """
     if data.y is None:
         raise ValueError(f"data {data.name!r} has no labels to choose datapoints by")

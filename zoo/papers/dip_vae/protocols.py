@@ -76,7 +76,7 @@ def _pixels(data: Dataset) -> np.ndarray:
 
 
 def untrained(trial: Trial) -> tuple[Split, Experiment]:
-    """The data that is compared, and the VAE's pair with the trial's initial weights."""
+    """The data that the codes are of, and the VAE's experiment with the trial's initial weights."""
     _, split, experiment = configure(
         trial.recipes["beta-vae/shapes"],
         hyperparameters={"beta": 1.0},

@@ -63,7 +63,7 @@ def on_images(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[s
 
 
 def on_digits(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
-    """The same on MNIST, and whether the digit is kept in the traversal of the thickness unit (Figure 5)."""
+    """As `on_images`, on MNIST; and whether traversals of the thickness unit keep the digit (Figure 5)."""
     trained = train(trial, recipe, **hyperparameters)
     found = unit_of(trained, ink)
     return {**measured(trained), "thickness": abs(found.correlation), "steady": 100 * steady(trained, found.unit)}

@@ -36,7 +36,7 @@ LABEL_FREE = (
     "I(x; z, c), 1/B",
     "TC, B = 512",
     "pruned",
-)  # all without the label
+)  # the quantities that need no label
 
 THICKNESS = {
     "steady": Quantity("images in traversals of the thickness unit that keep their row's digit, %", "high", 1),

@@ -46,7 +46,8 @@ class FourTerms(TermwiseELBO):
 
     Args:
         model: a `VAE` with one unit, whose evidence log p(x) is computed by quadrature.
-        without: the term to leave out, "1" to "4".
+        without: the term to leave out, "1" to "4"; none when not given.
+        num_particles: number of draws for each datapoint.
 
     Raises:
         ValueError: there is no such term.
@@ -111,6 +112,7 @@ class Panel:
 
     Attributes:
         without: the term that was left out, or None.
+        model, encoder: the pair.
         terms: the quantities by number: "1", E[log p(x | z) - log p(x)]; "2", I(x; z), and "4", KL(q(z) || p(z)), both
             without the minus sign of their terms; "3", E[log p(x)]; and "ELBO".
     """

@@ -23,8 +23,8 @@ class UnitLength(nn.Module):
 class TopicDecoder(nn.Module):
     """ProdLDA's decoder: dropout, then a row of word weights per topic, without biases, then batch norm.
 
-    Weights have Glorot's uniform initialisation (Xavier). The batch norm learns each word's centre, its frequency
-    independent of the topic; see `batch_norm`.
+    Weights have Glorot's uniform initialisation (Xavier). The batch norm learns a centre for each word, the part of its
+    frequency that does not depend on the topic; see `batch_norm`.
     """
 
     def __init__(self, topics: int, vocabulary: int, *, dropout: float = 0.6, scale: bool = False) -> None:

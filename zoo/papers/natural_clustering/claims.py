@@ -24,7 +24,7 @@ from zoo.papers.natural_clustering.measures import SETS, with_decoder
 OWN, SHARED = (
     "KL of z_cy",
     "KL of a unit of z_s",
-)  # per unit of the right class's block, and the largest of a shared unit
+)  # the mean over the units of the right class's block, and the largest of the shared units
 
 
 def yale_empty() -> Comparison:

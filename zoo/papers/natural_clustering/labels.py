@@ -1,4 +1,4 @@
-"""N-VAE with settings under which samples keep their label: this project's, beside Figure 9."""
+"""N-VAE with settings under which samples keep their label: an experiment of this project, next to Figure 9."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from zoo.papers.natural_clustering.classifiers import classification_error, erro
 from zoo.papers.natural_clustering.measures import class_latents
 
 SPREADS = (1.0, 2.0)  # sigma
-SHARED = (4, 1)  # s_dim: of the other reproductions, and where samples keep their label best
+SHARED = (4, 1)  # s_dim of the other reproductions, and the one at which samples keep their label best
 
 
 def with_shared(data: str, s_dim: int) -> str:

@@ -162,7 +162,7 @@ def keep(
         about: a description of the run, for `Pretrained.about`: "command", "seed", "quantities" and "note", all
             optional. With `half`, the quantities are those of `measure` when not given.
         half: whether to write the weights as float16, in half the bytes; or `torch.bfloat16`, which has three bits less
-            and compresses better. They are read as single precision again.
+            precision and compresses better. They are read as single precision again.
         tolerance: with `half`: how much a quantity may move, relative to its absolute value or to 1 where that is
             smaller.
         measure: with `half`: the quantities that may not move; the parts of the ELBO when not given. Both values of

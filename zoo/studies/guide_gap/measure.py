@@ -90,7 +90,8 @@ class TestSamples:
     def of(
         cls, model: nn.Module, data: Dataset, images: int | None, samples: int | None, gap_images: int | None
     ) -> "TestSamples":
-        """The given numbers; by default 500 x 1,000 with convolutions, all x 5,000 without, 200 of them for the gap.
+        """The given numbers; by default 500 images with 1,000 samples each if the model has convolutions, else all
+        images with 5,000 each; and 200 of these images for the gap.
 
         Raises:
             ValueError: the test set has fewer images, or a number is below 1.
@@ -125,7 +126,7 @@ def measure(
     chosen = torch.arange(on.images)
 
     def weigh(index: Tensor, guide: Callable[[Batch], nn.Module]) -> Importance:
-        # A chunk is one draw of 1,000 datapoints, or 1,000 draws of one: it fits into memory with a convolutional one.
+        # In chunks of 1,000 codes, which fit into memory with a convolutional decoder.
         parts = []
         for rows in index.split(100):
             batch = data.batch(rows, labels=labels, device=device)
