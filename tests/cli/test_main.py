@@ -38,8 +38,8 @@ pytestmark = pytest.mark.usefixtures("_quick_pictures")
         (["train", "vae", "--set", "network=rnn"], r"network must be 'mlp' or 'conv', got 'rnn'"),
         (["train", "vae", "--set", "network=conv"], r"no paper has a convolutional network for 8 pixels"),
         (["train", "--data-option", "size=32"], r"--data-option 'size=32': unknown option 'size'"),
-        (["data", "--out", "x.png"], r"--out is of a contact sheet: say of which data set, as in --sheet digits"),
-        (["data", "--data-option", "size=32"], r"--data-option is of a contact sheet: say of which data set"),
+        (["data", "--out", "x.png"], r"--out is an option of a contact sheet: name its data set, as in --sheet digits"),
+        (["data", "--data-option", "size=32"], r"--data-option is an option of a contact sheet: name its data set"),
         (["data", "--bench", "--sheet", "digits"], r"--bench measures every data set: leave out --sheet"),
         (["reproduce", "--seeds", "3"], r"--seeds needs the name of a reproduction; `reproduce` lists them"),
         (
@@ -53,7 +53,10 @@ pytestmark = pytest.mark.usefixtures("_quick_pictures")
         (["train", "--resume", "nowhere"], r"nowhere holds no run: there is no settings.json in it"),
         (["train", "--batch-size", "1501"], r"a batch of 1501 out of 1500 datapoints"),
         (["train", "--steps", "3", "--epochs", "2"], r"--steps or --epochs, not both"),
-        (["train", "--checkpoint-every", "soon"], r"--checkpoint-every 'soon': give a number of steps, as 500, or of"),
+        (
+            ["train", "--checkpoint-every", "soon"],
+            r"--checkpoint-every 'soon': give a number of steps, such as 500, or of",
+        ),
         (["train", "--out", os.devnull + "/run"], r"Invalid value for '--out': .* is not a folder: name another one"),
         (["compare-guides", "vae", "--guides", "flow,flow"], r"--guides must name at least one guide, each once"),
         (["compare-guides", "vae", "--guides", "flwo"], r"unknown guide 'flwo'; did you mean 'flow'\?"),

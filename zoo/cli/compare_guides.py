@@ -51,18 +51,27 @@ def compare_guides(
     batch_size: BatchSize = None,
     lr: LearningRate = None,
     images: Annotated[
-        int | None, typer.Option(parser=whole(1, MOST), help="Test datapoints; all, or 500 with convolutions.")
+        int | None,
+        typer.Option(
+            parser=whole(1, MOST), help="Number of test datapoints; by default all, or 500 with convolutions."
+        ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(parser=whole(1, 10**6), help="Importance samples; 5000, or 1000 with convolutions.")
+        int | None,
+        typer.Option(
+            parser=whole(1, 10**6), help="Importance samples per datapoint; by default 5000, or 1000 with convolutions."
+        ),
     ] = None,
     gap_images: Annotated[
-        int | None, typer.Option(parser=whole(1, MOST), help="Datapoints on which the gap is split; 200.")
+        int | None,
+        typer.Option(parser=whole(1, MOST), help="Number of datapoints on which the gap is split; by default 200."),
     ] = None,
     seed: Seed = 0,
     jobs: Annotated[
         int | None,
-        typer.Option(parser=whole(1, 256), help="Guides at once, whose steps are then timed while others train."),
+        typer.Option(
+            parser=whole(1, 256), help="Number of guides that train at once; steps are then timed while others train."
+        ),
     ] = 1,
     backend: Backend = "loky",
     scheduler: Scheduler = None,

@@ -102,7 +102,7 @@ def list_data(
     if bench and of_a_sheet:
         raise ValueError(f"--bench measures every data set: leave out {of_a_sheet[0]}")
     if of_a_sheet and not sheet:
-        raise ValueError(f"{of_a_sheet[0]} is of a contact sheet: say of which data set, as in --sheet digits")
+        raise ValueError(f"{of_a_sheet[0]} is an option of a contact sheet: name its data set, as in --sheet digits")
     if bench:
         from zoo.studies.data_rate import bench as measure
 

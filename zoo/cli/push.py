@@ -13,7 +13,7 @@ def push(
     data_dir: DataDir = None,
     private: Annotated[bool, typer.Option("--private", help="A new repository is private.")] = False,
     half: Annotated[
-        bool, typer.Option("--half", help="Weights in half precision, where the test set's ELBO does not move.")
+        bool, typer.Option("--half", help="Weights in half precision, if the test set's ELBO stays the same.")
     ] = False,
 ) -> None:
     """Sends a finished run's weights and its card to a Hugging Face hub, as safetensors and JSON."""

@@ -32,7 +32,7 @@ def reproduce(
         typer.Argument(
             parser=name,
             metavar="REPRODUCTION",
-            help="A reproduction, with --queue several; without, all are listed.",
+            help="A reproduction, or several with --queue; without a name, all are listed.",
             autocompletion=reproduction_names,
         ),
     ] = None,
@@ -67,8 +67,8 @@ def reproduce(
         bool,
         typer.Option(
             "--queue",
-            help="Run what is missing of several reproductions, in the given order; without names of all, in the order "
-            "of open claims per core-hour. Repeat the command to continue.",
+            help="Run the missing trials of the named reproductions, in this order; without names those of all, in the "
+            "order of open claims per core-hour. Repeat the command to continue.",
         ),
     ] = False,
     hours: Annotated[

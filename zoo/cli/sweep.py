@@ -64,7 +64,7 @@ def sweep(
     only: Only = None,
     together: Annotated[
         bool,
-        typer.Option("--together", help="Train runs of one form as one, in this process; for GPUs, small networks."),
+        typer.Option("--together", help="Train runs of one form as one, in this process; for GPUs and small networks."),
     ] = False,
     device: Device = None,
     compile: Compile = False,

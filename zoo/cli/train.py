@@ -64,7 +64,7 @@ def train(
         str | None,
         typer.Option(
             help="Number of CPU threads, or auto: the faster of one and all in the first steps, recorded, and used "
-            "again by --resume. PyTorch's own when not given; OMP_NUM_THREADS decides where it is set."
+            "again by --resume. PyTorch's own when not given. OMP_NUM_THREADS is used where it is set."
         ),
     ] = None,
     checkpoint_every: CheckpointEvery = "60s",
@@ -132,7 +132,7 @@ def _count(text: str | None) -> int | None:
 
 
 def _set_threads(count: int, experiment: "Experiment", split: "Split", settings: "Settings") -> None:
-    """Sets the number of threads, or with 0 finds the faster one; OMP_NUM_THREADS decides where it is set."""
+    """Sets the number of threads, or with 0 finds the faster one; OMP_NUM_THREADS is used where it is set."""
     import torch
 
     from zoo.lab.training.threads import find_threads, given

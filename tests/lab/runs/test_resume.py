@@ -238,7 +238,7 @@ def test_a_run_without_a_checkpoint_begins_again(whole, stopped, tmp_path):
 
 @pytest.mark.parametrize("text", ["0", "-5", "5m", "s", "1.5s", ""])
 def test_how_often_is_a_number_of_steps_or_of_seconds(text):
-    with pytest.raises(ValueError, match="give a number of steps, as 500, or of seconds, as 60s"):
+    with pytest.raises(ValueError, match="give a number of steps, such as 500, or of seconds, such as 60s"):
         run.Every.parse(text)
 
 

@@ -66,7 +66,7 @@ def as_features(name: str, x: Any) -> Any:
             )
         scaled = f", (x / {high}).astype(np.float32) floats from 0 to 1" if low == 0 else ""
         raise ValueError(
-            f"data {name!r}: x holds {x.dtype} from {low} to {high}, which are no bytes; .astype(np.float32) makes "
+            f"data {name!r}: x holds {x.dtype} from {low} to {high}, which are not bytes; .astype(np.float32) makes "
             f"floats of it{scaled}"
         )
     elif x.dtype == np.longdouble:

@@ -38,7 +38,9 @@ def image_folder(
     try:
         ImageColor.getrgb(background if background != "auto" else "white")
     except ValueError as error:
-        raise ValueError(f"data {str(root)!r}: background must be a colour, as white or #808080: {error}") from error
+        raise ValueError(
+            f"data {str(root)!r}: background must be a colour such as white or #808080: {error}"
+        ) from error
     places = []
     others = []
     for place, is_file in _walk(root, root):

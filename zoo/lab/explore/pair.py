@@ -63,8 +63,8 @@ def decoder(model: nn.Module, sites: LatentSites, example: Latents) -> Network:
     for name, slot in zip(order[len(moved) :], network.inputs[len(moved) :], strict=True):
         if network.reads(slot):
             raise NotExported(
-                f"the decoder depends on site {name!r}, which is no vector of real numbers and no one-hot type, so "
-                "there is no slider for it; write the story so that x depends on such sites alone"
+                f"the decoder depends on site {name!r}, which is neither a vector of real numbers nor a one-hot type, "
+                "so there is no slider for it; write the story so that x depends on such sites alone"
             )
     return replace(network, inputs=network.inputs[: len(moved)])
 

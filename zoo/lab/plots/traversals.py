@@ -238,7 +238,7 @@ def _reach(model: nn.Module, units: Sequence[Unit]) -> str:
     reaches = {str(unit): 3 * draws[unit.site][:, unit.index].square().mean().sqrt().item() for unit in units}
     far = [f"p({unit}) reaches to ±{reach:.2g}" for unit, reach in reaches.items() if not 1.5 <= reach <= 6.0]
     more = f", and {len(far) - 1} more" if len(far) > 1 else ""
-    return f"; no Normal(0, 1): {far[0]}{more}" if far else ""
+    return f"; not Normal(0, 1): {far[0]}{more}" if far else ""
 
 
 def order_of(units: Sequence[Unit]) -> str:

@@ -151,7 +151,7 @@ def load(path: str | Path) -> State:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file, so there is no checkpoint: give the file of one")
+        raise FileNotFoundError(f"there is no checkpoint {path}: give the path of a checkpoint file")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -169,7 +169,7 @@ def load(path: str | Path) -> State:
     try:
         state: State = _decode(json.loads(metadata["tree"]), tensors)
     except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"the checkpoint {path} has not the structure of one ({error!r}); {REMEDY}") from None
+        raise ValueError(f"{path} does not have the structure of a checkpoint ({error!r}); {REMEDY}") from None
     return state
 
 

@@ -52,7 +52,7 @@ class Every:
         match = re.fullmatch(r"([1-9][0-9]{0,8})(s?)", text) if isinstance(text, str) else None
         if match is None:
             raise ValueError(
-                f"--checkpoint-every {shown(text)}: give a number of steps, as 500, or of seconds, as 60s; "
+                f"--checkpoint-every {shown(text)}: give a number of steps, such as 500, or of seconds, such as 60s; "
                 "at most 999,999,999"
             )
         return cls(float(match[1]), bool(match[2]))

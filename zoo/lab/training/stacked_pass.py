@@ -230,8 +230,8 @@ def _check_equal(
                 continue
             raise CannotStackError(
                 f"member {member} cannot be trained together with member 0: with its weights, batch, draws and "
-                "hyperparameters, the pass of member 0 is not its own, so they differ in something else, such as a "
-                "number of the model: train it by itself"
+                "hyperparameters, the pass of member 0 gives other numbers than its own, so the two differ in "
+                "something else, such as a number of the model: train it by itself"
             )
 
 

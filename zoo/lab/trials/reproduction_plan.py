@@ -93,7 +93,7 @@ def check_asked_precision(name: str, reproduction: Reproduction, precision: Prec
     check_precision(precision)
     if reproduction.other_networks:
         raise ValueError(
-            f"--precision {precision} cannot be chosen for {name}, which also trains networks that are no recipe's: "
+            f"--precision {precision} cannot be chosen for {name}, which also trains networks that no recipe builds: "
             "leave it out"
         )
 
