@@ -4,6 +4,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
+from guides import Amortized, FullRank, MeanFieldLaplace
 from tests.papers.hfvae_topics.posts import hand_made, posts, split
 from tests.pictures import drawn
 from zoo.elbos import PlainELBO
@@ -29,6 +30,21 @@ def test_the_pictures_tell_the_topics_in_words(tmp_path):
     assert text.count("There are none.") == 2
     for name in ("topics.png", "correlations.png"):
         assert imread(tmp_path / name).std() > 0.02
+
+
+@pytest.mark.parametrize("head", [FullRank, MeanFieldLaplace])
+def test_topics_of_another_head_have_the_same_pictures(head, tmp_path):
+    model, guide = hand_made()
+    guide = Amortized(guide.trunk, z=head(2))
+    data = posts(100)
+    evaluation = evaluate(model, guide, data, kl="closed" if head is FullRank else "sampled")
+    shows = save_pictures(topic_plots.pictures(model, guide, data, evaluation), tmp_path)
+    assert set(shows) == {"topics.md", "topics.png", "correlations.png"}
+    lines = [line for line in (tmp_path / "topics.md").read_text().splitlines() if line.startswith("| z_")]
+    kl = {line.split(" | ")[0]: line.split(" | ")[2].strip() for line in lines}
+    each = evaluation.kl["z"].tolist()
+    # A full-rank head couples the two topics: their KL is one number, which is neither topic's.
+    assert kl == ({"| z_0": "", "| z_1": ""} if head is FullRank else {f"| z_{k}": f"{each[k]:.2f}" for k in (0, 1)})
 
 
 def test_correlated_topics_are_told_in_words():

@@ -1,5 +1,6 @@
 """Pictures of topics, and their words as Markdown."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -38,12 +39,13 @@ def pictures(model: Story, guide: nn.Module, data: Dataset, evaluation: Evaluati
 
 def markdown(topics: Topics, evaluation: Evaluation) -> str:
     """A table of a pair's topics, the most informative first, and the most correlated of those in use."""
+    sizes = Counter(name.rsplit("_", 1)[0] for name in topics.names)
     kl = {
         f"{site}_{unit}": f"{nats:.2f}"
         for site, units in evaluation.kl.items()
-        if f"{site}_{len(units) - 1}" in topics.names and f"{site}_{len(units)}" not in topics.names
+        if len(units) == sizes[site]  # a guide that couples a site's units has one KL for all
         for unit, nats in enumerate(units.tolist())
-    }  # a guide that couples a site's units has one KL for all
+    }
     order = np.argsort(-topics.information.value, kind="stable")
     rows = [
         f"| {topics.names[k]} | {topics.information.value[k]:.2f} | {kl.get(topics.names[k], '')} | "
