@@ -24,7 +24,7 @@ from tests.small_recipe import RECIPES
 from zoo import elbos, metrics, papers
 from zoo.lab import analysis, networks
 from zoo.lab.data import Batch, Dataset, Factors, absolute, data_folder, load
-from zoo.lab.data.dataset import split
+from zoo.lab.data.split import split
 from zoo.lab.device import find_device
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.finished import configure, open_run

@@ -12,8 +12,8 @@ from scipy import sparse
 
 from zoo.lab.data import Dataset, Factors
 from zoo.lab.data import bit_packing as bits
-from zoo.lab.data.dataset import split
 from zoo.lab.data.rows import Rows
+from zoo.lab.data.split import split
 
 N = 13  # prime, so that no batch size divides it
 

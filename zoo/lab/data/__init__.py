@@ -23,8 +23,9 @@ from zoo.lab.data import (
     from_disk as yours,
 )
 from zoo.lab.data.batch import Batch
-from zoo.lab.data.dataset import Dataset, Split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
+from zoo.lab.data.split import Split
 from zoo.lab.errors import unknown_name
 
 __all__ = ["SOURCES", "Batch", "Dataset", "Factors", "Split", "absolute", "data_folder", "load"]

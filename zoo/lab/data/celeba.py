@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from zoo.lab.data.cache import cached, fingerprint
-from zoo.lab.data.dataset import Dataset, Split, split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.decoded_images import decoded
 from zoo.lab.data.factors import Factors
+from zoo.lab.data.split import Split, split
 
 FOLDER = "celeba/img_align_celeba"
 ATTRIBUTES = "celeba/list_attr_celeba.txt"

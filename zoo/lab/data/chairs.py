@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zoo.lab.data.dataset import Dataset, Split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.decoded_images import decoded
 from zoo.lab.data.factors import Factors
+from zoo.lab.data.split import Split
 
 FOLDER = "rendered_chairs"
 CHOSEN = "models.txt"

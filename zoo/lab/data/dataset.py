@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -316,35 +316,3 @@ class Dataset(Tabulated):
                 f"data {self.name!r}: a batch of {batch_size} out of {len(self)} datapoints; "
                 f"choose a batch size from 1 to {len(self)}"
             )
-
-
-class Split(NamedTuple):
-    """A training set and a test set; the same set twice where a paper holds nothing out."""
-
-    train: Dataset
-    test: Dataset
-
-    def __repr__(self) -> str:
-        return f"train: {self.train}\ntest: {self.test}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>train</p>{self.train._repr_html_()}<p>test</p>{self.test._repr_html_()}"
-
-
-@checked()
-def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
-    """Holds out a random share of the datapoints; with 0, train and test are the same set.
-
-    Raises:
-        ValueError: the share leaves one of the two empty.
-    """
-    if held_out == 0:
-        return Split(data, data)
-    count = round(held_out * len(data)) if 0 < held_out < 1 else 0
-    if not 0 < count < len(data):
-        raise ValueError(
-            f"data {data.name!r}: held_out = {held_out:g} of {len(data)} datapoints leaves nothing to train on or to "
-            "test on; choose a share between 0 and 1, or 0 to test on the training set"
-        )
-    order = np.random.default_rng(seed).permutation(len(data))
-    return Split(data.subset(np.sort(order[count:])), data.subset(np.sort(order[:count])))

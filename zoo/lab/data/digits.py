@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.lab.data.dataset import Dataset, Split
+from zoo.lab.data.dataset import Dataset
+from zoo.lab.data.split import Split
 
 NUM_TEST = 297
 

@@ -6,11 +6,12 @@ import numpy as np
 
 from zoo.lab.data import bit_packing as bits
 from zoo.lab.data.cache import Stream, cached, fingerprint
-from zoo.lab.data.dataset import Dataset, Split, split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.download import check_digest, fetch
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.npz import rows_of
 from zoo.lab.data.shapes import FACTORS, SHAPES
+from zoo.lab.data.split import Split, split
 
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 URL = f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{FILE}"

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from zoo.lab.data.conversion import as_array, as_labels
-from zoo.lab.data.dataset import Dataset, Split, split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.image_folder import image_folder
 from zoo.lab.data.npz import DAMAGE, names_in, read_npz
+from zoo.lab.data.split import Split, split
 
 KEYS = ("x", "y", "classes", "factors", "factor_names", "x_test", "y_test", "factors_test")
 

@@ -12,10 +12,11 @@ import numpy as np
 from PIL import ImageColor
 
 from zoo.lab.data.cache import MAPPED, cache_folder, cached, fingerprint
-from zoo.lab.data.dataset import Dataset, Split, split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.decoded_images import decoded
 from zoo.lab.data.factors_table import read_factors
 from zoo.lab.data.image_files import Kind, kind, read
+from zoo.lab.data.split import Split, split
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TABLE = "factors.csv"

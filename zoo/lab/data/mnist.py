@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoo.lab.data.dataset import Dataset, Split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.download import check_digest, fetch
+from zoo.lab.data.split import Split
 
 FILES = (
     "train-images-idx3-ubyte",

@@ -7,9 +7,10 @@ import numpy as np
 from scipy import sparse
 
 from zoo.lab.data.cache import cached, fingerprint
-from zoo.lab.data.dataset import Dataset, Split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.download import check_digest, fetch
 from zoo.lab.data.posts import Posts, read_archive, read_pickled
+from zoo.lab.data.split import Split
 
 POSTS = (11_314, 7_532)
 REMOVABLE = ("headers", "footers", "quotes")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.lab.data.dataset import Dataset, Split
+from zoo.lab.data.dataset import Dataset
+from zoo.lab.data.split import Split
 
 
 def pinwheel(

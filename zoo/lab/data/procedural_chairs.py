@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from zoo.lab.data.dataset import Dataset, Split, split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.renderer import WHITE, Solid, draw
+from zoo.lab.data.split import Split, split
 
 TYPES = ("dining chair", "bar stool", "armchair", "swivel chair")
 

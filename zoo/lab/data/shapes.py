@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from zoo.lab.data.bit_packing import WORD
-from zoo.lab.data.dataset import Dataset, Split, split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.rows import Rows
+from zoo.lab.data.split import Split, split
 
 SHAPES = ("square", "ellipse", "heart")
 

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image
 
 from zoo.lab.data.cache import cached, fingerprint
-from zoo.lab.data.dataset import Dataset, Split, split
+from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
+from zoo.lab.data.split import Split, split
 
 SUBJECTS = (11, 12, 13, *range(15, 40))  # the extended part; 1 to 10 are the older Yale B, and there is no 14
 LIGHTS = 64

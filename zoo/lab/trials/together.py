@@ -29,7 +29,8 @@ from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.training.experiment import Experiment, find_recipe
 from zoo.lab.training.fit import prepare, refuse_unless_finite
 from zoo.lab.training.members import check_alike
-from zoo.lab.training.together import CannotStackError, DivergedError, Member, Stack
+from zoo.lab.training.stack import Stack
+from zoo.lab.training.together import CannotStackError, DivergedError, Member
 from zoo.lab.trials.trial import ORPHANS, Trial
 from zoo.report import Report
 
