@@ -64,6 +64,17 @@ def test_a_value_is_what_the_file_returns(value, stored, tmp_path):
     assert settings.hyperparameters == {"name": stored} == {"name": settings.data_options["option"]}
 
 
+def test_numpys_numbers_of_steps_batch_size_rate_and_seed_become_pythons(tmp_path):
+    settings, *_ = configure(
+        OWN, steps=np.int64(3), batch_size=np.int32(16), lr=np.float32(0.5), seed=np.int64(1), device="cpu"
+    )
+    numbers = (settings.steps, settings.batch_size, settings.lr, settings.seed)
+    assert numbers == (3, 16, 0.5, 1)
+    assert [type(number) for number in numbers] == [int, int, float, int]
+    write_record(tmp_path / "settings.json", asdict(settings))
+    assert Settings.of(read_record(tmp_path / "settings.json")) == settings
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
