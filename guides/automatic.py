@@ -8,13 +8,15 @@ from typing import Any
 
 import pyro
 import pyro.distributions as dist
-from pyro.infer.autoguide import AutoGuide, AutoNormal
+import torch
+from pyro.distributions.util import is_validation_enabled
+from pyro.infer.autoguide import AutoContinuous, AutoGaussian, AutoGuide, AutoNormal, AutoStructured
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
-from guides.program import check_rows, data_plate, picklable_state, shown, whole
+from guides.program import Misfit, check_rows, data_plate, picklable_state, shown, whole
 
 _count = itertools.count()
 
@@ -30,10 +32,10 @@ class Automatic(nn.Module):
     joint density, so that objectives see the model's sites.
 
     .. warning::
-        As with `PerDatapoint`, the guide cannot be applied to data that it was not trained on. Kinds that couple all
-        datapoints (AutoMultivariateNormal) need all of the data in one batch. The parameters exist after the first call
-        only, as with any autoguide: an optimiser that is built earlier does not train them. `zoo.lab.training.fit`
-        makes that call.
+        As with `PerDatapoint`, the guide cannot be applied to data that it was not trained on. Kinds other than
+        AutoNormal and AutoDelta have one latent for all datapoints together (AutoDiagonalNormal, too), and need all of
+        the data, in their order, in each batch. The parameters exist after the first call only, as with any autoguide:
+        an optimiser that is built earlier does not train them. `zoo.lab.training.fit` makes that call.
 
     Args:
         model: the story.
@@ -42,7 +44,7 @@ class Automatic(nn.Module):
         options: of the autoguide.
 
     Raises:
-        ValueError: at the first call, if the autoguide cannot map the reals to a site's support.
+        ValueError: at a call, if the autoguide cannot map the reals to a site's support, or has no rows for the batch.
 
     Example:
         >>> import torch
@@ -66,6 +68,8 @@ class Automatic(nn.Module):
         # Built at the first call: a copy of an autoguide that was not called yet has lost its model.
         self.build: list[Callable[[], Any]] = [partial(kind, model, **options)]
         self.num_data = num_data
+        couples = issubclass(kind, (AutoContinuous, AutoGaussian, AutoStructured))
+        self.coupled = kind.__name__ if couples else None
         self.autoguide: Any = None
 
     def forward(self, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> Any:
@@ -73,12 +77,16 @@ class Automatic(nn.Module):
 
         Raises:
             ValueError: there is no index, and the batch has another size than the data (`num_data`, or else the size
-                of the first call's); or the autoguide cannot map the reals to a site's support.
+                of the first call's); the kind couples all datapoints, and the batch is not all of them in their order
+                (the order is checked where Pyro's validation is on); or the autoguide cannot map the reals to a site's
+                support.
         """
         if self.num_data is None and index is None:
             self.num_data = len(x)
         if self.num_data is not None:
             check_rows(x, index, self.num_data)
+            if self.coupled:
+                _check_whole(self.coupled, x, index, self.num_data)
         if self.build:
             build: Any = self.build.pop()
             self.autoguide = build()
@@ -135,3 +143,16 @@ class _OneSite(Messenger):
 
 def _plate(num_data: int | None, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> pyro.plate:
     return data_plate(x, index, num_data)
+
+
+def _check_whole(kind: str, x: Tensor, index: Tensor | None, num_data: int) -> None:
+    """Checks that a batch x [B, ...] is all of the data in their order, as one latent for all datapoints needs it."""
+    batch = f"{len(x)} of {num_data} datapoints"
+    if len(x) == num_data:
+        if index is None or not is_validation_enabled() or index.equal(torch.arange(num_data, device=index.device)):
+            return
+        batch = "all of them in another order"
+    raise Misfit(
+        f"{kind} has one latent for all datapoints, so each batch must be all of the data in their order, and this one "
+        f"is {batch}: give x without index=, or use AutoNormal, AutoDelta or PerDatapoint, which have a row for each"
+    )

@@ -11,7 +11,14 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.infer import SVI
-from pyro.infer.autoguide import AutoDelta, AutoMultivariateNormal, AutoNormal
+from pyro.infer.autoguide import (
+    AutoDelta,
+    AutoDiagonalNormal,
+    AutoGaussian,
+    AutoMultivariateNormal,
+    AutoNormal,
+    AutoStructured,
+)
 from torch import nn
 
 from guides import (
@@ -376,6 +383,18 @@ def test_an_autoguide_that_couples_the_data_takes_all_of_it_and_says_why_it_has_
     assert (coupled.startswith("_AutoMultivariateNormal"), z) == (True, "z")
     with pytest.raises(ValueError, match=rf"site '{coupled}' is an auxiliary site"):
         BetaTCVAE(beta=2.0, num_data=4).loss(model, guide, x)
+
+
+@pytest.mark.parametrize("kind", [AutoDiagonalNormal, AutoMultivariateNormal, AutoStructured, AutoGaussian])
+def test_an_autoguide_that_couples_the_data_refuses_a_part_of_it_and_another_order(kind):
+    # Its rows are those of the batch's order: with any other batch, a datapoint would get another one's parameters.
+    model, _ = vae_pair()
+    x, order = images(NUM_DATA), torch.arange(NUM_DATA)
+    for index, message in ((order[5:10], f"this one is 5 of {NUM_DATA}"), (order.flip(0), "in another order")):
+        with pytest.raises(ValueError, match=f"{kind.__name__} has one latent for all datapoints.*{message}"):
+            PlainELBO().loss(model, Automatic(model, kind, num_data=NUM_DATA), x[index], index=index)
+    guide = Automatic(model, kind, num_data=NUM_DATA)
+    assert guide(x)["z"].shape == guide(x, index=order)["z"].shape
 
 
 def test_a_pickled_autoguide_goes_by_a_name_of_its_own():

@@ -10,7 +10,7 @@ import torch
 from guides import Amortized, Automatic, Concrete, Flow, FullRank, MeanField, Mixture, PerDatapoint
 from tests.lab.runs.test_traverse import finished
 from tests.pairs import SHAPE, images, vae_pair
-from zoo.lab.analysis import codes, posterior_means, posteriors
+from zoo.lab.analysis import codes, encode_modes, importance, log_evidence, posterior_means, posteriors
 from zoo.lab.data import Dataset
 from zoo.lab.networks import MLPEncoder
 from zoo.lab.runs.traverse import traversal_pictures
@@ -51,8 +51,34 @@ def test_a_guide_with_rows_is_asked_for_those_of_an_index(make):
     whole = posterior_means(guide, x)["z"]
     assert torch.equal(posterior_means(guide, x[index], index=index)["z"], whole[index])
     assert torch.equal(codes(guide, x[index], index=index)["z"].mean, whole[index])
+    torch.testing.assert_close(encode_modes(model, guide, x[index], index=index)["z"], whole[index])
     with pytest.raises(ValueError, match="which of its 20 datapoints these 3 are: give index="):
         codes(guide, x[index])
+
+
+def test_the_evidence_under_a_guide_with_rows_uses_those_of_the_index():
+    # The rows are point-like, so that a datapoint's weight under another one's row differs by many nats.
+    model, guide, x = vae_pair()[0], PerDatapoint(20, z=MeanField(2)), images(20)
+    with torch.no_grad():
+        guide.tables["z"][:, :2] = 3 * torch.randn(20, 2)
+        guide.tables["z"][:, 2:] = -20.0
+    index = torch.tensor([17, 3, 8])
+    options = {"num_samples": 200}
+    whole, part = importance(model, guide, x, **options), importance(model, guide, x[index], index=index, **options)
+    torch.testing.assert_close(part.elbo, whole.elbo[index], rtol=0, atol=0.5)
+    assert torch.equal(log_evidence(model, guide, x[index], index=index, **options), part.log_evidence)
+    assert (importance(model, guide, x[index], index=index.flip(0), **options).elbo - part.elbo).abs().max() > 1
+
+
+@pytest.mark.parametrize("make", [partial(PerDatapoint, 20, z=MeanField(2)), partial(Automatic, num_data=20)])
+def test_means_may_be_changed_without_the_guide(make):
+    # Of all rows in their order, the means were the parameters themselves.
+    model = vae_pair()[0]
+    guide, x = make() if make.func is PerDatapoint else make(model), images(20)
+    found = posterior_means(guide, x)["z"].numpy()
+    before = found.copy()
+    found -= 5
+    np.testing.assert_array_equal(posterior_means(guide, x)["z"], before)
 
 
 def test_metrics_take_the_codes_of_a_flow():

@@ -15,6 +15,7 @@ from zoo.lab.files import read_record, write_record
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import Settings, as_stored
+from zoo.lab.runs.train import train
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.trials.sweep import sweep
 from zoo.lab.trials.sweep_plan import plan_sweep
@@ -62,6 +63,27 @@ def test_a_value_is_what_the_file_returns(value, stored, tmp_path):
     write_record(tmp_path / "settings.json", asdict(settings))
     assert Settings.of(read_record(tmp_path / "settings.json")) == settings
     assert settings.hyperparameters == {"name": stored} == {"name": settings.data_options["option"]}
+
+
+def test_numpys_numbers_of_steps_batch_size_rate_and_seed_become_pythons(tmp_path):
+    settings, *_ = configure(
+        OWN, steps=np.int64(3), batch_size=np.int32(16), lr=np.float32(0.5), seed=np.int64(1), device="cpu"
+    )
+    numbers = (settings.steps, settings.batch_size, settings.lr, settings.seed)
+    assert numbers == (3, 16, 0.5, 1)
+    assert [type(number) for number in numbers] == [int, int, float, int]
+    write_record(tmp_path / "settings.json", asdict(settings))
+    assert Settings.of(read_record(tmp_path / "settings.json")) == settings
+
+
+def test_a_run_is_not_trained_over_another_one(tmp_path):
+    # The experiment is trained already: its second training would be stored as one of 2 steps.
+    settings, data, experiment = configure(OWN, device="cpu")
+    train(experiment, data, settings, tmp_path, command="mine", progress=False)
+    before = (tmp_path / "weights.safetensors").read_bytes()
+    with pytest.raises(FileExistsError, match="holds a run: give a new folder, or resume=True"):
+        train(experiment, data, settings, tmp_path, command="mine", progress=False)
+    assert (tmp_path / "weights.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize(

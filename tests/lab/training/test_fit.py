@@ -6,6 +6,7 @@ import torch
 from pyro.infer import SVI
 from torch import nn
 
+from guides import Amortized, Concrete, Exact
 from tests.pairs import SHAPE, vae_pair
 from zoo.elbos import BetaVAE, PlainELBO
 from zoo.lab.data import Batch, Dataset
@@ -137,6 +138,34 @@ def test_labels_reach_the_pair_where_a_batch_has_them():
     list(fit(model, Nothing(), PlainELBO(), [Batch(torch.randn(3, 1), y, torch.arange(3))], lr=1e-2))
     assert len(model.seen) > 0
     assert all(torch.equal(seen, y) for seen in model.seen)
+
+
+class PartlyLabelled(nn.Module):
+    """y ~ OneHotCategorical(1/3), x ~ Normal(W y, 1): y is observed where a batch has labels."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 2)
+
+    def forward(self, x, y=None, *, index=None):
+        with pyro.plate("data", 6, subsample=index):
+            known = None if y is None else torch.eye(3)[y]
+            c = pyro.sample("y", pyro.distributions.OneHotCategorical(torch.ones(3)), obs=known)
+            pyro.sample("x", pyro.distributions.Normal(self.linear(c), 1.0).to_event(1), obs=x)
+
+
+@pytest.mark.parametrize("labelled_first", [True, False])
+def test_the_pair_is_tried_on_the_first_batch_with_labels_and_on_the_first_without(labelled_first):
+    # A relaxed type does not fit a one-hot story; where labels come first, y was checked as observed only, and trained.
+    x, index = torch.randn(6, 2), torch.arange(6)
+    mixed = [Batch(x, y, index) for y in (index % 3, None, index % 3)]
+    mixed = mixed if labelled_first else mixed[1:]
+    relaxed = Amortized(nn.Linear(2, 4), y=Concrete(3, temperature=0.5), num_data=6)
+    with pytest.raises(ValueError, match="site 'y': the model's values lie in OneHot"):
+        list(fit(PartlyLabelled(), relaxed, PlainELBO(), mixed, lr=1e-2, device="cpu"))
+    exact = Amortized(nn.Linear(2, 4), y=Exact(3), num_data=6)
+    reports = [report for _, report in fit(PartlyLabelled(), exact, PlainELBO(), mixed, lr=1e-2, device="cpu")]
+    assert ["-KL(y)" in report.terms for report in reports] == [batch.y is None for batch in mixed]
 
 
 def test_a_device_that_is_not_there_is_refused_with_what_there_is():

@@ -56,7 +56,8 @@ def evaluate(
 
     With `labels` the pair is called with them, as (x, y). The KL is computed as in `TermwiseELBO`: where it has no
     closed form, as from a mixture, kl="sampled" avoids the warning. The random state and the modules' modes are left as
-    they were.
+    they were. A guide with a row per datapoint needs all of its data, in their order, in one batch:
+    `batch_size=len(data)`.
     """
     device = device_of(model)
     elbo = PlainELBO(kl=kl)

@@ -47,6 +47,7 @@ def importance(
     x: Tensor,
     y: Tensor | None = None,
     *,
+    index: Tensor | None = None,
     num_samples: int,
     seed: int = 0,
     at_once: int = 1_000,
@@ -61,6 +62,7 @@ def importance(
     Args:
         model, guide: the pair; it runs in evaluation mode.
         x, y: data [B, ...] and, where the pair needs them, labels [B].
+        index: the positions [B] of the datapoints in the training set, for a guide with a row per datapoint.
         num_samples: K.
         seed: of the draws; the random state is left as it was.
         at_once: number of codes (datapoints times draws) to decode at a time, which bounds the memory. At least B.
@@ -72,7 +74,7 @@ def importance(
     total = torch.zeros(len(x), device=x.device)  # sum of log w
     log_sum = torch.full((len(x),), -torch.inf, device=x.device)  # log of the sum of w
     log_sum_squares = log_sum
-    for log_w in _chunks(model, guide, x, y, num_samples, seed, at_once):
+    for log_w in _chunks(model, guide, x, y, index, num_samples, seed, at_once):
         total = total + log_w.sum(0)
         log_sum = torch.logaddexp(log_sum, log_w.logsumexp(0))
         log_sum_squares = torch.logaddexp(log_sum_squares, (2 * log_w).logsumexp(0))
@@ -82,30 +84,45 @@ def importance(
 
 @checked(at_once=number_from(1))
 def log_evidence(
-    model: nn.Module, guide: nn.Module, x: Tensor, *, num_samples: int, seed: int = 0, at_once: int = 1_000
+    model: nn.Module,
+    guide: nn.Module,
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    index: Tensor | None = None,
+    num_samples: int,
+    seed: int = 0,
+    at_once: int = 1_000,
 ) -> Tensor:
     """log 1/K sum_k p(x, z_k) / q(z_k | x), [B]; arguments and errors as for `importance`."""
-    return importance(model, guide, x, num_samples=num_samples, seed=seed, at_once=at_once).log_evidence
+    return importance(model, guide, x, y, index=index, num_samples=num_samples, seed=seed, at_once=at_once).log_evidence
 
 
 def _chunks(
-    model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None, num_samples: int, seed: int, at_once: int
+    model: nn.Module,
+    guide: nn.Module,
+    x: Tensor,
+    y: Tensor | None,
+    index: Tensor | None,
+    num_samples: int,
+    seed: int,
+    at_once: int,
 ) -> Iterator[Tensor]:
     """log w of some draws at a time, [draws, B]."""
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     if len(x) == 0:
         raise ValueError(f"x must hold datapoints, [B, ...], got shape {list(x.shape)}")
-    batch = (x,) if y is None else (x, y)
+    batch, position = (x,) if y is None else (x, y), {} if index is None else {"index": index}
     chunk = max(1, at_once // len(x))
     with fork_random_state(x.device), evaluating(model, guide):
         torch.manual_seed(seed)
-        proposal = refine(guide, *batch)
+        proposal = refine(guide, *batch, **position)
         for start in range(0, num_samples, chunk):
             draws = min(chunk, num_samples - start)
             with pyro.validation_enabled(start == 0), pyro.plate("draws", draws, dim=-2):
-                proposed = poutine.trace(proposal).get_trace(*batch)
-                scored = poutine.trace(poutine.replay(model, trace=proposed)).get_trace(*batch)
+                proposed = poutine.trace(proposal).get_trace(*batch, **position)
+                scored = poutine.trace(poutine.replay(model, trace=proposed)).get_trace(*batch, **position)
             proposed, scored = prune_subsample_sites(proposed), prune_subsample_sites(scored)
             if start == 0:
                 _check(dict(latent(scored)), dict(latent(proposed)))

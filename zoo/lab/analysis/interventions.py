@@ -129,12 +129,20 @@ def from_prior(model: nn.Module, num: int, *, seed: int) -> Latents:
 
 
 @checked()
-def encode_modes(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None = None, *, seed: int = 0) -> Latents:
+def encode_modes(
+    model: nn.Module,
+    guide: nn.Module,
+    x: Tensor,
+    y: Tensor | None = None,
+    *,
+    index: Tensor | None = None,
+    seed: int = 0,
+) -> Latents:
     """The posterior means for x [N, ...], and of a type the most probable class, as in Joint-VAE's code.
 
     A site that the guide does not infer is drawn, with `seed`, given those that it infers; a type is then set to its
     most probable class, or to the label's class where labels y [N] are given, for a guide that needs them. `seed` is
-    also used for draws on which a head depends. The random state is left as it was.
+    also used for draws on which a head depends. `index` [N] is as for `posteriors`. The random state is left as it was.
 
     Raises:
         ValueError: a site is outside of the plate "data".
@@ -142,7 +150,7 @@ def encode_modes(model: nn.Module, guide: nn.Module, x: Tensor, y: Tensor | None
     with fork_random_state(device_of(model)):
         _check_each_datapoint_has_its_own(_latents(model))
         torch.manual_seed(seed)
-        centres = harden(model, posterior_means(guide, x, y))
+        centres = harden(model, posterior_means(guide, x, y, index=index))
         found = _latents(model, x, *([] if y is None else [y]), given=centres)
         for name in found.keys() - centres.keys():
             fn = found[name]["fn"]

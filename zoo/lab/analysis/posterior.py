@@ -33,10 +33,10 @@ def needs_labels(guide: nn.Module) -> bool:
     return bool(getattr(guide, "needs_labels", False))
 
 
-def refine(guide: nn.Module, *batch: Tensor) -> Any:
+def refine(guide: nn.Module, *batch: Tensor, **position: Tensor) -> Any:
     """The guide for this batch: the result of its method `refined` if it has one, as a semi-amortised guide does."""
     refined = getattr(guide, "refined", None)
-    return refined(*batch) if refined else guide
+    return refined(*batch, **position) if refined else guide
 
 
 @checked()
@@ -77,7 +77,7 @@ def _has_mean(fn: Any) -> bool:
 
 def _mean(fn: Any) -> Tensor:
     mean: Tensor = fn.mean if _has_mean(fn) else fn.sample((256,)).mean(0)
-    return mean
+    return mean.detach().clone()  # it may be a guide's parameter itself
 
 
 @checked(latents=NOT_EMPTY)

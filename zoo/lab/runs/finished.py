@@ -91,7 +91,7 @@ def configure(
     given = {**(recipe.data_options if source == recipe.data else {}), **(data_options or {})}
     options = as_stored(given, "option of the data")
     split = load(source, folder=data_dir, download=download, **options)
-    pyro.set_rng_seed(seed)
+    pyro.set_rng_seed(int(seed))  # Python's generator takes no number of NumPy
     experiment = recipe.build(split, **hyperparameters)
     size = batch_size or experiment.batch_size
     settings = Settings(

@@ -29,7 +29,7 @@ class Settings:
     """Everything that a run depends on except its code; stored in settings.json, and the same when read from it.
 
     Raises:
-        ValueError: a hyperparameter or an option of the data cannot be stored; see `as_stored`.
+        ValueError: a hyperparameter, an option of the data or a number cannot be stored; see `as_stored`.
     """
 
     recipe: str
@@ -47,6 +47,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name, what in (("hyperparameters", "hyperparameter"), ("data_options", "option of the data")):
             object.__setattr__(self, name, as_stored(getattr(self, name), what))
+        for name in ("steps", "batch_size", "lr", "seed"):  # NumPy's numbers become Python's
+            object.__setattr__(self, name, _as_stored(getattr(self, name), name))
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Settings":

@@ -103,6 +103,7 @@ def train(
         FloatingPointError: the loss is not finite; terms.csv holds the steps up to there.
         ValueError: the run to resume has other data, shapes or settings (the message says which), or its checkpoint is
             damaged; or the trained pair cannot be evaluated, raised after everything else was written.
+        FileExistsError: the folder holds a run, and `resume` is False.
         OSError: a file could not be written; the message names it, and the last good checkpoint is kept.
         Stopped: on Ctrl-C and SIGTERM.
     """
@@ -112,6 +113,8 @@ def train(
         _train(experiment, data, settings, folder, False, every, resume)
         return None
     with locked(folder):
+        if not resume and has_begun(folder):
+            raise FileExistsError(f"{folder} holds a run: give a new folder, or resume=True to go on with that run")
         try:
             if not resume:
                 write_settings(folder, settings, command)

@@ -78,8 +78,9 @@ def fit(
             elbo.beta = ramp(step, 0.0, 4.0, over=5_000)     # a schedule: the next step sees it
 
     The report's numbers stay on the device until they are read. Before training, the pair runs once on the first batch
-    with Pyro's validation on; the steps run without validation. Random state, buffers and running statistics are
-    restored after that trial run.
+    with Pyro's validation on, and so it does on the first batch without labels where others have them, or with them
+    where others have none; the steps run without validation. Random state, buffers and running statistics are restored
+    after such a trial run.
 
     Args:
         model, guide: the pair, moved to the device in place.
@@ -171,9 +172,12 @@ def _steps(
         return loss.detach(), elbo.report()
 
     one_pass = Compiled(pair_loss, elbo, eager) if compile else eager
-    watch = _Watch(device)
+    watch, tried = _Watch(device), {first.y is None}
     for step, batch in enumerate(chain([first], batches), start=start + 1):
         batch = _to(check_batch(batch), device)
+        if (batch.y is None) not in tried:  # with labels the guide draws other sites than without
+            tried.add(batch.y is None)
+            prepare(model, guide, elbo, batch, device, shards=shards)
         if adversary:
             batch, own = _halves(batch)
         args, kwargs = batch.arguments()
