@@ -202,7 +202,7 @@ def test_what_cannot_be_shown_is_refused():
     with pytest.raises(ValueError, match=r"datapoints of shape \[15\] cannot be shown: a page shows images"):
         page(VAE(flat, z_dim=2).eval(), guide.eval(), kl={}, **TEXTS)
     good = vae_pair()[0].decoder
-    with pytest.raises(NotExported, match=r"depends on site 'k', which is no vector of real numbers"):
+    with pytest.raises(NotExported, match=r"depends on site 'k', which is neither a vector of real numbers"):
         page(Ranking(good, z_dim=2).eval(), guide, kl={}, **TEXTS)
     odd = nn.Sequential(good, nn.Threshold(0.1, 0.0))
     with pytest.raises(NotExported, match=r"the decoder uses the operation aten\.threshold, .* Build the network from"):

@@ -241,7 +241,7 @@ def test_pixels_that_are_clipped_are_said():
 
 
 @pytest.mark.parametrize(
-    ("deviation", "said"), [(1.0, ""), (10.0, r"; no Normal\(0, 1\): p\(z\[0\]\) reaches to ±[23]\d, and 1 more")]
+    ("deviation", "said"), [(1.0, ""), (10.0, r"; not Normal\(0, 1\): p\(z\[0\]\) reaches to ±[23]\d, and 1 more")]
 )
 def test_a_prior_that_reaches_farther_than_the_traversal_is_said(deviation, said):
     class Wide(nn.Module):

@@ -406,7 +406,7 @@ REFUSED = {
     "a hidden number": (
         lambda: [member(k, lambda k=k: vae_pair(head=Hidden(2, 1.0 + k)), PlainELBO()) for k in range(2)],
         {},
-        "member 1 cannot be trained together with member 0.*they differ in something else",
+        "member 1 cannot be trained together with member 0.*the two differ in something else",
     ),
     "another batch size": (
         lambda: [member(0, vae_pair, PlainELBO()), member(1, vae_pair, PlainELBO(), size=8)],
