@@ -22,6 +22,7 @@ from tests.pairs import SHAPE
 from zoo.lab.data import Dataset
 from zoo.metrics import Encoded, Inapplicable, information_about_data, information_about_data_by_latent, udr
 from zoo.metrics.densities import draws
+from zoo.metrics.sites import sites_of
 
 N, D, K = 12, 3, 2
 RNG = np.random.default_rng(0)
@@ -133,6 +134,21 @@ def test_batches_of_an_encoder_are_put_together(name):
     one, other = draws(whole, 9, 0, 0), draws(parts, 9, 0, 0)
     torch.testing.assert_close(one.values["z"], other.values["z"], rtol=1e-12, atol=0)
     torch.testing.assert_close(one.mixed.units, other.mixed.units, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("num", [2, N])  # 2 is also the number of shares
+def test_what_all_datapoints_share_is_that_of_each(num):
+    components = Independent(Normal(t(LOCS[:num]), t(SCALES[:num])), 1)
+    cov = t(COV["full-rank"][0])
+    pairs = [
+        (MixtureSameFamily(Categorical(t(shares)), components) for shares in (SHARES[0], SHARES[:1].repeat(num, 0))),
+        (MultivariateNormal(t(LOC[:num]), shared) for shared in (cov, cov.expand(num, D, D))),
+    ]
+    z = torch.linspace(-1, 1, D, dtype=torch.float64)
+    for one, other in pairs:
+        found, expected = (sites_of({"z": q})["z"].at(np.arange(num)[::-1].copy()).q.log_prob(z) for q in (one, other))
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+        torch.testing.assert_close(found, other.log_prob(z).flip(0), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,8 @@ def _site(name: str, q: Any) -> Site:
     vector = Independent(base, 1) if isinstance(base, INDEPENDENT) and mean.ndim == 2 else base
     if not has_unit_densities(vector):
         return Site(mean)
-    return Site(mean, rebuilt(lambda parameter: torch.from_numpy(_numbers(name, parameter)), vector))
+    each: Any = vector.expand(vector.batch_shape)  # a mixture's shares may be one for all datapoints
+    return Site(mean, rebuilt(lambda parameter: torch.from_numpy(_numbers(name, parameter)), each))
 
 
 def _numbers(name: str, values: Any) -> np.ndarray:
