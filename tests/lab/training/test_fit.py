@@ -168,6 +168,22 @@ def test_the_pair_is_tried_on_the_first_batch_with_labels_and_on_the_first_witho
     assert ["-KL(y)" in report.terms for report in reports] == [batch.y is None for batch in mixed]
 
 
+def test_a_part_that_the_loop_froze_stays_frozen_at_the_first_batch_of_another_kind():
+    x, index = torch.randn(6, 2), torch.arange(6)
+    model, guide = PartlyLabelled(), Amortized(nn.Linear(2, 4), y=Exact(3), num_data=6)
+    mixed = [Batch(x, y, index) for y in (index % 3, None, None)]
+    for _ in fit(model, guide, PlainELBO(), mixed, lr=1e-2, device="cpu"):
+        model.linear.eval()
+        assert (model.training, guide.training) == (True, True)
+        frozen = [part for part in (*model.modules(), *guide.modules()) if not part.training]
+        assert frozen == [model.linear]
+    steps = fit(model, guide, PlainELBO(), mixed, lr=1e-2, device="cpu")
+    next(steps)
+    model.linear.eval()
+    next(steps)
+    assert not model.linear.training
+
+
 def test_a_device_that_is_not_there_is_refused_with_what_there_is():
     assert find_device("cpu") == torch.device("cpu")
     assert find_device() in {torch.device("cpu"), torch.device("cuda")}

@@ -177,7 +177,10 @@ def _steps(
         batch = _to(check_batch(batch), device)
         if (batch.y is None) not in tried:  # with labels the guide draws other sites than without
             tried.add(batch.y is None)
+            modes = {part: part.training for part in chain(model.modules(), guide.modules())}
             prepare(model, guide, elbo, batch, device, shards=shards)
+            for part, training in modes.items():  # as of a batch norm that the loop has frozen
+                part.training = training
         if adversary:
             batch, own = _halves(batch)
         args, kwargs = batch.arguments()
