@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from typing import Any
 
 Rows = Sequence[tuple[str, str]]
 
@@ -15,6 +16,11 @@ def as_html(title: str, rows: Rows) -> str:
     """The same as an HTML table, which a notebook shows."""
     cells = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in rows)
     return f"<table><tr><th colspan=2>{html.escape(title)}</th></tr>{cells}</table>"
+
+
+def typed(value: Any) -> str:
+    """A hyperparameter or a count in the form of the command line."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 class Tabulated:

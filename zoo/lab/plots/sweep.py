@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from zoo.lab.plots.style import COLOURS, MARKERS, figure, styled
+from zoo.tables import typed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,8 +81,7 @@ def _given(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     """A hyperparameter as text, by which runs are grouped: a list has no hash, and True equals 1."""
-    value = _given(value)
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return typed(_given(value))
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

@@ -17,9 +17,10 @@ from zoo.lab.files import write_file
 from zoo.lab.training.experiment import Recipe
 from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.processes import Loky, limited_threads
-from zoo.lab.trials.sweep_plan import GridPoint, plan_sweep, typed
+from zoo.lab.trials.sweep_plan import GridPoint, plan_sweep
 from zoo.lab.trials.together import train_together
 from zoo.lab.trials.trial import Trial, run_trials
+from zoo.tables import typed
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,6 +21,7 @@ from zoo.lab.training.precision import Precision
 from zoo.lab.trials.job_array import listed, run_only
 from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics import Encoded, Inapplicable, clusters, dci, factor_vae, information_about_factors, mig
+from zoo.tables import typed
 
 LONGEST = 255  # bytes of a file's name
 GridPoint = Mapping[str, Any]
@@ -245,11 +246,6 @@ def _of_factors(codes: Encoded) -> Mapping[str, float]:
         "MIG": float(mig(codes, repeats=2)),
         "DCI": float(dci(codes, regressor="forest", repeats=2).disentanglement),
     }
-
-
-def typed(value: Any) -> str:
-    """A hyperparameter or a count in the form of the command line."""
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _name(point: GridPoint) -> str:
