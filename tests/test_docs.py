@@ -181,6 +181,27 @@ def test_what_has_an_entry_exists():
             assert hasattr(found, name), f"{module}.{name}"
 
 
+NAMED = re.compile(r"`((?:zoo|guides)(?:\.[A-Za-z]\w*)+)[`(]")
+CODE = [path for folder in ("zoo", "guides", "tests", "scripts") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def exists(name: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one or of its classes."""
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return (ROOT / name).is_file()  # such as zoo.mplstyle
+    return True
+
+
+def test_names_in_backticks_exist():
+    """In pages, docstrings, comments and messages; the changelog has names of earlier versions as well."""
+    texts = {path: text_of(path) for path in (*PAGES, *CODE) if path.name != "CHANGELOG.md"}
+    named = {name: path for path, text in texts.items() for name in NAMED.findall(text)}
+    assert len(named) > 100
+    assert not {name: path.name for name, path in named.items() if not exists(name)}
+
+
 # Docstrings on the site.
 
 

@@ -6,8 +6,8 @@ datapoints; a class whose terms are not nats says so. The loss is minus the sum.
 last pass, and the unweighted reconstruction and KL of each site.
 
 An objective is a loss of Pyro: `SVI(model, guide, optim, loss=BetaVAE(beta=4.0))`. A weight, or a capacity, may be
-assigned at any time, `elbo.beta = 2.0`, and the next step uses the new value; `schedule=` of `zoo.lab.training.fit`
-does so by the step.
+assigned at any time, `elbo.beta = 2.0`, and the next step uses the new value. So a schedule is an assignment in the
+body of a training loop.
 
 A new objective inherits from `TermwiseELBO`, defines `terms(model_trace, guide_trace)`, which returns the terms by
 name, and declares each weight as `beta = Hyperparameter()`; `zoo.terms` has terms to build it from. Inheriting from one
@@ -949,8 +949,7 @@ class InformationDropout(TermwiseELBO):
 
     .. warning::
         Not a bound on log p(x) of the story: no term compares q(z_d) with its prior, and draws from the prior need not
-        look like the data. A batch
-        only estimates q(z), with a bias that depends on its size and on the estimator.
+        look like the data. A batch only estimates q(z), with a bias that depends on its size and on the estimator.
 
     Args:
         beta, gamma: the weights.
@@ -1134,7 +1133,7 @@ class NaturalClusteringELBO(TermwiseELBO):
         if self.y not in dict(observed(model_trace)):
             raise ValueError(
                 f"NaturalClusteringELBO: the story has no observed site {self.y!r}, and log q(y | x) needs the "
-                "label: name the site with y=, and train on batches with labels (labels=True of fit)"
+                "label: name the site with y=, and train on batches with labels, data.batches(..., labels=True)"
             )
         del terms[f"log p({self.y})"]
         if self.y in nodes_of(guide_trace)[self.pi]["infer"].get("given", ()):

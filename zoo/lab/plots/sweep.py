@@ -25,7 +25,7 @@ def plot_sweep(table: "pd.DataFrame", axes: Sequence[str], along: str | None = N
     evenly spaced.
 
     Args:
-        table: a row for each run: hyperparameters, seed, quantities; `zoo.lab.trials.sweep.Sweep.table`.
+        table: a row for each run: hyperparameters, seed, quantities; the `table` of a `zoo.lab.trials.sweep.Sweep`.
         axes: the hyperparameters on the grid.
         along: the one on the x axis; None where there is none, and the x axis has a single place for all seeds.
 

@@ -92,7 +92,7 @@ def fit(
             it also holds parameters of other modules, their gradients are cleared, so that no step changes them.
         device: where to train; when not given, a GPU if there is one.
         compile: whether to trace and compile the step, which removes Pyro's overhead: see
-            `zoo.lab.training.Compiled`.
+            `zoo.lab.training.compiled.Compiled`.
         start: the number of steps taken before.
         adversary: learns the density ratio that `zoo.elbos.FactorVAE` reads: the pair is trained on the first half of
             each batch, and the adversary then takes one step on the guide's samples for the second half.
