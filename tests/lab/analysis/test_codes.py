@@ -43,6 +43,25 @@ def test_a_flow_is_the_mean_of_the_same_256_draws_each_time():
     assert ((found["z"] - draws.mean(0)).abs() < 5 * draws.std(0) / 256**0.5).all()
 
 
+@pytest.mark.parametrize("of", [posteriors, codes, posterior_means])
+def test_a_head_given_a_draw_has_the_same_draw_each_time(of):
+    """z's posterior depends on a draw of c, and its place differs by 10 from class to class."""
+    guide = Amortized(MLPEncoder(SHAPE, hidden=(8,)), c=Concrete(3, temperature=0.1), z=MeanField(4, given=("c",)))
+    with torch.no_grad():
+        for module in guide.modules():
+            if isinstance(module, torch.nn.Linear) and module.in_features == 11:  # 8 features and 3 classes
+                module.weight[:4, 8:] = torch.tensor([-10.0, 0.0, 10.0])
+    x, means = images(50), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        z = of(guide, x)["z"]
+        assert torch.equal(torch.get_rng_state(), before)
+        means.append(z if isinstance(z, torch.Tensor) else z.mean)
+    assert means[0].std() > 5
+    assert torch.equal(*means)
+
+
 @pytest.mark.parametrize("make", [partial(PerDatapoint, 20, z=MeanField(2)), partial(Automatic, num_data=20)])
 def test_a_guide_with_rows_is_asked_for_those_of_an_index(make):
     model = vae_pair()[0]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from zoo.arguments import NOT_EMPTY, checked, number_from
 from zoo.lab.device import fork_random_state
 from zoo.lab.errors import unknown_name
-from zoo.lab.isolation import evaluating
+from zoo.lab.isolation import evaluating, isolated
 from zoo.sites import is_subsample, nodes_of
 from zoo.termwise import family
 
@@ -22,10 +22,10 @@ def posterior_means(
 ) -> dict[str, Tensor]:
     """The mean of q(site | x) for each latent site, or the class probabilities of a categorical.
 
-    For a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments as `posteriors`.
+    For a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments and draws as in
+    `posteriors`.
     """
-    found = posteriors(guide, x, y, index=index)
-    return {name: fn.probs if "OneHot" in family(fn) else _mean(fn) for name, fn in found.items()}
+    return {name: _centre(q) for name, q in codes(guide, x, y, index=index).items()}
 
 
 def needs_labels(guide: nn.Module) -> bool:
@@ -43,13 +43,16 @@ def refine(guide: nn.Module, *batch: Tensor, **position: Tensor) -> Any:
 def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Any]:
     """q(site | x) for each latent site, or q(site | x, y), as the distributions that a guide's trace holds.
 
+    A site whose head is given another one, as in MeanField(10, given=("c",)), has its posterior at a draw of that one.
+    The draws are the same in every call, and the random state is left as it was.
+
     Args:
         guide: the guide.
         x, y: data [B, ...] and, where the guide needs them, labels [B].
         index: the positions [B] of the datapoints in the training set, for a guide with a row per datapoint.
     """
     args, position = (x,) if y is None else (x, y), {} if index is None else {"index": index}
-    with evaluating(guide):
+    with isolated(guide):
         trace = poutine.trace(guide).get_trace(*args, **position)
     return {name: site["fn"] for name, site in nodes_of(trace).items() if site["type"] == "sample" and name != "data"}
 
@@ -58,26 +61,26 @@ def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: T
 def codes(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Any]:
     """q(site | x) for each latent site as `zoo.metrics` takes it: `Encoded.of(partial(codes, guide), data)`.
 
-    A family without a mean in closed form, such as a flow, is the mean of 256 draws, always the same ones. Arguments as
+    In place of a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments and draws as in
     `posteriors`.
     """
     found = posteriors(guide, x, y, index=index)
     with fork_random_state(x.device):
         torch.manual_seed(0)
-        return {name: fn if "OneHot" in family(fn) or _has_mean(fn) else _mean(fn) for name, fn in found.items()}
+        return {name: q if _has_centre(q) else q.sample((256,)).mean(0) for name, q in found.items()}
 
 
-def _has_mean(fn: Any) -> bool:
+def _has_centre(q: Any) -> bool:
     try:
-        fn.mean  # noqa: B018 (a property, which may raise)
+        return "OneHot" in family(q) or q.mean is not None
     except NotImplementedError:
         return False
-    return True
 
 
-def _mean(fn: Any) -> Tensor:
-    mean: Tensor = fn.mean if _has_mean(fn) else fn.sample((256,)).mean(0)
-    return mean.detach().clone()  # it may be a guide's parameter itself
+def _centre(q: Any) -> Tensor:
+    """A code's mean, or class probabilities; a copy, since it may be a guide's parameter itself."""
+    centre: Tensor = q if isinstance(q, Tensor) else q.probs if "OneHot" in family(q) else q.mean
+    return centre.detach().clone()
 
 
 @checked(latents=NOT_EMPTY)
