@@ -451,7 +451,8 @@ def test_missing_labels_are_named_where_they_are_needed():
                 pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
 
     guide = Amortized(nn.Linear(S, 3), pi=DirichletHead(L), z_c=MeanField(S))
-    with pytest.raises(ValueError, match=r"no observed site .y..*batches with labels, data.batches\(..., labels=True\)"):
+    message = r"no observed site .y..*batches with labels, data.batches\(..., labels=True\)"
+    with pytest.raises(ValueError, match=message):
         NaturalClusteringELBO(beta_c=2.0).loss(Unlabelled(), guide, torch.randn(5, S))
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from guides import Amortized, MeanField
 from zoo import VAE, ClusteredVAE
 from zoo.lab.analysis.grid import Grid2D, divergences, information, log_aggregate, log_prior
 from zoo.lab.analysis.importance_sampling import importance, log_evidence
@@ -214,3 +215,16 @@ def test_weights_of_0_count_as_draws_and_have_no_size():
     torch.testing.assert_close(found.log_effective, found.log_evidence + math.log(400))
     assert found.log_evidence.exp().tolist() == pytest.approx([0.5, 0.5, 0.0], abs=0.1)  # 4 standard errors
     assert found.log_effective[2] == -math.inf  # it was not a number
+
+
+@pytest.mark.parametrize("prior", [dist.HalfNormal(torch.ones(2)).to_event(1), dist.Dirichlet(torch.ones(2))])
+def test_draws_that_the_story_cannot_have_are_refused_by_name(prior):
+    class Positive(nn.Module):
+        def forward(self, x, *, index=None):
+            with pyro.plate("data", len(x)):
+                z = pyro.sample("z", prior)
+                pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+    guide = Amortized(nn.Linear(2, 3), z=MeanField(2))
+    with pytest.raises(ValueError, match=r"site 'z': the model's values lie in .* use a head for the model's support"):
+        importance(Positive(), guide, torch.randn(5, 2), num_samples=10)

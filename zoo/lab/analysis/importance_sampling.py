@@ -13,6 +13,7 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
 from zoo.arguments import checked, number_from
+from zoo.handlers import RefuseMisfits
 from zoo.lab.analysis.posterior import refine
 from zoo.lab.device import fork_random_state
 from zoo.lab.isolation import evaluating
@@ -68,8 +69,9 @@ def importance(
         at_once: number of codes (datapoints times draws) to decode at a time, which bounds the memory. At least B.
 
     Raises:
-        ValueError: K is not positive; a latent site is in one program only; or a site is a mass in one program and a
-            density in the other, has no density, or has a dimension that no plate has.
+        ValueError: K is not positive; a latent site is in one program only; the guide draws values that the story's
+            site cannot have; or a site is a mass in one program and a density in the other, has no density, or has a
+            dimension that no plate has.
     """
     total = torch.zeros(len(x), device=x.device)  # sum of log w
     log_sum = torch.full((len(x),), -torch.inf, device=x.device)  # log of the sum of w
@@ -122,7 +124,8 @@ def _chunks(
             draws = min(chunk, num_samples - start)
             with pyro.validation_enabled(start == 0), pyro.plate("draws", draws, dim=-2):
                 proposed = poutine.trace(proposal).get_trace(*batch, **position)
-                scored = poutine.trace(poutine.replay(model, trace=proposed)).get_trace(*batch, **position)
+                checked_model = RefuseMisfits(proposed)(model) if start == 0 else model
+                scored = poutine.trace(poutine.replay(checked_model, trace=proposed)).get_trace(*batch, **position)
             proposed, scored = prune_subsample_sites(proposed), prune_subsample_sites(scored)
             if start == 0:
                 _check(dict(latent(scored)), dict(latent(proposed)))
