@@ -8,9 +8,12 @@ import pytest
 import torch
 from scipy import stats
 from torch.distributions import (
+    Beta,
     Categorical,
+    Gamma,
     Independent,
     Laplace,
+    LogNormal,
     LowRankMultivariateNormal,
     MixtureSameFamily,
     MultivariateNormal,
@@ -45,6 +48,9 @@ FAMILIES = {
     "normal": Independent(Normal(t(LOC), t(SCALE)), 1),
     "laplace": Independent(Laplace(t(LOC), t(SCALE)), 1),
     "student-t": Independent(StudentT(t(5.0), t(LOC), t(SCALE)), 1),
+    "log-normal": Independent(LogNormal(t(LOC), t(SCALE)), 1),
+    "gamma": Independent(Gamma(t(1 / SCALE), t(SCALE)), 1),
+    "beta": Independent(Beta(t(1 / SCALE), t(1 + SCALE)), 1),
     "full-rank": MultivariateNormal(t(LOC), scale_tril=t(LOWER)),
     "low-rank": LowRankMultivariateNormal(t(LOC), t(FACTOR), t(SCALE**2)),
     "mixture": MixtureSameFamily(Categorical(t(SHARES)), Independent(Normal(t(LOCS), t(SCALES)), 1)),
@@ -64,15 +70,23 @@ def joint(name, n, z):
 
 def unit(name, n, d, z):
     """log q(z_d | x_n) by SciPy."""
-    if name in COV:
-        return stats.norm.logpdf(z, LOC[n, d], COV[name][n, d, d] ** 0.5)
     if name == "mixture":
         return math.log(sum(SHARES[n, k] * stats.norm.pdf(z, LOCS[n, k, d], SCALES[n, k, d]) for k in range(K)))
-    if name == "normal":
-        return stats.norm.logpdf(z, LOC[n, d], SCALE[n, d])
-    if name == "student-t":
-        return stats.t.logpdf(z, 5.0, LOC[n, d], SCALE[n, d])
-    return stats.laplace.logpdf(z, LOC[n, d], SCALE[n, d])
+    return by_scipy(name, n, d).logpdf(z)
+
+
+def by_scipy(name, n, d):
+    """q(z_d | x_n), but for a mixture, which SciPy does not have."""
+    loc, scale = LOC[n, d], SCALE[n, d]
+    if name in COV:
+        return stats.norm(loc, COV[name][n, d, d] ** 0.5)
+    return {
+        "normal": stats.norm(loc, scale),
+        "student-t": stats.t(5.0, loc, scale),
+        "log-normal": stats.lognorm(s=scale, scale=math.exp(loc)),
+        "gamma": stats.gamma(1 / scale, scale=1 / scale),
+        "beta": stats.beta(1 / scale, 1 + scale),
+    }.get(name, stats.laplace(loc, scale))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -107,15 +121,9 @@ def test_samples_are_those_of_the_family_and_of_the_seed(name):
 
 
 def cdf(name, n, d, z):
-    if name in COV:
-        return stats.norm.cdf(z, LOC[n, d], COV[name][n, d, d] ** 0.5)
     if name == "mixture":
         return sum(SHARES[n, k] * stats.norm.cdf(z, LOCS[n, k, d], SCALES[n, k, d]) for k in range(K))
-    if name == "normal":
-        return stats.norm.cdf(z, LOC[n, d], SCALE[n, d])
-    if name == "student-t":
-        return stats.t.cdf(z, 5.0, LOC[n, d], SCALE[n, d])
-    return stats.laplace.cdf(z, LOC[n, d], SCALE[n, d])
+    return by_scipy(name, n, d).cdf(z)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -192,12 +200,17 @@ def test_udr_knows_which_units_of_a_family_are_the_priors():
 def test_a_scale_that_is_none_is_refused_in_every_family(scale):
     scales = torch.ones(N, D).double()
     scales[3, 1] = scale
-    for family in (Normal, Laplace):
+    for family, called in ((Normal, "standard deviation"), (Laplace, "scale")):
         q = Independent(family(t(LOC), scales, validate_args=False), 1, validate_args=False)
-        with pytest.raises(
-            ValueError, match=rf"the standard deviation is {scale} at point 3, latent 1; it must be pos"
-        ):
+        with pytest.raises(ValueError, match=rf"the {called} is {scale} at point 3, latent 1; it must be pos"):
             Encoded.of(q)
+
+
+def test_a_parameter_that_must_be_positive_is_refused_by_its_name():
+    rates = torch.ones(N, D).double()
+    rates[3, 1] = -1.0
+    with pytest.raises(ValueError, match=r"the rate is -1\.0 at point 3, latent 1; it must be positive and finite"):
+        Encoded.of(Independent(Gamma(t(SCALE), rates, validate_args=False), 1, validate_args=False))
 
 
 def test_a_point_mass_has_codes_and_no_densities():

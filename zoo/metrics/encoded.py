@@ -187,8 +187,8 @@ class Encoded:
         if densities and (unknown := [name for name, site in self.sites.items() if site.q is None]):
             raise Inapplicable(
                 f"{metric} needs q(z | x), but site {unknown[0]!r} has only means, or a family without a density of "
-                "each unit: give Independent(Normal(means, scales), 1), also of Laplace or StudentT, a "
-                "MultivariateNormal, a mixture of independent ones, or a one-hot categorical"
+                "each unit: give Independent(Normal(means, scales), 1), also of Laplace, StudentT, LogNormal, Gamma or "
+                "Beta, a MultivariateNormal, a mixture of independent ones, or a one-hot categorical"
             )
         return self
 

@@ -5,10 +5,13 @@ from typing import Any
 
 from torch import Tensor
 from torch.distributions import (
+    Beta,
     Categorical,
     Distribution,
+    Gamma,
     Independent,
     Laplace,
+    LogNormal,
     LowRankMultivariateNormal,
     MixtureSameFamily,
     MultivariateNormal,
@@ -16,15 +19,18 @@ from torch.distributions import (
     StudentT,
 )
 
-INDEPENDENT = (Normal, Laplace, StudentT)  # a family for each unit
 PARAMETERS: dict[Any, tuple[str, ...]] = {
     Normal: ("loc", "scale"),
     Laplace: ("loc", "scale"),
     StudentT: ("df", "loc", "scale"),
+    LogNormal: ("loc", "scale"),
+    Gamma: ("concentration", "rate"),
+    Beta: ("concentration1", "concentration0"),
     MultivariateNormal: ("loc", "scale_tril"),
     LowRankMultivariateNormal: ("loc", "cov_factor", "cov_diag"),
     Categorical: ("logits",),
 }
+INDEPENDENT = (Normal, Laplace, StudentT, LogNormal, Gamma, Beta)  # a density for each unit
 
 
 def has_unit_densities(q: Distribution) -> bool:
@@ -48,6 +54,11 @@ def rebuilt(change: Callable[..., Tensor], *qs: Any) -> Distribution:
     changed = {name: change(*(getattr(q, name) for q in qs)) for name in PARAMETERS[family]}
     made: Distribution = family(**changed, validate_args=False)
     return made
+
+
+def positive_parameters(q: Any) -> dict[str, Tensor]:
+    """The parameters of a unit's density that must be positive: all but its place."""
+    return {name: getattr(q, name) for name in PARAMETERS[_family(q)] if name != "loc"}
 
 
 def name_of(q: Any) -> str:

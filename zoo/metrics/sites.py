@@ -10,11 +10,12 @@ from torch.distributions import (
     Categorical,
     Distribution,
     Independent,
+    Normal,
     OneHotCategorical,
     RelaxedOneHotCategorical,
 )
 
-from zoo.metrics.families import INDEPENDENT, has_unit_densities, name_of, rebuilt
+from zoo.metrics.families import INDEPENDENT, has_unit_densities, name_of, positive_parameters, rebuilt
 from zoo.metrics.result import Inapplicable
 from zoo.modes import evaluation_mode
 
@@ -204,13 +205,15 @@ def _check(name: str, site: Site) -> None:
             f"codes of site {name!r}: {(~finite).sum()} values are not finite, the first {site.mean[n, d]} at "
             f"point {n}, latent {d}; leave such points out, or train an encoder that did not diverge"
         )
-    scale = site.vector.base_dist.scale.numpy() if isinstance(site.vector, Independent) else np.ones((1, 1))
-    if not (good := np.isfinite(scale) & (scale > 0)).all():
-        n, d = np.argwhere(~good)[0]
-        raise ValueError(
-            f"codes of site {name!r}: the standard deviation is {scale[n, d]} at point {n}, latent {d}; it "
-            "must be positive and finite, or give only the means"
-        )
+    if isinstance(site.vector, Independent):
+        for parameter, values in positive_parameters(site.vector.base_dist).items():
+            if not (good := values.isfinite() & (values > 0)).all():
+                n, d = np.argwhere(~good.numpy())[0]
+                called = "standard deviation" if isinstance(site.vector.base_dist, Normal) else parameter
+                raise ValueError(
+                    f"codes of site {name!r}: the {called} is {values[n, d]} at point {n}, latent {d}; it must be "
+                    "positive and finite, or give only the means"
+                )
     if site.categorical and not (good := (site.mean >= 0).all(1) & (site.mean.sum(1) > 0)).all():
         n = np.flatnonzero(~good)[0]
         raise ValueError(f"codes of site {name!r}: point {n} has the class probabilities {site.mean[n]}")
