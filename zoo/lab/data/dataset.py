@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.arguments import ABOVE_0, checked, number_from
 from zoo.lab.data import bit_packing as bits
-from zoo.lab.data.batch import Batch, Batches, check_rows, floats, light
+from zoo.lab.data.batch import Batch, Batches, floats, light, positions
 from zoo.lab.data.conversion import (
     as_features,
     as_labels,
@@ -147,14 +147,16 @@ class Dataset(Tabulated):
         """The datapoints at `index` [B], as floats on `device`; bytes and bits are converted there.
 
         `seed`, of any type that `numpy.random.default_rng` accepts, is for a set that is binarised dynamically.
+
+        Raises:
+            IndexError: there is no such datapoint.
         """
-        rows = index.cpu().numpy()
-        check_rows(self.name, rows, len(self))
+        rows = positions(self.name, index.cpu().numpy(), len(self))
         x, x_max = self.x[rows], self.x_max
         if self.dynamic:
             x, x_max = light(x, x_max, np.random.default_rng(seed)), 1.0
         y = torch.from_numpy(self.y[rows].astype(np.int64)).to(device) if labels and self.y is not None else None
-        return Batch(floats(x, x_max, device), y, index.to(device))
+        return Batch(floats(x, x_max, device), y, torch.from_numpy(rows).to(device))
 
     @checked()
     def batches(
@@ -239,13 +241,12 @@ class Dataset(Tabulated):
 
     @checked()
     def subset(self, rows: np.ndarray) -> "Dataset":
-        """The datapoints at `rows` [n]; copied where x is in memory, else looked up on access.
+        """The datapoints at `rows`, their positions [n] or a mask [N]; copied where x is in memory, else looked up.
 
         Raises:
             IndexError: there is no such datapoint.
         """
-        rows = np.asarray(rows)
-        check_rows(self.name, rows, len(self))
+        rows = positions(self.name, np.asarray(rows), len(self))
         in_memory = sparse.issparse(self.x) or (isinstance(self.x, np.ndarray) and not isinstance(self.x, np.memmap))
         return replace(
             self,
