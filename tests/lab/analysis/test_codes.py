@@ -43,6 +43,29 @@ def test_a_flow_is_the_mean_of_the_same_256_draws_each_time():
     assert ((found["z"] - draws.mean(0)).abs() < 5 * draws.std(0) / 256**0.5).all()
 
 
+@pytest.mark.parametrize("encode", [codes, posterior_means, posteriors])
+@pytest.mark.parametrize("family", [MeanField, Flow])
+@pytest.mark.parametrize("given", [(), ("c",)])
+def test_codes_neither_depend_on_the_random_state_nor_change_it(encode, family, given):
+    # A head with given=("c",) is computed from a draw of c, and the mean of a flow from draws of the flow.
+    concrete, head = Concrete(3, temperature=0.67), family(4, given=given)
+    guide, x = Amortized(MLPEncoder(SHAPE, hidden=(8,)), c=concrete, z=head), images(5)
+
+    def found(state, **options):
+        torch.manual_seed(state)
+        before, z = torch.get_rng_state(), encode(guide, x, **options)["z"]
+        assert torch.equal(torch.get_rng_state(), before)
+        if not isinstance(z, torch.Tensor):
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                return z.sample()
+        return z
+
+    assert torch.equal(found(1), found(2))
+    if encode is posterior_means and (family is Flow or given):
+        assert not torch.equal(found(1, seed=1), found(1, seed=2))
+
+
 @pytest.mark.parametrize("make", [partial(PerDatapoint, 20, z=MeanField(2)), partial(Automatic, num_data=20)])
 def test_a_guide_with_rows_is_asked_for_those_of_an_index(make):
     model = vae_pair()[0]

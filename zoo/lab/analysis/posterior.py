@@ -18,14 +18,17 @@ from zoo.termwise import family
 
 @checked()
 def posterior_means(
-    guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None
+    guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None, seed: int = 0
 ) -> dict[str, Tensor]:
     """The mean of q(site | x) for each latent site, or the class probabilities of a categorical.
 
-    For a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments as `posteriors`.
+    For a family without a mean in closed form, such as a flow, the mean of 256 draws, also from `seed`. Arguments and
+    random state as for `posteriors`.
     """
-    found = posteriors(guide, x, y, index=index)
-    return {name: fn.probs if "OneHot" in family(fn) else _mean(fn) for name, fn in found.items()}
+    found = posteriors(guide, x, y, index=index, seed=seed)
+    with fork_random_state(x.device):
+        torch.manual_seed(seed)
+        return {name: fn.probs if "OneHot" in family(fn) else _mean(fn) for name, fn in found.items()}
 
 
 def needs_labels(guide: nn.Module) -> bool:
@@ -40,16 +43,22 @@ def refine(guide: nn.Module, *batch: Tensor, **position: Tensor) -> Any:
 
 
 @checked()
-def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Any]:
+def posteriors(
+    guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None, seed: int = 0
+) -> dict[str, Any]:
     """q(site | x) for each latent site, or q(site | x, y), as the distributions that a guide's trace holds.
+
+    The random state is left as it was.
 
     Args:
         guide: the guide.
         x, y: data [B, ...] and, where the guide needs them, labels [B].
         index: the positions [B] of the datapoints in the training set, for a guide with a row per datapoint.
+        seed: of the draws of other sites on which a head depends.
     """
     args, position = (x,) if y is None else (x, y), {} if index is None else {"index": index}
-    with evaluating(guide):
+    with fork_random_state(x.device), evaluating(guide):
+        torch.manual_seed(seed)
         trace = poutine.trace(guide).get_trace(*args, **position)
     return {name: site["fn"] for name, site in nodes_of(trace).items() if site["type"] == "sample" and name != "data"}
 
@@ -58,8 +67,8 @@ def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: T
 def codes(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Any]:
     """q(site | x) for each latent site as `zoo.metrics` takes it: `Encoded.of(partial(codes, guide), data)`.
 
-    A family without a mean in closed form, such as a flow, is the mean of 256 draws, always the same ones. Arguments as
-    `posteriors`.
+    A family without a mean in closed form, such as a flow, is the mean of 256 draws. These draws, and those on which a
+    head depends, are always the same ones. Arguments and random state as for `posteriors`.
     """
     found = posteriors(guide, x, y, index=index)
     with fork_random_state(x.device):
