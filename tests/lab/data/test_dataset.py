@@ -282,6 +282,8 @@ class TestFromArrays:
             (np.zeros(3), {}, r"x must be \[N, ...\], got \(3,\)"),
             (np.zeros((3, 3), np.int64), {}, r"x holds int64; .astype\(np.uint8\)"),
             (np.full((3, 3), 17, np.uint8), {"x_max": 16}, "bytes up to 17, above x_max = 16"),
+            (np.eye(3) > 0, {"x_max": 255}, "x holds booleans, and with x_max = 255 true would become 0.0039"),
+            (torch.eye(3) > 0, {"x_max": 2.0}, "x holds booleans, and with x_max = 2 true would become 0.5"),
             (np.eye(3), {"factors": {"a": [1, 2, 3], "b": [1, 2]}}, "one value per datapoint each"),
             (np.eye(3), {"y": [[1], [0], [1]]}, "one integer per datapoint"),
         ],

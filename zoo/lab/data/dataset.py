@@ -102,8 +102,8 @@ class Dataset(Tabulated):
 
         Raises:
             TypeError: x, y or factors cannot be converted to arrays.
-            ValueError: as for `Dataset`; a byte is above x_max; a label or value is missing; there are classes but no
-                y.
+            ValueError: as for `Dataset`; a byte is above x_max, or x holds booleans and x_max is not 1; a label or
+                value is missing; there are classes but no y.
         """
         if is_torch_dataset(x):
             x, found = from_items(name, x)
@@ -111,6 +111,11 @@ class Dataset(Tabulated):
                 y = found
             elif found is not None:
                 raise ValueError(f"data {name!r}: the items of x have labels of their own, and y has others; drop one")
+        if str(getattr(x, "dtype", "")) in ("bool", "torch.bool") and x_max not in (None, 1):
+            raise ValueError(
+                f"data {name!r}: x holds booleans, and with x_max = {x_max:g} true would become {1 / x_max:.2g}; leave "
+                "x_max out, or give a test set the type of its training set"
+            )
         x = as_features(name, x)
         if x.dtype == np.uint8 and 0 not in x.shape and (x_max is None or x_max < 255):
             largest = max(int(x[start : start + 4096].max()) for start in range(0, len(x), 4096))
