@@ -217,6 +217,14 @@ def test_a_guide_with_rows_takes_its_batch_and_what_is_left_as_it_was():
     assert model.training
 
 
+def test_a_batch_without_an_index_is_numbered_from_0():
+    pair, x = vae_pair(), images(4)
+    found = to_inference_data(*pair, Batch(x, None, None), draws=2, seed=4)
+    same = to_inference_data(*pair, Dataset("four", x.numpy()), num=4, draws=2, seed=4)
+    assert found["posterior"]["data"].values.tolist() == [0, 1, 2, 3]
+    assert found["log_likelihood"]["x"].equals(same["log_likelihood"]["x"])
+
+
 def test_what_does_not_fit_is_said(monkeypatch):
     pair, data = vae_pair(), Dataset("eleven", images().numpy())
     with pytest.raises(ValueError, match="num must be from 1 to 11, the size of data 'eleven', got 12"):

@@ -234,6 +234,7 @@ def test_labels_are_those_of_the_nearest_training_images():
     near = NearestNeighbours(x.flatten(1)[[0, 3]], y[[0, 3]])
     rows = torch.tensor([[0.0, 0.1, 0.2, 0.9], [0.9, 2.0, 3.0, 4.0]])[:, :, None, None, None]
     assert near(rows).tolist() == [[0, 0, 0, 1], [1, 1, 1, 1]]  # the nearer of a tie
+    assert near(rows[0, 0]).tolist() == 0  # one image
     assert near.label_consistency(rows).tolist() == [0.75, 1.0]
     with pytest.raises(ValueError, match="'line' has no labels for its nearest neighbours"):
         NearestNeighbours.of(data)

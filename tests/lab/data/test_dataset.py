@@ -101,6 +101,32 @@ def test_a_memory_map_gives_what_the_array_gives(tmp_path: Path) -> None:
     assert mapped.subset(some).subset(np.array([4])).batch(torch.tensor([0])).x[0, 0, 0, 0] == data.x[7, 0, 0, 0] / 255
 
 
+@pytest.mark.parametrize("kept", ["in memory", "memory-mapped", "computed"])
+def test_a_mask_takes_the_datapoints_where_it_is_true(kept: str, tmp_path: Path) -> None:
+    x, y = grey().x, np.arange(N) % 3
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    stored = {"in memory": x, "memory-mapped": mapped, "computed": Rows(mapped, np.arange(N))}[kept]
+    data = Dataset("grey", stored, y, factors=Factors.of({"third": y}))
+    mask = y == 1  # datapoints 1, 4, 7 and 10
+    there = np.array([1, 4, 7, 10])
+    some = data.subset(mask)
+    assert len(some) == 4
+    assert some.factors is not None
+    assert np.array_equal(some.factors.classes[:, 0], y[there])
+    batch = some.batch(torch.arange(4), labels=True)
+    torch.testing.assert_close(batch.x, torch.tensor(x[there] / 255, dtype=batch.x.dtype))
+    assert batch.y is not None
+    assert batch.y.tolist() == [1, 1, 1, 1]
+    assert data.batch(torch.from_numpy(mask)).index.tolist() == there.tolist()
+
+
+@pytest.mark.parametrize("rows", [np.array(3), np.array([[0, 1], [2, 3]]), np.ones((N, 1), bool)])
+def test_rows_that_are_not_a_list_of_positions_are_refused(rows: np.ndarray) -> None:
+    with pytest.raises(IndexError, match=r"give their positions \[n\] as integers"):
+        grey().subset(rows)
+
+
 def test_static_binarisation_draws_once() -> None:
     data = grey()
     once, again, other = (data.binarised("static", seed=s) for s in (0, 0, 1))
@@ -256,6 +282,8 @@ class TestFromArrays:
             (np.zeros(3), {}, r"x must be \[N, ...\], got \(3,\)"),
             (np.zeros((3, 3), np.int64), {}, r"x holds int64; .astype\(np.uint8\)"),
             (np.full((3, 3), 17, np.uint8), {"x_max": 16}, "bytes up to 17, above x_max = 16"),
+            (np.eye(3) > 0, {"x_max": 255}, "x holds booleans, and with x_max = 255 true would become 0.0039"),
+            (torch.eye(3) > 0, {"x_max": 2.0}, "x holds booleans, and with x_max = 2 true would become 0.5"),
             (np.eye(3), {"factors": {"a": [1, 2, 3], "b": [1, 2]}}, "one value per datapoint each"),
             (np.eye(3), {"y": [[1], [0], [1]]}, "one integer per datapoint"),
         ],

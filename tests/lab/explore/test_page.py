@@ -12,9 +12,9 @@ from torch import nn
 
 from guides import Amortized, Flow, MeanField
 from tests.lab.explore.javascript import in_node, needs_node
-from tests.pairs import L, cvae_pair, images, nvae_pair, vae_pair
+from tests.pairs import L, cvae_pair, images, joint_pair, nvae_pair, vae_pair
 from zoo import VAE
-from zoo.lab.analysis.posterior import posterior_means
+from zoo.lab.analysis.posterior import posterior_means, posteriors
 from zoo.lab.data import Dataset
 from zoo.lab.explore import NotExported, page
 from zoo.lab.explore.information import kl_by_unit
@@ -182,6 +182,20 @@ def test_a_type_is_named_by_the_labels_that_are_found_in_it():
     assert c["nats"] == 1.5
     for k, (name, label) in enumerate(c["names"]):
         counts = np.bincount(data.y[types == k], minlength=10)
+        share = f"{counts.argmax()}: {counts.max() / max(1, counts.sum()):.0%}"
+        assert (name, label) == (str(k), share if counts.any() else "unused")
+
+
+def test_a_type_next_to_a_flow_is_named_too():
+    """The README's own pair: types of Joint-VAE, and a style whose posterior is a flow."""
+    model, guide = joint_pair(z=Flow(2))
+    x, y = images(30), np.arange(30) % 3
+    made = page(model.eval(), guide.eval(), kl={}, data=Dataset("images", x.numpy(), y), **TEXTS)
+    assert set(made.left_out) == {"encodings of test images"}
+    (c,) = content(made.html)["classes"]
+    types = posteriors(guide, x)["c"].probs.argmax(-1).numpy()  # the trunk's alone: c is not given z
+    for k, (name, label) in enumerate(c["names"]):
+        counts = np.bincount(y[types == k], minlength=3)
         share = f"{counts.argmax()}: {counts.max() / max(1, counts.sum()):.0%}"
         assert (name, label) == (str(k), share if counts.any() else "unused")
 

@@ -1,6 +1,8 @@
 """Correlations with an angle against their closed forms and slow loops, and the unit that tells the azimuth."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ from torch import nn
 from guides import Amortized, MeanField
 from zoo import VAE
 from zoo.lab.analysis.azimuth import azimuth, views
+from zoo.lab.analysis.interventions import LatentSites
 from zoo.lab.data import Dataset
 from zoo.lab.data.factors import Factors
 from zoo.lab.plots.azimuth import plot_azimuth
+from zoo.lab.runs.traverse import _azimuth
 from zoo.metrics.circular import as_angle, circular, linear
 
 EVEN = 2 * np.pi * np.arange(1000) / 1000
@@ -118,3 +122,20 @@ def test_a_set_without_the_factor_is_refused():
     model, guide, data = dials()
     with pytest.raises(ValueError, match="'dials' has no factor 'elevation' to compare with; its factors: size, azim"):
         azimuth(model, guide, data, factor="elevation")
+
+
+@pytest.mark.parametrize(
+    ("angles", "reason"),
+    [
+        (["left", "right"], "an angle needs numbers, in degrees, and the factor 'azimuth' holds <U5 such as left"),
+        ([0, 180], "values differ only by half a turn"),
+    ],
+)
+def test_an_azimuth_that_has_no_correlation_is_refused_and_left_out_of_the_pictures(angles, reason):
+    model, guide, data = dials()
+    data = replace(data, factors=Factors.of({"azimuth": np.resize(angles, len(data))}))
+    with pytest.raises(ValueError, match=reason):
+        azimuth(model, guide, data)
+    run = SimpleNamespace(model=model, guide=guide, data=SimpleNamespace(test=data))
+    with pytest.warns(UserWarning, match=f"azimuth.png is left out: .*{reason}"):
+        assert _azimuth(run, LatentSites.of(model)) == {}

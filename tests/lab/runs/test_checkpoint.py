@@ -68,6 +68,23 @@ def test_a_run_that_goes_on_takes_the_steps_it_would_have_taken_to_the_last_digi
     assert before + losses(second, start, 9) == whole
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_state_in_memory_can_be_restored_again_and_again(name):
+    # The moments of the optimisers and the objective's running statistic are updated by every step.
+    training = begin(DIPVAE(lambda_od=1.0, lambda_d=1.0, rate=0.5), OPTIMIZERS[name])
+
+    def reports(start, stop):
+        steps = fit(*training[:3], batches(start, stop), optimizer=training[3], start=start, device="cpu")
+        return [report.loss.item() for _, report in steps]
+
+    reports(0, 3)
+    state = capture(*training, step=3)
+    whole = reports(3, 7)
+    for _ in range(3):
+        assert restore(state, *training) == 3
+        assert reports(3, 7) == whole
+
+
 def test_a_schedule_of_draws_and_kl_goes_on(tmp_path):
     """Before: a run that was resumed after the change went on with one draw and the closed form."""
     training, resumed = (begin(BetaVAE(beta=beta), OPTIMIZERS["adam"]) for beta in (2.0, 1.0))

@@ -450,6 +450,15 @@ def test_what_cannot_be_stacked_is_refused_before_training(case):
         assert one.optimizer is None
 
 
+def test_a_network_of_two_members_is_refused_unless_it_is_not_trained():
+    one, other = (member(seed, vae_pair, PlainELBO()) for seed in (0, 1))
+    other.model.decoder = one.model.decoder
+    with pytest.raises(ValueError, match=r"member 1 has a parameter of member 0, \w+\.decoder\.\S+, so that each"):
+        fit_restarts([one, other], lr=1e-2)
+    one.model.decoder.requires_grad_(False)
+    assert len(list(fit_restarts([one, other], lr=1e-2))) == STEPS
+
+
 def test_bad_arguments_are_refused_by_name():
     one = member(0, vae_pair, PlainELBO())
     with pytest.raises(TypeError, match=r"one or more Member\(model, guide, elbo, batches\)"):

@@ -77,7 +77,7 @@ def azimuth(
         seed: of their random choice.
 
     Raises:
-        ValueError: the set has no such factor, or the story has no real unit.
+        ValueError: the set has no such factor, its values are not numbers, or the story has no real unit.
     """
     angles = degrees(data, factor)
     index = np.sort(np.random.default_rng(seed).permutation(len(data))[:num_points])
@@ -116,10 +116,16 @@ def degrees(data: Dataset, factor: str) -> np.ndarray:
     """The factor's value of every datapoint, [N].
 
     Raises:
-        ValueError: the set has no such factor.
+        ValueError: the set has no such factor, or its values are not numbers.
     """
     if data.factors is None or factor not in data.factors.names:
         has = "none" if data.factors is None else ", ".join(data.factors.names)
         raise ValueError(f"data {data.name!r} has no factor {factor!r} to compare with; its factors: {has}")
     column = data.factors.names.index(factor)
-    return np.asarray(data.factors.values[column], float)[data.factors.classes[:, column]]
+    values = data.factors.values[column]
+    if values.dtype.kind not in "biuf":
+        raise ValueError(
+            f"data {data.name!r}: an angle needs numbers, in degrees, and the factor {factor!r} holds {values.dtype} "
+            f"such as {values[0]!s}"
+        )
+    return np.asarray(values, float)[data.factors.classes[:, column]]

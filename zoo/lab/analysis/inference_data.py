@@ -63,7 +63,7 @@ def to_inference_data(
     Args:
         model, guide: the pair.
         data: a set, of which the first `num` datapoints are used; or a batch, with its index, which a guide with a row
-            per datapoint needs.
+            per datapoint needs; without an index its datapoints are numbered from 0.
         elbo: the objective that trained the pair, stored as an attribute.
         recipe: its name, stored as an attribute.
         labels: whether the pair is called with the labels of a set.
@@ -113,7 +113,7 @@ def to_inference_data(
             "prior_predictive": _values(traces["prior"], seen, names),
             "observed_data": {name: (names.of(first[name]), _numpy(first[name]["value"])) for name in seen},
         }
-    coords: dict[str, Any] = {"data": batch.index.cpu().numpy()}
+    coords: dict[str, Any] = {"data": np.arange(len(batch.x)) if batch.index is None else batch.index.cpu().numpy()}
     if names.classes and classes:
         coords["class"] = np.array(classes, dtype=object)
     if isinstance(data, Dataset) and data.vocabulary:

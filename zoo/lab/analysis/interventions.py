@@ -150,7 +150,7 @@ def encode_modes(
     with fork_random_state(device_of(model)):
         _check_each_datapoint_has_its_own(_latents(model))
         torch.manual_seed(seed)
-        centres = harden(model, posterior_means(guide, x, y, index=index))
+        centres = harden(model, posterior_means(guide, x, y, index=index, seed=seed))
         found = _latents(model, x, *([] if y is None else [y]), given=centres)
         for name in found.keys() - centres.keys():
             fn = found[name]["fn"]

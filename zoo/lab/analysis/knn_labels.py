@@ -41,7 +41,7 @@ class NearestNeighbours:
     def __call__(self, images: Tensor) -> Tensor:
         """Labels of images [..., C, H, W], [...]."""
         flat = images.flatten(-3).to(self.x)
-        distance = torch.cdist(flat.flatten(0, -2), self.x)
+        distance = torch.cdist(flat.reshape(-1, flat.shape[-1]), self.x)
         indices = distance.topk(min(NEIGHBOURS, len(self.y)), largest=False).indices
         nearest = self.y[indices]  # [n, neighbours], in order
         votes = (nearest[:, :, None] == nearest[:, None, :]).sum(2).double()

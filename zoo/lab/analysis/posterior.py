@@ -18,14 +18,14 @@ from zoo.termwise import family
 
 @checked()
 def posterior_means(
-    guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None
+    guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None, seed: int = 0
 ) -> dict[str, Tensor]:
     """The mean of q(site | x) for each latent site, or the class probabilities of a categorical.
 
     For a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments and draws as in
     `posteriors`.
     """
-    return {name: _centre(q) for name, q in codes(guide, x, y, index=index).items()}
+    return {name: _centre(q) for name, q in codes(guide, x, y, index=index, seed=seed).items()}
 
 
 def needs_labels(guide: nn.Module) -> bool:
@@ -40,33 +40,38 @@ def refine(guide: nn.Module, *batch: Tensor, **position: Tensor) -> Any:
 
 
 @checked()
-def posteriors(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Any]:
+def posteriors(
+    guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None, seed: int = 0
+) -> dict[str, Any]:
     """q(site | x) for each latent site, or q(site | x, y), as the distributions that a guide's trace holds.
 
     A site whose head is given another one, as in MeanField(10, given=("c",)), has its posterior at a draw of that one.
-    The draws are the same in every call, and the random state is left as it was.
+    The random state is left as it was.
 
     Args:
         guide: the guide.
         x, y: data [B, ...] and, where the guide needs them, labels [B].
         index: the positions [B] of the datapoints in the training set, for a guide with a row per datapoint.
+        seed: of the draws.
     """
     args, position = (x,) if y is None else (x, y), {} if index is None else {"index": index}
-    with isolated(guide):
+    with isolated(guide, seed=seed):
         trace = poutine.trace(guide).get_trace(*args, **position)
     return {name: site["fn"] for name, site in nodes_of(trace).items() if site["type"] == "sample" and name != "data"}
 
 
 @checked()
-def codes(guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None) -> dict[str, Any]:
+def codes(
+    guide: nn.Module, x: Tensor, y: Tensor | None = None, *, index: Tensor | None = None, seed: int = 0
+) -> dict[str, Any]:
     """q(site | x) for each latent site as `zoo.metrics` takes it: `Encoded.of(partial(codes, guide), data)`.
 
     In place of a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments and draws as in
     `posteriors`.
     """
-    found = posteriors(guide, x, y, index=index)
+    found = posteriors(guide, x, y, index=index, seed=seed)
     with fork_random_state(x.device):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return {name: q if _has_centre(q) else q.sample((256,)).mean(0) for name, q in found.items()}
 
 

@@ -81,16 +81,18 @@ def floats(x: Any, x_max: float, device: str | torch.device) -> Tensor:
     return torch.from_numpy(x.astype(x.dtype.newbyteorder("="), copy=False)).to(device, dtype)
 
 
-def check_rows(name: str, rows: np.ndarray, length: int) -> None:
-    """Checks the positions of datapoints in a set: integers in range, or a mask of all of them.
+def positions(name: str, rows: np.ndarray, length: int) -> np.ndarray:
+    """The positions [n] of datapoints in a set, from integers [n] in range or a mask of all datapoints.
 
     Raises:
-        IndexError: they are of another type, or one is out of range.
+        IndexError: they are of another type or shape, or one is out of range.
     """
     if rows.dtype == np.bool_ and rows.shape == (length,):
-        return
-    if not np.issubdtype(rows.dtype, np.integer) or (rows.size and not 0 <= rows.min() <= rows.max() < length):
+        return np.flatnonzero(rows)
+    integers = np.issubdtype(rows.dtype, np.integer) and rows.ndim == 1
+    if not integers or (rows.size and not 0 <= rows.min() <= rows.max() < length):
         raise IndexError(
-            f"data {name!r}: datapoints go from 0 to {length - 1}, got {rows.dtype} {rows.ravel()[:8].tolist()}; give "
-            "their positions as integers"
+            f"data {name!r}: datapoints go from 0 to {length - 1}, got {rows.dtype} {rows.ravel()[:8].tolist()} of "
+            f"shape {rows.shape}; give their positions [n] as integers"
         )
+    return rows

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.arguments import ABOVE_0, checked, number_from
 from zoo.lab.data import bit_packing as bits
-from zoo.lab.data.batch import Batch, Batches, check_rows, floats, light
+from zoo.lab.data.batch import Batch, Batches, floats, light, positions
 from zoo.lab.data.conversion import (
     as_features,
     as_labels,
@@ -102,8 +102,8 @@ class Dataset(Tabulated):
 
         Raises:
             TypeError: x, y or factors cannot be converted to arrays.
-            ValueError: as for `Dataset`; a byte is above x_max; a label or value is missing; there are classes but no
-                y.
+            ValueError: as for `Dataset`; a byte is above x_max, or x holds booleans and x_max is not 1; a label or
+                value is missing; there are classes but no y.
         """
         if is_torch_dataset(x):
             x, found = from_items(name, x)
@@ -111,6 +111,11 @@ class Dataset(Tabulated):
                 y = found
             elif found is not None:
                 raise ValueError(f"data {name!r}: the items of x have labels of their own, and y has others; drop one")
+        if str(getattr(x, "dtype", "")) in ("bool", "torch.bool") and x_max not in (None, 1):
+            raise ValueError(
+                f"data {name!r}: x holds booleans, and with x_max = {x_max:g} true would become {1 / x_max:.2g}; leave "
+                "x_max out, or give a test set the type of its training set"
+            )
         x = as_features(name, x)
         if x.dtype == np.uint8 and 0 not in x.shape and (x_max is None or x_max < 255):
             largest = max(int(x[start : start + 4096].max()) for start in range(0, len(x), 4096))
@@ -147,14 +152,16 @@ class Dataset(Tabulated):
         """The datapoints at `index` [B], as floats on `device`; bytes and bits are converted there.
 
         `seed`, of any type that `numpy.random.default_rng` accepts, is for a set that is binarised dynamically.
+
+        Raises:
+            IndexError: there is no such datapoint.
         """
-        rows = index.cpu().numpy()
-        check_rows(self.name, rows, len(self))
+        rows = positions(self.name, index.cpu().numpy(), len(self))
         x, x_max = self.x[rows], self.x_max
         if self.dynamic:
             x, x_max = light(x, x_max, np.random.default_rng(seed)), 1.0
         y = torch.from_numpy(self.y[rows].astype(np.int64)).to(device) if labels and self.y is not None else None
-        return Batch(floats(x, x_max, device), y, index.to(device))
+        return Batch(floats(x, x_max, device), y, torch.from_numpy(rows).to(device))
 
     @checked()
     def batches(
@@ -239,13 +246,12 @@ class Dataset(Tabulated):
 
     @checked()
     def subset(self, rows: np.ndarray) -> "Dataset":
-        """The datapoints at `rows` [n]; copied where x is in memory, else looked up on access.
+        """The datapoints at `rows`, their positions [n] or a mask [N]; copied where x is in memory, else looked up.
 
         Raises:
             IndexError: there is no such datapoint.
         """
-        rows = np.asarray(rows)
-        check_rows(self.name, rows, len(self))
+        rows = positions(self.name, np.asarray(rows), len(self))
         in_memory = sparse.issparse(self.x) or (isinstance(self.x, np.ndarray) and not isinstance(self.x, np.memmap))
         return replace(
             self,

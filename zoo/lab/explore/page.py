@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from zoo.lab.analysis.interventions import LatentSites, Unit, guide_inputs, ranked
-from zoo.lab.analysis.posterior import needs_labels
+from zoo.lab.analysis.posterior import needs_labels, posterior_means
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
@@ -206,7 +206,7 @@ def _class_names(
         called["y"] = [(_label(data, k), "") for k in range(sites.classes["y"])]
     types = sites.classes.keys() - {"y"}
     if types and not needs_labels(guide):
-        codes = encode(guide, *guide_inputs(guide, data, index, device_of(guide)))
+        codes = posterior_means(guide, *guide_inputs(guide, data, index, device_of(guide)))
         for site in types & codes.keys():
             inferred = codes[site].argmax(-1).cpu().numpy()
             called[site] = [(str(k), _commonest(y[inferred == k], data)) for k in range(sites.classes[site])]

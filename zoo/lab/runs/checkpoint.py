@@ -19,6 +19,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from zoo.arguments import checked
 from zoo.lab.device import device_of, random_state, set_random_state
@@ -46,9 +47,10 @@ def capture(
     state, `kl` and `num_particles`, the optimiser's state, and the random state of Python, NumPy, and PyTorch on the
     CPU and on the pair's device. For an objective with a network, such as FactorVAE, also the network's tensors and
     the state of the optimiser that trains it, which belongs to the adversary: pass the one that `fit` is given.
+    All tensors are copies, which further training leaves as they are.
     """
     settings = elbo.settings()
-    return {
+    state = {
         "step": step,
         "model": _tensors(model),
         "guide": _tensors(guide),
@@ -64,6 +66,7 @@ def capture(
             "device": random_state(device_of(model, guide)),
         },
     }
+    return _copied(state)
 
 
 @checked()
@@ -77,6 +80,8 @@ def restore(
     adversary: Adversary | None = None,
 ) -> int:
     """Restores what `capture` returned, and returns the number of steps that were taken. Draws no random numbers.
+
+    The state is left as it is by further training, so that it can be restored again.
 
     Raises:
         ValueError: the pair, the objective or the optimiser has other tensors; the message says which. Nothing changes.
@@ -97,7 +102,7 @@ def restore(
         raise ValueError("the checkpoint does not fit what it is restored into: " + "; ".join(differences))
     device = device_of(model, guide)
     # A running statistic is added to tensors of the pair's device; load_state_dict raises for unknown names.
-    elbo.load_state_dict({name: tensor.to(device) for name, tensor in state["objective"].items()})
+    elbo.load_state_dict({name: tensor.to(device, copy=True) for name, tensor in state["objective"].items()})
     for name, value in state.get("settings", {}).items():
         setattr(elbo, name, value)
     with torch.no_grad():
@@ -106,9 +111,9 @@ def restore(
         for name, module in (("model", model), ("guide", guide)):
             for key, tensor in _tensors(module).items():
                 tensor.copy_(state[name][key])
-    optimizer.load_state_dict(state["optimizer"])
+    optimizer.load_state_dict(_copied(state["optimizer"]))  # which would share its tensors with the state
     if adversary:
-        adversary.optimizer.load_state_dict(state["adversary"])
+        adversary.optimizer.load_state_dict(_copied(state["adversary"]))
     generators = state["random"]
     random.setstate(generators["python"])
     np.random.set_state(generators["numpy"])  # noqa: NPY002
@@ -199,6 +204,12 @@ def _differences(
                 f"and {now.dtype} {list(now.shape)} here"
             )
     return found
+
+
+def _copied(state: State) -> State:
+    """The same tree with copies of its tensors."""
+    copied: State = tree_map(lambda node: node.detach().clone() if isinstance(node, Tensor) else node, state)
+    return copied
 
 
 def _plain(state: Any) -> tuple[Any, ...]:

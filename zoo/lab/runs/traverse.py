@@ -189,14 +189,18 @@ def _of_the_pair(
 
 
 def _azimuth(run: FinishedRun, sites: LatentSites) -> dict[str, Picture]:
-    """Where the test set has an azimuth, the unit most correlated with it."""
+    """Where the test set has an azimuth, the unit most correlated with it; a warning where none can be."""
     data = run.data.test
     if data.factors is None or "azimuth" not in data.factors.names or not sites.units:
         return {}
     from zoo.lab.analysis.azimuth import azimuth  # scikit-learn, which no other picture needs
     from zoo.lab.plots.azimuth import plot_azimuth
 
-    found = azimuth(run.model, run.guide, data)
+    try:
+        found = azimuth(run.model, run.guide, data)
+    except ValueError as reason:  # as of an azimuth in words, or of one value
+        warnings.warn(f"azimuth.png is left out: {reason}", stacklevel=2)
+        return {}
     return {"azimuth.png": Picture(plot_azimuth(found, run.guide, data), str(found))}
 
 

@@ -88,7 +88,7 @@ def _check_apart(members: Sequence[Member]) -> None:
     """Checks that the members share nothing that training changes.
 
     Raises:
-        ValueError: two have a module, an objective or an iterator of batches in common.
+        ValueError: two have a module, a trained parameter, an objective or an iterator of batches in common.
     """
     for what in ("model", "guide", "elbo", "batches"):
         seen: dict[int, int] = {}
@@ -100,3 +100,13 @@ def _check_apart(members: Sequence[Member]) -> None:
                     f"member {position} has the same {what} as member {seen[id(part)]}: give each member its own"
                 )
             seen[id(part)] = position
+    owners: dict[int, int] = {}
+    for position, member in enumerate(members):
+        for program in (member.model, member.guide):
+            for name, parameter in program.named_parameters():
+                owner = owners.setdefault(id(parameter), position)
+                if owner != position and parameter.requires_grad:
+                    raise ValueError(
+                        f"member {position} has a parameter of member {owner}, {type(program).__name__}.{name}, so "
+                        "that each would change the other: give each member its own networks"
+                    )
