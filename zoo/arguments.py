@@ -132,7 +132,7 @@ def shown(value: Any) -> str:
     """A value as a message shows it, in one line."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    if inspect.isroutine(value):
+    if inspect.isroutine(value) and hasattr(value, "__name__"):  # a program under one of Pyro's handlers has no name
         return f"the function {value.__name__}"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{type(value).__name__} of {value.dtype} {list(value.shape)}"
@@ -143,6 +143,8 @@ def shown(value: Any) -> str:
 def _advice(kind: Allowed, value: Any) -> str:
     if isinstance(value, type):
         return f"; make one, as in {value.__name__}(...)"
+    if callable(value) and kind.what == "an nn.Module":
+        return "; call it in the forward of one"
     choices = [choice.strip("'") for choice in kind.what.split(" or ")]
     nearest = difflib.get_close_matches(value, choices, n=1) if isinstance(value, str) else []
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

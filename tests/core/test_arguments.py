@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
+from pyro import poutine
 from torch import Tensor, nn
 
 from zoo.arguments import NOT_EMPTY, POSITIVE, SOME_COUNTS, between, check_fields, checked, number_from, shown
@@ -65,6 +66,12 @@ RIGHT = {"model": nn.Linear(1, 1), "num": 3}
         ("folder", "", ValueError, "folder must not be empty"),
         ("activation", nn.ReLU(), TypeError, r"activation must be a class of Module, got ReLU\(\)"),
         ("model", nn.Linear, TypeError, r"model must be an nn.Module, got the class Linear; make one, as in Linear"),
+        (
+            "model",
+            poutine.mask(nn.Linear(1, 1), mask=False),
+            TypeError,
+            r"got _bound_.*; call it in the forward",
+        ),
         ("f", "exp", TypeError, "f must be a function, got 'exp'"),
         ("quick", 1, TypeError, "quick must be True or False, got 1"),
     ],
@@ -124,5 +131,7 @@ def test_fields_of_a_dataclass():
 
 def test_a_value_is_shown_in_one_line():
     assert shown(np.ones((3, 2))) == "ndarray of float64 [3, 2]"
+    assert shown(len) == "the function len"
+    assert shown(poutine.mask(nn.Linear(1, 1), mask=False)) == "_bound_partial"  # which has no name
     assert shown(nn.Linear) == "the class Linear"
     assert shown(list(range(100))) == "list"
