@@ -8,18 +8,30 @@ from pyro.distributions.util import is_validation_enabled
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
-from zoo.sites import Site, common_scale, family, is_masked, known_sites, latent, nodes_of, other_plates, summed_out
+from zoo.sites import (
+    Site,
+    check_some_latent,
+    common_scale,
+    family,
+    is_masked,
+    known_sites,
+    latent,
+    nodes_of,
+    other_plates,
+    summed_out,
+)
 
 
 def aggregate_sites(guide_trace: Trace, only: Sequence[str] | None = None) -> dict[str, Site]:
     """Returns the latent sites, or the named ones, after checking that each can be scored pairwise.
 
     Raises:
-        ValueError: a site has a mask, a scale per datapoint, or an event that is not a vector; it is outside the plate
-            "data"; it is auxiliary; it is summed out or depends on a site that is; or it depends on an earlier site
-            and has no infer["rerun"].
+        ValueError: there is no latent site; a site has a mask, a scale per datapoint, or an event that is not a vector;
+            it is outside the plate "data"; it is auxiliary; it is summed out or depends on a site that is; or it
+            depends on an earlier site and has no infer["rerun"].
     """
     every = dict(latent(guide_trace))
+    check_some_latent(every)
     known_sites("sites", only or (), guide_trace)
     sites = {name: site for name, site in every.items() if only is None or name in only}
     for name, site in sites.items():

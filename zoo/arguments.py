@@ -94,8 +94,8 @@ def checked(**ranges: Allowed | None) -> Callable[[F], F]:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
                 given = signature.bind(*args, **kwargs).arguments
-            except TypeError:  # an argument is missing or unknown: Python's own error names it
-                return function(*args, **kwargs)
+            except TypeError:  # an argument is missing or unknown: Python's own error, from the call below, names it
+                given = {}
             for argument, value in given.items():
                 if value is not signature.parameters[argument].default:
                     _check(f"{name}: {argument}", value, kinds().get(argument), ranges.get(argument))

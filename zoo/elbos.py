@@ -86,6 +86,7 @@ from zoo.report import Report
 from zoo.sites import (
     Groups,
     chances_of,
+    check_some_latent,
     family,
     known_sites,
     latent,
@@ -866,8 +867,8 @@ class InfoVAE(TermwiseELBO):
                 "-I(x; z)": -(1 - self.alpha) * kl.mutual_information,
                 "-KL(q(z) || p)": -self.lambda_ * kl.marginal_kl,
             }
-        whole = torch.stack([site["nats"].sum() for _, site in latent(guide_trace)]).sum()
         discrepancy = prior_mmd(model_trace, guide_trace, mmd_kernel(self.divergence))
+        whole = torch.stack([site["nats"].sum() for _, site in latent(guide_trace)]).sum()
         return reconstruction(model_trace) | {
             "-KL": -(1 - self.alpha) * whole,
             "-MMD(q, p)": -(self.alpha + self.lambda_ - 1) * discrepancy,
@@ -1041,6 +1042,7 @@ class FactorVAE(TermwiseELBO):
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         """The ELBO's terms, and the estimated total correlation."""
         sites = dict(latent(guide_trace))
+        check_some_latent(sites)
         for name, site in sites.items():
             if summed_out(site):
                 raise ValueError(

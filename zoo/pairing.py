@@ -10,7 +10,7 @@ from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
 from torch import nn
 
-from zoo.sites import PLATES, Site, is_masked, latent, nodes_of, observed, plates_of, same, summed_out
+from zoo.sites import PLATES, Site, family, is_masked, latent, nodes_of, observed, plates_of, same, summed_out
 
 
 class NoClosedKL(ValueError):
@@ -74,6 +74,18 @@ def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float)
                     f"({site[what]}); a scale or mask on a latent must be in both, and both plates need num_data"
                 )
     check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
+
+
+def check_observed(model_trace: Trace) -> None:
+    """Refuses a relaxed type that is observed at a one-hot value, which has no density: log p would be NaN."""
+    for name, site in observed(model_trace):
+        relaxed = family(site["fn"]).startswith("RelaxedOneHotCategorical")
+        if relaxed and not torch.as_tensor(site["value"]).gt(0).all():
+            raise ValueError(
+                f"site {name!r} is observed at a value with entries of 0, such as a one-hot one, where "
+                f"{family(site['fn'])} has no density; observe it in a story with one-hot types (temperature=None), or "
+                "give it a value whose entries are all positive"
+            )
 
 
 def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:

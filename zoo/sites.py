@@ -1,7 +1,7 @@
 """The sites of a trace, and what objectives read from them."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,6 +62,15 @@ def known_sites(what: str, sites: Iterable[str], guide_trace: Trace) -> None:
     there_are = [name for name, _ in latent(guide_trace)]
     if wrong := sorted(set(sites) - set(there_are)):
         raise ValueError(f"{what} names {wrong}; the guide has the latent sites {there_are}")
+
+
+def check_some_latent(sites: Collection[str]) -> None:
+    """Refuses a pair of which every site is observed, for a term of latent ones."""
+    if not sites:
+        raise ValueError(
+            "every site is observed, and this objective needs a latent one; use PlainELBO, whose loss is then -log p, "
+            "or leave a site unobserved"
+        )
 
 
 def num_data_of(model_trace: Trace) -> int:
@@ -172,8 +181,9 @@ def partition(groups: Groups | None, sites: Sequence[str]) -> Groups:
     """Returns the groups after checking that they hold each site once; without groups, each site by itself.
 
     Raises:
-        ValueError: a site is missing, unknown, or in two groups.
+        ValueError: there is no latent site; or a site is missing, unknown, or in two groups.
     """
+    check_some_latent(sites)
     if groups is None:
         return [[site] for site in sites]
     named = [site for group in groups for site in group]

@@ -26,7 +26,7 @@ from zoo import ranks
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic, check_attribute, completing
-from zoo.pairing import SampledKLWarning, check_call, check_order, check_pair, check_plates, check_room
+from zoo.pairing import SampledKLWarning, check_call, check_observed, check_order, check_pair, check_plates, check_room
 from zoo.parents import MarkParents
 from zoo.program import whole
 from zoo.report import Report
@@ -269,6 +269,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
             check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
+            check_observed(model_trace)
             for trace in (guide_trace, model_trace):
                 check_plates(guide_trace, trace)
             if self.needs_kl:

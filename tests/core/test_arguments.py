@@ -107,8 +107,9 @@ def test_the_function_keeps_its_signature_and_python_s_own_errors():
     assert draw.__doc__ == "Draws."
     with pytest.raises(TypeError, match="missing 1 required positional argument: 'num'"):
         draw(nn.Linear(1, 1))
-    with pytest.raises(TypeError, match="unexpected keyword argument 'nun'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nun'") as caught:
         draw(nn.Linear(1, 1), 3, nun=4)
+    assert caught.value.__context__ is None  # one traceback, not two
 
 
 def test_fields_of_a_dataclass():

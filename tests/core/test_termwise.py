@@ -8,10 +8,12 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro import poutine
 from torch import nn
 
 import zoo.elbos
 from guides import Amortized, Concrete, ConjugateDirichlet, DirichletHead, Exact, MeanField
+from tests.objectives import EVERY
 from tests.pairs import NUM_DATA, images, vae_pair
 from tests.type_pairs import pair as type_pair
 from zoo import JointVAE, NaturalClustering
@@ -243,6 +245,44 @@ def test_a_factor_in_a_guide_is_refused():
     model, guide = vae_pair()
     with pytest.raises(ValueError, match=r"the guide observes site 'bonus'.*not part of the objective"):
         PlainELBO().loss(model, Reweighted(guide), images())
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_where_every_site_is_observed_the_loss_is_that_of_the_data_or_the_objective_needs_a_latent_site(name):
+    model, guide = vae_pair()
+    x, z = images(5), torch.randn(5, 2)
+    model, guide = poutine.condition(model, data={"z": z}), poutine.block(guide)
+    if name in ("PlainELBO", "BetaVAE"):
+        trace = poutine.trace(model).get_trace(x)
+        assert EVERY[name]().loss(model, guide, x) == pytest.approx(-trace.log_prob_sum().item() / 5)
+    else:
+        with pytest.raises(ValueError, match=r"every site is observed.*PlainELBO|the guide has the latent sites \[\]"):
+            EVERY[name]().loss(model, guide, x)
+
+
+def test_a_relaxed_type_has_no_density_at_a_one_hot_value():
+    def loss(temperature, c):
+        torch.manual_seed(0)
+        model = JointVAE(nn.Bilinear(2, 3, 5), z_dim=2, c_dims=[3], temperature=temperature)
+        guide = Amortized(nn.Linear(5, 4), z=MeanField(2))
+        return PlainELBO().loss(poutine.condition(model, data={"c": c}), guide, torch.zeros(4, 5))
+
+    corners = torch.eye(3)[[0, 1, 2, 0]]
+    with pytest.raises(ValueError, match=r"site 'c' is observed .* no density; .* \(temperature=None\)"):
+        loss(0.67, corners)
+    inside = (corners + 0.1) / 1.3
+    assert math.isfinite(loss(0.67, inside))
+    # At one-hot values of a one-hot prior the loss is that of the sites without c, and log 3.
+    model = JointVAE(nn.Bilinear(2, 3, 5), z_dim=2, c_dims=[3], temperature=None)
+    conditioned = poutine.condition(model, data={"c": corners})
+    z = torch.randn(4, 2)
+    both = poutine.condition(conditioned, data={"z": z})
+    trace = poutine.trace(both).get_trace(torch.zeros(4, 5))
+    trace.compute_log_prob()
+    assert trace.nodes["c"]["log_prob"].tolist() == pytest.approx([-math.log(3)] * 4)
+    assert PlainELBO().loss(both, poutine.block(Amortized(nn.Linear(5, 4), z=MeanField(2))), torch.zeros(4, 5)) == (
+        pytest.approx(-trace.log_prob_sum().item() / 4)
+    )
 
 
 def test_n_vae_refuses_shares_that_look_at_the_label():
