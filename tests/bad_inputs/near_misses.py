@@ -76,7 +76,7 @@ def fits(value: Any, annotation: Any) -> bool:
             return False
         alike = members and (origin is not tuple or members[1:] == (...,))
         return np.ndim(value) > 0 and (not alike or all(fits(member, members[0]) for member in list(value)))
-    return isinstance(annotation, type) and isinstance(value, annotation)
+    return origin is None and isinstance(annotation, type) and isinstance(value, annotation)
 
 
 def near_misses(annotation: Any) -> list[Any]:

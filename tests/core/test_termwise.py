@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from abc import ABCMeta
 
 import pyro
 import pyro.distributions as dist
@@ -43,7 +44,7 @@ from zoo.terms import elbo_terms
 
 
 def test_the_objectives_are_all_there_in_the_order_of_the_page():
-    on_the_page = [c for c in vars(zoo.elbos).values() if isinstance(c, type) and issubclass(c, TermwiseELBO)]
+    on_the_page = [c for c in vars(zoo.elbos).values() if type(c) is ABCMeta and issubclass(c, TermwiseELBO)]
     assert [c for c in on_the_page if c is not TermwiseELBO] == list(OBJECTIVES)
 
 

@@ -588,7 +588,7 @@ NAN = np.where(np.indices(Z.shape)[0] + np.indices(Z.shape)[1] == 7, np.nan, Z)
         (Z[:9], Y[:9], r"9 points are too few for any metric: give at least 10"),
         (Z[:, 0], Y, r"must be \[N, D\], got \(240,\); codes\[:, None\]"),
         (Z[:, :0], Y, r"must be \[N, D\], got \(240, 0\)"),
-        (Z.astype(str)[:, :1] + "x", Y, r"codes must be numbers"),
+        (np.char.add(Z.astype(str)[:, :1], "x"), Y, r"codes must be numbers"),
         ({"a": Z, "b": Z[:5]}, Y, r"the sites differ in their number of points, \{'a': 240, 'b': 5\}"),
         ({}, Y, r"the mapping is empty"),
         (Z, Y[:100], r"'factor 0' has values of shape \(100,\) for codes of 240 points"),

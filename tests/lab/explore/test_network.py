@@ -102,7 +102,7 @@ def test_what_does_not_depend_on_the_input_is_computed_once_and_draws_without_ef
     ("function", "message"),
     [
         (lambda x: x.cumsum(0), r"the decoder uses the operation aten\.cumsum, .* it can compute .*softplus"),
-        (lambda x: F.interpolate(x[None], scale_factor=2), r"aten\.upsample_nearest2d, which the page cannot compute"),
+        (lambda x: F.interpolate(x[None], scale_factor=2), r"aten\.\w+, which the page cannot compute"),
         (lambda x: x + torch.randn(3), r"draws at random \(aten\.randn\)"),
         (lambda x: torch.bernoulli(x.sigmoid()), r"draws at random \(aten\.bernoulli\)"),
         (lambda x: x if x.sum() > 0 else -x, "cannot be traced by PyTorch"),

@@ -101,7 +101,8 @@ def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarra
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8", "replace")
     if y.dtype.kind in "U":
-        names, y = np.unique(y, return_inverse=True)
+        names, numbers = np.unique(y, return_inverse=True)
+        y = numbers.reshape(y.shape)  # which NumPy before 2.0 flattens
         found = tuple(map(str, names))
         if "" in found:
             raise ValueError(f"data {name!r}: y has {(y == 0).sum()} empty labels; {UNLABELLED}")

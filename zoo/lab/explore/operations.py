@@ -138,6 +138,19 @@ def _batch_norm(
     return to.map("add", scaled, _per_channel(summand.to(x.example.dtype), x)), None, None
 
 
+def _batch_norm_in_evaluation(
+    to: Instructions,
+    x: Value,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    momentum: float,
+    eps: float,
+) -> tuple[Value, None, None]:
+    return _batch_norm(to, x, weight, bias, mean, variance, False, momentum, eps)
+
+
 def _per_channel(values: Any, like: Value) -> Any:
     """Constants [C] in the shape [C, 1, ...] of a value [B, C, ...]."""
     return values.reshape(-1, *[1] * (like.example.dim() - 2))
@@ -205,7 +218,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "bmm": Instructions.matmul,
     "addmm": _addmm,
     "convolution": _convolution,
-    "native_batch_norm": _batch_norm,
+    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit"), _batch_norm),
+    "_native_batch_norm_legit_no_training": _batch_norm_in_evaluation,  # its name in PyTorch 2.6
     "index": _index,
     "_to_copy": _convert,
     **dict.fromkeys(("clone", "_unsafe_view", "lift_fresh_copy"), _same),

@@ -46,17 +46,20 @@ def joined() -> Iterator[int]:
     if on_gpus:
         torch.cuda.set_device(local)
     distributed.init_process_group("nccl" if on_gpus else "gloo")
+    lost = False
     try:
         yield rank
     except RuntimeError as error:
-        if _lost(error):
+        lost = _lost(error)
+        if lost:
             raise LostProcess(
                 f"process {rank} of {count} lost the connection to another one, which ended; the run resumes from its "
                 "last checkpoint with the same torchrun and train --resume FOLDER"
             ) from error
         raise
     finally:
-        distributed.destroy_process_group()
+        if not lost:  # leaving the group of a lost process can wait for it forever (Gloo in PyTorch 2.6)
+            distributed.destroy_process_group()
 
 
 def check_shards(batch_size: int, count: int) -> None:
