@@ -138,7 +138,7 @@ def test_what_was_asked_for_takes_the_place_of_the_measures_own(alone, tmp_path)
         asked, ["ours"], 3
     )
     assert "| 1 seed, short, bf16 |" in headline_table([asked])
-    assert "**A toy**: 1 seed, short, bf16 budget" in repr(Claims(asked))
+    assert "**A toy**: 1 seed; budget: short, bf16" in repr(Claims(asked))
 
 
 def never(*_, **__):

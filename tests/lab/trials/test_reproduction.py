@@ -240,7 +240,7 @@ def test_a_notebook_has_the_claims_next_to_the_papers_values(variants):
     assert "| steps |" not in shown
     assert "| ours is above the other. | **holds** | So. |" in shown
     assert "| nobody can tell. | **cannot tell** |" in shown
-    assert "3 seeds, short budget" in shown
+    assert "3 seeds; budget: short" in shown
     assert "- It is a toy." in shown
 
 

@@ -162,7 +162,7 @@ class Claims:
     def _repr_markdown_(self) -> str:
         result = self.result
         count = max(len(records) for records in result["variants"].values())
-        parts = [f"**{result['title']}**: {seeds(count)}, {_budget(result)} budget"]
+        parts = [f"**{result['title']}**: {seeds(count)}; budget: {_budget(result)}"]
         if result["reported"]:
             rows = [(v, cell.what, cell.paper, cell.mean) for (v, _), cell in _cells(result).items() if cell.paper]
             parts += [table(("", "", "the paper:", "ours:"), rows)]
