@@ -148,6 +148,7 @@ def _batch_norm_in_evaluation(
     momentum: float,
     eps: float,
 ) -> tuple[Value, None, None]:
+    """The same operation without the argument `training`."""
     return _batch_norm(to, x, weight, bias, mean, variance, False, momentum, eps)
 
 
@@ -219,7 +220,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "addmm": _addmm,
     "convolution": _convolution,
     **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit"), _batch_norm),
-    "_native_batch_norm_legit_no_training": _batch_norm_in_evaluation,  # its name in PyTorch 2.6
+    "_native_batch_norm_legit_no_training": _batch_norm_in_evaluation,
     "index": _index,
     "_to_copy": _convert,
     **dict.fromkeys(("clone", "_unsafe_view", "lift_fresh_copy"), _same),
