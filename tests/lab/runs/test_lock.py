@@ -42,7 +42,7 @@ def test_the_second_process_is_refused_by_a_line_that_names_the_first(holder, tm
     done.set()
     process.join()
     with locked(tmp_path / "run"):
-        assert (tmp_path / "run" / OWNER).read_text() == f"process {os.getpid()} on {socket.gethostname()}"
+        assert (tmp_path / "run" / f"{LOCK}{OWNER}").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
     assert [path.name for path in (tmp_path / "run").iterdir()] == [LOCK]
 
 
@@ -50,9 +50,9 @@ def test_the_lock_of_a_killed_process_is_taken_over(holder, tmp_path):
     process, _ = holder
     process.kill()
     process.join()
-    assert (tmp_path / "run" / OWNER).read_text().startswith(f"process {process.pid} ")
+    assert (tmp_path / "run" / f"{LOCK}{OWNER}").read_text().startswith(f"process {process.pid} ")
     with locked(tmp_path / "run"):
-        assert (tmp_path / "run" / OWNER).read_text().startswith(f"process {os.getpid()} ")
+        assert (tmp_path / "run" / f"{LOCK}{OWNER}").read_text().startswith(f"process {os.getpid()} ")
 
 
 def test_who_waits_gets_the_folder_when_it_is_let_go(holder, tmp_path):

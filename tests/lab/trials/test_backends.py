@@ -21,7 +21,7 @@ from tests.processes import copied_interpreters, processes, start, zoo
 from tests.small_recipe import HOLD, RECIPES
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, read_settings
-from zoo.lab.runs.lock import OWNER
+from zoo.lab.runs.lock import LOCK, OWNER
 from zoo.lab.trials import clusters
 from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.processes import Loky, threads_per_trial
@@ -169,7 +169,7 @@ def wait_for_training(folders: list[Path], process, said: Path, seconds: float =
 def trainer(folder: Path) -> tuple[int, int] | None:
     """The process that trains in a folder, and its parent, a worker of the cluster; None where nobody does."""
     try:
-        pid = int((folder / OWNER).read_text().split()[1])
+        pid = int((folder / f"{LOCK}{OWNER}").read_text().split()[1])
         return pid, int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except (FileNotFoundError, ProcessLookupError):  # a process that was killed leaves its name behind
         return None

@@ -22,7 +22,7 @@ from zoo.lab.runs import train as run
 from zoo.lab.runs.checkpoint import load
 from zoo.lab.runs.folder import CHECKPOINT, SETTINGS
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
-from zoo.lab.runs.lock import claim, locked, unclaim
+from zoo.lab.runs.lock import claim, holds_only_locks, locked, unclaim
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.trials.parallel import STOP
 from zoo.lab.trials.processes import Loky
@@ -188,6 +188,39 @@ def test_a_run_that_somebody_else_trains_fails_its_trial_and_not_the_others(tmp_
     unclaim(first.folder)
 
 
+def slow_toy(trial: Trial) -> dict[str, float]:
+    """A measurement that lasts until the file `measured` is there."""
+    (trial.folder / "measuring").touch()
+    while not (trial.folder.parent / "measured").exists():
+        time.sleep(0.01)
+    return toy(trial)
+
+
+def test_a_trial_that_another_process_measures_is_waited_for_and_not_measured_again(tmp_path, monkeypatch):
+    [trial] = trials(tmp_path, 1)
+    other = processes.Process(target=run_trial, args=(slow_toy, trial))
+    other.start()
+    deadline = time.monotonic() + 60
+    while not (trial.folder / "measuring").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with monkeypatch.context() as impatient:
+        impatient.setattr("zoo.lab.trials.trial.ORPHANS", 0.1)
+        failure = run_trial(toy, trial)
+        assert failure is not None
+        assert f"seed-0 is in use by process {other.pid} on {socket.gethostname()}: wait until" in failure
+    (tmp_path / "measured").touch()
+    assert run_trial(toy, trial) is None
+    assert (trial.folder / "times").read_text() == "x"
+    assert trial.quantities() == {"score": 0.5}
+    other.join(60)
+    assert other.exitcode == 0
+    (trial.folder / QUANTITIES).unlink()
+    (trial.folder / "measuring").unlink()
+    (trial.folder / "times").unlink()
+    assert holds_only_locks(trial.folder)  # a new trial, for the commands that look for one
+
+
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_trial_is_resumed_compiled_or_not_as_it_began(compile, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda graph, **options: graph)  # traced, without the compiler
@@ -277,11 +310,16 @@ def test_a_full_disk_fails_a_trial_by_the_file_s_name(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
+    def filling(trial: Trial) -> dict[str, float]:
+        monkeypatch.setattr(os, "fsync", full)
+        return {"score": 0.0}
+
     [trial] = trials(tmp_path, 1)
-    trial.folder.mkdir()
-    monkeypatch.setattr(os, "fsync", full)
-    failure = run_trial(toy, trial)
+    failure = run_trial(filling, trial)
     assert failure == f"{trial.folder}: [Errno 28] No space left on device: '{trial.folder / QUANTITIES}'"
+    failure = run_trial(toy, trial)  # full from the beginning: nothing is measured in vain
+    assert failure == f"{trial.folder}: [Errno 28] No space left on device: '{trial.folder / '.trial.lock.owner'}'"
+    assert not (trial.folder / "times").exists()
     monkeypatch.undo()
     assert not (trial.folder / f"{QUANTITIES}.part").exists()
     assert run_trial(toy, trial) is None

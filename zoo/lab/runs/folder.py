@@ -16,7 +16,7 @@ from torch import Tensor
 
 from zoo.arguments import shown
 from zoo.lab.files import REMEDY, read_record, replacing
-from zoo.lab.runs.lock import LOCK, OWNER, claim, unclaim
+from zoo.lab.runs.lock import LOCK, claim, is_lock, unclaim
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.precision import PRECISIONS, Precision
 
@@ -177,7 +177,7 @@ def free_folder(parent: Path, stem: str) -> Path:
 def _is_new(folder: Path) -> bool:
     """Whether no run has begun in the folder; version 0.1 claimed one by an empty settings.json."""
     return not has_begun(folder) and all(
-        path.name in (LOCK, OWNER, f"{OWNER}.part", SETTINGS, f"{SETTINGS}.part") for path in folder.iterdir()
+        is_lock(path) or path.name in (SETTINGS, f"{SETTINGS}.part") for path in folder.iterdir()
     )
 
 

@@ -1,4 +1,4 @@
-"""A lock for each folder, held by the operating system, so that it is released when the process ends in any way."""
+"""Locks of folders, held by the operating system, so that they are released when the process ends in any way."""
 
 import os
 import socket
@@ -12,7 +12,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 from zoo.lab.files import write_file
 
 LOCK = ".lock"
-OWNER = ".lock.owner"  # names the holder; a separate file, since Windows does not allow reading a locked file
+TRIAL_LOCK = ".trial.lock"  # of a trial, whose folder may also be its run's: held until the trial is measured, too
+OWNER = ".owner"  # LOCK.owner names the holder; a separate file, since Windows does not allow reading a locked file
 
 _claims: dict[Path, BaseFileLock] = {}  # of folders that this process has claimed for runs that have not begun
 
@@ -24,66 +25,76 @@ def claim(folder: Path, *, wait: float = 0.0) -> None:
         BlockingIOError: it is in use; the message names the process and its host.
         OSError: the lock cannot be written.
     """
-    _claims[folder.resolve()] = _acquire(folder, wait)
+    _claims[folder.resolve()] = _acquire(folder / LOCK, wait)
 
 
 def unclaim(folder: Path) -> None:
     """Releases a claim, if there is one."""
     if lock := _claims.pop(folder.resolve(), None):
-        _release(lock, folder)
+        _release(lock)
 
 
 @contextmanager
-def locked(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
+def locked(folder: Path, *, wait: float = 0.0, lock: str = LOCK) -> Iterator[None]:
     """Keeps every other process out of the folder; makes the folder where it is missing.
 
     Args:
         folder: the folder to lock.
         wait: seconds to wait for another process.
+        lock: the lock's file in the folder. Locks of different names are independent.
 
     Raises:
         BlockingIOError: it is in use; the message names the process and its host.
         OSError: the lock cannot be written.
     """
-    lock = _claims.pop(folder.resolve(), None) or _acquire(folder, wait)
+    held = (_claims.pop(folder.resolve(), None) if lock == LOCK else None) or _acquire(folder / lock, wait)
     try:
         yield
     finally:
-        _release(lock, folder)
+        _release(held)
 
 
 def holds_only_locks(folder: Path) -> bool:
     """Whether nothing else is in the folder."""
-    return all(path.name in (LOCK, OWNER) for path in folder.iterdir())
+    return all(is_lock(path) for path in folder.iterdir())
 
 
-def _acquire(folder: Path, wait: float) -> BaseFileLock:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, thread_local=False)
+def is_lock(path: Path) -> bool:
+    """Whether the file is a lock, names the holder of one, or was to become such a file when its process was killed."""
+    return path.name.removesuffix(".part").removesuffix(OWNER) in (LOCK, TRIAL_LOCK)
+
+
+def _acquire(path: Path, wait: float) -> BaseFileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=wait, poll_interval=0.05)
     except Timeout:
         raise BlockingIOError(
-            f"the folder {folder} is in use by {_owner(folder)}: wait until it has ended, or stop it"
+            f"the folder {path.parent} is in use by {_owner(path)}: wait until it has ended, or stop it"
         ) from None
     try:
-        write_file(folder / OWNER, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        write_file(_owner_file(path), f"process {os.getpid()} on {socket.gethostname()}".encode())
     except OSError:
         lock.release()
         raise
     return lock
 
 
-def _release(lock: BaseFileLock, folder: Path) -> None:
-    (folder / OWNER).unlink(missing_ok=True)
+def _release(lock: BaseFileLock) -> None:
+    _owner_file(Path(lock.lock_file)).unlink(missing_ok=True)
     lock.release()
 
 
-def _owner(folder: Path) -> str:
+def _owner_file(lock: Path) -> Path:
+    return lock.with_name(lock.name + OWNER)
+
+
+def _owner(lock: Path) -> str:
     """The holder's process and host; waits up to two seconds for a holder that has not written them yet."""
     for _ in range(40):
         try:
-            if owner := (folder / OWNER).read_text(encoding="utf-8", errors="replace").strip():
+            if owner := _owner_file(lock).read_text(encoding="utf-8", errors="replace").strip():
                 return owner
         except OSError:
             pass

@@ -23,7 +23,7 @@ from zoo.lab.runs import train as run
 from zoo.lab.runs.finished import FinishedRun, configure, finished_run, open_run
 from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, Settings, has_begun, is_finished, read_settings
 from zoo.lab.runs.interrupt import Stopped
-from zoo.lab.runs.lock import claim, locked, unclaim
+from zoo.lab.runs.lock import TRIAL_LOCK, claim, locked, unclaim
 from zoo.lab.training.experiment import Recipe, find_recipe
 from zoo.lab.training.precision import Precision
 from zoo.lab.trials.parallel import in_parallel
@@ -187,29 +187,34 @@ class Trial:
 def run_trial(measure: Measure, trial: Trial) -> str | None:
     """Runs a trial unless it is finished; writes quantities.json into its folder. Returns the error's text, or None.
 
-    A trial that fails does not stop the others. One whose quantities.json is damaged is measured again.
+    A trial that fails does not stop the others. One whose quantities.json is damaged is measured again. One that
+    another process runs, such as the worker of a command that was just killed, is waited for.
     """
     try:
-        if trial.is_finished() and not _set_aside_if_damaged(trial):
+        if _is_measured(trial):
             return None
-        trial.folder.mkdir(parents=True, exist_ok=True)
-        began = time.perf_counter()
-        quantities = {name: float(value) for name, value in measure(trial).items()}
-        settings = [read_settings(path.parent)[0] for path in trial.folder.rglob(SETTINGS)]
-        record = {
-            "seed": trial.seed,
-            "quantities": quantities,
-            "steps": sum(one.steps for one in settings),
-            "precision": ", ".join(sorted({one.precision for one in settings})),
-            "compiled": any(one.compile for one in settings),
-            "seconds": _trained_seconds(trial.folder) or time.perf_counter() - began,
-            "hardware": hardware(trial.device),
-            "versions": {"torch": torch.__version__, "pyro": pyro.__version__, "python": platform.python_version()},
-        }
-        write_record(trial.folder / QUANTITIES, record)
+        with locked(trial.folder, wait=ORPHANS, lock=TRIAL_LOCK):
+            if not _is_measured(trial):  # by the process that was waited for
+                write_record(trial.folder / QUANTITIES, _run(measure, trial))
     except (ValueError, TypeError, LookupError, OSError, FloatingPointError, RuntimeError) as error:
         return f"{trial.folder}: {error}"
     return None
+
+
+def _run(measure: Measure, trial: Trial) -> dict[str, Any]:
+    began = time.perf_counter()
+    quantities = {name: float(value) for name, value in measure(trial).items()}
+    settings = [read_settings(path.parent)[0] for path in trial.folder.rglob(SETTINGS)]
+    return {
+        "seed": trial.seed,
+        "quantities": quantities,
+        "steps": sum(one.steps for one in settings),
+        "precision": ", ".join(sorted({one.precision for one in settings})),
+        "compiled": any(one.compile for one in settings),
+        "seconds": _trained_seconds(trial.folder) or time.perf_counter() - began,
+        "hardware": hardware(trial.device),
+        "versions": {"torch": torch.__version__, "pyro": pyro.__version__, "python": platform.python_version()},
+    }
 
 
 def run_quietly(work: tuple[Measure, Trial]) -> str | None:
@@ -254,7 +259,7 @@ def run_trials(
     if folder is None:
         folder = Path(os.path.commonpath([trial.folder.parent.absolute() for _, trial in work]))
     with locked(folder):
-        left = [(measure, trial) for measure, trial in work if not trial.is_finished() or _set_aside_if_damaged(trial)]
+        left = [(measure, trial) for measure, trial in work if not _is_measured(trial)]
         done_before, alone = len(work) - len(left), len(work) == 1
         bar = partial(tqdm, total=len(work), initial=done_before, disable=alone, unit=" trials", dynamic_ncols=True)
         try:
@@ -300,8 +305,10 @@ def _progress(work: Sequence[tuple[Measure, Trial]]) -> str:
     return f"{sum(trial.is_finished() for _, trial in work)} of {len(work)} trials are finished"
 
 
-def _set_aside_if_damaged(trial: Trial) -> bool:
-    """Renames a damaged quantities.json, and warns; returns whether it was damaged."""
+def _is_measured(trial: Trial) -> bool:
+    """Whether it is finished and its record can be read; renames a damaged quantities.json, and warns."""
+    if not trial.is_finished():
+        return False
     try:
         trial.record()
     except ValueError as error:
@@ -309,8 +316,8 @@ def _set_aside_if_damaged(trial: Trial) -> bool:
         assert path is not None
         aside = path.replace(path.with_name(f"{path.name}.damaged"))
         warnings.warn(f"{error}; it is now {aside.name}, and the trial is measured again", stacklevel=3)
-        return True
-    return False
+        return False
+    return True
 
 
 def hardware(device: str | None) -> str:
