@@ -119,11 +119,12 @@ class Amortized(nn.Module):
                 "the guide needs labels y: its heads are given y and no head infers it; call guide(x, y), with batches "
                 "of labels=True"
             )
+        plate = data_plate(x, index, self.num_data)
         raw = partial(self.raw, self.trunk(x), offsets or {})
         values: dict[str, Tensor] = {}
         if y is not None and self.classes is not None:
             values["y"] = one_hot(y, self.classes, x)
-        with data_plate(x, index, self.num_data):
+        with plate:
             return sample_sites(dict(self.heads.items()), values, raw)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -108,11 +108,12 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
     there are values of "x" or "y" in a `poutine.condition` around the program.
 
     Raises:
-        ValueError: the batch has no datapoints; `index` comes without `num_data`, or is not one integer per datapoint;
-            or (checked where Pyro's validation is on) an integer is not from 0 to num_data - 1.
+        ValueError: the batch is not a tensor, or has no datapoints; `index` comes without `num_data`, or is not one
+            integer per datapoint; or (checked where Pyro's validation is on) an integer is not from 0 to num_data - 1.
     """
     for site in ("x", "y"):
         x = conditioned_on(site) if x is None else x
+    check_tensors(x=x, index=index)
     if x is not None and not len(x):
         raise Misfit(f"the batch has no datapoints: got data of shape {list(x.shape)}")
     if index is None:
@@ -137,6 +138,17 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
     return pyro.plate("data", num_data, subsample=index)
 
 
+def check_tensors(**values: Any) -> None:
+    """Refuses arrays, lists and whatever else is not a tensor, by the argument's name.
+
+    Raises:
+        ValueError: a value is neither a tensor nor None.
+    """
+    for name, value in values.items():
+        if value is not None and not isinstance(value, Tensor):
+            raise Misfit(f"{name} must be a tensor, got {type(value).__name__}; torch.as_tensor({name}) makes one")
+
+
 def check_rows(x: Tensor, index: Tensor | None, num_data: int) -> None:
     """Checks that a guide with a row for each of `num_data` datapoints knows which of them a batch x [B, ...] has.
 
@@ -157,8 +169,9 @@ def one_hot(y: Tensor, classes: int, like: Tensor) -> Tensor:
 
     Raises:
         TypeError: y does not hold integers.
-        ValueError: y is not one label per datapoint, or one is out of range.
+        ValueError: y is not a tensor, not one label per datapoint, or a label is out of range.
     """
+    check_tensors(y=y)
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"labels y must be integers from 0 to {classes - 1}, got {y.dtype}; for whole floats, y.long()")
     if y.shape != like.shape[:1]:

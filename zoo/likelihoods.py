@@ -115,6 +115,19 @@ def as_event(likelihood: TorchDistribution, *, like: Tensor) -> TorchDistributio
     return likelihood.to_event(len(likelihood.batch_shape) - (like.dim() - 1))
 
 
+def check_finite(x: Tensor, site: str = "x") -> None:
+    """Refuses data x [B, *event] with NaN or infinite values.
+
+    Raises:
+        ValueError: there are some; the message names the site, their number, and the first one's position.
+    """
+    if len(wrong := (~x.isfinite()).nonzero()):
+        raise Misfit(
+            f"site {site!r}: {len(wrong):,} of {x.numel():,} values are NaN or infinite, the first at "
+            f"{wrong[0].tolist()}; leave out these datapoints, or replace the values"
+        )
+
+
 def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x") -> None:
     """Refuses data that the likelihood cannot generate, before a broadcast or a cast hides the mistake.
 
@@ -141,6 +154,7 @@ def check_data(x: Tensor | None, likelihood: TorchDistribution, site: str = "x")
         )
     support: Any = likelihood.support
     if is_validation_enabled() and not support.check(x).all():
+        check_finite(x, site)
         low, high = x.min().item(), x.max().item()
         mends = {
             Bernoulli: "; scale the images to [0, 1]",

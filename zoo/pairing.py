@@ -8,8 +8,10 @@ import torch
 from pyro.poutine.indep_messenger import CondIndepStackFrame
 from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
-from torch import nn
+from torch import Tensor, nn
 
+from zoo.likelihoods import check_finite
+from zoo.program import Misfit
 from zoo.sites import PLATES, Site, family, is_masked, latent, nodes_of, observed, plates_of, same, summed_out
 
 
@@ -42,6 +44,40 @@ def check_call(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
             f"{type(program).__name__}.forward{short} cannot be called with ({', '.join(named)}): {error}; a program "
             "is called with its batch as (x, y=None, *, index=None), with y only where the batch has labels"
         ) from None
+
+
+def check_batch(programs: Mapping[str, Any], x: Any, error: Exception) -> None:
+    """Refuses a batch that explains why the programs failed on it: its type, its device, or values that are not finite.
+
+    Not checked before, since a network of one's own may convert the batch.
+
+    Args:
+        programs: by what they are called in the message.
+        x: the batch.
+        error: PyTorch's, about matrices of different types, or about a distribution's parameters.
+
+    Raises:
+        ValueError: the batch explains it; the message says what to change.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        return
+    said, *_ = str(error).splitlines() or [""]
+    if isinstance(error, RuntimeError):
+        kinds = {"x": [x]} | {name: weights for name, program in programs.items() if (weights := _weights(program))}
+        for what in [what for word, what in (("type", "dtype"), ("device", "device")) if word in said]:
+            found = {name: {str(getattr(tensor, what)) for tensor in tensors} for name, tensors in kinds.items()}
+            if len(set().union(*found.values())) > 1:
+                listed = ", ".join(f"{name}: {' and '.join(sorted(values))}" for name, values in found.items())
+                raise Misfit(
+                    f"the {what}s differ ({listed}); convert x by x.to(...), or convert the weights"
+                ) from error
+    elif said.startswith("Expected parameter"):
+        check_finite(x)
+
+
+def _weights(program: Any) -> list[Tensor]:
+    parameters = program.parameters() if isinstance(program, nn.Module) else ()
+    return [parameter for parameter in parameters if parameter.is_floating_point()]
 
 
 def check_sites(model_trace: Trace, guide_trace: Trace) -> None:

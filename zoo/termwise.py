@@ -26,7 +26,16 @@ from zoo import ranks
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic, check_attribute, completing
-from zoo.pairing import SampledKLWarning, check_call, check_observed, check_order, check_pair, check_plates, check_room
+from zoo.pairing import (
+    SampledKLWarning,
+    check_batch,
+    check_call,
+    check_observed,
+    check_order,
+    check_pair,
+    check_plates,
+    check_room,
+)
 from zoo.parents import MarkParents
 from zoo.program import whole
 from zoo.report import Report
@@ -235,7 +244,11 @@ class TermwiseELBO(pyro.infer.ELBO):
         if is_validation_enabled():
             for program in (model, guide):
                 check_call(program, args, kwargs)
-        model_trace, guide_trace = next(self._get_traces(model, guide, args, kwargs))
+        try:
+            model_trace, guide_trace = next(self._get_traces(model, guide, args, kwargs))
+        except (RuntimeError, ValueError) as error:
+            check_batch({"the model": model, "the guide": guide}, args[0] if args else None, error)
+            raise
         terms = self.terms(model_trace, guide_trace)
         loss = ranks.share(-torch.stack(list(terms.values())).sum())
         self._report = Report(

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import re
 from abc import ABCMeta
 
 import pyro
@@ -10,12 +11,12 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
-from torch import nn
+from torch import Tensor, nn
 
 import zoo.elbos
 from guides import Amortized, Concrete, ConjugateDirichlet, DirichletHead, Exact, MeanField
 from tests.objectives import EVERY
-from tests.pairs import NUM_DATA, images, vae_pair
+from tests.pairs import NUM_DATA, cvae_pair, images, joint_pair, vae_pair
 from tests.type_pairs import pair as type_pair
 from zoo import JointVAE, NaturalClustering
 from zoo.elbos import (
@@ -40,6 +41,7 @@ from zoo.lab.data import Batch
 from zoo.lab.networks import MLPDecoder
 from zoo.lab.training import compiled
 from zoo.lab.training.fit import fit
+from zoo.likelihoods import bernoulli
 from zoo.terms import elbo_terms
 
 
@@ -395,6 +397,72 @@ def test_a_program_that_does_not_take_the_batch_is_named(args, kwargs, message):
     guide = vae_pair()[1]
     with pytest.raises(TypeError, match=message + r".*\(x, y=None, \*, index=None\)"):
         PlainELBO().loss(WithoutIndex(), guide, *[images(11), torch.arange(11)][:args], **kwargs)
+
+
+@pytest.mark.parametrize("pair", [vae_pair, joint_pair])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (Tensor.numpy, "x must be a tensor, got ndarray; torch.as_tensor(x) makes one"),
+        (Tensor.tolist, "x must be a tensor, got list; torch.as_tensor(x) makes one"),
+        (
+            Tensor.float,
+            "the dtypes differ (x: torch.float32, the model: torch.float64, the guide: torch.float64); "
+            "convert x by x.to(...), or convert the weights",
+        ),
+        (
+            lambda x: x.to("meta"),
+            "the devices differ (x: meta, the model: cpu, the guide: cpu); convert x by x.to(...), or convert the "
+            "weights",
+        ),
+        (
+            lambda x: x.clone().index_fill_(0, torch.tensor(4), torch.nan),
+            "site 'x': 15 of 165 values are NaN or infinite, the first at [4, 0, 0, 0]; leave out these datapoints, or "
+            "replace the values",
+        ),
+    ],
+)
+def test_a_batch_that_no_network_can_take_is_named(pair, spoil, message):
+    model, guide = pair()
+    svi = pyro.infer.SVI(model, guide, pyro.optim.Adam({"lr": 1e-3}), loss=PlainELBO())
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        svi.step(spoil(images()))
+    svi.step(images())
+
+
+@pytest.mark.parametrize("which", ["model", "guide"])
+def test_weights_of_two_types_are_named(which):
+    pair = dict(zip(("model", "guide"), vae_pair(), strict=True))
+    pair[which].float()
+    types = {"model": "torch.float64", "guide": "torch.float64", which: "torch.float32"}
+    message = f"(x: torch.float64, the model: {types['model']}, the guide: {types['guide']})"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        PlainELBO().loss(*pair.values(), images())
+
+
+def test_labels_and_positions_must_be_tensors_too():
+    model, guide = cvae_pair()
+    with pytest.raises(ValueError, match=r"^y must be a tensor, got list; torch\.as_tensor\(y\) makes one$"):
+        PlainELBO().loss(model, guide, images(3), [0, 1, 2])
+    model, guide = vae_pair()
+    with pytest.raises(ValueError, match=r"^index must be a tensor, got ndarray; torch\.as_tensor\(index\) makes one$"):
+        PlainELBO().loss(model, guide, images(3), index=torch.arange(3).numpy())
+
+
+def test_a_network_may_convert_the_batch_and_its_other_errors_stay():
+    def to_double(_, args):
+        return args[0].double()
+
+    def fails(*_):
+        raise RuntimeError("out of patience")
+
+    model, guide = vae_pair(likelihood=lambda logits: bernoulli(logits.float()))
+    guide.trunk.register_forward_pre_hook(to_double)
+    x = images().float()
+    assert math.isfinite(PlainELBO().loss(model, guide, x))
+    guide.trunk.register_forward_hook(fails)
+    with pytest.raises(RuntimeError, match="out of patience"):
+        PlainELBO().loss(model, guide, x)
 
 
 # Capacities, ratios and weights where they do not apply.
