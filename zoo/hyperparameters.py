@@ -91,11 +91,21 @@ class Statistic:
 
 
 def completing(make: Callable[..., None]) -> Callable[..., None]:
-    """Decorates the `__init__` of an object, after which `check_attribute` refuses new attributes."""
+    """Decorates the `__init__` of an objective, after which `check_attribute` refuses new attributes.
+
+    Raises:
+        TypeError: SVI has the class in the place of an objective, and calls it with model, guide and batch.
+    """
 
     @functools.wraps(make)
     def complete(self: Any, *args: Any, **kwargs: Any) -> None:
-        make(self, *args, **kwargs)
+        try:
+            make(self, *args, **kwargs)
+        except TypeError as error:
+            if len(args) > 1 and callable(args[0]) and callable(args[1]):
+                name = type(self).__name__
+                raise TypeError(f"loss={name} is a class: give SVI an objective, as in loss={name}(...)") from error
+            raise
         self._complete = True
 
     return complete

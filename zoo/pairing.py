@@ -1,7 +1,8 @@
 """Checks that a model and a guide fit each other, on their traces, before anything is computed from them."""
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import torch
@@ -23,56 +24,63 @@ class SampledKLWarning(UserWarning):
     """A site's KL has no closed form, and is estimated from the guide's draw."""
 
 
-def check_call(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+def check_call(programs: Iterable[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Refuses a program whose `forward` does not accept the arguments of a batch.
 
     Raises:
         TypeError: there is an argument too many or too few; the message names the program, its signature and the
             arguments.
     """
-    if not isinstance(program, nn.Module):
-        return
-    takes = inspect.signature(program.forward)
-    try:
-        takes.bind(*args, **kwargs)
-    except TypeError as error:
-        # Shown without annotations, so that the signature is short enough to read.
-        plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in takes.parameters.values()]
-        named = [name for name, _ in zip(("x", "y"), args, strict=False)] + [f"{name}=..." for name in kwargs]
-        short = takes.replace(parameters=plain, return_annotation=takes.empty)
-        raise TypeError(
-            f"{type(program).__name__}.forward{short} cannot be called with ({', '.join(named)}): {error}; a program "
-            "is called with its batch as (x, y=None, *, index=None), with y only where the batch has labels"
-        ) from None
+    for program in programs:
+        if not isinstance(program, nn.Module):
+            continue
+        takes = inspect.signature(program.forward)
+        try:
+            takes.bind(*args, **kwargs)
+        except TypeError as error:
+            # Shown without annotations, so that the signature is short enough to read.
+            plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in takes.parameters.values()]
+            named = [name for name, _ in zip(("x", "y"), args, strict=False)] + [f"{name}=..." for name in kwargs]
+            short = takes.replace(parameters=plain, return_annotation=takes.empty)
+            raise TypeError(
+                f"{type(program).__name__}.forward{short} cannot be called with ({', '.join(named)}): {error}; a "
+                "program is called with its batch as (x, y=None, *, index=None), with y only where the batch has labels"
+            ) from None
 
 
-def check_batch(programs: Mapping[str, Any], x: Any, error: Exception) -> None:
-    """Refuses a batch that explains why the programs failed on it: its type, its device, or values that are not finite.
+@contextmanager
+def explaining(programs: Mapping[str, Any], x: Any) -> Iterator[None]:
+    """Explains an error of PyTorch by the batch: its type, its device, or values that are not finite.
 
-    Not checked before, since a network of one's own may convert the batch.
+    PyTorch's errors are about matrices, and about a distribution's parameters. The batch is not checked before, since a
+    network of one's own may convert it.
 
     Args:
-        programs: by what they are called in the message.
+        programs: those that run in the block, by what they are called in the message.
         x: the batch.
-        error: PyTorch's, about matrices of different types, or about a distribution's parameters.
 
     Raises:
-        ValueError: the batch explains it; the message says what to change.
+        ValueError: the batch is why a program failed; the message says what to change.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        return
-    said, *_ = str(error).splitlines() or [""]
-    if isinstance(error, RuntimeError):
-        kinds = {"x": [x]} | {name: weights for name, program in programs.items() if (weights := _weights(program))}
-        for what in [what for word, what in (("type", "dtype"), ("device", "device")) if word in said]:
-            found = {name: {str(getattr(tensor, what)) for tensor in tensors} for name, tensors in kinds.items()}
-            if len(set().union(*found.values())) > 1:
-                listed = ", ".join(f"{name}: {' and '.join(sorted(values))}" for name, values in found.items())
-                raise Misfit(
-                    f"the {what}s differ ({listed}); convert x by x.to(...), or convert the weights"
-                ) from error
-    elif said.startswith("Expected parameter"):
-        check_finite(x)
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if isinstance(x, Tensor) and x.is_floating_point():
+            said, *_ = str(error).splitlines() or [""]
+            if said.startswith("Expected parameter"):
+                check_finite(x)
+            for word, what in (("type", "dtype"), ("device", "device")):
+                if isinstance(error, RuntimeError) and word in said:
+                    _check_same(what, programs, x)
+        raise
+
+
+def _check_same(what: str, programs: Mapping[str, Any], x: Tensor) -> None:
+    kinds = {"x": [x], **{name: _weights(program) for name, program in programs.items()}}
+    found = {name: {str(getattr(tensor, what)) for tensor in tensors} for name, tensors in kinds.items() if tensors}
+    if len(set().union(*found.values())) > 1:
+        said = ", ".join(f"{name}: {' and '.join(sorted(values))}" for name, values in found.items())
+        raise Misfit(f"the {what}s differ ({said}); convert x by x.to(...), or convert the weights")
 
 
 def _weights(program: Any) -> list[Tensor]:

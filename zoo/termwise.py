@@ -22,20 +22,11 @@ from pyro.poutine.util import prune_subsample_sites
 from pyro.util import warn_if_nan
 from torch import Tensor
 
-from zoo import ranks
+from zoo import pairing, ranks
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
 from zoo.hyperparameters import Hyperparameter, Statistic, check_attribute, completing
-from zoo.pairing import (
-    SampledKLWarning,
-    check_batch,
-    check_call,
-    check_observed,
-    check_order,
-    check_pair,
-    check_plates,
-    check_room,
-)
+from zoo.pairing import SampledKLWarning
 from zoo.parents import MarkParents
 from zoo.program import whole
 from zoo.report import Report
@@ -242,13 +233,9 @@ class TermwiseELBO(pyro.infer.ELBO):
     def differentiable_loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
         """The loss as a 0-dim tensor with gradients."""
         if is_validation_enabled():
-            for program in (model, guide):
-                check_call(program, args, kwargs)
-        try:
+            pairing.check_call([model, guide], args, kwargs)
+        with pairing.explaining({"the model": model, "the guide": guide}, args[0] if args else None):
             model_trace, guide_trace = next(self._get_traces(model, guide, args, kwargs))
-        except (RuntimeError, ValueError) as error:
-            check_batch({"the model": model, "the guide": guide}, args[0] if args else None, error)
-            raise
         terms = self.terms(model_trace, guide_trace)
         loss = ranks.share(-torch.stack(list(terms.values())).sum())
         self._report = Report(
@@ -271,23 +258,23 @@ class TermwiseELBO(pyro.infer.ELBO):
             guide = MarkParents()(guide)
         guide = poutine.enum(guide, first_available_dim=-1 - PLATES)
         guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
-        check_room(guide_trace, guide_trace, PLATES)
+        pairing.check_room(guide_trace, guide_trace, PLATES)
         if is_validation_enabled():
             model = RefuseMisfits(guide_trace)(model)
             if len(latent(prune_subsample_sites(guide_trace))) > 1:  # a single site depends on no other
                 model = MarkParents()(model)
         model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(*args, **kwargs)
-        check_room(guide_trace, model_trace, PLATES)
+        pairing.check_room(guide_trace, model_trace, PLATES)
         guide_trace = prune_subsample_sites(guide_trace)
         model_trace = prune_subsample_sites(model_trace)
         if is_validation_enabled():
-            check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
-            check_observed(model_trace)
+            pairing.check_pair(model_trace, guide_trace, min(self.max_plate_nesting, PLATES))
+            pairing.check_observed(model_trace)
             for trace in (guide_trace, model_trace):
-                check_plates(guide_trace, trace)
+                pairing.check_plates(guide_trace, trace)
             if self.needs_kl:
                 closed = [name for name, site in latent(guide_trace) if self._how(name, site["fn"]) == "closed"]
-                check_order(model_trace, guide_trace, closed)
+                pairing.check_order(model_trace, guide_trace, closed)
         self._leave_nats(model_trace, guide_trace)
         return model_trace, guide_trace
 

@@ -430,6 +430,13 @@ def test_a_batch_that_no_network_can_take_is_named(pair, spoil, message):
     svi.step(images())
 
 
+@pytest.mark.parametrize("kwargs", [{}, {"index": torch.arange(11)}])
+def test_a_class_in_the_place_of_an_objective_is_named(kwargs):
+    svi = pyro.infer.SVI(*vae_pair(), pyro.optim.Adam({"lr": 1e-3}), loss=BetaVAE)
+    with pytest.raises(TypeError, match=r"^loss=BetaVAE is a class: give SVI an objective, as in loss=BetaVAE\("):
+        svi.step(images(), **kwargs)
+
+
 @pytest.mark.parametrize("which", ["model", "guide"])
 def test_weights_of_two_types_are_named(which):
     pair = dict(zip(("model", "guide"), vae_pair(), strict=True))
