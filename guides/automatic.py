@@ -16,7 +16,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 from torch.distributions import biject_to, constraints
 
-from guides.program import Misfit, check_rows, data_plate, picklable_state, shown, whole
+from guides.program import Misfit, check_rows, check_tensors, data_plate, picklable_state, shown, whole
 
 _count = itertools.count()
 
@@ -76,11 +76,12 @@ class Automatic(nn.Module):
         """Samples every site for the batch x [B, ...]. Returns the values by site.
 
         Raises:
-            ValueError: there is no index, and the batch has another size than the data (`num_data`, or else the size
-                of the first call's); the kind couples all datapoints, and the batch is not all of them in their order
-                (the order is checked where Pyro's validation is on); or the autoguide cannot map the reals to a site's
-                support.
+            ValueError: the batch is not made of tensors; there is no index, and the batch has another size than the
+                data (`num_data`, or else the size of the first call's); the kind couples all datapoints, and the batch
+                is not all of them in their order (the order is checked where Pyro's validation is on); or the autoguide
+                cannot map the reals to a site's support.
         """
+        check_tensors(x=x, y=y, index=index)
         if self.num_data is None and index is None:
             self.num_data = len(x)
         if self.num_data is not None:

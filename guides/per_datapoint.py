@@ -77,12 +77,13 @@ class PerDatapoint(nn.Module):
             ValueError: there is no index, and the batch has another size than the data.
         """
         register(self)
+        plate = data_plate(x, index, self.num_data)
         check_rows(x, index, self.num_data)
         values: dict[str, Tensor] = {}
         if y is not None and self.classes is not None:
             values["y"] = one_hot(y, self.classes, x)
         rows = torch.arange(self.num_data, device=x.device) if index is None else index
-        with data_plate(x, index, self.num_data):
+        with plate:
             return sample_sites(dict(self.heads.items()), values, partial(self.raw, rows))
 
     def __getstate__(self) -> dict[str, Any]:

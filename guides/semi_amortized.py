@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from guides.amortized import Amortized
 from guides.heads.head import positive
-from guides.program import picklable_state, register, shown, whole
+from guides.program import check_tensors, picklable_state, register, shown, whole
 
 Loss = Callable[..., Tensor]
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -124,7 +124,11 @@ def refine(
     Args:
         amortized, loss, steps, lr, through: as in `SemiAmortized`.
         x, y, index: the batch.
+
+    Raises:
+        ValueError: the batch is not made of tensors.
     """
+    check_tensors(x=x, y=y, index=index)
     batch = (x,) if y is None else (x, y)
     # Given labels replace the head for "y", which then has no raw numbers.
     heads: dict[str, Any] = {s: head for s, head in amortized.heads.items() if s in amortized.layers}

@@ -19,7 +19,7 @@ from pyro.infer.autoguide import (
     AutoNormal,
     AutoStructured,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from guides import (
     Amortized,
@@ -63,6 +63,18 @@ def batches(x, steps, size=10):
     for _ in range(steps):
         index = torch.randperm(len(x), generator=generator)[:size]
         yield Batch(x[index], None, index)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+@pytest.mark.parametrize("convert", [Tensor.numpy, Tensor.tolist])
+def test_each_names_what_is_no_tensor(name, convert):
+    model, _ = vae_pair()
+    guide, x, index = LOCAL[name](model), images(NUM_DATA), torch.arange(NUM_DATA)
+    kind = type(convert(x)).__name__
+    with pytest.raises(ValueError, match=rf"^x must be a tensor, got {kind}; torch.as_tensor\(x\) makes one"):
+        PlainELBO().loss(model, guide, convert(x), index=index)
+    with pytest.raises(ValueError, match=rf"^index must be a tensor, got {kind}; torch.as_tensor\(index\) makes one"):
+        PlainELBO().loss(model, guide, x, index=convert(index))
 
 
 @pytest.mark.parametrize("name", LOCAL)
