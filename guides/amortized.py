@@ -119,7 +119,7 @@ class Amortized(nn.Module):
                 "the guide needs labels y: its heads are given y and no head infers it; call guide(x, y), with batches "
                 "of labels=True"
             )
-        plate = data_plate(x, index, self.num_data)
+        plate = data_plate(x, index, self.num_data)  # checks the batch, before the trunk reads it
         raw = partial(self.raw, self.trunk(x), offsets or {})
         values: dict[str, Tensor] = {}
         if y is not None and self.classes is not None:

@@ -77,7 +77,7 @@ class PerDatapoint(nn.Module):
             ValueError: there is no index, and the batch has another size than the data.
         """
         register(self)
-        plate = data_plate(x, index, self.num_data)
+        plate = data_plate(x, index, self.num_data)  # checks the batch, before anything reads it
         check_rows(x, index, self.num_data)
         values: dict[str, Tensor] = {}
         if y is not None and self.classes is not None:

@@ -202,6 +202,7 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
 
 
 def _run(measure: Measure, trial: Trial) -> dict[str, Any]:
+    """Trains and measures; returns what quantities.json holds."""
     began = time.perf_counter()
     quantities = {name: float(value) for name, value in measure(trial).items()}
     settings = [read_settings(path.parent)[0] for path in trial.folder.rglob(SETTINGS)]
