@@ -431,11 +431,43 @@ def mmd(x: Tensor, y: Tensor, *, kernel: Literal["marginal", "joint"], scales: S
         squares = differences.square()  # [..., D]
         if kernel == "joint":
             squares = squares.sum(-1) / D
-        return torch.stack([(2 * s / (2 * s + squares)).sum() for s in scales]).sum()
+        value, _ = _SumOfKernels.apply(squares, [2 * s for s in scales])
+        return value
 
     i, j = torch.triu_indices(S, S, offset=1, device=x.device)  # each pair within a sample once
     across = total(x.unsqueeze(1) - y.unsqueeze(0)) / S**2
     return (total(x[i] - x[j]) + total(y[i] - y[j])) / len(i) - 2 * across
+
+
+class _SumOfKernels(torch.autograd.Function):
+    """The sum of C / (C + d^2) over all squares d^2 and all C, and its derivative in the same pass.
+
+    Autograd alone stores two arrays of the size of `squares` for each C, which takes most of the time.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(squares: Tensor, constants: Sequence[float]) -> tuple[Tensor, Tensor]:
+        total, slope = squares.new_zeros(()), torch.zeros_like(squares)
+        for C in constants:
+            inverse = (squares + C).reciprocal_()
+            total = total + C * inverse.sum()
+            slope.sub_(inverse.mul_(inverse), alpha=C)
+        return total, slope
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Sequence[float]], output: tuple[Tensor, Tensor]) -> None:
+        squares, ctx.constants = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(squares, output[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
+        squares, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for a second derivative, the slope as a function of `squares`
+            slope = -torch.stack([C / (squares + C).square() for C in ctx.constants]).sum(0)
+        return gradient * slope, None
 
 
 def permute_units(values: Tensor, sizes: Sequence[int] | None = None) -> Tensor:

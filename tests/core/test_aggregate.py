@@ -592,6 +592,16 @@ def test_mmd_against_loops(kernel):
     assert mmd(x, y, kernel=kernel, scales=scales).item() == pytest.approx(within - 2 * across)
 
 
+@pytest.mark.parametrize("kernel", ["marginal", "joint"])
+def test_the_derivatives_of_mmd_are_those_of_finite_differences_and_of_each_member_of_a_batch(kernel):
+    x, y = torch.randn(2, 4, 3, requires_grad=True), torch.randn(2, 4, 3, requires_grad=True)
+    one = partial(mmd, kernel=kernel)
+    assert torch.autograd.gradcheck(one, (x[0], y[0]))
+    assert torch.autograd.gradgradcheck(one, (x[0], y[0]))
+    by_vmap = torch.vmap(torch.func.grad(one))(x, y)
+    torch.testing.assert_close(by_vmap, torch.stack([torch.autograd.grad(one(x[k], y[k]), x)[0][k] for k in (0, 1)]))
+
+
 def test_mmd_of_two_points_by_hand():
     # one scale 1/2, so C = 1: k(0, 1) = 1/2; within (1/2 + 1/2), across (1 + 1/2 + 1/2 + 1) / 4
     x = torch.tensor([[0.0], [1.0]])
