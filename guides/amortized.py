@@ -145,9 +145,9 @@ def through(layers: Any, inputs: list[Tensor]) -> Tensor:
     Inputs may have different batch dimensions, such as B features and S given values. If the first layer is linear, its
     products with each input are added, which needs B + S products instead of B S.
     """
-    first, *rest = layers if isinstance(layers, nn.Sequential) else [layers]
+    first, *rest = layers if _is_plainly(layers, nn.Sequential) else [layers]
     same_shape = len({t.shape[:-1] for t in inputs}) == 1
-    if same_shape or type(first) is not nn.Linear:
+    if same_shape or not _is_plainly(first, nn.Linear):
         out: Tensor = layers(side_by_side(inputs))
         return out
     parts = first.weight.split([t.shape[-1] for t in inputs], dim=1)
@@ -157,6 +157,12 @@ def through(layers: Any, inputs: list[Tensor]) -> Tensor:
     for layer in rest:
         out = layer(out)
     return out
+
+
+def _is_plainly(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module is of this very class and has no hooks, such as pruning's, which only a call of it runs."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return type(module) is kind and not any(getattr(module, hook) for hook in hooks)
 
 
 def _out_features(trunk: nn.Module) -> int:

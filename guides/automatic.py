@@ -97,6 +97,8 @@ class Automatic(nn.Module):
                 return self.autoguide(*((x,) if y is None else (x, y)), index=index)
             except NotImplementedError as error:  # as for the support of a mixture
                 reason = str(error).partition("\n")[0]
+                if reason and "constraint" not in reason and "support" not in reason:
+                    raise  # a program of the user's has not implemented something
                 raise ValueError(
                     f"{type(self.autoguide).__name__} cannot map the reals to a site's support ({reason}); use "
                     "PerDatapoint, whose heads have the support"

@@ -82,7 +82,7 @@ class PerDatapoint(nn.Module):
         values: dict[str, Tensor] = {}
         if y is not None and self.classes is not None:
             values["y"] = one_hot(y, self.classes, x)
-        rows = torch.arange(self.num_data, device=x.device) if index is None else index
+        rows = torch.arange(self.num_data, device=x.device) if index is None else index.long()
         with plate:
             return sample_sites(dict(self.heads.items()), values, partial(self.raw, rows))
 

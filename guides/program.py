@@ -7,7 +7,7 @@ Stories import it as `zoo.program`.
 import itertools
 import operator
 import re
-from typing import Any
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import pyro
@@ -127,7 +127,7 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
         )
     if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
         raise Misfit(f"index must hold integers, got {index.dtype}")
-    num_data = whole("num_data", num_data)
+    index, num_data = index.long(), whole("num_data", num_data)  # PyTorch reads uint8 as a mask
     if len(index) > num_data:
         raise Misfit(f"a batch of {len(index)} out of num_data = {num_data} datapoints: num_data is too small")
     if is_validation_enabled() and (wrong := (index < 0) | (index >= num_data)).any():
@@ -135,7 +135,25 @@ def data_plate(x: Tensor | None, index: Tensor | None, num_data: int | None) -> 
             f"index goes from 0 to num_data - 1 = {num_data - 1}, got {int(index[wrong][0])}: num_data is the "
             "size of the whole training set"
         )
-    return pyro.plate("data", num_data, subsample=index)
+    plate = _InOrderOf if len(index) == num_data else pyro.plate
+    return plate("data", num_data, subsample=index)
+
+
+class _InOrderOf(pyro.plate):
+    """A plate over all of the data, in the order of its index or with repeats.
+
+    Parameters and `pyro.subsample` with an event_dim have a row for each datapoint. Pyro selects the rows of the index
+    where the batch is a part of the data only.
+    """
+
+    def _postprocess_message(self, msg: Any) -> None:
+        super()._postprocess_message(msg)
+        event_dim = msg["kwargs"].get("event_dim") if msg["type"] in ("param", "subsample") else None
+        if event_dim is None:
+            return
+        dim, value = cast("int", self.dim) - event_dim, msg["value"]
+        if value.dim() >= -dim and value.shape[dim] != 1:
+            msg["value"] = value.index_select(dim, cast("Tensor", self._indices).to(value.device))
 
 
 def check_tensors(**values: Any) -> None:
@@ -162,10 +180,11 @@ def check_rows(x: Tensor, index: Tensor | None, num_data: int) -> None:
         )
 
 
-def one_hot(y: Tensor, classes: int, like: Tensor) -> Tensor:
+def one_hot(y: Tensor, classes: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Labels y [B], integers from 0, as rows of the identity, [B, classes], for a batch `like` of B datapoints.
 
-    Their range is checked where Pyro's validation is on.
+    The rows have the given type, or else that of `like` if it holds floats. The labels' range is checked where Pyro's
+    validation is on.
 
     Raises:
         TypeError: y does not hold integers.
@@ -179,13 +198,16 @@ def one_hot(y: Tensor, classes: int, like: Tensor) -> Tensor:
             f"labels y must hold one integer per datapoint, [{len(like)}], got shape {list(y.shape)}"
             + ("; y.argmax(-1) makes labels of one-hot rows" if y.dim() == 2 else "")
         )
+    y = y.long()  # PyTorch reads uint8 as a mask
     if is_validation_enabled() and (wrong := (y < 0) | (y >= classes)).any():
         at = int(wrong.nonzero()[0])
         raise Misfit(
             f"labels y go from 0 to {classes - 1}, got {int(y[at])} for datapoint {at} of the batch; "
             "renumber the classes from 0, or build the pair for more of them; a batch without labels comes without y"
         )
-    return torch.eye(classes, device=y.device)[y]
+    if dtype is None and like.is_floating_point():
+        dtype = like.dtype
+    return torch.eye(classes, dtype=dtype, device=y.device)[y]
 
 
 def whole(what: str, value: int, *, least: int = 1) -> int:

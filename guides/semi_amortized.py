@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from guides.amortized import Amortized
 from guides.heads.head import positive
-from guides.program import check_tensors, picklable_state, register, shown, whole
+from guides.program import Misfit, check_tensors, picklable_state, register, shown, whole
 
 Loss = Callable[..., Tensor]
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -126,9 +126,11 @@ def refine(
         x, y, index: the batch.
 
     Raises:
-        ValueError: the batch is not made of tensors.
+        ValueError: the batch is not made of tensors; or under `torch.inference_mode()`.
     """
     check_tensors(x=x, y=y, index=index)
+    if torch.is_inference_mode_enabled():
+        raise Misfit("SemiAmortized's steps need gradients, which torch.inference_mode() excludes: use torch.no_grad()")
     batch = (x,) if y is None else (x, y)
     # Given labels replace the head for "y", which then has no raw numbers.
     heads: dict[str, Any] = {s: head for s, head in amortized.heads.items() if s in amortized.layers}

@@ -7,7 +7,7 @@ from typing import Any
 import pyro
 import torch
 from pyro.distributions.torch_distribution import TorchDistribution
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import constraints
 
 from guides.heads import Head, Predicted
@@ -20,8 +20,9 @@ def sizes_of(heads: Mapping[str, Head], classes: int | None) -> dict[str, int]:
     """The size of each site that a head may depend on, including labels "y" of `classes` classes.
 
     Raises:
-        TypeError, ValueError: there is no head, or a value that is not a head; a head depends on a site that does not
-            come before it; or there are both `classes` and a head for "y".
+        TypeError, ValueError: there is no head, or a value that is not a head; a site has a name under which PyTorch
+            keeps no module, such as "type"; a head depends on a site that does not come before it; or there are both
+            `classes` and a head for "y".
     """
     if not heads:
         raise ValueError("a guide needs at least one head, as in Amortized(trunk, z=MeanField(10))")
@@ -31,6 +32,11 @@ def sizes_of(heads: Mapping[str, Head], classes: int | None) -> dict[str, int]:
     for site, head in heads.items():
         if not isinstance(head, Head):
             raise TypeError(f"site {site!r}: expected a head such as MeanField(10), got {shown(head)}")
+        if hasattr(nn.ModuleDict(), site) or hasattr(nn.ParameterDict(), site) or "." in site:
+            raise ValueError(
+                f"site {site!r}: PyTorch cannot keep a module under this name; give the site another one in story and "
+                "guide"
+            )
         looks_at = {*head.given, *([head.of] if isinstance(head, Predicted) else [])}
         if unknown := looks_at - sizes.keys():
             raise ValueError(

@@ -16,6 +16,7 @@ from zoo.lab.training.experiment import Experiment
 SHAPE = (1, 3, 5)  # sizes that no mix-up of axes survives
 Z_DIM = 2
 NUM_DATA = 70
+INTEGERS = [getattr(torch, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)]
 
 
 def vae_pair(*, head: Head | None = None, z_dim: int = Z_DIM, **options: Any) -> tuple[VAE, Amortized]:

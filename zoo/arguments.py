@@ -98,7 +98,7 @@ def checked(**ranges: Allowed | None) -> Callable[[F], F]:
                 given = {}
             for argument, value in given.items():
                 if value is not signature.parameters[argument].default:
-                    _check(f"{name}: {argument}", value, kinds().get(argument), ranges.get(argument))
+                    check_value(f"{name}: {argument}", value, kinds().get(argument), ranges.get(argument))
             return function(*args, **kwargs)
 
         return wrapper  # type: ignore[return-value]
@@ -109,10 +109,11 @@ def checked(**ranges: Allowed | None) -> Callable[[F], F]:
 def check_fields(made: Any, **ranges: Allowed) -> None:
     """Checks the fields of a dataclass or a named tuple; errors as those of a `checked` function."""
     for field, hint in _hints(type(made)).items():
-        _check(f"{type(made).__name__}: {field}", getattr(made, field), kind_of(hint), ranges.get(field))
+        check_value(f"{type(made).__name__}: {field}", getattr(made, field), kind_of(hint), ranges.get(field))
 
 
-def _check(where: str, value: Any, kind: Allowed | None, range_: Allowed | None) -> None:
+def check_value(where: str, value: Any, kind: Allowed | None, range_: Allowed | None = None) -> None:
+    """Checks one value, `where` being what a message calls it; errors as those of a `checked` function."""
     if kind and not kind.fits(value):
         wrong = ValueError if isinstance(value, str) and kind.what.startswith("'") else WrongType
         raise wrong(f"{where} must be {kind.what}, got {shown(value)}{_advice(kind, value)}")

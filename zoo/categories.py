@@ -8,7 +8,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo import ranks
-from zoo.aggregate_sites import batch_scale, check_one_prior, check_priors
+from zoo.aggregate_sites import batch_scale, check_one_prior, check_priors, check_vectors
 from zoo.estimators import CATEGORICAL, closed_kl
 from zoo.sites import Site, chances_of, expected, latent, mean_over_data, nodes_of, plates_of
 
@@ -43,12 +43,13 @@ def kl_parts(model_trace: Trace, guide_trace: Trace, name: str) -> KLParts:
         of B.
 
     Raises:
-        ValueError: the site has a mask, a scale per datapoint, or another plate than "data"; or its prior depends on
-            another latent site, or differs between datapoints.
+        ValueError: the site is outside the plate "data", or in another one, too; it has a mask or a scale per
+            datapoint; or its prior depends on another latent site, or differs between datapoints.
     """
     check_priors(model_trace, [name])
     check_one_prior(model_trace, [name])
     site, prior = nodes_of(guide_trace)[name], nodes_of(model_trace)[name]["fn"]
+    check_vectors({name: site})
     scale, chances = batch_scale({name: site}), chances_of(guide_trace, plates_of(site))
     q_c = ranks.mean(expected(_log_q(site).exp(), chances).flatten(0, -2).mean(0))
     divergence = (torch.xlogy(q_c, q_c) - q_c * prior.logits.log_softmax(-1)).sum(-1).mean()
@@ -73,7 +74,7 @@ def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe:
 
     Raises:
         ValueError: none of the sites depends on the data; the data is not the guide's first argument; the guide cannot
-            be run at x + r; or as `nearest`.
+            be run at x + r; under `torch.inference_mode()`; or as `nearest`.
     """
     sites = {name: nodes_of(guide_trace)[name] for name in names}
     run_again = sites[names[0]]["run_again"]
@@ -83,6 +84,8 @@ def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe:
             "the guide is run again near the data, which is its first argument, and was called without it; call the "
             "loss as loss(model, guide, x), with x not by name"
         )
+    if torch.is_inference_mode_enabled():
+        raise ValueError("roughness needs a gradient, which torch.inference_mode() excludes: use torch.no_grad()")
     x: Tensor = given[0]
     distance = nearest(x)
     targets = {name: _log_q(site).detach() for name, site in sites.items()}

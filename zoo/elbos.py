@@ -403,8 +403,8 @@ class TypeInformation(TermwiseELBO):
         types = categorical_sites(guide_trace)
         if not types:
             raise ValueError(
-                f"TypeInformation: of the latent sites {list(sites)} none is categorical, so there is no type: use a "
-                "story with a type, such as JointVAE, or Capacity"
+                f"TypeInformation: of the latent sites {list(sites)} none is a one-hot or relaxed categorical, so "
+                "there is no type: use a story with a type, such as JointVAE, or Capacity"
             )
         if wrong := sorted(set(types) & set(named)):
             raise ValueError(

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import torch
 from torch import Tensor
 from torch.distributions import (
+    Categorical,
     Dirichlet,
     Independent,
     LowRankMultivariateNormal,
@@ -125,7 +126,7 @@ def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: "Independent[Any]"
 
 def largest_kl(p: Any) -> Tensor | None:
     """The largest possible KL(q || p): -log of the rarest class's probability for a categorical p, otherwise None."""
-    if not isinstance(p, CATEGORICAL):
+    if not isinstance(p, (*CATEGORICAL, Categorical)):
         return None
     # In double precision, so that log K of a uniform p is exact in the capacity's type.
     logits = p.logits if p.logits.device.type == "mps" else p.logits.double()

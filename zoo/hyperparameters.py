@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.arguments import Allowed, WrongType, kind_of, shown
+from zoo.arguments import Allowed, WrongType, check_value, kind_of, shown
 
 
 class Hyperparameter:
@@ -68,7 +68,8 @@ class Hyperparameter:
         if not math.isfinite(value) or (self.low is not None and value < self.low):
             least = "" if self.low is None else f" and at least {self.low:g}"
             raise ValueError(f"{type(instance).__name__}: {self.name}{key} must be finite{least}, got {value:g}")
-        return torch.tensor(float(value))
+        with torch.inference_mode(False):  # a tensor of inference mode could not take part in training later
+            return torch.tensor(float(value))
 
 
 @functools.cache
@@ -111,13 +112,58 @@ def completing(make: Callable[..., None]) -> Callable[..., None]:
     return complete
 
 
-def check_attribute(instance: Any, name: str, *, known: Sequence[str]) -> None:
-    """Refuses an attribute that a complete object does not have, such as a misspelt hyperparameter.
+def state_names(instance: Any) -> list[str]:
+    """The names of an objective's hyperparameters and running statistics."""
+    return [name for name, value in vars(type(instance)).items() if isinstance(value, (Hyperparameter, Statistic))]
+
+
+def state_of(instance: Any) -> dict[str, Tensor]:
+    """The values of an objective's hyperparameters and running statistics; the entry of a site is called name.site."""
+    state: dict[str, Tensor] = {}
+    for name in state_names(instance):
+        value = getattr(instance, name)
+        if isinstance(value, Mapping):
+            state.update({f"{name}.{site}": number for site, number in value.items()})
+        elif value is not None:
+            state[name] = value
+    return state
+
+
+def load_state(instance: Any, state: Mapping[str, Tensor]) -> None:
+    """Assigns the `state_of` an objective of the same class. An empty mapping has no entry, and stays.
+
+    Raises:
+        ValueError: the state has other names; nothing is assigned then.
+    """
+    kind = type(instance)
+    loaded: dict[str, Any] = dict.fromkeys(state_names(instance))
+    for key, value in state.items():
+        name, _, site = key.partition(".")
+        if name not in loaded:
+            raise ValueError(f"{kind.__name__} has the state {list(loaded)}, but no {key!r}")
+        loaded[name] = {**(loaded[name] or {}), site: value} if site else value
+    for name in [name for name, value in loaded.items() if value is None]:
+        if isinstance(vars(kind)[name], Hyperparameter):
+            if getattr(instance, name) != {}:
+                raise ValueError(f"the state has no {name!r}, which {kind.__name__} needs")
+            del loaded[name]
+    for name, value in loaded.items():
+        setattr(instance, name, value)
+
+
+def check_attribute(instance: Any, name: str, value: Any, *, known: Sequence[str]) -> None:
+    """Refuses what may not be assigned to a complete object, such as a misspelt hyperparameter or choice.
 
     Raises:
         AttributeError: it has no such attribute.
+        ValueError: `__init__` would refuse the type of the value, or takes other texts.
     """
-    if "_complete" not in vars(instance) or name in vars(instance) or hasattr(type(instance), name):
+    owner: Any = type(instance)
+    if "_complete" not in vars(instance) or hasattr(owner, name):  # a hyperparameter checks what it is assigned
+        return
+    if name in vars(instance):
+        if kind := _annotated(owner, name):
+            check_value(f"{owner.__name__}: {name}", value, kind)
         return
     close = difflib.get_close_matches(name, known, n=1)
     meant = f" (did you mean {close[0]!r}?)" if close else ""

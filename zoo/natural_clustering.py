@@ -143,7 +143,7 @@ class NaturalClustering(nn.Module):
                 the batch to all num_data datapoints.
         """
         register(self)
-        c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
+        c_y = None if y is None else one_hot(y, self.classes, y if x is None else x, self.loc_s.dtype)
         with data_plate(x if x is not None else y, index, self.num_data):
             pi = pyro.sample("pi", dist.Dirichlet(self.alpha))
             c_y = pyro.sample("y", dist.OneHotCategorical(pi), obs=c_y)
@@ -243,7 +243,7 @@ class ConditionalVAE(nn.Module):
                 the batch to all num_data datapoints.
         """
         register(self)
-        c_y = None if y is None else one_hot(y, self.classes, y if x is None else x)
+        c_y = None if y is None else one_hot(y, self.classes, y if x is None else x, self.loc.dtype)
         with data_plate(x if x is not None else y, index, self.num_data):
             c_y = pyro.sample("y", dist.OneHotCategorical(self.uniform), obs=c_y)
             z = pyro.sample("z", dist.Normal(self.loc, 1.0).to_event(1))

@@ -11,6 +11,7 @@ from pyro.poutine.trace_struct import Trace
 from pyro.util import check_model_guide_match
 from torch import Tensor, nn
 
+from zoo.arguments import shown
 from zoo.likelihoods import check_finite
 from zoo.program import Misfit
 from zoo.sites import PLATES, Site, family, is_masked, latent, nodes_of, observed, plates_of, same, summed_out
@@ -186,6 +187,21 @@ def check_plates(guide_trace: Trace, trace: Trace) -> None:
                     f"but its plates are {said}, so {list(batch)} does not fit; give each dimension a plate, make it "
                     "part of the event by .to_event(...), or reshape the data"
                 )
+
+
+def check_terms(objective: str, terms: Any) -> None:
+    """Refuses what an objective's `terms` returned, unless it is 0-dim tensors by name."""
+    wrong = None
+    if not isinstance(terms, Mapping) or not terms:
+        wrong = f"returned {terms!r}" if isinstance(terms, Mapping) else f"returned {shown(terms)}"
+    for name, term in terms.items() if isinstance(terms, Mapping) else ():
+        if not isinstance(term, Tensor) or term.dim():
+            wrong = f"has {shown(term)} for {name!r}"
+    if wrong:
+        raise ValueError(
+            f"{objective}.terms() must return one or more 0-dim tensors by name, in nats per datapoint, and {wrong}; "
+            "site['nats'].sum() is the nats of a site"
+        )
 
 
 def check_order(model_trace: Trace, guide_trace: Trace, closed: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from zoo.estimators import CATEGORICAL
-from zoo.sites import chances_of, known_sites, latent, mean_over_data, observed, plates_of, total
+from zoo.sites import chances_of, known_sites, latent, mean_over_data, num_data_of, observed, plates_of, total
 
 
 def check_divergence(divergence: str) -> None:
@@ -18,7 +18,8 @@ def check_divergence(divergence: str) -> None:
 
 
 def mmd_kernel(divergence: str) -> Literal["marginal", "joint"]:
-    """The kernel named at the end of a divergence's name."""
+    """The kernel named at the end of a divergence's name; refuses an unknown divergence."""
+    check_divergence(divergence)
     return "marginal" if divergence == "mmd-marginal" else "joint"
 
 
@@ -58,8 +59,10 @@ def recounted(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
         if isinstance(site["fn"], (Independent, *CATEGORICAL)) or not site["fn"].event_shape:
             continue
         log_p = site["fn"].log_prob(site["value"])
-        chances = chances_of(guide_trace, plates_of(site))
-        again[name] = (site["fn"].event_shape.numel() - 1) * mean_over_data(log_p, site, chances)
+        plates = plates_of(site)
+        mean = mean_over_data(log_p, site, chances_of(guide_trace, plates))
+        copies = 1 if "data" in plates else 1 / num_data_of(model_trace)  # the prior of the whole data counts once
+        again[name] = (site["fn"].event_shape.numel() - 1) * copies * mean
     return again
 
 

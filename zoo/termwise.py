@@ -25,7 +25,15 @@ from torch import Tensor
 from zoo import pairing, ranks
 from zoo.estimators import closed_kl, sampled_kl
 from zoo.handlers import RefuseMisfits
-from zoo.hyperparameters import Hyperparameter, Statistic, check_attribute, completing
+from zoo.hyperparameters import (
+    Hyperparameter,
+    Statistic,
+    check_attribute,
+    completing,
+    load_state,
+    state_names,
+    state_of,
+)
 from zoo.pairing import SampledKLWarning
 from zoo.parents import MarkParents
 from zoo.program import whole
@@ -119,7 +127,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         self._report: Report | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        check_attribute(self, name, known=[*self._state_names(), "kl", "num_particles"])
+        check_attribute(self, name, value, known=[*state_names(self), "kl", "num_particles"])
         super().__setattr__(name, value)
 
     @property
@@ -176,21 +184,14 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     def settings(self) -> dict[str, Any]:
         """Everything that defines the objective except its state; a compiled step is valid for these settings only."""
-        state = {*self._state_names(), "max_plate_nesting"}
+        state = {*state_names(self), "max_plate_nesting"}
         rest = {name: value for name, value in vars(self).items() if name[0] != "_" and name not in state}
         settings = {"kl": self._kl, "num_particles": self.num_particles, **rest}
         return {name: copy.copy(v) if isinstance(v, (Mapping, list)) else v for name, v in settings.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """The current hyperparameters and running statistics; the entry of a site is called name.site."""
-        state: dict[str, Tensor] = {}
-        for name in self._state_names():
-            value = getattr(self, name)
-            if isinstance(value, Mapping):
-                state.update({f"{name}.{site}": number for site, number in value.items()})
-            elif value is not None:
-                state[name] = value
-        return state
+        return state_of(self)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Loads the `state_dict()` of an objective of the same class.
@@ -198,19 +199,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         Raises:
             ValueError: the state has other names.
         """
-        loaded: dict[str, Any] = dict.fromkeys(self._state_names())
-        for key, value in state.items():
-            name, _, site = key.partition(".")
-            if name not in loaded:
-                raise ValueError(f"{type(self).__name__} has the state {list(loaded)}, but no {key!r}")
-            loaded[name] = {**(loaded[name] or {}), site: value} if site else value
-        for name, value in loaded.items():
-            if value is None and isinstance(vars(type(self))[name], Hyperparameter):
-                raise ValueError(f"the state has no {name!r}, which {type(self).__name__} needs")
-            setattr(self, name, value)
-
-    def _state_names(self) -> list[str]:
-        return [name for name, value in vars(type(self)).items() if isinstance(value, (Hyperparameter, Statistic))]
+        load_state(self, state)
 
     # One pass, in Pyro's vocabulary.
 
@@ -237,6 +226,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         with pairing.explaining({"the model": model, "the guide": guide}, args[0] if args else None):
             model_trace, guide_trace = next(self._get_traces(model, guide, args, kwargs))
         terms = self.terms(model_trace, guide_trace)
+        pairing.check_terms(type(self).__name__, terms)
         loss = ranks.share(-torch.stack(list(terms.values())).sum())
         self._report = Report(
             terms={name: term.detach() for name, term in terms.items()},

@@ -67,7 +67,7 @@ from torch import Tensor, nn
 
 from zoo.arguments import POSITIVE, checked, number_from
 from zoo.likelihoods import check_data, multinomial
-from zoo.program import Misfit, data_plate, picklable_state, register, whole
+from zoo.program import Misfit, conditioned_on, data_plate, picklable_state, register, whole
 
 Likelihood = Callable[[Tensor], TorchDistribution]
 
@@ -256,6 +256,7 @@ def check_words(x: Tensor | None, words: TorchDistribution, index: Tensor | None
             `zoo.likelihoods.check_data`.
     """
     check_data(x, words)
+    x = conditioned_on("x") if x is None else x
     if x is None or not is_validation_enabled():
         return
     empty = (x.sum(-1) == 0).nonzero().flatten()

@@ -235,7 +235,7 @@ def test_loss_is_the_same_without_gradients():
 
 def test_what_cannot_be_is_refused():
     x = images()
-    with pytest.raises(ValueError, match=r"none is categorical.*use a story with a type, such as JointVAE"):
+    with pytest.raises(ValueError, match=r"none is a one-hot or relaxed categorical.*use a story with a type, such as"):
         evaluate(TypeInformation(**WEIGHTS), vae_pair(), x)
     with pytest.raises(ValueError, match=r"names \['zz'\]; the guide has the latent sites \['c', 'z'\]"):
         evaluate(TypeInformation(**WEIGHTS | {"gamma": {"zz": 1.0}, "capacity": {"zz": 1.0}}), pair(Exact), x)
@@ -243,6 +243,28 @@ def test_what_cannot_be_is_refused():
         evaluate(TypeInformation(**WEIGHTS | {"capacity": {"c": 1.0}}), pair(Exact), x)
     with pytest.raises(ValueError, match="the batch has one datapoint"):
         evaluate(TypeInformation(**WEIGHTS), pair(HEADS["concrete"]), x[:1])
+
+
+def test_a_type_of_the_whole_data_is_refused():
+    # Its KL belongs to all datapoints together, and was counted once for each.
+    logits = torch.nn.Parameter(torch.tensor([1.0, 0.0, 0.0]))
+
+    def model(x):
+        c = pyro.sample("c", dist.OneHotCategorical(torch.ones(3)))
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", dist.Normal(c, 1.0).to_event(1), obs=x)
+
+    def guide(x):
+        pyro.sample("c", dist.OneHotCategorical(logits=logits), infer={"enumerate": "parallel"})
+
+    with pytest.raises(ValueError, match="site 'c' is not in the plate 'data'"):
+        TypeInformation(**WEIGHTS | {"gamma": {}, "capacity": {}}).loss(model, guide, torch.randn(4, 3))
+
+
+def test_inference_mode_excludes_the_gradient_that_roughness_needs():
+    both, x, elbo = pair(HEADS["concrete"]), images(), TypeInformation(**WEIGHTS)
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"inference_mode\(\) excludes: use torch.no_grad"):
+        elbo.loss(*both, x)
 
 
 def test_one_capacity_for_all_sites_is_refused_and_the_old_one_stays():

@@ -16,7 +16,7 @@ from torch import nn
 from torch.distributions import kl_divergence
 
 from guides import Amortized, ConjugateDirichlet, DirichletHead, Exact, FullRank, MeanField, Predicted
-from tests.pairs import NUM_DATA, SHAPE, C, L, S, cvae_pair, images, nvae_pair
+from tests.pairs import INTEGERS, NUM_DATA, SHAPE, C, L, S, cvae_pair, images, nvae_pair
 from zoo import ConditionalVAE, NaturalClustering
 from zoo.elbos import NaturalClusteringELBO, PlainELBO
 from zoo.lab.data import Batch
@@ -413,6 +413,30 @@ def test_without_data_the_story_draws_the_classes_asked_for_or_any(pair):
     with pyro.plate("draws", 3000, dim=-2):
         classes = poutine.trace(model).get_trace().nodes["y"]["value"].squeeze(1).mean(0)
     torch.testing.assert_close(classes, torch.full((L,), 1 / L), atol=0.05, rtol=0)  # by symmetry
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("labels", [[1, 2, 1], [0, 1, 0]])
+def test_labels_may_be_integers_of_any_type(labels, dtype):
+    # uint8 was a mask, which fits where there are as many datapoints as classes: labels 0, 1, 2, and 1, 1, 1.
+    assert len(labels) == L
+    for program in cvae_pair():
+        traces = []
+        for y in (torch.tensor(labels), torch.tensor(labels).to(dtype)):
+            pyro.set_rng_seed(0)
+            traces.append(poutine.trace(program).get_trace(images(3), y))
+        for name in ("y", "z"):
+            if name in traces[0]:
+                assert traces[0].nodes[name]["value"].equal(traces[1].nodes[name]["value"])
+
+
+@pytest.mark.parametrize("pair", [nvae_pair, cvae_pair])
+def test_labels_have_the_type_of_the_pairs_numbers_and_not_the_default(pair):
+    model, guide = (program.float() for program in pair())
+    assert torch.get_default_dtype() is torch.float64
+    y = torch.tensor([2, 0, 1])
+    assert math.isfinite(PlainELBO().loss(model, guide, images(3).float(), y))
+    assert model(y=y).dtype is torch.float32
 
 
 # Bad input.

@@ -87,6 +87,70 @@ def test_an_objective_of_ones_own_keeps_its_state():
     assert loaded.weight.item() == 5.0
 
 
+EMPTY = [
+    lambda: BetaVAE(beta={}),
+    lambda: TypeInformation(gamma={}, capacity={}, information=1.0, balance=1.0, smoothness=1.0),
+]
+
+
+@pytest.mark.parametrize("make", EMPTY)
+@pytest.mark.parametrize("compile", [False, True])
+def test_an_objective_without_a_weight_of_its_own_for_any_site_trains(make, compile, monkeypatch):
+    monkeypatch.setattr(compiled.torch, "compile", lambda graph, **options: graph)
+    model, guide = joint_pair()
+    batches = [Batch(images(), None, torch.arange(11))] * 2
+    (_, first), (_, last) = fit(model, guide, make(), batches, lr=1e-3, compile=compile)
+    assert last.terms.keys() == first.terms.keys()
+    assert last.loss != first.loss
+
+
+@pytest.mark.parametrize("make", EMPTY)
+def test_an_empty_mapping_is_saved_and_loaded(make):
+    saved, loaded = make(), make()
+    loaded.load_state_dict(saved.state_dict())
+    name = "beta" if isinstance(saved, BetaVAE) else "gamma"
+    assert getattr(loaded, name) == {}
+
+
+def test_a_state_that_lacks_a_number_changes_none():
+    elbo = HFVAE(alpha=1.0, beta=2.0, gamma=3.0, num_data=9)
+    with pytest.raises(ValueError, match="the state has no 'gamma', which HFVAE needs"):
+        elbo.load_state_dict({"alpha": torch.tensor(5.0), "beta": torch.tensor(5.0)})
+    assert (elbo.alpha.item(), elbo.beta.item()) == (1.0, 2.0)
+
+
+# What an objective of one's own returns.
+
+
+class Returning(TermwiseELBO):
+    """Returns what it is made with."""
+
+    def __init__(self, made):
+        super().__init__()
+        self.made = made
+
+    def terms(self, model_trace, guide_trace):
+        return self.made
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"log p": torch.zeros(6)}, r"has Tensor of torch.float32 \[6\] for 'log p'"),  # was summed over the batch
+        ({"a": torch.zeros(()), "b": torch.zeros(2)}, r"has Tensor of torch.float32 \[2\] for 'b'"),
+        ({"log p": -1.5}, "has -1.5 for 'log p'"),
+        ({}, r"returned \{\}"),
+        (torch.zeros(()), r"returned Tensor of torch.float32 \[\]"),
+        (None, "returned None"),
+    ],
+)
+def test_terms_are_numbers_by_name(made, said):
+    with pytest.raises(
+        ValueError, match=rf"^Returning.terms\(\) must return one or more 0-dim tensors by name.*{said}"
+    ):
+        Returning(made).loss(*vae_pair(), images())
+
+
 # What is assigned after an objective was made.
 
 
@@ -294,27 +358,28 @@ def test_n_vae_refuses_shares_that_look_at_the_label():
             NaturalClusteringELBO(beta_c=2.0).loss(model, guide, images(6), torch.arange(6) % 3)
 
 
+@pytest.mark.parametrize("kind", [dist.OneHotCategorical, dist.Categorical])
 @pytest.mark.parametrize("shares", [(0.7, 0.2, 0.1), (1 / 3, 1 / 3, 1 / 3)])
-def test_the_most_that_a_categorical_holds_is_of_its_priors_rarest_class(shares):
+def test_the_most_that_a_categorical_holds_is_of_its_priors_rarest_class(shares, kind):
     # KL(q || p) is at most -log min p, where q is sure of the rarest class.
     logits = torch.tensor(shares).log()
 
-    class Uneven(nn.Module):
-        def forward(self, x):
-            with pyro.plate("data", len(x)):
-                pyro.sample("c", dist.OneHotCategorical(logits=logits))
+    def uneven(x):
+        with pyro.plate("data", len(x)):
+            pyro.sample("c", kind(logits=logits))
 
-    guide = Amortized(nn.Linear(2, 4), c=Exact(3))
-    with torch.no_grad():
-        guide.layers["c"][0].weight.zero_()
-        guide.layers["c"][0].bias.copy_(torch.tensor([0.0, 0.0, 900.0]))
+    def sure(x):
+        with pyro.plate("data", len(x)):
+            c = kind(logits=torch.tensor([0.0, 0.0, 900.0]).expand(len(x), 3))
+            pyro.sample("c", c, infer={"enumerate": "parallel"})
+
     most = -math.log(min(shares))
     held = Capacity(gamma={"c": 1.0}, capacity={"c": most - 1e-3})
-    held.loss(Uneven(), guide, torch.randn(5, 2))
+    held.loss(uneven, sure, torch.randn(5, 2))
     assert held.report().loss.item() == pytest.approx(1e-3)  # not clamped
     with pytest.warns(UserWarning, match=f"9 nats are asked of c, whose KL is at most {most:.4g}"):
         held.capacity = {"c": 9.0}
-    assert held.loss(Uneven(), guide, torch.randn(5, 2)) == pytest.approx(0, abs=1e-9)
+    assert held.loss(uneven, sure, torch.randn(5, 2)) == pytest.approx(0, abs=1e-9)
 
 
 # What mutants of the pass and of its checks would get away with.
@@ -533,6 +598,42 @@ def test_what_an_objective_is_made_with_is_what_may_be_assigned(elbo, name, valu
     assert getattr(elbo, name) == before
 
 
+@pytest.mark.parametrize(
+    ("make", "name", "value", "said"),
+    [
+        (
+            lambda: Decomposition(alpha=1.0, beta=1.0, divergence="kl"),
+            "divergence",
+            "mmd_joint",
+            "did you mean 'mmd-joint'",
+        ),
+        (
+            lambda: Decomposition(alpha=1.0, beta=1.0, divergence="kl"),
+            "log_p",
+            "twice",
+            "'once' or 'per-unit', got 'twice'",
+        ),
+        (lambda: HFVAE(alpha=1.0, beta=1.0, gamma=1.0, num_data=9), "estimator", "exact", "got 'exact'"),
+        (lambda: HFVAE(alpha=1.0, beta=1.0, gamma=1.0, num_data=9), "num_data", 9.5, "number, got 9.5"),
+    ],
+)
+def test_a_setting_that_would_be_refused_at_the_start_is_refused_later(make, name, value, said):
+    # divergence = "mmd_marginal" was the joint MMD.
+    elbo = make()
+    before = getattr(elbo, name)
+    with pytest.raises(ValueError, match=rf"^{type(elbo).__name__}: {name} must be .*{said}"):
+        setattr(elbo, name, value)
+    assert getattr(elbo, name) == before
+
+
+def test_what_is_assigned_in_inference_mode_may_be_trained_with():
+    elbo, pair = BetaVAE(beta=1.0), vae_pair()
+    with torch.inference_mode():
+        elbo.beta = 2.0
+    elbo.loss_and_grads(*pair, images())
+    assert all(parameter.grad.isfinite().all() for parameter in pair[0].parameters())
+
+
 # The class terms of N-VAE, where the class depends on another one that is summed out.
 
 
@@ -614,3 +715,23 @@ def test_log_p_is_counted_again_under_the_classes_it_depends_on_and_for_sites_of
         log_p += q * dist.MultivariateNormal(torch.eye(3)[k, :2], scale_tril=tril).log_prob(x).mean().item()
     again = {name: term.item() for name, term in elbo.report().terms.items() if name.startswith("(D - 1)")}
     assert again == {"(D - 1) log p(w)": pytest.approx(3 * log_p)}
+
+
+def test_log_p_of_a_latent_of_the_whole_data_is_counted_again_once():
+    # As in the KL, log p(w) belongs to all N datapoints together: (D - 1) log p(w) / N, with D = 3 and N = 6.
+    p_w, q_w = (dist.MultivariateNormal(torch.full((3,), mean), torch.eye(3)) for mean in (0.0, 1.0))
+
+    def model(x):
+        w = pyro.sample("w", p_w)
+        with pyro.plate("data", len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(3), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z + w, 1.0).to_event(1), obs=x)
+
+    def guide(x):
+        pyro.sample("w", dist.Delta(q_w.mean).to_event(1))
+        with pyro.plate("data", len(x)):
+            pyro.sample("z", dist.Normal(x, 0.5).to_event(1))
+
+    elbo = Decomposition(alpha=0.0, beta=1.0, divergence="mmd-joint", sites=["z"], log_p="per-unit")
+    elbo.loss(model, guide, torch.randn(6, 3))
+    assert elbo.report().terms["(D - 1) log p(w)"].item() == pytest.approx(2 * p_w.log_prob(q_w.mean).item() / 6)

@@ -348,6 +348,8 @@ def test_a_document_without_words_is_named():
         model(x)
     with pytest.raises(ValueError, match="document 4 of the batch, number 25 of all, has no words"):
         model(x, index=torch.arange(N).flip(0))
+    with pytest.raises(ValueError, match="document 4 of the batch has no words"):
+        poutine.condition(model, {"x": x})()
     with pytest.raises(ValueError, match="document 4 of the batch"):
         next(fit(model, guide, PlainELBO(), [Batch(x, None, torch.arange(N))], lr=1e-3))
 

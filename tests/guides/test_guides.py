@@ -9,8 +9,9 @@ from pyro import poutine
 from pyro.infer import SVI
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune as pruning
 
-from guides import Amortized, Concrete, DirichletHead, Flow, FullRank, MeanField, Predicted
+from guides import Amortized, Concrete, DirichletHead, Flow, FullRank, MeanField, PerDatapoint, Predicted
 from tests.pairs import images, vae_pair
 from zoo.elbos import PlainELBO
 
@@ -89,6 +90,33 @@ def test_a_head_that_is_given_a_site_sees_its_value():
     assert gradient[[0, 1, 3, 4, 5, 6]].abs().max() == 0
 
 
+def prune(guide):
+    pruning.l1_unstructured(guide.layers["z"][0], "weight", amount=0.5)
+    nn.init.normal_(guide.layers["z"][0].weight_orig)  # as by an optimiser or load_state_dict: weight is not yet new
+
+
+def spectral_norm(guide):
+    nn.utils.spectral_norm(guide.layers["z"][0])
+    nn.init.normal_(guide.layers["z"][0].weight_orig)
+
+
+def hook(guide):
+    guide.layers["z"][0].register_forward_hook(lambda layer, given, out: 10 * out)
+
+
+def hook_all(guide):
+    guide.layers["z"].register_forward_pre_hook(lambda layers, given: (2 * given[0],))
+
+
+class Halved(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) / 2
+
+
+def halve(guide):
+    guide.layers["z"] = Halved(*guide.layers["z"])
+
+
 @pytest.mark.parametrize("hidden", [(), (7,)])
 def test_features_under_given_values_of_another_batch_are_those_side_by_side(hidden):
     guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",), hidden=hidden))
@@ -98,6 +126,18 @@ def test_features_under_given_values_of_another_batch_are_those_side_by_side(hid
     q = guide.posterior("z", features, {"c": c})
     assert q.batch_shape == (9, 4)
     torch.testing.assert_close(torch.cat([q.base_dist.loc, 2 * q.base_dist.scale.log()], -1), raw)
+
+
+@pytest.mark.parametrize("spoil", [prune, spectral_norm, hook, hook_all, halve])
+def test_what_is_put_around_a_layer_counts_under_given_values_of_another_batch(spoil):
+    # The first layer's weight was read past its hooks, so its output was not what a call of it returns.
+    guide = Amortized(nn.Linear(5, 6), c=Concrete(3, temperature=0.5), z=MeanField(2, given=("c",), hidden=(7,)))
+    spoil(guide)
+    guide.eval()  # spectral_norm changes its estimate in training
+    features, c = torch.randn(4, 6), torch.rand(9, 1, 3)
+    loc = guide.posterior("z", features, {"c": c}).base_dist.loc  # first: a call of the layer renews its weight
+    raw = guide.layers["z"](torch.cat([features.expand(9, 4, 6), c.expand(9, 4, 3)], dim=-1))
+    torch.testing.assert_close(loc, raw[..., :2])
 
 
 def test_given_sites_keep_their_particles():
@@ -120,6 +160,11 @@ def test_given_sites_keep_their_particles():
             lambda: Amortized(nn.Linear(2, 3), z=MeanField(2, given=("c",)), c=Concrete(2, temperature=1.0)),
             ValueError,
             r"site 'z' is given \['c'\].*no such head comes before",
+        ),
+        *(
+            (partial(make, **{name: MeanField(2)}), ValueError, f"site '{name}': PyTorch cannot keep a module under")
+            for name in ("type", "keys", "training", "z.1")
+            for make in (partial(Amortized, nn.Linear(2, 3)), partial(PerDatapoint, 5))
         ),
         (lambda: MeanField(0), ValueError, "MeanField: a site needs at least one unit, got 0"),
         (lambda: MeanField(2, given="c"), TypeError, r"given=\('c',\)"),

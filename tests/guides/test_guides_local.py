@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+from contextlib import nullcontext
 from functools import partial
 
 import pyro
@@ -36,8 +37,8 @@ from guides import (
     SemiAmortized,
     refine,
 )
-from tests.pairs import NUM_DATA, StyleGivenType, images, vae_pair
-from zoo import ClusteredVAE, ConditionalVAE, NaturalClustering
+from tests.pairs import INTEGERS, NUM_DATA, StyleGivenType, images, vae_pair
+from zoo import VAE, ClusteredVAE, ConditionalVAE, NaturalClustering
 from zoo.elbos import DIPVAE, HFVAE, BetaTCVAE, BetaVAE, Capacity, PlainELBO
 from zoo.lab.analysis import posteriors
 from zoo.lab.data import Batch
@@ -134,6 +135,29 @@ def test_the_index_says_which_row_belongs_to_which_datapoint():
     torch.testing.assert_close(trace.nodes["z"]["fn"].mean, moved[..., :2])
 
 
+@pytest.mark.parametrize("index", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 1, 2, 0], [3, 1]])
+@pytest.mark.parametrize("kind", [AutoNormal, AutoDelta])
+def test_an_autoguides_rows_are_those_of_the_index_also_where_the_batch_is_all_of_the_data(kind, index):
+    # Pyro selects rows only for a part of the data: in a batch of all 4, in any order, it took rows 0, 1, 2, 3.
+    model = VAE(nn.Linear(2, 5), z_dim=2, num_data=4)
+    guide, x, rows = Automatic(model, kind, num_data=4), torch.rand(4, 5), torch.arange(8.0).view(4, 2)
+    guide(x)
+    with torch.no_grad():
+        for name, parameter in guide.named_parameters():
+            parameter.copy_(rows) if "scales" not in name else parameter.fill_(-30.0)
+    index = torch.tensor(index)
+    torch.testing.assert_close(guide(x[index], index=index)["z"], rows[index], atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_positions_may_be_integers_of_any_type(dtype):
+    # uint8 was a mask: as many rows as there are datapoints, or the one row that is not 0, for all of them.
+    guide, x = PerDatapoint(4, z=MeanField(2)), torch.rand(4, 5)
+    for index in (torch.tensor([3, 2, 1, 1]), torch.tensor([0, 0, 2, 0])):
+        trace = poutine.trace(guide).get_trace(x, index=index.to(dtype))
+        torch.testing.assert_close(trace.nodes["z"]["fn"].mean, guide.tables["z"][index, :2])
+
+
 def test_terms_of_q_run_a_per_datapoint_head_again_on_its_own_rows():
     # All weights 1 is the ELBO, which fails where samples are scored under the wrong rows.
     guide = PerDatapoint(9, c=Concrete(3, temperature=0.5), z=FullRank(2, given=("c",)))
@@ -179,6 +203,20 @@ def test_an_autoguide_that_cannot_map_to_a_support_says_what_to_take():
     model = ClusteredVAE(MLPDecoder(2, (1, 3, 5), hidden=(8,)), places=[[0.0, 1.0], [1.0, 0.0]], scale=0.3)
     with pytest.raises(ValueError, match=r"AutoNormal cannot map the reals to a site's support.*use PerDatapoint"):
         PlainELBO().loss(model, Automatic(model), images(4))
+
+
+def test_what_a_network_has_not_implemented_is_no_matter_of_a_support():
+    with pytest.raises(NotImplementedError, match='missing the required "forward"'):
+        PlainELBO().loss(model := VAE(nn.Module(), z_dim=2), Automatic(model), images(4))
+
+
+@pytest.mark.parametrize("inference", [torch.inference_mode, torch.no_grad])
+def test_refining_needs_gradients_which_inference_mode_excludes(inference):
+    model, guide = vae_pair()
+    refined = SemiAmortized(guide, partial(PlainELBO().differentiable_loss, model), steps=1, lr=0.1)
+    excluded = pytest.raises(ValueError, match=r"inference_mode\(\) excludes: use torch.no_grad")
+    with inference(), excluded if inference is torch.inference_mode else nullcontext():
+        refined(images(3))
 
 
 def test_labels_reach_a_per_datapoint_guide():
