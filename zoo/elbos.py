@@ -591,8 +591,8 @@ class DIPVAE(TermwiseELBO):
         site: the latent site whose posterior means are penalised.
 
     Raises:
-        ValueError: a weight is negative or not finite, or the rate is not in (0, 1]; the site's family has no mean; or
-            the site depends on one that is not summed out.
+        ValueError: a weight is negative or not finite, or the rate is not in (0, 1]; the site's family has no mean; the
+            site depends on one that is not summed out; or the running covariance is of another number of units.
 
     Example:
         >>> elbo = DIPVAE(lambda_od=10.0, lambda_d=100.0, rate=0.1)
@@ -628,6 +628,11 @@ class DIPVAE(TermwiseELBO):
         current = covariance(posterior_means(guide_trace, self.site))
         scale = batch_scale({self.site: nodes_of(guide_trace)[self.site]})
         if self.covariance is not None:
+            if self.covariance.shape != current.shape:
+                raise ValueError(
+                    f"DIPVAE: the running covariance is of {len(self.covariance)} units, and site {self.site!r} has "
+                    f"{len(current)}: for another pair use a new objective, or assign elbo.covariance = None"
+                )
             current = (1 - self.rate) * self.covariance + self.rate * current
         if torch.is_grad_enabled():  # evaluation must not update the running estimate
             self.covariance = current

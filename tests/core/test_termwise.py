@@ -241,6 +241,16 @@ def test_info_vae_never_seeks_the_divergence():
     elbo.alpha = -3.0
 
 
+def test_a_running_covariance_of_another_number_of_units_is_refused():
+    # [1, 1] was broadcast to [2, 2].
+    elbo = DIPVAE(lambda_od=1.0, lambda_d=1.0, rate=0.1)
+    elbo.differentiable_loss(*vae_pair(z_dim=1), images())
+    with pytest.raises(ValueError, match=r"is of 1 units, and site 'z' has 2: .* assign elbo.covariance = None"):
+        elbo.differentiable_loss(*vae_pair(z_dim=2), images())
+    elbo.covariance = None
+    elbo.differentiable_loss(*vae_pair(z_dim=2), images())
+
+
 def test_an_evaluation_leaves_the_running_covariance_alone():
     pair, x = vae_pair(), images()
     elbo = DIPVAE(lambda_od=1.0, lambda_d=1.0, rate=0.5)
