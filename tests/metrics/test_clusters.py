@@ -3,8 +3,10 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_array
 from torch.distributions import Independent, Normal, OneHotCategorical, RelaxedOneHotCategorical
 
 from zoo.lab.data import load
@@ -138,6 +140,48 @@ def test_several_sites_are_one_type_together():
 def test_types_in_a_list():
     labels = [0, 1, 1, 0] * 5
     assert float(clusters(labels, labels).hungarian) == 1.0
+
+
+def test_types_and_probabilities_of_any_kind_of_array():
+    types, labels = points(TABLE)
+    probs = np.random.default_rng(0).dirichlet([0.3, 0.3, 0.3], len(types)).astype(np.float32)
+    by_hand = majority_accuracy(confusion(probs.argmax(1), labels))
+    tensor = torch.from_numpy(probs)
+    for given in (probs, tensor.clone().requires_grad_(), tensor.to_sparse(), csr_array(probs)):
+        assert float(clusters(given, labels, repeats=2).majority) == by_hand
+    assert float(clusters(pd.DataFrame(probs), labels, repeats=2).majority) == by_hand
+    for given in (pd.Series(types), [torch.tensor(k) for k in types], torch.from_numpy(types).int()):
+        assert float(clusters(given, labels, repeats=2).majority) == pytest.approx(19 / 22)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rows_of_half_precision_miss_a_sum_of_1_by_more(dtype):
+    types, labels = points(TABLE)
+    # 399 values of 2^-9 (1 + 0.4 eps) are rounded to 2^-9, 399 2^-9 0.4 eps = 0.31 eps less in all, and the type's own,
+    # 0.22, by up to eps / 16
+    other = 2**-9 * (1 + 0.4 * torch.finfo(dtype).eps)
+    probs = torch.full((len(types), 400), other).scatter(1, torch.from_numpy(types)[:, None], 1 - 399 * other).to(dtype)
+    assert (probs.double().sum(1) - 1).abs().max() > 1e-4
+    assert float(clusters(probs, labels, repeats=2).majority) == pytest.approx(19 / 22)
+    if dtype == torch.float16:  # NumPy has no bfloat16
+        assert float(clusters(probs.numpy(), labels, repeats=2).majority) == pytest.approx(19 / 22)
+    with pytest.raises(ValueError, match="whose rows sum to 1"):
+        clusters(0.98 * probs, labels)
+
+
+def test_labels_that_are_whole_floats_are_shown_whole():
+    types, labels = points(TABLE)
+    found = clusters(types, {"day": 20230101.0 + labels}, repeats=2)
+    assert found.confusion.axes[1] == ("day 20230101", "day 20230102")
+
+
+def test_masked_types_are_refused():
+    types, labels = points(TABLE)
+    masked = np.ma.array(types, mask=types == 1)
+    with pytest.raises(ValueError, match=r"clusters: types or .* cannot be read: 8 values are masked: leave these"):
+        clusters(masked, labels)
+    with pytest.raises(ValueError, match="8 values are masked"):
+        confusion(masked, labels)
 
 
 def test_what_cannot_be_scored_is_refused():

@@ -204,6 +204,33 @@ def test_a_scale_that_is_none_is_refused_in_every_family(scale):
         q = Independent(family(t(LOC), scales, validate_args=False), 1, validate_args=False)
         with pytest.raises(ValueError, match=rf"the {called} is {scale} at point 3, latent 1; it must be pos"):
             Encoded.of(q)
+    several = t(SCALES).clone()
+    several[3, 0, 1] = scale
+    parts = Independent(Normal(t(LOCS), several, validate_args=False), 1, validate_args=False)
+    lower = torch.diag_embed(scales)
+    others = [
+        (MultivariateNormal(t(LOC), scale_tril=lower, validate_args=False), "diagonal of scale_tril"),
+        (MixtureSameFamily(Categorical(t(SHARES)), parts, validate_args=False), "standard deviation"),
+    ]
+    if not math.isnan(scale):  # of which PyTorch makes none
+        others.append((LowRankMultivariateNormal(t(LOC), t(FACTOR / 9), scales, validate_args=False), "cov_diag"))
+    for q, said in others:
+        place = "component 0, latent 1" if said == "standard deviation" else "latent 1"
+        with pytest.raises(ValueError, match=rf"the {said} is {scale} at point 3, {place}; it must be positive and"):
+            Encoded.of(q)
+
+
+def test_a_parameter_that_is_not_finite_is_refused():
+    lower, factor = t(LOWER).clone(), t(FACTOR).clone()
+    lower[5, 2, 0], factor[5, 2] = math.nan, math.inf
+    low_rank = LowRankMultivariateNormal(t(LOC), t(FACTOR), t(SCALE**2))
+    low_rank.cov_factor = factor
+    for q, message in (
+        (MultivariateNormal(t(LOC), scale_tril=lower, validate_args=False), r"the scale_tril is nan at point 5"),
+        (low_rank, r"the cov_factor is inf at point 5; it must be finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Encoded.of(q)
 
 
 def test_a_parameter_that_must_be_positive_is_refused_by_its_name():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import sys
 from functools import cache, partial
 from types import SimpleNamespace
@@ -27,12 +28,14 @@ from torch.distributions import (
 
 import zoo.metrics.densities
 import zoo.metrics.known_answers
+from zoo.lab.data import Dataset
 from zoo.metrics import (
     Encoded,
     Inapplicable,
     attribute_accuracy,
     closest,
     dci,
+    explicitness,
     factor_correlations,
     factor_vae,
     higgins_logistic,
@@ -53,6 +56,7 @@ from zoo.metrics import (
     self_check,
     total_correlation,
     total_correlation_gaussian,
+    udr,
 )
 from zoo.metrics.attributes import hinge_bias
 from zoo.metrics.dci import completeness, disentanglement
@@ -524,12 +528,43 @@ def test_every_draw_is_seeded():
 
 def test_the_random_states_are_left_alone():
     z, y = some_codes()
-    torch_state = torch.get_rng_state()
-    numpy_state = np.random.get_state()[1].tolist()  # noqa: NPY002  # that nobody draws from it
-    dci(z, y, regressor="forest", repeats=2)
-    mig_aggregate(posteriors(z, 0.5), y, repeats=2, num_samples=20)
-    assert torch.equal(torch.get_rng_state(), torch_state)
-    assert np.random.get_state()[1].tolist() == numpy_state  # noqa: NPY002
+
+    def numpy_state():  # with its place in the 624 words, which alone moves with the first draws
+        name, words, *more = np.random.get_state()  # noqa: NPY002  # that nobody draws from it
+        return name, words.tolist(), more
+
+    before = torch.get_rng_state(), numpy_state(), random.getstate()
+    for measure in (
+        lambda: dci(z, y, regressor="forest", repeats=2),
+        lambda: dci(z, y, regressor="lasso", repeats=2),
+        lambda: dci(z, y, regressor="boosted", num_trees=2, repeats=2),
+        lambda: udr([z, z[:, ::-1]], repeats=2),
+        lambda: udr([z, z[:, ::-1]], similarity="spearman", repeats=2),
+        lambda: sap(z, y, repeats=2),
+        lambda: sap(z, y, classifier="svm", repeats=2),
+        lambda: higgins_svm(z, y, num_train=50, num_eval=50, repeats=2),
+        lambda: higgins_logistic(z, y, num_train=50, num_eval=50, repeats=2),
+        lambda: explicitness(z, y, repeats=2),
+        lambda: mig_aggregate(posteriors(z, 0.5), y, repeats=2, num_samples=20),
+    ):
+        measure()
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert (numpy_state(), random.getstate()) == before[1:]
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)])
+def test_a_seed_of_any_type_of_whole_number(seed):
+    z, y = some_codes()
+    measures = (
+        lambda seed: mig(z, y, repeats=2, seed=seed),
+        lambda seed: total_correlation(posteriors(z, 0.5), repeats=2, num_samples=20, seed=seed),
+        lambda seed: mig(lambda x: x, Dataset.from_arrays(z, factors={"a": y[:, 0]}), repeats=2, seed=seed),
+        lambda seed: mig(Encoded.of(lambda x: x, Dataset.from_arrays(z, y[:, 0]), num_points=50, seed=seed), repeats=2),
+    )
+    for measure in measures:
+        ours, theirs = measure(seed), measure(3)
+        assert np.array_equal(ours.runs, theirs.runs)
+        assert json.dumps(ours.as_dict()) == json.dumps(theirs.as_dict())
 
 
 # Whatever codes come as.

@@ -58,6 +58,22 @@ def test_information_below_0_by_rounding_is_none():
     assert of_information(np.array([[1.0, -1e-16], [0.0, 0.0]])) == 0.5
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_dead_latent_counts_as_0_whatever_rounding_makes_of_its_information(seed):
+    # its information is a sum of p log(p / p), which rounding leaves at up to 1e-16; half of the score is left
+    rng = np.random.default_rng(seed)
+    y = np.stack([rng.integers(3, size=97), rng.integers(4, size=97)], axis=1)
+    z = y[:, :1] + 0.1 * rng.standard_normal((97, 1))
+    assert float(modularity(np.c_[z, np.zeros(97)], y, repeats=2)) == pytest.approx(float(modularity(z, y)) / 2)
+
+
+def test_a_latent_that_is_independent_of_every_factor_counts_as_0():
+    # on a grid of y_0, y_1 and w, all combinations alike often, w has no information about either
+    y = grid(7, 6, 5, times=1)
+    assert 0 < information_of_means(y[:, 2:], y[:, :2], repeats=2).value.max() < 1e-14  # what rounding leaves of 0
+    assert float(modularity(y, y[:, :2], repeats=2)) == pytest.approx(2 / 3)
+
+
 # Explicitness.
 
 

@@ -5,15 +5,19 @@ does not say how types were matched with digits, so both usual methods are here.
 site, or of several together.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
-from zoo.arguments import checked
+from zoo.arguments import checked, is_number
+from zoo.metrics.classes import is_data
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
-from zoo.metrics.sites import Site
+from zoo.metrics.sites import Site, to_numpy
 
 MOST_TYPES = 1000  # of which there may be more than points
 
@@ -72,7 +76,8 @@ def clusters(
     y, label = _labels(metric, encoded, factor)
     types, names = _types(metric, encoded, sites)
     values = encoded.values[encoded.names.index(label)].tolist()
-    labels = tuple(f"{label} {value:g}" if isinstance(value, float) else f"{label} {value}" for value in values)
+    whole = (int(value) if isinstance(value, float) else value for value in values)  # classes are whole, or names
+    labels = tuple(f"{label} {value}" for value in whole)
     table = confusion(types, y, len(names))
     halves = []
     for rng in generators(seed, repeats):
@@ -138,12 +143,15 @@ def purity(table: np.ndarray) -> np.ndarray:
 
 def _by_site(codes: Any) -> Any:
     """Plain types or probabilities as a categorical site c; everything else unchanged."""
-    if isinstance(codes, Tensor):
-        codes = codes.detach().cpu().numpy()
-    if isinstance(codes, (list, tuple)) and all(isinstance(code, (int, np.integer)) for code in codes):
-        codes = np.asarray(codes)
-    if not isinstance(codes, np.ndarray):
+    if isinstance(codes, (Mapping, Distribution, Encoded, Site)) or callable(codes) or is_data(codes):
         return codes
+    if isinstance(codes, (list, tuple)) and not all(map(is_number, codes)):
+        return codes
+    tolerance = max(1e-4, _precision(codes))  # of the sum of a row
+    try:
+        codes = to_numpy(codes)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"clusters: types or probabilities cannot be read: {error}") from error
     if codes.ndim == 1:
         types = _indices("types", codes)
         if types.max(initial=0) >= max(MOST_TYPES, len(types)):
@@ -152,15 +160,23 @@ def _by_site(codes: Any) -> Any:
                 "np.unique(types, return_inverse=True)[1] does"
             )
         return {"c": Site(np.eye(int(types.max(initial=0)) + 1)[types], categorical=True)}
-    if codes.ndim == 2 and (codes >= 0).all() and np.allclose(codes.sum(1), 1, atol=1e-4):
+    numbers = codes.ndim == 2 and codes.dtype.kind in "biuf"
+    if numbers and (codes >= 0).all() and np.allclose(codes.sum(1, dtype=np.float64), 1, atol=tolerance):
         return {"c": Site(codes.astype(np.float64), categorical=True)}
     raise ValueError(
-        f"clusters needs types [N] or their probabilities [N, K], whose rows sum to 1; got numbers {codes.shape}"
+        f"clusters needs types [N] or their probabilities [N, K], whose rows sum to 1; got {codes.dtype} {codes.shape}"
     )
 
 
+def _precision(codes: Any) -> float:
+    """The rounding of a probability near 1: 0.008 of bfloat16, and 0.001 of float16, whose rows miss a sum of 1."""
+    if isinstance(codes, Tensor):
+        return torch.finfo(codes.dtype).eps if codes.is_floating_point() else 0.0
+    return float(np.finfo(codes.dtype).eps) if isinstance(codes, np.ndarray) and codes.dtype.kind == "f" else 0.0
+
+
 def _indices(what: str, values: Any) -> np.ndarray:
-    array = np.asarray(values)
+    array = to_numpy(values)
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array.size and array.min() < 0):
         raise ValueError(f"{what} must be class indices [N] from 0, got {array.dtype} of shape {array.shape}")
     return array.astype(np.int64)

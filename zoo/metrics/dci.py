@@ -168,7 +168,7 @@ def completeness(R: np.ndarray) -> float:
 def _lasso(alpha: float) -> list[Any]:
     from sklearn.linear_model import Lasso  # here and below: scikit-learn takes seconds to import
 
-    return [Lasso(alpha=alpha)]
+    return [Lasso(alpha=alpha, random_state=0)]  # without one it draws from NumPy's global generator
 
 
 def _forests(num_trees: int, max_depths: Sequence[int], seed: int) -> list[Any]:

@@ -4,6 +4,7 @@ Shared by I(x; z), I(y; z), the total correlation and two of the MIGs, which use
 """
 
 import math
+import operator
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torch.distributions import Independent, Normal
 
 from zoo.estimators import Scores, log_marginals, scores
 from zoo.metrics.encoded import Encoded
+from zoo.metrics.result import stream
 from zoo.metrics.sites import Site
 
 
@@ -41,9 +43,9 @@ def draws(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Draws:
     """
     if num_samples < 1:
         raise ValueError(f"num_samples = {num_samples}: give 1 or more")
-    key = ("draws", num_samples, seed, repeat)
+    key = ("draws", num_samples, operator.index(seed), repeat)
     if key not in encoded.memo:
-        rng = np.random.default_rng([seed, repeat])
+        rng = stream(seed, repeat)
         index = rng.choice(len(encoded), num_samples, replace=num_samples > len(encoded))
         values = {name: sample(site.at(index), rng) for name, site in encoded.sites.items()}
         own = {name: scores(site.at(index).q, values[name].squeeze(1)) for name, site in encoded.sites.items()}
@@ -56,7 +58,7 @@ def draws(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Draws:
 
 def given_factors(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Tensor:
     """log q(z_d | y_k) of the samples of `draws`, [S, K, U]; y_k is the class of the sample's datapoint."""
-    key = ("given", num_samples, seed, repeat)
+    key = ("given", num_samples, operator.index(seed), repeat)
     if key not in encoded.memo:
         drawn = draws(encoded, num_samples, seed, repeat)
         given = torch.empty(num_samples, len(encoded.names), len(encoded.units), dtype=torch.float64)

@@ -57,8 +57,26 @@ def rebuilt(change: Callable[..., Tensor], *qs: Any) -> Distribution:
 
 
 def positive_parameters(q: Any) -> dict[str, Tensor]:
-    """The parameters of a unit's density that must be positive: all but its place."""
-    return {name: getattr(q, name) for name in PARAMETERS[_family(q)] if name != "loc"}
+    """What must be positive in a distribution of vectors, by name, [N, size]; of a mixture, [N, components, size].
+
+    The parameters of its units but their place; of a multivariate normal the diagonal of `scale_tril`, or `cov_diag`.
+    """
+    if isinstance(q, MixtureSameFamily):
+        return positive_parameters(q.component_distribution)
+    if isinstance(q, MultivariateNormal):
+        return {"diagonal of scale_tril": q.scale_tril.diagonal(dim1=-2, dim2=-1)}
+    if isinstance(q, LowRankMultivariateNormal):
+        return {"cov_diag": q.cov_diag}
+    base = q.base_dist if isinstance(q, Independent) else q
+    called = {"scale": "standard deviation"} if isinstance(base, Normal) else {}
+    return {called.get(name, name): getattr(base, name) for name in PARAMETERS[_family(base)] if name != "loc"}
+
+
+def other_parameters(q: Any) -> dict[str, Tensor]:
+    """What must be finite besides the mean and what must be positive, by name, [N, ...]."""
+    if isinstance(q, MultivariateNormal):
+        return {"scale_tril": q.scale_tril}
+    return {"cov_factor": q.cov_factor} if isinstance(q, LowRankMultivariateNormal) else {}
 
 
 def name_of(q: Any) -> str:

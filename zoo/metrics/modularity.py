@@ -10,6 +10,8 @@ from zoo.metrics.encoded import Classes, Codes, Encoded
 from zoo.metrics.information import in_bins
 from zoo.metrics.result import HALVES, Result, generators
 
+NONE = 1e-12  # nats: no more than rounding, of which the information of independent columns has about 1e-16
+
 
 @checked()
 def modularity(
@@ -19,7 +21,8 @@ def modularity(
 
     It is 1 where each latent has information about one factor, and 0 where it has equal information about all. Two
     latents may have the same factor. As in disentanglement_lib (https://arxiv.org/abs/1811.12359), means are in 20 bins
-    of equal width, and a latent without information counts as 0. The scale of a latent does not matter.
+    of equal width, and a latent without information (less than 1e-12 nats about each factor) counts as 0. The scale of
+    a latent does not matter.
 
     .. warning::
         Dead latents lower the score; the protocol names the constant ones. A latent of pure noise is scored like any
@@ -48,8 +51,11 @@ def modularity(
 
 
 def of_information(information: np.ndarray) -> float:
-    """The modularity of I(y_k; z_d), [K, D]; values made negative by rounding count as 0."""
-    squared = information.clip(min=0) ** 2
+    """The modularity of I(y_k; z_d), [K, D]; less than 1e-12 nats counts as 0.
+
+    Rounding makes 1e-16 of 0. The score of a latent is a ratio, in which that would be as good as a real 1.
+    """
+    squared = np.where(information < NONE, 0.0, information) ** 2
     largest = squared.max(0)
     informed = largest > 0
     score = np.zeros(len(largest))

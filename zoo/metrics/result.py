@@ -1,5 +1,6 @@
 """The result of a metric: a value, an interval over repeats, and the protocol that both depend on."""
 
+import operator
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy.special import stdtrit
+
+from zoo.arguments import is_number
 
 # A score is from 0 to 1; an error is best at 0; a variance has the codes' unit squared; a ratio has no unit.
 Unit = Literal["score", "nats", "error", "correlation", "words", "variance", "ratio"]
@@ -74,9 +77,9 @@ class Result:
         high = np.where(finite, centre + width, np.maximum(every.max(0), centre))
         if unit == "score":
             low, high = low.clip(0, 1), high.clip(0, 1)
-        return cls(
-            metric, centre, low, high, every, unit, axes, {**protocol, "repeats": len(every), "versions": VERSIONS}
-        )
+        protocol = {**protocol, "repeats": len(every), "versions": VERSIONS}
+        plain = {key: value.item() if _is_of_numpy(value) else value for key, value in protocol.items()}
+        return cls(metric, centre, low, high, every, unit, axes, plain)
 
     @property
     def caveat(self) -> str:
@@ -113,7 +116,17 @@ def generators(seed: int, repeats: int) -> list[np.random.Generator]:
         raise ValueError(f"repeats = {repeats}: an interval needs at least 2")
     if seed < 0:
         raise ValueError(f"seed = {seed}: give 0 or more")
-    return [np.random.default_rng([seed, repeat]) for repeat in range(repeats)]
+    return [stream(seed, repeat) for repeat in range(repeats)]
+
+
+def stream(seed: int, *more: int) -> np.random.Generator:
+    """A stream of random numbers; a seed may also be NumPy's or a tensor []."""
+    return np.random.default_rng([operator.index(number) for number in (seed, *more)])
+
+
+def _is_of_numpy(value: Any) -> bool:
+    """Whether a setting is a number of NumPy or a tensor [], which JSON lacks."""
+    return is_number(value) and hasattr(value, "item")
 
 
 def _plain(array: np.ndarray) -> Any:

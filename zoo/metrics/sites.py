@@ -10,13 +10,19 @@ from torch.distributions import (
     Categorical,
     Distribution,
     Independent,
-    Normal,
     OneHotCategorical,
     RelaxedOneHotCategorical,
 )
 
-from zoo.metrics.families import INDEPENDENT, has_unit_densities, name_of, positive_parameters, rebuilt
-from zoo.metrics.result import Inapplicable
+from zoo.metrics.families import (
+    INDEPENDENT,
+    has_unit_densities,
+    name_of,
+    other_parameters,
+    positive_parameters,
+    rebuilt,
+)
+from zoo.metrics.result import Inapplicable, stream
 from zoo.modes import evaluation_mode
 
 MIN_POINTS = 10
@@ -99,7 +105,7 @@ def encode(
         if count < 1:
             raise ValueError(f"{setting} = {count}: give 1 or more")
     if num_points < len(data):
-        rows = np.random.default_rng(seed).choice(len(data), num_points, replace=False)
+        rows = stream(seed).choice(len(data), num_points, replace=False)
         data = data.subset(np.sort(rows))
     batches: list[dict[str, Site]] = []
     done = 0
@@ -159,7 +165,7 @@ def _site(name: str, q: Any) -> Site:
     if not isinstance(q, Distribution):
         return Site(_numbers(name, q))
     base: Any = q
-    while isinstance(base, Independent):
+    while isinstance(base, Independent) or type(base).__name__ == "MaskedDistribution":  # Pyro's, of `q.mask(...)`
         base = base.base_dist
     if isinstance(base, (Categorical, OneHotCategorical, RelaxedOneHotCategorical)):
         return Site(_numbers(name, base.probs), categorical=True)
@@ -205,18 +211,29 @@ def _check(name: str, site: Site) -> None:
             f"codes of site {name!r}: {(~finite).sum()} values are not finite, the first {site.mean[n, d]} at "
             f"point {n}, latent {d}; leave such points out, or train an encoder that did not diverge"
         )
-    if isinstance(site.vector, Independent):
-        for parameter, values in positive_parameters(site.vector.base_dist).items():
-            if not (good := values.isfinite() & (values > 0)).all():
-                n, d = np.argwhere(~good.numpy())[0]
-                called = "standard deviation" if isinstance(site.vector.base_dist, Normal) else parameter
-                raise ValueError(
-                    f"codes of site {name!r}: the {called} is {values[n, d]} at point {n}, latent {d}; it must be "
-                    "positive and finite, or give only the means"
-                )
+    if site.vector is not None:
+        _check_parameters(name, site.vector)
     if site.categorical and not (good := (site.mean >= 0).all(1) & (site.mean.sum(1) > 0)).all():
         n = np.flatnonzero(~good)[0]
         raise ValueError(f"codes of site {name!r}: point {n} has the class probabilities {site.mean[n]}")
+
+
+def _check_parameters(name: str, vector: Any) -> None:
+    for parameter, values in positive_parameters(vector).items():
+        if not (good := values.isfinite() & (values > 0)).all():
+            n, *component, d = np.argwhere(~good.numpy())[0].tolist()
+            where = f"component {component[0]}, latent {d}" if component else f"latent {d}"
+            raise ValueError(
+                f"codes of site {name!r}: the {parameter} is {values[~good][0]} at point {n}, {where}; it must be "
+                "positive and finite, or give only the means"
+            )
+    for parameter, values in other_parameters(vector).items():
+        if not (good := values.isfinite()).all():
+            n = int(np.argwhere(~good.numpy())[0, 0])
+            raise ValueError(
+                f"codes of site {name!r}: the {parameter} is {values[~good][0]} at point {n}; it must be finite, or "
+                "give only the means"
+            )
 
 
 def _check_batch(sites: Mapping[str, Site], size: int, first: Mapping[str, Site]) -> None:

@@ -141,7 +141,8 @@ def _pair(a: np.ndarray, b: np.ndarray, similarity: Similarity, alpha: float) ->
 
     a = StandardScaler().fit_transform(a)
     b = StandardScaler().fit_transform(b)
-    return of_similarity(np.abs(Lasso(alpha=alpha).fit(a, b).coef_.reshape(b.shape[1], a.shape[1])).T)
+    lasso = Lasso(alpha=alpha, random_state=0)  # without one it draws from NumPy's global generator
+    return of_similarity(np.abs(lasso.fit(a, b).coef_.reshape(b.shape[1], a.shape[1])).T)
 
 
 def _known(encoded: Encoded) -> bool:

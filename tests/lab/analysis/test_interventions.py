@@ -240,6 +240,21 @@ def test_labels_are_those_of_the_nearest_training_images():
         NearestNeighbours.of(data)
 
 
+def test_neighbours_far_from_0_are_as_exact_as_near_it():
+    # 300.5 and its like are exact in single precision, but their squares are not: 300.5^2 has 17 digits
+    torch.set_default_dtype(torch.float32)
+    x = torch.randint(256, (60, 1, 6, 4)) / 256
+    y = torch.arange(60) % 7
+    queries = torch.randint(256, (40, 1, 6, 4)) / 256
+    near, far = NearestNeighbours(x.flatten(1), y), NearestNeighbours(300 + x.flatten(1), y)
+    exact = [(x.double() - query.double()).square().sum((1, 2, 3)).argsort(stable=True)[:5] for query in queries]
+    expected = [
+        max(y[five].tolist(), key=lambda label: (y[five] == label).sum()) for five in exact
+    ]  # the nearest of a tie
+    assert near(queries).tolist() == expected
+    assert far(300 + queries).tolist() == expected
+
+
 def test_shown_datapoints_are_spread_over_the_classes_by_a_seed():
     # A folder in class order, as many sets are: 90 of class 0, 6 of class 1, 4 of class 2.
     y = np.array([0] * 90 + [1] * 6 + [2] * 4)

@@ -59,6 +59,13 @@ def test_none_among_words_is_a_word(tmp_path: Path, words: list[str]) -> None:
     assert read_factors(tmp_path / "factors.csv", IMAGES)["glasses"].tolist() == words
 
 
+@pytest.mark.parametrize("names", [["1_0", "10", "1_1"], ["1_0", "1_1", "2_0"], ["10", "20", "3_0e1"]])
+def test_names_with_underscores_are_no_numbers(tmp_path: Path, names: list[str]) -> None:
+    lines = [f"{image},{name}" for image, name in zip(IMAGES, names, strict=True)]  # Python reads 1_0 as 10
+    (tmp_path / "factors.csv").write_text("\n".join(["file,person", *lines]), encoding="utf-8")
+    assert read_factors(tmp_path / "factors.csv", IMAGES)["person"].tolist() == names
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

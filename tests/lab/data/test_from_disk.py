@@ -329,6 +329,21 @@ class TestFile:
         with pytest.raises(ValueError, match=message):
             load(str(tmp_path / "mine.npz"))
 
+    def test_grey_test_images_beside_black_and_white_ones_are_refused(self, tmp_path: Path) -> None:
+        few, grey = np.eye(4, dtype=np.uint8), np.full((4, 4), 248, np.uint8)
+        for x in (few, few.astype(bool)):
+            np.savez(tmp_path / "mine.npz", x=x, x_test=grey)
+            with pytest.raises(
+                ValueError, match=r"only the bytes 0 and 1, .* x_test has bytes up to 248; save both on"
+            ):
+                load(str(tmp_path / "mine.npz"))
+        np.savez(tmp_path / "mine.npz", x=few, x_test=grey)
+        for given, seen in ((255, 248 / 255), (248, 1.0)):
+            test = load(str(tmp_path / "mine.npz"), x_max=given).test
+            assert test.batch(torch.arange(4)).x.unique().item() == pytest.approx(seen)
+        with pytest.raises(ValueError, match="x_test has bytes up to 248, above x_max = 15"):
+            load(str(tmp_path / "mine.npz"), x_max=15)
+
     def test_bits_and_bytes_are_one_type(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "mine.npz", x=np.eye(4, dtype=bool), x_test=np.eye(4, dtype=np.uint8))
         assert [part.x_max for part in load(str(tmp_path / "mine.npz"))] == [1, 1]

@@ -5,6 +5,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from torch import nn
@@ -122,6 +124,32 @@ def test_a_set_without_the_factor_is_refused():
     model, guide, data = dials()
     with pytest.raises(ValueError, match="'dials' has no factor 'elevation' to compare with; its factors: size, azim"):
         azimuth(model, guide, data, factor="elevation")
+
+
+def test_too_few_datapoints_are_refused_by_their_number():
+    model, guide, data = dials()
+    with pytest.raises(ValueError, match=r"'dials' with num_points = 5: a correlation with an angle needs at least 6"):
+        azimuth(model, guide, data, num_points=5)
+    with pytest.raises(ValueError, match=r"'dials' has 5 datapoints: a correlation with an angle needs at least 6"):
+        azimuth(model, guide, data.subset(np.arange(5)))
+    assert len(azimuth(model, guide, data, num_points=6).angles) == 6
+
+
+@pytest.mark.parametrize(("site", "has"), [("c", "it has no site of real numbers"), ("w", "its real sites are w")])
+def test_a_guide_without_a_real_unit_of_the_story_is_refused(site, has):
+    class Story(nn.Module):
+        def forward(self, x=None):
+            with pyro.plate("data", 1 if x is None else len(x)):
+                normal = dist.Normal(torch.zeros(3), 1.0).to_event(1)
+                pyro.sample(site, normal if site == "w" else dist.OneHotCategorical(torch.ones(3)))
+
+    class Guide(nn.Module):
+        def forward(self, x, index=None):
+            with pyro.plate("data", len(x)):
+                pyro.sample("c", dist.OneHotCategorical(torch.ones(len(x), 3)))
+
+    with pytest.raises(ValueError, match=rf"no real unit of the story .* 'azimuth': {has}, and the guide infers c"):
+        azimuth(Story(), Guide(), dials()[2])
 
 
 @pytest.mark.parametrize(

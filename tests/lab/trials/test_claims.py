@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from zoo.lab.trials.card import average, deviation
 from zoo.lab.trials.claims import (
     NOT_RUN,
     ONE_SEED,
@@ -212,9 +213,58 @@ def test_a_correlation_by_fishers_interval():
     assert correlated("I", "TC", ["a"])(loose)[0] is None
 
 
+def test_a_correlation_is_of_the_runs_that_have_both():
+    # a is s in seeds 0 to 6, and b is s in seeds 1 to 7 with every second sign changed: both are known of six runs
+    runs = {s: ({"a": float(s)} if s < 7 else {}) | ({"b": float(s) * (-1) ** s} if s else {}) for s in range(8)}
+    found = Results({"v": runs})
+    interval = stats.pearsonr([1, 2, 3, 4, 5, 6], [-1, 2, -3, 4, -5, 6]).confidence_interval(0.95)
+    assert interval.low < 0 < interval.high
+    assert correlated("a", "b", ["v"])(found)[0] is None
+    # as many values of a as of b, and a and b are alike in all five runs that have both
+    runs = {s: ({"a": float(s)} if s != 1 else {}) | ({"b": s + 0.1 * (-1) ** s} if s != 6 else {}) for s in range(7)}
+    runs[1]["b"], runs[6]["a"] = 100.0, -100.0
+    assert stats.pearsonr([0, 2, 3, 4, 5], [0.1, 2.1, 2.9, 4.1, 4.9]).confidence_interval(0.95).low > 0
+    assert correlated("a", "b", ["v"])(Results({"v": runs}))[0] is True
+    constant_b = {s: {"a": float(s), "b": 2.0} for s in range(5)}
+    assert correlated("a", "b", ["v"])(Results({"v": constant_b}))[0] is None
+
+
 def test_every_seed():
     check = on_seeds(("a", "q"), lambda value: value == 1)
     assert [verdict(check, a=values) for values in ([1, 1], [2, 2], [1, 2], [1])] == [True, False, None, None]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_no_claim_is_decided_by_a_value_that_is_not_finite(value):
+    assert math.isnan(deviation([value, 1.0]))
+    assert math.isnan(deviation([value, value]))
+    for values in ([value, 1.0], [value, value], [value, -value]):
+        numbers = results(a=values, b=[1.0, 1.1])
+        for check in (
+            above(("a", "q"), ("b", "q")),
+            above(("b", "q"), ("a", "q")),
+            at_least(("a", "q"), 0.0),
+            at_most(("a", "q"), 0.0),
+            near(("a", "q"), 1.0, 0.5),
+            near_share(("a", "q"), ("b", "q"), 0.1),
+            near_share(("b", "q"), ("a", "q"), 0.1),
+            rising("q", ["a", "b"]),
+            highest("q", "a", ["b"]),
+            on_seeds(("a", "q"), lambda number: number == 0),
+            of_geometric_means(above(("a", "q"), ("b", "q"))),
+        ):
+            decided, evidence = check(numbers)
+            assert decided is None
+            assert "a: " in evidence
+    runs = {seed: {"a": float(seed), "b": float(seed)} for seed in range(5)} | {5: {"a": value, "b": value}}
+    for check in (correlated("a", "b", ["v"]), above(("v", "a"), ("v", "b"))):
+        assert check(Results({"v": runs}))[0] is None
+
+
+def test_the_mean_of_infinite_seeds_is_said():
+    found = above(("a", "q"), ("b", "q"))(results(a=[math.inf, 2.0], b=[math.inf, -math.inf]))
+    assert found == (None, "q: a: inf +- nan, b: nan +- nan.")
+    assert average([1.0, 2.0, 6.0]) == 3.0
 
 
 def test_kleenes_tables():

@@ -193,6 +193,19 @@ def test_a_value_that_is_no_number_is_shown_as_such(variants):
     result = collect("a/toy", reproduction(), variants, command="")
     result["variants"]["ours"][1]["quantities"]["score"] = math.nan
     assert "| nan +- nan | " in card(result)
+    result["variants"]["ours"][1]["quantities"]["score"] = math.inf
+    assert "| inf +- nan | inf | 10.0, inf, 12.0 |" in card(result)
+    result["variants"]["ours"][2]["quantities"]["score"] = -math.inf
+    assert "| nan +- nan | inf | 10.0, inf, -inf |" in card(result)
+
+
+def test_zero_has_no_sign(variants):
+    run_trials(work(variants))
+    result = collect("a/toy", reproduction(), variants, command="")
+    for record, score in zip(result["variants"]["ours"], (-0.049, 0.0, -0.051), strict=True):
+        record["quantities"]["score"] = score
+    (ours,) = (line for line in card(result).splitlines() if line.startswith("| ours | score"))
+    assert ours.endswith("| 0.0 +- 0.0 | 0.0 | 0.0, 0.0, -0.1 |")  # the mean is -0.033
 
 
 def test_a_result_of_before_is_read_and_graded_again(variants, tmp_path):

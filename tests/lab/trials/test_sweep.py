@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -110,6 +111,16 @@ def test_the_means_and_deviations_are_over_the_seeds_of_a_setting():
     alone = restarts.summary(TABLE.drop(columns="beta"), [])
     assert alone["seeds"].tolist() == [3]
     assert alone["ELBO", "mean"].tolist() == [pytest.approx(-44 / 3)]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_seed_without_a_number_has_no_mean_and_counts(value):
+    table = pd.DataFrame([{"beta": 1.0, "seed": seed, "ELBO": elbo} for seed, elbo in enumerate((-1.0, value, -3.0))])
+    found = restarts.summary(table, ["beta"])
+    assert found["seeds"].tolist() == [3]
+    assert math.isnan(found["ELBO", "std"][0])
+    np.testing.assert_equal(found["ELBO", "mean"][0], value)
+    assert cells(restarts.markdown(table, ["beta"], command=""))[1][2] == ("" if math.isnan(value) else f"{value:.3f}")
 
 
 @pytest.mark.parametrize(

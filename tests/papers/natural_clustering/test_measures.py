@@ -12,6 +12,7 @@ from zoo.lab.data import Dataset, Split
 from zoo.lab.runs.finished import FinishedRun
 from zoo.papers.natural_clustering.class_latents import effect, measure
 from zoo.papers.natural_clustering.measures import between_class_variance
+from zoo.papers.natural_clustering.plots import samples, sizes_of
 
 
 def small_set(num=23, y=None, **options):
@@ -59,6 +60,17 @@ def test_the_effect_of_latents_that_the_decoder_ignores_is_nothing():
         model.decoder.layers[0][0].weight[:, L * (C + 1) :] = 0  # z_s
     assert effect(model, guide, small_set(), site="z_s") == 0
     assert effect(model, guide, small_set(), site="z_c") > 1e-3
+
+
+@pytest.mark.parametrize("seed", [np.int64(3), torch.tensor(3)])
+def test_seeds_of_any_type_of_whole_number(seed):
+    model, guide = nvae_pair()
+    data = small_set()
+    assert effect(model, guide, data, site="z_c", seed=seed) == effect(model, guide, data, site="z_c", seed=3)
+    ours, theirs = (samples(model, sizes_of(model), columns=2, seed=s) for s in (seed, 3))
+    assert torch.equal(torch.as_tensor(ours.images), torch.as_tensor(theirs.images))
+    with pytest.raises(ValueError, match=r"effect: seed must be a whole number, got 3\.0"):
+        effect(model, guide, data, site="z_c", seed=3.0)
 
 
 def test_the_share_between_classes_of_points_on_their_class_and_of_noise():

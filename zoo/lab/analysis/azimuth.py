@@ -14,10 +14,12 @@ from zoo.arguments import checked, number_from
 from zoo.lab.analysis.interventions import LatentSites, guide_inputs
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
+from zoo.lab.data.seeds import stream
 from zoo.lab.device import device_of
 from zoo.metrics.circular import as_angle, circular, linear
 
 BATCH = 500
+FEWEST = 6  # datapoints: a cosine and a sine of the angle and of twice the angle, a constant, and one more
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +79,24 @@ def azimuth(
         seed: of their random choice.
 
     Raises:
-        ValueError: the set has no such factor, its values are not numbers, or the story has no real unit.
+        ValueError: the set has no such factor, its values are not numbers, the story has no real unit that the guide
+            infers, or there are fewer than 6 datapoints.
     """
     angles = degrees(data, factor)
-    index = np.sort(np.random.default_rng(seed).permutation(len(data))[:num_points])
+    if min(num_points, len(data)) < FEWEST:
+        few = f"has {len(data)} datapoints" if len(data) < FEWEST else f"with num_points = {num_points}"
+        raise ValueError(f"data {data.name!r} {few}: a correlation with an angle needs at least {FEWEST}")
+    index = np.sort(stream(seed).permutation(len(data))[:num_points])
     sites = LatentSites.of(model).units
     parts = []
     for rows in torch.from_numpy(index).split(BATCH):
         means = posterior_means(guide, *guide_inputs(guide, data, rows.tolist(), device_of(model)))
+        if not sites.keys() & means.keys():
+            has = f"its real sites are {', '.join(sites)}" if sites else "it has no site of real numbers"
+            raise ValueError(
+                f"the guide infers no real unit of the story to compare with {factor!r}: {has}, and the guide infers "
+                f"{', '.join(means)}"
+            )
         parts.append(torch.cat([means[site] for site in sites if site in means], dim=1).cpu())
     codes = torch.cat(parts).double().numpy()
     units = tuple(f"{site}[{k}]" for site, size in sites.items() if site in means for k in range(size))

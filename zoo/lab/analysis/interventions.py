@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, constraints
 
 from zoo.arguments import NOT_EMPTY, checked, is_number, number_from
-from zoo.lab.analysis.posterior import decode, needs_labels, posterior_means
+from zoo.lab.analysis.posterior import centre_of, check_lengths, decode, needs_labels, posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.errors import unknown_name
@@ -153,8 +153,9 @@ def encode_modes(
         centres = harden(model, posterior_means(guide, x, y, index=index, seed=seed))
         found = _latents(model, x, *([] if y is None else [y]), given=centres)
         for name in found.keys() - centres.keys():
-            fn = found[name]["fn"]
-            centres[name] = found[name]["value"] if found[name]["is_observed"] or not _is_type(fn) else fn.probs
+            node = found[name]
+            inferred = _is_type(node["fn"]) and not node["is_observed"]
+            centres[name] = centre_of(name, node["fn"]) if inferred else node["value"]
     return harden(model, centres)
 
 
@@ -189,10 +190,15 @@ def traverse_unit(model: nn.Module, latents: Latents, site: str, unit: int, valu
 
     Raises:
         LookupError, ValueError: as `LatentSites.check`.
+        ValueError: the site is a type; or as `decode`.
     """
-    LatentSites.of(model).check(site, unit)
+    sites = LatentSites.of(model)
+    if site in sites.classes:
+        raise ValueError(f"site {site!r} is a one-hot type, which has classes and no units: use traverse_classes")
+    sites.check(site, unit)
+    _check_latents(latents, site)
     many = repeat(latents, len(values))
-    many[site] = many[site].clone()
+    many[site] = _as_floats(many[site])
     many[site][:, unit] = values.to(many[site]).repeat(len(many[site]) // len(values))
     return decoded(model, many).unflatten(0, (-1, len(values)))
 
@@ -203,9 +209,14 @@ def traverse_classes(model: nn.Module, latents: Latents, site: str) -> Tensor:
 
     Raises:
         LookupError: as `LatentSites.check`.
+        ValueError: the site is a vector of real numbers; or as `decode`.
     """
-    LatentSites.of(model).check(site)
-    num_classes = latents[site].shape[-1]
+    sites = LatentSites.of(model)
+    if site in sites.units:
+        raise ValueError(f"site {site!r} is a vector of numbers, which has units and no classes: use traverse_unit")
+    sites.check(site)
+    _check_latents(latents, site)
+    num_classes = sites.classes[site]
     many = repeat(latents, num_classes)
     many[site] = one_hot(many[site], num_classes).repeat(len(many[site]) // num_classes, 1)
     return decoded(model, many).unflatten(0, (-1, num_classes))
@@ -224,21 +235,35 @@ def intervene(sites: LatentSites, latents: Latents, changes: Sequence[tuple[str,
             raise ValueError(f"intervene: changes must be (site, unit, value), with finite values, got {change!r}")
         site, unit, value = change
         sites.check(site, unit)
-        new[site] = new[site].clone()
+        _check_latents(new, site)
         if site in sites.classes:
-            new[site][:] = one_hot(new[site], sites.classes[site])[unit]
+            new[site] = one_hot(new[site], sites.classes[site])[unit].repeat(len(new[site]), 1)
         else:
+            new[site] = _as_floats(new[site])
             new[site][:, unit] = value
     return new
 
 
 def decoded(model: nn.Module, latents: Latents) -> Tensor:
-    """The mean of p(x | latents), [N, ...]."""
+    """The mean of p(x | latents), [N, ...]; errors as those of `decode`."""
+    check_lengths(latents)
     size = len(next(iter(latents.values())))
     parts = [
         {name: value[start : start + AT_ONCE] for name, value in latents.items()} for start in range(0, size, AT_ONCE)
     ]
     return torch.cat([decode(model, part) for part in parts])
+
+
+def _check_latents(latents: Latents, site: str) -> None:
+    """Checks that all sites have as many datapoints, and that this one is there."""
+    check_lengths(latents)
+    if site not in latents:
+        raise LookupError(f"latents: {unknown_name('site', site, latents)}")
+
+
+def _as_floats(value: Tensor) -> Tensor:
+    """A copy; whole numbers as floats, in which a unit may be set to any value."""
+    return value.clone() if value.is_floating_point() else value.to(torch.get_default_dtype(), copy=True)
 
 
 def _latents(model: nn.Module, *args: Any, given: Latents | None = None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from zoo.lab.data import Dataset
+from zoo.lab.data.seeds import stream
 
 NUM = 5_000  # training points; with this many of MNIST, about 92 % of test digits get the right label
 NEIGHBOURS = 5
@@ -33,7 +34,7 @@ class NearestNeighbours:
         """
         if data.y is None:
             raise ValueError(f"data {data.name!r} has no labels for its nearest neighbours")
-        rows = np.sort(np.random.default_rng(seed).permutation(len(data))[:num])
+        rows = np.sort(stream(seed).permutation(len(data))[:num])
         batch = data.batch(torch.from_numpy(rows), labels=True)
         assert batch.y is not None
         return cls(batch.x.flatten(1), batch.y)
@@ -41,7 +42,10 @@ class NearestNeighbours:
     def __call__(self, images: Tensor) -> Tensor:
         """Labels of images [..., C, H, W], [...]."""
         flat = images.flatten(-3).to(self.x)
-        distance = torch.cdist(flat.reshape(-1, flat.shape[-1]), self.x)
+        # cdist's matrix product loses digits where points are far from 0, so they are moved there; without the product
+        # it would take 16 times as long
+        centre = self.x.mean(0)
+        distance = torch.cdist(flat.reshape(-1, flat.shape[-1]) - centre, self.x - centre)
         indices = distance.topk(min(NEIGHBOURS, len(self.y)), largest=False).indices
         nearest = self.y[indices]  # [n, neighbours], in order
         votes = (nearest[:, :, None] == nearest[:, None, :]).sum(2).double()

@@ -1,5 +1,7 @@
 """q(z | x) of a trained guide, and p(x | z) of its story; both run in evaluation mode."""
 
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import pyro
@@ -24,8 +26,13 @@ def posterior_means(
 
     For a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments and draws as in
     `posteriors`.
+
+    Raises:
+        ValueError: as `centre_of`.
     """
-    return {name: _centre(q) for name, q in codes(guide, x, y, index=index, seed=seed).items()}
+    found = codes(guide, x, y, index=index, seed=seed)
+    # copies, since a centre may be a guide's parameter itself
+    return {name: (q if isinstance(q, Tensor) else centre_of(name, q)).detach().clone() for name, q in found.items()}
 
 
 def needs_labels(guide: nn.Module) -> bool:
@@ -82,28 +89,67 @@ def _has_centre(q: Any) -> bool:
         return False
 
 
-def _centre(q: Any) -> Tensor:
-    """A code's mean, or class probabilities; a copy, since it may be a guide's parameter itself."""
-    centre: Tensor = q if isinstance(q, Tensor) else q.probs if "OneHot" in family(q) else q.mean
-    return centre.detach().clone()
+def centre_of(name: str, q: Any) -> Tensor:
+    """The mean of a site's distribution, or the class probabilities of a one-hot type, in its shape.
+
+    Raises:
+        ValueError: it is several types at once, with an event that is not a vector.
+        NotImplementedError: it has no mean in closed form, as a flow.
+    """
+    if "OneHot" not in family(q):
+        mean: Tensor = q.mean
+        return mean
+    if len(q.event_shape) != 1:
+        raise ValueError(
+            f"site {name!r} has an event of shape {tuple(q.event_shape)}, not a vector: it is several types at once, "
+            "and a type is one site here; sample each of them as a site of its own in model and guide"
+        )
+    base = q
+    while type(base).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):  # as `family` does
+        base = base.base_dist
+    probs: Tensor = base.probs.expand(q.batch_shape + q.event_shape)
+    return probs
 
 
 @checked(latents=NOT_EMPTY)
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
     """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...].
 
-    A latent that is not given is drawn, once for all N; so give all on which the site depends.
+    A latent that is not given is drawn, once for all N; so give all on which the site depends. Floats may have any
+    precision.
 
     Raises:
         LookupError: the story has no such site, or none of a name in `latents`.
-        ValueError: its family has no mean.
+        ValueError: its family has no mean; or latents differ in their number of datapoints.
     """
-    values: Any = {name: value.unsqueeze(1) for name, value in latents.items()}  # [N, 1, size]: N particles
+    check_lengths(latents)
+    dtype = _dtype_of(model)
+    floats = {name: value.to(dtype) if value.is_floating_point() else value for name, value in latents.items()}
+    values: Any = {name: value.unsqueeze(1) for name, value in floats.items()}  # [N, 1, size]: N particles
     with evaluating(model):
         trace = poutine.trace(poutine.do(model, values)).get_trace()
     if unknown := sorted(latents.keys() - nodes_of(trace).keys()):
         raise LookupError(f"latents: {unknown_name('site', unknown[0], _samples(trace))}")
     return _mean_of(trace, site).squeeze(1)
+
+
+def check_lengths(latents: Mapping[str, Tensor]) -> None:
+    """Checks that all sites have as many datapoints.
+
+    Raises:
+        ValueError: they do not.
+    """
+    lengths = {name: len(value) for name, value in latents.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"latents differ in their number of datapoints, {lengths}; give each site a value for each datapoint"
+        )
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    """The type of a story's parameters, else of its buffers; the default type where it has none of floats."""
+    tensors = chain(model.parameters(), model.buffers())
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.get_default_dtype())
 
 
 @checked(num=number_from(1))

@@ -6,6 +6,7 @@ import numpy as np
 
 from zoo.arguments import checked, number_from
 from zoo.lab.data import Dataset
+from zoo.lab.data.seeds import stream
 
 
 @checked(num=number_from(1))
@@ -14,7 +15,7 @@ def spread(data: Dataset, num: int, *, seed: int = 0) -> list[int]:
 
     The classes are the labels y; a set without labels is one class. The random state is not used.
     """
-    order = np.random.default_rng(seed).permutation(len(data))
+    order = stream(seed).permutation(len(data))
     if data.y is None:
         return [int(n) for n in order[:num]]
     labels = np.asarray(data.y)

@@ -1,6 +1,7 @@
 """Converts data of various types (tensors, lists, data frames, torch data sets) to arrays, or refuses them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from PIL import Image
 from scipy import sparse
 from torch import Tensor
+
+from zoo.lab.data.rows import blocks
 
 COLOURED = ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV")  # modes of Pillow that are read as RGB
 LARGEST = float(np.finfo(np.float32).max)
@@ -242,22 +245,43 @@ def _first_line(error: Exception) -> str:
 
 
 def check_finite(name: str, x: Any) -> None:
-    """Refuses an array or a sparse matrix with values that are not finite, or too large for single precision.
+    """Refuses values that are not finite, or too large for single precision; reads x block by block.
 
     Args:
         name: of the data set, for the message.
-        x: its values.
+        x: its values [N, ...]: anything that an integer array can index, or a sparse matrix.
 
     Raises:
         ValueError: there are such values; the message counts them.
     """
-    values = x.data if sparse.issparse(x) else x
-    right, wrong = np.isfinite(values), "that are not finite"
-    if right.all() and values.dtype == np.float64:  # a batch is float32
-        right, wrong = abs(values) <= LARGEST, f"beyond {LARGEST:.2g}, the largest float32"
-    if not right.all():
-        where = "" if sparse.issparse(x) else f", the first in datapoint {np.argwhere(~right)[0, 0]}"
-        raise ValueError(f"data {name!r}: x has {(~right).sum()} values {wrong}{where}; leave these datapoints out")
+    infinite, large = _Wrong("that are not finite"), _Wrong(f"beyond {LARGEST:.2g}, the largest float32")
+    for start, values in blocks(x.data if sparse.issparse(x) else x):
+        finite = np.isfinite(values)
+        infinite.add(start, ~finite)
+        if values.dtype.itemsize == 8:  # a batch is float32
+            large.add(start, finite & (abs(values) > LARGEST))
+    for wrong in (infinite, large):
+        if wrong.count:
+            where = "" if sparse.issparse(x) else f", the first in datapoint {wrong.first}"
+            raise ValueError(
+                f"data {name!r}: x has {wrong.count} values {wrong.what}{where}; leave these datapoints out"
+            )
+
+
+@dataclass
+class _Wrong:
+    """How many values of x are wrong, and the first datapoint that has one."""
+
+    what: str
+    count: int = 0
+    first: int = 0
+
+    def add(self, start: int, wrong: np.ndarray) -> None:
+        """Adds a block, whose first datapoint is `start`."""
+        if count := int(wrong.sum()):
+            if not self.count:
+                self.first = start + int(np.argwhere(wrong)[0, 0])
+            self.count += count
 
 
 def check_labels(name: str, y: np.ndarray, length: int, classes: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """A data set, decoded once into an array, and batches drawn from it by index."""
 
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
@@ -22,7 +23,8 @@ from zoo.lab.data.conversion import (
     is_torch_dataset,
 )
 from zoo.lab.data.factors import Factors
-from zoo.lab.data.rows import Rows
+from zoo.lab.data.rows import Rows, blocks
+from zoo.lab.data.seeds import stream, torch_stream
 from zoo.lab.data.summary import summarise
 from zoo.tables import Tabulated
 
@@ -63,11 +65,11 @@ class Dataset(Tabulated):
         if 0 in self.x.shape:
             raise ValueError(f"data {self.name!r}: x is empty, got {self.x.shape}, so there is nothing to train on")
         floats = np.issubdtype(self.x.dtype, np.floating)
-        if self.x.dtype not in (np.uint8, bits.WORD) and not (floats and self.x.dtype.itemsize <= 8):
+        if self.x.dtype not in (np.uint8, bits.WORD) and not (floats and np.dtype(self.x.dtype).itemsize <= 8):
             raise ValueError(f"data {self.name!r}: x must hold bytes or floats, got {self.x.dtype}")
         if not 0 < self.x_max < math.inf:
             raise ValueError(f"data {self.name!r}: x_max must be above 0, got {self.x_max:g}")
-        if floats:
+        if floats and not (isinstance(self.x, Rows) and self.x.checked):
             check_finite(self.name, self.x)
         if self.dynamic and self.x.dtype != np.uint8:
             raise ValueError(f"data {self.name!r}: only bytes can be binarised, and x holds {self.x.dtype}")
@@ -118,7 +120,7 @@ class Dataset(Tabulated):
             )
         x = as_features(name, x)
         if x.dtype == np.uint8 and 0 not in x.shape and (x_max is None or x_max < 255):
-            largest = max(int(x[start : start + 4096].max()) for start in range(0, len(x), 4096))
+            largest = max(int(block.max()) for _, block in blocks(x))
             if x_max is None:
                 x_max = 1.0 if largest <= 1 else 255.0
             elif largest > x_max:
@@ -159,7 +161,7 @@ class Dataset(Tabulated):
         rows = positions(self.name, index.cpu().numpy(), len(self))
         x, x_max = self.x[rows], self.x_max
         if self.dynamic:
-            x, x_max = light(x, x_max, np.random.default_rng(seed)), 1.0
+            x, x_max = light(x, x_max, stream(seed)), 1.0
         y = torch.from_numpy(self.y[rows].astype(np.int64)).to(device) if labels and self.y is not None else None
         return Batch(floats(x, x_max, device), y, torch.from_numpy(rows).to(device))
 
@@ -192,7 +194,7 @@ class Dataset(Tabulated):
         """
         self.check(batch_size)
         count = None if steps is None else max(0, steps - start)
-        return Batches(self._shuffled(batch_size, seed, steps, start, labels, device), count)
+        return Batches(self._shuffled(batch_size, operator.index(seed), steps, start, labels, device), count)
 
     def _shuffled(
         self,
@@ -208,7 +210,7 @@ class Dataset(Tabulated):
         while steps is None or step < steps:
             if step // per_epoch != epoch:
                 epoch = step // per_epoch
-                order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+                order = torch.randperm(len(self), generator=torch_stream(seed * 1_000_003 + epoch))
             at = (step % per_epoch) * batch_size
             yield self.batch(order[at : at + batch_size], labels=labels, device=device, seed=(seed, step))
             step += 1
@@ -240,7 +242,7 @@ class Dataset(Tabulated):
         """
         if self.factors is None:
             raise ValueError(f"data {self.name!r} has no factors to fix or draw by")
-        rng = np.random.default_rng(seed)
+        rng = stream(seed)
         index = torch.from_numpy(self.factors.sample(count, fixed=fixed, seed=rng))
         return self.batch(index, labels=labels, device=device, seed=rng)
 
@@ -255,7 +257,7 @@ class Dataset(Tabulated):
         in_memory = sparse.issparse(self.x) or (isinstance(self.x, np.ndarray) and not isinstance(self.x, np.memmap))
         return replace(
             self,
-            x=self.x[rows] if in_memory else Rows(self.x, rows),
+            x=self.x[rows] if in_memory else Rows(self.x, rows, checked=True),
             y=None if self.y is None else self.y[rows],
             factors=None if self.factors is None else self.factors.subset(rows),
         )
@@ -281,9 +283,9 @@ class Dataset(Tabulated):
             raise ValueError(f"data {self.name!r}: binarise is 'no', 'static' or 'dynamic', got {how!r}")
         replace(self, dynamic=True)  # raises where x cannot be binarised
         x = np.empty(self.x.shape, np.uint8)
-        rng = np.random.default_rng(seed)
-        for start in range(0, len(self), 4096):
-            x[start : start + 4096] = light(self.x[start : start + 4096], self.x_max, rng)
+        rng = stream(seed)
+        for start, block in blocks(self.x):
+            x[start : start + len(block)] = light(block, self.x_max, rng)
         return replace(self, x=x, x_max=1.0)
 
     def count_classes(self) -> int:

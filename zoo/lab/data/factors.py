@@ -1,5 +1,6 @@
 """Generative factors: the value of each factor for every datapoint, and the datapoints that have given values."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -9,6 +10,7 @@ import numpy as np
 
 from zoo.arguments import checked, number_from, shown
 from zoo.lab.data.conversion import as_columns
+from zoo.lab.data.seeds import stream
 from zoo.lab.errors import unknown_name
 
 
@@ -125,13 +127,13 @@ class Factors:
             LookupError: there is no such factor.
             ValueError: it has no such class, or no datapoint has this combination of classes.
         """
-        fixed = fixed or {}
+        fixed = {name: operator.index(c) for name, c in (fixed or {}).items()}
         for name, c in fixed.items():
             if name not in self.names:
                 raise LookupError(unknown_name("factor", name, self.names))
-            if not isinstance(c, (int, np.integer)) or not 0 <= c < (size := self.sizes[self.names.index(name)]):
+            if not 0 <= c < (size := self.sizes[self.names.index(name)]):
                 raise ValueError(f"factor {name!r} has classes 0 to {size - 1}, got {c!r}")
-        rng = np.random.default_rng(seed)
+        rng = stream(seed)
         if self.table is None:
             draws = [
                 np.full(count, fixed[name]) if name in fixed else rng.integers(size, size=count)

@@ -100,6 +100,8 @@ def _numbers(file: Path, name: str, column: list[str], images: list[str], *, com
     """
     if all(cell.lower() in MISSING for cell in column):
         return np.array(column)
+    if any("_" in cell for cell in column):  # a name such as 1_0, which Python reads as 10
+        return np.array(column)
     cells = ["nan" if cell.lower() in MISSING else cell for cell in column]
     try:
         values = np.array([float(cell.replace(",", ".") if comma else cell) for cell in cells])

@@ -15,6 +15,7 @@ from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.image_folder import image_folder
 from zoo.lab.data.npz import DAMAGE, names_in, read_npz
+from zoo.lab.data.rows import blocks
 from zoo.lab.data.split import Split, split
 
 KEYS = ("x", "y", "classes", "factors", "factor_names", "x_test", "y_test", "factors_test")
@@ -101,12 +102,14 @@ def yours(
         x = arrays[f"x{part}"]
         rows = np.arange(start, start + len(x))
         start += len(x)
+        if part and sets[0].x.dtype == np.uint8:
+            _check_largest(path, x, sets[0].x_max, given=x_max is not None)
         sets.append(
             Dataset.from_arrays(
                 x,
                 None if y is None else y[rows],
                 name=path.stem,
-                x_max=sets[0].x_max if sets and sets[0].x.dtype == np.uint8 else x_max,
+                x_max=sets[0].x_max if part and sets[0].x.dtype == np.uint8 else x_max,
                 classes=classes,
                 factors=None if behind is None else behind.subset(rows),
             )
@@ -114,6 +117,20 @@ def yours(
     if len(sets) == 2 and sets[0].shape != sets[1].shape:
         raise ValueError(f"data {str(path)!r}: datapoints of x are {sets[0].shape} and of x_test {sets[1].shape}")
     return Split(*sets) if len(sets) == 2 else split(sets[0], held_out, seed=seed)
+
+
+def _check_largest(path: Path, x_test: np.ndarray, x_max: float, *, given: bool) -> None:
+    """Refuses test bytes above what becomes 1.0 in training, which was given or found there."""
+    if x_test.dtype != np.uint8 or x_max >= 255 or 0 in x_test.shape:
+        return
+    largest = max(int(block.max()) for _, block in blocks(x_test))
+    if largest > x_max and given:
+        raise ValueError(f"data {str(path)!r}: x_test has bytes up to {largest}, above x_max = {x_max:g}")
+    if largest > x_max:
+        raise ValueError(
+            f"data {str(path)!r}: x has only the bytes 0 and 1, of which 1 becomes 1.0, and x_test has bytes up to "
+            f"{largest}; save both on one scale, as with 255 * x, or give x_max=255 if they are on one"
+        )
 
 
 def _npz(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.lab.data.dataset import Dataset
+from zoo.lab.data.seeds import stream
 from zoo.lab.data.split import Split
 
 
@@ -48,7 +49,7 @@ def pinwheel(
     classes = tuple(f"arm {arm}" for arm in range(arms))
     parts = []
     for part in (0, 1):
-        rng = np.random.default_rng([seed, part])
+        rng = stream([seed, part])
         r, t = rng.standard_normal((2, len(y))) * [[radial_std], [tangential_std]] + [[1.0], [0.0]]
         angle = 2 * np.pi * y / arms + rate * np.exp(r)
         x = np.stack([r * np.cos(angle) + t * np.sin(angle), t * np.cos(angle) - r * np.sin(angle)], axis=1)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.renderer import WHITE, Solid, draw
+from zoo.lab.data.seeds import stream
 from zoo.lab.data.split import Split, split
 
 TYPES = ("dining chair", "bar stool", "armchair", "swivel chair")
@@ -114,7 +115,7 @@ def procedural_chairs(
             f"data 'procedural-chairs': held_out = {held_out:g} of {chairs} chairs leaves nothing to train on or to "
             "test on; choose a share between 0 and 1, or 0 to test on the training set"
         )
-    order = np.random.default_rng(seed).permutation(chairs)
+    order = stream(seed).permutation(chairs)
     parts = np.sort(order[count:]), np.sort(order[:count])
     return Split(*(data.subset((part[:, None] * VIEWS + np.arange(VIEWS)).ravel()) for part in parts))
 

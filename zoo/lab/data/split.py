@@ -6,6 +6,7 @@ import numpy as np
 
 from zoo.arguments import checked
 from zoo.lab.data.dataset import Dataset
+from zoo.lab.data.seeds import stream
 
 
 class Split(NamedTuple):
@@ -36,5 +37,5 @@ def split(data: Dataset, held_out: float, *, seed: int = 0) -> Split:
             f"data {data.name!r}: held_out = {held_out:g} of {len(data)} datapoints leaves nothing to train on or to "
             "test on; choose a share between 0 and 1, or 0 to test on the training set"
         )
-    order = np.random.default_rng(seed).permutation(len(data))
+    order = stream(seed).permutation(len(data))
     return Split(data.subset(np.sort(order[count:])), data.subset(np.sort(order[:count])))

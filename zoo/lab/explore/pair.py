@@ -9,6 +9,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
 from zoo.lab.analysis.interventions import Latents, LatentSites, decoded, from_prior, one_hot, repeat
+from zoo.lab.analysis.posterior import centre_of
 from zoo.lab.explore.network import Network, NotExported, export
 from zoo.lab.isolation import isolated
 from zoo.sites import is_subsample, latent, nodes_of
@@ -74,6 +75,7 @@ def encoder(guide: nn.Module, sites: LatentSites, *seen: Tensor) -> ExportedEnco
 
     Raises:
         NotExported: as `export`; or a posterior has no mean in closed form.
+        ValueError: a posterior is of several types at once.
     """
     try:
         order = [name for name in encode(guide, *seen) if name in names(sites)]
@@ -103,10 +105,11 @@ def encode(guide: nn.Module, *seen: Tensor) -> dict[str, Tensor]:
 
     Raises:
         NotImplementedError: a posterior has no mean in closed form, as that of a flow.
+        ValueError: a posterior is of several types at once.
     """
     with isolated(guide):
         trace = poutine.trace(_AtModes()(guide)).get_trace(*seen)
-    return {name: _centre(node["fn"]) for name, node in latent(trace) if not is_subsample(node)}
+    return {name: centre_of(name, node["fn"]) for name, node in latent(trace) if not is_subsample(node)}
 
 
 def names(sites: LatentSites) -> list[str]:
@@ -154,12 +157,7 @@ class _AtModes(Messenger):
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         if not msg["is_observed"] and not is_subsample(msg):
-            centre = _centre(msg["fn"])
+            centre = centre_of(msg["name"], msg["fn"])
             if "OneHot" in family(msg["fn"]):
                 centre = (centre == centre.amax(-1, keepdim=True)).to(centre.dtype)
             msg.update(value=centre, done=True)
-
-
-def _centre(fn: Any) -> Tensor:
-    centre: Tensor = fn.probs if "OneHot" in family(fn) else fn.mean
-    return centre

@@ -64,7 +64,7 @@ def _rows(data: Dataset, seed: int) -> dict[str, np.ndarray]:
 def _points(data: Dataset) -> Figure:
     canvas = figure(6, 6)
     axes = canvas.subplots()
-    scatter_by_class(axes, np.asarray(data.x), data.y, data.classes)
+    scatter_by_class(axes, data.batch(torch.arange(len(data))).x.numpy(), data.y, data.classes)
     axes.set(aspect="equal", title=f"{data.name}: {len(data):,} points")
     return canvas
 

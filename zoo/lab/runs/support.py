@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import torch
 from pyro import poutine
+from scipy import sparse
 from torch.distributions.constraints import unit_interval
 
 from zoo.lab.data import Split
+from zoo.lab.data.rows import blocks
 from zoo.lab.isolation import isolated
 from zoo.lab.training.experiment import Experiment
 from zoo.sites import nodes_of
@@ -37,8 +39,10 @@ def check_support(experiment: Experiment, split: Split) -> None:
         for data in sets:
             if not all(support.check(batch.x).all() for batch in data.in_order(1_000)):
                 which = "test set" if data is split.test else "training set"
+                low = min(block.min() for _, block in blocks(data.x))
+                high = max(block.max() for _, block in blocks(data.x))
                 raise ValueError(
-                    f"data {data.name!r}: the {which} has values in [{data.x.min():g}, {data.x.max():g}], outside of "
+                    f"data {data.name!r}: the {which} has values in [{low:g}, {high:g}], outside of "
                     f"{_shown(support)}, the support of x's likelihood; scale training and test set alike"
                 )
 
@@ -49,5 +53,6 @@ def _shown(support: Any) -> str:
     return f"[{base.lower_bound:g}, {base.upper_bound:g}]" if isinstance(base, type(unit_interval)) else str(base)
 
 
-def _are_floats(x: object) -> bool:
-    return isinstance(x, np.ndarray) and np.issubdtype(x.dtype, np.floating)
+def _are_floats(x: Any) -> bool:
+    """Whether x holds floats, in memory, memory-mapped or computed; sparse counts of words are left out."""
+    return not sparse.issparse(x) and np.issubdtype(x.dtype, np.floating)

@@ -221,8 +221,13 @@ def write_readme_table(readme: Path, text: str) -> None:
 
 
 def deviation(values: Sequence[float]) -> float:
-    """The standard deviation over two seeds or more; NaN where a value is NaN."""
-    return math.nan if any(map(math.isnan, values)) else statistics.stdev(values)
+    """The standard deviation over two seeds or more; NaN where a value is not finite."""
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
+
+
+def average(values: Sequence[float]) -> float:
+    """The mean over seeds: infinite where values are, and NaN where one is NaN or they are infinite in both ways."""
+    return math.nan if math.inf in values and -math.inf in values else statistics.fmean(values)
 
 
 @dataclass(frozen=True)
@@ -244,7 +249,7 @@ class _Cell:
 
     @property
     def mean(self) -> str:
-        mean = self.number(statistics.fmean(self.values))
+        mean = self.number(average(self.values))
         return f"{mean} +- {self.number(deviation(self.values))}" if len(self.values) > 1 else mean
 
     @property
@@ -255,7 +260,9 @@ class _Cell:
         return self.number(max(numbers) if self.about["better"] == "high" else min(numbers))
 
     def number(self, value: float) -> str:
-        return f"{value:.{self.about['digits']}f}"
+        """The value with the quantity's digits, without a minus sign before zero."""
+        digits = self.about["digits"]
+        return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _cells(result: Mapping[str, Any]) -> dict[tuple[str, str], _Cell]:

@@ -16,7 +16,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from scipy import special
 
-from zoo.lab.trials.card import deviation
+from zoo.lab.trials.card import average, deviation
 from zoo.lab.trials.reproduction import Results
 
 Cell = tuple[str, str]  # variant, quantity
@@ -65,12 +65,14 @@ def exceeds(
 ) -> Verdict:
     """Whether one mean exceeds `times` the other plus `plus`; None where Welch's interval of the difference contains 0.
 
+    Also None where a value is not finite, so that the difference has no interval.
+
     Args:
         one, other: values by seed, of independent runs.
         times, plus: of the other's mean.
         confidence: of the interval.
     """
-    if min(len(one), len(other)) < 2 or any(map(math.isnan, (*one, *other))):
+    if min(len(one), len(other)) < 2 or not all(map(math.isfinite, (*one, *other))):
         return None
     difference = statistics.fmean(one) - times * statistics.fmean(other) - plus
     errors = [statistics.variance(one) / len(one), times**2 * statistics.variance(other) / len(other)]
@@ -114,7 +116,7 @@ def near_share(one: Cell, other: Cell, share: float) -> Comparison:
     """One mean differs from the other by at most a share of the other's size."""
 
     def decide(results: Results) -> Verdict:
-        size = math.copysign(share, results.mean(*other))
+        size = math.copysign(share, average(results.values(*other)))
         return both(compare(results, one, other, times=1 - size), compare(results, other, one, times=1 / (1 + size)))
 
     return Comparison((one, other), decide, f"Holds within {share:.0%}.")
@@ -156,26 +158,34 @@ def lowest(quantity: str, best: str, others: Sequence[str]) -> Comparison:
 
 
 def correlated(one: str, other: str, variants: Sequence[str]) -> Comparison:
-    """Two quantities are positively correlated over all runs of these variants, by Fisher's interval at 95 %."""
+    """Two quantities are positively correlated over all runs of these variants, by Fisher's interval at 95 %.
+
+    Of the runs that have both; None if there are fewer than four, a value is not finite, or a quantity does not vary.
+    """
 
     def decide(results: Results) -> Verdict:
-        a = [value for variant in variants for value in results.values(variant, one)]
-        b = [value for variant in variants for value in results.values(variant, other)]
-        if len(a) != len(b) or len(a) < 4:
+        pairs = [pair for variant in variants for pair in results.pairs(variant, one, other)]
+        if len(pairs) < 4 or not np.isfinite(pairs).all() or (np.ptp(pairs, axis=0) == 0).any():
             return None
         from scipy import stats
 
-        low, high = stats.pearsonr(a, b).confidence_interval(0.95)
+        low, high = stats.pearsonr(*zip(*pairs, strict=True)).confidence_interval(0.95)
         return True if low > 0 else False if high < 0 else None
 
     return Comparison(tuple((variant, quantity) for quantity in (one, other) for variant in variants), decide)
 
 
 def on_seeds(cell: Cell, holds: Callable[[float], bool], note: str = "") -> Comparison:
-    """`holds` is true of the value in every seed; false where it is true in no seed, and otherwise undecided."""
+    """`holds` is true of the value in every seed; false where it is true in no seed, and otherwise undecided.
+
+    Undecided also where a value is not finite.
+    """
 
     def decide(results: Results) -> Verdict:
-        found = [holds(value) for value in results.values(*cell)]
+        values = results.values(*cell)
+        if not all(map(math.isfinite, values)):
+            return None
+        found = [holds(value) for value in values]
         return None if any(found) and not all(found) else all(found)
 
     return Comparison((cell,), decide, note)
@@ -256,7 +266,7 @@ def _number(values: Sequence[float], geometric: bool) -> str:
     """The mean, and where there are several seeds the standard deviation over them: 3 +- 0.1; 3 */ 1.1 if geometric."""
     scaled, unscaled, sign = (_log, math.exp, "*/") if geometric else (float, float, "+-")
     numbers = [scaled(value) for value in values]
-    mean = _digits(unscaled(statistics.fmean(numbers)), 4)
+    mean = _digits(unscaled(average(numbers)), 4)
     return f"{mean} {sign} {_digits(unscaled(deviation(numbers)), 2)}" if len(values) > 1 else mean
 
 

@@ -3,6 +3,7 @@
 Each setting and seed has a folder: a sweep that was killed can be resumed, and nothing is trained twice.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from zoo.lab.device import find_device
 from zoo.lab.files import write_file
 from zoo.lab.training.experiment import Recipe
 from zoo.lab.trials.backends import open_backend
+from zoo.lab.trials.card import average, deviation
 from zoo.lab.trials.processes import Loky, limited_threads
 from zoo.lab.trials.sweep_plan import GridPoint, plan_sweep
 from zoo.lab.trials.together import train_together
@@ -115,18 +117,27 @@ def rows(work: Sequence[tuple[GridPoint, Trial]]) -> pd.DataFrame:
 def summary(table: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     """The mean and the standard deviation of each quantity over the seeds of a point, (quantity, "mean" | "std").
 
-    A row for each point, in the table's order, with the number of its seeds; a single seed has no deviation (NaN).
+    A row for each point, in the table's order, with the number of its seeds; a single seed has no deviation (NaN). If a
+    seed has no number (NaN), mean and deviation are NaN: they would be those of fewer seeds than the row says.
     """
     quantities = [name for name in table.columns if name not in (*axes, "seed")]
     # By text: a list has no hash, True equals 1, and None would come back as NaN.
     points = np.array(["\n".join(map(typed, point)) for point in table[list(axes)].to_numpy()], dtype=object)
     firsts = np.sort(np.unique(points, return_index=True)[1])
     by = table.groupby(points, sort=False)
-    found = by[quantities].agg(["mean", "std"]).reset_index(drop=True)
+    found = by[quantities].agg([("mean", _mean), ("std", _deviation)]).reset_index(drop=True)
     found.insert(0, ("seeds", ""), by.size().to_numpy())
     for place, name in enumerate(axes):
         found.insert(place, (name, ""), table[name].to_numpy()[firsts])
     return found
+
+
+def _mean(values: pd.Series) -> float:
+    return average(values.tolist())
+
+
+def _deviation(values: pd.Series) -> float:
+    return deviation(values.tolist()) if len(values) > 1 else math.nan
 
 
 def markdown(table: pd.DataFrame, axes: Sequence[str], *, command: str, failures: Sequence[str] = ()) -> str:

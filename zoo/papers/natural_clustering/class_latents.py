@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from zoo.arguments import checked, number_from
 from zoo.estimators import closed_kl
 from zoo.lab.analysis.posterior import decode, posteriors
 from zoo.lab.data import Dataset
+from zoo.lab.data.seeds import torch_stream
 from zoo.lab.device import device_of
 
 
@@ -75,6 +77,7 @@ def measure(guide: nn.Module, data: Dataset, *, classes: int, batch_size: int = 
     return Clustering(right / len(data), torch.stack(shared).sum(0) / len(data), blocks, counts)
 
 
+@checked(num=number_from(1))
 def effect(model: nn.Module, guide: nn.Module, data: Dataset, *, site: str, num: int = 500, seed: int = 0) -> float:
     """The effect of a site on the reconstruction: the root mean square change of the mean of p(x | ...), per pixel.
 
@@ -85,7 +88,7 @@ def effect(model: nn.Module, guide: nn.Module, data: Dataset, *, site: str, num:
     q = posteriors(guide, batch.x)
     latents = {"y": torch.eye(q["pi"].event_shape[0], device=batch.x.device)[batch.y]}
     latents |= {name: q[name].mean for name in ("z_c", "z_s")}
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch_stream(seed)
     drawn = torch.randn(latents[site].shape, generator=generator, dtype=batch.x.dtype).to(batch.x.device)
     difference = decode(model, latents | {site: drawn}) - decode(model, latents)
     return difference.square().mean().sqrt().item()

@@ -7,10 +7,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from zoo import ConditionalVAE, NaturalClustering
+from zoo.arguments import checked, number_from
 from zoo.lab.analysis.evaluate import Evaluation
 from zoo.lab.analysis.posterior import decode, posterior_means
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
+from zoo.lab.data.seeds import torch_stream
 from zoo.lab.device import device_of
 from zoo.lab.plots.bars import bars_of_nats
 from zoo.lab.plots.image_grid import ImageGrid
@@ -117,6 +119,7 @@ def shared_traversals(
     return ImageGrid(torch.stack(rows), f"Units of {site} from -3 to 3{order}", labels, _values())
 
 
+@checked(columns=number_from(1))
 def samples(
     model: Story,
     sizes: Mapping[str, int],
@@ -128,7 +131,7 @@ def samples(
 ) -> ImageGrid:
     """Figure 11: for each class, means of p(x | y, z) for z ~ Normal(0, sigma I), sigma a standard deviation."""
     here = device_of(model)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch_stream(seed)
     shown = range(min(model.classes, 10))
     rows = []
     for y in shown:
