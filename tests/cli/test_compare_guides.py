@@ -2,9 +2,15 @@
 
 import json
 import re
+import shlex
+from pathlib import Path
 
 import pytest
+import torch
 
+from zoo.lab.runs.finished import open_run
+from zoo.lab.runs.folder import read_settings
+from zoo.papers.recipes import RECIPES
 from zoo.studies.guide_gap.measure import measure
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
@@ -22,6 +28,34 @@ def test_a_comparison_prints_its_table_and_is_kept(run, monkeypatch, tmp_path):
     assert list(json.loads((tmp_path / "out/compare.json").read_text())["guides"]) == ["full-rank", "flow"]
     assert (tmp_path / "out/full-rank/summary.md").is_file()
     assert (tmp_path / "out/gaps.svg").read_text().startswith("<?xml")
+
+
+def test_the_runs_of_a_comparison_are_opened_and_trained_like_others(run, monkeypatch, tmp_path):
+    """Before: unknown recipe 'vae under full-rank'."""
+    monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
+    monkeypatch.chdir(tmp_path)
+    run("compare-guides", "vae", "--guides", "full-rank", "--set", "z_dim=3", "--out", "out", *FEW)
+    assert "KL of z" in run("evaluate", "out/full-rank", "--no-metrics")
+    assert "units.png" in run("traverse", "out/full-rank")
+    assert "wrote page.html" in run("explore", "out/full-rank", "--out", "page.html")
+    folder = Path("out/full-rank")
+    words = shlex.split(read_settings(folder)[1])
+    assert words[3:] == ["train", "vae under full-rank", "--set", "z_dim=3", "--steps", "3", "--seed", "0"] or (
+        torch.cuda.is_available()
+    )
+    run(*words[3:], "--out", "again")
+    for name in ("terms.csv", "weights.safetensors"):
+        assert (folder / name).read_bytes() == Path("again", name).read_bytes()
+    Path("again/summary.md").unlink()
+    assert "the run is in again" in run("train", "--resume", "again", "--set", "z_dim=3")
+    with pytest.raises(LookupError, match=r"the run in out.full-rank cannot be opened: unknown recipe 'vae under full"):
+        open_run(folder, RECIPES)
+
+
+def test_a_recipe_under_a_guide_that_does_not_exist_is_refused_by_name(refused):
+    said = refused("train", "vae under flows")
+    assert "error: recipe 'vae under flows': unknown guide 'flows'; did you mean 'flow'? There are: coupling" in said
+    assert "unknown recipe 'vea under flow'" in refused("train", "vea under flow")
 
 
 def test_guides_that_fail_are_said_and_do_not_stop_the_others(refused, monkeypatch):

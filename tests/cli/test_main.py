@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from tests import small_recipe
 from zoo.cli import main as command_line
+from zoo.lab.runs.interrupt import Stopped
 from zoo.papers.recipes import RECIPES
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
@@ -185,6 +187,32 @@ def test_no_command_shows_the_help_and_an_interrupt_has_its_status(run, monkeypa
     with pytest.raises(SystemExit) as stopped:
         command_line.main()
     assert stopped.value.code == 130
+
+
+def test_of_several_processes_that_stop_one_says_how_to_resume(monkeypatch, capsys):
+    """Before: every process that torchrun had started said so."""
+
+    def stopped(*args, **kwargs):
+        raise Stopped("stopped by SIGINT", signal.SIGINT)
+
+    monkeypatch.setattr("zoo.lab.data.catalogue.print_catalogue", stopped)
+    monkeypatch.setattr(sys, "argv", ["zoo", "data"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, said in (("0", "stopped by SIGINT\n"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(SystemExit) as ended:
+            command_line.main()
+        assert (ended.value.code, capsys.readouterr().err) == (130, said)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--jobs", 2], ["--backend", "dask"], ["--scheduler", "x"], ["--together"], ["--format", "svg"], ["--slides"]],
+)
+def test_options_without_an_effect_on_one_run_of_a_sweep_are_refused(option, refused):
+    """Before: they were ignored without a word."""
+    said = refused("sweep", "beta-vae", "--only", 1, *option)
+    assert f"error: {option[0]} cannot be combined with --only 1, which trains one run in this process" in said
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])

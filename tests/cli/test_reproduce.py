@@ -88,13 +88,14 @@ def test_a_reproduction_is_a_function_that_a_notebook_can_call(small, tmp_path):
 
 def test_a_precision_is_asked_for_from_the_command_line_and_in_a_queue(small, run, refused, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    arguments = ["small", "--budget", "short", "--seeds", "2", "--device", "cpu", "--jobs", "1", "--out", "out"]
+    one = ["small", "--budget", "short", "--seeds", "2", "--device", "cpu"]
+    arguments = [*one, "--jobs", "1", "--out", "out"]
     asked = ["reproduce", *arguments, "--precision", "bf16"]
     listed = run(*asked, "--plan").split()
     assert listed == [
         word for k in (0, 1) for word in (f"{k + 1}", str(Path(f"runs/reproduce/small-short-bf16/seed-{k}")))
     ]
-    assert run(*asked, "--only", "1").startswith("finished trial 1 of 2")
+    assert run("reproduce", *one, "--precision", "bf16", "--only", "1").startswith("finished trial 1 of 2")
     printed = run(*asked)
     assert "Precision: bf16, for every run." in printed
     result = json.loads(Path("out/small.json").read_text())
@@ -167,6 +168,10 @@ def test_without_names_the_queue_has_every_reproduction_that_can_be_run_here(sma
         (["--only", "1"], "--only needs the name of a reproduction"),
         (["small", "--only", "9"], "--only must be from 1 to 5, got 9: --plan lists the trials"),
         (["small", "--only", "1", "--plan"], "give one of the two"),
+        (["small", "--only", "1", "--weights", "kept"], "--weights cannot be combined with --only 1, which trains one"),
+        (["small", "--only", "2", "--out", "out"], "--out cannot be combined with --only 2"),
+        (["small", "--only", "1", "--replace"], "--replace cannot be combined with --only 1"),
+        (["small", "--only", "1", "--jobs", "2"], "--jobs cannot be combined with --only 1"),
         (["--queue", "small", "--only", "1"], "--only 1 cannot be combined with --queue"),
         (["small", "--out", "out", "--backend", "joblib"], "--backend must be loky, dask or ray, got 'joblib'"),
         (

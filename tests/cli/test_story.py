@@ -36,6 +36,13 @@ def test_a_story_with_its_guide_in_latex_as_a_diagram_and_next_to_another(run, t
     )
 
 
+def test_a_difference_in_latex_is_refused(refused):
+    """Before: --diff was ignored without a word."""
+    assert "error: --diff vae shows two stories line by line, and --latex prints one: give one of the two" in refused(
+        "story", "beta-vae", "--diff", "vae", "--latex"
+    )
+
+
 def test_the_story_is_of_a_batch_and_its_latex_of_two_datapoints(run, monkeypatch):
     batch, sizes = Dataset.batch, []
     monkeypatch.setattr(

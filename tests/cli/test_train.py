@@ -3,16 +3,24 @@
 import csv
 import json
 import re
+import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
 from zoo.lab.data import load
+from zoo.lab.device import find_device
+from zoo.lab.runs.command import train_command
+from zoo.lab.runs.folder import Settings, read_settings
 from zoo.lab.runs.summary import unfinished_schedule
 from zoo.lab.training import threads
+from zoo.lab.training.experiment import Experiment, Recipe
+from zoo.lab.trials.trial import Trial
 from zoo.papers.recipes import RECIPES
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
@@ -199,4 +207,64 @@ def test_the_environments_number_of_threads_decides(two_threads, run, monkeypatc
 def test_a_number_of_threads_that_is_none_is_refused(wrong, refused):
     assert f"--threads must be auto, or a whole number from 1 to 1,024, got {wrong!r}" in refused(
         "train", f"--threads={wrong}"
+    )
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_a_run_is_resumed_with_options_that_it_has_in_whatever_form(run, refused, monkeypatch, tmp_path):
+    """Before: the run's own data were refused in another form of their path, and so was a default."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("mine.npz", x=np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8))
+    run("train", "beta-vae", "--data", "mine.npz", "--set", "beta=2", "--steps", 2, "--batch-size", 8, "--out", "run")
+    Path("run/summary.md").unlink()
+    own = ["--data", "./mine.npz", "--set", "beta=2.0", "--set", "z_dim=10", "--data-option", "held_out=0.1"]
+    assert "the run is in run" in run("train", "beta-vae", "--resume", "run", *own)
+    for option, message in (
+        (["--set", "z_dim=9"], "hyperparameters is {'z_dim': 10} there, {'z_dim': 9} was asked for"),
+        (["--data-option", "held_out=0.2"], "data_options is {'held_out': 0.1} there, {'held_out': 0.2} was asked for"),
+        (["--data", "digits"], f"data is '{tmp_path / 'mine.npz'}' there, 'digits' was asked for"),
+    ):
+        assert message in refused("train", "--resume", "run", *option)
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_the_command_of_one_run_of_many_trains_that_run(run, monkeypatch, tmp_path):
+    """Before: it was python -m zoo train beta-vae --seed 1  # one of many, which trains another run."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("my data.npz", x=np.random.default_rng(0).integers(0, 256, (60, 1, 8, 8), dtype=np.uint8))
+    torch.set_default_dtype(torch.float32)
+    about = {
+        "data": "my data.npz",
+        "data_options": {"held_out": 0.25},
+        "steps": 2,
+        "batch_size": 8,
+        "lr": 0.000123456789,
+    }
+    about["data"] = str(tmp_path / about["data"])
+    trial = Trial(1, "full", Path("trial"), RECIPES, device="cpu", precision="medium", progress=False)
+    settings = trial.train("beta-vae", beta=1.23456789, z_dim=3, **about).settings
+    _, command = read_settings(trial.folder)
+    assert f"\n\n    {command}\n" in (trial.folder / "summary.md").read_text()
+    assert "Hyperparameters: beta = 1.23456789, z_dim = 3; all others are" in (trial.folder / "summary.md").read_text()
+    words = shlex.split(command)
+    assert words[:4] == ["python", "-m", "zoo", "train"]
+    run(*words[3:], "--out", "again")
+    assert read_settings(Path("again"))[0] == settings
+    assert Path("again/weights.safetensors").read_bytes() == (trial.folder / "weights.safetensors").read_bytes()
+
+
+def test_the_command_of_a_run_types_every_kind_of_value():
+    def build(data, *, sizes=(1, 2), limit=None, beta=1.0):
+        raise AssertionError("built")
+
+    recipe = Recipe("own", build, data="digits", paper="", data_options={"size": 8})
+    made = Experiment(None, None, None, steps=5, batch_size=4)
+    values = {"sizes": [3, 4], "limit": None, "beta": 1e-7}
+    own = Settings("own", values, "digits", {"size": 8}, 5, 4, made.lr, 0, str(find_device()), compile=True)
+    assert train_command(own, recipe, made) == (
+        "python -m zoo train own --set sizes=3,4 --set limit=none --set beta=1e-07 --seed 0 --compile"
+    )
+    other = replace(own, data="pinwheel", device="cuda:7", hyperparameters={}, compile=False, steps=6)
+    assert train_command(other, recipe, made) == (
+        "python -m zoo train own --data pinwheel --data-option size=8 --steps 6 --device cuda:7 --seed 0"
     )

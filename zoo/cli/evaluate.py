@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from zoo.cli.options import DataDir, Download, Format, Run, Slides, name, whole
+from zoo.cli.options import DataDir, Download, Format, Run, Slides, name, open_run, whole
 from zoo.lab.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def evaluate(
     from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
     from zoo.lab.analysis.evaluate import evaluate as evaluate_pair
     from zoo.lab.analysis.posterior import needs_labels
-    from zoo.papers import open_run
 
     if estimator not in (known := ("exact", *get_args(Estimator))):
         raise ValueError(f"--estimator: {unknown_name('estimator', estimator, known)}")

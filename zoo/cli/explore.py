@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.options import DataDir, Download, file, name, whole
+from zoo.cli.options import DataDir, Download, file, name, open_run, recipe, whole
 
 if TYPE_CHECKING:
     from zoo.lab.explore import Explorer
@@ -49,7 +49,6 @@ def _run(folder: str, images: int, data_dir: Path | None, download: bool) -> "Ex
     from zoo.lab.explore import page
     from zoo.lab.runs.summary import read_kl
     from zoo.lab.story import story
-    from zoo.papers import open_run
 
     run = open_run(Path(folder), data_dir, download)
     experiment, train = run.experiment, run.data.train
@@ -110,8 +109,6 @@ def _pretrained(pair: str, images: int, data_dir: Path | None, download: bool) -
 
 def _description(settings: "Settings") -> list[str]:
     """The paragraphs of the recipe's description."""
-    from zoo.papers import recipe
-
     text = recipe(settings.recipe).description.split("Args:")[0]
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
 

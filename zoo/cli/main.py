@@ -84,7 +84,10 @@ def main() -> None:
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        from zoo.lab.training.processes import started
+
+        if started()[0] == 0:  # of several processes, all of which stop, one says so
+            print(stopped, file=sys.stderr)
         sys.exit(128 + stopped.signal)
     except typer.TyperException as error:
         _fail(f"{error.format_message()}{_help(error)}", error.exit_code)

@@ -1,6 +1,6 @@
 """Options that several commands share, with the ranges of their values."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,7 @@ from zoo.cli.completion import data_names, hyperparameter_names, recipe_names
 from zoo.cli.overrides import read
 
 if TYPE_CHECKING:
+    from zoo.lab.runs.finished import FinishedRun
     from zoo.lab.training.experiment import Recipe
     from zoo.lab.trials.trial import Measure, Trial
 
@@ -223,9 +224,57 @@ def given(context: typer.Context) -> list[str]:
     return names
 
 
+def refuse_with_only(context: typer.Context, only: int | None, *unused: str) -> None:
+    """Refuses options that have no effect where --only runs a single trial in this process.
+
+    Raises:
+        ValueError: one is given.
+    """
+    found = [option for option in given(context) if option in unused]
+    if only is not None and found:
+        raise ValueError(
+            f"{found[0]} cannot be combined with --only {only}, which trains one run in this process and writes no "
+            "result: leave it out here, and give it to the command without --only"
+        )
+
+
 def hyperparameters(recipe: "Recipe", pairs: list[str] | None) -> dict[str, Any]:
     """The values of --set, converted to the recipe's types."""
     return read("--set", "hyperparameter", recipe.build, pairs or [])
+
+
+def recipe(name: str) -> "Recipe":
+    """The recipe called `name`, also one of `compare-guides`: "RECIPE under GUIDE".
+
+    Raises:
+        LookupError: there is none; the message lists the recipes.
+    """
+    from zoo.lab.training.experiment import find_recipe
+
+    return find_recipe(name, _recipes(name))
+
+
+def open_run(folder: Path, data_dir: Path | None, download: bool) -> "FinishedRun":
+    """The finished run in `folder`, also one of `compare-guides`.
+
+    Raises:
+        FileNotFoundError, LookupError, ValueError: as `zoo.lab.runs.finished.open_run`.
+    """
+    from zoo.lab.runs import finished
+    from zoo.lab.runs.folder import read_settings
+
+    return finished.open_run(folder, _recipes(read_settings(folder)[0].recipe), data_dir, download)
+
+
+def _recipes(name: str) -> "Mapping[str, Recipe]":
+    """Every paper's recipes, and the one of this name where it is one of `compare-guides`."""
+    from zoo.papers.recipes import RECIPES
+
+    if " " not in name:  # as in every name but theirs: the import takes a moment
+        return RECIPES
+    from zoo.studies.guide_gap.comparison import with_swapped
+
+    return with_swapped(RECIPES, name)
 
 
 def data_options(source: str, pairs: list[str] | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from zoo.cli.options import (
     name,
     path,
     rate,
+    refuse_with_only,
     whole,
 )
 
@@ -128,6 +129,7 @@ def reproduce(
         for known, about in REPRODUCTIONS.items():
             print(f"  {known:<34} {about.title}  [{about.paper}]")
         return
+    refuse_with_only(context, only, "--jobs", "--backend", "--scheduler", "--out", "--replace", "--weights")
     length: Any = budget  # checked by reproduce
     settings = {"seeds": seeds, "budget": length, "runs": runs, "device": device, "compile": compile}
     settings |= {"precision": precision, "data_dir": data_dir, "download": download}

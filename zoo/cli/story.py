@@ -57,6 +57,8 @@ def story(
     from zoo.lab.data.stand_in import load_or_stand_in
     from zoo.papers import recipe
 
+    if latex and diff:
+        raise ValueError(f"--diff {diff} shows two stories line by line, and --latex prints one: give one of the two")
     chosen = recipe(recipe_name)
     other = recipe(diff) if diff else None
     source, options = data_of(chosen, data, data_options)

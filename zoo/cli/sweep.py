@@ -32,12 +32,14 @@ from zoo.cli.options import (
     hyperparameters,
     list_or_run,
     path,
+    refuse_with_only,
     stem,
     whole,
 )
 
 
 def sweep(
+    context: typer.Context,
     recipe_name: RecipeName,
     seeds: Annotated[
         int, typer.Option(parser=whole(1, 1_000), help="Number of restarts of each setting, with seeds from 0.")
@@ -82,6 +84,7 @@ def sweep(
     from zoo.lab.plots import Picture, drawn_as, plot_sweep, save_pictures
     from zoo.lab.runs.train import Every
 
+    refuse_with_only(context, only, "--jobs", "--backend", "--scheduler", "--together", "--format", "--slides")
     chosen = papers.recipe(recipe_name)
     source, options = data_of(chosen, data, data_options)
     fixed = hyperparameters(chosen, set_)

@@ -2,8 +2,9 @@
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +31,7 @@ from zoo.cli.options import (
     data_of,
     hyperparameters,
     path,
+    recipe,
     stem,
 )
 from zoo.cli.options import data_options as read_data_options
@@ -76,10 +78,10 @@ def train(
 ) -> None:
     """Trains a recipe, and writes numbers, pictures and weights to a folder."""
     from zoo.lab.plots import drawn_as
+    from zoo.lab.runs.finished import configure
     from zoo.lab.runs.folder import free_folder, new_folder
     from zoo.lab.runs.train import Every
-    from zoo.lab.training.processes import check_shards, started
-    from zoo.papers import configure, recipe
+    from zoo.lab.training.processes import check_shards, launcher, started
 
     every, count = Every.parse(checkpoint_every), _count(threads)
     if resume is not None:
@@ -88,8 +90,9 @@ def train(
         return
     chosen = recipe(recipe_name)
     source, options = data_of(chosen, data, data_options)
+    computed_in: Any = precision  # which its parser has checked
     settings, split, experiment = configure(
-        recipe_name,
+        chosen,
         hyperparameters=hyperparameters(chosen, set_),
         data=source,
         data_options=options,
@@ -100,7 +103,7 @@ def train(
         seed=seed,
         device=device,
         compile=compile,
-        precision=precision,
+        precision=computed_in,
         data_dir=data_dir,
         download=download,
     )
@@ -112,8 +115,7 @@ def train(
         folder = out or Path("runs")
     else:
         folder = new_folder(out) if out else free_folder(Path("runs"), stem(recipe_name, split.train.name))
-    starts = ["python", "-m", "zoo"] if processes == 1 else ["torchrun", f"--nproc-per-node={processes}", "-m", "zoo"]
-    command = shlex.join([*starts, *sys.argv[1:]])
+    command = shlex.join([*launcher(processes), *sys.argv[1:]])
     with drawn_as(format, slides=slides):
         _run(experiment, split, settings, folder, command, every, resume=False)
 
@@ -161,7 +163,6 @@ def _resume(context: typer.Context, folder: Path, data_dir: Path | None, downloa
     from zoo.lab.runs.finished import restore_experiment
     from zoo.lab.runs.folder import is_finished, read_settings, read_threads
     from zoo.lab.training.threads import given
-    from zoo.papers.recipes import RECIPES
 
     settings, command = read_settings(folder)
     _check_asked(context, settings, folder)
@@ -170,29 +171,32 @@ def _resume(context: typer.Context, folder: Path, data_dir: Path | None, downloa
     if is_finished(folder):
         print(f"the run in {folder} is finished, and there is nothing to resume; see {folder / 'summary.md'}")
         return
-    split, experiment = restore_experiment(settings, RECIPES, data_dir, download)
+    split, experiment = restore_experiment(settings, {settings.recipe: recipe(settings.recipe)}, data_dir, download)
     _run(experiment, split, settings, folder, command, every, resume=True)
 
 
 def _check_asked(context: typer.Context, settings: "Settings", folder: Path) -> None:
     """Refuses options given with --resume that differ from the run's settings."""
-    from zoo.papers import recipe
+    from zoo.lab.data import SOURCES, absolute
+    from zoo.lab.data.from_disk import yours
 
     source = context.get_parameter_source
     asked = {key: value for key, value in context.params.items() if getattr(source(key), "name", "") == "COMMANDLINE"}
     if wrong := sorted({"epochs", "out", "threads"} & asked.keys()):
         raise ValueError(f"--{wrong[0]} cannot be combined with --resume: the run in {folder} has its own")
+    has: dict[str, Any] = dict(vars(settings))
     if "set_" in asked:
-        given = hyperparameters(recipe(settings.recipe), asked.pop("set_"))
-        asked["hyperparameters"] = {**settings.hyperparameters, **given}
+        chosen = recipe(settings.recipe)
+        given = hyperparameters(chosen, asked.pop("set_"))
+        has["hyperparameters"], asked["hyperparameters"] = _compared(chosen.build, settings.hyperparameters, given)
     if "data_options" in asked:
-        asked["data_options"] = {
-            **settings.data_options,
-            **read_data_options(settings.data, asked["data_options"]),
-        }
+        given = read_data_options(settings.data, asked["data_options"])
+        function = SOURCES.get(settings.data, yours)
+        has["data_options"], asked["data_options"] = _compared(function, settings.data_options, given)
+    if "data" in asked:
+        asked["data"] = absolute(asked["data"])
     if "recipe_name" in asked:
         asked["recipe"] = asked.pop("recipe_name")
-    has = vars(settings)
     differ = [
         f"{key} is {has[key]!r} there, {value!r} was asked for"
         for key, value in asked.items()
@@ -200,6 +204,17 @@ def _check_asked(context: typer.Context, settings: "Settings", folder: Path) -> 
     ]
     if differ:
         raise ValueError(f"the run in {folder} can only be resumed with its own settings: {'; '.join(differ)}")
+
+
+def _compared(
+    function: Callable[..., Any], there: dict[str, Any], given: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run's values of the given names, which are the function's defaults where it sets none; and the given ones."""
+    from zoo.cli.overrides import keywords
+    from zoo.lab.runs.folder import as_stored
+
+    known = keywords(function)
+    return as_stored({name: there.get(name, known[name].default) for name in given}), as_stored(given)
 
 
 def _run(

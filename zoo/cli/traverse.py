@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import LARGEST_SEED, MOST, DataDir, Download, Format, Run, Slides, name, path, whole
+from zoo.cli.options import LARGEST_SEED, MOST, DataDir, Download, Format, Run, Slides, name, open_run, path, whole
 
 
 def traverse(
@@ -36,7 +36,6 @@ def traverse(
     """Draws images in which one latent of a run changes at a time, and an animation of them."""
     from zoo.lab.plots import drawn_as
     from zoo.lab.runs.traverse import traverse as draw
-    from zoo.papers import open_run
 
     run = open_run(folder, data_dir, download)
     other = open_run(beside, data_dir, download) if beside else None

@@ -1,22 +1,30 @@
 """`reproduce_queue`: trials of several papers' reproductions in one queue, and their results and pages as they come."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from tqdm import tqdm
+
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
+from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.training.precision import Precision, check_precision
 from zoo.lab.trials import queue
 from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.queue import Plan, Queued
 from zoo.lab.trials.reproduce import best, finished, written
+from zoo.lab.trials.stored import is_apart, stored
 from zoo.lab.trials.trial import Budget, RunNotHereError, print_failure
 from zoo.papers.pages import CHECKOUT, write_pages
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS, results_folder
-from zoo.papers.weights import keep
+from zoo.papers.weights import keep, records
+
+FAILURES = (ValueError, TypeError, LookupError, OSError, RuntimeError)
+"""Errors of one reproduction's result, pictures or weights, after which the others go on."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +114,9 @@ def reproduce_queue(
     """Runs the trials of several reproductions that are not finished, in one queue, until its time is up.
 
     After each finished trial the result's JSON, the paper's page and the README's table are written again; the pictures
-    are drawn at the end. Running trials save a checkpoint when the time is up, and the same call resumes them. Seeds
-    that a stored result of the same budget has are not run again.
+    are drawn, and the weights kept, at the end, also when the queue is stopped; those that are missing of trials which
+    finished on this machine before, too. Running trials save a checkpoint when the time is up, and the same call
+    resumes them. Seeds that a stored result of the same budget has are not run again.
 
     Args:
         names: of the reproductions, in order; when not given all, in the order of open claims per core-hour.
@@ -117,7 +126,8 @@ def reproduce_queue(
         seeds: number of seeds, from 0; the budget's when not given.
         runs: the folder of the runs.
         out: folder of the results, without pages; when not given, results/ in each paper's package, and its page.
-        weights: a folder for the best seeds' weights, to be read by `zoo.papers.pretrained`.
+        weights: a folder for the best seeds' weights, to be read by `zoo.papers.pretrained`; a line on stderr says why
+            a reproduction has none.
         device, compile, data_dir, download: see `zoo.lab.trials.trial.Trial`.
         precision: of all runs, see `fit`; each reproduction's own when not given.
 
@@ -137,8 +147,25 @@ def reproduce_queue(
             )[1]
             if out is None and (CHECKOUT / "README.md").is_file():
                 write_pages()
-        except (ValueError, OSError, RuntimeError) as error:  # the trials are kept, and so is the stored result
+        except FAILURES as error:  # the trials are kept, and so is the stored result
             failures[name] = f"{name}: {error}"
+
+    def complete() -> None:
+        """Draws the pictures and keeps the weights, also those that a stopped or killed queue has left out."""
+        for name, variants in planned.variants.items():
+            here = any(trial.written for of_one in variants.values() for trial in of_one)
+            if name in paths or (here and _is_incomplete(name, planned, out or results_folder(name))):
+                write(name, pictures=True)
+            if weights is not None and (here or names):
+                try:
+                    why = _keep(name, planned, weights, again=name in paths)
+                except FAILURES as error:
+                    failures[name] = f"{name}: {error}"
+                else:
+                    if why:
+                        tqdm.write(f"no weights of {name} are kept: {why}", file=sys.stderr)
+        for failure in failures.values():
+            print_failure(failure)
 
     where = str(find_device(device))
     with open_backend(backend, jobs=jobs, scheduler=scheduler, device=where) as on:
@@ -154,26 +181,50 @@ def reproduce_queue(
             data_dir=data_dir,
             download=download,
         )
-        done, failed = queue.run(planned, on, hours=hours, finished=write)
-    for name in list(paths):
-        write(name, pictures=True)
-        if weights is not None:
-            _keep(name, planned, weights)
-    for failure in failures.values():
-        print_failure(failure)
+        try:
+            done, failed = queue.run(planned, on, hours=hours, finished=write)
+        except (Stopped, ChildProcessError, ConnectionError):  # nothing else would draw what has finished
+            complete()
+            raise
+    complete()
     return Done(planned, done, [*failed, *failures.values()], paths)
 
 
-def _keep(name: str, planned: Plan, weights: Path) -> None:
-    """Keeps the weights of the best seed's run, where the reproduction has one and the run is here."""
+def _is_incomplete(name: str, planned: Plan, out: Path) -> bool:
+    """Whether the stored result lacks trials that are finished here, or its pictures.
+
+    A result of the full budget that lies apart, since it has fewer seeds than the short one, has no pictures.
+    """
+    variants = finished(planned.variants[name])
+    first = next(iter(variants.values()))[0]
+    there = stored(name, out, first.budget, first.precision)
+    if there is None:
+        return True
+    recorded = {(variant, record["seed"]) for variant, records in there["variants"].items() for record in records}
+    if any((variant, trial.seed) not in recorded for variant, own in variants.items() for trial in own):
+        return True
+    if not REPRODUCTIONS[name].pictures or (there["budget"] == "full" and is_apart(name, out)):
+        return False
+    return not there["pictures"] or not all((out / picture).is_file() for picture in there["pictures"])
+
+
+def _keep(name: str, planned: Plan, weights: Path, *, again: bool) -> str:
+    """Keeps the weights of the best seed's run; returns why there are none to keep, or nothing.
+
+    Weights of this seed that are there already are kept again only where `again` is given.
+    """
     reproduction, variants = REPRODUCTIONS[name], finished(planned.variants[name])
-    if reproduction.best is None or reproduction.best[0] not in variants:
-        return
+    if reproduction.best is None:
+        return "no quantity defines its best seed"
+    if reproduction.best[0] not in variants:
+        return f"no trial of {reproduction.best[0]} is finished"
     trial = best(name, reproduction, variants)
+    if not again and any((about["name"], about.get("seed")) == (name, trial.seed) for about in records(weights)):
+        return ""
     try:
         trained = trial.open()
     except RunNotHereError:
-        return
+        return f"the run of its best seed, {trial.seed}, is not on this machine"
     asked = f" --precision {trial.precision}" if trial.precision else ""
     about = {
         "command": f"python -m zoo reproduce {name} --budget {trial.budget} --seeds {trial.seed + 1}{asked}",
@@ -182,3 +233,4 @@ def _keep(name: str, planned: Plan, weights: Path) -> None:
         "quantities": trial.quantities(),
     }
     keep(name, trained, weights, about)
+    return ""

@@ -166,7 +166,7 @@ def _swap_about(folder: Path, what: str, **changes) -> None:
     [
         (None, ["--lr", "0.5"], "can only be resumed with its own settings: lr is 0.001 there, 0.5 was asked for"),
         (None, ["vae"], "recipe is 'small' there, 'vae' was asked for"),
-        (None, ["--set", "beta=3"], "hyperparameters is {} there, {'beta': 3.0} was asked for"),
+        (None, ["--set", "beta=3"], "hyperparameters is {'beta': 1.0} there, {'beta': 3.0} was asked for"),
         (None, ["--epochs", "3"], "--epochs cannot be combined with --resume"),
         (
             lambda f: _edit(f, lr=0.5),

@@ -11,7 +11,7 @@ from tests.pairs import SHAPE, vae_pair
 from zoo.elbos import BetaVAE, PlainELBO
 from zoo.lab.data import Batch, Dataset
 from zoo.lab.device import find_device
-from zoo.lab.training.fit import fit, ramp
+from zoo.lab.training.fit import adam, fit, ramp
 
 
 def batches(num=40, size=11, seed=5):
@@ -203,6 +203,57 @@ def test_frozen_parts_stay_and_the_rest_learns():
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert not torch.equal(trunk, guide.trunk[1].weight)
     assert guide.trunk[1].weight.isfinite().all()
+
+
+def test_a_pair_without_a_parameter_to_train_is_refused_by_name():
+    """Before: adam: parameters must be some of a module's, got list."""
+    for optimizer in (adam, torch.optim.SGD):
+        model, guide = vae_pair()
+        for program in (model, guide):
+            program.requires_grad_(False)
+        count = len([*model.parameters(), *guide.parameters()])
+        with pytest.raises(
+            ValueError, match=rf"none of the pair's {count} parameters requires a gradient, so there is"
+        ):
+            list(fit(model, guide, PlainELBO(), batches(2), lr=1e-2, optimizer=optimizer))
+    with pytest.raises(ValueError, match="adam: none of the 1 parameters requires a gradient: unfreeze some"):
+        adam([nn.Parameter(torch.zeros(1), requires_grad=False)], lr=1e-2)
+
+
+class NeedsClosure(torch.optim.SGD):
+    def step(self, closure):
+        return super().step(closure)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.LBFGS, NeedsClosure])
+@pytest.mark.parametrize("existing", [False, True])
+def test_an_optimiser_whose_step_needs_a_closure_is_refused_before_the_first_pass(optimizer, existing):
+    """Before: step() missing 1 required positional argument: 'closure'."""
+    model, guide = vae_pair()
+    before = [p.clone() for p in model.parameters()]
+    how = {"optimizer": optimizer, "lr": 1e-2}
+    if existing:
+        how = {"optimizer": optimizer([*model.parameters(), *guide.parameters()], lr=1e-2)}
+    with pytest.raises(TypeError, match=f"{optimizer.__name__} computes the loss anew within its step.* such as torch"):
+        list(fit(model, guide, PlainELBO(), batches(2), **how))
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("disabled", [torch.no_grad, torch.inference_mode])
+def test_training_where_gradients_are_disabled_is_refused_by_name(disabled):
+    """Before: element 0 of tensors does not require grad and does not have a grad_fn."""
+    message = (
+        rf"training needs gradients, and torch\.{disabled.__name__}\(\) disables them here: call fit, and take its"
+    )
+    model, guide = vae_pair()
+    with disabled(), pytest.raises(ValueError, match=message):
+        fit(model, guide, PlainELBO(), batches(2), lr=1e-2)
+    steps = fit(model, guide, PlainELBO(), batches(2), lr=1e-2)
+    with disabled(), pytest.raises(ValueError, match=message):
+        next(steps)
+    for _ in fit(model, guide, PlainELBO(), batches(2), lr=1e-2):
+        with disabled():  # the body of the loop may
+            model(next(batches(1)).x)
 
 
 @pytest.mark.parametrize("compile", [False, True], ids=["eager", "traced"])

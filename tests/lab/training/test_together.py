@@ -428,10 +428,10 @@ REFUSED = {
         {"optimizer": clipped},
         "the optimiser Adam may mix the gradients.*without hooks, or train each pair by fit",
     ),
-    "an optimiser that mixes": (
+    "an optimiser that may mix": (
         lambda: [member(k, vae_pair, PlainELBO()) for k in range(2)],
-        {"optimizer": torch.optim.LBFGS},
-        "the optimiser LBFGS may mix",
+        {"optimizer": torch.optim.Rprop},
+        "the optimiser Rprop may mix",
     ),
 }
 
@@ -484,6 +484,18 @@ def test_bad_arguments_are_refused_by_name():
         fit_restarts(shared, lr=1e-2)
     with pytest.raises(ValueError, match="the optimiser has none of the pair's parameters"):
         fit_restarts([one], lr=1e-2, optimizer=lambda _, lr: torch.optim.Adam([nn.Parameter(torch.zeros(1))], lr=lr))
+    with pytest.raises(TypeError, match="LBFGS computes the loss anew within its step"):
+        fit_restarts([one], lr=1e-2, optimizer=torch.optim.LBFGS)
+    with (
+        torch.no_grad(),
+        pytest.raises(ValueError, match=r"training needs gradients, and torch\.no_grad\(\) disables them"),
+    ):
+        fit_restarts([one], lr=1e-2)
+    frozen = member(1, vae_pair, PlainELBO())
+    for program in (frozen.model, frozen.guide):
+        program.requires_grad_(False)
+    with pytest.raises(ValueError, match="parameters requires a gradient, so there is nothing to train"):
+        fit_restarts([frozen], lr=1e-2)
     with pytest.raises(ValueError, match="batches is empty"):
         fit_restarts([Member(one.model, one.guide, one.elbo, [])], lr=1e-2)
     with pytest.raises(ValueError, match="member 1 has fewer batches"):

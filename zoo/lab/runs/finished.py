@@ -1,12 +1,14 @@
 """From a recipe to a run's settings, and from a finished run's folder back to its pair."""
 
 import inspect
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyro
+import torch
 from torch import Tensor, nn
 
 from zoo.arguments import POSITIVE, checked, number_from
@@ -14,8 +16,18 @@ from zoo.lab.analysis.posterior import codes, posteriors
 from zoo.lab.data import Split, load
 from zoo.lab.device import find_device
 from zoo.lab.errors import unknown_name
+from zoo.lab.files import REMEDY
 from zoo.lab.runs.digests import check_digests
-from zoo.lab.runs.folder import Settings, as_stored, how_to_resume, is_finished, load_weights, read_settings
+from zoo.lab.runs.folder import (
+    SETTINGS,
+    Settings,
+    as_stored,
+    how_to_resume,
+    is_finished,
+    load_weights,
+    read_settings,
+)
+from zoo.lab.runs.same_run import check_same_data, fingerprints
 from zoo.lab.runs.support import check_support
 from zoo.lab.training.experiment import Experiment, Recipe, find_recipe
 from zoo.lab.training.precision import Precision, check_precision
@@ -26,8 +38,8 @@ class FinishedRun:
     """A finished run.
 
     Attributes:
-        settings: its settings.
-        experiment: the pair with its weights, in evaluation mode, on the settings' device.
+        settings: its settings, with the device that the pair is on: the CPU where this machine lacks the run's own.
+        experiment: the pair with its weights, in evaluation mode, on that device.
         data: its training and test set.
         folder: the folder of its tables and pictures.
     """
@@ -115,16 +127,16 @@ def configure(
 def restore_experiment(
     settings: Settings, recipes: Mapping[str, Recipe], data_dir: Path | None = None, download: bool = False
 ) -> tuple[Split, Experiment]:
-    """The data and the untrained experiment of a run, as at its beginning.
+    """The data and the untrained experiment of a run, as at its beginning, to resume it on its own device.
 
     Raises:
         LookupError: the run's recipe is not among `recipes`.
+        ValueError: its device is not on this machine.
     """
     recipe = find_recipe(settings.recipe, recipes)
     find_device(settings.device)
     split = load(settings.data, folder=data_dir, download=download, **settings.data_options)
-    pyro.set_rng_seed(settings.seed)
-    return split, recipe.build(split, **settings.hyperparameters)
+    return split, _untrained(recipe, settings, split)
 
 
 @checked()
@@ -136,28 +148,72 @@ def open_run(
     Raises:
         FileNotFoundError: there is no run, it is not finished, or its data is missing.
         LookupError: the run's recipe is not among `recipes`.
-        ValueError: its settings or weights are damaged.
+        ValueError: its settings or weights are damaged, or the data are no longer those that it was trained on.
+
+    Warns:
+        RuntimeWarning: the run's device is not on this machine, and the run is opened on the CPU.
     """
     settings, _ = read_settings(folder)
     if not is_finished(folder):  # before its data is loaded, which may take long
         raise FileNotFoundError(f"the run in {folder} is not finished; resume it with {how_to_resume(folder)}")
-    split, experiment = restore_experiment(settings, recipes, data_dir, download)
-    return finished_run(folder, split, experiment)
+    try:
+        recipe = find_recipe(settings.recipe, recipes)
+    except LookupError as error:
+        raise LookupError(f"the run in {folder} cannot be opened: {error}") from None
+    split = load(settings.data, folder=data_dir, download=download, **settings.data_options)
+    check_same_data(folder, fingerprints(split))  # before the pair is built, which may not fit other data
+    return _trained(folder, split, _untrained(recipe, settings, split))
 
 
 def finished_run(folder: Path, split: Split, experiment: Experiment) -> FinishedRun:
     """The run in `folder`, from data and an experiment that are loaded already; seeds the random state as the run's.
 
     Raises:
-        ValueError: a file of the run was changed since it was written; the message names it.
+        ValueError: a file of the run was changed since it was written, and the message names it; or the data are not
+            those that it was trained on.
+
+    Warns:
+        RuntimeWarning: as `open_run`.
     """
+    check_same_data(folder, fingerprints(split))
+    return _trained(folder, split, experiment)
+
+
+def _untrained(recipe: Recipe, settings: Settings, split: Split) -> Experiment:
+    pyro.set_rng_seed(settings.seed)
+    return recipe.build(split, **settings.hyperparameters)
+
+
+def _trained(folder: Path, split: Split, experiment: Experiment) -> FinishedRun:
+    """The run, with its weights put into the experiment's pair."""
     settings, _ = read_settings(folder)
+    settings = replace(settings, device=_device_here(settings.device, folder))
     check_digests(folder)
     load_weights(experiment, folder)
     for module in (experiment.model, experiment.guide):
         module.to(settings.device).eval()
     pyro.set_rng_seed(settings.seed)
     return FinishedRun(settings, experiment, split, folder)
+
+
+def _device_here(device: str, folder: Path) -> str:
+    """The run's device where this machine has it, else the CPU."""
+    try:
+        find_device(device)
+    except ValueError:
+        try:
+            torch.device(device)
+        except RuntimeError:
+            raise ValueError(
+                f"{folder / SETTINGS} is damaged: device must be one of PyTorch's, got {device!r}; {REMEDY}"
+            ) from None
+        warnings.warn(
+            f"a run that was trained on {device}, which is not on this machine, is opened on the CPU",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return "cpu"
+    return device
 
 
 def _check_names(recipe: Recipe, hyperparameters: Mapping[str, Any]) -> None:

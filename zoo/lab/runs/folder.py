@@ -19,6 +19,7 @@ from zoo.lab.files import REMEDY, read_record, replacing
 from zoo.lab.runs.lock import LOCK, claim, is_lock, unclaim
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.precision import PRECISIONS, Precision
+from zoo.lab.training.processes import launcher
 
 CHECKPOINT = "checkpoint.safetensors"
 SETTINGS = "settings.json"
@@ -226,14 +227,29 @@ def read_threads(folder: Path) -> int | None:
     return threads if isinstance(threads, int) and threads > 0 else None
 
 
+def read_processes(folder: Path) -> int | None:
+    """The number of processes that the run in `folder` began with; None where it was not recorded.
+
+    Raises:
+        FileNotFoundError: there is no run.
+        ValueError: settings.json is damaged; the message names it.
+    """
+    count = read_record(folder / SETTINGS).get("processes")
+    return count if isinstance(count, int) and count > 0 else None
+
+
 def is_finished(folder: Path) -> bool:
     """Whether the run in `folder` is finished; its summary is the last file that it writes."""
     return (folder / "summary.md").is_file()
 
 
 def how_to_resume(folder: Path) -> str:
-    """The command that resumes the run, for a shell."""
-    return shlex.join(["python", "-m", "zoo", "train", "--resume", str(folder)])
+    """The command that resumes the run, for a shell, with as many processes as it began with."""
+    try:
+        count = read_processes(folder) or 1
+    except (OSError, ValueError):  # the command itself says what is wrong with the settings
+        count = 1
+    return shlex.join([*launcher(count), "train", "--resume", str(folder)])
 
 
 def save_weights(experiment: Experiment, path: Path) -> None:

@@ -15,6 +15,7 @@ from zoo.lab.analysis.evaluate import Evaluation
 from zoo.lab.data import Split
 from zoo.lab.runs.folder import Settings
 from zoo.lab.training.experiment import Experiment
+from zoo.tables import typed
 
 FILES = {
     "settings.json": "recipe, hyperparameters, seed, versions, command",
@@ -92,12 +93,14 @@ def summarise(
     every = FILES | {name: caption for name, caption in pictures.items() if name.endswith(".md")}
     files = [f"| {name} | {what} |" for name, what in every.items() if (folder / name).is_file()]
     missing = [f"- {what}: {reason}" for what, reason in left_out.items()]
+    given = ", ".join(f"{name} = {typed(value)}" for name, value in settings.hyperparameters.items())
     sections = [
         f"# {settings.recipe} on {settings.data}\n\n    {command}",
         f"The story, and the guide:\n\n```\n{story}\n```",
         f"Trained for {settings.steps:,} steps of {settings.batch_size} ({epochs:.1f} epochs of "
         f"{len(data.train):,} datapoints) at\nlearning rate {settings.lr:g}, seed {settings.seed}, in {seconds:.0f} s "
         f"on {settings.device}{_in(settings.precision)}. Objective: {headline}",
+        f"Hyperparameters: {given}; all others are the recipe's own." if given else "",
         unfinished_schedule(experiment, settings.steps),
         _numbers(evaluation) if evaluation else "",
         "\n\n".join(["## Pictures", *shown]),

@@ -1,32 +1,35 @@
 """A run: an experiment trained into a folder with its settings and results."""
 
-import hashlib
-import platform
 import re
 import signal
 import time
 import warnings
-from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pyro
 import torch
 from tqdm import tqdm
 
 from zoo.arguments import shown
 from zoo.lab.analysis.evaluate import Evaluation, evaluate
-from zoo.lab.data import Dataset, Split
-from zoo.lab.files import write_file, write_record
+from zoo.lab.data import Split
+from zoo.lab.files import write_file
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.digests import write_digests
-from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, Settings, has_begun, how_to_resume, save_weights
+from zoo.lab.runs.folder import CHECKPOINT, Settings, has_begun, how_to_resume, save_weights
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import locked
 from zoo.lab.runs.pictures import draw_run
+from zoo.lab.runs.same_run import (
+    check_same_data,
+    check_same_processes,
+    check_same_run,
+    describe,
+    fingerprints,
+    write_settings,
+)
 from zoo.lab.runs.summary import summarise, write_kl
 from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.story import story
@@ -101,14 +104,18 @@ def train(
     Raises:
         BlockingIOError: another process trains in the folder; the message names it.
         FloatingPointError: the loss is not finite; terms.csv holds the steps up to there.
-        ValueError: the run to resume has other data, shapes or settings (the message says which), or its checkpoint is
-            damaged; or the trained pair cannot be evaluated, raised after everything else was written.
+        ValueError: the run to resume has other data, shapes, settings or another number of processes (the message says
+            which), or its checkpoint is damaged; or the trained pair cannot be evaluated, raised after everything else
+            was written.
         FileExistsError: the folder holds a run, and `resume` is False.
         OSError: a file could not be written; the message names it, and the last good checkpoint is kept.
         Stopped: on Ctrl-C and SIGTERM.
     """
     rank, count = group()
     check_shards(settings.batch_size, count)
+    if resume and has_begun(folder):
+        check_same_processes(folder, count)
+        check_same_data(folder, fingerprints(data))
     if rank:
         _train(experiment, data, settings, folder, False, every, resume)
         return None
@@ -116,8 +123,8 @@ def train(
         if not resume and has_begun(folder):
             raise FileExistsError(f"{folder} holds a run: give a new folder, or resume=True to go on with that run")
         try:
-            if not resume:
-                write_settings(folder, settings, command)
+            if not resume or not (folder / CHECKPOINT).is_file():  # which begins again, with the versions of today
+                write_settings(folder, settings, command, data)
             seconds = _train(experiment, data, settings, folder, progress, every, resume)
             return _finish(experiment, data, settings, folder, command, seconds)
         except OSError as error:
@@ -182,11 +189,7 @@ def _train(
         torch.manual_seed(settings.seed + 1_000_003 * rank)  # each process has its own draws
     if resume and (folder / CHECKPOINT).is_file():
         state = checkpoint.load(folder / CHECKPOINT)
-        if len(state.get("ranks", [0])) != count:
-            raise ValueError(
-                f"the run was trained by {len(state.get('ranks', [0]))} processes, and this is {count}: resume it with "
-                f"torchrun --nproc-per-node={len(state.get('ranks', [0]))}, or without torchrun for 1"
-            )
+        check_same_processes(folder, count, recorded=len(state.get("ranks", [0])))
         if count > 1:
             state["random"] = state["ranks"][rank]
         check_same_run(state, about)
@@ -251,55 +254,3 @@ def _train(
                 log.flush()
             raise
     return before + time.perf_counter() - began
-
-
-def write_settings(folder: Path, settings: Settings, command: str) -> None:
-    """Writes settings.json, with which a run begins."""
-    write_record(folder / SETTINGS, {**asdict(settings), "command": command, "versions": _versions()})
-
-
-def describe(settings: Settings, data: Split) -> dict[str, Any]:
-    """What a checkpoint says about its run: settings, data and versions, which must be the same when it is resumed."""
-    return {"settings": asdict(settings), "data": _fingerprint(data.train), "versions": _versions()}
-
-
-def _versions() -> dict[str, Any]:
-    """Versions that the results depend on; the number of threads changes the order of sums."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pyro": pyro.__version__,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _fingerprint(data: Dataset) -> dict[str, Any]:
-    """A fingerprint of a data set: its size, and up to 256 of its datapoints."""
-    batch = data.batch(torch.linspace(0, len(data) - 1, min(len(data), 256)).long(), labels=True)
-    digest = hashlib.sha256(batch.x.numpy().tobytes())
-    if batch.y is not None:
-        digest.update(batch.y.numpy().tobytes())
-    return {"name": data.name, "datapoints": len(data), "shape": list(data.shape), "digest": digest.hexdigest()[:16]}
-
-
-def check_same_run(state: checkpoint.State, about: Mapping[str, Any]) -> None:
-    """Checks that a checkpoint is of a run with these settings and data; warns about other versions.
-
-    Raises:
-        ValueError: they differ; the message says in what.
-    """
-    recorded = {"precision": about["settings"]["precision"], **state["about"]["settings"]}  # earlier versions had none
-    then = {**state["about"], "settings": asdict(Settings.of(recorded))}
-    for what in ("settings", "data", "versions"):
-        differ = [
-            f"{key} is {then[what].get(key)!r} in the checkpoint, {about[what].get(key)!r} here"
-            for key in then[what] | about[what]
-            if then[what].get(key) != about[what].get(key)
-        ]
-        if differ and what == "versions":
-            warnings.warn(f"the last digits of this run may differ: {'; '.join(differ)}", stacklevel=4)
-        elif differ:
-            raise ValueError(
-                f"the run cannot be resumed with other {what}: {'; '.join(differ)}; put those of the checkpoint back, "
-                "or begin a new run"
-            )

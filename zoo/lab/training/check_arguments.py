@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -76,17 +76,52 @@ def check_options(elbo: TermwiseELBO, *, lr: Any, optimizer: Any, compile: Any, 
 
 
 def check_optimizer(optimizer: Any, parameters: Iterable[Tensor]) -> None:
-    """Checks that the optimiser trains at least one of the parameters.
+    """Checks that the optimiser trains at least one of the parameters, in steps with the gradients of one pass.
 
     Raises:
-        TypeError, ValueError: it is not an optimiser, or has none of the parameters.
+        TypeError, ValueError: it is not an optimiser, computes the loss itself, or has none of the parameters.
     """
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer= has to return an optimiser of torch.optim, but returned {_what(optimizer)}")
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise TypeError(
+            f"{_what(optimizer)} computes the loss anew within its step (it needs a closure), and a step of fit is one "
+            "pass: give another optimiser, such as torch.optim.Adam"
+        )
     trained = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     if not trained & {id(parameter) for parameter in parameters}:
         raise ValueError(
             "the optimiser has none of the pair's parameters: give it those of prepare(model, guide, elbo, ...)"
+        )
+
+
+def check_trainable(parameters: Collection[Tensor]) -> None:
+    """Checks that there is a parameter to train.
+
+    Raises:
+        ValueError: there is no parameter, or none requires a gradient.
+    """
+    if any(parameter.requires_grad for parameter in parameters):
+        return
+    if parameters:
+        raise ValueError(
+            f"none of the pair's {len(parameters)} parameters requires a gradient, so there is nothing to train: "
+            "unfreeze some, as in guide.requires_grad_(True)"
+        )
+    raise ValueError("neither the model nor the guide has a parameter, so there is nothing to train")
+
+
+def check_gradients() -> None:
+    """Refuses to train where gradients are disabled.
+
+    Raises:
+        ValueError: they are; the message says by what.
+    """
+    if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
+        by = "torch.inference_mode()" if torch.is_inference_mode_enabled() else "torch.no_grad()"
+        raise ValueError(
+            f"training needs gradients, and {by} disables them here: call fit, and take its steps, outside"
         )
 
 

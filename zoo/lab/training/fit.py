@@ -25,10 +25,12 @@ from zoo.lab.training.adversary import Adversary, sample
 from zoo.lab.training.check_arguments import (
     check_batch,
     check_call,
+    check_gradients,
     check_optimizer,
     check_options,
     check_pair,
     check_switches,
+    check_trainable,
     iterate,
 )
 from zoo.lab.training.compiled import Compiled
@@ -47,12 +49,15 @@ def adam(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimi
 
     Raises:
         TypeError: parameters are not some of a module's.
+        ValueError: none of them requires a gradient.
     """
     trained = list(parameters)
-    if not all(isinstance(p, Tensor) for p in trained) or not any(p.requires_grad for p in trained):
+    if not trained or not all(isinstance(p, Tensor) for p in trained):
         raise TypeError(
             f"adam: parameters must be some of a module's, as in model.parameters(), got {shown(parameters)}"
         )
+    if not any(p.requires_grad for p in trained):
+        raise ValueError(f"adam: none of the {len(trained)} parameters requires a gradient: unfreeze some")
     return torch.optim.Adam(trained, lr=lr, fused=True)
 
 
@@ -103,8 +108,9 @@ def fit(
         progress: whether to show a progress bar; the environment variable TQDM_DISABLE=1 hides it, too.
 
     Raises:
-        TypeError, ValueError: an argument is invalid (raised when `fit` is called); a batch is not a `Batch`, or too
-            small to halve; or, from the trial run, pair, objective and data do not fit.
+        TypeError, ValueError: an argument is invalid, or gradients are disabled (raised when `fit` is called); a batch
+            is not a `Batch`, or too small to halve; every parameter is frozen; the optimiser's step needs a closure;
+            or, from the trial run, pair, objective and data do not fit.
         FloatingPointError: the loss is not finite; the message names step, term and site. On a CPU the optimiser takes
             no step with it.
     """
@@ -112,6 +118,7 @@ def fit(
     check_options(elbo, lr=lr, optimizer=optimizer, compile=compile, start=start, adversary=adversary)
     check_switches(shards=shards, progress=progress)
     check_precision(precision, model, guide)
+    check_gradients()
     if shards:
         check_group()
         check_programs(model, guide)
@@ -147,6 +154,7 @@ def _steps(
     shards: bool,
     precision: Precision,
 ) -> Iterator[tuple[int, Report]]:
+    check_gradients()  # where the steps are taken, which may be elsewhere
     try:
         first = next(batches)
     except StopIteration:
@@ -154,6 +162,7 @@ def _steps(
     networks = Networks(model, guide) if precision == "bf16" else None
     with networks.watched() if networks else nullcontext():
         parameters = prepare(model, guide, elbo, first, device, shards=shards)
+    check_trainable(parameters)
     if not isinstance(optimizer, torch.optim.Optimizer):
         optimizer = optimizer(parameters, lr=lr)
     check_optimizer(optimizer, parameters)

@@ -28,6 +28,11 @@ def started() -> tuple[int, int]:
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
+def launcher(count: int) -> list[str]:
+    """The beginning of a command that runs the zoo in so many processes."""
+    return [*(["python"] if count == 1 else ["torchrun", f"--nproc-per-node={count}"]), "-m", "zoo"]
+
+
 @contextmanager
 def joined() -> Iterator[int]:
     """Connects the processes that torchrun started, and yields the rank of this one; 0 without torchrun.

@@ -13,6 +13,7 @@ from zoo.lab.device import fork_random_state
 from zoo.lab.training.check_arguments import (
     check_batch,
     check_optimizer,
+    check_trainable,
     iterate,
 )
 from zoo.lab.training.fit import Optimizer, prepare, refuse_unless_finite
@@ -60,6 +61,7 @@ class Stack:
         for member, short, batch in zip(members, networks, first, strict=True):
             with short.watched() if short else nullcontext():
                 parameters.append(prepare(member.model, member.guide, member.elbo, batch, device))
+            check_trainable(parameters[-1])
         optimizers = [m.optimizer or optimizer(own, lr=lr) for m, own in zip(members, parameters, strict=True)]
         for member, made, own in zip(members, optimizers, parameters, strict=True):
             check_optimizer(made, own)

@@ -8,7 +8,7 @@ import torch
 from tqdm.auto import tqdm
 
 from zoo.lab.device import find_device
-from zoo.lab.training.check_arguments import check_options, check_pair, check_switches
+from zoo.lab.training.check_arguments import check_gradients, check_options, check_pair, check_switches
 from zoo.lab.training.fit import Optimizer, adam
 from zoo.lab.training.members import DivergedError, Member, Reports, check_alike
 from zoo.lab.training.precision import Precision, check_precision
@@ -65,6 +65,7 @@ def fit_restarts(
     if not members or not all(isinstance(member, Member) for member in members):
         raise TypeError("members must be one or more Member(model, guide, elbo, batches), as in [Member(...), ...]")
     check_switches(progress=progress)
+    check_gradients()
     _check_apart(members)
     existing = [member.optimizer for member in members if member.optimizer is not None]
     if existing and len(existing) < len(members):

@@ -218,9 +218,11 @@ def written(
     count = 1 + max(trial.seed for trials in variants.values() for trial in trials)
     command = f"python -m zoo reproduce {name} --budget {first.budget} --seeds {count} {asked}{more_options}"
     result = collect(name, reproduction, variants, command=command.rstrip())
-    if place(result, out, replace=replace).parent == out:
-        there = stored(name, out, first.budget, first.precision)
-        result["pictures"] = (
-            draw(reproduction, variants, name, out) if pictures else dict(there["pictures"]) if there else {}
-        )
-    return result, save(result, out, replace=replace), variants
+    complete = place(result, out, replace=replace).parent == out
+    if complete and (there := stored(name, out, first.budget, first.precision)):
+        result["pictures"] = dict(there["pictures"])
+    path = save(result, out, replace=replace)  # before the pictures, of which one may fail
+    if complete and pictures:
+        result["pictures"] = draw(reproduction, variants, name, out)
+        path = save(result, out, replace=replace)
+    return result, path, variants

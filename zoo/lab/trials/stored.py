@@ -48,6 +48,11 @@ def stored_results(name: str, out: Path) -> list[Result]:
     return sorted(_there(name, out).values(), key=lambda result: result["budget"])
 
 
+def is_apart(name: str, out: Path) -> bool:
+    """Whether the folder has a full result that lies apart, since it has fewer seeds than the short one."""
+    return (out / FULL / f"{file_name(name)}.json").is_file()
+
+
 def refuse_other_precision(name: str, out: Path, budget: Budget, precision: Precision | None) -> None:
     """Checks that the folder holds no result of this reproduction and budget in another precision: precisions are not
     mixed.

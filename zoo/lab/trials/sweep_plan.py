@@ -15,6 +15,7 @@ from zoo.lab.analysis.posterior import needs_labels
 from zoo.lab.device import find_device
 from zoo.lab.runs.finished import FinishedRun, configure
 from zoo.lab.runs.folder import SETTINGS, Settings, as_stored, read_settings
+from zoo.lab.runs.same_run import Fingerprints, check_same_data, fingerprints
 from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Recipe
 from zoo.lab.training.precision import Precision
@@ -89,7 +90,7 @@ def plan_sweep(
     Raises:
         LookupError, TypeError, ValueError, FileNotFoundError: as `configure`; two points have other names or are the
             same, or one sets a hyperparameter that is set for all; or the folder holds a run itself, or runs with other
-            settings.
+            settings or on other data.
     """
     grid = [as_stored(point) for point in grid]
     _check_grid(grid, fixed := as_stored(hyperparameters or {}))
@@ -101,13 +102,13 @@ def plan_sweep(
     options |= {"batch_size": batch_size, "lr": lr}
     where: dict[str, Any] = {"data_dir": data_dir, "download": download, "device": str(find_device(device))}
     where |= {"compile": compile, "precision": precision}
-    settings = check(recipe, grid, hyperparameters=fixed, **options, **where)
+    settings, found = check(recipe, grid, hyperparameters=fixed, **options, **where)
     trials: list[tuple[GridPoint, Trial]] = []
     work: list[tuple[Measure, Trial]] = []
     for point, own in zip(grid, settings, strict=True):
         plan = {**options, "hyperparameters": {**fixed, **point}}
         for trial in _trials(point, folder, seeds, recipes={recipe.name: recipe}, every=every, **where):
-            refuse_other_settings(trial, own)
+            refuse_other_runs(trial, own, found)
             trials.append((point, trial))
             work.append((partial(measure, recipe=recipe.name, plan=plan), trial))
     return SweepPlan(tuple(grid[0]), trials, work)
@@ -142,8 +143,8 @@ def _trials(point: GridPoint, folder: Path, seeds: int, **options: Any) -> list[
 
 def check(
     recipe: Recipe, grid: Sequence[GridPoint], *, hyperparameters: Mapping[str, Any], **options: Any
-) -> list[Settings]:
-    """The settings of every point, each built once on data that are loaded once.
+) -> tuple[list[Settings], Fingerprints]:
+    """The settings of every point, each built once on data that are loaded once, and the fingerprints of the data.
 
     Raises:
         LookupError, TypeError, ValueError, FileNotFoundError: as `zoo.lab.runs.finished.configure`.
@@ -163,14 +164,15 @@ def check(
             lr=options["lr"] or experiment.lr,
         )
         settings.append(own)
-    return settings
+    return settings, fingerprints(split)
 
 
-def refuse_other_settings(trial: Trial, settings: Settings) -> None:
-    """Refuses a finished trial of a run with other settings, whose quantities would be mistaken for the requested ones.
+def refuse_other_runs(trial: Trial, settings: Settings, found: Fingerprints) -> None:
+    """Refuses a finished trial of a run with other settings or on other data, whose quantities would be mistaken for
+    the requested ones.
 
     Raises:
-        ValueError: its settings differ; the message says which.
+        ValueError: its settings or its data differ; the message says in what.
     """
     if not trial.is_finished():
         return
@@ -186,6 +188,7 @@ def refuse_other_settings(trial: Trial, settings: Settings) -> None:
             f"{trial.folder} holds a finished run with other settings ({'; '.join(differ)}): remove it, or name "
             "another folder with --out"
         )
+    check_same_data(trial.folder, found)
 
 
 def measure(trial: Trial, *, recipe: str, plan: Mapping[str, Any]) -> Mapping[str, float]:

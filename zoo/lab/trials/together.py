@@ -20,11 +20,12 @@ from tqdm import tqdm
 from zoo.lab.data import Batch, Split
 from zoo.lab.device import find_device
 from zoo.lab.runs import checkpoint
+from zoo.lab.runs.command import train_command
 from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import CHECKPOINT, Settings, has_begun, is_finished, read_settings
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import locked
-from zoo.lab.runs.train import check_same_run, describe, write_settings
+from zoo.lab.runs.same_run import check_same_data, check_same_run, describe, fingerprints, write_settings
 from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.training.experiment import Experiment, find_recipe
 from zoo.lab.training.fit import prepare, refuse_unless_finite
@@ -168,6 +169,7 @@ def _open(trial: Trial, recipe: str, plan: dict[str, Any]) -> _Run:
         settings = run.settings = replace(settings, compile=there.compile)
         if replace(there, device=settings.device) != settings:
             raise ValueError(f"{trial.folder} holds a run with other settings")
+        check_same_data(trial.folder, fingerprints(data))
     if (trial.folder / CHECKPOINT).is_file():
         state = checkpoint.load(trial.folder / CHECKPOINT)
         check_same_run(state, describe(settings, data))
@@ -256,8 +258,9 @@ def _begin(run: _Run, stack: ExitStack) -> None:
     """Locks the run's folder, and writes its settings or cuts its tables to its last checkpoint."""
     folder, settings = run.trial.folder, run.settings
     stack.enter_context(locked(folder, wait=ORPHANS))
-    if not has_begun(folder):
-        write_settings(folder, settings, f"python -m zoo train {settings.recipe} --seed {settings.seed}  # one of many")
+    if not (folder / CHECKPOINT).is_file():  # begun, or begun again with the versions of today
+        recipe = find_recipe(settings.recipe, run.trial.recipes)
+        write_settings(folder, settings, train_command(settings, recipe, run.experiment), run.data)
     if run.step:
         truncate(folder, run.step, run.tables or {})
 

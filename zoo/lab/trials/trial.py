@@ -20,6 +20,7 @@ from tqdm import tqdm
 from zoo.lab.files import REMEDY, read_record, write_record
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
+from zoo.lab.runs.command import train_command
 from zoo.lab.runs.finished import FinishedRun, configure, finished_run, open_run
 from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, Settings, has_begun, is_finished, read_settings
 from zoo.lab.runs.interrupt import Stopped
@@ -103,8 +104,9 @@ class Trial:
             ValueError: the folder holds a run with other settings; the message says which differ.
         """
         folder = self.folder / within
+        chosen = find_recipe(recipe, self.recipes)
         settings, split, experiment = configure(
-            find_recipe(recipe, self.recipes),
+            chosen,
             hyperparameters={**(hyperparameters or {}), **more_hyperparameters},
             data=data,
             data_options=data_options,
@@ -127,13 +129,12 @@ class Trial:
                 _check_same(there, settings, folder, own_precision=self.precision is None)
                 settings = replace(settings, compile=there.compile)
             if not is_finished(folder):
-                command = f"python -m zoo train {recipe} --seed {self.seed}  # one of many"
                 run.train(
                     experiment,
                     split,
                     settings,
                     folder,
-                    command=command,
+                    command=train_command(settings, chosen, experiment),
                     progress=self.progress,
                     every=self.every,
                     resume=begun,

@@ -1,5 +1,6 @@
 """Compares guides: one recipe trained with each of them, a trial per guide, and one table."""
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -15,17 +16,19 @@ from zoo.lab.errors import unknown_name
 from zoo.lab.files import REMEDY, read_record, write_file
 from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import Settings
+from zoo.lab.runs.same_run import fingerprints
 from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.training.fit import prepare
 from zoo.lab.trials.backends import open_backend
-from zoo.lab.trials.sweep_plan import refuse_other_settings
+from zoo.lab.trials.sweep_plan import refuse_other_runs
 from zoo.lab.trials.trial import QUANTITIES, Trial, run_trials
 from zoo.studies.guide_gap.measure import TestSamples, measure, step_milliseconds
 from zoo.studies.guide_gap.posteriors import plane_posteriors, two_units
-from zoo.studies.guide_gap.recipes import swap
+from zoo.studies.guide_gap.recipes import names, swap
 
 RESULTS = Path(__file__).parent / "results"
+UNDER = " under "  # between the names of a recipe and a guide
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,8 +103,9 @@ def compare_guides(
     }
     plan = {key: options.get(key) for key in ("steps", "epochs", "data", "data_options", "batch_size", "lr")}
     plan["hyperparameters"] = options.get("hyperparameters")
+    found = fingerprints(split)
     for guide, trial in trials.items():
-        refuse_other_settings(trial, plans[guide][0])
+        refuse_other_runs(trial, plans[guide][0], found)
     for trial in trials.values():
         _forget_other_samples(trial, on)
     work = [(partial(_measured, on=on, plan=plan), trial) for trial in trials.values()]
@@ -146,9 +150,25 @@ def stored(name: str) -> GuideComparison:
     return GuideComparison(result, ())
 
 
+def with_swapped(recipes: Mapping[str, Recipe], name: str) -> Mapping[str, Recipe]:
+    """The recipes, and the one called "RECIPE under GUIDE" where `name` is such a name: that of a comparison's run.
+
+    Raises:
+        LookupError: there is no such guide; the message lists all.
+    """
+    own, _, guide = name.rpartition(UNDER)
+    if own not in recipes:
+        return recipes
+    if guide not in names():
+        raise LookupError(f"recipe {name!r}: {unknown_name('guide', guide, names())}")
+    return {**recipes, name: _swapped(recipes[own], guide)}
+
+
 def _swapped(recipe: Recipe, guide: str) -> Recipe:
     """The recipe with another guide and another name, since its weights do not fit the recipe's own pair."""
-    return replace(recipe, name=f"{recipe.name} under {guide}", build=partial(_build_swapped, recipe.build, guide))
+    build = partial(_build_swapped, recipe.build, guide)
+    setattr(build, "__signature__", inspect.signature(recipe.build))  # noqa: B010 (its hyperparameters, to be checked)
+    return replace(recipe, name=f"{recipe.name}{UNDER}{guide}", build=build)
 
 
 def _build_swapped(build: Any, guide: str, data: Split, **hyperparameters: Any) -> Experiment:
