@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from zoo.arguments import checked, is_number
+from zoo.arguments import checked, is_number, shown
 from zoo.metrics.classes import is_data
 from zoo.metrics.encoded import Classes, Codes, Encoded, Inapplicable
 from zoo.metrics.result import HALVES, Result, generators
@@ -149,23 +149,21 @@ def _by_site(codes: Any) -> Any:
         return codes
     tolerance = max(1e-4, _precision(codes))  # of the sum of a row
     try:
-        codes = to_numpy(codes)
+        array = to_numpy(codes)
     except (TypeError, ValueError) as error:
         raise ValueError(f"clusters: types or probabilities cannot be read: {error}") from error
-    if codes.ndim == 1:
-        types = _indices("types", codes)
+    if array.ndim == 1:
+        types = _indices("types", array)
         if types.max(initial=0) >= max(MOST_TYPES, len(types)):
             raise ValueError(
                 f"clusters: there is a type {types.max()} among {len(types)} points: number the types from 0, as "
                 "np.unique(types, return_inverse=True)[1] does"
             )
         return {"c": Site(np.eye(int(types.max(initial=0)) + 1)[types], categorical=True)}
-    numbers = codes.ndim == 2 and codes.dtype.kind in "biuf"
-    if numbers and (codes >= 0).all() and np.allclose(codes.sum(1, dtype=np.float64), 1, atol=tolerance):
-        return {"c": Site(codes.astype(np.float64), categorical=True)}
-    raise ValueError(
-        f"clusters needs types [N] or their probabilities [N, K], whose rows sum to 1; got {codes.dtype} {codes.shape}"
-    )
+    numbers = array.ndim == 2 and array.dtype.kind in "biuf"
+    if numbers and (array >= 0).all() and np.allclose(array.sum(1, dtype=np.float64), 1, atol=tolerance):
+        return {"c": Site(array.astype(np.float64), categorical=True)}
+    raise ValueError(f"clusters needs types [N] or their probabilities [N, K], whose rows sum to 1; got {shown(codes)}")
 
 
 def _precision(codes: Any) -> float:

@@ -250,7 +250,6 @@ def test_no_claim_is_decided_by_a_value_that_is_not_finite(value):
             near_share(("b", "q"), ("a", "q"), 0.1),
             rising("q", ["a", "b"]),
             highest("q", "a", ["b"]),
-            on_seeds(("a", "q"), lambda number: number == 0),
             of_geometric_means(above(("a", "q"), ("b", "q"))),
         ):
             decided, evidence = check(numbers)

@@ -57,7 +57,9 @@ def adam(parameters: Iterable[nn.Parameter], *, lr: float) -> torch.optim.Optimi
             f"adam: parameters must be some of a module's, as in model.parameters(), got {shown(parameters)}"
         )
     if not any(p.requires_grad for p in trained):
-        raise ValueError(f"adam: none of the {len(trained)} parameters requires a gradient: unfreeze some")
+        raise ValueError(
+            f"adam: none of the {len(trained)} parameters requires a gradient: unfreeze some; got {shown(parameters)}"
+        )
     return torch.optim.Adam(trained, lr=lr, fused=True)
 
 

@@ -176,16 +176,10 @@ def correlated(one: str, other: str, variants: Sequence[str]) -> Comparison:
 
 
 def on_seeds(cell: Cell, holds: Callable[[float], bool], note: str = "") -> Comparison:
-    """`holds` is true of the value in every seed; false where it is true in no seed, and otherwise undecided.
-
-    Undecided also where a value is not finite.
-    """
+    """`holds` is true of the value in every seed; false where it is true in no seed, and otherwise undecided."""
 
     def decide(results: Results) -> Verdict:
-        values = results.values(*cell)
-        if not all(map(math.isfinite, values)):
-            return None
-        found = [holds(value) for value in values]
+        found = [holds(value) for value in results.values(*cell)]
         return None if any(found) and not all(found) else all(found)
 
     return Comparison((cell,), decide, note)
