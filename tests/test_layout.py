@@ -22,6 +22,7 @@ FLOORS = [
         "zoo.parents",
         "zoo.hyperparameters",
         "zoo.modes",
+        "zoo.seeds",
         "zoo.tables",
     },
     {"zoo.aggregate_sites", "zoo.handlers", "zoo.pairing", "zoo.terms", "zoo.report"}

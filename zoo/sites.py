@@ -87,11 +87,16 @@ def summed_out(site: Site) -> bool:
     return site["infer"].get("_enumerate_dim") is not None
 
 
-def family(fn: Any) -> str:
-    """The name of a distribution's family, without the wrappers of `to_event`, `mask` and `expand_by`."""
+def unwrapped(fn: Any) -> Any:
+    """A distribution without the wrappers of `to_event`, `mask` and `expand_by`."""
     while type(fn).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):
         fn = fn.base_dist
-    return type(fn).__name__
+    return fn
+
+
+def family(fn: Any) -> str:
+    """The name of a distribution's family, without wrappers."""
+    return type(unwrapped(fn)).__name__
 
 
 def plates_of(site: Site) -> frozenset[str]:

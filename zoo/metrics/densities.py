@@ -15,8 +15,8 @@ from torch.distributions import Independent, Normal
 
 from zoo.estimators import Scores, log_marginals, scores
 from zoo.metrics.encoded import Encoded
-from zoo.metrics.result import stream
 from zoo.metrics.sites import Site
+from zoo.seeds import stream
 
 
 class Draws(NamedTuple):
@@ -45,7 +45,7 @@ def draws(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Draws:
         raise ValueError(f"num_samples = {num_samples}: give 1 or more")
     key = ("draws", num_samples, operator.index(seed), repeat)
     if key not in encoded.memo:
-        rng = stream(seed, repeat)
+        rng = stream([seed, repeat])
         index = rng.choice(len(encoded), num_samples, replace=num_samples > len(encoded))
         values = {name: sample(site.at(index), rng) for name, site in encoded.sites.items()}
         own = {name: scores(site.at(index).q, values[name].squeeze(1)) for name, site in encoded.sites.items()}

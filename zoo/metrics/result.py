@@ -1,6 +1,5 @@
 """The result of a metric: a value, an interval over repeats, and the protocol that both depend on."""
 
-import operator
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from zoo.arguments import is_number
+from zoo.seeds import stream
 
 # A score is from 0 to 1; an error is best at 0; a variance has the codes' unit squared; a ratio has no unit.
 Unit = Literal["score", "nats", "error", "correlation", "words", "variance", "ratio"]
@@ -116,12 +116,7 @@ def generators(seed: int, repeats: int) -> list[np.random.Generator]:
         raise ValueError(f"repeats = {repeats}: an interval needs at least 2")
     if seed < 0:
         raise ValueError(f"seed = {seed}: give 0 or more")
-    return [stream(seed, repeat) for repeat in range(repeats)]
-
-
-def stream(seed: int, *more: int) -> np.random.Generator:
-    """A stream of random numbers; a seed may also be NumPy's or a tensor []."""
-    return np.random.default_rng([operator.index(number) for number in (seed, *more)])
+    return [stream([seed, repeat]) for repeat in range(repeats)]
 
 
 def _is_of_numpy(value: Any) -> bool:

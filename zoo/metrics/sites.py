@@ -22,8 +22,9 @@ from zoo.metrics.families import (
     positive_parameters,
     rebuilt,
 )
-from zoo.metrics.result import Inapplicable, stream
+from zoo.metrics.result import Inapplicable
 from zoo.modes import evaluation_mode
+from zoo.seeds import stream
 
 MIN_POINTS = 10
 

@@ -14,9 +14,9 @@ from zoo.arguments import checked, number_from
 from zoo.lab.analysis.interventions import LatentSites, guide_inputs
 from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
-from zoo.lab.data.seeds import stream
 from zoo.lab.device import device_of
 from zoo.metrics.circular import as_angle, circular, linear
+from zoo.seeds import stream
 
 BATCH = 500
 FEWEST = 6  # datapoints: a cosine and a sine of the angle and of twice the angle, a constant, and one more

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zoo.lab.data import Dataset
-from zoo.lab.data.seeds import stream
+from zoo.seeds import stream
 
 NUM = 5_000  # training points; with this many of MNIST, about 92 % of test digits get the right label
 NEIGHBOURS = 5

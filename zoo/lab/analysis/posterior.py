@@ -14,7 +14,7 @@ from zoo.arguments import NOT_EMPTY, checked, number_from
 from zoo.lab.device import fork_random_state
 from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import evaluating, isolated
-from zoo.sites import is_subsample, nodes_of
+from zoo.sites import is_subsample, nodes_of, unwrapped
 from zoo.termwise import family
 
 
@@ -104,10 +104,7 @@ def centre_of(name: str, q: Any) -> Tensor:
             f"site {name!r} has an event of shape {tuple(q.event_shape)}, not a vector: it is several types at once, "
             "and a type is one site here; sample each of them as a site of its own in model and guide"
         )
-    base = q
-    while type(base).__name__ in ("Independent", "MaskedDistribution", "ExpandedDistribution"):  # as `family` does
-        base = base.base_dist
-    probs: Tensor = base.probs.expand(q.batch_shape + q.event_shape)
+    probs: Tensor = unwrapped(q).probs.expand(q.batch_shape + q.event_shape)
     return probs
 
 

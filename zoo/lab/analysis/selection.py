@@ -6,7 +6,7 @@ import numpy as np
 
 from zoo.arguments import checked, number_from
 from zoo.lab.data import Dataset
-from zoo.lab.data.seeds import stream
+from zoo.seeds import stream
 
 
 @checked(num=number_from(1))

@@ -24,8 +24,8 @@ from zoo.lab.data.conversion import (
 )
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.rows import Rows, blocks
-from zoo.lab.data.seeds import stream, torch_stream
 from zoo.lab.data.summary import summarise
+from zoo.seeds import stream, torch_stream
 from zoo.tables import Tabulated
 
 

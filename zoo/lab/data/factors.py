@@ -10,8 +10,8 @@ import numpy as np
 
 from zoo.arguments import checked, number_from, shown
 from zoo.lab.data.conversion import as_columns
-from zoo.lab.data.seeds import stream
 from zoo.lab.errors import unknown_name
+from zoo.seeds import stream
 
 
 @dataclass(frozen=True, eq=False)

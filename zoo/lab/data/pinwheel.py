@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from zoo.lab.data.dataset import Dataset
-from zoo.lab.data.seeds import stream
 from zoo.lab.data.split import Split
+from zoo.seeds import stream
 
 
 def pinwheel(

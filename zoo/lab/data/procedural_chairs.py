@@ -10,8 +10,8 @@ from tqdm import tqdm
 from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.renderer import WHITE, Solid, draw
-from zoo.lab.data.seeds import stream
 from zoo.lab.data.split import Split, split
+from zoo.seeds import stream
 
 TYPES = ("dining chair", "bar stool", "armchair", "swivel chair")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from zoo.arguments import checked
 from zoo.lab.data.dataset import Dataset
-from zoo.lab.data.seeds import stream
+from zoo.seeds import stream
 
 
 class Split(NamedTuple):

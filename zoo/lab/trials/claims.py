@@ -116,7 +116,7 @@ def near_share(one: Cell, other: Cell, share: float) -> Comparison:
     """One mean differs from the other by at most a share of the other's size."""
 
     def decide(results: Results) -> Verdict:
-        size = math.copysign(share, average(results.values(*other)))
+        size = math.copysign(share, results.mean(*other))
         return both(compare(results, one, other, times=1 - size), compare(results, other, one, times=1 / (1 + size)))
 
     return Comparison((one, other), decide, f"Holds within {share:.0%}.")

@@ -4,12 +4,12 @@
 """
 
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from zoo.lab.plots.picture import Picture
+from zoo.lab.trials.card import average
 from zoo.lab.trials.trial import Budget, Measure, Trial
 
 
@@ -58,9 +58,9 @@ class Results:
         return Results(table)
 
     def mean(self, variant: str, quantity: str) -> float:
-        """The mean over seeds; NaN where there are none."""
+        """The mean over seeds, as `average`; NaN where there are none."""
         values = self.values(variant, quantity)
-        return statistics.fmean(values) if values else math.nan
+        return average(values) if values else math.nan
 
 
 Check: TypeAlias = Callable[[Results], tuple[bool | None, str]]  # the verdict, None where seeds cannot tell; evidence

@@ -10,8 +10,8 @@ from zoo.arguments import checked, number_from
 from zoo.estimators import closed_kl
 from zoo.lab.analysis.posterior import decode, posteriors
 from zoo.lab.data import Dataset
-from zoo.lab.data.seeds import torch_stream
 from zoo.lab.device import device_of
+from zoo.seeds import torch_stream
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from zoo.lab.analysis.evaluate import Evaluation
 from zoo.lab.analysis.posterior import decode, posterior_means
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
-from zoo.lab.data.seeds import torch_stream
 from zoo.lab.device import device_of
 from zoo.lab.plots.bars import bars_of_nats
 from zoo.lab.plots.image_grid import ImageGrid
 from zoo.lab.plots.picture import Picture
 from zoo.lab.plots.style import COLOURS, INK, figure, scatter_by_class, styled
 from zoo.papers.natural_clustering.class_latents import Clustering
+from zoo.seeds import torch_stream
 
 Story = NaturalClustering | ConditionalVAE
 VALUES = torch.linspace(-3, 3, 11)

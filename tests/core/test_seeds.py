@@ -11,8 +11,8 @@ from zoo.lab.analysis import elbo_anatomy
 from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
 from zoo.lab.data.pinwheel import pinwheel
-from zoo.lab.data.seeds import stream, torch_stream
 from zoo.lab.data.split import split
+from zoo.seeds import stream, torch_stream
 
 SEEDS = [np.int64(3), np.uint8(3), np.array(3), torch.tensor(3), torch.tensor(3, dtype=torch.uint8)]
 
