@@ -18,6 +18,7 @@ from zoo.metrics import Encoded, attribute_accuracy, higgins_svm, latent_correla
 from zoo.papers.dip_vae.recipes import LAMBDAS
 
 STEPS, SHORT, SEARCH = 300_000, 10_000, 1_500
+SHORT_GRID = 3_000  # of each of the 20 weights of Figure 1
 SHORT_LR = 3e-4
 SEARCHED = (2.0, 10.0, 50.0)  # those of LAMBDAS in the short budget
 DIP = "DIP-VAE, the best lambda_od"
@@ -123,14 +124,14 @@ def train(trial: Trial, recipe: str, steps: int, *, within: str = "", **hyperpar
     return trial.train(recipe, steps=steps, lr=SHORT_LR, precision="medium", within=within, **hyperparameters)
 
 
-def beta_vae(trial: Trial, *, data: str, beta: float) -> dict[str, float]:
+def beta_vae(trial: Trial, *, data: str, beta: float, short: int = SHORT) -> dict[str, float]:
     """beta-VAE at the budget's length; beta = 1 is the VAE."""
-    return measured(train(trial, f"beta-vae/{data}", trial.steps(full=STEPS, short=SHORT), beta=beta))
+    return measured(train(trial, f"beta-vae/{data}", trial.steps(full=STEPS, short=short), beta=beta))
 
 
-def one_lambda(trial: Trial, *, data: str, lambda_od: float) -> dict[str, float]:
+def one_lambda(trial: Trial, *, data: str, lambda_od: float, short: int = SHORT) -> dict[str, float]:
     """DIP-VAE at the budget's length."""
-    steps = trial.steps(full=STEPS, short=SHORT)
+    steps = trial.steps(full=STEPS, short=short)
     return measured(train(trial, f"dip-vae/{data}", steps, lambda_od=lambda_od))
 
 
