@@ -1,5 +1,6 @@
 """A seed is any whole number, of Python, NumPy or a tensor: each draws the same."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from zoo.lab.analysis.selection import spread
 from zoo.lab.data import Dataset
 from zoo.lab.data.pinwheel import pinwheel
 from zoo.lab.data.split import split
+from zoo.lab.plots.contact_sheet import contact_sheet
 from zoo.seeds import stream, torch_stream
 
 SEEDS = [np.int64(3), np.uint8(3), np.array(3), torch.tensor(3), torch.tensor(3, dtype=torch.uint8)]
@@ -49,6 +51,16 @@ def test_an_anatomy_of_batches_takes_it(seed: Any) -> None:
         elbo_anatomy(model, guide, some, num_data=12, estimator="stratified", batch_size=4, seed=s) for s in (seed, 3)
     )
     assert torch.equal(ours.elbo.mean, theirs.elbo.mean)
+
+
+@pytest.mark.parametrize("seed", SEEDS[::3])
+def test_a_contact_sheet_takes_it(seed: Any) -> None:
+    images = replace(data(), factors=None)
+    ours, theirs, others = (
+        np.asarray(contact_sheet(images, seed=s).axes[0].images[0].get_array()) for s in (seed, 3, 4)
+    )
+    assert np.array_equal(ours, theirs)
+    assert not np.array_equal(ours, others)
 
 
 def test_the_largest_seed_draws_batches() -> None:

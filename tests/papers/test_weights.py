@@ -16,9 +16,10 @@ from tests.pictures import without_pictures
 from zoo.cli.explore import explore
 from zoo.lab.data import Split
 from zoo.lab.runs import train as run
+from zoo.lab.runs.command import train_command
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.runs.folder import Settings
-from zoo.papers import configure, open_run, shipped, weights
+from zoo.papers import configure, open_run, recipe, shipped, weights
 from zoo.papers.recipes import RECIPES
 
 
@@ -106,7 +107,10 @@ def test_the_card_says_how_much_shorter_a_pair_was_trained(trained, tmp_path):
 
 
 def test_the_command_of_a_card_is_its_recipe_and_what_differs_from_it(trained):
-    assert shipped.command(trained) == "python -m zoo train joint-vae/digits --steps 5 --seed 3"
+    def command(run):
+        return train_command(run.settings, recipe(run.settings.recipe), run.experiment)
+
+    assert command(trained) == "python -m zoo train joint-vae/digits --steps 5 --seed 3"
     changed = replace(
         trained.settings,
         recipe="joint-vae/mnist",
@@ -118,8 +122,8 @@ def test_the_command_of_a_card_is_its_recipe_and_what_differs_from_it(trained):
         compile=True,
         precision="bf16",
     )
-    assert shipped.command(replace(trained, settings=changed)) == (
-        "python -m zoo train joint-vae/mnist --data fashion-mnist --data-option size=28 --set gamma_z=100 "
+    assert command(replace(trained, settings=changed)) == (
+        "python -m zoo train joint-vae/mnist --data fashion-mnist --data-option size=28 --set gamma_z=100.0 "
         "--set types=10 --steps 5 --batch-size 32 --lr 0.0005 --precision bf16 --seed 3 --compile"
     )
 

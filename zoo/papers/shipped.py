@@ -7,7 +7,6 @@ is written.
 """
 
 import argparse
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.grid import Grid2D, divergences, log_aggregate, log_prior
+from zoo.lab.runs.command import train_command
 from zoo.lab.runs.finished import FinishedRun
 from zoo.metrics import Encoded, clusters, hoyer
 from zoo.papers import open_run, recipe
@@ -103,36 +103,6 @@ def measured(trained: FinishedRun) -> dict[str, float]:
     return {**elbo_parts(trained), **own(trained)}
 
 
-def command(trained: FinishedRun) -> str:
-    """The command that trains such a run: its recipe, and what differs from the recipe's settings."""
-    run, chosen, made = trained.settings, recipe(trained.settings.recipe), trained.experiment
-    parts = ["python", "-m", "zoo", "train", run.recipe]
-    if run.data != chosen.data:
-        parts += ["--data", run.data]
-    usual = chosen.data_options if run.data == chosen.data else {}
-    parts += [
-        part
-        for key, value in run.data_options.items()
-        if usual.get(key) != value
-        for part in ("--data-option", f"{key}={value}")
-    ]
-    parts += [
-        part
-        for key, value in run.hyperparameters.items()
-        for part in ("--set", f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}")
-    ]
-    for name, value, own in (
-        ("steps", run.steps, made.steps),
-        ("batch-size", run.batch_size, made.batch_size),
-        ("lr", run.lr, made.lr),
-    ):
-        if value != own:
-            parts += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]
-    if run.precision != "float32":
-        parts += ["--precision", run.precision]
-    return shlex.join([*parts, "--seed", str(run.seed), *(["--compile"] if run.compile else [])])
-
-
 def ship(
     name: str,
     run: Path,
@@ -159,7 +129,8 @@ def ship(
         ValueError: rounding to half precision moves a quantity by more than the tolerance.
     """
     trained = open_run(run)
-    about = {"command": trained_by or command(trained), "seed": trained.settings.seed, "note": note}
+    command = trained_by or train_command(trained.settings, recipe(trained.settings.recipe), trained.experiment)
+    about = {"command": command, "seed": trained.settings.seed, "note": note}
     half = torch.bfloat16 if bfloat16 else torch.float16
     path = keep(name, trained, HERE, about, half=half, tolerance=tolerance, measure=measured)
     write_cards()

@@ -19,6 +19,7 @@ from zoo.arguments import COUNTS, FROM_0, POSITIVE, between, checked, number_fro
 from zoo.estimators import Estimator, gaussian_total_correlation, log_marginals, log_weights, scores
 from zoo.lab.networks import Discriminator
 from zoo.lab.training.adversary import Adversary
+from zoo.seeds import torch_stream
 
 COLUMNS = ("exact", "mean", "bias", "spread")
 
@@ -54,7 +55,7 @@ def draw_toy(num_data: int, cov: Tensor, sd: float, *, seed: int = 0) -> Toy:
     factor, failed = torch.linalg.cholesky_ex(cov) if cov.dim() == 2 else (cov, torch.tensor(True))
     if failed or not factor.isfinite().all():
         raise ValueError(f"draw_toy: cov must be a positive definite covariance [D, D], got {shown(cov)}")
-    noise = torch.randn(num_data, len(cov), generator=torch.Generator().manual_seed(seed), dtype=cov.dtype)
+    noise = torch.randn(num_data, len(cov), generator=torch_stream(seed), dtype=cov.dtype)
     return Toy(noise @ factor.mT, sd)
 
 
@@ -192,7 +193,7 @@ def density_ratio_table(
 
 def _draw(toy: Toy, num: int, seed: int) -> tuple[Tensor, Tensor]:
     """`num` datapoints without replacement, and a z [num, D] from the posterior of each."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch_stream(seed)
     rows = torch.randperm(len(toy.means), generator=generator)[:num]
     noise = torch.randn(num, toy.means.shape[1], generator=generator, dtype=toy.means.dtype)
     return rows, toy.means[rows] + toy.sd * noise

@@ -10,6 +10,7 @@ from zoo.lab.analysis.posterior import posterior_means
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
 from zoo.lab.plots.style import FAINT, INK, figure, styled
+from zoo.seeds import stream
 
 
 @styled
@@ -25,7 +26,7 @@ def plot_azimuth(found: Azimuth, guide: nn.Module, data: Dataset, *, factor: str
         factor: the name of the angle among the set's factors.
         seed: of the choice of the object.
     """
-    around = views(data, int(np.random.default_rng(seed).choice(found.index)), factor)
+    around = views(data, int(stream(seed).choice(found.index)), factor)
     angles = degrees(data, factor)[around]
     seen = guide_inputs(guide, data, around.tolist(), device_of(guide))
     site, _, unit = found.units[found.best].rstrip("]").rpartition("[")

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from zoo.lab.data.dataset import Dataset
 from zoo.lab.plots.image_grid import ImageGrid
 from zoo.lab.plots.style import figure, scatter_by_class, styled
+from zoo.seeds import stream
 
 COLUMNS = 16
 
@@ -43,7 +44,7 @@ def _images(data: Dataset, seed: int) -> Figure:
 
 def _rows(data: Dataset, seed: int) -> dict[str, np.ndarray]:
     """The datapoints of each row, by the row's name."""
-    rng = np.random.default_rng(seed)
+    rng = stream(seed)
     rows = {}
     if data.factors is not None and data.factors.table is None:
         sizes = data.factors.sizes

@@ -33,6 +33,7 @@ from zoo.lab.data import Dataset
 from zoo.lab.device import device_of
 from zoo.lab.plots.image_grid import Animation, ImageGrid, side_by_side
 from zoo.lab.plots.style import shaded_table
+from zoo.seeds import stream
 
 MOST = 10_000  # datapoints whose types are compared with their labels
 Names = Mapping[str, str]  # by type, such as "c=3", a more informative name, such as its most frequent label
@@ -200,7 +201,7 @@ def type_labels(encoder: Any, data: Dataset, *, device: str | torch.device = "cp
     from zoo.metrics import Encoded, clusters  # scikit-learn, which no other picture needs
 
     if len(data) > MOST:
-        data = data.subset(np.sort(np.random.default_rng(seed).choice(len(data), MOST, replace=False)))
+        data = data.subset(np.sort(stream(seed).choice(len(data), MOST, replace=False)))
     encoded = Encoded.of(encoder, replace(data, factors=None), device=device, num_points=MOST, seed=seed)
     found = clusters(encoded, seed=seed)
     table = found.confusion.value
