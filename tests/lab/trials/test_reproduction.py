@@ -230,6 +230,14 @@ def test_a_result_of_before_is_read_and_graded_again(variants, tmp_path):
     assert [claim["verdict"] for claim in again["claims"]] == [True, None]
 
 
+def test_a_full_result_does_not_state_how_the_short_budget_deviates(variants):
+    run_trials(work(variants))
+    shortened = reproduction(shortened=["Short budget: 7 steps."])
+    result = collect("a/toy", shortened, variants, command="the command")
+    assert result["deviations"] == ["It is a toy.", "Short budget: 7 steps."]
+    assert graded({**result, "budget": "full"}, shortened)["deviations"] == ["It is a toy."]
+
+
 def test_a_trial_of_before_is_finished_and_says_what_it_measured(tmp_path):
     trial = trials("a/toy", reproduction(), tmp_path, seeds=1, budget="short", recipes=RECIPES)["ours"][0]
     trial.folder.mkdir(parents=True)

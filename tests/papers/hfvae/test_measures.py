@@ -1,6 +1,7 @@
 """What is measured of HFVAE's runs, against closed forms and bounds; how long they are."""
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.lab.analysis.posterior import codes
 from zoo.lab.data import Dataset
 from zoo.lab.trials.trial import Trial
 from zoo.papers.hfvae import measures
-from zoo.papers.hfvae.measures import ink, unit_of, width
+from zoo.papers.hfvae.measures import ink, unit_of, units_in_use, width
 from zoo.papers.hfvae.quantities import QUANTITIES
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS
@@ -28,21 +30,22 @@ def test_ink_and_width_of_drawn_images():
 
 
 class Means(nn.Module):
-    """q(z | x) with means that are a function of x."""
+    """q(z | x) with means that are a function of x, and a standard deviation."""
 
-    def __init__(self, function):
+    def __init__(self, function, sd=1.0):
         super().__init__()
-        self.function = function
+        self.function, self.sd = function, sd
         self.anchor = nn.Parameter(torch.zeros(()))
 
     def forward(self, x, index=None):
         with pyro.plate("data", len(x)):
-            return pyro.sample("z", dist.Normal(self.function(x), 1.0).to_event(1))
+            return pyro.sample("z", dist.Normal(self.function(x), self.sd).to_event(1))
 
 
 def stand_in(guide, train, test=None):
     """What of a run the figures look at."""
-    return SimpleNamespace(model=guide, guide=guide, data=SimpleNamespace(train=train, test=test or train))
+    data = SimpleNamespace(train=train, test=test or train)
+    return SimpleNamespace(model=guide, guide=guide, data=data, codes=partial(codes, guide))
 
 
 def labelled(num=200):
@@ -54,16 +57,27 @@ def labelled(num=200):
 
 
 def test_the_unit_of_a_feature_is_found_within_labels():
-    # Unit 0 is the label, which the ink of all images together would choose; unit 1 falls with the ink of a label;
-    # unit 2 is constant, which correlates with nothing.
+    # Unit 0 is the label, which the ink of all images together would choose; unit 1 falls with the ink of a label, up
+    # to a little noise; unit 2 is constant, which correlates with nothing; unit 3 is the ink of a label itself, but
+    # moves by a hundredth of its standard deviation: it holds 1e-5 nats, and is pruned.
     def means(x):
         level = ink(x)
         label = (level > 0.3).to(x)
-        return torch.stack([5 * label + 0.01 * torch.sin(1000 * level), -(level - 0.5 * label), 0 * level], dim=-1)
+        within = (level - 0.5 * label - 0.05) / 0.04
+        noise = torch.sin(1000 * level)
+        return torch.stack([5 * label + noise, -within + 0.1 * noise, 0 * level, 0.001 * within], dim=-1)
 
-    found = unit_of(stand_in(Means(means), labelled()), ink)
+    run = stand_in(Means(means, sd=0.1), labelled())
+    assert units_in_use(run, run.data.test) == [0, 1]
+    found = unit_of(run, ink)
     assert found.unit == 1
-    assert found.correlation == pytest.approx(-1, abs=1e-3)
+    assert -1 < found.correlation < -0.9
+
+
+def test_where_every_unit_is_pruned_the_unit_of_a_feature_is_one_of_all():
+    run = stand_in(Means(lambda x: torch.stack([0 * ink(x), 0.001 * ink(x)], dim=-1)), labelled())
+    assert units_in_use(run, run.data.test) == []
+    assert unit_of(run, ink).unit == 1
 
 
 def test_no_labels_are_an_error():

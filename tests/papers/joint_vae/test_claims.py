@@ -33,3 +33,9 @@ def test_the_type_is_found_first_or_not():
     assert claims.type_first()(results("found first", 1, 1, 1))[0] is True
     assert claims.type_first()(results("found first", 2, math.nan))[0] is False
     assert claims.type_first()(results("found first", 1, 2))[0] is None
+
+
+def test_not_all_classes_are_discovered():
+    check = claims.misses_labels()
+    found = [check(results("labels found", *counts))[0] for counts in ((7, 8), (10, 10), (9, 10))]
+    assert found == [True, False, None]

@@ -56,9 +56,9 @@ def test_choices():
     assert claims.bias_saves()(agreeing(**{"MNIST, no bias": 0.5, "MNIST": 0.6}))[0] is False
     for four, expected in ((0.80, True), (0.74, False), (1.26, False)):
         assert claims.insensitive()(agreeing(**{"MNIST, beta_c = 2": 1.0, "MNIST, beta_c = 4": four}))[0] is expected
-    for shared, expected in ((0.05, True), (0.2, False)):
+    for shared, expected in ((0.2, True), (0.7, False)):
         table = {"beta-VAE": {"between classes": 0.6}, "MNIST, s_dim = 2": {"between classes": shared}}
-        assert claims.shared_space_unimodal()(agreeing(**table))[0] is expected
+        assert claims.digits_apart()(agreeing(**table))[0] is expected
 
 
 def errors(**models):

@@ -72,7 +72,7 @@ def graded(result: Mapping[str, Any], reproduction: Reproduction) -> dict[str, A
         "headline": [list(pair) for pair in reproduction.headline],
         "variants": dict(result["variants"]),
         "claims": reproduction.verdicts(Results.of(result["variants"])),
-        "deviations": list(reproduction.deviations),
+        "deviations": [*reproduction.deviations, *(reproduction.shortened if result["budget"] == "short" else ())],
         "pictures": dict(result["pictures"]),
     }
 

@@ -96,6 +96,7 @@ class Reproduction:
         seeds: number of seeds, by budget.
         claims: of the paper, and this project's own.
         deviations: all known deviations from the paper.
+        shortened: how the short budget deviates further, which a result of the full budget does not state.
         pictures: functions from the trials by variant to pictures by file name. Pictures that only show quantities have
             a function of their own, since other pictures open runs, which may not be on this machine.
         other_networks: whether it also trains networks that no recipe builds, whose precision cannot be chosen.
@@ -111,6 +112,7 @@ class Reproduction:
     seeds: Mapping[Budget, int] = field(default_factory=lambda: {"full": 5, "short": 3})
     claims: Sequence[Claim] = ()
     deviations: Sequence[str] = ()
+    shortened: Sequence[str] = ()
     pictures: Sequence[Callable[[Mapping[str, Sequence[Trial]]], Mapping[str, Picture]]] = ()
     other_networks: bool = False
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from scipy import special
 
 from zoo.lab.trials.card import VERDICTS
-from zoo.lab.trials.claims import NOT_RUN, Comparison, Verdict, both, exceeds, near
+from zoo.lab.trials.claims import NOT_RUN, Comparison, Verdict, both, exceeds, on_seeds
 from zoo.lab.trials.reproduction import Check, Results
 
 
 def prunes(variant: str, count: int) -> Comparison:
-    """`count` units of z have less than 0.1 nats: the mean over seeds, rounded to a whole number."""
-    return near((variant, "pruned"), count, 0.5)
+    """`count` units of z have less than 0.1 nats, give or take one."""
+    note = f"Pruned is a unit with less than 0.1 nats. Holds from {count - 1} to {count + 1} in every seed."
+    return on_seeds((variant, "pruned"), lambda found: abs(found - count) <= 1, note)
 
 
 def similar(quantity: str, ours: str, others: Sequence[str]) -> Comparison:

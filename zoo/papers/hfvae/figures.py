@@ -131,17 +131,18 @@ def on_unseen(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """Figure 7, of the first seed."""
     trial = next(iter(tried.values()))[0]
     whole, again = trial.open(WHOLE), trial.open(REST)
-    rows = chosen(whole)
+    rows = chosen(whole.data.test)
     images, values = {}, {}
     for combination in COMBINATIONS:
         some = rows[combination.name]
         some = some[np.linspace(0, len(some) - 1, 12).astype(int)]
-        x = whole.data.train.batch(torch.from_numpy(some), device=device_of(whole.model)).x
+        x = whole.data.test.batch(torch.from_numpy(some), device=device_of(whole.model)).x
         made = [decode(run.model, posterior_means(run.guide, x)) for run in (again, whole)]
         images[combination.name] = torch.stack([x, *made])
         values[combination.name] = feature_values(again, combination)
     caption = (
-        "Figure 7: images of pruned combinations, reconstructed by a model trained without them and by a model trained "
-        f"with them; right, the codes of kept and pruned images of the digit. Seed {trial.seed}."
+        "Figure 7: test images of the pruned combinations, reconstructed by a model trained without them and by a "
+        "model trained on all digits; right, the codes of kept and pruned training images of the digit. Seed "
+        f"{trial.seed}."
     )
     return {"figure7.png": Picture(plots.unseen(images, ["x", "trained without", "trained with"], values), caption)}

@@ -208,6 +208,9 @@ def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None, 
     """The unit of z whose mean is most correlated with a feature of the image within labels: by the mean over labels of
     Pearson's correlation, on the first `num` images.
 
+    Among the units with at least 0.1 nats of I(x; z_d), or among all where none has: a correlation has no scale, and
+    the means of a pruned unit, which hardly vary, can have a large one.
+
     Raises:
         ValueError: the data has no labels.
     """
@@ -216,14 +219,22 @@ def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None, 
     if batch.y is None:
         raise ValueError(f"data {data.name!r} has no labels to compute correlations within")
     z, value = styles(trained, data)[: len(batch.x)], feature(batch.x).double().cpu()
+    used = units_in_use(trained, data) or range(z.shape[1])
     y = batch.y.cpu()
     rows = []
     for label in y.unique():
         among = torch.cat([z[y == label].T, value[y == label].unsqueeze(0)])
         rows.append(torch.corrcoef(among)[-1, :-1].nan_to_num())
     correlations = torch.stack(rows).mean(0)
-    best = int(correlations.abs().argmax())
+    best = max(used, key=lambda unit: abs(correlations[unit].item()))
     return Found(best, correlations[best].item())
+
+
+def units_in_use(trained: FinishedRun, data: Dataset) -> list[int]:
+    """The units of z with at least 0.1 nats of I(x; z_d), by up to 10,000 datapoints."""
+    nats = about_data(Encoded.of(trained.codes, data, device=device_of(trained.guide)))
+    of_z = [found for name, found in nats.items() if name != "c"]
+    return [unit for unit, found in enumerate(of_z) if found >= PRUNED]
 
 
 def styles(trained: FinishedRun, data: Dataset) -> Tensor:

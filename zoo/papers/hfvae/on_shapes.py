@@ -40,6 +40,8 @@ SHAPES_DEVIATIONS = [
     "Appendix C is missing from the available text: the network's widths are from memory, the rest is MNIST's; "
     f"the full budget's {SHAPES_STEPS:,} batches of 512 are as many images as disentanglement_lib's.",
     MASS,
+]
+SHAPES_SHORTENED = [
     f"Short budget: {SHAPES_SHORT:,} batches of {SHAPES_BATCH}, hidden layers of {SHAPES_WIDTH} instead of "
     "1,200, the factors of matrix products in bfloat16 where the CPU supports it; fewer restarts than ten.",
 ]
@@ -82,6 +84,7 @@ ON_SHAPES: dict[str, Reproduction] = {
             "The metrics' settings are not stated: disentanglement_lib's for Kim's, the original code's for Eastwood's "
             "(10 trees), on 10,000 held-out images, 2 % of the set.",
         ],
+        shortened=SHAPES_SHORTENED,
     ),
     "hfvae/shapes": Reproduction(
         title="HFVAE on 2D Shapes: its units and its type",
@@ -99,18 +102,20 @@ ON_SHAPES: dict[str, Reproduction] = {
             Claim(
                 "The mutual information drops to zero for unused units: at least one of ten has below 0.1 nats.",
                 at_least((TABLE_3_HFVAE, "pruned"), 0.5),
+                own=True,
             ),
             Claim(
-                "The type is less effective here than on MNIST: it holds less than half of the shape's log 3 nats.",
+                "The type is less effective for shapes: it holds less than half of their log 3 nats.",
                 at_most((TABLE_3_HFVAE, "I(shape; c)"), math.log(3) / 2),
             ),
         ],
         deviations=[
-            "The paper has no picture of 2D Shapes: Figure 4's are drawn of this data, and the claims are those of the "
-            "text, with bounds of ours.",
+            "The paper has no picture of 2D Shapes: Figure 4's are drawn of this data. It says of other data that "
+            "unused units have no information, and of this that the type is less effective; the bounds are ours.",
             *SHAPES_DEVIATIONS,
             ESTIMATES,
         ],
+        shortened=SHAPES_SHORTENED,
         pictures=[pictures.on_shapes],
     ),
 }

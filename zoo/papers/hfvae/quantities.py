@@ -44,15 +44,15 @@ THICKNESS = {
 }
 
 NETWORKS = (
-    "Appendix C is missing from the available text: networks, temperature, optimiser and epochs are those of the "
-    "authors' library for MNIST; alpha is 1."
+    "Appendix C is missing from the available text: networks, temperature, optimiser and epochs are those of MNIST in "
+    "the authors' library, whose example is semi-supervised. Here no label is used. alpha is 1."
 )
 MASS = (
     "The relaxed type scores the categorical's mass at the arg max of its draw, as in that library. z alone scores at "
     "each datapoint's own type, and z and c together at the sample's."
 )
 ESTIMATES = (
-    "Quantities are of the test set: I(x; z, c) and TC from 1,000 draws, each scored under all 10,000 posteriors; "
+    "Quantities are of the test set: I(x; z, c) and TC from 1,000 draws, each scored under all its posteriors; "
     "I(x; z_d), I(y; z_d) and I(y; c) from twice 500, with q(z | x) given one draw of c."
 )
 SHORTENED = (

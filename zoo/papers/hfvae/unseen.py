@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from zoo.lab.analysis.evaluate import evaluate
@@ -35,33 +36,32 @@ UNSEEN_QUANTITIES = {
     f"{combination.name}, {name}": quantity
     for combination in COMBINATIONS
     for name, quantity in {
-        "unseen": Quantity(f"E[log p(x)] of {combination.name}, left out of training, nats", "high", 1),
-        "seen": Quantity(f"E[log p(x)] of {combination.name} by the model trained with them, nats", "high", 1),
+        "unseen": Quantity(f"E[log p(x)] of test {combination.name} by the model trained without any, nats", "high", 1),
+        "seen": Quantity(f"E[log p(x)] of test {combination.name} by the model trained with others, nats", "high", 1),
         "told apart": Quantity(f"area under the ROC curve, the code of {combination.name} above kept ones", "high"),
     }.items()
 }
 
 
 def on_unseen(trial: Trial) -> Mapping[str, float]:
-    """Trains on all digits; prunes the combinations, found by the trained model's units; trains again on the rest; and
-    compares the two models on the pruned images.
+    """Trains on all digits; prunes the combinations; trains again on the rest; and compares the two models on images of
+    the test set that have the combinations, which neither was trained on.
     """
     hyperparameters: dict[str, Any] = {"beta": DIGITS_BETA, "gamma": GAMMA}
     whole = train(trial, "hfvae/mnist", within=WHOLE, **hyperparameters)
-    rows = chosen(whole)
-    path = write_pruned(whole, rows, trial.folder)
+    path = write_pruned(whole.data.train, trial.folder)
     options = {"x_max": whole.data.train.x_max}
     again = train(trial, "hfvae/mnist", within=REST, data=str(path), data_options=options, **hyperparameters)
-    return compared(whole, again, rows)
+    return compared(whole, again)
 
 
-def compared(whole: FinishedRun, again: FinishedRun, rows: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """For each combination: E[log p(x)] under both models, and how well the code of the model trained without it
-    separates it from the kept datapoints of the same digit, as the area under the ROC curve.
+def compared(whole: FinishedRun, again: FinishedRun) -> dict[str, float]:
+    """For each combination: E[log p(x)] of its test images under both models, and how well the code of the model
+    trained without it separates it from the kept datapoints of the same digit, as the area under the ROC curve.
     """
-    quantities = {}
+    quantities, rows = {}, chosen(whole.data.test)
     for combination in COMBINATIONS:
-        unseen = whole.data.train.subset(rows[combination.name])
+        unseen = whole.data.test.subset(rows[combination.name])
         for name, trained in (("seen", whole), ("unseen", again)):
             found = evaluate(trained.model, trained.guide, unseen).reconstruction["x"]
             quantities[f"{combination.name}, {name}"] = found
@@ -69,24 +69,15 @@ def compared(whole: FinishedRun, again: FinishedRun, rows: Mapping[str, np.ndarr
     return quantities
 
 
-def chosen(trained: FinishedRun) -> dict[str, np.ndarray]:
-    """The training set's rows of each combination: the third of the digit's images with the most extreme values of the
-    unit of z that is most correlated with the feature.
-    """
-    data = trained.data.train
+def chosen(data: Dataset) -> dict[str, np.ndarray]:
+    """The rows of each combination: the third of the digit's images with the most extreme values of the feature."""
     assert data.y is not None
-    found, z = {}, styles(trained, data).numpy()
+    found = {}
     for combination in COMBINATIONS:
-        code = combination.end * oriented(trained, combination, data, z)
         among = np.flatnonzero(data.y == combination.label)
-        found[combination.name] = np.sort(among[np.argsort(-code[among])[: round(SHARE * len(among))]])
+        value = combination.end * combination.feature(data.batch(torch.from_numpy(among)).x).numpy()
+        found[combination.name] = np.sort(among[np.argsort(-value)[: round(SHARE * len(among))]])
     return found
-
-
-def oriented(trained: FinishedRun, combination: Combination, data: Dataset, z: np.ndarray) -> np.ndarray:
-    """The unit [N] most correlated with the feature, with a positive sign, from the styles [N, D]."""
-    unit, correlation = unit_of(trained, combination.feature, data=data)
-    return np.sign(correlation) * z[:, unit]
 
 
 def feature_values(again: FinishedRun, combination: Combination) -> tuple[np.ndarray, np.ndarray]:
@@ -110,11 +101,13 @@ def separation(kept: np.ndarray, pruned: np.ndarray) -> float:
     return float(roc_auc_score(labels, np.concatenate([kept, pruned])))
 
 
-def write_pruned(trained: FinishedRun, rows: Mapping[str, np.ndarray], folder: Path) -> Path:
-    """Writes pruned.npz into `folder`: the training set without these rows, and these rows as the test set."""
-    path, data = folder / "pruned.npz", trained.data.train
+def write_pruned(data: Dataset, folder: Path) -> Path:
+    """Writes pruned.npz into `folder`: a training set without the combinations, and what was left out as the test
+    set.
+    """
+    path = folder / "pruned.npz"
     if not path.is_file():  # kept, so that a resumed run sees the same data
-        out = np.sort(np.concatenate(list(rows.values())))
+        out = np.sort(np.concatenate(list(chosen(data).values())))
         kept = np.setdiff1d(np.arange(len(data)), out)
         assert data.y is not None
         file = io.BytesIO()

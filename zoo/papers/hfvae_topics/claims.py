@@ -6,14 +6,14 @@ CORRELATED = 0.3
 A_CORRELATION = f"A correlation is one above {CORRELATED}."
 
 
-def about_eleven_topics_in_use() -> Comparison:
+def about_eleven_topics_in_use(model: str) -> Comparison:
     """About 11 of HFVAE's topics are in use."""
-    return near(("ProdLDA, HFVAE", "in use"), 11, 3)
+    return near((f"{model}, HFVAE", "in use"), 11, 3)
 
 
-def vae_uses_all_topics() -> Comparison:
-    """All of the VAE's topics are in use, with ProdLDA as in its code."""
-    return on_seeds(("ProdLDA with dropout, VAE", "in use"), lambda count: count == 50, "Holds for 50 in every seed.")
+def vae_uses_all_topics(model: str) -> Comparison:
+    """All of the VAE's topics are in use."""
+    return on_seeds((f"{model}, VAE", "in use"), lambda count: count == 50, "Holds for 50 in every seed.")
 
 
 def prunes(model: str) -> Comparison:
@@ -27,7 +27,7 @@ def correlated_across_groups(model: str) -> Comparison:
     return every(above(across, within), at_most(within, CORRELATED), note=A_CORRELATION)
 
 
-def vae_uncorrelated() -> Comparison:
+def vae_uncorrelated(model: str) -> Comparison:
     """HFVAE has a correlation above 0.3 across groups, and the VAE has none."""
-    found = at_least(("ProdLDA, HFVAE", "across"), CORRELATED)
-    return every(found, at_most(("ProdLDA, VAE", "within"), CORRELATED), note=A_CORRELATION)
+    found = at_least((f"{model}, HFVAE", "across"), CORRELATED)
+    return every(found, at_most((f"{model}, VAE", "within"), CORRELATED), note=A_CORRELATION)

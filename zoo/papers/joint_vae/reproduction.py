@@ -133,6 +133,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             Claim("The first factor that is found is digit type.", claims.type_first()),
         ],
         deviations=DEVIATIONS,
+        shortened=["Short budget: 30,000 steps instead of 93,800; it ends after both ramps."],
         pictures=[of_the_best_seed],
     ),
     "joint-vae/mnist-types": Reproduction(
@@ -161,7 +162,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "The variant with TypeInformation differs from the paper in its objective for the type, its encoder (two "
             "dense layers of 1,200 with batch norm), Adam's learning rate (0.002) and its batches (128). Style, "
             "decoder and the number of images are the same. Its claims were written down before its first run of this "
-            "length. The short budget's seeds 0 to 2 of the paper's settings are the runs of `joint-vae/mnist`.",
+            "length.",
             "Its settings were chosen by the accuracy of the type on the test set, on runs of seeds 0 and 1 of at most "
             "5,000 steps. What was tried there, each once: the paper's encoder, 77 % after 3,500 steps, and 73 to 87 % "
             "without the decoder; the dense encoder without the decoder, 97 % after 2,160 batches of 250; with the "
@@ -171,6 +172,10 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "85 %). A weight of the information that grows slowly was no better (72.5 against 76 %).",
             *DEVIATIONS,
         ),
+        shortened=[
+            "Short budget: 30,000 batches of 64 instead of 93,800, and 15,000 of 128 instead of 46,900. Seeds 0 to 2 "
+            "of the paper's settings are the runs of `joint-vae/mnist`.",
+        ],
         pictures=[partial(of_the_best_seed, variant=INFORMATION)],
     ),
     "joint-vae/fashion-mnist": Reproduction(
@@ -180,8 +185,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         quantities=QUANTITIES,
         headline=[("Joint-VAE", "majority"), ("Joint-VAE", "labels found")],
         best=("Joint-VAE", "majority"),
-        claims=_at_capacity("On Fashion-MNIST the"),
+        claims=[
+            *_at_capacity("On Fashion-MNIST the"),
+            Claim("Not all classes are discovered.", claims.misses_labels()),
+        ],
         deviations=DEVIATIONS,
+        shortened=["Short budget: 55,000 steps instead of 93,800; it ends after both ramps."],
         pictures=[of_the_best_seed],
     ),
     "joint-vae/mnist-gamma": Reproduction(
@@ -201,7 +210,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
                 claims.capacity_exceeded_at_low_gamma(),
             )
         ],
-        deviations=DEVIATIONS,
+        deviations=(
+            "Figure 10 shows failures on CelebA and on clothes; here the failure is looked for on MNIST. The text "
+            "does not state which gamma is too low: 3 is ours. Training ends after 5,000 of 93,800 steps, within the "
+            "ramps, so no quantity here is that of a trained model.",
+            *DEVIATIONS,
+        ),
         pictures=[both_gammas],
     ),
     "joint-vae/procedural-chairs": Reproduction(
@@ -220,9 +234,12 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         best=("Joint-VAE", "azimuth"),
         deviations=(
             "The chairs are rendered by this project, of four types, and not 3D Chairs: no number here is comparable "
-            "with the paper's. Capacities, gamma and the number of steps are ours.",
+            "with the paper's. Its settings for Chairs are changed: 10 latents instead of 32, gamma 100 for z and 10 "
+            "for c instead of 300, a capacity of z of 15 instead of 30, ramps of 6,000 steps instead of 100,000, Adam "
+            "at 5e-4 instead of 1e-4, and 40,000 steps.",
             *DEVIATIONS,
         ),
+        shortened=["Short budget: 8,000 steps."],
         pictures=[partial(of_the_best_seed, by="azimuth")],
     ),
 }

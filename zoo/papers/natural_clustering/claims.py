@@ -78,11 +78,9 @@ def bias_saves() -> Comparison:
     return above(("MNIST, no bias", OWN), ("MNIST", OWN))
 
 
-def shared_space_unimodal() -> Comparison:
-    """The share of the means' variance that is between classes is above 0.1 under beta-VAE, and below in z_s."""
-    quantity = "between classes"
-    apart, together = at_least(("beta-VAE", quantity), 0.1), at_most(("MNIST, s_dim = 2", quantity), 0.1)
-    return every(apart, together, note="Above 0.1 for beta-VAE and below for N-VAE's z_s.")
+def digits_apart() -> Comparison:
+    """The share of the means' variance that is between classes is larger under beta-VAE than in N-VAE's z_s."""
+    return above(("beta-VAE", "between classes"), ("MNIST, s_dim = 2", "between classes"))
 
 
 def insensitive() -> Comparison:

@@ -51,6 +51,6 @@ FEW_LABELS = Reproduction(
     deviations=(
         "Networks and sizes as in `natural-clustering/kl`. The labelled datapoints are the same in every seed, and "
         "every second batch is drawn from them.",
-        "The short budget is a tenth of the full one's steps.",
     ),
+    shortened=["The short budget is a tenth of the full one's steps."],
 )
