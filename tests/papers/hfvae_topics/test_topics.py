@@ -1,7 +1,9 @@
 """What topics are: their words, what they hold of a document, how documents are scored."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -10,9 +12,11 @@ from tests.papers.hfvae_topics.posts import hand_made, posts
 from zoo import NVDM, ProdLDA
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.networks import MLPDecoder
-from zoo.metrics import npmi, perplexity
+from zoo.metrics import Encoded, information_about_data_by_latent, npmi, perplexity
+from zoo.papers import pretrained
 from zoo.papers.hfvae_topics.networks import TopicDecoder
 from zoo.papers.hfvae_topics.topics import Topics, document_nats, first_words, word_weights
+from zoo.papers.reproductions import REPRODUCTIONS
 
 
 def test_topics_are_read_off_a_pair_that_is_known():
@@ -60,3 +64,19 @@ def test_the_nats_of_documents_are_those_of_the_set():
     nn.init.zeros_(model.decoder.layers[1].weight)
     nats, words = document_nats(model, guide, data)
     assert float(perplexity(nats, words)) == pytest.approx(7, rel=1e-6)
+
+
+def test_how_many_topics_are_in_use_depends_on_the_threshold_as_the_card_states():
+    pair = pretrained("hfvae/newsgroups")
+    try:
+        test = pair.data().test
+    except FileNotFoundError:
+        pytest.skip("the 20 Newsgroups are not in ZOO_DATA")
+    (stated,) = (text for text in REPRODUCTIONS["hfvae/topics"].deviations if "depends on it" in text)
+    found = re.findall(r"(\d+) (?:topics have )?more than (0\.\d)", stated)
+    counts = {float(bound): int(count) for count, bound in found}
+    assert counts.keys() == {0.1, 0.2, 0.3, 0.5}
+    codes = Encoded.of(pair.codes, test.subset(np.arange(1_500)))  # a part: by other documents some cross a bound
+    nats = np.asarray(information_about_data_by_latent(codes, num_samples=300, repeats=2).value)
+    for bound, count in counts.items():
+        assert (nats > bound).sum() == pytest.approx(count, abs=3)
