@@ -62,8 +62,11 @@ FROM_0 = Allowed("one or more whole numbers from 0", lambda v: len(v) > 0 and al
 SOME_COUNTS = Allowed("one or more whole numbers from 1", lambda values: len(values) > 0 and COUNTS.fits(values))
 
 
+PATHS = ("a path", "a path or None")
+
+
 def checked(**ranges: Allowed | None) -> Callable[[F], F]:
-    """A decorator that checks a function's arguments against their annotations and ranges.
+    """A decorator that checks a function's arguments against their annotations and ranges. A path may be a text.
 
     Args:
         ranges: by argument, which values of the annotated type are valid; with None, the function itself checks the
@@ -93,13 +96,16 @@ def checked(**ranges: Allowed | None) -> Callable[[F], F]:
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
-                given = signature.bind(*args, **kwargs).arguments
-            except TypeError:  # an argument is missing or unknown: Python's own error, from the call below, names it
-                given = {}
-            for argument, value in given.items():
+                given = signature.bind(*args, **kwargs)
+            except TypeError:  # an argument is missing or unknown: Python's own error, from the call, names it
+                return function(*args, **kwargs)
+            for argument, value in given.arguments.items():
                 if value is not signature.parameters[argument].default:
-                    check_value(f"{name}: {argument}", value, kinds().get(argument), ranges.get(argument))
-            return function(*args, **kwargs)
+                    kind = kinds().get(argument)
+                    check_value(f"{name}: {argument}", value, kind, ranges.get(argument))
+                    if kind and kind.what in PATHS and value is not None:
+                        given.arguments[argument] = Path(value)
+            return function(*given.args, **given.kwargs)
 
         return wrapper  # type: ignore[return-value]
 

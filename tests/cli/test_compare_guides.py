@@ -11,6 +11,7 @@ import torch
 from zoo.lab.runs.finished import open_run
 from zoo.lab.runs.folder import read_settings
 from zoo.papers.recipes import RECIPES
+from zoo.studies.guide_gap import posteriors
 from zoo.studies.guide_gap.measure import measure
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
@@ -20,14 +21,19 @@ FEW = ["--steps", 3, "--images", 3, "--samples", 5, "--gap-images", 1, "--device
 
 def test_a_comparison_prints_its_table_and_is_kept(run, monkeypatch, tmp_path):
     monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
-    printed = run(
-        "compare-guides", "vae", "--guides", "full-rank, flow", "--out", tmp_path / "out", "--format", "svg", *FEW
-    )
+    monkeypatch.setattr(posteriors, "WIDE_CELLS", 40)
+    monkeypatch.setattr(posteriors, "CELLS", 20)
+    two_units = ["--set", "z_dim=2", "--out", tmp_path / "out", "--format", "svg"]
+    printed = run("compare-guides", "vae", "--guides", "full-rank, flow", *two_units, *FEW)
     assert re.findall(r"^\| (full-rank|flow) +\|", printed, re.MULTILINE) == ["full-rank", "flow"]
     assert "# vae on digits, guide by guide" in printed
     assert list(json.loads((tmp_path / "out/compare.json").read_text())["guides"]) == ["full-rank", "flow"]
     assert (tmp_path / "out/full-rank/summary.md").is_file()
-    assert (tmp_path / "out/gaps.svg").read_text().startswith("<?xml")
+    for picture in ("gaps.svg", "posteriors.svg"):
+        assert (tmp_path / "out" / picture).read_text().startswith("<?xml")
+    assert json.loads((tmp_path / "out/compare.json").read_text())["picture"] == "posteriors.svg"
+    assert not list((tmp_path / "out").glob("*.png"))
+    assert list((tmp_path / "out/full-rank").glob("*.png"))  # a run's own pictures are as `train` draws them
 
 
 def test_the_runs_of_a_comparison_are_opened_and_trained_like_others(run, monkeypatch, tmp_path):

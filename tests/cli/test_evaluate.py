@@ -59,3 +59,11 @@ def test_metrics_are_kept_where_the_elbo_has_no_terms_of_q_z(run, tmp_path):
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["results"]
     assert not (tmp_path / "run" / "anatomy.png").exists()
     assert (tmp_path / "run" / "latent-correlations.png").is_file()
+
+
+def test_a_number_of_draws_without_an_effect_is_refused(refused):
+    """Before: --num-samples was ignored without a word; only the exact estimator draws as many."""
+    said = refused("evaluate", ".", "--estimator", "stratified", "--num-samples", 17)
+    assert said.startswith("error: --num-samples 17 has no effect with --estimator stratified, ")
+    assert "holds no run" in refused("evaluate", ".", "--estimator", "exact", "--num-samples", 17)
+    assert "holds no run" in refused("evaluate", ".", "--estimator", "stratified")

@@ -183,6 +183,7 @@ def test_without_names_the_queue_has_every_reproduction_that_can_be_run_here(sma
             r"several reproductions \(small, joint-vae/mnist\) can only be given with --queue",
         ),
         (["--queue", "small", "--replace"], "--replace cannot be combined with --queue"),
+        (["--queue", "--table"], "--table cannot be combined with --queue"),
         (["--queue", "smal"], "unknown reproduction 'smal'; did you mean 'small'"),
         (["--queue", "small", "--hours", "0"], "it must be positive and finite, got 0"),
         (["--queue", "small", "--budget", "tiny"], "--budget must be full or short, got 'tiny'"),

@@ -18,7 +18,7 @@ from zoo.lab.device import find_device
 from zoo.lab.runs.command import train_command
 from zoo.lab.runs.folder import Settings, read_settings
 from zoo.lab.runs.summary import unfinished_schedule
-from zoo.lab.training import threads
+from zoo.lab.training import processes, threads
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.trials.trial import Trial
 from zoo.papers.recipes import RECIPES
@@ -268,3 +268,26 @@ def test_the_command_of_a_run_types_every_kind_of_value():
     assert train_command(other, recipe, made) == (
         "python -m zoo train own --data pinwheel --data-option size=8 --steps 6 --device cuda:7 --seed 0"
     )
+
+
+def test_what_several_processes_cannot_train_is_refused_before_there_is_a_folder(refused, monkeypatch, tmp_path):
+    """Before: it was refused in the words of `fit`, and left a folder that could not be resumed."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(processes, "joined", lambda *_: pytest.fail("it began"))
+    said = refused("train", "--compile", "--steps", 2, "--out", tmp_path / "run")
+    assert said == (
+        "error: --compile cannot be combined with torchrun's 2 processes: leave it out, or train in one process with "
+        "python -m zoo train\n"
+    )
+    build = RECIPES["joint-vae/digits"].build
+
+    def normalised(split):
+        experiment = build(split)
+        experiment.guide.norm = torch.nn.BatchNorm1d(2)
+        return experiment
+
+    monkeypatch.setitem(RECIPES, "joint-vae/digits", replace(RECIPES["joint-vae/digits"], build=normalised))
+    said = refused("train", "--steps", 2, "--out", tmp_path / "run")
+    assert "norm is a BatchNorm1d" in said
+    assert "train this pair in one process" in said
+    assert list(tmp_path.iterdir()) == []

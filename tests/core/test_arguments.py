@@ -136,3 +136,14 @@ def test_a_value_is_shown_in_one_line():
     assert shown(poutine.mask(nn.Linear(1, 1), mask=False)) == "_bound_partial"  # which has no name
     assert shown(nn.Linear) == "the class Linear"
     assert shown(list(range(100))) == "list"
+
+
+def test_a_path_may_be_a_text_and_is_passed_on_as_a_path():
+    @checked()
+    def inside(folder: Path, name: str, out: Path | None = None, either: Path | str = "") -> list[object]:
+        return [folder / name, out, either]
+
+    assert inside("a", "b") == [Path("a/b"), None, ""]
+    assert inside(Path("a"), "b", out="c", either="d") == [Path("a/b"), Path("c"), "d"]
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'name'"):
+        inside("a")

@@ -27,6 +27,7 @@ from zoo.lab.runs.folder import Settings, read_settings
 from zoo.lab.training.adversary import Adversary
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.training.fit import fit, ramp
+from zoo.lab.trials.sweep_plan import plan_sweep
 
 NAN, INF = math.nan, math.inf
 
@@ -285,6 +286,30 @@ def _recipe() -> Recipe:
 def test_a_run_that_makes_no_sense_is_refused_before_it_is_made(options, message):
     with pytest.raises((LookupError, TypeError, ValueError), match=message):
         configure(_recipe(), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"steps": 3},
+            "--steps 3 and the hyperparameter steps = 5 are two values for one number: leave one of them out",
+        ),
+        ({"epochs": 2}, "--epochs 2 and the hyperparameter steps = 5"),
+        ({"lr": 0.1}, "--lr 0.1 and the hyperparameter lr = 0.01"),
+        ({"batch_size": 8}, "--batch-size 8 and the hyperparameter batch_size = 4"),
+    ],
+)
+def test_a_number_that_is_given_twice_is_refused_also_for_a_sweep(options, message, tmp_path):
+    def build(split, *, steps=3, lr=1e-3, batch_size=8):
+        model, guide = vae_pair()
+        return Experiment(model, guide, PlainELBO(), steps=steps, batch_size=batch_size, lr=lr)
+
+    recipe, given = Recipe("small", build, "pinwheel", ""), {"steps": 5, "lr": 0.01, "batch_size": 4}
+    with pytest.raises(ValueError, match=message):
+        configure(recipe, hyperparameters=given, **options)
+    with pytest.raises(ValueError, match=message):
+        plan_sweep(recipe, tmp_path, grid=[given, {**given, "steps": 6}], **options)
 
 
 SETTINGS = Settings("vae", {"z_dim": 3}, "digits", {}, 300, 64, 1e-3, 0, "cpu", False)

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.lab.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, networks
+from zoo.lab.data import load
+from zoo.lab.networks import ConvDecoder, ConvEncoder, Discriminator, MLPDecoder, MLPEncoder, check_width, networks
+from zoo.papers.recipes import RECIPES
 
 
 def num_parameters(module):
@@ -75,6 +77,29 @@ def test_a_depth_that_cannot_be_had_is_refused():
         networks((1, 3, 4), 5, "mlp", depth=-1)
 
 
+def test_a_width_that_would_have_no_effect_is_refused():
+    check_width("conv", 400, 400)
+    check_width("mlp", 64, 400)
+    with pytest.raises(ValueError, match="only an 'mlp' has a width that can be chosen, got width 64 for 'conv'"):
+        check_width("conv", 64, 400)
+
+
+@pytest.mark.parametrize(("recipe", "data"), [("dip-vae/shapes", "shapes"), ("natural-clustering/mnist", "digits")])
+def test_recipes_refuse_the_width_of_a_convolutional_network(recipe, data):
+    split = load(data)
+    with pytest.raises(ValueError, match="got width 64 for 'conv'"):
+        RECIPES[recipe].build(split, network="conv", width=64)
+
+
+def test_one_datapoint_without_a_batch_dimension():
+    z = torch.randn(5)
+    for decoder in (MLPDecoder(5, (1, 28, 28), hidden=(7,)), ConvDecoder(5, (1, 28, 28))):
+        torch.testing.assert_close(decoder(z), decoder(z[None])[0])
+    discriminator = Discriminator(5, hidden=(7,))
+    torch.testing.assert_close(discriminator(z), discriminator(z[None])[0])
+    assert discriminator(torch.randn(2, 3, 5)).shape == (2, 3)
+
+
 @pytest.mark.parametrize(
     "decoder", [MLPDecoder(5, (3, 32, 32), hidden=(7,)), ConvDecoder(5, (3, 32, 32), hidden=11)], ids=["mlp", "conv"]
 )
@@ -84,6 +109,20 @@ def test_a_decoder_keeps_every_leading_dimension_and_joins_its_latents(decoder):
     images = decoder(z, c)
     assert images.shape == (2, 3, 7, 3, 32, 32)
     torch.testing.assert_close(images[1, 2, 4], decoder(torch.cat([z[1, 2, 4], c[1, 2, 4]])[None])[0])
+
+
+def test_a_convolutional_encoders_last_layer_is_a_relu():
+    features = ConvEncoder((1, 28, 28), hidden=50)(torch.rand(4, 1, 28, 28))
+    assert features.min() == 0
+    assert features.max() > 0
+
+
+def test_the_discriminators_leaky_relu_has_the_slope_of_the_paper():
+    # Weights of 1 and no bias: each of the two hidden layers multiplies a negative value by 0.2 (Kim & Mnih 2018).
+    discriminator = Discriminator(1, hidden=(1, 1))
+    for name, parameter in discriminator.named_parameters():
+        nn.init.constant_(parameter, float(name.endswith("weight")))
+    torch.testing.assert_close(discriminator(torch.tensor([[-5.0], [3.0]])), torch.tensor([-5.0 * 0.2**2, 3.0]))
 
 
 def test_an_encoder_says_its_width():

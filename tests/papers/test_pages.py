@@ -92,7 +92,7 @@ def test_results_come_with_an_installed_zoo():
     assert {path.parent.parent.name for path in RESULTS.values()} == {
         package.removeprefix("zoo.papers.")
         for package, files in packed.items()
-        if files == "results/*.json" and package.startswith("zoo.papers.")
+        if files.split() == ["results/*.json", "results/full/*.json"] and package.startswith("zoo.papers.")
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib.figure import Figure
+from tqdm import tqdm
 
 from tests import small_recipe
 from zoo import papers
@@ -149,3 +150,19 @@ def test_weights_that_cannot_be_kept_do_not_end_the_queue(capsys):
     assert [failure.partition(":")[0] for failure in done.failures] == NAMES
     assert [drawn(name) for name in NAMES] == [["1 seeds"]] * 2
     assert "failed: second: " in capsys.readouterr().err
+
+
+def test_messages_that_nobody_can_read_do_not_cost_the_others_pictures_and_weights(monkeypatch):
+    """Before: after Ctrl-C had ended the reader, as tee, the first message ended the queue."""
+
+    def broken(*_, **__):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def undrawn(done):
+        raise ValueError("no such unit")
+
+    first = replace(REPRODUCTIONS["first"], best=None, pictures=[undrawn])  # no weights are kept, and it says why
+    monkeypatch.setitem(REPRODUCTIONS, "first", first)
+    monkeypatch.setattr(tqdm, "write", broken)
+    assert reproduce().failures == ["first: no such unit"]
+    assert (drawn("second"), kept("second")) == (["1 seeds"], 0)

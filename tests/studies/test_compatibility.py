@@ -160,6 +160,13 @@ def test_the_summary_counts_guides():
     assert "3 of 6 combinations fit" in matrix.markdown(small)
 
 
+def test_results_that_the_tables_would_overwrite_are_refused_before_anything_is_tried(tmp_path, monkeypatch):
+    monkeypatch.setattr(matrix, "cells", lambda: pytest.fail("the work began"))
+    with pytest.raises(ValueError, match=r"must end in .json, .* end in .md, got .*mx.md: name it mx.json"):
+        matrix.write(tmp_path / "mx.md")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_shown_is_the_matrix_that_was_written(tmp_path):
     assert matrix.WRITTEN.with_suffix(".md").read_text(encoding="utf-8") == matrix.markdown(WRITTEN)
     (tmp_path / "matrix.json").write_text("{")

@@ -35,7 +35,7 @@ def test_a_resumed_run_that_differs_is_found(eager_twice, monkeypatch):
 
     monkeypatch.setattr(device_check.checkpoint, "restore", without_random_state)
     found = device_check.check(RECIPES["vae"], load("digits"), torch.device("cpu"))
-    assert found.differences
+    assert found.outcome().startswith("differs: resumed, step 4")  # scripts/one-gpu.sh looks for the word
     assert all(text.startswith(("resumed, step 4", "resumed, step 5", "resumed, step 6")) for text in found.differences)
 
 
@@ -59,4 +59,5 @@ def test_what_cannot_be_checked_is_said(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr(device_check, "check", out_of_memory)
     (failed,) = device_check.check_all(torch.device("cpu"), None, minutes=1, names=["vae"])
+    assert capsys.readouterr().out == "vae: failed: RuntimeError: out of memory\n"
     assert (failed.compiled, failed.differences) == ("failed", ["RuntimeError: out of memory"])

@@ -1,5 +1,6 @@
 """What the table of estimators claims, on sets small enough to sum."""
 
+import itertools
 import math
 import re
 from functools import cache
@@ -231,3 +232,37 @@ def test_the_density_ratio_comes_to_the_smooth_total_correlation_from_nothing():
     (_, start), (_, end) = re.findall(r"^ +(\d+) +(-?\d\.\d+) ", printed, flags=re.MULTILINE)
     assert abs(float(start)) < 0.2
     assert 0.5 * limit < float(end) < 1.3 * limit < summed_up
+
+
+def test_steps_that_do_not_rise_are_refused():
+    """Before: the row of 10 steps showed what 30 steps gave."""
+    for steps in ((30, 10), (0, 10, 10)):
+        with pytest.raises(ValueError, match=rf"steps must rise, .*, got {re.escape(str(steps))}"):
+            density_ratio_table(steps=steps, num_data=4, batch_size=2, hidden=(2,))
+
+
+def test_the_density_ratio_is_measured_on_draws_that_it_was_not_trained_on(monkeypatch):
+    """Before: with seed 2 these were the first batch, and the batches of all seeds were the same."""
+    draw, seen = estimator_bias._draw, []
+
+    def kept(*args):
+        seen.append(draw(*args))
+        return seen[-1]
+
+    monkeypatch.setattr(estimator_bias, "_draw", kept)
+
+    def run(seed):
+        seen.clear()
+        printed = density_ratio_table(steps=(0, 3), num_data=300, batch_size=300, hidden=(3,), seed=seed)
+        _, fresh, *batches = (rows for rows, _ in seen)  # after those of the exact value
+        assert len(batches) == 3
+        return printed, fresh, batches
+
+    firsts = []
+    for seed in (0, 1, 2):
+        printed, fresh, batches = run(seed)
+        assert run(seed)[0] == printed
+        alike = [torch.equal(a, b) for a, b in itertools.combinations([fresh, *batches], 2)]
+        assert not any(alike)
+        firsts.append(batches[0])
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(firsts, 2))

@@ -19,6 +19,7 @@ from zoo.lab.networks import ConvDecoder, MLPDecoder
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import new_folder, read_settings
+from zoo.lab.runs.lock import locked
 from zoo.lab.runs.train import Every, train
 from zoo.lab.training.experiment import Experiment
 from zoo.lab.training.fit import fit, prepare
@@ -353,6 +354,10 @@ def test_guides_that_are_finished_are_kept_and_other_settings_are_refused(few_st
         ValueError, match=r"other settings \(precision is 'float32' there, 'bf16' here\): remove it, or n"
     ):
         run("mean-field", precision="bf16", samples=40)
+    with pytest.raises(ValueError, match=r"--scheduler tcp://127.0.0.1:9 can only be given with --backend dask"):
+        run("mean-field", samples=40, scheduler="tcp://127.0.0.1:9")
+    with locked(tmp_path), pytest.raises(BlockingIOError, match="is in use by process"):
+        run("mean-field", samples=40)
     assert (tmp_path / "mean-field/quantities.json").read_bytes() == before
 
 

@@ -1,7 +1,7 @@
 """`compare-guides`: trains a recipe under several guides and compares them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,7 +64,7 @@ def compare_guides(
     ] = None,
     gap_images: Annotated[
         int | None,
-        typer.Option(parser=whole(1, MOST), help="Number of datapoints on which the gap is split; by default 200."),
+        typer.Option(parser=whole(1, MOST), help="Number of these on which the gap is split; by default 200, or all."),
     ] = None,
     seed: Seed = 0,
     jobs: Annotated[
@@ -95,6 +95,7 @@ def compare_guides(
     chosen = recipe(recipe_name)
     source, options = data_of(chosen, data, data_options)
     folder = out or Path("compare") / stem(recipe_name, source)
+    drawn: Any = {"format": format, "slides": slides}
     done = compare(
         chosen,
         [guide.strip() for guide in guides.split(",")],
@@ -106,6 +107,7 @@ def compare_guides(
         jobs=jobs,
         backend=backend,
         scheduler=scheduler,
+        **drawn,
         hyperparameters=hyperparameters(chosen, set_),
         data=source,
         data_options=options,
@@ -121,7 +123,7 @@ def compare_guides(
         download=download,
     )
     print(table(done.result))
-    with drawn_as(format, slides=slides):
+    with drawn_as(**drawn):
         gaps = Picture(gap_bars(done.result["guides"]), "each guide's gap, and its parts")
         for file, caption in save_pictures({"gaps.png": gaps}, folder).items():
             print(f"{folder / file}  {caption}")

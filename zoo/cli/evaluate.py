@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from zoo.cli.options import DataDir, Download, Format, Run, Slides, name, open_run, whole
+from zoo.cli.options import DataDir, Download, Format, Run, Slides, given, name, open_run, whole
 from zoo.lab.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ NEEDS_NUMBERS = ("factor_correlations", "neighbours")  # a label's classes are o
 
 
 def evaluate(
+    context: typer.Context,
     folder: Run,
     data_dir: DataDir = None,
     download: Download = False,
@@ -35,7 +36,8 @@ def evaluate(
         str, typer.Option(parser=name, help="Estimator of q(z): exact, stratified, weighted, ...")
     ] = "exact",
     num_samples: Annotated[
-        int, typer.Option(parser=whole(2, 10**6), help="Draws, each scored under all posteriors.")
+        int,
+        typer.Option(parser=whole(2, 10**6), help="Draws of the exact estimator, each scored under all posteriors."),
     ] = 1000,
     with_metrics: Annotated[
         bool, typer.Option("--metrics/--no-metrics", help="Whether to compute the metrics.")
@@ -51,6 +53,11 @@ def evaluate(
 
     if estimator not in (known := ("exact", *get_args(Estimator))):
         raise ValueError(f"--estimator: {unknown_name('estimator', estimator, known)}")
+    if estimator != "exact" and "--num-samples" in given(context):
+        raise ValueError(
+            f"--num-samples {num_samples} has no effect with --estimator {estimator}, which draws once for each "
+            "datapoint: leave it out, or give --estimator exact"
+        )
     run = open_run(folder, data_dir, download)
     experiment, data = run.experiment, run.data.test
     print_evaluation(evaluate_pair(run.model, run.guide, data, labels=experiment.labels, kl=experiment.elbo.kl))

@@ -95,6 +95,8 @@ def reproduce(
     if queue:
         if replace:
             raise ValueError("--replace cannot be combined with --queue, which adds to stored results")
+        if table:
+            raise ValueError("--table cannot be combined with --queue, which writes the pages: leave out one of them")
         if only is not None:
             raise ValueError(f"--only {only} cannot be combined with --queue: name the reproduction without it")
         options = {

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import DataDir, Device, Picture, file, interpreter, whole
+from zoo.cli.options import DataDir, Device, Picture, file, given, interpreter, whole
+
+
+def results(text: str | Path) -> Path:
+    """Parses the path of the file of `matrix`, which tables with the ending .md are written next to."""
+    found = file(text)
+    if found.suffix != ".json":
+        raise typer.BadParameter(f"the results' name must end in .json, since their tables end in .md, got {text}")
+    return found
 
 
 def matrix(
@@ -14,7 +22,7 @@ def matrix(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(parser=file, help="JSON file of the results; in the study's package when not given."),
+        typer.Option(parser=results, help="JSON file of the results; in the study's package when not given."),
     ] = None,
 ) -> None:
     """Tries every story with every guide and objective, and writes which combinations fit; takes minutes."""
@@ -22,11 +30,12 @@ def matrix(
     from zoo.studies.compatibility import matrix as compatibility
 
     to = out or compatibility.WRITTEN
+    tables = compatibility.tables_of(to)
     if table:
-        write_file(to.with_suffix(".md"), compatibility.markdown(compatibility.load(to)).encode())
+        write_file(tables, compatibility.markdown(compatibility.load(to)).encode())
     else:
         compatibility.write(to)
-    print(f"wrote {to.with_suffix('.md')}" if table else f"wrote {to} and {to.with_suffix('.md')}")
+    print(f"wrote {tables}" if table else f"wrote {to} and {tables}")
 
 
 def estimators(
@@ -60,6 +69,8 @@ def figure2(out: Picture = Path("figure2.png")) -> None:
 
 
 BENCH_ROWS = ("steps", "mlp", "conv", "pairwise", "together")
+ROWS_WITH = {"--compile": ("together",), "--data-dir": ("steps",), "--peers": ("steps", "mlp", "conv")}
+"""The rows of `bench` that an option has an effect on; all of them where it is not here."""
 
 
 def bench_rows(text: str) -> str:
@@ -70,6 +81,7 @@ def bench_rows(text: str) -> str:
 
 
 def bench(
+    context: typer.Context,
     turns: Annotated[int, typer.Option(parser=whole(1, 10_000), help="Number of turns of each variant.")] = 30,
     steps: Annotated[int, typer.Option(parser=whole(1, 100_000), help="Number of steps in a turn.")] = 20,
     device: Device = None,
@@ -91,6 +103,11 @@ def bench(
     from zoo.lab.device import find_device
     from zoo.studies import restarts_together, step_time
 
+    for option in given(context):
+        if rows not in (used := ROWS_WITH.get(option, BENCH_ROWS)):
+            raise ValueError(
+                f"{option} has no effect with --rows {rows}: leave it out, or give --rows {' or '.join(used)}"
+            )
     if rows == "together":
         restarts_together.main(find_device(device), turns=turns, steps=steps, compile=compile)
         return

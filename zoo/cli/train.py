@@ -111,6 +111,8 @@ def train(
         _set_threads(count, experiment, split, settings)
     rank, processes = started()
     check_shards(settings.batch_size, processes)
+    if processes > 1:
+        _check_shared(experiment, settings, processes)
     if rank:  # another process of the same run writes
         folder = out or Path("runs")
     else:
@@ -118,6 +120,22 @@ def train(
     command = shlex.join([*launcher(processes), *sys.argv[1:]])
     with drawn_as(format, slides=slides):
         _run(experiment, split, settings, folder, command, every, resume=False)
+
+
+def _check_shared(experiment: "Experiment", settings: "Settings", processes: int) -> None:
+    """Refuses what several processes cannot train together, before there is a folder.
+
+    Raises:
+        ValueError: the step is compiled, or a network would normalise each process's shard by itself.
+    """
+    from zoo.lab.training.processes import check_programs
+
+    if settings.compile:
+        raise ValueError(
+            f"--compile cannot be combined with torchrun's {processes} processes: leave it out, or train in one "
+            "process with python -m zoo train"
+        )
+    check_programs(experiment.model, experiment.guide)
 
 
 def _count(text: str | None) -> int | None:
@@ -236,7 +254,7 @@ def _run(
     from zoo.lab.story import story
     from zoo.lab.training.processes import joined
 
-    with joined() as rank:
+    with joined(settings.device) as rank:
         if rank:
             train_into(experiment, split, settings, folder, command=command, every=every, resume=resume)
             return

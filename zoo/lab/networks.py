@@ -118,8 +118,8 @@ class ConvDecoder(nn.Module):
     def forward(self, *latents: Tensor) -> Tensor:
         """Latents, each [..., size], to [..., C, S, S]."""
         dense: Tensor = self.dense(_side_by_side(latents, self.in_features))
-        images: Tensor = self.convolutions(dense.flatten(0, -2))
-        return images.unflatten(0, dense.shape[:-1])
+        images: Tensor = self.convolutions(dense.reshape(-1, dense.shape[-1]))
+        return images.reshape(*dense.shape[:-1], *images.shape[1:])
 
 
 class Discriminator(nn.Module):
@@ -134,12 +134,12 @@ class Discriminator(nn.Module):
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise([in_features, *hidden]):
             layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Linear([in_features, *hidden][-1], 1), nn.Flatten(-2))
+        self.layers = nn.Sequential(*layers, nn.Linear([in_features, *hidden][-1], 1))
 
     def forward(self, z: Tensor) -> Tensor:
         """Values [..., in_features] to logits [...]."""
         logits: Tensor = self.layers(z)
-        return logits
+        return logits.squeeze(-1)
 
 
 def _dense(widths: Sequence[int], activation: type[nn.Module], *, batch_norm: bool = False) -> nn.Sequential:
@@ -198,6 +198,16 @@ def _expect(x: Tensor, shape: Shape) -> Tensor:
             f"got {x.dtype} of shape {tuple(x.shape)}; reshape or convert the data, or build the encoder for it"
         )
     return x
+
+
+def check_width(network: str, width: int, usual: int) -> None:
+    """Refuses a width for a network that has none, where it would have no effect.
+
+    Raises:
+        ValueError: the network is not "mlp", and the width not the usual one.
+    """
+    if network != "mlp" and width != usual:
+        raise ValueError(f"only an 'mlp' has a width that can be chosen, got width {width} for {network!r}")
 
 
 @checked(shape=SOME_COUNTS, latents=number_from(1), width=number_from(1), depth=between(0, 100))

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -163,9 +164,11 @@ def reproduce_queue(
                     failures[name] = f"{name}: {error}"
                 else:
                     if why:
-                        tqdm.write(f"no weights of {name} are kept: {why}", file=sys.stderr)
-        for failure in failures.values():
-            print_failure(failure)
+                        with suppress(OSError):  # nobody reads it any more, as after Ctrl-C: the others are still kept
+                            tqdm.write(f"no weights of {name} are kept: {why}", file=sys.stderr)
+        with suppress(OSError):
+            for failure in failures.values():
+                print_failure(failure)
 
     where = str(find_device(device))
     with open_backend(backend, jobs=jobs, scheduler=scheduler, device=where) as on:

@@ -50,6 +50,12 @@ class Check:
     graph: float
     megabytes: float
 
+    def outcome(self) -> str:
+        """In words, whose first one scripts/one-gpu.sh reads: equal, differs or failed."""
+        if not self.differences:
+            return "equal"
+        return f"{'failed' if self.compiled == 'failed' else 'differs'}: {'; '.join(self.differences)}"
+
 
 def check(recipe: Recipe, split: Split, device: torch.device) -> Check:
     """Trains a recipe's first steps eagerly, compiled and resumed, on the same batches and draws, and compares them."""
@@ -154,7 +160,7 @@ def check_all(device: torch.device, folder: Path | None, *, minutes: float, name
         except (RuntimeError, ValueError, TypeError, FloatingPointError) as error:
             reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             checks.append(Check(name, "failed", [reason], *3 * [float("nan")]))
-        print(f"{name}: {'; '.join(checks[-1].differences) or 'equal'}", flush=True)
+        print(f"{name}: {checks[-1].outcome()}", flush=True)
     return checks
 
 

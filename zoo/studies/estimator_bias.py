@@ -5,6 +5,7 @@ Normal(0, A + sd^2 I), whose total correlation and mutual information have close
 most log N, so where the closed form is close to that, the exact value is the sum over q(z).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def summed(toy: Toy, num_samples: int, *, seed: int = 0) -> tuple[SmallTerms, Sm
     """
     if not 2 <= num_samples <= len(toy.means):
         raise ValueError(f"num_samples must be from 2 to the {len(toy.means)} datapoints, got {num_samples}")
-    rows, z = _draw(toy, num_samples, seed)
+    rows, z = _draw(toy, num_samples, torch_stream(seed))
     log_weights = z.new_full((len(toy.means),), -math.log(len(toy.means)))
     per_sample = _terms(toy.means, toy.means[rows], toy.sd, z, log_weights)
     means, errors = per_sample.mean(0), per_sample.std(0) / math.sqrt(num_samples)
@@ -93,7 +94,7 @@ def estimate(toy: Toy, batch_size: int, estimator: Estimator, *, seed: int) -> S
         ValueError: as `zoo.estimators.log_weights` does.
     """
     weights = log_weights(batch_size, len(toy.means), estimator, like=toy.means)
-    rows, z = _draw(toy, batch_size, seed)
+    rows, z = _draw(toy, batch_size, torch_stream(seed))
     per_sample = _terms(toy.means[rows], toy.means[rows], toy.sd, z, weights)
     return SmallTerms(*per_sample.mean(0).tolist())
 
@@ -164,23 +165,34 @@ def density_ratio_table(
     the estimate is the mean over 5,000 fresh draws of q(z). Summed over N narrow posteriors, q(z) is a sum of narrow
     peaks, which contribute much of its total correlation. A discriminator sees only draws and smooths them: it
     converges near the closed form, that of q(z) as N tends to infinity.
+
+    Raises:
+        ValueError: the steps do not rise: one training passes through all of them.
     """
+    if any(after <= before for before, after in itertools.pairwise(steps)):
+        raise ValueError(
+            f"density_ratio_table: steps must rise, since one training passes through all of them, got {shown(steps)}"
+        )
     cov, sd = equicorrelated(10, 0.4), 0.3
     toy = draw_toy(num_data, cov, sd, seed=seed)
     (exact, _), (error, _) = summed(toy, min(2_000, num_data))
     limit, _ = closed_form(cov, sd)
+    # Seeds of three streams, so that the network is not measured on draws that it was trained on.
+    weights, *others = torch.randint(2**32, (3,), generator=torch_stream(seed)).tolist()
+    training, fresh = map(torch_stream, others)
+    _, z = _draw(toy, min(5_000, num_data), fresh)
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(weights)
         log_ratio = Discriminator(10, hidden=hidden)
         adversary = Adversary(log_ratio, lr=lr)
         rows = []
         done, loss = 0, math.log(2)
         for until in steps:
-            for step in range(done, until):
-                loss = adversary.step(_draw(toy, batch_size, seed=step + 1)[1]).item()
+            for _ in range(done, until):
+                loss = adversary.step(_draw(toy, batch_size, training)[1]).item()
             done = until
             with torch.no_grad():
-                ratios = log_ratio(_draw(toy, min(5_000, num_data), seed=seed - 1)[1])
+                ratios = log_ratio(z)
             spread = ratios.std().item() / math.sqrt(len(ratios))
             rows.append([until, ratios.mean().item(), spread, loss])
     head = ["steps", "TC by density ratio", "s.e.", "cross-entropy"]
@@ -191,9 +203,8 @@ def density_ratio_table(
     )
 
 
-def _draw(toy: Toy, num: int, seed: int) -> tuple[Tensor, Tensor]:
+def _draw(toy: Toy, num: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """`num` datapoints without replacement, and a z [num, D] from the posterior of each."""
-    generator = torch_stream(seed)
     rows = torch.randperm(len(toy.means), generator=generator)[:num]
     noise = torch.randn(num, toy.means.shape[1], generator=generator, dtype=toy.means.dtype)
     return rows, toy.means[rows] + toy.sd * noise

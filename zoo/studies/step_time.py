@@ -270,7 +270,7 @@ def epochs_per_minute(
 
 def _rank(task: Mapping[str, Any], pairwise: bool) -> None:
     """One of the processes of `by_ranks`."""
-    with joined():
+    with joined("cpu"):
         made, by = Task(**task), by_pairwise_fit if pairwise else by_fit
         step = by(made, torch.device("cpu"), shards=True)
         batches = itertools.cycle(list(made.data().batches(made.batch, seed=0, steps=8)))

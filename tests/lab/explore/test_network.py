@@ -124,6 +124,8 @@ def test_what_does_not_depend_on_the_input_is_computed_once_and_draws_without_ef
         (lambda x: torch.div(x, 2, rounding_mode="floor"), "a division that rounds"),
         (lambda x: F.selu(x), "an ELU with a scale"),
         (lambda x: x.long().to(x.dtype), "a conversion of floats to int64"),
+        (lambda x: x.half().to(x.dtype), "a conversion to float16, whose rounding the page does not have"),
+        (lambda x: F.softplus(x, 2.0, 1.0), "a softplus with the threshold 1, below 20"),
         (lambda x: torch.eye(3)[(x[0] > 0).long(), (x[1] > 0).long()], "more than one tensor of positions"),
     ],
 )

@@ -61,6 +61,18 @@ def test_sliders_reach_a_prior_that_is_not_around_0(mean, limit):
     assert [unit["limit"] for unit in found["units"]] == pytest.approx([limit] * 2, abs=0.5)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_page_of_a_kl_or_a_draw_that_is_not_finite_is_refused_by_site(value):
+    kl = {**TEXTS, "kl": {"z": torch.tensor([1.0, value])}}
+    with pytest.raises(ValueError, match=f"site 'z': the KL is {value}, which a page cannot show"):
+        page(story(0.0, lambda loc: dist.Normal(loc, 1.0)), nn.Identity(), **kl)
+    with (
+        pytest.raises(ValueError, match=r"site 'z': a draw from the prior is (nan|inf)"),
+        pyro.validation_enabled(False),
+    ):
+        page(story(value, lambda loc: dist.Normal(loc, 1.0)), nn.Identity(), **TEXTS)
+
+
 def test_a_page_of_a_likelihood_without_a_mean_is_refused():
     with pytest.raises(ValueError, match="site 'x' is a StudentT whose mean is not a number"):
         page(story(0.0, lambda loc: dist.StudentT(1.0, loc, 1.0)), nn.Identity(), **TEXTS)

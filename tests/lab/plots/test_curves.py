@@ -41,6 +41,17 @@ def test_a_curve_goes_through_the_means_with_a_dot_for_each_seed():
     assert not [drawn for drawn in right.collections if isinstance(drawn, LineCollection)]  # one seed has no error
 
 
+def test_a_curve_has_one_colour_in_all_panels_and_in_the_legend():
+    one = {1.0: [0.0], 2.0: [1.0]}
+    figure = curves({"a": {"VAE": one, "DIP": one}, "b": {"DIP": one}}, x="beta")
+    left, right = figure.axes
+    colours = [line.get_color() for line in left.lines if len(line.get_xdata()) == 2]
+    assert [line.get_color() for line in right.lines if len(line.get_xdata()) == 2] == colours[1:]
+    (legend,) = figure.legends
+    shown = [text.get_text() for text in legend.get_texts()], [line.get_color() for line in legend.get_lines()]
+    assert shown == (["VAE", "DIP"], colours)
+
+
 @pytest.mark.parametrize("numbers", [[0.1, 1.0, 10.0], [0.0, 100.0, 1000.0], [0.0, 0.5, 30.0]])
 def test_a_logarithmic_axis_tells_all_its_numbers_apart(numbers):
     (axes,) = curves({"a": {"ours": {number: [1.0] for number in numbers}}}, x="beta", y="nats", log=True).axes

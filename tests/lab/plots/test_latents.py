@@ -150,6 +150,8 @@ def test_sliders_without_a_guide_start_from_the_prior_and_refuse_what_cannot_be(
         sliders(model, guide)
     with pytest.raises(ValueError, match="data 'eleven' has the datapoints 0 to 10, got 11"):
         sliders(model, guide, labelled(), datapoint=11)
+    with pytest.raises(ValueError, match="sliders: most must be from 1 to 1,000,000,000, got 0"):
+        sliders(model, most=0)
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     with pytest.raises(
         ModuleNotFoundError, match=r'sliders needs ipywidgets, which is not installed: pip install -e "\.'

@@ -177,3 +177,26 @@ def test_what_processes_cannot_share_is_refused(monkeypatch):
 def test_without_torchrun_there_is_one_process():
     with joined() as rank:
         assert rank == 0
+
+
+@pytest.mark.parametrize(
+    ("gpus", "here", "device", "backend"),
+    [(2, 4, None, "gloo"), (2, 2, None, "nccl"), (2, 2, "cuda", "nccl"), (2, 2, "cpu", "gloo"), (0, 2, None, "gloo")],
+)
+def test_all_processes_of_a_machine_choose_the_same_backend(gpus, here, device, backend, monkeypatch):
+    """Before: with 2 GPUs, ranks 0 and 1 of 4 chose nccl, and ranks 2 and 3 gloo, so that they waited for each other.
+
+    And it was nccl on GPUs that a run on the CPU did not use.
+    """
+    chosen, own = [], []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", own.append)
+    monkeypatch.setattr(distributed, "init_process_group", chosen.append)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: None)
+    for rank in range(here):
+        for name, value in {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 4, "LOCAL_WORLD_SIZE": here}.items():
+            monkeypatch.setenv(name, str(value))
+        with joined(device) as joined_as:
+            assert joined_as == rank
+    assert chosen == [backend] * here
+    assert own == (list(range(here)) if backend == "nccl" else [])

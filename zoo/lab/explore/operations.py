@@ -46,6 +46,8 @@ def _elu(to: Instructions, x: Value, alpha: float = 1.0, scale: float = 1.0, inp
 
 
 def _softplus(to: Instructions, x: Value, beta: float = 1.0, threshold: float = 20.0) -> Value:
+    if threshold < 20:  # above it, beta x, PyTorch returns x itself; from 20 on they are equal in 32 bits
+        raise Unsupported(f"a softplus with the threshold {threshold:g}, below 20")
     return to.map("softplus", x) if beta == 1 else to.map("div", to.map("softplus", to.map("mul", x, beta)), beta)
 
 
@@ -171,6 +173,8 @@ def _index(to: Instructions, table: Operand, indices: Sequence[Operand | None]) 
 def _convert(to: Instructions, x: Value, *, dtype: torch.dtype | None = None, **_: Any) -> Value:
     if dtype is not None and not dtype.is_floating_point and x.example.is_floating_point() and dtype != torch.bool:
         raise Unsupported(f"a conversion of floats to {str(dtype).removeprefix('torch.')}")
+    if dtype is not None and dtype.is_floating_point and dtype.itemsize < 4:
+        raise Unsupported(f"a conversion to {str(dtype).removeprefix('torch.')}, whose rounding the page does not have")
     if dtype == torch.bool:
         return to.map("ne", x, 0.0)
     return Value(x.slot, x.example if dtype is None else x.example.to(dtype))

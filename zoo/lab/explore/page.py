@@ -84,11 +84,17 @@ def page(
 
     Raises:
         NotExported: the decoder cannot be computed in a page; the message says why, and what to do.
-        ValueError: the story has no latent site that can be moved, or its datapoints cannot be shown.
+        ValueError: the story has no latent site that can be moved, its datapoints cannot be shown, or a KL or a draw
+            from its prior is not finite.
     """
     sites, draws = latents_of(model, 10 * DRAWS, seed=seed)
     if not names(sites):
         raise ValueError("the story has no latent site that can be moved: no vector of real numbers, and no type")
+    for what, values in (("the KL", kl), ("a draw from the prior", draws)):
+        for name in names(sites):
+            if name in values and not values[name].isfinite().all():
+                wrong = values[name][~values[name].isfinite()].flatten()[0].item()
+                raise ValueError(f"site {name!r}: {what} is {wrong}, which a page cannot show: train the pair anew")
     left_out: dict[str, str] = {}
     content = _Content()
     network = decoder(model, sites, draws)

@@ -30,9 +30,12 @@ def curves(
     canvas = figure(3.4 * max(len(panels), 1.25), 2.9)
     named: dict[str, Artist] = {}
     grid = canvas.subplots(1, len(panels), squeeze=False)[0]
+    every = list(
+        dict.fromkeys(name for drawn in panels.values() for name in drawn)
+    )  # a name has one line in all panels
     for axes, (title, drawn) in zip(grid, panels.items(), strict=True):
-        for place, (name, values) in enumerate(drawn.items()):
-            line = line_of(place)
+        for name, values in drawn.items():
+            line = line_of(every.index(name))
             at = sorted(values)
             means = [float(np.mean(values[number])) for number in at]
             errors = _errors([values[number] for number in at])

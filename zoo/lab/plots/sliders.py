@@ -7,6 +7,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor, nn
 
+from zoo.arguments import checked, number_from
 from zoo.lab.analysis.interventions import (
     Latents,
     LatentSites,
@@ -27,6 +28,7 @@ REACH = 3.0
 SIDE = 256
 
 
+@checked(most=number_from(1))
 def sliders(
     model: nn.Module,
     guide: nn.Module | None = None,

@@ -99,6 +99,7 @@ def configure(
         raise ValueError("give --steps or --epochs, not both")
     _check_names(recipe, hyperparameters or {})
     hyperparameters = as_stored(hyperparameters or {})
+    _check_once(hyperparameters, steps=steps, epochs=epochs, batch_size=batch_size, lr=lr)
     source = data or recipe.data
     given = {**(recipe.data_options if source == recipe.data else {}), **(data_options or {})}
     options = as_stored(given, "option of the data")
@@ -122,6 +123,17 @@ def configure(
     split.train.check(size)
     check_support(experiment, split)
     return settings, split, experiment
+
+
+def _check_once(hyperparameters: Mapping[str, Any], **options: float | None) -> None:
+    """Refuses an option beside the hyperparameter of the same number, which it would override without a word."""
+    for option, value in options.items():
+        name = "steps" if option == "epochs" else option
+        if value is not None and name in hyperparameters:
+            raise ValueError(
+                f"--{option.replace('_', '-')} {value} and the hyperparameter {name} = {hyperparameters[name]} are two "
+                "values for one number: leave one of them out"
+            )
 
 
 def restore_experiment(

@@ -34,10 +34,13 @@ def launcher(count: int) -> list[str]:
 
 
 @contextmanager
-def joined() -> Iterator[int]:
+def joined(device: str | None = None) -> Iterator[int]:
     """Connects the processes that torchrun started, and yields the rank of this one; 0 without torchrun.
 
-    By NCCL where each process has a GPU, else by Gloo.
+    By NCCL where each process of this machine has a GPU of its own, else by Gloo.
+
+    Args:
+        device: where they train; on GPUs where there are some when not given.
 
     Raises:
         LostProcess: another process ended within the block.
@@ -47,7 +50,8 @@ def joined() -> Iterator[int]:
         yield 0
         return
     local = int(os.environ.get("LOCAL_RANK", rank))
-    on_gpus = torch.cuda.device_count() > local
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", count))  # not the rank, so that all choose the same
+    on_gpus = torch.cuda.device_count() >= here and (device is None or torch.device(device).type == "cuda")
     if on_gpus:
         torch.cuda.set_device(local)
     distributed.init_process_group("nccl" if on_gpus else "gloo")

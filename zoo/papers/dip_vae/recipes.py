@@ -17,19 +17,21 @@ from guides import Amortized, MeanField
 from zoo import VAE
 from zoo.elbos import DIPVAE, BetaVAE, TermwiseELBO
 from zoo.lab.data import Dataset, Split
-from zoo.lab.networks import MLPDecoder, MLPEncoder
+from zoo.lab.networks import MLPDecoder, MLPEncoder, check_width
 from zoo.lab.training.experiment import Experiment, Recipe, offering
 from zoo.papers.vae.recipes import vae_pair
 
 LAMBDAS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # the paper's lambda_od; lambda_d is ten times lambda_od
 BETAS = (1.0, 2.0, 4.0, 8.0, 16.0, 25.0, 32.0, 64.0, 100.0, 128.0, 200.0, 256.0)  # 1 is the VAE
 BETAS_OUTSIDE = (20.0, 60.0)  # of Figure 11 and of Table 1, not in the grid
+WIDTH = 1200  # of Higgins's hidden layers
 
 Pair = Callable[..., tuple[VAE, Amortized]]
 
 
 def higgins_pair(data: Dataset, z_dim: int, network: str, *, width: int) -> tuple[VAE, Amortized]:
     """Higgins's networks (2017, Table 1): the fully connected one of 2D Shapes, or the convolutional one."""
+    check_width(network, width, WIDTH)
     if network != "mlp":
         return vae_pair(data, z_dim, network)
     trunk = MLPEncoder(data.shape, hidden=(width,) * 2)
@@ -49,7 +51,7 @@ def dip_vae(
     z_dim: int = 10,
     pair: Pair = higgins_pair,
     network: str = "mlp",
-    width: int = 1200,
+    width: int = WIDTH,
     lr: float = 1e-4,
     steps: int = 300_000,
 ) -> Experiment:

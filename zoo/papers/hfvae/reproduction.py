@@ -217,6 +217,9 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             "the same way, which neither has seen.",
             "A combination's code is the unit of z whose mean is most correlated, within digits, with the feature, "
             f"among those with at least {PRUNED:g} nats of I(x; z_d). It is of the training set's images.",
+            "Earlier runs had the paper's length, and chose images by the means of a unit, which could be one that "
+            "holds nothing. Over four seeds thick 7s had -98.1 nats where they were trained on and -113.7 where not, "
+            "narrow 0s -110.9 and -133.2, and the areas were 0.83 and 0.63.",
             "The text has pictures but no numbers: the quantities here are ours.",
         ],
         shortened=[SHORTENED],

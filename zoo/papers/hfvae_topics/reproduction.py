@@ -128,9 +128,9 @@ REPRODUCTIONS = {
             "The encoders' input is documents as vectors of one length, not counts.",
             "Both groups of ProdLDA's topics share one softmax; the text leaves this open.",
             "I(x; z_d) is of the test set, with q(z_d) its exact mixture. The text does not state when it is "
-            f"significant; {IN_USE:g} nats are ours. The number of topics depends on it: in `hfvae/newsgroups`, a pair of "
-            "ProdLDA under HFVAE that comes with the zoo, 32 topics have more than 0.1 nats, 30 more than 0.2, 18 more "
-            "than 0.3, 4 more than 0.5. Correlations are of the posterior means of the topics in use.",
+            f"significant; {IN_USE:g} nats are ours. The number of topics depends on it: in `hfvae/newsgroups`, a pair "
+            "of ProdLDA under HFVAE that comes with the zoo, 32 topics have more than 0.1 nats, 30 more than 0.2, 18 "
+            "more than 0.3, 4 more than 0.5. Correlations are of the posterior means of the topics in use.",
             "Batch norm uses running statistics for test documents. ProdLDA's code scores them one by one with the "
             "batch's statistics, and with one document in a batch only the learnt centres remain.",
             "NVDM's decoder and guide are trained together, not alternately for ten epochs each.",

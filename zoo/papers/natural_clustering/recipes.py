@@ -17,8 +17,10 @@ from guides import Amortized, DirichletHead, MeanField, Predicted
 from zoo import ConditionalVAE, NaturalClustering
 from zoo.elbos import NaturalClusteringELBO, PlainELBO
 from zoo.lab.data import Batch, Dataset, Split
-from zoo.lab.networks import networks
+from zoo.lab.networks import check_width, networks
 from zoo.lab.training.experiment import Experiment, Recipe, offering
+
+WIDTH = 256  # of a dense network's hidden layers
 
 
 def natural_clustering(
@@ -32,7 +34,7 @@ def natural_clustering(
     labelled: int | None = None,
     unlabelled: bool = True,
     network: str = "mlp",
-    width: int = 256,
+    width: int = WIDTH,
     depth: int | None = None,
     batch_size: int = 128,
     steps: int = 9_360,
@@ -66,6 +68,7 @@ def natural_clustering(
     train = data.train
     classes = train.count_classes()
     decoded = classes * (c_dim + bias) + s_dim
+    check_width(network, width, WIDTH)
     trunk, decoder = networks(train.shape, decoded, network, width=width, depth=depth)
     num_data = len(train)
     model = NaturalClustering(
@@ -99,7 +102,7 @@ def conditional_vae(
     *,
     z_dim: int = 10,
     network: str = "mlp",
-    width: int = 256,
+    width: int = WIDTH,
     batch_size: int = 128,
     steps: int = 9_360,
 ) -> Experiment:
@@ -118,6 +121,7 @@ def conditional_vae(
     """
     train = data.train
     classes = train.count_classes()
+    check_width(network, width, WIDTH)
     trunk, decoder = networks(train.shape, z_dim + classes, network, width=width)
     num_data = len(train)
     model = ConditionalVAE(decoder, classes=classes, z_dim=z_dim, num_data=num_data)

@@ -185,8 +185,27 @@ def _nested(guides: Any) -> bool:
     return isinstance(guides, dict) and all(isinstance(objectives, dict) for objectives in guides.values())
 
 
+def tables_of(path: Path) -> Path:
+    """The file of the tables, next to that of the results.
+
+    Raises:
+        ValueError: the file of the results does not end in .json.
+    """
+    if path.suffix != ".json":
+        raise ValueError(
+            f"the file of the results must end in .json, since the tables next to it end in .md, got {path}: "
+            f"name it {path.with_suffix('.json').name}"
+        )
+    return path.with_suffix(".md")
+
+
 def write(path: Path = WRITTEN, say: Callable[[str], None] = print) -> dict[str, dict[str, dict[str, Any]]]:
-    """Tries all combinations, and writes the results as JSON and as tables next to it."""
+    """Tries all combinations, and writes the results as JSON and as tables next to it.
+
+    Raises:
+        ValueError: as `tables_of`, before any of it is tried.
+    """
+    tables = tables_of(path)
     matrix: dict[str, dict[str, dict[str, Any]]] = {}
     for (story, guide, objective), cell in cells():
         matrix.setdefault(story, {}).setdefault(guide, {})[objective] = cell
@@ -194,7 +213,7 @@ def write(path: Path = WRITTEN, say: Callable[[str], None] = print) -> dict[str,
             say(f"{story}, {guide}")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, (json.dumps(matrix, indent=1) + "\n").encode())
-    write_file(path.with_suffix(".md"), markdown(matrix).encode())
+    write_file(tables, markdown(matrix).encode())
     return matrix
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tabulate import tabulate
 
@@ -14,15 +14,17 @@ from zoo.arguments import NOT_EMPTY, checked
 from zoo.lab.data import Split
 from zoo.lab.errors import unknown_name
 from zoo.lab.files import REMEDY, read_record, write_file
+from zoo.lab.plots import Picture, drawn_as, save_pictures
 from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import Settings
+from zoo.lab.runs.lock import locked
 from zoo.lab.runs.same_run import fingerprints
 from zoo.lab.runs.train import MINUTE, Every
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.training.fit import prepare
 from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.sweep_plan import refuse_other_runs
-from zoo.lab.trials.trial import QUANTITIES, Trial, run_trials
+from zoo.lab.trials.trial import Trial, run_trials
 from zoo.studies.guide_gap.measure import TestSamples, measure, step_milliseconds
 from zoo.studies.guide_gap.posteriors import plane_posteriors, two_units
 from zoo.studies.guide_gap.recipes import names, swap
@@ -63,12 +65,14 @@ def compare_guides(
     jobs: int | None = 1,
     backend: str = "loky",
     scheduler: str | None = None,
+    format: Literal["png", "svg", "pdf"] = "png",
+    slides: bool = False,
     **options: Any,
 ) -> GuideComparison:
     """Trains the recipe with each guide, for the same number of steps from the same seed, and measures their gaps.
 
     Each guide is a trial in OUT/GUIDE: a finished one is kept, and a stopped one is resumed. Writes compare.json,
-    compare.md, and posteriors.png if the only latent site has two units, into `out`.
+    compare.md, and posteriors.png (or another format) if the only latent site has two units, into `out`.
 
     Args:
         recipe: the recipe whose guide is swapped.
@@ -78,6 +82,7 @@ def compare_guides(
         every: the interval of checkpoints.
         jobs, backend, scheduler: where guides train; see `zoo.lab.trials.backends.open_backend`. With several at once,
             the time of a step is measured while others train.
+        format, slides: of the picture of the posteriors; see `zoo.lab.plots.drawn_as`.
         options: of `zoo.lab.runs.finished.configure`.
 
     Raises:
@@ -106,10 +111,11 @@ def compare_guides(
     found = fingerprints(split)
     for guide, trial in trials.items():
         refuse_other_runs(trial, plans[guide][0], found)
-    for trial in trials.values():
-        _forget_other_samples(trial, on)
     work = [(partial(_measured, on=on, plan=plan), trial) for trial in trials.values()]
     with open_backend(backend, jobs=jobs, scheduler=scheduler, device=settings.device) as workers:
+        with locked(out):  # only now is all of it checked, and no other command at work here
+            for trial in trials.values():
+                _forget_other_samples(trial, on)
         failures = run_trials(work, workers)
     done = {guide: trial for guide, trial in trials.items() if trial.is_finished()}
     if not done:
@@ -123,8 +129,9 @@ def compare_guides(
     if not experiment.labels and two_units(experiment.model, split.test) is not None:
         runs = {guide: trial.open() for guide, trial in done.items()}
         pairs = {guide: (run.model, run.guide) for guide, run in runs.items()}
-        plane_posteriors(pairs, split.test).savefig(out / "posteriors.png")
-        result["picture"] = "posteriors.png"
+        with drawn_as(format, slides=slides):
+            drawn = Picture(plane_posteriors(pairs, split.test), "each guide's posteriors over the exact ones")
+            (result["picture"],) = save_pictures({"posteriors.png": drawn}, out)
     write_file(out / "compare.json", (json.dumps(result, indent=2) + "\n").encode())
     write_file(out / "compare.md", table(result).encode())
     return GuideComparison(result, failures)
@@ -198,8 +205,9 @@ def _measured(trial: Trial, *, on: TestSamples, plan: Mapping[str, Any]) -> Mapp
 
 def _forget_other_samples(trial: Trial, on: TestSamples) -> None:
     """Removes a measurement on other test samples, so that it is repeated; the trained run is kept."""
-    if trial.is_finished() and any(trial.quantities().get(key) != value for key, value in asdict(on).items()):
-        (trial.folder / QUANTITIES).unlink()
+    path = trial.written
+    if path is not None and any(trial.quantities().get(key) != value for key, value in asdict(on).items()):
+        path.unlink()
 
 
 def _row(figures: Mapping[str, float]) -> dict[str, Any]:

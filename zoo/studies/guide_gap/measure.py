@@ -94,7 +94,7 @@ class TestSamples:
         images with 5,000 each; and 200 of these images for the gap.
 
         Raises:
-            ValueError: the test set has fewer images, or a number is below 1.
+            ValueError: the test set has fewer images, gap_images are more than images, or a number is below 1.
         """
         asked = {"--images": images, "--samples": samples, "--gap-images": gap_images}
         for option, number in asked.items():
@@ -104,6 +104,11 @@ class TestSamples:
         images = images or min(500 if convolves else len(data), len(data))
         if images > len(data):
             raise ValueError(f"--images {images}: the test set has {len(data)}")
+        if gap_images is not None and gap_images > images:
+            raise ValueError(
+                f"--gap-images {gap_images} is more than --images {images}, which they are the first of: give at most "
+                f"{images}, or more --images"
+            )
         return cls(images, samples or (1_000 if convolves else 5_000), min(gap_images or 200, images))
 
 
