@@ -10,6 +10,7 @@ A whole number is at least 0 where no range is given, any other number is finite
 default is. NumPy's numbers and tensors [] count as numbers, and True and False do not.
 """
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -95,9 +96,10 @@ def checked(**ranges: Allowed | None) -> Callable[[F], F]:
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            try:
+            given = None
+            with contextlib.suppress(TypeError):  # a missing or unknown argument, which the call's own error names
                 given = signature.bind(*args, **kwargs)
-            except TypeError:  # an argument is missing or unknown: Python's own error, from the call, names it
+            if given is None:
                 return function(*args, **kwargs)
             for argument, value in given.arguments.items():
                 if value is not signature.parameters[argument].default:

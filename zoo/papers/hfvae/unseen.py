@@ -75,7 +75,7 @@ def chosen(data: Dataset) -> dict[str, np.ndarray]:
     found = {}
     for combination in COMBINATIONS:
         among = np.flatnonzero(data.y == combination.label)
-        value = combination.end * combination.feature(data.batch(torch.from_numpy(among)).x).numpy()
+        value = combination.end * combination.feature(data.batch(torch.from_numpy(among), device="cpu").x).numpy()
         found[combination.name] = np.sort(among[np.argsort(-value)[: round(SHARE * len(among))]])
     return found
 
