@@ -61,9 +61,7 @@ NOT_EMPTY = Allowed("not empty", lambda value: len(value) > 0)
 COUNTS = Allowed("whole numbers from 1", lambda values: all(is_whole(value) and value >= 1 for value in values))
 FROM_0 = Allowed("one or more whole numbers from 0", lambda v: len(v) > 0 and all(is_whole(n) and n >= 0 for n in v))
 SOME_COUNTS = Allowed("one or more whole numbers from 1", lambda values: len(values) > 0 and COUNTS.fits(values))
-
-
-PATHS = ("a path", "a path or None")
+PATHS = ("a path", "a path or None")  # the annotations of which a text becomes a path
 
 
 def checked(**ranges: Allowed | None) -> Callable[[F], F]:

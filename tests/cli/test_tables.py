@@ -20,8 +20,8 @@ def test_results_and_tables_of_the_matrix_are_two_files(options, refused, tmp_pa
     """Before: both were written to mx.md, and the results of minutes were lost."""
     said = refused("matrix", *options, "--out", "mx.md")
     assert said == (
-        "error: Invalid value for '--out': the results' name must end in .json, since their tables end in .md, got "
-        "mx.md\n"
+        "error: the file of the results must end in .json, since the tables next to it end in .md, got mx.md: name it "
+        "mx.json\n"
     )
     assert not list(tmp_path.iterdir())
 

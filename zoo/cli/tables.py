@@ -8,21 +8,13 @@ import typer
 from zoo.cli.options import DataDir, Device, Picture, file, given, interpreter, whole
 
 
-def results(text: str | Path) -> Path:
-    """Parses the path of the file of `matrix`, which tables with the ending .md are written next to."""
-    found = file(text)
-    if found.suffix != ".json":
-        raise typer.BadParameter(f"the results' name must end in .json, since their tables end in .md, got {text}")
-    return found
-
-
 def matrix(
     table: Annotated[
         bool, typer.Option("--table", help="Only write the tables again, from the results in OUT.")
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(parser=results, help="JSON file of the results; in the study's package when not given."),
+        typer.Option(parser=file, help="JSON file of the results; in the study's package when not given."),
     ] = None,
 ) -> None:
     """Tries every story with every guide and objective, and writes which combinations fit; takes minutes."""

@@ -46,7 +46,7 @@ def _elu(to: Instructions, x: Value, alpha: float = 1.0, scale: float = 1.0, inp
 
 
 def _softplus(to: Instructions, x: Value, beta: float = 1.0, threshold: float = 20.0) -> Value:
-    if threshold < 20:  # above it, beta x, PyTorch returns x itself; from 20 on they are equal in 32 bits
+    if threshold < 20:  # PyTorch returns x where beta x is above it; from 20 on this is equal in 32 bits
         raise Unsupported(f"a softplus with the threshold {threshold:g}, below 20")
     return to.map("softplus", x) if beta == 1 else to.map("div", to.map("softplus", to.map("mul", x, beta)), beta)
 
