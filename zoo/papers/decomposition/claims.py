@@ -14,7 +14,7 @@ from zoo.lab.trials.claims import (
     some,
 )
 from zoo.papers.decomposition import measures
-from zoo.papers.decomposition.measures import BETAS, FASHION_MNIST_BETAS, NUS, SPARSE
+from zoo.papers.decomposition.measures import BETAS, FASHION_MNIST_BETAS, LARGE_ALPHA, NUS, SPARSE
 
 PINWHEEL_ALPHAS = ["alpha 1", "alpha 3", "alpha 5", "alpha 8"]
 PINWHEEL_BETAS = [f"beta {beta:g}" for beta in measures.PINWHEEL_BETAS]
@@ -111,3 +111,9 @@ def mmd_lowest_without_sparsity(prior: str) -> Comparison:
 def sparsest_at_middle_beta() -> Comparison:
     """The sparsity is best neither at the smallest nor at the largest beta."""
     return best_between("Hoyer", [f"{SPARSE[0]}, beta {beta:g}" for beta in FASHION_MNIST_BETAS])
+
+
+def alpha_costs_less_than_beta() -> Comparison:
+    """From alpha = 100 and beta = 1, ten times the alpha reconstructs better than ten times the beta."""
+    largest = FASHION_MNIST_BETAS[-1]
+    return above((LARGE_ALPHA, "reconstruction"), (f"{SPARSE[0]}, beta {largest:g}", "reconstruction"))

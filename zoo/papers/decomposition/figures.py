@@ -52,15 +52,17 @@ def on_pinwheel(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
 
 
 def figure_4(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
-    """Figure 4, of all seeds."""
+    """Figure 4, of all seeds: the variants over alpha, or over beta, as the first one."""
     titles = {"Hoyer": "sparsity", "reconstruction": "E[log p(x)], nats", "MMD": "MMD"}
     panels: dict[str, dict[str, dict[float, list[float]]]] = {title: {} for title in titles.values()}
-    for variant, trials in tried.items():
-        name, _, x = variant.rpartition(", ")
-        for quantity, title in titles.items():
-            values = [trial.quantities()[quantity] for trial in trials]
-            panels[title].setdefault(name, {})[float(x.split()[-1])] = values
     label = next(iter(tried)).rpartition(", ")[2].split()[0]
+    for variant, trials in tried.items():
+        name, _, at = variant.rpartition(", ")
+        weight, value = at.split()
+        if weight != label:
+            continue
+        for quantity, title in titles.items():
+            panels[title].setdefault(name, {})[float(value)] = [trial.quantities()[quantity] for trial in trials]
     caption = f"Figure 4: against {label}; bars are two standard errors over seeds."
     return {"figure4.png": Picture(curves(panels, x=label, log=True), caption)}
 
