@@ -5,13 +5,15 @@ import pytest
 import torch
 from pyro import poutine
 from torch import nn
+from torch.distributions import Normal
 
 from guides import Amortized, MeanField
 from tests.pairs import SHAPE, C, L, S, images, nvae_pair
+from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset, Split
 from zoo.lab.runs.finished import FinishedRun
 from zoo.papers.natural_clustering.class_latents import effect, measure
-from zoo.papers.natural_clustering.measures import between_class_variance
+from zoo.papers.natural_clustering.measures import latent_space
 from zoo.papers.natural_clustering.plots import samples, sizes_of
 
 
@@ -73,20 +75,39 @@ def test_seeds_of_any_type_of_whole_number(seed):
         effect(model, guide, data, site="z_c", seed=3.0)
 
 
-def test_the_share_between_classes_of_points_on_their_class_and_of_noise():
+def told_by_first_pixel(values):
+    """A run whose encoder's mean is the first pixel, plus its bias, on points with these values."""
+
     class Told(nn.Module):
         out_features = 1
 
         def forward(self, x):
             return x.flatten(1)[:, :1]
 
+    guide = Amortized(Told(), z=MeanField(1))
+    nn.init.eye_(guide.layers["z"][0].weight)
+    x = np.broadcast_to(values.astype(float)[:, None, None, None], (len(values), *SHAPE)).copy()
+    data = Dataset.from_arrays(x, np.arange(len(values)) % 2)
+    trained = FinishedRun.__new__(FinishedRun)
+    object.__setattr__(trained, "data", Split(data, data))
+    object.__setattr__(trained, "experiment", type("E", (), {"guide": guide}))
+    return trained
+
+
+def test_the_share_between_classes_of_points_on_their_class_and_of_noise():
     rng = np.random.default_rng(0)
     for values, expected in ((np.arange(2000) % 2, 1.0), (rng.standard_normal(2000), 0.0)):
-        guide = Amortized(Told(), z=MeanField(1))
-        nn.init.eye_(guide.layers["z"][0].weight)
-        x = np.broadcast_to(values.astype(float)[:, None, None, None], (2000, *SHAPE)).copy()
-        data = Dataset.from_arrays(x, np.arange(2000) % 2)
-        trained = FinishedRun.__new__(FinishedRun)
-        object.__setattr__(trained, "data", Split(data, data))
-        object.__setattr__(trained, "experiment", type("E", (), {"guide": guide}))
-        assert between_class_variance(trained, "z")["between classes"] == pytest.approx(expected, abs=5e-3)
+        found = latent_space(told_by_first_pixel(values), "z")
+        assert found["between classes"] == pytest.approx(expected, abs=5e-3)
+
+
+def test_the_divergence_of_q_z_from_the_prior_against_a_sum_on_a_grid():
+    trained = told_by_first_pixel(3.0 * (np.arange(2000) % 2))
+    z = torch.linspace(-15, 15, 30_001, dtype=torch.double)
+    with torch.no_grad():
+        pair = posteriors(trained.guide, trained.data.test.batch(torch.arange(2)).x)["z"]
+    near, far = (Normal(pair.mean[n, 0], pair.stddev[n, 0]).log_prob(z).exp() for n in (0, 1))
+    q, p = (near + far) / 2, Normal(0.0, 1.0).log_prob(z)
+    expected = (torch.where(q > 0, q * (q.log() - p), 0.0).sum() * 1e-3).item()
+    assert expected > 1
+    assert latent_space(trained, "z")["KL(q(z) || p(z))"] == pytest.approx(expected, abs=0.05)

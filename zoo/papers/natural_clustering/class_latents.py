@@ -65,7 +65,7 @@ def measure(guide: nn.Module, data: Dataset, *, classes: int, batch_size: int = 
     for batch in data.in_order(batch_size, labels=True, device=here):
         assert batch.y is not None
         q = posteriors(guide, batch.x)
-        prior = {name: _standard(q[name]) for name in ("z_c", "z_s")}
+        prior = {name: standard_normal(q[name]) for name in ("z_c", "z_s")}
         kl_c = closed_kl(q["z_c"], prior["z_c"]).double().cpu()
         kl_s = closed_kl(q["z_s"], prior["z_s"]).double().cpu()
         member = torch.eye(classes, dtype=torch.double)[batch.y.cpu()]
@@ -94,7 +94,7 @@ def effect(model: nn.Module, guide: nn.Module, data: Dataset, *, site: str, num:
     return difference.square().mean().sqrt().item()
 
 
-def _standard(q: Distribution) -> Distribution:
+def standard_normal(q: Distribution) -> Distribution:
     """Normal(0, I) in the shape of q."""
     mean = q.mean
     return Independent(Normal(torch.zeros_like(mean), torch.ones_like(mean)), 1)

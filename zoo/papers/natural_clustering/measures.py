@@ -5,12 +5,14 @@ from typing import Any
 
 import torch
 
+from zoo.estimators import closed_kl
 from zoo.lab.analysis.evaluate import evaluate
-from zoo.lab.analysis.posterior import posterior_means
+from zoo.lab.analysis.grid import information
+from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.device import device_of
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial
-from zoo.papers.natural_clustering.class_latents import Clustering, effect, measure
+from zoo.papers.natural_clustering.class_latents import Clustering, effect, measure, standard_normal
 
 
 def latent_quantities(trained: FinishedRun) -> dict[str, float]:
@@ -59,23 +61,25 @@ def beta_vae(trial: Trial) -> Mapping[str, float]:
     """beta-VAE with beta = 5 and two latent dimensions, as in Figure 3."""
     steps = trial.steps(full=9_360, short=2_808)
     trained = trial.train("beta-vae", data="mnist", steps=steps, batch_size=128, precision="medium", beta=5.0, z_dim=2)
-    return {
-        "reconstruction": evaluate(trained.model, trained.guide, trained.data.test).reconstruction["x"]
-    } | between_class_variance(trained, "z")
+    reconstruction = evaluate(trained.model, trained.guide, trained.data.test).reconstruction["x"]
+    return {"reconstruction": reconstruction, **latent_space(trained, "z")}
 
 
 def two_shared(trial: Trial) -> Mapping[str, float]:
     """N-VAE with two shared units."""
-    return {**trained_on("mnist", s_dim=2)(trial), **between_class_variance(trial.open(), "z_s")}
+    return {**trained_on("mnist", s_dim=2)(trial), **latent_space(trial.open(), "z_s")}
 
 
-def between_class_variance(trained: FinishedRun, site: str) -> dict[str, float]:
-    """The separation of classes in a latent space: the share of the means' variance that is between classes."""
+def latent_space(trained: FinishedRun, site: str) -> dict[str, float]:
+    """A latent space of the test set: the share of the means' variance that is between classes, and the divergence of
+    q(z) from the standard normal, the mean KL(q(z | x) || p(z)) less I(x; z).
+    """
     data = trained.data.test
     batch = data.batch(torch.arange(len(data)), labels=True, device=device_of(trained.guide))
     assert batch.y is not None
-    z = posterior_means(trained.guide, batch.x)[site]
+    q = posteriors(trained.guide, batch.x)[site]
+    z, kl = q.mean, closed_kl(q, standard_normal(q)).mean().item()
     member = torch.eye(int(batch.y.max()) + 1, dtype=z.dtype, device=z.device)[batch.y]
     centres = member.T @ z / member.sum(0)[:, None]
     between = (member.mean(0)[:, None] * (centres - z.mean(0)).square()).sum() / z.var(0, correction=0).sum()
-    return {"between classes": between.item()}
+    return {"between classes": between.item(), "KL(q(z) || p(z))": kl - information(q, draws=1)}
