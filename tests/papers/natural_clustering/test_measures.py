@@ -9,6 +9,7 @@ from torch.distributions import Normal
 
 from guides import Amortized, MeanField
 from tests.pairs import SHAPE, C, L, S, images, nvae_pair
+from zoo.lab.analysis.grid import Grid2D, divergences, log_aggregate
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.data import Dataset, Split
 from zoo.lab.runs.finished import FinishedRun
@@ -75,19 +76,21 @@ def test_seeds_of_any_type_of_whole_number(seed):
         effect(model, guide, data, site="z_c", seed=3.0)
 
 
-def told_by_first_pixel(values):
-    """A run whose encoder's mean is the first pixel, plus its bias, on points with these values."""
+def told_by_pixels(values):
+    """A run whose encoder's means are the first pixels, plus biases, on points with these values [N, D]."""
+    num, units = values.shape
 
     class Told(nn.Module):
-        out_features = 1
+        out_features = units
 
         def forward(self, x):
-            return x.flatten(1)[:, :1]
+            return x.flatten(1)[:, :units]
 
-    guide = Amortized(Told(), z=MeanField(1))
+    guide = Amortized(Told(), z=MeanField(units))
     nn.init.eye_(guide.layers["z"][0].weight)
-    x = np.broadcast_to(values.astype(float)[:, None, None, None], (len(values), *SHAPE)).copy()
-    data = Dataset.from_arrays(x, np.arange(len(values)) % 2)
+    x = np.zeros((num, *SHAPE))
+    x.reshape(num, -1)[:, :units] = values
+    data = Dataset.from_arrays(x, np.arange(num) % 2)
     trained = FinishedRun.__new__(FinishedRun)
     object.__setattr__(trained, "data", Split(data, data))
     object.__setattr__(trained, "experiment", type("E", (), {"guide": guide}))
@@ -97,17 +100,18 @@ def told_by_first_pixel(values):
 def test_the_share_between_classes_of_points_on_their_class_and_of_noise():
     rng = np.random.default_rng(0)
     for values, expected in ((np.arange(2000) % 2, 1.0), (rng.standard_normal(2000), 0.0)):
-        found = latent_space(told_by_first_pixel(values), "z")
+        found = latent_space(told_by_pixels(values[:, None]), "z")
         assert found["between classes"] == pytest.approx(expected, abs=5e-3)
 
 
 def test_the_divergence_of_q_z_from_the_prior_against_a_sum_on_a_grid():
-    trained = told_by_first_pixel(3.0 * (np.arange(2000) % 2))
-    z = torch.linspace(-15, 15, 30_001, dtype=torch.double)
+    """Two clusters at (0, 0) and (2, 1), apart from the biases."""
+    trained = told_by_pixels(np.array([[0.0, 0.0], [2.0, 1.0]])[np.arange(2000) % 2])
     with torch.no_grad():
         pair = posteriors(trained.guide, trained.data.test.batch(torch.arange(2)).x)["z"]
-    near, far = (Normal(pair.mean[n, 0], pair.stddev[n, 0]).log_prob(z).exp() for n in (0, 1))
-    q, p = (near + far) / 2, Normal(0.0, 1.0).log_prob(z)
-    expected = (torch.where(q > 0, q * (q.log() - p), 0.0).sum() * 1e-3).item()
-    assert expected > 1
-    assert latent_space(trained, "z")["KL(q(z) || p(z))"] == pytest.approx(expected, abs=0.05)
+    plane = Grid2D(reach=10.0, num=800)
+    log_p = Normal(0.0, 1.0).log_prob(plane.points).sum(-1)
+    expected = divergences(log_p, log_aggregate(pair, plane.points), plane)
+    assert expected.mass_q == pytest.approx(1, abs=1e-3)
+    assert expected.q_from_p > 0.5
+    assert latent_space(trained, "z")["KL(q(z) || p(z))"] == pytest.approx(expected.q_from_p, abs=0.05)

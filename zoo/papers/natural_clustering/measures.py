@@ -78,7 +78,7 @@ def latent_space(trained: FinishedRun, site: str) -> dict[str, float]:
     batch = data.batch(torch.arange(len(data)), labels=True, device=device_of(trained.guide))
     assert batch.y is not None
     q = posteriors(trained.guide, batch.x)[site]
-    z, kl = q.mean, closed_kl(q, standard_normal(q)).mean().item()
+    z, kl = q.mean, closed_kl(q, standard_normal(q)).sum(-1).mean().item()
     member = torch.eye(int(batch.y.max()) + 1, dtype=z.dtype, device=z.device)[batch.y]
     centres = member.T @ z / member.sum(0)[:, None]
     between = (member.mean(0)[:, None] * (centres - z.mean(0)).square()).sum() / z.var(0, correction=0).sum()
