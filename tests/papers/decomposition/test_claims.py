@@ -6,7 +6,7 @@ from zoo.lab.trials.claims import NOT_RUN
 from zoo.lab.trials.reproduction import Results
 from zoo.papers.decomposition import claims
 from zoo.papers.decomposition.claims import LARGER_BETAS, PINWHEEL_ALPHAS, PINWHEEL_BETAS
-from zoo.papers.decomposition.measures import BETAS, FASHION_MNIST_BETAS, NUS, SPARSE
+from zoo.papers.decomposition.measures import BETAS, FASHION_MNIST_BETAS, LARGE_ALPHA, NUS, SPARSE
 from zoo.papers.reproductions import REPRODUCTIONS
 
 
@@ -112,3 +112,10 @@ def test_the_sparsest_codes_at_a_middle_beta_and_no_collapse():
         assert verdict(claims.sparsest_at_middle_beta(), "Hoyer", dict(zip(names, values, strict=True))) is expected
     for share, expected in ((0.2, True), (0.05, False)):
         assert verdict(claims.no_collapse(), "least cluster", {"alpha 8": share}) is expected
+
+
+def test_alpha_costs_less_reconstruction_than_beta():
+    tenfold_beta = f"{SPARSE[0]}, beta 10"
+    for of_alpha, of_beta, expected in ((980.0, 900.0, True), (890.0, 900.0, False)):
+        values = {LARGE_ALPHA: of_alpha, tenfold_beta: of_beta}
+        assert verdict(claims.alpha_costs_less_than_beta(), "reconstruction", values) is expected

@@ -42,3 +42,6 @@ def test_figure_4_has_a_panel_for_each_quantity_over_alpha():
     line = panels[1].lines[0]
     np.testing.assert_allclose(np.array(line.get_data(), float), [[0, 10, 800], [0, -10, -800]])
     assert panels[0].get_xlabel() == "alpha"
+    over_beta = {f"sparse, beta {beta}": [trial(beta)] for beta in (1, 10)} | {"sparse, alpha 800": [trial(800)]}
+    (line,) = figures.figure_4(over_beta)["figure4.png"].drawn.axes[1].lines[:1]
+    np.testing.assert_allclose(np.array(line.get_data(), float), [[1, 10], [-1, -10]])

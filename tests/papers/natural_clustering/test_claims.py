@@ -59,6 +59,10 @@ def test_choices():
     for shared, expected in ((0.2, True), (0.7, False)):
         table = {"beta-VAE": {"between classes": 0.6}, "MNIST, s_dim = 2": {"between classes": shared}}
         assert claims.digits_apart()(agreeing(**table))[0] is expected
+    divergence = "KL(q(z) || p(z))"
+    for shared, expected in ((0.1, True), (0.3, False)):
+        table = {"beta-VAE": {divergence: 0.2}, "MNIST, s_dim = 2": {divergence: shared}}
+        assert claims.matches_prior_better()(agreeing(**table))[0] is expected
 
 
 def errors(**models):
