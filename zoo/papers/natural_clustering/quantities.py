@@ -20,7 +20,7 @@ QUANTITIES = {
 
 LATENT_SPACE = {
     "between classes": Quantity("share of the means' variance between classes", digits=3),
-    "KL(q(z) || p(z))": Quantity("of two latents, over the test set, nats", better="low", digits=3),
+    "KL(q(z) || p(z))": Quantity("KL(q(z) || p(z)) of two latents over the test set, nats", better="low", digits=3),
 }
 
 DEVIATIONS = (
