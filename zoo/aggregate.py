@@ -14,6 +14,7 @@ from zoo import ranks
 from zoo.aggregate_sites import (
     aggregate_sites,
     batch_scale,
+    check_groups,
     check_inside,
     check_left,
     check_measures,
@@ -99,6 +100,7 @@ def dissect(
     check_measures(model_trace, chosen)
     check_inside(chosen, guide_trace)
     groups = partition(groups, list(chosen))
+    check_groups(groups, guide_trace)
     values = {name: samples(site) for name, site in chosen.items()}
     own = {name: ranks.gather(site["score_own"]().joint.movedim(-1, 0)) for name, site in chosen.items()}
     weights = batch_weights(model_trace, chosen, num_data, estimator)
@@ -224,6 +226,7 @@ def prior_kl(model_trace: Trace, guide_trace: Trace, *, sites: Sequence[str] | N
     check_one_prior(model_trace, chosen)
     check_scored([guide_trace], chosen)
     check_measures(model_trace, chosen)
+    check_groups([list(chosen)], guide_trace)
     log_p = torch.stack([nodes_of(model_trace)[name]["fn"].log_prob(draw) for name, draw in draws.items()]).sum(0)
     values = {name: samples({"value": draw}) for name, draw in draws.items()}
     log_p = ranks.gather(log_p.movedim(-1, 0))
@@ -254,7 +257,9 @@ def prior_mmd(
     draws = prior_draws(model_trace, chosen)
     q = ranks.gather(torch.cat([site["value"] for site in chosen.values()], dim=-1), dim=-2)
     p = ranks.gather(torch.cat(list(draws.values()), dim=-1), dim=-2)
-    return batch_scale(chosen) * mmd(q.flatten(0, -2), p.flatten(0, -2), kernel=kernel)
+    # The mean over particles: two draws of one datapoint are not two independent draws of q(z).
+    particles = zip(q.reshape(-1, *q.shape[-2:]), p.reshape(-1, *p.shape[-2:]), strict=True)
+    return batch_scale(chosen) * torch.stack([mmd(*draws, kernel=kernel) for draws in particles]).mean()
 
 
 def own_scores(sites: Mapping[str, Site]) -> dict[str, Scores]:

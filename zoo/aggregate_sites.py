@@ -9,6 +9,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo.sites import (
+    Groups,
     Site,
     check_some_latent,
     common_scale,
@@ -110,6 +111,29 @@ def check_inside(sites: Mapping[str, Site], guide_trace: Trace) -> None:
     for name, looked_at in looks_at(sites).items():
         if outside := [other for other, _ in latent(guide_trace) if other in looked_at and other not in sites]:
             raise ValueError(f"site {name!r} depends on {outside[0]!r}, which is not among the sites: name it too")
+
+
+def check_groups(groups: Groups, guide_trace: Trace) -> None:
+    """Refuses a group with both ends of a chain and not its middle: w and c, with w given z and z given c.
+
+    The group's density would score each w at a z that was drawn with another datapoint's c.
+
+    Raises:
+        ValueError: a site of a group depends on one outside of it that depends on a site of the group.
+    """
+    looked_at = looks_at(dict(latent(guide_trace)))
+    ancestors: dict[str, set[str]] = {}
+    for name, _ in latent(guide_trace):
+        parents = looked_at.get(name, ())
+        ancestors[name] = set(parents).union(*(ancestors.get(parent, ()) for parent in parents))
+    for group in groups:
+        for name in group:
+            for between in (other for other in looked_at.get(name, ()) if other not in group):
+                if ends := sorted(ancestors.get(between, set()) & set(group)):
+                    raise ValueError(
+                        f"site {name!r} depends on {between!r}, which depends on {ends[0]!r}, and {name!r} and "
+                        f"{ends[0]!r} are to be scored together without {between!r}: add it to them, or separate them"
+                    )
 
 
 def check_priors(model_trace: Trace, sites: Iterable[str]) -> None:

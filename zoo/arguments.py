@@ -107,6 +107,7 @@ def checked(**ranges: Allowed | None) -> Callable[[F], F]:
                         given.arguments[argument] = Path(value)
             return function(*given.args, **given.kwargs)
 
+        vars(wrapper)["ranges"] = ranges  # for assignments to attributes of the same name
         return wrapper  # type: ignore[return-value]
 
     return decorate

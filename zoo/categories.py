@@ -10,7 +10,7 @@ from torch import Tensor
 from zoo import ranks
 from zoo.aggregate_sites import batch_scale, check_one_prior, check_priors, check_vectors
 from zoo.estimators import CATEGORICAL, closed_kl
-from zoo.sites import Site, chances_of, expected, latent, mean_over_data, nodes_of, plates_of
+from zoo.sites import Site, chances_of, drawn_parents, expected, latent, mean_over_data, nodes_of, plates_of
 
 
 class KLParts(NamedTuple):
@@ -42,12 +42,20 @@ def kl_parts(model_trace: Trace, guide_trace: Trace, name: str) -> KLParts:
         types are certain and the whole data uses K classes evenly, the error is about (K - 1) / (2B) nats for batches
         of B.
 
+    Where q(c | x) depends on another class that is summed out, information is that of x and this class together.
+
     Raises:
         ValueError: the site is outside the plate "data", or in another one, too; it has a mask or a scale per
-            datapoint; or its prior depends on another latent site, or differs between datapoints.
+            datapoint; its posterior depends on a site that is drawn, so that q(c | x) is unknown; or its prior depends
+            on another latent site, or differs between datapoints.
     """
     check_priors(model_trace, [name])
     check_one_prior(model_trace, [name])
+    if drawn := drawn_parents(guide_trace, name):
+        raise ValueError(
+            f"site {name!r} depends on {', '.join(map(repr, drawn))}, which is drawn, so q({name} | x) is unknown, and "
+            f"I(x; {name}) would count what {name!r} takes from the draw; use a head that depends on x only"
+        )
     site, prior = nodes_of(guide_trace)[name], nodes_of(model_trace)[name]["fn"]
     check_vectors({name: site})
     scale, chances = batch_scale({name: site}), chances_of(guide_trace, plates_of(site))

@@ -76,7 +76,7 @@ from torch import Tensor
 from zoo import ranks
 from zoo.aggregate import anchor_information, dissect, prior_kl, prior_mmd
 from zoo.aggregate_sites import batch_scale, check_vectors
-from zoo.arguments import NOT_EMPTY, checked, number_from
+from zoo.arguments import NOT_EMPTY, Allowed, checked, number_from
 from zoo.categories import categorical_sites, kl_parts, roughness
 from zoo.estimators import Estimator, covariance, largest_kl
 from zoo.handlers import DrawPriors, RunAgain, ScorePairs
@@ -607,7 +607,7 @@ class DIPVAE(TermwiseELBO):
     lambda_d = Hyperparameter()
     covariance = Statistic()
 
-    @checked()
+    @checked(rate=Allowed("in (0, 1]", lambda rate: bool(0 < rate <= 1)))
     def __init__(
         self,
         *,
@@ -619,8 +619,6 @@ class DIPVAE(TermwiseELBO):
         num_particles: int = 1,
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
-        if not 0 < rate <= 1:
-            raise ValueError(f"DIPVAE: rate must be in (0, 1], got {rate:g}")
         self.lambda_od, self.lambda_d, self.rate, self.site = lambda_od, lambda_d, rate, site
 
     def terms(self, model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
@@ -847,12 +845,13 @@ class InfoVAE(TermwiseELBO):
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
         check_divergence(divergence)
-        self.needs_kl = divergence != "kl"
         self.alpha, self.lambda_, self.divergence = alpha, lambda_, divergence
         self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def assigned(self, name: str) -> None:
         """Refuses a negative weight of the divergence, which would reward it."""
+        if name == "divergence":
+            self.needs_kl = self.divergence != "kl"
         alpha, lambda_ = vars(self).get("alpha"), vars(self).get("lambda_")
         if alpha is not None and lambda_ is not None and (alpha + lambda_).item() < 1 - 1e-6:
             raise ValueError(
@@ -923,15 +922,18 @@ class AnchoredCorEx(TermwiseELBO):
         num_particles: int = 1,
     ) -> None:
         super().__init__(kl=kl, num_particles=num_particles)
-        if not anchors or not all(len(units) for units in anchors.values()):
-            raise ValueError(f"AnchoredCorEx: anchors must name at least one unit of each site, got {dict(anchors)}")
-        for site, units in anchors.items():
+        self.lambda_, self.anchors = lambda_, anchors
+        self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
+
+    def assigned(self, name: str) -> None:
+        """Refuses anchors without a unit, or with one twice."""
+        for site, units in self.anchors.items() if name == "anchors" else ():
+            if not len(units):
+                raise ValueError(f"AnchoredCorEx: anchors must name at least one unit of each site, got {self.anchors}")
             if twice := [unit for unit in units if list(units).count(unit) > 1]:
                 raise ValueError(
                     f"AnchoredCorEx: anchors of site {site!r} name unit {twice[0]} more than once: {list(units)}"
                 )
-        self.lambda_, self.anchors = lambda_, anchors
-        self.num_data, self.estimator, self.concrete = num_data, estimator, concrete
 
     def messengers(self) -> Sequence[Messenger]:
         """`ScorePairs`, by which each datapoint's sample is scored under the posterior of every datapoint."""
@@ -1156,6 +1158,12 @@ class NaturalClusteringELBO(TermwiseELBO):
                 f"q({self.y} | x) is this mean; use a head that has one (DirichletHead)"
             ) from None
         y = nodes_of(model_trace)[self.y]
+        if y["fn"].event_shape != mean.shape[-1:]:
+            raise ValueError(
+                f"NaturalClusteringELBO: site {self.y!r} is {family(y['fn'])} with events of shape "
+                f"{list(y['fn'].event_shape)}, and log q({self.y} | x) needs labels as one-hot vectors of "
+                f"{mean.shape[-1]} classes, as the mean of {self.pi!r}; use OneHotCategorical in the story"
+            )
         log_q = (mean * y["value"]).sum(-1).log()
         return terms | {f"log q({self.y} | x)": mean_over_data(log_q, y, chances_of(guide_trace, plates_of(y)))}
 

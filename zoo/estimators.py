@@ -54,8 +54,10 @@ def closed_kl(q: Any, p: Any) -> Tensor:
     """
     batch_dims = max(len(q.batch_shape), len(p.batch_shape))
     if isinstance(q, CATEGORICAL) and isinstance(p, CATEGORICAL):
-        log_q, log_p = q.logits.log_softmax(-1), p.logits.log_softmax(-1)
-        return (log_q.exp() * (log_q - log_p)).sum(-1, keepdim=True)
+        log_q, log_p = _log_masses(q), _log_masses(p)
+        used = log_q > -torch.inf  # 0 log 0 is 0, also in the gradient
+        ratio = torch.where(used, log_q, 0.0) - torch.where(used, log_p, 0.0)
+        return (log_q.exp() * ratio).sum(-1, keepdim=True)
     if _factorises(q) and _factorises(p):
         return kl_divergence(q.base_dist, p.base_dist).flatten(batch_dims)
     return kl_divergence(q, p).unsqueeze(-1)
@@ -85,6 +87,12 @@ def sampled_kl(q: Any, p: Any, value: Tensor) -> Tensor:
         batch_dims = max(len(q.batch_shape), len(p.batch_shape))
         return (q.base_dist.log_prob(value) - p.base_dist.log_prob(value)).flatten(batch_dims)
     return (q.log_prob(value) - p.log_prob(value)).unsqueeze(-1)
+
+
+def _log_masses(categorical: Any) -> Tensor:
+    """log of the classes' probabilities, -inf for one of 0, for which PyTorch's logits have the smallest number."""
+    logits: Tensor = categorical.logits.log_softmax(-1)
+    return torch.where(categorical.probs == 0, -torch.inf, logits)
 
 
 CATEGORICAL = (RelaxedOneHotCategorical, OneHotCategorical)

@@ -163,7 +163,8 @@ def check_attribute(instance: Any, name: str, value: Any, *, known: Sequence[str
         return
     if name in vars(instance):
         if kind := _annotated(owner, name):
-            check_value(f"{owner.__name__}: {name}", value, kind)
+            ranges = getattr(owner.__init__, "ranges", {})
+            check_value(f"{owner.__name__}: {name}", value, kind, ranges.get(name))
         return
     close = difflib.get_close_matches(name, known, n=1)
     meant = f" (did you mean {close[0]!r}?)" if close else ""

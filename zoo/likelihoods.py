@@ -59,7 +59,9 @@ class Multinomial(dist.Multinomial):
         """Nats per document, [...], for counts [..., V]."""
         if self._validate_args:
             self._validate_sample(value)
-        log_prob: Tensor = (self.logits * value).sum(-1)
+        # A word of probability 0 that does not occur: 0 log 0 is 0.
+        logits = torch.where((value == 0) & (self.logits == -torch.inf), 0.0, self.logits)
+        log_prob: Tensor = (logits * value).sum(-1)
         return log_prob
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo import ranks
 from zoo.aggregate_sites import check_vectors
 from zoo.estimators import covariance_of
-from zoo.sites import chances_of, family, known_sites, latent, nodes_of, plates_of, summed_out
+from zoo.sites import chances_of, drawn_parents, family, known_sites, nodes_of, plates_of
 
 
 def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
@@ -61,10 +61,7 @@ def posterior_means(guide_trace: Trace, site: str) -> Tensor:
         ValueError: as `posterior_moments`; or the site depends on one that is drawn: a few draws do not give its mean.
     """
     known_sites("site", [site], guide_trace)
-    node = nodes_of(guide_trace)[site]
-    looked_at = {*node["infer"].get("given", ()), *node.get("parents", ())}
-    drawn = [name for name, other in latent(guide_trace) if name in looked_at and not summed_out(other)]
-    if drawn:
+    if drawn := drawn_parents(guide_trace, site):
         raise ValueError(
             f"site {site!r} depends on {', '.join(map(repr, drawn))}, which is drawn, so its mean given x is unknown; "
             "sum it out (Exact), or use DIPVAEII, which needs the covariance of q(z) only"

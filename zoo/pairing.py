@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zoo.arguments import shown
 from zoo.likelihoods import check_finite
 from zoo.program import Misfit
-from zoo.sites import PLATES, Site, family, is_masked, latent, nodes_of, observed, plates_of, same, summed_out
+from zoo.sites import PLATES, Site, family, is_masked, latent, mask_of, nodes_of, observed, plates_of, same, summed_out
 
 
 class NoClosedKL(ValueError):
@@ -118,6 +118,11 @@ def check_pair(model_trace: Trace, guide_trace: Trace, max_plate_nesting: float)
                     f"site {name!r}: the {what} differs between model ({in_model[name][what]}) and guide "
                     f"({site[what]}); a scale or mask on a latent must be in both, and both plates need num_data"
                 )
+        if not summed_out(site) and not same(mask_of(in_model[name]["fn"]), mask_of(site["fn"])):
+            raise ValueError(
+                f"site {name!r}: the mask of its distribution differs between model and guide; give both the same "
+                ".mask(...), or use poutine.mask around model and guide"
+            )
     check_model_guide_match(model_trace, guide_trace, max_plate_nesting)
 
 

@@ -56,7 +56,7 @@ class _Marks(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if len(self.marks) and (names := self.of((args, kwargs))):
+        if len(self.marks) and (names := self.of(_read(func, args, kwargs or {}))):
             # Assigning to a part of a tensor returns None.
             for tensor in _tensors(args[:1] if result is None else result):
                 self.marks[tensor] = self.marks.get(tensor, frozenset()) | names
@@ -69,6 +69,19 @@ class _Marks(TorchFunctionMode):
             for tensor in _tensors(thing):
                 found |= self.marks.get(tensor, frozenset())
         return found
+
+
+FILLED = {f"{kind}_like" for kind in ("zeros", "ones", "empty", "full", "rand", "randn", "randint")}
+FILLED |= {f"new_{kind}" for kind in ("zeros", "ones", "empty", "full", "tensor")}
+SHAPED = {"to", "type_as", "expand_as", "view_as", "reshape_as"}
+
+
+def _read(func: Any, args: Any, kwargs: Mapping[str, Any]) -> Any:
+    """The arguments whose values a function reads: of some it takes the shape, dtype or device only."""
+    name = getattr(func, "__name__", "")
+    if name in FILLED:
+        return args[1:], {key: value for key, value in kwargs.items() if key != "input"}
+    return args[:1] if name in SHAPED else (args, kwargs)
 
 
 def _tensors(thing: Any) -> Iterator[Tensor]:

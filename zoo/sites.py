@@ -82,9 +82,23 @@ def num_data_of(model_trace: Trace) -> int:
     raise ValueError("the model has no plate called 'data', so there is no datapoint to count nats by")
 
 
+def num_data_of_all_ranks(model_trace: Trace) -> int:
+    """The same over all ranks: without a subsample, the plate "data" of each rank has its own part of the batch."""
+    num_data = num_data_of(model_trace)
+    sizes = (f.size for _, site in observed(model_trace) for f in site["cond_indep_stack"] if f.name == "data")
+    return num_data * ranks.count() if next(sizes, None) == num_data else num_data
+
+
 def summed_out(site: Site) -> bool:
     """Whether a site of the guide is enumerated: it has all of its values at once instead of a draw."""
     return site["infer"].get("_enumerate_dim") is not None
+
+
+def drawn_parents(guide_trace: Trace, name: str) -> list[str]:
+    """The latent sites that a site of the guide depends on and that are drawn, not summed out."""
+    node = nodes_of(guide_trace)[name]
+    looked_at = {*node["infer"].get("given", ()), *node.get("parents", ())}
+    return [other for other, site in latent(guide_trace) if other in looked_at and not summed_out(site)]
 
 
 def unwrapped(fn: Any) -> Any:
@@ -104,11 +118,17 @@ def plates_of(site: Site) -> frozenset[str]:
     return frozenset(frame.name for frame in site["cond_indep_stack"])
 
 
-def is_masked(fn: Any) -> bool:
-    """Whether a distribution has a mask of its own, by `fn.mask(...)`."""
+def mask_of(fn: Any) -> bool | Tensor | None:
+    """The mask that a distribution has by `fn.mask(...)`; None where it has none, or leaves nothing out."""
     while type(fn).__name__ in ("Independent", "ExpandedDistribution"):
         fn = fn.base_dist
-    return type(fn).__name__ == "MaskedDistribution"
+    mask: bool | Tensor | None = fn._mask if type(fn).__name__ == "MaskedDistribution" else None
+    return None if mask is True else mask
+
+
+def is_masked(fn: Any) -> bool:
+    """Whether a distribution has a mask of its own, by `fn.mask(...)`."""
+    return mask_of(fn) is not None
 
 
 def on_simplex(fn: Any) -> bool:
@@ -171,8 +191,8 @@ def mean_over_data(values: Tensor, site: Site, chances: Tensor | None = None) ->
     The mean is over the particles as well as the data; other plates are summed over. Values that depend on summed-out
     classes are averaged with their probabilities, `chances_of` the site's plates.
     """
-    values = expected(values.unsqueeze(-1), chances).squeeze(-1)
-    mean: Tensor = scale_and_mask(values, users_scale(site), site["mask"]).mean()
+    scaled: Tensor = scale_and_mask(values, users_scale(site), site["mask"])  # they may depend on the class
+    mean = expected(scaled.unsqueeze(-1), chances).mean()
     copies = math.prod(int(frame.full_size or frame.size) for frame in other_plates(site))
     return ranks.mean(mean if copies == 1 else copies * mean)
 

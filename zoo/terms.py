@@ -1,14 +1,24 @@
 """Terms that several objectives have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pyro.poutine.trace_struct import Trace
 from torch import Tensor
-from torch.distributions import Independent
+from torch.distributions import Dirichlet, Independent
 
 from zoo.estimators import CATEGORICAL
-from zoo.sites import chances_of, known_sites, latent, mean_over_data, num_data_of, observed, plates_of, total
+from zoo.sites import (
+    chances_of,
+    family,
+    known_sites,
+    latent,
+    mean_over_data,
+    num_data_of_all_ranks,
+    observed,
+    plates_of,
+    total,
+)
 
 
 def check_divergence(divergence: str) -> None:
@@ -42,6 +52,7 @@ def elbo_terms(
     """
     if isinstance(weights, Mapping):
         known_sites("a weight", weights, guide_trace)
+        check_whole_kl(weights, guide_trace)
     kls = {name: total(site) for name, site in latent(guide_trace)}
     for name in kls:
         weight = weights.get(name) if isinstance(weights, Mapping) else weights
@@ -49,19 +60,35 @@ def elbo_terms(
     return reconstruction(model_trace) | {f"-KL({name})": -kl for name, kl in kls.items()}
 
 
+def check_whole_kl(weights: Iterable[str], guide_trace: Trace) -> None:
+    """Refuses the weight of a site whose log q is at another site, as in the guides of `pyro.infer.autoguide`.
+
+    They draw an auxiliary site, and the site itself as a point mass at a function of it.
+    """
+    sites = dict(latent(guide_trace))
+    auxiliary = [name for name, site in sites.items() if site["infer"].get("is_auxiliary") and name not in weights]
+    for name in weights:
+        if auxiliary and family(sites[name]["fn"]) == "Delta":
+            raise ValueError(
+                f"a weight of site {name!r} would leave out a part of its KL: the guide draws it by the auxiliary site "
+                f"{auxiliary[0]!r}; use guides.Automatic, or one number as the weight of all sites"
+            )
+
+
 def recounted(model_trace: Trace, guide_trace: Trace) -> dict[str, Tensor]:
     """(D - 1) E[log p] of each latent site whose prior couples its D units; other sites have no entry.
 
-    A categorical site is a single unit, relaxed or not, and so is a single number.
+    A categorical site is a single unit, relaxed or not, and so are a Dirichlet and a single number.
     """
     again = {}
     for name, site in latent(model_trace):
-        if isinstance(site["fn"], (Independent, *CATEGORICAL)) or not site["fn"].event_shape:
+        if isinstance(site["fn"], (Independent, Dirichlet, *CATEGORICAL)) or not site["fn"].event_shape:
             continue
         log_p = site["fn"].log_prob(site["value"])
         plates = plates_of(site)
         mean = mean_over_data(log_p, site, chances_of(guide_trace, plates))
-        copies = 1 if "data" in plates else 1 / num_data_of(model_trace)  # the prior of the whole data counts once
+        # The prior of a latent of the whole data counts once.
+        copies = 1 if "data" in plates else 1 / num_data_of_all_ranks(model_trace)
         again[name] = (site["fn"].event_shape.numel() - 1) * copies * mean
     return again
 

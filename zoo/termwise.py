@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import inspect
 import logging
 import warnings
 from abc import abstractmethod
@@ -49,6 +50,7 @@ from zoo.sites import (
     naming,
     nodes_of,
     num_data_of,
+    num_data_of_all_ranks,
     observed,
     plates_of,
     summed_out,
@@ -128,7 +130,14 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     def __setattr__(self, name: str, value: Any) -> None:
         check_attribute(self, name, value, known=[*state_names(self), "kl", "num_particles"])
+        before = vars(self).get(name)
         super().__setattr__(name, value)
+        if name in inspect.get_annotations(type(self).__init__) and not hasattr(type(self), name):
+            try:
+                self.assigned(name)
+            except ValueError:
+                super().__setattr__(name, before)
+                raise
 
     @property
     def kl(self) -> How | Mapping[str, How]:
@@ -176,10 +185,10 @@ class TermwiseELBO(pyro.infer.ELBO):
         return self._report
 
     def assigned(self, name: str) -> None:
-        """Called after numbers were assigned to the hyperparameter `name`; a subclass may refuse them here.
+        """Called after the hyperparameter or setting `name` was assigned, by `__init__`, too; a subclass may refuse it.
 
         Raises:
-            ValueError: they contradict another hyperparameter.
+            ValueError: the value is not valid, or contradicts another one; the value before is restored.
         """
 
     def settings(self) -> dict[str, Any]:
@@ -270,7 +279,7 @@ class TermwiseELBO(pyro.infer.ELBO):
 
     def _leave_nats(self, model_trace: Trace, guide_trace: Trace) -> None:
         """Writes the unweighted nats per datapoint on every site."""
-        draws = num_data_of(model_trace) * self.num_particles
+        draws, of_all = (n(model_trace) * self.num_particles for n in (num_data_of, num_data_of_all_ranks))
         chances = functools.cache(functools.partial(chances_of, guide_trace))
         if isinstance(self.kl, Mapping):
             known_sites("kl", self.kl, guide_trace)
@@ -287,7 +296,9 @@ class TermwiseELBO(pyro.infer.ELBO):
             prior = nodes_of(model_trace)[name]["fn"] if name in model_trace else None
             with naming(site):
                 kl = self._site_kl(name, site["fn"], prior, site["value"])
-            site["nats"] = ranks.mean(_sum_to_units(kl, site, chances(plates_of(site))) / draws)
+            plates = plates_of(site)
+            num = draws if "data" in plates else of_all
+            site["nats"] = ranks.mean(_sum_to_units(kl, site, chances(plates)) / num)
 
     def _how(self, name: str, q: Any) -> How:
         """How a latent site's KL is computed; for a point mass "sampled" is exact."""
@@ -318,13 +329,12 @@ class TermwiseELBO(pyro.infer.ELBO):
 
 def _sum_to_units(values: Tensor, site: Site, chances: Tensor | None) -> Tensor:
     """Sums [*batch, units] over the batch under the site's mask and scale, `expected` over summed-out classes."""
-    values = expected(values, chances)
     scale, mask = site["scale"], site["mask"]
     if isinstance(scale, Tensor) and scale.dim():
         scale = scale.unsqueeze(-1)
     if isinstance(mask, Tensor):
         mask = mask.unsqueeze(-1)
-    scaled: Tensor = scale_and_mask(values, scale, mask)
+    scaled = expected(scale_and_mask(values, scale, mask), chances)  # they may depend on the class
     return scaled.reshape(-1, scaled.shape[-1]).sum(0)
 
 

@@ -524,8 +524,9 @@ def test_a_term_says_which_messenger_it_needs(divergence):
         Penalised(divergence, scoring=False).loss(*vae_pair(), images(20))
 
 
-def test_mmd_is_over_all_particles():
-    # Particle 0 alone was a mutant that survived: by hand over both, with the draws of the prior as they come.
+def test_mmd_is_the_mean_over_particles():
+    # By hand, with the draws of the prior as they come. Over all draws together it would be biased: two draws of one
+    # datapoint would count as a pair of different points.
     pair, x = vae_pair(), images(8)
     elbo = Penalised(lambda m, g: prior_mmd(m, g, "joint"))
     elbo.num_particles = 2
@@ -534,10 +535,11 @@ def test_mmd_is_over_all_particles():
     elbo.terms = lambda m, g: seen.update(g=g, state=torch.get_rng_state()) or terms(m, g)
     pyro.set_rng_seed(1)
     elbo.loss(*pair, x)
-    z = seen["g"].nodes["z"]["value"].detach().reshape(16, 2)
+    z = seen["g"].nodes["z"]["value"].detach().reshape(2, 8, 2)
     torch.set_rng_state(seen["state"])
-    p = dist.Normal(torch.zeros(2, 8, 2), 1.0).sample().reshape(16, 2)
-    assert elbo.report().terms["-D"].item() == pytest.approx(-mmd(z, p, kernel="joint").item())
+    p = dist.Normal(torch.zeros(2, 8, 2), 1.0).sample().reshape(2, 8, 2)
+    by_hand = sum(mmd(*draws, kernel="joint").item() for draws in zip(z, p, strict=True)) / 2
+    assert elbo.report().terms["-D"].item() == pytest.approx(-by_hand)
 
 
 @pytest.mark.parametrize("divergence", ["kl", "mmd-joint"])

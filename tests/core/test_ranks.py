@@ -2,10 +2,13 @@
 
 from functools import partial
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 import torch.distributed as distributed
 import torch.multiprocessing
+from torch import nn
 
 from guides import Amortized, Concrete, Exact, FullRank, MeanField
 from tests.draws import Draws
@@ -31,6 +34,21 @@ PAIRS = {
     "one site, correlated": lambda: vae_pair(head=FullRank(2)),
     "a site given another": given_pair,
 }
+
+
+class OfAllData(nn.Module):
+    """One latent of all datapoints, outside of the plate, or its posterior."""
+
+    def __init__(self, guide):
+        super().__init__()
+        self.guide, self.loc = guide, nn.Parameter(torch.tensor([2.0]))
+
+    def forward(self, x, *, index=None):
+        q = dist.Delta(self.loc) if self.guide else dist.Normal(torch.zeros(1), 1.0)
+        mu = pyro.sample("mu", q.to_event(1))
+        if not self.guide:
+            with pyro.plate("data", len(x)):
+                pyro.sample("x", dist.Normal(mu, 1.0).expand([len(x), 1]).to_event(1), obs=x.flatten(1)[:, :1])
 
 
 def _cases():
@@ -60,6 +78,7 @@ def _cases():
         1,
         False,
     )
+    cases["a latent of all data"] = (lambda: (OfAllData(False), OfAllData(True)), PlainELBO, 1, False)
     cases["N-VAE"] = (nvae_pair, partial(NaturalClusteringELBO, beta_c=2.0), 1, True)
     return cases
 

@@ -148,15 +148,37 @@ def test_a_mixture_by_hand_and_its_covariance():
     torch.testing.assert_close(q.covariance_matrix.diagonal(), q.variance)
 
 
-def test_a_mixtures_pathwise_gradient_is_that_of_its_moments():
-    # d E[v] / d logits and d E[|v|^2] / d log variances are known: the mean of the draws' gradient has to be it.
-    head = Mixture(2, components=2)
-    raw = (0.5 * torch.randn(head.num_raw)).requires_grad_()
+@pytest.mark.parametrize("log_var", [0.0, -1.4])
+@pytest.mark.parametrize(("size", "components", "seed"), [(2, 2, 2), (3, 3, 0)])
+def test_a_mixtures_gradient_through_its_draws_is_that_of_the_expectation(size, components, seed, log_var):
+    """E[z_0^2 z_1 + sin z_0] has a closed form, (m_0^2 + s_0^2) m_1 + exp(-s_0^2 / 2) sin m_0 of each component."""
+    torch.manual_seed(seed)
+    head = Mixture(size, components=components)
+    raw = 0.7 * torch.randn(head.num_raw)
+    raw[-components * size :] += log_var
+    raw.requires_grad_()
     q = head(raw)
-    (exact,) = torch.autograd.grad((q.mean.square() + q.variance).sum() + q.mean.sum(), raw)
-    draws = head(raw.expand(100_000, -1)).rsample()
-    (sampled,) = torch.autograd.grad((draws.square() + draws).sum(-1).mean(), raw)
-    torch.testing.assert_close(sampled, exact, atol=0.06, rtol=0.05)
+    m, s = q.component_distribution.base_dist.loc, q.component_distribution.base_dist.scale
+    of_each = (m[:, 0] ** 2 + s[:, 0] ** 2) * m[:, 1] + m[:, 0].sin() * (-(s[:, 0] ** 2) / 2).exp()
+    (exact,) = torch.autograd.grad((q.mixture_distribution.probs * of_each).sum(), raw)
+    rows = raw.detach().expand(200_000, -1).clone().requires_grad_()
+    z = head(rows).rsample()
+    (each,) = torch.autograd.grad((z[:, 0] ** 2 * z[:, 1] + z[:, 0].sin()).sum(), rows)
+    error = each.std(0) / len(each) ** 0.5
+    assert ((each.mean(0) - exact).abs() <= 4.5 * error + 1e-12).all()
+    assert error[:components].max() < 0.02
+
+
+def test_a_mixtures_draws_have_its_distribution_with_and_without_gradient():
+    head = Mixture(D, components=3)
+    q = head(torch.randn(2, head.num_raw))
+    assert q.rsample((5, 4)).shape == q.sample((5, 4)).shape == (5, 4, 2, D)
+    torch.manual_seed(3)
+    with_gradient = q.rsample((100_000,))
+    torch.manual_seed(3)
+    assert torch.equal(q.sample((100_000,)), with_gradient)
+    torch.testing.assert_close(with_gradient.mean(0), q.mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(with_gradient.var(0), q.variance, atol=0.1, rtol=0.05)
 
 
 def test_laplace_and_student_t_are_scipys():

@@ -150,3 +150,10 @@ def test_a_collapsed_encoder_is_scored_and_not_divided_by_zero(tmp_path):
     }
     results.write_json(tmp_path / "metrics.json")
     assert np.isfinite([float(r.value.max()) for r in results.values()]).all()
+
+
+def test_a_constant_factor_of_bytes_can_be_written(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys.modules["zoo.metrics.suite"], "METRICS", {"mig": mig})
+    z, y = np.random.default_rng(0).standard_normal((200, 2)), np.arange(200) % 2
+    suite(z, {"y": y, "where": np.full(200, b"here")}, repeats=2).write_json(tmp_path / "scores.json")
+    assert '"where": "here"' in (tmp_path / "scores.json").read_text()

@@ -73,7 +73,8 @@ def dci(
     the reported accuracy is on 20 % of the points. Locatello et al. use 10,000 training and 5,000 test points. The
     classifier fits 100 trees for each class, so it takes minutes where factors have many classes.
 
-    The scores do not depend on the scale of a latent (with trees, up to ties).
+    The scores do not depend on the scale of a latent (with trees, up to ties). A categorical is one latent, with the
+    sum of its probabilities' importances.
 
     .. warning::
         Disentanglement and completeness mean nothing where the prediction is no better than a guess. The importances
@@ -127,6 +128,7 @@ def dci(
         train, rest = encoded.split(0.2, rng)
         fits = [fit(k, train, rest, int(rng.integers(2**31))) for k in range(len(encoded.names))]
         R = np.stack([one.importances for one in fits], axis=1)
+        R = np.stack([R[columns].sum(0) for columns in encoded.columns])
         runs.append((disentanglement(R), completeness(R), float(np.mean([one.score for one in fits]))))
         gains.append(np.mean([one.gain for one in fits]))
     protocol = {**encoded.protocol, **_settings(regressor, alpha, trees, max_depths), "seed": seed}

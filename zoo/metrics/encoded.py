@@ -133,6 +133,15 @@ class Encoded:
         return tuple(names)
 
     @cached_property
+    def columns(self) -> tuple[np.ndarray, ...]:
+        """The columns of `codes` that belong to each unit, [U]: one, or all probabilities of a categorical."""
+        found, start = list[np.ndarray](), 0
+        for site in self.sites.values():
+            columns = np.arange(start, start := start + site.mean.shape[1])
+            found += [columns] if site.categorical else np.split(columns, len(columns))
+        return tuple(found)
+
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """The number of classes of each factor, [K]."""
         return tuple(int(size) for size in self.factors.max(0, initial=-1) + 1)
@@ -182,8 +191,8 @@ class Encoded:
                 f"{metric} needs {'a factor that varies' if factors == 1 else f'{factors} factors that vary'}, "
                 f"got {list(self.names)}{missing}: use points in which more of them vary"
             )
-        if len(self.latents) < latents:
-            raise Inapplicable(f"{metric} needs {latents} latents, got {len(self.latents)}: {list(self.latents)}")
+        if len(self.units) < latents:
+            raise Inapplicable(f"{metric} needs {latents} latents, got {len(self.units)}: {list(self.units)}")
         if densities and (unknown := [name for name, site in self.sites.items() if site.q is None]):
             raise Inapplicable(
                 f"{metric} needs q(z | x), but site {unknown[0]!r} has only means, or a family without a density of "

@@ -78,7 +78,7 @@ def information_about_factors(
 def information_of_means(
     codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int = 0, repeats: int = 10
 ) -> Result:
-    """I(y_k; mean_d) of each factor and latent, [K, D], the means in bins of equal width, as in disentanglement_lib.
+    """I(y_k; mean_d) of each factor and latent, [K, U], the means in bins of equal width, as in disentanglement_lib.
 
     Biased upwards by about (bins - 1)(classes - 1) / 2N, so report bins and points with the result.
 
@@ -89,7 +89,7 @@ def information_of_means(
     encoded = Encoded.of(codes, factors).require("I(y; mean_d)", factors=1)
     runs = [in_bins(encoded.half(rng), num_bins) for rng in generators(seed, repeats)]
     protocol = {**encoded.protocol, "num_bins": num_bins, "seed": seed, "a run": HALVES}
-    axes = (encoded.names, encoded.latents)
+    axes = (encoded.names, encoded.units)
     return Result.of("I(y; mean_d)", runs, protocol, unit="nats", value=in_bins(encoded, num_bins), axes=axes)
 
 
@@ -113,14 +113,14 @@ def information_among_codes(
 
 
 def in_bins(encoded: Encoded, num_bins: int) -> np.ndarray:
-    """Mutual information of each factor with each latent's mean in `num_bins` bins of equal width, [K, D]."""
-    table = _binned(encoded.codes, num_bins)
+    """Mutual information of each factor with each unit's mean in `num_bins` bins, or its class, [K, U]."""
+    table = _binned(encoded, num_bins)
     found = [[_of_classes(classes, bins) for bins in table.T] for classes in encoded.factors.T]
-    return np.array(found).reshape(len(encoded.names), len(encoded.latents))
+    return np.array(found).reshape(len(encoded.names), len(encoded.units))
 
 
 def _among(encoded: Encoded, num_bins: int) -> float:
-    pairs = combinations(_binned(encoded.codes, num_bins).T, 2)
+    pairs = combinations(_binned(encoded, num_bins).T, 2)
     return float(np.mean([_of_classes(a, b) for a, b in pairs]))
 
 
@@ -132,13 +132,22 @@ def _of_classes(a: np.ndarray, b: np.ndarray) -> float:
     return float(rel_entr(joint, independent).sum())
 
 
-def _binned(table: np.ndarray, num_bins: int) -> np.ndarray:
-    """The bin of each entry [N, D], from 0; bins of equal width between a column's smallest and largest value."""
+def _binned(encoded: Encoded, num_bins: int) -> np.ndarray:
+    """The bin of each unit's mean, [N, U], from 0; of equal width between the smallest and the largest value.
+
+    A categorical has its most probable class instead, also where it has two.
+    """
     if num_bins < 2:
         raise ValueError(f"num_bins = {num_bins}: all values fall into one bin; give 2 or more")
     # not NumPy's histogram_bin_edges, which refuses a range too small for distinct bin edges
-    edges = np.linspace(table.min(0), table.max(0), num_bins + 1)
-    return np.stack([np.digitize(column, inner) for column, inner in zip(table.T, edges[1:-1].T, strict=True)], axis=1)
+    bins: list[np.ndarray] = []
+    for site in encoded.sites.values():
+        if site.categorical:
+            bins.append(site.mean.argmax(1))
+            continue
+        edges = np.linspace(site.mean.min(0), site.mean.max(0), num_bins + 1)
+        bins += [np.digitize(column, inner) for column, inner in zip(site.mean.T, edges[1:-1].T, strict=True)]
+    return np.stack(bins, axis=1)
 
 
 def about_factors(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> np.ndarray:

@@ -17,7 +17,8 @@ def mig(codes: Codes, factors: Classes = None, *, num_bins: int = 20, seed: int 
     """The gap in units of H(y_k), its mean over factors; from means in bins of equal width.
 
     As in disentanglement_lib (https://arxiv.org/abs/1811.12359), with 20 bins and 10,000 points. It does not depend on
-    the order of latents or of classes, nor on any latent's scale.
+    the order of latents or of classes, nor on any latent's scale. A categorical is one latent, with its most probable
+    class.
 
     .. warning::
         The value depends on the number of bins and of points: compare only scores with equal numbers.

@@ -31,7 +31,8 @@ def sap(
 ) -> Result:
     """The gap between the two latents that predict a factor best, each alone; its mean over factors.
 
-    A continuous factor is predicted by linear regression: the score is the squared correlation with its class index.
+    A categorical is one latent. A continuous factor is predicted by linear regression: the score is the squared
+    correlation with its class index.
     Other factors are classified, and the score is an accuracy on test points, so that a perfect code of K equally
     frequent classes has a gap of 1 - 1/K:
 
@@ -80,9 +81,12 @@ def sap(
     unconverged = 0
     for rng in generators(seed, repeats):
         train, test = encoded.split(test_share, rng)
-        table = pearson(encoded.factors[test], encoded.codes[test]) ** 2
+        table = np.empty((len(encoded.names), len(encoded.units)))
+        r2 = pearson(encoded.factors[test], encoded.codes[test]) ** 2
         for k, name in enumerate(encoded.names):
-            if name not in continuous:
+            if name in continuous:
+                table[k] = [r2[k, columns].max() for columns in encoded.columns]
+            else:
                 table[k], failed = _accuracies(encoded, k, train, test, classifier, C, rng)
                 unconverged += failed
         second, first = np.sort(table, axis=1)[:, -2:].T
@@ -109,7 +113,7 @@ def _accuracies(
     C: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, int]:
-    """Test accuracy of factor k by latent, [D], and the number of fits that did not converge."""
+    """Test accuracy of factor k by unit, [U], and the number of fits that did not converge."""
     from sklearn.exceptions import ConvergenceWarning  # scikit-learn takes seconds to import
     from sklearn.utils.class_weight import compute_sample_weight
 
@@ -117,10 +121,10 @@ def _accuracies(
     if len(np.unique(y[train])) < 2:
         raise Inapplicable(f"{encoded.names[k]!r} has one class among {len(train)} training points: give more points")
     balance = compute_sample_weight("balanced", y[test])
-    found = np.empty(len(encoded.latents))
+    found = np.empty(len(encoded.units))
     failed = 0
-    for d in range(len(found)):
-        z = encoded.codes[:, [d]]
+    for d, columns in enumerate(encoded.columns):
+        z = encoded.codes[:, columns]
         seed = int(rng.integers(2**31))
         if classifier == "thresholds":
             z = standardise(z, train)  # trees are in single precision, and treat values closer than 1e-7 as equal

@@ -13,7 +13,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from guides import MeanField, PerDatapoint
+from guides import Amortized, MeanField, PerDatapoint
 from tests.pairs import images, vae_pair
 from zoo import VAE
 from zoo.elbos import BetaVAE
@@ -234,6 +234,20 @@ def test_what_does_not_fit_is_said(monkeypatch):
     indicator = small.pair("ClusterIndicatorVAE", "mean-field", BetaVAE(beta=1.0))
     with pytest.raises(ValueError, match=r"the guide has no site \['k'\], so there is no posterior of it"):
         to_inference_data(*indicator, small.data("ClusterIndicatorVAE"), draws=1)
+
+    def with_sum(x=None, *, index=None):
+        with pyro.plate("data", 1 if x is None else len(x)):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.deterministic("total", z.sum(-1))
+            return pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=x)
+
+    class Story(nn.Module):
+        def forward(self, *args, **kwargs):
+            return with_sum(*args, **kwargs)
+
+    guide = Amortized(nn.Linear(2, 4), z=MeanField(2))
+    with pytest.raises(ValueError, match=r"site 'total' has the shape \[3\], but the dimensions .* as in event_dim=1"):
+        to_inference_data(Story(), guide, Dataset("three", np.zeros((3, 2), np.float32)), num=3, draws=1)
     monkeypatch.setitem(sys.modules, "arviz", None)
     with pytest.raises(ModuleNotFoundError, match=r'needs arviz, which is not installed: pip install -e "\.\[notebook'):
         to_inference_data(*pair, data)

@@ -299,3 +299,19 @@ def test_most_is_more_than_half_whatever_the_unknown_ones_are():
             outcomes.add(sum(whole) > 2)
         expected = outcomes.pop() if len(outcomes) == 1 else None
         assert verdict(most(*map(constant, verdicts)), a=[1, 1]) is expected
+
+
+def test_a_number_on_the_bound_is_within_it():
+    assert verdict(near(("a", "q"), 11, 3), a=[14.0, 14.0, 14.0]) is True
+    assert verdict(near(("a", "q"), 11, 3), a=[8.0, 8.0]) is True
+    assert verdict(near(("a", "q"), 1.0, 0.0), a=[1.0, 1.0]) is True
+    assert verdict(near(("a", "q"), 11, 3), a=[14.5, 14.5]) is False
+    assert verdict(near_share(("a", "q"), ("b", "q"), 0.5), a=[3.0, 3.0], b=[2.0, 2.0]) is True
+    assert verdict(near_share(("a", "q"), ("b", "q"), 0.5), a=[-3.0, -3.0], b=[-2.0, -2.0]) is True
+    assert verdict(near_share(("a", "q"), ("b", "q"), 0.5), a=[0.9, 0.9], b=[2.0, 2.0]) is False
+    assert verdict(falls_by("q", ["a", "b"], 1.0, 2.0), a=[3.0, 3.0], b=[1.0, 1.0]) is True
+    assert verdict(falls_by("q", ["a", "b"], 1.0, 2.0), a=[3.5, 3.5], b=[1.0, 1.0]) is False
+
+
+def test_variances_whose_squares_underflow_have_an_interval():
+    assert exceeds([1e-90, 2e-90], [0.0, 0.0]) is exceeds([1.0, 2.0], [0.0, 0.0])

@@ -164,7 +164,13 @@ def _values(traces: Sequence[Trace], sites: Iterable[str], names: _Names) -> Gro
 
 def _stacked(nodes: Sequence[Site], values: Sequence[Tensor], names: _Names) -> tuple[tuple[str, ...], np.ndarray]:
     """One chain of the values of a site."""
-    return ("chain", "draw", *names.of(nodes[0])), np.stack([_numpy(value) for value in values])[None]
+    dims = names.of(nodes[0])
+    if len(dims) != values[0].dim():
+        raise ValueError(
+            f"site {nodes[0]['name']!r} has the shape {list(values[0].shape)}, but the dimensions {list(dims)} by its "
+            "plates and its event: give pyro.deterministic the event's number of dimensions, as in event_dim=1"
+        )
+    return ("chain", "draw", *dims), np.stack([_numpy(value) for value in values])[None]
 
 
 def _log_likelihoods(traces: Sequence[Trace], sites: Iterable[str], names: _Names) -> Group:

@@ -112,17 +112,25 @@ def quantiles(num: int = 13) -> Tensor:
 
 
 @checked(num=number_from(1))
-def from_prior(model: nn.Module, num: int, *, seed: int) -> Latents:
+def from_prior(model: nn.Module, num: int, *, seed: int, given: Latents | None = None) -> Latents:
     """`num` draws of every latent from the prior; a relaxed type is replaced by its nearest class.
 
     The random state is left as it was.
+
+    Args:
+        model: the story.
+        num: number of draws.
+        seed: of the draws.
+        given: values [num, ...] of some sites, which are set before the others are drawn given them.
 
     Raises:
         ValueError: a site is outside of the plate "data".
     """
     with fork_random_state(device_of(model)):
         torch.manual_seed(seed)
-        found = [_latents(model) for _ in range(num)]
+        found = [
+            _latents(model, given={site: value[n : n + 1] for site, value in (given or {}).items()}) for n in range(num)
+        ]
     _check_each_datapoint_has_its_own(found[0])
     draws = [{name: node["value"] for name, node in sites.items()} for sites in found]
     return harden(model, {name: torch.cat([draw[name] for draw in draws]) for name in draws[0]})

@@ -50,7 +50,7 @@ class History:
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 header, *rows = list(csv.reader(file)) or [[]]
-            table = np.array(rows, float).reshape(len(rows), len(header))
+            table = _filled(np.array([[cell or "nan" for cell in row] for row in rows], float), len(header))
         except (ValueError, csv.Error):
             raise ValueError(
                 f"{path} is damaged: it must hold a line of names and then lines of as many numbers; put a copy back"
@@ -72,6 +72,18 @@ class History:
             if site not in known:
                 raise LookupError(unknown_name("site of the history", site, list(known)))
         return np.sum([kl for unit, kl in self.kl.items() if unit.split("[")[0] in sites], axis=0)
+
+
+def _filled(table: np.ndarray, columns: int) -> np.ndarray:
+    """The table with each empty cell replaced by the number before it in its column, or by the first after it.
+
+    A site has no KL at a step whose batch gives its value, as labels do.
+    """
+    table = table.reshape(len(table), columns)
+    for column in table.T:
+        if (known := np.flatnonzero(~np.isnan(column))).size:
+            column[:] = column[known[(np.searchsorted(known, np.arange(len(column)), side="right") - 1).clip(min=0)]]
+    return table
 
 
 class Discovery(NamedTuple):

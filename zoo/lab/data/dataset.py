@@ -94,8 +94,8 @@ class Dataset(Tabulated):
 
         Args:
             x: bytes, floats or booleans [N, ...], or a sparse matrix [N, V]. [N, H, W], [N, H, W, 1] and
-                [N, H, W, 3] are treated as images and become [N, C, H, W]. Or a torch Dataset, whose items are
-                datapoints or pairs of a datapoint and its label; each item is read once.
+                [N, H, W, 3] are treated as images and become [N, C, H, W], the last two where H > 4 and W > C. Or a
+                torch Dataset, whose items are datapoints or pairs of a datapoint and its label; each item is read once.
             y: labels [N]: integers from 0, or names.
             name: its name in pictures and messages.
             x_max: the byte that becomes 1.0, only for bytes; when not given, 255, or 1 if all bytes are 0 or 1.

@@ -57,7 +57,7 @@ def plot_terms(folder: Path) -> Figure:
     if not rows:
         raise ValueError(f"{path} has no row: nothing was trained")
     try:
-        table = np.array(rows, float)
+        table = np.array([[cell or "nan" for cell in row] for row in rows], float)
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if table.shape[1] != len(header) or len(header) < 2:
@@ -71,8 +71,11 @@ def plot_terms(folder: Path) -> Figure:
         values = table[:, place + 1]
         axes = canvas.add_subplot(math.ceil(len(names) / columns), columns, place + 1)
         axes.plot(steps[dots], values[dots], ".", color=FAINT, markersize=1.5)
-        means = [values[block].mean() for block in blocks]
-        axes.plot([steps[block].mean() for block in blocks], means, color=INK, marker="." if len(blocks) < 3 else "")
+        # A step whose batch has labels can lack a number that others have.
+        known = [block[~np.isnan(values[block])] for block in blocks]
+        known = [block for block in known if len(block)]
+        means = [values[block].mean() for block in known]
+        axes.plot([steps[block].mean() for block in known], means, color=INK, marker="." if len(known) < 3 else "")
         axes.set_title(_in_words(name))
         finite = values[np.isfinite(values)]
         if len(finite) and np.ptp(finite) > 0:  # limits that leave out the first steps, which would hide the rest

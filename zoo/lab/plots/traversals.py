@@ -90,10 +90,10 @@ def samples_by_type(model: nn.Module, *, columns: int = 12, seed: int = 0, names
     if not sites.classes:
         raise ValueError("the story has no type to draw samples by")
     typed, called = types(sites, from_prior(model, 1, seed=seed))
-    free = from_prior(model, columns * len(called), seed=seed)
-    many = free | {site: repeat(typed, columns)[site] for site in sites.classes}
+    chosen = {site: repeat(typed, columns)[site] for site in sites.classes}
+    many = from_prior(model, columns * len(called), seed=seed, given=chosen)
     return ImageGrid(
-        decoded(model, many).unflatten(0, (len(called), columns)),
+        decoded(model, many | chosen).unflatten(0, (len(called), columns)),
         "A type in each row, all else drawn from the prior" + first_of(len(called), sites.combinations),
         row_labels=[(names or {}).get(name, name) for name in called],
     )

@@ -102,7 +102,7 @@ def summarise(
         f"on {settings.device}{_in(settings.precision)}. Objective: {headline}",
         f"Hyperparameters: {given}; all others are the recipe's own." if given else "",
         unfinished_schedule(experiment, settings.steps),
-        _numbers(evaluation) if evaluation else "",
+        _numbers(evaluation, unseen=data.test is not data.train) if evaluation else "",
         "\n\n".join(["## Pictures", *shown]),
         "\n".join(["## Left out", "", *missing]) if missing else "",
         "\n".join(["## Files", "", "| file | what it holds |", "| --- | --- |", *files]),
@@ -143,7 +143,7 @@ def unfinished_schedule(experiment: Experiment, steps: int) -> str:
     )
 
 
-def _numbers(evaluation: Evaluation) -> str:
+def _numbers(evaluation: Evaluation, *, unseen: bool) -> str:
     nats = {
         "-ELBO": -evaluation.elbo,
         **{f"reconstruction, E[log p({site})]": value for site, value in evaluation.reconstruction.items()},
@@ -152,11 +152,12 @@ def _numbers(evaluation: Evaluation) -> str:
     rows = [f"| {name.replace('|', '&#124;')} | {value:.2f} |" for name, value in nats.items()]
     active = [f"{(kl > 0.1).sum().item()} of {len(kl)} in {site}" for site, kl in evaluation.kl.items() if len(kl) > 1]
     table = "\n".join(["| | nats |", "| --- | ---: |", *rows])
-    return f"""On all {evaluation.num_data:,} test datapoints, not seen in training, in nats per datapoint, unweighted:
+    points = "test datapoints, not seen in training" if unseen else "datapoints, which are also the training set"
+    return f"""On all {evaluation.num_data:,} {points}, in nats per datapoint, unweighted:
 
 {table}
 
-Units with more than 0.1 nats: {", ".join(active) or "the guide couples its units, so their KL is one number"}.
+Units with more than 0.1 nats: {", ".join(active) or "not counted, since each site's KL is one number"}.
 
 This is one run of one seed with settings that were not tuned on this data: with another seed the numbers differ, and
 show by how much they vary. The numbers use one draw of the latents per datapoint; data are scored as in

@@ -77,9 +77,10 @@ def exceeds(
     difference = statistics.fmean(one) - times * statistics.fmean(other) - plus
     errors = [statistics.variance(one) / len(one), times**2 * statistics.variance(other) / len(other)]
     width = 0.0
-    if sum(errors) > 0:
-        freedom = sum(errors) ** 2 / (errors[0] ** 2 / (len(one) - 1) + errors[1] ** 2 / (len(other) - 1))
-        width = float(special.stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(sum(errors))
+    if (total := sum(errors)) > 0:
+        shares = [error / total for error in errors]
+        freedom = 1 / (shares[0] ** 2 / (len(one) - 1) + shares[1] ** 2 / (len(other) - 1))
+        width = float(special.stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(total)
     return None if abs(difference) < width else bool(difference > 0)
 
 
@@ -109,7 +110,7 @@ def at_most(cell: Cell, bound: float, note: str = "") -> Comparison:
 def near(cell: Cell, target: float, within: float) -> Comparison:
     """The mean differs from `target` by at most `within`."""
     low, high = target - within, target + within
-    return every(at_least(cell, low), at_most(cell, high), note=f"Holds from {low:.4g} to {high:.4g}.")
+    return every(fails(at_most(cell, low)), fails(at_least(cell, high)), note=f"Holds from {low:.4g} to {high:.4g}.")
 
 
 def near_share(one: Cell, other: Cell, share: float) -> Comparison:
@@ -117,7 +118,11 @@ def near_share(one: Cell, other: Cell, share: float) -> Comparison:
 
     def decide(results: Results) -> Verdict:
         size = math.copysign(share, results.mean(*other))
-        return both(compare(results, one, other, times=1 - size), compare(results, other, one, times=1 / (1 + size)))
+        beyond = (
+            compare(results, other, one, times=1 / (1 - size)),
+            compare(results, one, other, times=1 + size),
+        )
+        return both(*(None if verdict is None else not verdict for verdict in beyond))
 
     return Comparison((one, other), decide, f"Holds within {share:.0%}.")
 
@@ -125,7 +130,7 @@ def near_share(one: Cell, other: Cell, share: float) -> Comparison:
 def falls_by(quantity: str, variants: Sequence[str], least: float, most: float) -> Comparison:
     """From the first variant to the last the mean falls by between `least` and `most`."""
     first, last = (variants[0], quantity), (variants[-1], quantity)
-    fall = every(above(first, last, plus=least), above(last, first, plus=-most))
+    fall = every(fails(above(last, first, plus=-least)), fails(above(first, last, plus=most)))
     cells = tuple((variant, quantity) for variant in variants)
     return Comparison(cells, fall.decide, f"Holds for a fall from {least:g} to {most:g}.")
 
@@ -229,7 +234,7 @@ def of_geometric_means(check: Comparison) -> Comparison:
     """The same check of the numbers' logarithms, so that it compares geometric means.
 
     For positive quantities that differ between runs by orders of magnitude, where the largest few decide the mean. A
-    bound or a `plus` of the check has to be a logarithm, too.
+    bound or a `plus` of the check has to be a logarithm, too; in the place of `times` it has plus=math.log(times).
     """
 
     def decide(results: Results) -> Verdict:
