@@ -87,6 +87,24 @@ def test_the_density_integrates_to_one_and_is_that_of_its_draws(name):
             assert ((weighed.mean(0) - (own**power).mean(0)).abs() < error).all()
 
 
+@pytest.mark.parametrize("name", [*HEADS, "dirichlet", "concrete"])
+def test_the_gradient_through_draws_is_that_of_the_expectation(name):
+    """Against the score function's: grad E_q[f] = E_q[(f - b) grad log q], which needs no derivative of a draw."""
+    others = {"dirichlet": lambda: DirichletHead(D), "concrete": lambda: Concrete(D, temperature=0.7)}
+    head = bent((HEADS | others)[name]())
+    raw = (0.5 * torch.randn(head.num_raw)).repeat(40, 1).requires_grad_()  # 40 estimates, for their standard error
+    q = head(raw)
+    z = q.rsample((4_000,))
+    f = z[..., 0].sin() * z[..., 1].cos() + (2 * z[..., 2] * z[..., 0]).tanh()
+    (through_draws,) = torch.autograd.grad(f.mean(0).sum(), raw, retain_graph=True)
+    fixed = f.detach() - f.detach().mean()
+    (of_scores,) = torch.autograd.grad((fixed * q.log_prob(z.detach())).mean(0).sum(), raw)
+    difference = through_draws - of_scores
+    error = difference.std(0) / len(raw) ** 0.5
+    assert (difference.mean(0).abs() <= 5 * error + 1e-9).all()
+    assert error.max() < 0.02
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_a_larger_batch_of_it_draws_and_scores_alike(name):
     q = made(name, (5,))

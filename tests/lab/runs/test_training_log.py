@@ -1,6 +1,7 @@
 """The tables of a run whose batches have different terms, as those with and without labels."""
 
 import csv
+import hashlib
 
 import numpy as np
 import pytest
@@ -78,6 +79,14 @@ def test_a_changed_number_is_noticed(tmp_path):
             truncate(tmp_path, 120, digests)
     path.write_bytes(content)
     truncate(tmp_path, 120, digests)
+
+
+def test_a_checkpoint_of_an_earlier_version_has_a_digest_of_all_bytes(tmp_path):
+    write(tmp_path, 120)
+    digests = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in (TERMS, UNITS)}
+    truncate(tmp_path, 120, digests)
+    with pytest.raises(ValueError, match="damaged, or was changed"):
+        truncate(tmp_path, 120, digests | {TERMS: digests[UNITS]})
 
 
 def test_a_kill_while_a_table_is_widened_leaves_the_old_one(tmp_path, monkeypatch):
