@@ -130,7 +130,7 @@ def page(titles: dict[str, str], done: dict[str, str]) -> str:
         "`python -m zoo reproduce --table`.",
     ]
     for room, items in ITEMS.items():
-        rows = [(item.number, item.what, _by(item), ", ".join(_state(item, done))) for item in items]
+        rows = [(item.number, item.what, _by(item), "; ".join(_state(item, done))) for item in items]
         headers = ("in the paper", "what", "reproduction, or why there is none", "result")
         parts += [f"## [{titles[room]}]({room}/README.md)", table(headers, rows)]
     return "\n\n".join(parts) + "\n"

@@ -141,7 +141,10 @@ REPRODUCTIONS: dict[str, Reproduction] = {
             *SHAPES_DEVIATIONS,
             "The figure's values of beta can only be read off its labels; ours are a guess.",
         ),
-        shortened=[SHAPES_SHORTENED.format(BETAS_SHORT)],
+        shortened=[
+            SHAPES_SHORTENED.format(BETAS_SHORT),
+            "The result has the isotropic prior alone, of which the claim is: each run takes 12 minutes on a CPU core.",
+        ],
         pictures=[pictures.on_shapes],
     ),
     "decomposition/figure-2-student-t": Reproduction(
