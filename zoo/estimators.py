@@ -90,7 +90,7 @@ def sampled_kl(q: Any, p: Any, value: Tensor) -> Tensor:
 
 
 def _log_masses(categorical: Any) -> Tensor:
-    """log of the classes' probabilities, -inf for one of 0, for which PyTorch's logits have the smallest number."""
+    """log of the classes' probabilities: -inf for a probability of 0, where PyTorch's logits are about -16 or -36."""
     logits: Tensor = categorical.logits.log_softmax(-1)
     return torch.where(categorical.probs == 0, -torch.inf, logits)
 

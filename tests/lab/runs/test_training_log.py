@@ -108,7 +108,7 @@ def test_the_history_keeps_a_units_last_kl_and_the_picture_leaves_empty_cells_ou
     path = tmp_path / UNITS
     path.write_text("step,z[0],y\n100,1,\n200,2,0.5\n300,3,\n400,4,0.25\n")
     np.testing.assert_array_equal(History.read(tmp_path).kl["y"], [0.5, 0.5, 0.5, 0.25])
-    path.write_text("step,z[0],y\n100,1,nan\n")
+    path.write_text("step,z[0],y\n100,1,0.5\n200,2,nan\n")
     with pytest.raises(ValueError, match="damaged"):
         History.read(tmp_path)
     (tmp_path / TERMS).write_text("step,kl/y\n1,\n2,0.5\n3,\n4,0.25\n")

@@ -50,6 +50,8 @@ class History:
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 header, *rows = list(csv.reader(file)) or [[]]
+            if any("nan" in cell.lower() for row in rows for cell in row):
+                raise ValueError("not a number")
             table = _filled(np.array([[cell or "nan" for cell in row] for row in rows], float), len(header))
         except (ValueError, csv.Error):
             raise ValueError(
