@@ -94,9 +94,9 @@ class LowRank(Head):
 class Mixture(Head):
     """A mixture of independent normals, for posteriors with several modes.
 
-    Draws are reparameterised implicitly, unit by unit, by the distribution function of each unit given those before it
-    (Figurnov et al. 2018, arXiv:1805.08498, section 4). Pyro's `MixtureOfDiagNormals` has a wrong gradient of the
-    logits where the components' scales differ.
+    The gradient of a draw by means and scales is that of its component. By the logits it is implicit, unit by unit,
+    from the distribution function of each unit given those before it (Figurnov et al. 2018, arXiv:1805.08498). Pyro's
+    `MixtureOfDiagNormals` has a wrong gradient of the logits where the components' scales differ.
 
     .. warning::
         Its KL has no closed form, so it is computed from the draw, which is noisier.
@@ -140,27 +140,26 @@ class MixtureOfNormals(dist.MixtureSameFamily):
     has_rsample = True
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Draws [*sample_shape, *batch, size] with implicit derivatives."""
+        """Draws [*sample_shape, *batch, size], with the gradient that `Mixture` describes."""
         normals, mixture = self.component_distribution.base_dist, self.mixture_distribution
-        with torch.no_grad():
-            which = mixture.sample(sample_shape)[..., None, None]
-            loc, scale = (p.expand(*which.shape[:-2], *p.shape[-2:]) for p in (normals.loc, normals.scale))
-            index = which.expand(*which.shape[:-1], loc.shape[-1])
-            loc, scale = (p.gather(-2, index).squeeze(-2) for p in (loc, scale))
-            drawn: Tensor = loc + scale * torch.empty_like(loc).normal_()
-        if not torch.is_grad_enabled():
-            return drawn
-        logits = mixture.logits  # of the components, given the units so far
-        units: list[Tensor] = []
-        for z, loc, scale in zip(drawn.unbind(-1), normals.loc.unbind(-1), normals.scale.unbind(-1), strict=True):
-            shares = logits.softmax(-1)
-            given = dist.Normal(loc, scale)
-            below = (shares * given.cdf(z.unsqueeze(-1))).sum(-1)
-            density = (shares * given.log_prob(z.unsqueeze(-1)).exp()).sum(-1).detach()
-            unit = z - (below - below.detach()) / density  # z's value; dz = -dF / density
-            units.append(unit)
-            logits = logits + given.log_prob(unit.unsqueeze(-1))
-        return torch.stack(units, dim=-1)
+        which = mixture.sample(sample_shape)[..., None, None]
+        loc, scale = (p.expand(*which.shape[:-2], *p.shape[-2:]) for p in (normals.loc, normals.scale))
+        index = which.expand(*which.shape[:-1], loc.shape[-1])
+        loc, scale = (p.gather(-2, index).squeeze(-2) for p in (loc, scale))
+        z: Tensor = loc + scale * torch.empty_like(loc).normal_()
+        return z + self._by_logits(z.detach()) if torch.is_grad_enabled() else z
+
+    def _by_logits(self, z: Tensor) -> Tensor:
+        """Zeros with the gradient of draws z of the mixture by its logits, for fixed components."""
+        normals, logits = self.component_distribution.base_dist, self.mixture_distribution.logits
+        steps: list[Tensor] = []
+        for value, loc, scale in zip(z.unbind(-1), normals.loc.unbind(-1), normals.scale.unbind(-1), strict=True):
+            given, shares = dist.Normal(loc.detach(), scale.detach()), logits.softmax(-1)
+            below = (shares * given.cdf(value.unsqueeze(-1))).sum(-1)
+            density = (shares * given.log_prob(value.unsqueeze(-1)).exp()).sum(-1).detach()
+            steps.append((below.detach() - below) / density)
+            logits = logits + given.log_prob((value + steps[-1]).unsqueeze(-1))  # of the components, given this unit
+        return torch.stack(steps, dim=-1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws without gradient."""
