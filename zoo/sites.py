@@ -75,18 +75,21 @@ def check_some_latent(sites: Collection[str]) -> None:
 
 def num_data_of(model_trace: Trace) -> int:
     """The full size of the plate "data"."""
-    for site in nodes_of(model_trace).values():
-        for frame in site["cond_indep_stack"] if site["type"] == "sample" else ():
-            if frame.name == "data":
-                return int(frame.full_size)
-    raise ValueError("the model has no plate called 'data', so there is no datapoint to count nats by")
+    return int(_data_plate(model_trace).full_size)
 
 
 def num_data_of_all_ranks(model_trace: Trace) -> int:
     """The same over all ranks: without a subsample, the plate "data" of each rank has its own part of the batch."""
-    num_data = num_data_of(model_trace)
-    sizes = (f.size for _, site in observed(model_trace) for f in site["cond_indep_stack"] if f.name == "data")
-    return num_data * ranks.count() if next(sizes, None) == num_data else num_data
+    plate = _data_plate(model_trace)
+    return int(plate.full_size) * (ranks.count() if plate.size == plate.full_size else 1)
+
+
+def _data_plate(model_trace: Trace) -> Any:
+    for site in nodes_of(model_trace).values():
+        for frame in site["cond_indep_stack"] if site["type"] == "sample" else ():
+            if frame.name == "data":
+                return frame
+    raise ValueError("the model has no plate called 'data', so there is no datapoint to count nats by")
 
 
 def summed_out(site: Site) -> bool:

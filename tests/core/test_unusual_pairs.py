@@ -67,8 +67,8 @@ def test_a_mask_or_a_scale_by_class_is_that_of_each_class(what):
 
 def test_a_latent_under_a_mask_by_class_counts_where_its_class_is():
     # KL(N(m, s) || N(0, 1)) of each unit times q(c = 0 | x)
-    def masked(program):
-        return poutine.mask(mask=program[..., 0] == 1)
+    def masked(c):
+        return poutine.mask(mask=c[..., 0] == 1)
 
     def model(x, *, index=None):
         with plate(x):

@@ -84,7 +84,8 @@ def _filled(table: np.ndarray, columns: int) -> np.ndarray:
     table = table.reshape(len(table), columns)
     for column in table.T:
         if (known := np.flatnonzero(~np.isnan(column))).size:
-            column[:] = column[known[(np.searchsorted(known, np.arange(len(column)), side="right") - 1).clip(min=0)]]
+            last = np.where(np.isnan(column), known[0], np.arange(len(column)))
+            column[:] = column[np.maximum.accumulate(last)]
     return table
 
 

@@ -118,11 +118,9 @@ def near_share(one: Cell, other: Cell, share: float) -> Comparison:
 
     def decide(results: Results) -> Verdict:
         size = math.copysign(share, results.mean(*other))
-        beyond = (
-            compare(results, other, one, times=1 / (1 - size)),
-            compare(results, one, other, times=1 + size),
-        )
-        return both(*(None if verdict is None else not verdict for verdict in beyond))
+        less = compare(results, other, one, times=1 / (1 - size))
+        more = compare(results, one, other, times=1 + size)
+        return both(_not(less), _not(more))
 
     return Comparison((one, other), decide, f"Holds within {share:.0%}.")
 
@@ -222,12 +220,7 @@ def most(*checks: Comparison, note: str = "") -> Comparison:
 
 def fails(check: Comparison, note: str = "") -> Comparison:
     """The check does not hold."""
-
-    def decide(results: Results) -> Verdict:
-        verdict = check.decide(results)
-        return None if verdict is None else not verdict
-
-    return replace(check, decide=decide, note=note)
+    return replace(check, decide=lambda results: _not(check.decide(results)), note=note)
 
 
 def of_geometric_means(check: Comparison) -> Comparison:
@@ -247,6 +240,10 @@ def of_geometric_means(check: Comparison) -> Comparison:
 def in_order(check: Comparison, quantity: str, variants: Sequence[str]) -> Comparison:
     """The same check with its evidence in the order of these variants."""
     return replace(check, cells=tuple((variant, quantity) for variant in variants))
+
+
+def _not(verdict: Verdict) -> Verdict:
+    return None if verdict is None else not verdict
 
 
 def _combined(checks: Sequence[Comparison], decide: Callable[[Sequence[Verdict]], Verdict], note: str) -> Comparison:

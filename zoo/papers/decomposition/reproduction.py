@@ -143,7 +143,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         ),
         shortened=[
             SHAPES_SHORTENED.format(BETAS_SHORT),
-            "The result has the isotropic prior alone, of which the claim is: each run takes 12 minutes on a CPU core.",
+            "The stored result has the isotropic prior only, which the claim is about: a run takes 12 minutes here.",
         ],
         pictures=[pictures.on_shapes],
     ),
