@@ -97,7 +97,7 @@ def test_a_short_run_of_it_all(tmp_path, monkeypatch):
     few = {"scale": [2, 5], "orientation": [0, 10], "posX": [*range(0, 32, 4)], "posY": [0, 9], "held_out": 0.5}
     monkeypatch.setattr(protocols, "SHORT", 3)
     monkeypatch.setattr(protocols, "configure", partial(configure, data_options=few))
-    monkeypatch.setattr(measures, "higgins_svm", few_votes)
+    monkeypatch.setattr(measures, "higgins_svm", lambda codes, **chosen: few_votes(codes, **{**chosen, "repeats": 2}))
     small = partial(Trial.train, data_options=few, batch_size=16, width=8)
     monkeypatch.setattr(Trial, "train", lambda trial, recipe, **settings: small(trial, recipe, **settings))
     tried = {}
