@@ -160,7 +160,7 @@ def through(layers: Any, inputs: list[Tensor]) -> Tensor:
 
 
 def _is_plainly(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a module is of this very class and has no hooks, such as pruning's, which only a call of it runs."""
+    """Whether a module is of exactly this class and has no hooks (as pruning has), which run only when it is called."""
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return type(module) is kind and not any(getattr(module, hook) for hook in hooks)
 

@@ -263,9 +263,10 @@ def prior_mmd(
 
 
 def own_scores(sites: Mapping[str, Site]) -> dict[str, Scores]:
-    """The scores under their own posterior of the values of sites whose posterior depends on others, sample first.
+    """For each site whose posterior depends on other sites, the scores of its values under their own posteriors.
 
-    The other sites have the same distribution for this score and for those of pairs, so that no two can differ.
+    The sample is the first dimension. Sites that depend on no other site are left out: their scores of pairs use the
+    same distribution as this score, so the two cannot differ.
     """
     return {name: _sample_first(sites[name]["score_own"]()) for name in looks_at(sites)}
 
@@ -307,8 +308,8 @@ def _sample_first(own: Scores) -> Scores:
 def _constant(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Decorates a function of hashable arguments: the last tensors that it made are kept, and given again.
 
-    A kept tensor is a constant of a traced step. Made anew within it, it would be computed in every step, and inside of
-    loops that a compiler cannot vectorise because of it. Nothing may write to it.
+    A traced step contains a kept tensor as a constant. A tensor that is made within the step would be computed in every
+    step, inside loops that the compiler then cannot vectorise. Nothing may write to a kept tensor.
     """
     kept: dict[Any, Tensor] = {}
 

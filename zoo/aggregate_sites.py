@@ -98,7 +98,7 @@ def batch_scale(sites: Mapping[str, Site]) -> float | Tensor:
 
 
 def looks_at(sites: Mapping[str, Site]) -> dict[str, Sequence[str]]:
-    """The latent sites that each site's posterior depends on, where it does; labels belong to the datapoint, like x."""
+    """For each site whose posterior depends on latent sites, their names; labels are data, like x, and do not count."""
     return {name: site["infer"]["given"] for name, site in sites.items() if site["infer"].get("rerun")}
 
 

@@ -32,7 +32,7 @@ class WrongType(TypeError, ValueError):
 
 
 class Allowed(NamedTuple):
-    """What a value must be, in words, and whether a value is."""
+    """What a value must be: a description in words, and a function that says whether a value is."""
 
     what: str
     fits: Callable[[Any], bool]

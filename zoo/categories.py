@@ -70,9 +70,9 @@ def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe:
 
     After virtual adversarial training (Miyato et al. 2018, https://arxiv.org/abs/1704.03976), with one gradient step:
     r has the direction in which the KL, summed over the sites, grows fastest at a random point around x. q(c | x) and r
-    are constants: gradients pass through q(c | x + r) alone. Sites that are drawn before keep their values, and those
-    that are summed out their probabilities at x. The term is 0 for a datapoint that the batch contains twice, since r
-    has the length 0 there.
+    are constants: gradients pass through q(c | x + r) alone. Earlier sites that are drawn keep their values, and
+    earlier sites that are summed out keep their probabilities at x. The term is 0 for a datapoint that the batch
+    contains twice, since r has the length 0 there.
 
     Args:
         guide_trace: of the batch, under `RunAgain`.

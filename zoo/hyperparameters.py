@@ -95,7 +95,7 @@ def completing(make: Callable[..., None]) -> Callable[..., None]:
     """Decorates the `__init__` of an objective, after which `check_attribute` refuses new attributes.
 
     Raises:
-        TypeError: SVI has the class in the place of an objective, and calls it with model, guide and batch.
+        TypeError: SVI was given the class instead of an objective, and calls it with model, guide and batch.
     """
 
     @functools.wraps(make)
@@ -130,7 +130,7 @@ def state_of(instance: Any) -> dict[str, Tensor]:
 
 
 def load_state(instance: Any, state: Mapping[str, Tensor]) -> None:
-    """Assigns the `state_of` an objective of the same class. An empty mapping has no entry, and stays.
+    """Assigns the `state_of` an objective of the same class. A hyperparameter that is an empty mapping stays empty.
 
     Raises:
         ValueError: the state has other names; nothing is assigned then.

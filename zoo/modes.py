@@ -11,10 +11,10 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 @contextmanager
 def evaluation_mode(*programs: Any) -> Iterator[None]:
-    """Puts the modules among `programs`, and every other that runs in this thread, into evaluation mode.
+    """Puts the modules among `programs`, and every other module that runs in this thread, into evaluation mode.
 
-    Others are those that no program owns, such as the model in the loss of a semi-amortised guide. At the end, each
-    part is in the mode that it was in before.
+    An example of another module is the model in the loss of a semi-amortised guide, which no program owns. At the end,
+    each module is in the mode that it was in before.
     """
     trained: list[nn.Module] = []
     here = threading.get_ident()

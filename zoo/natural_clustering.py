@@ -54,9 +54,9 @@ class NaturalClustering(nn.Module):
 
     z_c has c_dim latents for each of the L classes. The mask makes a matrix with a row [1, z_c of class l] for each
     class l, multiplies row l by y_l, and flattens it row by row. Since y is one-hot, this leaves the row of the
-    datapoint's class and sets the others to zero: the decoder sees z_c of this class alone. The ones become y itself: a
-    decoder whose first layer is linear has a bias for each class by them. The paper has them in its main text, and
-    leaves them out in appendix B. Without them, bias=False, z_cy is [B, L * c_dim]. The paper writes c_y for y.
+    datapoint's class and sets the others to zero: the decoder sees z_c of this class alone. The column of ones becomes
+    y itself, and gives a decoder whose first layer is linear a bias for each class. The paper's main text has this
+    column, its appendix B does not. Without it (bias=False), z_cy is [B, L * c_dim]. The paper writes c_y for y.
 
     With labels, integers from 0 to L - 1, y is observed. Without them y is latent, and the guide infers it from x. The
     guide's head for y, the part that is responsible for this site, draws a class, or lets the objective sum out all.

@@ -153,9 +153,9 @@ def check_room(guide_trace: Trace, trace: Trace, room: int) -> None:
 def check_plates(guide_trace: Trace, trace: Trace) -> None:
     """Refuses a site with a dimension that none of its plates has, such as data [B, 1] for a likelihood [B].
 
-    By broadcasting, each datapoint would be scored under every other one's distribution. Refused as well: a site that
-    depends on classes of a plate that it is outside of, draws in the place of all classes, and classes with a mask of
-    their own.
+    By broadcasting, each datapoint would be scored under every other one's distribution. Also refused are a site
+    outside of a plate that depends on a site which is summed out inside it; a summed-out site that has some draws
+    instead of all its classes ("num_samples"); and a summed-out site with a mask in its distribution.
 
     Args:
         guide_trace: of the pair's guide, for the sites that are summed out.

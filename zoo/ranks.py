@@ -60,7 +60,7 @@ def own(whole: Tensor, dim: int) -> Tensor:
 
 
 def share(loss: Tensor) -> Tensor:
-    """The same number, with a gradient that adds up over the ranks, each of which computes the whole batch's loss."""
+    """The whole batch's loss, which every rank computes, with 1/R of its gradient: the sum over R ranks is right."""
     return loss if count() == 1 else loss.detach() + (loss - loss.detach()) / count()
 
 

@@ -15,7 +15,7 @@ def stream(seed: Any) -> np.random.Generator:
 
 
 def torch_stream(seed: Any) -> torch.Generator:
-    """PyTorch's generator on the CPU for a whole number, taken modulo 2**64, which is all that it holds."""
+    """PyTorch's generator on the CPU for a whole number, taken modulo 2**64, since its seed has 64 bits."""
     return torch.Generator().manual_seed(operator.index(seed) % 2**64)
 
 

@@ -19,7 +19,7 @@ Site = dict[str, Any]
 Groups = Sequence[Sequence[str]]
 
 PARTICLES = "num_particles_vectorized"  # Pyro's name for the plate
-PLATES = 4  # a pair may nest, particles included; dimensions of sites that are summed out are left of them
+PLATES = 4  # the most that a pair may nest, particles included; left of them are the dimensions of summed-out sites
 
 
 def nodes_of(trace: Trace) -> dict[str, Site]:

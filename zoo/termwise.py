@@ -179,7 +179,7 @@ class TermwiseELBO(pyro.infer.ELBO):
         return ()
 
     def report(self) -> Report:
-        """The numbers of the last pass."""
+        """The numbers of the last pass; raises a RuntimeError before the first one."""
         if self._report is None:
             raise RuntimeError("there is no pass to report on yet: evaluate the loss first")
         return self._report

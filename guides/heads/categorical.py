@@ -20,6 +20,13 @@ class Concrete(Head):
         logits, which is at most log K under a uniform prior. The two differ by many nats and must not be compared. A
         draw is not one-hot: in training the decoder sees mixtures of classes.
 
+    Args:
+        temperature: positive; the lower it is, the closer are the draws to one-hot.
+
+    Raises:
+        TypeError, ValueError: there are fewer than two classes, the temperature is not positive and finite, or as
+            `Head`.
+
     Example:
         >>> from guides import Concrete
         >>> q = Concrete(3, temperature=0.5)(torch.zeros(4, 3))  # logits
@@ -50,6 +57,13 @@ class StraightThrough(Head):
 
     .. warning::
         The gradient is biased. A lower temperature reduces the bias and increases the variance.
+
+    Args:
+        temperature: of the relaxed draws that the gradient is taken from, positive.
+
+    Raises:
+        TypeError, ValueError: there are fewer than two classes, the temperature is not positive and finite, or as
+            `Head`.
 
     Example:
         >>> from guides import StraightThrough
@@ -83,6 +97,9 @@ class Exact(Head):
         The decoder costs K times as much time and memory, and with several such sites the product of their numbers of
         classes. Terms of q(z), as in `BetaTCVAE` and `HFVAE`, need draws and refuse the site.
 
+    Raises:
+        TypeError, ValueError: there are fewer than two classes, or as `Head`.
+
     Example:
         >>> from guides import Exact
         >>> q = Exact(3)(torch.zeros(4, 3))
@@ -111,6 +128,9 @@ class Predicted(Head):
 
     Args:
         of: the earlier site pi, whose mean is used.
+
+    Raises:
+        TypeError, ValueError: there are fewer than two classes, or `of` is not a name.
 
     Example:
         >>> from guides import Predicted

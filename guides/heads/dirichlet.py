@@ -24,6 +24,10 @@ class DirichletHead(Head):
         total: the sum over classes of concentration - floor; not fixed when not given.
         floor: the smallest concentration.
 
+    Raises:
+        TypeError, ValueError: there are fewer than two classes, total or floor is not positive and finite, or as
+            `Head`.
+
     Example:
         >>> import torch
         >>> from guides import DirichletHead
@@ -57,6 +61,9 @@ class ConjugateDirichlet(Head):
     Args:
         alpha: the prior's concentration.
         given: the name of the site of the class, in a tuple.
+
+    Raises:
+        TypeError, ValueError: there are fewer than two classes, alpha is not positive and finite, or as `Head`.
 
     Example:
         >>> import torch

@@ -33,6 +33,10 @@ class Flow(Head):
         width: of each network's hidden layer.
         context: the number of further raw numbers, after means and log variances, which are inputs of the networks.
 
+    Raises:
+        TypeError, ValueError: there are fewer than two units, the kind is unknown, steps or context is not a whole
+            number from 1, the width is less than the number of units, or as `Head`.
+
     Example:
         >>> from guides import Flow
         >>> flow = Flow(2, steps=3, context=4)

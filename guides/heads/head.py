@@ -20,6 +20,10 @@ class Head(nn.Module, ABC):
         given: the earlier sites that the head depends on, as c in q(z | x, c), in the order of their concatenation.
         hidden: the widths of the head's own ReLU layers, between the features and the raw numbers.
         learnt: whether layers compute the raw numbers from the features; if not, these are the values of `given`.
+
+    Raises:
+        TypeError, ValueError: the size or a width of `hidden` is not a whole number from 1, or `given` is not a
+            sequence of names.
     """
 
     learnt = True

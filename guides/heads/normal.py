@@ -70,6 +70,9 @@ class LowRank(Head):
     Args:
         rank: columns of F.
 
+    Raises:
+        TypeError, ValueError: the rank is not from 1 to the number of units, or as `Head`.
+
     Example:
         >>> from guides import LowRank
         >>> q = LowRank(2, rank=1)(torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 2.0]))  # mean, log d, F = [1, 2]
@@ -94,15 +97,19 @@ class LowRank(Head):
 class Mixture(Head):
     """A mixture of independent normals, for posteriors with several modes.
 
-    The gradient of a draw by means and scales is that of its component. By the logits it is implicit, unit by unit,
-    from the distribution function of each unit given those before it (Figurnov et al. 2018, arXiv:1805.08498). Pyro's
-    `MixtureOfDiagNormals` has a wrong gradient of the logits where the components' scales differ.
+    The gradient of a draw with respect to means and scales is that of the component that it is from. The gradient with
+    respect to the logits is implicit: it is computed unit by unit, from the distribution function of each unit given
+    those before it (Figurnov et al. 2018, arXiv:1805.08498). Pyro's `MixtureOfDiagNormals` has a wrong gradient of the
+    logits where the components' scales differ.
 
     .. warning::
         Its KL has no closed form, so it is computed from the draw, which is noisier.
 
     Args:
         components: the number of normals. Their means start at fixed draws of Normal(0, 1/2), so that they differ.
+
+    Raises:
+        TypeError, ValueError: there are fewer than two components or two units, or as `Head`.
 
     Example:
         >>> from guides import Mixture
@@ -150,7 +157,7 @@ class MixtureOfNormals(dist.MixtureSameFamily):
         return z + self._by_logits(z.detach()) if torch.is_grad_enabled() else z
 
     def _by_logits(self, z: Tensor) -> Tensor:
-        """Zeros with the gradient of draws z of the mixture by its logits, for fixed components."""
+        """Zeros, with the gradient of the mixture's draws z with respect to its logits, for fixed components."""
         normals, logits = self.component_distribution.base_dist, self.mixture_distribution.logits
         steps: list[Tensor] = []
         for value, loc, scale in zip(z.unbind(-1), normals.loc.unbind(-1), normals.scale.unbind(-1), strict=True):

@@ -39,6 +39,9 @@ class MeanFieldStudentT(Head):
     Args:
         df: degrees of freedom; 1 is the Cauchy distribution.
 
+    Raises:
+        TypeError, ValueError: df is not positive and finite, or as `Head`.
+
     Example:
         >>> import torch
         >>> from guides import MeanFieldStudentT
@@ -57,7 +60,7 @@ class MeanFieldStudentT(Head):
 
 
 class PointMass(Head):
-    """A point mass: its value is the maximum a posteriori of a site of real numbers.
+    """A point mass, for a site of real numbers: training it by the ELBO gives the maximum a posteriori value.
 
     .. warning::
         Its KL is computed as -log p(z) at the point, as if log q(z) were 0 there, so no objective is a bound on log

@@ -19,9 +19,9 @@ def attribute_accuracy(
     The attributes are the factors with two classes. The paper holds out 10 %.
 
     .. warning::
-        Where most points have the same value of an attribute, a constant answer has a high accuracy: the protocol has
-        it for comparison. w is not normalised, so the bias, and the accuracy with it, depends on the scale of the
-        codes.
+        Where most points have the same value of an attribute, a constant answer has a high accuracy; the protocol
+        states this accuracy for comparison. w is not normalised, so the bias, and the accuracy with it, depends on the
+        scale of the codes.
 
     Raises:
         Inapplicable: no factor has two classes; or all training points, or none, have an attribute.
@@ -63,8 +63,8 @@ def attribute_accuracy(
 def hinge_bias(projection: np.ndarray, y: np.ndarray) -> float:
     """The b that minimises sum_n max(0, 1 - s_n (p_n + b)) with s = +1 where y and -1 elsewhere; p and y [N].
 
-    The loss has a kink at s - p of each point, and its slope at b is the number of kinks below b minus the number of
-    points with y. So it is smallest between the kinks of this rank and the next; the middle is returned.
+    The loss has a kink at s - p of each point, and its slope at b is the number of kinks below b minus n, the number of
+    points with y. So it is smallest between the n-th kink and the next one; the middle between the two is returned.
     """
     kinks = np.sort(np.where(y, 1.0, -1.0) - projection)
     rank = int(y.sum())

@@ -11,8 +11,8 @@ def linear(codes: np.ndarray, angle: np.ndarray, *, harmonics: int = 1) -> np.nd
 
     Between 0 and 1, and independent of the angle's zero. It is 1 for a latent a + b cos(angle - t), and sqrt(6) / pi =
     0.780 for one that is the angle itself, with one jump around the circle. With two harmonics, the cosine and sine of
-    twice the angle are used as well: a latent that is equal for front and back has 0 with one and up to 1 with two.
-    A constant latent has 0.
+    twice the angle are used as well: a latent that is equal for front and back has the correlation 0 with one harmonic,
+    and up to 1 with two. A constant latent has 0.
 
     Raises:
         ValueError: lengths differ, there are too few points, or an angle is not finite.

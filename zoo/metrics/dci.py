@@ -148,7 +148,8 @@ def dci(
 def disentanglement(R: np.ndarray) -> float:
     """sum_d rho_d (1 - H_K(R[d] / sum R[d])), with rho_d the share of row d in all of R, [D, K], not negative.
 
-    H_K is the entropy in units of log K. A latent without any importance has share 0; if all are, the result is 0.
+    H_K is the entropy in units of log K. A latent without any importance has share 0; without any important latent the
+    result is 0.
     """
     rows = R.sum(1)
     matters = rows > 0

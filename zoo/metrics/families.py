@@ -57,9 +57,11 @@ def rebuilt(change: Callable[..., Tensor], *qs: Any) -> Distribution:
 
 
 def positive_parameters(q: Any) -> dict[str, Tensor]:
-    """What must be positive in a distribution of vectors, by name, [N, size]; of a mixture, [N, components, size].
+    """The parameters that must be positive in a distribution of vectors, by name, [N, size]; of a mixture's components,
+    [N, components, size].
 
-    The parameters of its units but their place; of a multivariate normal the diagonal of `scale_tril`, or `cov_diag`.
+    They are all parameters of its units except `loc`; for a multivariate normal, the diagonal of `scale_tril`; for one
+    of low rank, `cov_diag`.
     """
     if isinstance(q, MixtureSameFamily):
         return positive_parameters(q.component_distribution)
@@ -73,7 +75,7 @@ def positive_parameters(q: Any) -> dict[str, Tensor]:
 
 
 def other_parameters(q: Any) -> dict[str, Tensor]:
-    """What must be finite besides the mean and what must be positive, by name, [N, ...]."""
+    """The parameters, by name, [N, ...], that must be finite, besides the mean and the `positive_parameters`."""
     if isinstance(q, MultivariateNormal):
         return {"scale_tril": q.scale_tril}
     return {"cov_factor": q.cov_factor} if isinstance(q, LowRankMultivariateNormal) else {}

@@ -27,9 +27,9 @@ def higgins_svm(
 ) -> Result:
     """As DIP-VAE states it (Kumar 2017, https://arxiv.org/abs/1711.00848v1, section 3): a one-vs-rest linear SVM.
 
-    A vote for factor k: `num_pairs` pairs of datapoints, the two of a pair with equal factor k; the feature is the mean
-    absolute difference of their codes, the label is k. Every factor has the same number of votes. The score is the
-    accuracy on other votes; chance is 1/K.
+    A vote for factor k uses `num_pairs` pairs of datapoints, where the two datapoints of a pair have the same class of
+    factor k. Its feature is the mean absolute difference of the codes over the pairs, and its label is k. Every factor
+    has the same number of votes. The score is the accuracy on other votes; chance is 1/K.
 
     The regulariser, half the squared norm, has the weight 1, and the hinge loss, summed over the votes, the weight C.
     scikit-learn's LinearSVC also regularises the bias. The paper states neither the number of pairs nor that of votes,
@@ -37,9 +37,10 @@ def higgins_svm(
 
     .. warning::
         Features are not normalised, so the score depends on the scale of the codes, on num_train and on num_pairs. The
-        reproduction `dip-vae/metric` shows by how much, and what codes score that are not learnt. Where a class has few
-        points, many pairs are a point and itself. Their differences are 0 and give the factor away: with 40 classes of
-        a dozen points, pure noise scores 0.9. The `caveat` says so where a hundredth of a factor's pairs are such.
+        reproduction `dip-vae/metric` shows by how much, and the scores of codes that were not learnt. Where a class has
+        few points, many pairs consist of one point twice. Their differences are 0 and give the factor away: with 40
+        classes of a dozen points, pure noise scores 0.9. The `caveat` says so if more than 1 % of a factor's pairs are
+        one point twice.
 
     Raises:
         Inapplicable: fewer than two factors vary.

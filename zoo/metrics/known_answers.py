@@ -146,7 +146,7 @@ def _rotated(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "DCI completeness (lasso)", 0, 0.01, lambda: lasso().completeness)
     yield Known(codes, "DCI disentanglement (boosted)", 0, 0.05, lambda: boosted().disentanglement)
     yield Known(codes, "Modularity", 0, 1e-9, lambda: modularity(z, y, **WHOLE))
-    # a and b go from -2 to 2, a + b from -4 to 4; with a held, b is left
+    # a and b go from -2 to 2, a + b from -4 to 4; with a fixed, only b varies
     yield Known(codes, "IRS", 1 - 2 / 4, 1e-9, lambda: irs(z, y, **WHOLE))
     yield Known(codes, "Explicitness", 1, 1e-9, lambda: explicitness(z, y, repeats=2).value.min())  # linear still
     yield Known(codes, "Wasserstein correlation", 0, 1e-9, lambda: wasserstein_correlation(z, **WHOLE))
@@ -201,7 +201,7 @@ def _packed(z: np.ndarray, y: np.ndarray) -> Iterator[Known]:
     yield Known(codes, "DCI disentanglement (boosted)", 0, 1e-9, lambda: boosted().disentanglement)
     yield Known(codes, "DCI completeness (boosted)", 1, 1e-9, lambda: boosted().completeness)
     yield Known(codes, "Modularity (25 bins)", 0, 1e-9, lambda: modularity(z, y, num_bins=25, **WHOLE))
-    # 5 a + b goes from -12 to 12; with a held, b is left, from -2 to 2
+    # 5 a + b goes from -12 to 12; with a fixed, only b varies, from -2 to 2
     yield Known(codes, "IRS", 1 - 2 / 12, 1e-9, lambda: irs(z, y, **WHOLE))
 
 

@@ -53,7 +53,7 @@ def modularity(
 def of_information(information: np.ndarray) -> float:
     """The modularity of I(y_k; z_d), [K, D]; less than 1e-12 nats counts as 0.
 
-    Rounding makes 1e-16 of 0. The score of a latent is a ratio, in which that would be as good as a real 1.
+    Rounding turns 0 into about 1e-16. The score of a latent is a ratio, so a latent with only rounding could score 1.
     """
     squared = np.where(information < NONE, 0.0, information) ** 2
     largest = squared.max(0)

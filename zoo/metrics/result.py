@@ -34,8 +34,8 @@ class Result:
         value: a number, as an array [], or one along each of `axes`; the mean over the runs, or the value on all points
             where a run takes a random half of them (the protocol's "a run" says which).
         low: the value minus t sd, with sd that of the runs and t Student's 97.5 % point. Where runs use fresh draws,
-            single runs fall between low and high in 95 of a hundred cases. Where a run uses a random half, sd is to
-            first order the standard error of the value on all points (the delete-half jackknife: Shao and Wu 1989,
+            single runs fall between low and high in 95 % of cases. Where a run uses a random half, sd is to first order
+            the standard error of the value on all points (the delete-half jackknife: Shao and Wu 1989,
             https://doi.org/10.1214/aos/1176347263). A score's interval is clipped to 0 and 1. Where a run is infinite,
             low and high are the smallest and the largest run.
         high: the value plus t sd.
