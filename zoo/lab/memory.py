@@ -14,7 +14,7 @@ def keep_freed_memory() -> bool:
     """Makes glibc keep freed memory to the end of the process, instead of returning it and asking for it again.
 
     Steps and metrics that compare all datapoints of a batch with each other allocate and free arrays of many MiB, and
-    the system clears each page that it hands out: a third of the time and more, with glibc's own thresholds.
+    the system clears each page that it hands out. With glibc's own thresholds this takes a third of the time or more.
 
     Returns:
         Whether the thresholds were set: False with another C library, and where the user has set one of VARIABLES.

@@ -216,8 +216,8 @@ def networks(
 ) -> tuple[nn.Module, nn.Module]:
     """An encoder and a decoder of `latents` latent dimensions: "mlp" or "conv".
 
-    An "mlp" has two hidden layers of `width` in its encoder and `depth` in its decoder, two when not given; at depth 0
-    the decoder is linear.
+    An "mlp" has two hidden layers of `width` units in its encoder, and `depth` of them in its decoder (two when not
+    given; at depth 0 the decoder is linear).
 
     Raises:
         ValueError: there is no such network, or a depth is given for "conv".

@@ -89,10 +89,10 @@ def elbo_anatomy(
 ) -> ElboAnatomy:
     """The terms of a pair's ELBO over a whole set, in evaluation mode.
 
-    "exact" draws `num_samples` values, each from the posterior of one datapoint (each datapoint is used equally often,
-    up to one), and scores each under all N posteriors; time is O(num_samples N), memory that of one batch's scores.
-    The other estimators draw one value per datapoint, over one pass of shuffled batches, and average; an incomplete
-    last batch is dropped.
+    "exact" draws `num_samples` values, each from the posterior of one datapoint (the numbers of draws of any two
+    datapoints differ by at most one), and scores each under all N posteriors; time is O(num_samples N), memory that of
+    one batch's scores. The other estimators draw one value per datapoint, over one pass of shuffled batches, and
+    average; an incomplete last batch is dropped.
 
     The random state, the param store and the modules' modes are left as they were. A `poutine.scale` around sites of
     the pair multiplies their nats, as in the objectives and in `evaluate`.

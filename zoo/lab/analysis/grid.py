@@ -48,7 +48,7 @@ class Divergences(NamedTuple):
 
 @checked()
 def divergences(log_p: Tensor, log_q: Tensor, grid: Grid2D) -> Divergences:
-    """KL(p || q) and KL(q || p) as sums over the cells; 0 log 0 is 0, as where a density is outside of its support."""
+    """KL(p || q) and KL(q || p) as sums over the cells. 0 log 0 counts as 0, as where a density is 0."""
     p, q = log_p.exp() * grid.cell, log_q.exp() * grid.cell
     return Divergences(
         p_from_q=torch.where(p > 0, p * (log_p - log_q), 0.0).sum().item(),
@@ -98,7 +98,7 @@ def prior(model: nn.Module, site: str = "z") -> Any:
 
 @checked(draws=number_from(1))
 def information(q: Any, *, draws: int = 10, seed: int = 0) -> float:
-    """I(x; z) = E[log q(z | x) - log q(z)] over all N datapoints, q(z) summed over them; log N without overlap.
+    """I(x; z) = E[log q(z | x) - log q(z)], with q(z) summed over all N datapoints; log N if no posteriors overlap.
 
     Args:
         q: the posteriors, batch shape [N].

@@ -176,7 +176,7 @@ def guide_inputs(guide: nn.Module, data: Dataset, index: Sequence[int], device: 
 
 @checked(at_most=number_from(1))
 def types(sites: LatentSites, latents: Latents, *, at_most: int = 20) -> tuple[Latents, list[str]]:
-    """Latents [1, ...] under every combination of types, the last type fastest: [K, ...], and a name for each.
+    """Latents [1, ...] under every combination of types, the last one varying fastest: [K, ...], and a name for each.
 
     Combinations beyond `at_most` are left out.
     """

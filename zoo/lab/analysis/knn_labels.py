@@ -42,8 +42,8 @@ class NearestNeighbours:
     def __call__(self, images: Tensor) -> Tensor:
         """Labels of images [..., C, H, W], [...]."""
         flat = images.flatten(-3).to(self.x)
-        # cdist's matrix product loses digits where points are far from 0, so they are moved there; without the product
-        # it would take 16 times as long
+        # cdist's matrix product loses digits where points are far from 0, so they are centred; without the product it
+        # takes 16 times as long
         centre = self.x.mean(0)
         distance = torch.cdist(flat.reshape(-1, flat.shape[-1]) - centre, self.x - centre)
         indices = distance.topk(min(NEIGHBOURS, len(self.y)), largest=False).indices

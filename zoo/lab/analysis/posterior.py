@@ -24,8 +24,8 @@ def posterior_means(
 ) -> dict[str, Tensor]:
     """The mean of q(site | x) for each latent site, or the class probabilities of a categorical.
 
-    For a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments and draws as in
-    `posteriors`.
+    For a family without a closed-form mean, such as a flow, it is the mean of 256 draws. Arguments and draws are those
+    of `posteriors`.
 
     Raises:
         ValueError: as `centre_of`.
@@ -73,8 +73,8 @@ def codes(
 ) -> dict[str, Any]:
     """q(site | x) for each latent site as `zoo.metrics` takes it: `Encoded.of(partial(codes, guide), data)`.
 
-    In place of a family without a mean in closed form, such as a flow, the mean of 256 draws. Arguments and draws as in
-    `posteriors`.
+    A family without a closed-form mean, such as a flow, is replaced by the mean of 256 draws. Arguments and draws are
+    those of `posteriors`.
     """
     found = posteriors(guide, x, y, index=index, seed=seed)
     with fork_random_state(x.device):
@@ -112,8 +112,8 @@ def centre_of(name: str, q: Any) -> Tensor:
 def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> Tensor:
     """The mean of p(x | latents): an intervention on the story, latents [N, size] to [N, ...].
 
-    A latent that is not given is drawn, once for all N; so give all on which the site depends. Floats may have any
-    precision.
+    A latent that is not given is drawn once for all N datapoints, so give every latent on which the site depends.
+    Floats may have any precision.
 
     Raises:
         LookupError: the story has no such site, or none of a name in `latents`.
@@ -163,7 +163,7 @@ def draw(model: nn.Module, num: int, *, site: str = "x") -> Tensor:
 
 
 def _mean_of(trace: Trace, site: str) -> Tensor:
-    """The mean of a site's distribution, which is not a number for a Categorical or a Cauchy distribution."""
+    """The mean of a site's distribution, which is NaN for a Categorical or a Cauchy distribution."""
     fn = _site(trace, site)
     try:
         mean: Tensor = fn.mean

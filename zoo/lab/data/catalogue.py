@@ -25,7 +25,7 @@ class About(NamedTuple):
         licence: its name, or what is known about it.
         citation: the paper, and where the data come from.
         files: the required files, relative to the data folder; empty where the set is rendered or bundled.
-        instead: a single file that replaces all of `files`; empty where there is none.
+        instead: a single file that can take the place of all `files`; empty where there is none.
     """
 
     holds: str

@@ -129,5 +129,5 @@ def _read(path: Path, name: str, info: zipfile.ZipInfo) -> np.ndarray:
 
 
 def _said(error: Exception) -> str:
-    """An error's words; of an error of the system, without its number."""
+    """The message of an error; for an error of the operating system, without its number."""
     return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -91,7 +91,11 @@ def sliders(
 
 
 def picture(model: nn.Module, latents: Latents) -> bytes:
-    """The mean of p(x | latents), one image, as a PNG of about `SIDE` pixels."""
+    """The mean of p(x | latents), one image, as a PNG of about `SIDE` pixels.
+
+    Raises:
+        ValueError: the story's datapoints are not images.
+    """
     mean = decoded(model, latents)[0]
     if mean.dim() != 3 or mean.shape[0] not in (1, 3):
         raise ValueError(

@@ -66,7 +66,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
 
 def as_written(canvas: Figure) -> None:
-    """Escapes the dollar signs in all texts of a figure: the names of people's sites and factors hold no formulas.
+    """Escapes the dollar signs in all texts of a figure: names of sites and factors are not formulas.
 
     Only the numbers along an axis keep matplotlib's formulas, such as powers of ten.
     """

@@ -55,7 +55,7 @@ def locked(folder: Path, *, wait: float = 0.0, lock: str = LOCK) -> Iterator[Non
 
 
 def holds_only_locks(folder: Path) -> bool:
-    """Whether nothing else is in the folder."""
+    """Whether the folder holds nothing but files of locks."""
     return all(is_lock(path) for path in folder.iterdir())
 
 

@@ -32,8 +32,8 @@ def write_settings(folder: Path, settings: Settings, command: str, data: Split) 
 def fingerprints(data: Split) -> Fingerprints:
     """Fingerprints of the training and the test set, by name: the size, and a sample of up to 64 datapoints.
 
-    The sample has one number for each datapoint, a weighted sum of its values. In other data the numbers are others; on
-    a machine that decodes pictures or computes values with other last digits, they are nearly the same.
+    The sample has one number for each datapoint, a weighted sum of its values. Other data give other numbers. A machine
+    that decodes pictures or computes values with other last digits gives nearly the same numbers.
     """
     return {"training set": _sampled(data.train), "test set": _sampled(data.test)}
 

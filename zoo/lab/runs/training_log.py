@@ -76,7 +76,7 @@ class TrainingLog:
         return {path.name: _digest(columns, rows.digest()) for path, columns, rows in tables}
 
     def _write(self, table: int, rows: list[tuple[int, dict[str, Tensor]]], *, every: int) -> dict[str, float]:
-        """Writes the rows of every so many steps, and returns the last; the others only add their names as columns."""
+        """Writes the rows whose step is due, and returns the last one; other rows only add their names as columns."""
         names = dict.fromkeys(["step", *(name for _, row in rows for name in row)])
         self._widen(table, [name for name in names if name not in self.columns[table]])
         due = [(step, row) for step, row in rows if step % every == 0]

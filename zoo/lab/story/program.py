@@ -66,7 +66,7 @@ class TracedSite:
         meaning: its meaning, from the story's docstring.
         shape: of its value, with B for the plate "data".
         plates: that contain it, outermost first.
-        weight: of its log density: "masked", as in "scaled by 0.5", both, or "".
+        weight: what the user's mask or scale does to its log density: "masked", "scaled by 0.5", both, or "".
     """
 
     name: str

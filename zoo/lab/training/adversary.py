@@ -27,6 +27,9 @@ class Adversary:
     Args:
         log_ratio: maps the concatenated values [B, D] of all latent sites to the logit of D, [B].
         lr, betas: of the Adam that trains it.
+
+    Raises:
+        ValueError: lr is not positive and finite, or betas are not two numbers from 0 to below 1.
     """
 
     @checked(lr=POSITIVE)

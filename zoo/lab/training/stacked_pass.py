@@ -236,7 +236,7 @@ def _check_equal(
 
 
 def _numbers(leaves: list[Tensor | None], member: int) -> Tensor:
-    """A member's numbers in one row; infinite ones are the largest, and NaN is 0."""
+    """A member's numbers in one row; infinite numbers become the largest finite ones, and NaN becomes 0."""
     rows = [leaf[member].reshape(-1).double() for leaf in leaves if leaf is not None]
     return torch.cat(rows).nan_to_num() if rows else torch.zeros(0)
 

@@ -226,7 +226,7 @@ def deviation(values: Sequence[float]) -> float:
 
 
 def average(values: Sequence[float]) -> float:
-    """The mean over seeds: infinite where values are, and NaN where one is NaN or they are infinite in both ways."""
+    """The mean over seeds: infinite if a value is; NaN if a value is NaN or there are infinities of both signs."""
     return math.nan if math.inf in values and -math.inf in values else statistics.fmean(values)
 
 

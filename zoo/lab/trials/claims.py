@@ -4,7 +4,7 @@ One mean over seeds exceeds another if the 95 % confidence interval of their dif
 it if the interval is below 0. If it contains 0, or if there are fewer than two seeds, the verdict is "cannot tell". The
 runs of two variants are independent: Welch's interval (1947, https://doi.org/10.2307/2332510). Two quantities of one
 variant are of the same runs: Student's interval of their difference in each run. `every`, `some`, `most` and `fails`
-combine verdicts by Kleene's three-valued logic. `of_geometric_means` compares geometric means instead.
+combine verdicts by Kleene's three-valued logic. `of_geometric_means` compares geometric means.
 """
 
 import math
@@ -163,7 +163,8 @@ def lowest(quantity: str, best: str, others: Sequence[str]) -> Comparison:
 def correlated(one: str, other: str, variants: Sequence[str]) -> Comparison:
     """Two quantities are positively correlated over all runs of these variants, by Fisher's interval at 95 %.
 
-    Of the runs that have both; None if there are fewer than four, a value is not finite, or a quantity does not vary.
+    Only runs that have both quantities count. The verdict is None if there are fewer than four of them, a value is not
+    finite, or a quantity does not vary.
     """
 
     def decide(results: Results) -> Verdict:
@@ -227,7 +228,7 @@ def of_geometric_means(check: Comparison) -> Comparison:
     """The same check of the numbers' logarithms, so that it compares geometric means.
 
     For positive quantities that differ between runs by orders of magnitude, where the largest few decide the mean. A
-    bound or a `plus` of the check has to be a logarithm, too; in the place of `times` it has plus=math.log(times).
+    bound or a `plus` of the check has to be a logarithm, too; instead of `times`, give plus=math.log(times).
     """
 
     def decide(results: Results) -> Verdict:
