@@ -53,8 +53,8 @@ def check_call(programs: Iterable[Any], args: Sequence[Any], kwargs: Mapping[str
 def explaining(programs: Mapping[str, Any], x: Any) -> Iterator[None]:
     """Explains an error of PyTorch by the batch: its type, its device, or values that are not finite.
 
-    PyTorch's errors are about matrices, and about a distribution's parameters. The batch is not checked before, since a
-    network of one's own may convert it.
+    PyTorch's errors are about matrices, and about a distribution's parameters. The batch is not checked before the pair
+    runs, since a network of yours may convert it.
 
     Args:
         programs: those that run in the block, by what they are called in the message.

@@ -114,10 +114,10 @@ def reproduce_queue(
 ) -> Done:
     """Runs the trials of several reproductions that are not finished, in one queue, until its time is up.
 
-    After each finished trial the result's JSON, the paper's page and the README's table are written again; the pictures
-    are drawn, and the weights kept, at the end, also when the queue is stopped; those that are missing of trials which
-    finished on this machine before, too. Running trials save a checkpoint when the time is up, and the same call
-    resumes them. Seeds that a stored result of the same budget has are not run again.
+    After each finished trial the result's JSON, the paper's page and the README's table are written again. At the end,
+    also when the queue is stopped, the pictures are drawn and the weights kept, including those that an earlier queue
+    on this machine left out. Running trials save a checkpoint when the time is up, and the same call resumes them.
+    Seeds that a stored result of the same budget has are not run again.
 
     Args:
         names: of the reproductions, in order; when not given all, in the order of open claims per core-hour.

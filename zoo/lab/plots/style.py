@@ -73,7 +73,7 @@ def as_written(canvas: Figure) -> None:
     for text in canvas.findobj(Text):
         text.set_text(_without_formulas(text.get_text()))
     for axis in (axis for axes in canvas.axes for axis in (axes.xaxis, axes.yaxis)):
-        if isinstance(axis.get_major_formatter(), (FixedFormatter, FuncFormatter)):  # names in the place of numbers
+        if isinstance(axis.get_major_formatter(), (FixedFormatter, FuncFormatter)):  # names instead of numbers
             names = [label.get_text() for label in axis.get_ticklabels()]
             if any("$" in name for name in names):
                 axis.set_ticklabels([_without_formulas(name) for name in names])

@@ -126,7 +126,7 @@ def configure(
 
 
 def _check_once(hyperparameters: Mapping[str, Any], **options: float | None) -> None:
-    """Refuses an option beside the hyperparameter of the same number, which it would override without a word."""
+    """Refuses an option together with a hyperparameter for the same number, which it would silently override."""
     for option, value in options.items():
         name = "steps" if option == "epochs" else option
         if value is not None and name in hyperparameters:
