@@ -106,7 +106,7 @@ def check_inside(sites: Mapping[str, Site], guide_trace: Trace) -> None:
     """Refuses sites whose posterior depends on a latent site that is not among them.
 
     Raises:
-        ValueError: one of them does.
+        ValueError: a site depends on a latent site that is not among `sites`.
     """
     for name, looked_at in looks_at(sites).items():
         if outside := [other for other, _ in latent(guide_trace) if other in looked_at and other not in sites]:

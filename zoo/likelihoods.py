@@ -121,7 +121,7 @@ def check_finite(x: Tensor, site: str = "x") -> None:
     """Refuses data x [B, *event] with NaN or infinite values.
 
     Raises:
-        ValueError: there are some; the message names the site, their number, and the first one's position.
+        ValueError: x has such values; the message names the site, their number, and the first one's position.
     """
     if len(wrong := (~x.isfinite()).nonzero()):
         raise Misfit(

@@ -55,7 +55,7 @@ def units(head: str, size: int) -> int:
     """Returns the size of a site after checking that it is a whole number from 1.
 
     Raises:
-        ValueError: it is not.
+        ValueError: the size is not a whole number from 1.
     """
     size = whole(f"{head}: the size of a site", size, least=0)
     if size < 1:
@@ -67,7 +67,7 @@ def positive(head: str, what: str, value: Any) -> float:
     """Returns the value after checking that it is a positive and finite number.
 
     Raises:
-        TypeError, ValueError: it is not.
+        TypeError, ValueError: the value is not a number, or not positive and finite.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{head}: {what} must be a number, got {shown(value)}")

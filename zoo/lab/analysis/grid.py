@@ -116,7 +116,7 @@ def _check(q: Any, points: Tensor | None = None) -> None:
     """Checks that q is the distribution of N datapoints, and that points have its number of units.
 
     Raises:
-        TypeError, ValueError: one of these does not hold; the message says what to pass.
+        TypeError, ValueError: q or the points are something else; the message says what to pass.
     """
     if len(getattr(q, "batch_shape", ())) != 1:
         raise TypeError(

@@ -134,7 +134,7 @@ def check_lengths(latents: Mapping[str, Tensor]) -> None:
     """Checks that all sites have as many datapoints.
 
     Raises:
-        ValueError: they do not.
+        ValueError: two sites differ in their number of datapoints.
     """
     lengths = {name: len(value) for name, value in latents.items()}
     if len(set(lengths.values())) > 1:

@@ -288,7 +288,7 @@ def check_labels(name: str, y: np.ndarray, length: int, classes: Sequence[str]) 
     """Checks that labels are one integer from 0 per datapoint.
 
     Raises:
-        ValueError: they are not; the message says how to number them.
+        ValueError: the labels are something else; the message says how to number them.
     """
     if y.shape != (length,) or not np.issubdtype(y.dtype, np.integer):
         raise ValueError(

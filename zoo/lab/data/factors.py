@@ -58,7 +58,7 @@ class Factors:
             factors: a mapping by name, a data frame, or a table [N, F], whose factors are called 0, 1, ...
 
         Raises:
-            TypeError: it is none of these.
+            TypeError: `factors` is none of these.
             ValueError: the columns differ in length, two have one name, or a value is missing.
         """
         columns = as_columns(factors)

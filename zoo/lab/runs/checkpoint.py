@@ -152,7 +152,7 @@ def load(path: str | Path) -> State:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not a checkpoint, or damaged, or was changed since it was written.
+        ValueError: the file is not a checkpoint, is damaged, or was changed since it was written.
     """
     path = Path(path)
     if not path.is_file():

@@ -135,7 +135,7 @@ def check_same_run(state: checkpoint.State, about: Mapping[str, Any]) -> None:
     """Checks that a checkpoint is of a run with these settings and data; warns about other versions.
 
     Raises:
-        ValueError: they differ; the message says in what.
+        ValueError: settings or data differ; the message says in what.
     """
     recorded = {"precision": about["settings"]["precision"], **state["about"]["settings"]}  # earlier versions had none
     then = {**state["about"], "settings": asdict(Settings.of(recorded))}

@@ -22,7 +22,7 @@ def check_pair(model: Any, guide: Any, elbo: Any) -> None:
     """Checks that these can be a model, a guide and an objective.
 
     Raises:
-        TypeError: one is a class, a function or something else; the message says what to pass.
+        TypeError: an argument is a class, a function or something else; the message says what to pass.
     """
     for name, program in (("model", model), ("guide", guide)):
         if isinstance(program, TermwiseELBO):
@@ -44,7 +44,7 @@ def check_options(elbo: TermwiseELBO, *, lr: Any, optimizer: Any, compile: Any, 
     """Checks `fit`'s keyword arguments.
 
     Raises:
-        TypeError, ValueError: one is invalid; the message names it, its value, and what to pass.
+        TypeError, ValueError: an argument is invalid; the message names it, its value, and what to pass.
     """
     if isinstance(optimizer, torch.optim.Optimizer):
         if lr is not None:
@@ -79,7 +79,8 @@ def check_optimizer(optimizer: Any, parameters: Iterable[Tensor]) -> None:
     """Checks that the optimiser trains at least one of the parameters, in steps with the gradients of one pass.
 
     Raises:
-        TypeError, ValueError: it is not an optimiser, computes the loss itself, or has none of the parameters.
+        TypeError, ValueError: the value is not an optimiser, or the optimiser computes the loss itself or has none of
+            the parameters.
     """
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer= has to return an optimiser of torch.optim, but returned {_what(optimizer)}")
@@ -116,7 +117,7 @@ def check_gradients() -> None:
     """Refuses to train where gradients are disabled.
 
     Raises:
-        ValueError: they are; the message says by what.
+        ValueError: gradients are disabled; the message says by what.
     """
     if torch.is_inference_mode_enabled() or not torch.is_grad_enabled():
         by = "torch.inference_mode()" if torch.is_inference_mode_enabled() else "torch.no_grad()"
@@ -173,7 +174,7 @@ def check_call(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
     """Checks that both programs can be called with the batch: program(x, index=index) or program(x, y, index=index).
 
     Raises:
-        TypeError: one cannot; the message says what to change.
+        TypeError: a program cannot be called with the batch; the message says what to change.
     """
     args = (batch.x,) if batch.y is None else (batch.x, batch.y)
     for name, program in (("model", model), ("guide", guide)):
@@ -213,7 +214,7 @@ def check_switches(**switches: Any) -> None:
     """Refuses anything but True and False.
 
     Raises:
-        TypeError: a value is neither.
+        TypeError: a value is neither True nor False.
     """
     for name, value in switches.items():
         if not isinstance(value, bool):

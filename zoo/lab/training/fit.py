@@ -335,7 +335,7 @@ def refuse_unless_finite(step: int, loss: Tensor, report: Report) -> None:
     """Checks a step's loss, which waits for the device.
 
     Raises:
-        FloatingPointError: it is not finite; the message names step, term and site.
+        FloatingPointError: the loss is not finite; the message names step, term and site.
     """
     if math.isfinite(loss.item()):
         return

@@ -66,7 +66,7 @@ def check_alike(members: Sequence[Member]) -> None:
     """Checks, as far as the members' attributes show, that they differ only in what may differ among them.
 
     Raises:
-        CannotStackError: they differ in something else; the message says in what.
+        CannotStackError: the members differ in something else; the message says in what.
     """
     for elbo in (member.elbo for member in members):
         for name, value in vars(elbo).items():

@@ -124,7 +124,7 @@ def check_buffers(*programs: nn.Module) -> None:
     """Refuses buffers that a pass has left different on the ranks, such as running averages over each one's shard.
 
     Raises:
-        ValueError: there is one.
+        ValueError: a buffer differs between ranks.
     """
     for program in programs:
         for name, buffer in program.named_buffers():

@@ -162,7 +162,7 @@ class Stack:
         """Refuses parameters that are frozen, or trained again, between two steps.
 
         Raises:
-            CannotStackError: there are some.
+            CannotStackError: a parameter was frozen, or is trained again.
         """
         for position, program in enumerate(self.programs):
             now = {name for name, parameter in program.named_parameters() if parameter.requires_grad}

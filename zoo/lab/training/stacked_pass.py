@@ -218,7 +218,7 @@ def _check_equal(
     Where networks or matrix products compute in bfloat16, these are half of its digits: some per cent.
 
     Raises:
-        CannotStackError: they differ; the message names the member.
+        CannotStackError: the numbers of a member differ; the message names the member.
     """
     for member, (own, after) in enumerate(zip(random, replayed, strict=True)):
         for part, other in zip(alone, together, strict=True):

@@ -58,7 +58,7 @@ def refuse_other_precision(name: str, out: Path, budget: Budget, precision: Prec
     mixed.
 
     Raises:
-        FileExistsError: there is one; the message names the file and both precisions.
+        FileExistsError: the folder holds such a result; the message names the file and both precisions.
     """
     for path, result in _there(name, out).items():
         if result["budget"] == budget and (other := result.get("precision")) != precision:

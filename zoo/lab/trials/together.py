@@ -246,7 +246,7 @@ def _check_worthwhile(stacked: Stack, jobs: int) -> None:
     """Refuses runs that take longer together than by themselves in `jobs` processes.
 
     Raises:
-        CannotStackError: they do; on an accelerator this is not measured.
+        CannotStackError: training together takes longer; on an accelerator this is not measured.
     """
     if stacked.device.type == "cpu" and stacked.gain < jobs:
         raise CannotStackError(

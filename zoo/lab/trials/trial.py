@@ -157,7 +157,7 @@ class Trial:
         """The record that `run_trial` wrote for a finished trial, or the stored one.
 
         Raises:
-            FileNotFoundError: it is not finished.
+            FileNotFoundError: the trial is not finished.
             ValueError: the file is damaged; the message names it.
         """
         if self.stored is not None and self.written is None:
