@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class WrongType(TypeError, ValueError):
-    """A value is not of the annotated type; also a ValueError, which is what functions here raised for it before."""
+    """A value is not of the annotated type. It is also a ValueError, which earlier versions raised here."""
 
 
 class Allowed(NamedTuple):

@@ -470,7 +470,7 @@ class SparseIndicatorVAE(nn.Module):
                 z = pyro.sample("z", dist.Normal(0.0, torch.where(on == 1, 1.0, self.sigma_0)))
             code = z.movedim(-2, -1)  # [..., B, z_dim], for the decoder
             # Dimension -2 of a batch shape is the units' plate. x is outside of this plate, so its batch shape must
-            # have size 1 there: [particles, 1, B]. The decoder's input has its event dimension besides, hence -3.
+            # have size 1 there: [particles, 1, B]. The decoder's input also has an event dimension, hence -3.
             code = code.unsqueeze(-3) if code.dim() > 2 else code
             return _decode(self.likelihood(self.decoder(code)), code, x)
 

@@ -122,7 +122,7 @@ def _kl_multivariate_normal_independent(q: MultivariateNormal, p: "Independent[A
 
 @register_kl(LowRankMultivariateNormal, Independent)
 def _kl_low_rank_independent(q: LowRankMultivariateNormal, p: "Independent[Any]") -> Tensor:
-    """The same for a covariance of low rank, from its variances and its log determinant."""
+    """KL of a low-rank normal from independent ones, from its variances and its log determinant."""
     if not isinstance(p.base_dist, Normal) or p.reinterpreted_batch_ndims != 1:
         raise NotImplementedError
     loc, scale = p.base_dist.loc, p.base_dist.scale

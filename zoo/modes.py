@@ -1,4 +1,4 @@
-"""Evaluation mode of whatever runs."""
+"""Evaluation mode for all modules that run in a block."""
 
 import threading
 from collections.abc import Iterator

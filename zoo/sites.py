@@ -79,7 +79,7 @@ def num_data_of(model_trace: Trace) -> int:
 
 
 def num_data_of_all_ranks(model_trace: Trace) -> int:
-    """The same over all ranks: without a subsample, the plate "data" of each rank has its own part of the batch."""
+    """`num_data_of` over all ranks: without a subsample, each rank's plate has the size of its part of the batch."""
     plate = _data_plate(model_trace)
     return int(plate.full_size) * (ranks.count() if plate.size == plate.full_size else 1)
 

@@ -13,7 +13,7 @@ def as_text(title: str, rows: Rows) -> str:
 
 
 def as_html(title: str, rows: Rows) -> str:
-    """The same as an HTML table, which a notebook shows."""
+    """The title and the rows as an HTML table, which a notebook shows."""
     cells = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in rows)
     return f"<table><tr><th colspan=2>{html.escape(title)}</th></tr>{cells}</table>"
 

@@ -166,7 +166,7 @@ class OneHotStraightThrough(dist.OneHotCategorical):
         super().__init__(logits=logits, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "OneHotStraightThrough":
-        """The same in a larger batch."""
+        """The same distribution with a larger batch shape."""
         new = self._get_checked_instance(OneHotStraightThrough, _instance)
         new.temperature = self.temperature
         return super().expand(batch_shape, _instance=new)

@@ -25,7 +25,7 @@ def higgins_svm(
     seed: int = 0,
     repeats: int = 10,
 ) -> Result:
-    """As DIP-VAE states it (Kumar 2017, https://arxiv.org/abs/1711.00848v1, section 3): a one-vs-rest linear SVM.
+    """The form of DIP-VAE (Kumar 2017, https://arxiv.org/abs/1711.00848v1, section 3): a one-vs-rest linear SVM.
 
     A vote for factor k uses `num_pairs` pairs of datapoints, where the two datapoints of a pair have the same class of
     factor k. Its feature is the mean absolute difference of the codes over the pairs, and its label is k. Every factor
@@ -67,7 +67,7 @@ def higgins_logistic(
     seed: int = 0,
     repeats: int = 10,
 ) -> Result:
-    """As in disentanglement_lib (Locatello 2019, https://arxiv.org/abs/1811.12359): logistic regression.
+    """The form of disentanglement_lib (Locatello 2019, https://arxiv.org/abs/1811.12359): logistic regression.
 
     Votes are as in `higgins_svm`, with factors drawn uniformly.
 

@@ -99,7 +99,7 @@ class StyledFigure(Figure):
 
     @styled
     def savefig(self, fname: Any, **options: Any) -> None:
-        """As in matplotlib, under the style sheet."""
+        """Saves the figure as matplotlib does, under the style sheet."""
         with rc_context(self.sizes):
             super().savefig(fname, **options)
 

@@ -22,7 +22,7 @@ _LATEX = {"θ": r"\theta", "φ": r"\phi"}
 
 
 def latex(program: Program) -> str:
-    r"""As in p_\theta(x, z) = p(z)\, p_\theta(x \mid z), for one datapoint of the plate "data"."""
+    r"""The factorisation for one datapoint, such as p_\theta(x, z) = p(z)\, p_\theta(x \mid z), in LaTeX."""
     product = r"\prod_{{{i}=1}}^{{{size}}} \left[ {inner} \right]"
     factors = r"\, ".join(_grouped(program, latex_factor, product, r"\, "))
     given = [latex_name(name) for name in program.given]
@@ -33,7 +33,7 @@ def latex(program: Program) -> str:
 
 
 def text(program: Program) -> str:
-    """As in p_θ(x, z) = p(z) p_θ(x | z)."""
+    """The factorisation as plain text, such as p_θ(x, z) = p(z) p_θ(x | z)."""
     factors = " ".join(_grouped(program, _text_factor, "prod_{i}=1..{size} [{inner}]", " "))
     where = [f"{s.name} = f({', '.join(s.parents)})" for s in _deterministic(program)]
     joint = _call(_letter(program), _joint(program), program.given)

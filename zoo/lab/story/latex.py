@@ -92,7 +92,7 @@ def _objective(model: Program, guide: Program, terms: Terms) -> list[str]:
 
 
 def _statement(site: TracedSite) -> str:
-    r"""As in x \mid z, c &\sim \mathrm{Bernoulli}(\mathrm{logits}_\theta(z, c))."""
+    r"""A site's line, such as x \mid z, c &\sim \mathrm{Bernoulli}(\mathrm{logits}_\theta(z, c))."""
     names = {name: latex_name(name) for name in (site.name, *site.parents)}
     given = r" \mid " + ", ".join(names[parent] for parent in site.parents) if site.parents else ""
     if site.relation == "=":
@@ -146,7 +146,7 @@ def _kl(model: Program, guide: Program, site: str) -> str:
 
 
 def _hyperparameter(name: str) -> str:
-    r"""As in \lambda_{od}, and C_{z} for capacity.z."""
+    r"""The symbol of a hyperparameter, such as \lambda_{od}, or C_{z} for capacity.z."""
     name, _, of = name.partition(".")
     letter = "C" if name == "capacity" else latex_name(name.rstrip("_"))
     return letter + (f"_{{{' + '.join(map(latex_name, of.split('+')))}}}" if of else "")

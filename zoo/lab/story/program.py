@@ -83,7 +83,7 @@ class TracedSite:
 
     @property
     def statement(self) -> str:
-        """As in z ~ Normal(0, 1)."""
+        """The statement as text, such as z ~ Normal(0, 1)."""
         return f"{self.name} {self.relation} {self.expression}"
 
 
@@ -214,7 +214,7 @@ class _Reader:
         return Input("n") in marks or bool(marks & self.rows)
 
     def arguments(self, marks: frozenset[Any], site: str) -> str:
-        """As in (z, c; θ)."""
+        """Marks as the arguments of a function, such as (z, c; θ)."""
         greek = f"{GREEK[self.letter]}_n" if self.per_datapoint(marks) else GREEK[self.letter]
         parts = [", ".join(self.parents(marks, site)), greek if self.learnt(marks) else ""]
         return f"({'; '.join(filter(None, parts))})"

@@ -185,7 +185,7 @@ def _side_by_side(blocks: Sequence[Sequence[str]]) -> str:
 
 
 def _heading(terms: Terms) -> str:
-    """As in BetaVAE: (1 + 3) + beta (2 + 4), beta = 4."""
+    """The objective in one line, such as BetaVAE: (1 + 3) + beta (2 + 4), beta = 4."""
     numbers = [f"{name} = {value:g}" for name, value in terms.hyperparameters.items()]
     return ", ".join([f"{terms.objective}: {terms.weights}", *numbers])
 
