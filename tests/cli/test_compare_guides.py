@@ -64,6 +64,16 @@ def test_a_recipe_under_a_guide_that_does_not_exist_is_refused_by_name(refused):
     assert "unknown recipe 'vea under flow'" in refused("train", "vea under flow")
 
 
+def test_a_recipe_under_another_guide_is_shown_like_any_other(run):
+    shown, own = run("show", "vae under flow"), run("show", "vae")
+    assert shown.startswith("vae under flow\n\n")
+    described = [text.split("parameters:")[0].split("\n", 1)[1] for text in (shown, own)]
+    assert described[0] == described[1]  # but for the name and the number of parameters
+    told = run("story", "vae under flow", "--guide")
+    assert told == run("story", "vae", "--guide", "--swap", "flow")
+    assert "z ~ NormalFlow(x; φ)" in told
+
+
 def test_guides_that_fail_are_said_and_do_not_stop_the_others(refused, monkeypatch):
     monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
     options = ["--out", "out", *FEW]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, Picture, RecipeName, data_options, given, name
+from zoo.cli.options import DEFAULT_RECIPE, DataDir, DataOptions, Picture, RecipeName, data_options, given, name, recipe
 
 
 def list_everything() -> None:
@@ -49,7 +49,6 @@ def show(recipe_name: RecipeName = DEFAULT_RECIPE) -> None:
     from zoo.cli.overrides import keywords
     from zoo.lab.data.catalogue import ABOUT
     from zoo.lab.data.stand_in import stand_in
-    from zoo.papers import recipe
 
     chosen = recipe(recipe_name)
     split = stand_in(chosen.data, **chosen.data_options)

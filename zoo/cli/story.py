@@ -20,6 +20,7 @@ from zoo.cli.options import (
     file,
     hyperparameters,
     name,
+    recipe,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ def story(
 ) -> None:
     """Shows a recipe's story, read off its trace, and each site's contribution to the objective on one batch."""
     from zoo.lab.data.stand_in import load_or_stand_in
-    from zoo.papers import recipe
 
     if latex and diff:
         raise ValueError(f"--diff {diff} shows two stories line by line, and --latex prints one: give one of the two")
@@ -91,7 +91,7 @@ def story(
 
 
 def _story(
-    recipe: "Recipe",
+    chosen: "Recipe",
     data: "Split",
     settings: dict[str, Any] | None = None,
     guide: str | None = None,
@@ -108,7 +108,7 @@ def _story(
     from zoo.studies.guide_gap.recipes import swap
 
     pyro.set_rng_seed(0)
-    experiment = recipe.build(data, **(settings or {}))
+    experiment = chosen.build(data, **(settings or {}))
     if guide:
         experiment = swap(experiment, guide)
     rows = torch.arange(min(most or experiment.batch_size, len(data.train)))

@@ -175,7 +175,8 @@ def _swapped(recipe: Recipe, guide: str) -> Recipe:
     """The recipe with another guide and another name, since its weights do not fit the recipe's own pair."""
     build = partial(_build_swapped, recipe.build, guide)
     setattr(build, "__signature__", inspect.signature(recipe.build))  # noqa: B010 (its hyperparameters, to be checked)
-    return replace(recipe, name=f"{recipe.name}{UNDER}{guide}", build=build)
+    # its description would be read from `build`, which is a partial function
+    return replace(recipe, name=f"{recipe.name}{UNDER}{guide}", text=recipe.description, build=build)
 
 
 def _build_swapped(build: Any, guide: str, data: Split, **hyperparameters: Any) -> Experiment:
