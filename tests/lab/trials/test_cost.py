@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.small_recipe import RECIPES, STEPS
+from tests.small_recipe import RECIPES, STEPS, small
+from zoo.lab.data import load
+from zoo.lab.training.experiment import Recipe
 from zoo.lab.training.fit import fit
 from zoo.lab.trials.cost import NoRunError, core_minutes, core_seconds, first_run, of_device
 from zoo.lab.trials.trial import Trial
@@ -75,6 +77,26 @@ def test_runs_of_two_precisions_are_two_first_runs(trial):
     known = {}
     for precision in ("float32", "medium"):
         first_run(lambda t, precision=precision: t.train("small", precision=precision), trial, known=known)
+    assert len(known) == 2
+
+
+def by_objective(split, *, objective="plain", beta=1.0):
+    """Ten passes, in batches whose size depends on the objective, as in `hfvae/newsgroups`."""
+    size = 200 if objective == "plain" else 500
+    return replace(small(split, beta=beta), batch_size=size, steps=10 * (len(split.train) // size))
+
+
+def test_a_hyperparameter_may_change_batch_size_and_length_and_a_weight_does_not(trial):
+    trial = replace(trial, recipes={"by": Recipe("by", by_objective, data="digits", paper="")})
+    known = {}
+
+    def first(**hyperparameters):
+        return first_run(lambda t: t.train("by", **hyperparameters), trial, known=known)
+
+    num = len(load("digits").train)
+    assert first(objective="plain")[:2] == (10 * (num // 200), 200)
+    assert first(objective="pairwise")[:2] == (10 * (num // 500), 500)
+    assert first(hyperparameters={"objective": "pairwise", "beta": 4.0})[:2] == (10 * (num // 500), 500)
     assert len(known) == 2
 
 

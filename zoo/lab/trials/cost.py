@@ -60,8 +60,9 @@ class _Look(Trial):
 
     Attributes:
         timed: whether to time some steps of the run, which are not kept.
-        known: first runs by their arguments without hyperparameters, assuming that these do not change the cost, so
-            that none is built twice.
+        known: first runs by their arguments, so that none is built twice. Hyperparameters that are floats, such as
+            weights of terms, are left out, assuming that they do not change the cost; others can choose the objective
+            or the batch size.
     """
 
     timed: bool = False
@@ -69,18 +70,20 @@ class _Look(Trial):
 
     def train(self, recipe: str, **options: Any) -> FinishedRun:
         options = {**options, "precision": self.precision or options.get("precision", "float32")}
-        about = [recipe, self.budget, self.timed]
-        about += [options.get(key) for key in OPTIONS if key != "lr"]
-        if (key := repr(about)) not in self.known:
-            self.known[key] = self._first(recipe, options)
-        raise _FirstRun(self.known[key])
-
-    def _first(self, recipe: str, options: Mapping[str, Any]) -> First:
         given = {key: options[key] for key in OPTIONS if key in options}
         more = {k: v for k, v in options.items() if k not in (*OPTIONS, "within", "hyperparameters")}
+        hyperparameters = {**(options.get("hyperparameters") or {}), **more}
+        about = [recipe, self.budget, self.timed]
+        about += [options.get(key) for key in OPTIONS if key != "lr"]
+        about += sorted((name, value) for name, value in hyperparameters.items() if not isinstance(value, float))
+        if (key := repr(about)) not in self.known:
+            self.known[key] = self._first(recipe, given, hyperparameters)
+        raise _FirstRun(self.known[key])
+
+    def _first(self, recipe: str, given: Mapping[str, Any], hyperparameters: Mapping[str, Any]) -> First:
         settings, split, experiment = configure(
             find_recipe(recipe, self.recipes),
-            hyperparameters={**(options.get("hyperparameters") or {}), **more},
+            hyperparameters=hyperparameters,
             **given,
             seed=self.seed,
             device=self.device,
