@@ -54,6 +54,27 @@ def test_first_steps_are_timed_where_it_is_asked_for(trial, monkeypatch):
     assert found.step_seconds == pytest.approx(cores * 3.5 / 5)  # five steps after two to warm up
 
 
+def test_first_steps_are_timed_with_as_many_threads_as_a_trial_has(trial, monkeypatch):
+    threads = []
+
+    def spy(*args, **options):
+        threads.append(torch.get_num_threads())
+        return fit(*args, **options)
+
+    monkeypatch.setattr("zoo.lab.trials.cost.fit", spy)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    times = iter([100.0, 100.0, 103.5, 103.5])
+    monkeypatch.setattr("zoo.lab.trials.cost.time.perf_counter", lambda: next(times))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # as many as there are cores, in the process that plans; a trial has one
+    try:
+        found = first_run(measure, trial, timed=True)
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1]
+    assert found.step_seconds == pytest.approx(3.5 / 5)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -141,9 +162,26 @@ def test_a_measure_without_steps_is_not_run_to_find_out(trial):
         core_minutes(without_a_run, trial, {})
 
 
+def test_seconds_of_a_gpu_are_not_those_of_a_cpu_without_steps_either(trial):
+    of_gpu = {"full": [record(6.0, steps=0, hardware="one NVIDIA H100")]}
+    with pytest.raises(NoRunError, match="only measured on another kind of device"):
+        core_minutes(without_a_run, trial, of_gpu)
+    assert core_minutes(without_a_run, trial, {**of_gpu, "short": [record(120.0, steps=0)]}) == 2.0
+    assert core_minutes(without_a_run, replace(trial, device="cuda"), of_gpu) == 0.1
+
+
 def test_what_a_stopped_run_has_taken_is_subtracted(trial, monkeypatch):
     trial.folder.mkdir()
     (trial.folder / "checkpoint.safetensors").touch()
     monkeypatch.setattr("zoo.lab.trials.cost.checkpoint.load", lambda path: {"seconds": 45.0})
     assert core_minutes(measure, trial, {"full": [record(60.0)]}) == pytest.approx(0.25)
     assert core_minutes(measure, trial, {"full": [record(30.0)]}) == 0
+
+
+def test_what_a_stopped_run_of_several_threads_has_taken_counts_them(trial, monkeypatch):
+    trial.folder.mkdir()
+    (trial.folder / "checkpoint.safetensors").touch()
+    monkeypatch.setattr("zoo.lab.trials.cost.checkpoint.load", lambda path: {"seconds": 45.0})
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    records = {"full": [record(60.0, hardware="4 of 8 CPU cores")]}
+    assert core_minutes(measure, trial, records) == pytest.approx(4 * 15 / 60)  # a quarter of it is left

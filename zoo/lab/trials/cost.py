@@ -17,6 +17,7 @@ from zoo.lab.runs.finished import FinishedRun, configure
 from zoo.lab.runs.folder import CHECKPOINT
 from zoo.lab.training.experiment import find_recipe
 from zoo.lab.training.fit import fit
+from zoo.lab.trials.processes import limited_threads, threads_per_trial
 from zoo.lab.trials.trial import Budget, Measure, Trial
 
 #: The arguments of `Trial.train` that are not hyperparameters of the recipe.
@@ -98,12 +99,12 @@ class _Look(Trial):
         pair = experiment.model, experiment.guide, experiment.elbo
         how: dict[str, Any] = {"lr": settings.lr, "optimizer": experiment.optimizer, "precision": settings.precision}
         began = 0.0
-        for step, report in fit(*pair, batches, device=self.device, progress=False, **how):
-            if step in (WARM_UP, WARM_UP + TIMED):
-                float(sum(report.terms.values()))  # waits for the device
-                began, seconds = time.perf_counter(), time.perf_counter() - began
-        cores = 1 if settings.device != "cpu" else torch.get_num_threads()
-        return First(settings.steps, settings.batch_size, cores * seconds / TIMED)
+        with limited_threads(threads_per_trial()):
+            for step, report in fit(*pair, batches, device=self.device, progress=False, **how):
+                if step in (WARM_UP, WARM_UP + TIMED):
+                    float(sum(report.terms.values()))  # waits for the device
+                    began, seconds = time.perf_counter(), time.perf_counter() - began
+        return First(settings.steps, settings.batch_size, _cores(settings.device) * seconds / TIMED)
 
 
 def first_run(measure: Measure, trial: Trial, *, timed: bool = False, known: dict[str, First] | None = None) -> First:
@@ -134,8 +135,7 @@ def core_seconds(record: Mapping[str, Any]) -> float:
 
 def of_device(records: Records, device: str | None) -> list[Mapping[str, Any]]:
     """The records that were measured on a device of the same kind, CPU or GPU."""
-    on_cpu = device is None or torch.device(device).type == "cpu"
-    return [record for record in records if ("CPU" in record["hardware"]) == on_cpu]
+    return [record for record in records if ("CPU" in record["hardware"]) == _is_cpu(device)]
 
 
 def core_minutes(
@@ -153,14 +153,17 @@ def core_minutes(
         known: as for `first_run`.
 
     Raises:
-        FileNotFoundError, NoRunError: as `first_run`.
+        FileNotFoundError: as `first_run`.
+        NoRunError: as `first_run`; or its records, of a measure that trains no run, are of the other kind of device.
     """
     mine = of_device(records.get(trial.budget, ()), trial.device)
     others = [(budget, of_device(records.get(budget, ()), trial.device)) for budget in get_args(Budget)]
     others = [(budget, found) for budget, found in others if found and budget != trial.budget]
     everything = [record for of_budget in records.values() for record in of_budget]
     if everything and not any(record["steps"] for record in everything):  # it trains no run of a recipe
-        seconds = statistics.fmean(map(core_seconds, mine or everything))
+        if not (found := mine or of_device(everything, trial.device)):
+            raise NoRunError(f"{trial.folder} was only measured on another kind of device, so its cost is not known")
+        seconds = statistics.fmean(map(core_seconds, found))
     elif mine:
         seconds = statistics.fmean(map(core_seconds, mine))
     elif others:
@@ -171,7 +174,16 @@ def core_minutes(
     else:
         first = first_run(measure, trial, timed=True, known=known)
         seconds = first.steps * first.step_seconds
-    return max(0.0, seconds - _spent(trial.folder)) / 60
+    return max(0.0, seconds - _cores(trial.device) * _spent(trial.folder)) / 60
+
+
+def _cores(device: str | None) -> int:
+    """The cores that a trial takes on a CPU; 1 on a GPU, whose time is not multiplied."""
+    return threads_per_trial() if _is_cpu(device) else 1
+
+
+def _is_cpu(device: str | None) -> bool:
+    return device is None or torch.device(device).type == "cpu"
 
 
 def _spent(folder: Path) -> float:
