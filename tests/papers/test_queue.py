@@ -16,7 +16,7 @@ from zoo import papers
 from zoo.lab.plots import Picture
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.trials import queue
-from zoo.lab.trials.reproduction import Quantity, Reproduction
+from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS
 
@@ -142,6 +142,20 @@ def test_a_picture_that_fails_does_not_cost_the_result(monkeypatch):
         papers.reproduce("first", out=Path("out"), runs=Path("runs"), budget="short", seeds=1, device="cpu")
     result = json.loads(Path("out/first.json").read_text())
     assert ([record["seed"] for record in result["variants"]["vae"]], result["pictures"]) == ([0], {})
+
+
+def test_a_claim_that_cannot_be_checked_does_not_end_the_queue(monkeypatch):
+    """Before: an error of a kind that was not in a list ended the queue, and with it the trials that still ran."""
+
+    def broken(results):
+        return results.mean("vae", "seed") / 0 > 1, ""
+
+    monkeypatch.setitem(REPRODUCTIONS, "first", replace(REPRODUCTIONS["first"], claims=[Claim("broken", broken)]))
+    done = reproduce()
+    (failure,) = done.failures
+    assert failure.startswith("first: ZeroDivisionError: float division by zero (test_queue.py, line ")
+    assert len(done.finished) == 2
+    assert drawn("second") == ["1 seeds"]
 
 
 def test_weights_that_cannot_be_kept_do_not_end_the_queue(capsys):

@@ -1,10 +1,23 @@
-"""Errors for names that do not exist, with the nearest match, and for optional libraries that are not installed."""
+"""Errors for names that do not exist and for optional libraries that are not installed; an error in one line."""
 
 import difflib
 import importlib
+import traceback
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+MEANT = (ValueError, TypeError, LookupError, OSError, ImportError, FloatingPointError, RuntimeError)
+"""Errors whose messages say what is wrong."""
+
+
+def in_a_line(error: Exception) -> str:
+    """An error's message; with its type and the line that raised it where the message may not say what is wrong."""
+    if isinstance(error, MEANT):
+        return str(error)
+    (*_, frame) = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:

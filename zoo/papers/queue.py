@@ -10,7 +10,7 @@ from typing import get_args
 from tqdm import tqdm
 
 from zoo.lab.device import find_device
-from zoo.lab.errors import unknown_name
+from zoo.lab.errors import in_a_line, unknown_name
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.training.precision import Precision, check_precision
 from zoo.lab.trials import queue
@@ -23,9 +23,6 @@ from zoo.papers.pages import CHECKOUT, write_pages
 from zoo.papers.recipes import RECIPES
 from zoo.papers.reproductions import REPRODUCTIONS, results_folder
 from zoo.papers.weights import keep, records
-
-FAILURES = (ValueError, TypeError, LookupError, OSError, RuntimeError)
-"""Errors of one reproduction's result, pictures or weights, after which the others go on."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +145,8 @@ def reproduce_queue(
             )[1]
             if out is None and (CHECKOUT / "README.md").is_file():
                 write_pages()
-        except FAILURES as error:  # the trials are kept, and so is the stored result
-            failures[name] = f"{name}: {error}"
+        except Exception as error:  # the trials are kept, and so is the stored result; the others go on
+            failures[name] = f"{name}: {in_a_line(error)}"
 
     def complete() -> None:
         """Draws the pictures and keeps the weights, also those that a stopped or killed queue has left out."""
@@ -160,8 +157,8 @@ def reproduce_queue(
             if weights is not None and (here or names):
                 try:
                     why = _keep(name, planned, weights, again=name in paths)
-                except FAILURES as error:
-                    failures[name] = f"{name}: {error}"
+                except Exception as error:
+                    failures[name] = f"{name}: {in_a_line(error)}"
                 else:
                     if why:
                         with suppress(OSError):  # nobody reads it any more, as after Ctrl-C: the others are still kept

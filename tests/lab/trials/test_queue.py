@@ -129,6 +129,17 @@ def test_what_cannot_be_run_here_is_left_out_with_the_reason(tmp_path):
     }
 
 
+def test_damaged_data_of_one_reproduction_do_not_end_the_plan_of_the_others(tmp_path):
+    """Before: only files that were missing left a reproduction out, and an error of another kind left out all."""
+
+    def damaged(trial):
+        raise ValueError("faces/list.txt is damaged")
+
+    keep(tmp_path, "b", 60)
+    plan = planned(tmp_path, {"a": toy(damaged), "b": toy(quick)})
+    assert (names(plan), plan.left_out) == (["b"], {"a": "faces/list.txt is damaged"})
+
+
 def test_a_trial_of_unknown_cost_is_queued_last_and_other_networks_are_not_trained_to_find_it(tmp_path):
     def train_a_gan(trial):
         raise AssertionError("trained")

@@ -258,6 +258,20 @@ def test_an_error_is_printed_while_the_others_still_run(tmp_path, capsys):
     assert f"failed: {first.folder}: why" in printed[0]
 
 
+def mistaken(trial: Trial) -> dict[str, float]:
+    return {"score": 1 / trial.seed}
+
+
+def test_a_mistake_in_a_measure_fails_its_trial_and_not_the_others(tmp_path):
+    """Before: an error of a kind that was not in a list, such as a division by zero, ended all of them."""
+    three = trials(tmp_path, 3)
+    (failure,) = run_trials([(mistaken, trial) for trial in three])
+    line = mistaken.__code__.co_firstlineno + 1
+    why = f"ZeroDivisionError: division by zero (test_trial.py, line {line})"
+    assert failure == f"{three[0].folder}: {why}"
+    assert [trial.is_finished() for trial in three] == [False, True, True]
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"quantities": {"score": "0.5"}}', b"\x80", None])
 def test_a_damaged_result_names_itself_is_measured_again_and_does_not_stop_the_others(damage, tmp_path):
     work = [(toy, trial) for trial in trials(tmp_path, 3)]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from zoo.lab.errors import in_a_line
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import locked
 from zoo.lab.training.precision import Precision
@@ -129,8 +130,8 @@ def plan(
         try:
             alike = [result for result in results if result.get("precision") == precision]
             queued[name] = _queued(name, reproduction, every, _records(alike), known)
-        except (FileNotFoundError, RuntimeError) as error:
-            left_out[name] = str(error)
+        except Exception as error:  # such as missing or damaged data
+            left_out[name] = in_a_line(error)
             continue
         variants[name] = every
         open_claims[name] = _open_claims(reproduction, results)

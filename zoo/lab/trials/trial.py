@@ -17,6 +17,7 @@ import pyro
 import torch
 from tqdm import tqdm
 
+from zoo.lab.errors import in_a_line
 from zoo.lab.files import REMEDY, read_record, write_record
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs import train as run
@@ -197,8 +198,8 @@ def run_trial(measure: Measure, trial: Trial) -> str | None:
         with locked(trial.folder, wait=ORPHANS, lock=TRIAL_LOCK):
             if not _is_measured(trial):  # by the process that was waited for
                 write_record(trial.folder / QUANTITIES, _run(measure, trial))
-    except (ValueError, TypeError, LookupError, OSError, FloatingPointError, RuntimeError) as error:
-        return f"{trial.folder}: {error}"
+    except Exception as error:  # also one of a measure's own mistakes: the other trials may have run for days
+        return f"{trial.folder}: {in_a_line(error)}"
     return None
 
 
@@ -290,11 +291,10 @@ def run_trials(
 
 def _failures(outcomes: Iterable[str | None], alone: bool) -> list[str]:
     failures = []
-    for failure in outcomes:
-        if failure:
-            if not alone:
-                print_failure(failure)
-            failures.append(failure)
+    for failure in filter(None, outcomes):
+        if not alone:
+            print_failure(failure)
+        failures.append(failure)
     return failures
 
 
