@@ -57,6 +57,14 @@ def test_seeds_and_settings_are_separation_by_f(share):
     assert check(results("MIG", **values))[0] is expected
 
 
+def test_where_the_seeds_of_each_setting_agree_only_the_settings_matter():
+    """Before: a division by zero, and no result."""
+    check = claims.seeds_matter_more("MIG", ["a", "b"])
+    assert check(results("MIG", a=[1.0, 1.0], b=[2.0, 2.0]))[0] is False
+    assert check(results("MIG", a=[1.0, 1.0], b=[1.0, 1.0]))[0] is None
+    assert check(results("MIG", a=[math.inf, 1.0], b=[1.0, 1.0]))[0] is None
+
+
 def test_the_claims_of_figure_7_are_of_the_model_that_saw_them():
     def verdicts(unseen, apart):
         seeds = {"unseen": unseen, "seen": -100.0, "told apart": apart}

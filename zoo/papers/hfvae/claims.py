@@ -37,7 +37,8 @@ def seeds_matter_more(quantity: str, variants: Sequence[str]) -> Comparison:
     """The variance over the seeds of a setting exceeds that over settings.
 
     One-way analysis of variance: with n seeds each, n times the variance of the settings' means over that of the seeds
-    is a draw of F times n v_settings / v_seeds + 1, which is n + 1 where the two variances are equal.
+    is a draw of F times n v_settings / v_seeds + 1, which is n + 1 where the two variances are equal. Where the seeds
+    of each setting agree, the settings alone matter, if they differ.
     """
 
     def decide(results: Results) -> Verdict:
@@ -45,6 +46,8 @@ def seeds_matter_more(quantity: str, variants: Sequence[str]) -> Comparison:
         seeds = statistics.harmonic_mean(map(len, values))
         over_settings = seeds * statistics.variance(map(statistics.fmean, values))
         over_seeds = statistics.fmean(map(statistics.variance, values))
+        if over_seeds == 0:
+            return False if over_settings > 0 else None
         ratio = over_settings / over_seeds / (seeds + 1)
         below = special.fdtr(len(values) - 1, sum(map(len, values)) - len(values), ratio)
         return True if below < 0.025 else False if below > 0.975 else None
