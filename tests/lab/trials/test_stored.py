@@ -8,7 +8,7 @@ import torch
 
 from tests.small_recipe import RECIPES
 from zoo.lab.plots import ImageGrid, Picture
-from zoo.lab.trials.card import card
+from zoo.lab.trials.card import Claims, card
 from zoo.lab.trials.reproduce import reproduce
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.reproduction_plan import trials
@@ -170,6 +170,27 @@ def test_a_card_of_runs_with_different_versions_says_which_seeds_have_which(tmp_
     text = card(result)
     assert f"- seeds 0: torch {own['torch']}, " in text
     assert "- seeds 1: torch 1.0, " in text
+
+
+def test_the_versions_of_a_seed_that_differ_between_variants_are_those_of_each_variant(tmp_path):
+    """Before: "seeds 0, 1" stood before both versions, so that nobody could tell which runs had which."""
+    result = reproduced(tmp_path, "first", seeds=2).result
+    first, *others = result["variants"]
+    own = result["variants"][first][0]["versions"]
+    for record in result["variants"][first]:
+        record["versions"] = {**own, "torch": "1.0"}
+    text = card(result)
+    assert f"- {first}, seeds 0, 1: torch 1.0, " in text
+    assert f"- {'; '.join(f'{other}, seeds 0, 1' for other in others)}: torch {own['torch']}, " in text
+
+
+def test_unequal_numbers_of_seeds_are_said(tmp_path):
+    """Before: the largest number, as if every variant had so many."""
+    result = reproduced(tmp_path, "first", seeds=2).result
+    assert ": 2 seeds; budget: " in str(Claims(result))
+    first, *_ = result["variants"]
+    fewer = {**result, "variants": {**result["variants"], first: result["variants"][first][:1]}}
+    assert ": 1 to 2 seeds; budget: " in str(Claims(fewer))
 
 
 def test_a_stored_trial_of_a_variant_that_is_gone_is_left_out(tmp_path):

@@ -92,15 +92,29 @@ def _budget(result: Mapping[str, Any]) -> str:
 
 
 def _versions(result: Mapping[str, Any]) -> str:
-    """The versions that the runs were made with: a line, or one for each that differ, with its seeds."""
-    by_text: dict[str, set[int]] = {}
-    for records in result["variants"].values():
+    """The versions that the runs were made with: a line, or one for each that differ, with its seeds.
+
+    Where a seed's runs of two variants have different versions, the seeds are those of each variant.
+    """
+    by_text: dict[str, dict[str, set[int]]] = {}
+    for variant, records in result["variants"].items():
         for record in records:
             text = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-            by_text.setdefault(text, set()).add(record["seed"])
+            by_text.setdefault(text, {}).setdefault(variant, set()).add(record["seed"])
     if len(by_text) == 1:
         return next(iter(by_text))
-    return "\n".join(f"- seeds {', '.join(map(str, sorted(of_one)))}: {text}" for text, of_one in by_text.items())
+    together = [set().union(*of_one.values()) for of_one in by_text.values()]
+    if sum(map(len, together)) == len(set().union(*together)):
+        return "\n".join(f"- {_numbered(of_one)}: {text}" for text, of_one in zip(by_text, together, strict=True))
+    return "\n".join(
+        f"- {'; '.join(f'{variant}, {_numbered(own)}' for variant, own in of_one.items())}: {text}"
+        for text, of_one in by_text.items()
+    )
+
+
+def _numbered(own: Iterable[int]) -> str:
+    """Seeds by number: "seeds 0, 1, 2"."""
+    return f"seeds {', '.join(map(str, sorted(own)))}"
 
 
 def _by_author(result: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
@@ -161,8 +175,9 @@ class Claims:
 
     def _repr_markdown_(self) -> str:
         result = self.result
-        count = max(len(records) for records in result["variants"].values())
-        parts = [f"**{result['title']}**: {seeds(count)}; budget: {_budget(result)}"]
+        counts = [len(records) for records in result["variants"].values()]
+        least = f"{min(counts)} to " if min(counts) < max(counts) else ""
+        parts = [f"**{result['title']}**: {least}{seeds(max(counts))}; budget: {_budget(result)}"]
         if result["reported"]:
             rows = [(v, cell.what, cell.paper, cell.mean) for (v, _), cell in _cells(result).items() if cell.paper]
             parts += [table(("", "", "the paper:", "ours:"), rows)]
