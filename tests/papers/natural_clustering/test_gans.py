@@ -69,6 +69,15 @@ def test_what_a_gan_cannot_train_on_is_refused():
             train_gan(batches, auxiliary=True, classes=2, shape=SHAPE)
 
 
+@pytest.mark.parametrize("steps", [1, 40, 100, 140])
+def test_a_loss_that_is_not_finite_at_the_end_is_an_error_too(steps):
+    """Before: losses were looked at in steps 1, 101, 201, ... alone, and a GAN that diverged later was returned."""
+    batches = list(split_set(40).batches(20, seed=0, steps=steps, labels=True))
+    batches[-1] = batches[-1]._replace(x=torch.full_like(batches[-1].x, math.nan))
+    with pytest.raises(FloatingPointError, match=f"step {steps}: a loss is not finite"):
+        train_gan(batches, auxiliary=False, classes=2, shape=SHAPE)
+
+
 # Samples by class.
 
 

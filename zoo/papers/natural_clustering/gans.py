@@ -132,7 +132,7 @@ def train_gan(
     optimizers = [
         torch.optim.Adam(net.parameters(), lr=lr, betas=(0.5, 0.999), fused=True) for net in (generator, critic)
     ]
-    step = 0
+    step, losses = 0, torch.zeros(())
     for step, batch in enumerate(batches, start=1):
         if batch.y is None:
             raise ValueError("a GAN with classes needs labels for training: draw batches with labels=True")
@@ -151,11 +151,18 @@ def train_gan(
         optimizers[0].zero_grad()
         of_generator.backward()
         optimizers[0].step()
-        if step % 100 == 1 and not math.isfinite(of_critic.item() + of_generator.item()):
-            raise FloatingPointError(f"step {step}: a loss is not finite; lower the learning rate")
+        losses = of_critic.detach() + of_generator.detach()
+        if step % 100 == 1:
+            _refuse_unless_finite(step, losses)
     if step == 0:
         raise ValueError("there is no batch to train on: batches is empty")
+    _refuse_unless_finite(step, losses)
     return generator.eval()
+
+
+def _refuse_unless_finite(step: int, losses: Tensor) -> None:
+    if not math.isfinite(losses.item()):
+        raise FloatingPointError(f"step {step}: a loss is not finite; lower the learning rate")
 
 
 def _one_hot(y: Tensor, classes: int) -> Tensor:
