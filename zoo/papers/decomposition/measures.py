@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -55,13 +56,21 @@ def on_shapes(beta: float = 1.0, *, short: int = SHAPES_SHORT, **hyperparameters
         }
         if hyperparameters.get("prior") == "student-t":
             factors = dict(zip(codes.names, codes.factors.T, strict=True))
-            from scipy import stats
-
-            at = stats.norm.ppf(stats.t.cdf(codes.codes, float(hyperparameters["nu"])))
-            quantities["metric of normal scores"] = _metric(Encoded.of(at, factors), whole)
+            scores = normal_scores(codes.codes, float(hyperparameters["nu"]))
+            quantities["metric of normal scores"] = _metric(Encoded.of(scores, factors), whole)
         return quantities
 
     return measure
+
+
+def normal_scores(codes: np.ndarray, nu: float) -> np.ndarray:
+    """Codes under a Student-t mapped to the standard normal: at the normal quantile of their probability.
+
+    By the probability beyond |code|, since that below a large code rounds to 1, whose quantile is infinite.
+    """
+    from scipy import stats
+
+    return np.asarray(np.sign(codes) * stats.norm.isf(stats.t.sf(np.abs(codes), nu)))
 
 
 def _metric(codes: Encoded, whole: bool) -> float:
