@@ -29,6 +29,15 @@ def test_units_by_class_and_shared_ones():
     assert claims.yale_empty()(still_moves)[0] is False
 
 
+def test_the_most_of_three_sets_says_nothing_of_the_other_two():
+    """Before: it did not hold where Yale B had more than MNIST, of which the paper's sentence does not speak."""
+    for mnist, yale in ((0.6, 0.01), (0.01, 0.6), (0.3, 0.3)):
+        assert claims.fashion_most()(agreeing(**{"Fashion-MNIST": 2.0, "MNIST": mnist, "Yale B": yale}))[0] is True
+        assert claims.fashion_most()(agreeing(**{"Fashion-MNIST": 0.5, "MNIST": mnist, "Yale B": yale}))[0] is (
+            max(mnist, yale) < 0.5
+        )
+
+
 def test_linear_decoders():
     def found(fashion, mnist, shallow):
         rows = {"Fashion-MNIST": fashion, "MNIST": mnist}

@@ -11,6 +11,7 @@ from zoo.lab.trials.claims import (
     every,
     fails,
     falling,
+    highest,
     lowest,
     most,
     near_share,
@@ -56,8 +57,8 @@ def linear_holds_more(s_dim: int) -> Comparison:
 
 
 def fashion_most() -> Comparison:
-    """The classes' own units have the most nats on Fashion-MNIST, then on MNIST, then on Yale B."""
-    return falling(OWN, ("Fashion-MNIST", "MNIST", "Yale B"))
+    """The classes' own units have the most nats on Fashion-MNIST of the three sets."""
+    return highest(OWN, "Fashion-MNIST", ("MNIST", "Yale B"))
 
 
 def both_kinds() -> Comparison:
