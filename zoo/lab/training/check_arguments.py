@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -111,6 +111,20 @@ def check_trainable(parameters: Collection[Tensor]) -> None:
             "unfreeze some, as in guide.requires_grad_(True)"
         )
     raise ValueError("neither the model nor the guide has a parameter, so there is nothing to train")
+
+
+def check_owned(strays: Sequence[str]) -> None:
+    """Refuses parameters that neither model nor guide has, which would have their initial values in every step.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if strays:
+        raise ValueError(
+            f"neither the model nor the guide has the parameter {strays[0]!r} of pyro.param or pyro.module, and fit "
+            "trains only theirs: make it an attribute of one of them, an nn.Parameter or an nn.Module, and with a "
+            "constraint a PyroParam of a pyro.nn.PyroModule; or train by pyro.infer.SVI"
+        )
 
 
 def check_gradients() -> None:

@@ -28,6 +28,7 @@ from zoo.lab.training.check_arguments import (
     check_gradients,
     check_optimizer,
     check_options,
+    check_owned,
     check_pair,
     check_switches,
     check_trainable,
@@ -220,10 +221,9 @@ def prepare(
 ) -> list[nn.Parameter]:
     """Moves the pair to the device, into training mode, and runs it once on the batch; returns its parameters.
 
-    Networks that the objective reads are moved with it.
-
-    The model runs alone first, so that an error names the site that does not fit. An autoguide has no parameters before
-    its first run, so the optimiser has to be built after this one. The run has no other effect.
+    Networks that the objective reads are moved with it. The model runs alone first, so that an error names the site
+    that does not fit. An autoguide has no parameters before its first run, so the optimiser has to be built after this
+    one. The run has no other effect.
 
     Raises:
         ValueError, TypeError: pair, objective and data do not fit; or the model observes nothing of the batch.
@@ -247,7 +247,7 @@ def prepare(
         poutine.block(),
         pyro.validation_enabled(),
         torch.no_grad(),
-        OwnParameters(),
+        OwnParameters() as own,
         ranks.sharing() if shards else nullcontext(),
     ):
         trace = poutine.trace(model).get_trace(*args, **kwargs)
@@ -259,6 +259,7 @@ def prepare(
         trace.compute_log_prob()
         with torch.enable_grad():
             elbo.differentiable_loss(model, guide, *args, **kwargs)
+        check_owned(own.strays(model, guide))
         if shards:
             check_buffers(model, guide)
         for of_module, name, buffer, before in buffers:
