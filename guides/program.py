@@ -62,7 +62,8 @@ def register(module: nn.Module) -> None:
             full_name = f"{prefix}$$${name}"  # the divider that Pyro's optimisers expect
             _registered[full_name] = parameter
         pyro.param(full_name, parameter)
-        if full_name in store and store[full_name] is not parameter:
+        stored = dict(store.named_parameters()).get(full_name, parameter)  # on the reals, as a PyroParam of a module is
+        if stored is not parameter:
             _refuse(full_name)
 
 

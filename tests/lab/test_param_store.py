@@ -116,6 +116,18 @@ def test_fit_trains_the_parameters_of_pyros_modules(local):
         assert owner.scale.item() == pytest.approx(math.sqrt(20), rel=0.01)
 
 
+def test_svi_trains_a_pyro_module_within_a_story():
+    """Before: in the second step `register` took the value under the constraint for another parameter, and refused."""
+    model = Scaled(owner := Owner())
+    svi = SVI(model, Guide(), pyro.optim.Adam({"lr": 0.1}), PlainELBO())
+    for _ in range(200):
+        svi.step(X, index=torch.arange(4))
+    assert owner.scale.item() == pytest.approx(math.sqrt(20), rel=0.01)
+    assert evaluate(model, Guide(), DATA).elbo == pytest.approx(
+        -math.log(owner.scale.item()) - 0.5 * math.log(2 * math.pi) - 0.5, rel=0.01
+    )
+
+
 @pytest.mark.parametrize("find", IN_STORE.values(), ids=IN_STORE)
 def test_an_evaluation_after_svi_reads_the_param_store(find):
     """log p(x) at the scale s is -log s - log(2 pi) / 2 - 20 / (2 s^2) on average; before, at s = 1."""
