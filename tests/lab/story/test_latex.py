@@ -4,14 +4,20 @@ import re
 import shutil
 import subprocess
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
+from torch import nn
 
+from guides import Amortized, MeanField
 from tests.objectives import EVERY, type_information
-from tests.pairs import NUM_DATA, images, joint_pair, nvae_pair
-from zoo.elbos import Capacity, NaturalClusteringELBO
+from tests.pairs import NUM_DATA, SHAPE, images, joint_pair, nvae_pair
+from zoo.elbos import DIPVAEI, BetaTCVAE, Capacity, NaturalClusteringELBO, PlainELBO
 from zoo.lab.data import Batch
+from zoo.lab.networks import MLPEncoder
 from zoo.lab.story import story
+from zoo.program import data_plate
 from zoo.studies.compatibility import recipes as small
 
 
@@ -84,6 +90,38 @@ def test_the_weights_of_a_type_stand_at_its_terms():
         r"\mathrm{information} = 2,\quad \mathrm{balance} = 5,\quad \mathrm{smoothness} = 7",
     ):
         assert weighted in latex
+
+
+class Digits(nn.Module):
+    """A code with the name that a term of beta-TCVAE has, and numbers that are printed with an exponent."""
+
+    def forward(self, x=None, *, index=None):
+        with data_plate(x, index, NUM_DATA):
+            z = pyro.sample("z_d", dist.Normal(torch.zeros(15), 1e-5).to_event(1))
+            pyro.sample("x", dist.Normal(z.unflatten(-1, SHAPE), 123456.0).to_event(3), obs=x)
+
+
+@pytest.mark.parametrize(
+    ("elbo", "term"),
+    [
+        (PlainELBO(), r"&\quad - \mathrm{KL}(q_\phi(z_d \mid x) \,\|\, p(z_d))"),
+        (
+            DIPVAEI(site="z_d", lambda_od=1e5, lambda_d=0.5),
+            r"&\quad - \mathrm{KL}(q_\phi(z_d \mid x) \,\|\, p(z_d)) \\",
+        ),
+        (BetaTCVAE(beta=1e5, num_data=NUM_DATA), r"&\quad - \sum_d \mathrm{KL}(q(z_d) \,\|\, p(z_d)) \\"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_site_called_z_d_and_powers_of_ten_in_latex(elbo, term):
+    """Before: the KL of the site was that of beta-TCVAE's marginals, and 1e-05 is set as the difference 1e - 05."""
+    guide = Amortized(MLPEncoder(SHAPE, hidden=(8,)), num_data=NUM_DATA, z_d=MeanField(15))
+    lines = story(Digits(), guide, elbo, batch()).latex().splitlines()
+    assert r"z_d &\sim \mathrm{Normal}(0, 1 \cdot 10^{-5}) \\" in lines
+    assert r"x \mid z_d &\sim \mathrm{Normal}(\mathrm{loc}(z_d), 1.23 \cdot 10^{5}) \\" in lines
+    assert term in lines
+    if elbo.state_dict():
+        assert r" = 1 \cdot 10^{5}" in lines[-2]
 
 
 def test_a_diagram_in_tikz_is_in_the_papers_convention():

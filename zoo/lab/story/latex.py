@@ -11,6 +11,7 @@ _WORD = re.compile(
     r"(?P<function>[A-Za-z_]\w*)\((?:(?P<of>[^();]*); )?(?P<letter>[θφ])(?P<own>_n)?\)"  # logits(z, c; θ)
     r"|(?<![\w.])(?P<word>[^\W\d]\w*)"
     r"|(?P<space> (?=\[)|(?<=\w) )"  # rate 1
+    r"|(?<=\d)e(?P<power>[+-]\d+)"  # 1e-05
 )
 
 # Terms by their objective's class (any class where it is empty) and by their names in its report, in LaTeX. {sites}
@@ -33,8 +34,8 @@ _TERMS = (
     ("NaturalClusteringELBO", r"-KL\((?P<sites>z_c)\)", r"- \beta_c\, {kl}"),
     ("BetaVAE", r"-KL\((?P<sites>\w+)\)", r"- \beta\, {kl}"),
     ("Decomposition", r"-KL\((?P<sites>\w+)\)", r"- \beta\, {kl}"),
-    ("", r"-KL\(z_de\)", r"- \sum_{{g, d}} \mathrm{{KL}}(q(z_{{g,d}}) \,\|\, p(z_{{g,d}}))"),
-    ("", r"-KL\(z_d\)", r"- \sum_d \mathrm{{KL}}(q(z_d) \,\|\, p(z_d))"),
+    ("HFVAE", r"-KL\(z_de\)", r"- \sum_{{g, d}} \mathrm{{KL}}(q(z_{{g,d}}) \,\|\, p(z_{{g,d}}))"),
+    ("BetaTCVAE", r"-KL\(z_d\)", r"- \sum_d \mathrm{{KL}}(q(z_d) \,\|\, p(z_d))"),
     ("", r"-KL\((?P<sites>\w+)\)", r"- {kl}"),
     ("", r"-KL\(q\((?P<sites>\w+) \| x\) \|\| p\)", r"- {kl}"),
     ("", r"log q\((?P<sites>\w+) \| x\)", r"+ \log q_\phi({sites} \mid x)"),
@@ -87,7 +88,7 @@ def _objective(model: Program, guide: Program, terms: Terms) -> list[str]:
         rf"\mathcal{{L}} &= {first.removeprefix('+ ')}",
         *(rf"&\quad {term}" for term in more),
     ]
-    numbers = [f"{_hyperparameter(name)} = {value:.3g}" for name, value in terms.hyperparameters.items()]
+    numbers = [f"{_hyperparameter(name)} = {_number(value)}" for name, value in terms.hyperparameters.items()]
     return [*lines, r"&\quad\text{at the start: }" + r",\quad ".join(numbers)] if numbers else lines
 
 
@@ -106,6 +107,8 @@ def _expression(text: str, names: dict[str, str]) -> str:
             subscript = _GREEK[match["letter"]] + (",n" if match["own"] else "")
             of = ", ".join(names.get(name, name) for name in (match["of"] or "").split(", ") if name)
             return rf"\mathrm{{{escaped(match['function'])}}}_{{{subscript}}}" + (f"({of})" if of else "")
+        if match["power"]:
+            return _power(match["power"])
         word = match["word"] or match[0]
         if word != " ":
             return names.get(word, word if len(word) == 1 else rf"\mathrm{{{escaped(word)}}}")
@@ -143,6 +146,16 @@ def _kl(model: Program, guide: Program, site: str) -> str:
     latents = {s.name for s in guide.sites}
     parents = {parent for s in (*model.sites, *guide.sites) if s.name == site for parent in s.parents}
     return rf"\mathbb{{E}}_q[{kl}]" if parents & latents else kl
+
+
+def _number(value: float) -> str:
+    r"""As in 0.5, and 1 \cdot 10^{5}."""
+    digits, _, exponent = f"{value:.3g}".partition("e")
+    return digits + (_power(exponent) if exponent else "")
+
+
+def _power(exponent: str) -> str:
+    return rf" \cdot 10^{{{int(exponent)}}}"
 
 
 def _hyperparameter(name: str) -> str:
