@@ -11,7 +11,7 @@ from pyro.nn import PyroModule, PyroParam
 from torch import nn
 
 from zoo.lab.data import Batch
-from zoo.lab.story import Story, story
+from zoo.lab.story import Story, story, trace_lines
 from zoo.lab.story.factors import latex_name
 
 
@@ -239,3 +239,30 @@ def test_a_network_outside_of_the_story_has_parameters_too(register):
 def test_a_story_without_a_site_is_refused():
     with pytest.raises(ValueError, match="Own has no site to tell of: its forward calls no"):
         told(lambda x: None)
+
+
+def test_the_plates_of_a_deterministic_site_are_said_once():
+    """Before: [B, 4, 5] and [3, B, 3, 4], since `pyro.deterministic` makes the dimensions of the plates an event."""
+
+    def program(x):
+        with pyro.plate("data", 4):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.deterministic("per_datapoint", z.repeat(1, 3)[:, :5])
+            pyro.deterministic("declared", z.repeat(1, 3)[:, :5], event_dim=1)
+            pyro.deterministic("scalar", z.sum(-1))
+            pyro.deterministic("constant", torch.ones(5))
+            with pyro.plate("rows", 3):
+                w = pyro.sample("w", dist.Normal(0.0, 1.0))
+                pyro.deterministic("twice", 2 * w)
+        pyro.sample("x", dist.Normal(z.sum(), 1.0), obs=torch.zeros(()))
+
+    shapes = {site.name: site.shape for site in told(program, four()).model.sites if site.relation == "="}
+    assert shapes == {
+        "per_datapoint": ("B", "5"),
+        "declared": ("B", "5"),
+        "scalar": ("B",),
+        "constant": ("B", "5"),
+        "twice": ("3", "B"),
+    }
+    lines = {line.name: line.shape for line in trace_lines(poutine.trace(program).get_trace(None))}
+    assert (lines["per_datapoint"], lines["scalar"], lines["constant"]) == ("[B, 5]", "[B]", "[B, 5]")

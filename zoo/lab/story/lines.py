@@ -2,13 +2,14 @@
 
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyro.poutine.trace_struct import Trace
 from torch import nn
 
 from zoo.arguments import checked
-from zoo.sites import nodes_of
+from zoo.sites import Site, nodes_of
 from zoo.termwise import family
 
 # name ~ Family(arguments)    meaning    [shape]
@@ -41,6 +42,18 @@ def docstring_lines(story: nn.Module | type[nn.Module]) -> list[Line]:
     return [Line(**{key: value or "" for key, value in match.groupdict().items()}) for match in matches if match]
 
 
+def event_shape(site: Site) -> Sequence[int]:
+    """The shape of a site's value within its plates.
+
+    Without an event_dim, `pyro.deterministic` makes the dimensions of the plates a part of the event.
+    """
+    event: Sequence[int] = site["fn"].event_shape
+    frames = sorted((f for f in site["cond_indep_stack"] if f.vectorized), key=lambda frame: int(frame.dim))
+    sizes = [frame.size for frame in frames]
+    whole = site["infer"].get("_deterministic") and len(event) == site["value"].dim()
+    return event[len(sizes) :] if whole and list(event[: len(sizes)]) == sizes else event
+
+
 def trace_lines(trace: Trace) -> list[Line]:
     """The lines of a trace: sites in order, families, and shapes, with B for the data plate."""
     lines = []
@@ -49,7 +62,7 @@ def trace_lines(trace: Trace) -> list[Line]:
             continue
         deterministic = site["infer"].get("_deterministic", False)
         in_plate = any(frame.name == "data" for frame in site["cond_indep_stack"])
-        shape = [*(["B"] if in_plate else []), *map(str, site["fn"].event_shape)]
+        shape = [*(["B"] if in_plate else []), *map(str, event_shape(site))]
         lines.append(
             Line(
                 name=name,

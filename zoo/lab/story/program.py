@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from zoo.lab.data import Batch
-from zoo.lab.story.lines import docstring_lines
+from zoo.lab.story.lines import docstring_lines, event_shape
 from zoo.sites import is_masked, is_subsample, nodes_of, users_scale
 from zoo.termwise import family
 
@@ -242,7 +242,7 @@ def _site(name: str, node: dict[str, Any], reader: _Reader, meaning: str) -> Tra
         meaning=meaning,
         shape=tuple(
             ["B" if frame.name == "data" else str(frame.size) for frame in frames]
-            + [str(size) for size in node["fn"].event_shape]
+            + [str(size) for size in event_shape(node)]
         ),
         plates=tuple(frame.name for frame in _frames(node)),
         weight="" if deterministic else _weight(node),
