@@ -25,10 +25,10 @@ def explore(
     download: Download = False,
 ) -> None:
     """Writes one HTML file in which sliders move the latents; the decoder runs in the browser, without a server."""
-    from zoo.lab.files import write_file
+    from zoo.lab.files import readable, write_file
 
     page = (_run if _is_folder(pair) else _pretrained)(pair, images, data_dir, download)
-    content = page.html.encode()
+    content = readable(page.html).encode()
     write_file(out, content)
     for what, why in page.left_out.items():
         print(f"left out: {what}: {why}", file=sys.stderr)

@@ -24,7 +24,7 @@ def matrix(
     to = out or compatibility.WRITTEN
     tables = compatibility.tables_of(to)
     if table:
-        write_file(tables, compatibility.markdown(compatibility.load(to)).encode())
+        write_file(tables, compatibility.markdown(compatibility.load(to)))
     else:
         compatibility.write(to)
     print(f"wrote {tables}" if table else f"wrote {to} and {tables}")

@@ -12,14 +12,24 @@ from typing import Any
 REMEDY = "put a copy back, or write it again"
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes | str) -> None:
     """Replaces a file atomically: after a crash at any moment it has the old content or the new.
+
+    A text is written as UTF-8, as `readable` returns it.
 
     Raises:
         OSError: as `open` and `write`, with the file's name; the old content is kept.
     """
     with replacing(path) as part, part.open("wb") as file:
-        file.write(content)
+        file.write(readable(content).encode() if isinstance(content, str) else content)
+
+
+def readable(text: str) -> str:
+    r"""The text, with \udce9 and the like in place of bytes of a file's name that are not UTF-8.
+
+    Python keeps these bytes in a text that can neither be written nor drawn. Two names stay two.
+    """
+    return text.encode(errors="backslashreplace").decode()
 
 
 @contextmanager
@@ -69,7 +79,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
         OSError: as `write_file`.
     """
     plain = json.loads(json.dumps(record))
-    write_file(path, (json.dumps({**plain, "digest": _digest(plain)}, indent=2) + "\n").encode())
+    write_file(path, json.dumps({**plain, "digest": _digest(plain)}, indent=2) + "\n")
 
 
 def read_record(path: Path) -> dict[str, Any]:

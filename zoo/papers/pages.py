@@ -138,8 +138,8 @@ def write_pages(readme: Path = CHECKOUT / "README.md") -> list[Path]:
         write_result(graded(result, REPRODUCTIONS[result["name"]]), path)
     write_readme_table(readme, readme_table())
     for page in PAGES:
-        write_file(page.room / "README.md", page.text().encode())
-    write_file(coverage.FILE, coverage_page().encode())
+        write_file(page.room / "README.md", page.text())
+    write_file(coverage.FILE, coverage_page())
     return [readme, coverage.FILE, *(page.room / "README.md" for page in PAGES)]
 
 

@@ -1,5 +1,7 @@
 """Pictures of unusual runs: what fails alone is left out alone, and what is compared is the same."""
 
+import os
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -7,15 +9,20 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from tests.lab.runs.test_traverse import finished
 from zoo.elbos import PlainELBO
 from zoo.lab.analysis.evaluate import Evaluation
 from zoo.lab.data import Dataset, Split
+from zoo.lab.runs.finished import configure
+from zoo.lab.runs.folder import new_folder
 from zoo.lab.runs.pictures import draw_run
+from zoo.lab.runs.train import train
 from zoo.lab.runs.traverse import traversal_pictures
 from zoo.lab.training.experiment import Experiment
+from zoo.papers import open_run, recipe
 
 
 class NeedsData(nn.Module):
@@ -61,3 +68,23 @@ def test_a_run_beside_one_on_another_test_set_is_refused(tmp_path):
     other = replace(run, data=Split(train, test.subset(np.arange(50))))
     with pytest.raises(ValueError, match=r"is a run on 50 test datapoints of 'digits.*', .* on \d+ test datapoints of"):
         traversal_pictures(run, beside=other)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse these names")
+def test_a_run_on_data_whose_names_are_not_utf8_ends_and_keeps_classes_apart(tmp_path, monkeypatch):
+    # Latin-1 names, as old archives have them: the byte e9 is a letter there, and nothing in UTF-8.
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    root = tmp_path / os.fsdecode(b"donn\xe9es")
+    for label in (b"\xe8", b"\xe9"):
+        for n in range(6):
+            path = root / os.fsdecode(label) / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(n).integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+    settings, data, experiment = configure(recipe("vae"), data=str(root), steps=2, batch_size=2, device="cpu")
+    assert data.train.name == "donn\\udce9es"
+    assert data.train.classes == ("\\udce8", "\\udce9")
+    train(experiment, data, settings, new_folder(tmp_path / "run"), command=f"train --data {root}", progress=False)
+    summary = (tmp_path / "run" / "summary.md").read_text(encoding="utf-8")
+    assert "donn\\udce9es" in summary
+    assert "## Left out" not in summary  # pictures show the names of the classes
+    assert open_run(tmp_path / "run").settings.data == str(root)

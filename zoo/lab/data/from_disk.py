@@ -17,6 +17,7 @@ from zoo.lab.data.image_folder import image_folder
 from zoo.lab.data.npz import DAMAGE, names_in, read_npz
 from zoo.lab.data.rows import blocks
 from zoo.lab.data.split import Split, split
+from zoo.lab.files import readable
 
 KEYS = ("x", "y", "classes", "factors", "factor_names", "x_test", "y_test", "factors_test")
 
@@ -108,7 +109,7 @@ def yours(
             Dataset.from_arrays(
                 x,
                 None if y is None else y[rows],
-                name=path.stem,
+                name=readable(path.stem),
                 x_max=sets[0].x_max if part and sets[0].x.dtype == np.uint8 else x_max,
                 classes=classes,
                 factors=None if behind is None else behind.subset(rows),

@@ -17,6 +17,7 @@ from zoo.lab.data.decoded_images import decoded
 from zoo.lab.data.factors_table import read_factors
 from zoo.lab.data.image_files import Kind, kind, read
 from zoo.lab.data.split import Split, split
+from zoo.lab.files import readable
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TABLE = "factors.csv"
@@ -33,7 +34,7 @@ def image_folder(
     root: Path, *, size: int | None = None, background: str = "auto", held_out: float = 0.1, seed: int = 0
 ) -> Split:
     """The images of a folder, with labels, factors and a split where it has them; options as in `from_disk.yours`."""
-    name = root.resolve().name
+    name = readable(root.resolve().name)
     if size is not None and not 1 <= size <= LARGEST:
         raise ValueError(f"data {str(root)!r}: size must be from 1 to {LARGEST:,} pixels, got {size}")
     try:
@@ -141,7 +142,7 @@ def _arrange(root: Path, places: Sequence[str]) -> tuple[list[str], list[str]]:
     folders: dict[str, str] = {}  # so that images of a class share one string
 
     def label(place: str) -> str:
-        folder = (place.partition("/")[2] if inner else place).rpartition("/")[0] or "."
+        folder = readable((place.partition("/")[2] if inner else place).rpartition("/")[0] or ".")
         return folders.setdefault(folder, folder)
 
     labels = [label(place) for place in places]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from zoo.lab.files import write_file
+from zoo.lab.files import readable, write_file
 from zoo.lab.plots.image_grid import Animation, ImageGrid
 from zoo.lab.plots.style import projector
 
@@ -84,7 +84,7 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> dict[str, st
 def _content(drawn: Figure | ImageGrid | Animation | str, format: str) -> bytes:
     """The bytes of its file."""
     if isinstance(drawn, str):
-        return drawn.encode()
+        return readable(drawn).encode()
     if isinstance(drawn, Animation):
         return drawn.gif()
     file = BytesIO()

@@ -16,7 +16,7 @@ def write_digests(folder: Path) -> None:
         OSError: SHA256SUMS cannot be written.
     """
     lines = [f"{_digest(folder / name)}  {name}\n" for name in FILES if (folder / name).is_file()]
-    write_file(folder / SUMS, "".join(lines).encode())
+    write_file(folder / SUMS, "".join(lines))
 
 
 def check_digests(folder: Path) -> None:

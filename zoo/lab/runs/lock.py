@@ -74,7 +74,7 @@ def _acquire(path: Path, wait: float) -> BaseFileLock:
             f"the folder {path.parent} is in use by {_owner(path)}: wait until it has ended, or stop it"
         ) from None
     try:
-        write_file(_owner_file(path), f"process {os.getpid()} on {socket.gethostname()}".encode())
+        write_file(_owner_file(path), f"process {os.getpid()} on {socket.gethostname()}")
     except OSError:
         lock.release()
         raise

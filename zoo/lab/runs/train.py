@@ -163,7 +163,7 @@ def _finish(
         left_out["the evaluation"] = f"{type(failure).__name__}: {failure}"
     summary = summarise(experiment, data, settings, evaluation, shown, captions, left_out, seconds, command, folder)
     write_digests(folder)
-    write_file(folder / "summary.md", summary.encode())
+    write_file(folder / "summary.md", summary)
     if evaluation is None:
         raise ValueError(
             f"the run in {folder} is trained and its weights are saved, but it cannot be evaluated: {failure}"

@@ -232,7 +232,7 @@ def write_readme_table(readme: Path, text: str) -> None:
     if BEGIN not in before or END not in before:
         raise ValueError(f"{readme} has no place for the table: it needs the lines {BEGIN} and {END}")
     head, rest = before.split(BEGIN, 1)
-    write_file(readme, (head + text + rest.split(END, 1)[1]).encode())
+    write_file(readme, head + text + rest.split(END, 1)[1])
 
 
 def deviation(values: Sequence[float]) -> float:

@@ -39,7 +39,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 def write_result(result: Result, path: Path) -> None:
     """Writes a result's JSON."""
-    write_file(path, (json.dumps(result, indent=2) + "\n").encode())
+    write_file(path, json.dumps(result, indent=2) + "\n")
 
 
 def _is_list_of(kind: type, *keys: str) -> Callable[[Any], bool]:

@@ -180,7 +180,7 @@ def write(folder: Path, table: pd.DataFrame, text: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = {folder / "table.csv": table.to_csv(index=False, lineterminator="\r\n"), folder / "table.md": text}
     for path, content in written.items():
-        write_file(path, content.encode())
+        write_file(path, content)
     return list(written)
 
 

@@ -159,7 +159,7 @@ def write_cards(folder: str | Path = HERE) -> list[Path]:
     cards = list_pretrained(folder)
     paths = [Path(folder) / f"{name.replace('/', '-')}.md" for name in cards]
     for path, card in zip(paths, cards.values(), strict=True):
-        write_file(path, card.markdown().encode())
+        write_file(path, card.markdown())
     return paths
 
 

@@ -64,9 +64,9 @@ def push(run: FinishedRun, repository: str, *, command: str = "", private: bool 
         pair = read(folder / WEIGHTS)
         card = ModelCard.of(pair.about)
         header = "---\nlibrary_name: disentangled-zoo\ntags:\n- disentanglement\n- pyro\n---\n\n"
-        write_file(folder / "README.md", (header + card.markdown(f"{SCHEME}{repository}")).encode())
+        write_file(folder / "README.md", header + card.markdown(f"{SCHEME}{repository}"))
         config = {"recipe": card.recipe, "settings": asdict(pair.settings), "quantities": dict(card.quantities)}
-        write_file(folder / "config.json", (json.dumps(config, indent=1) + "\n").encode())
+        write_file(folder / "config.json", json.dumps(config, indent=1) + "\n")
         with _errors(hub, repository, fetching=False):
             api = hub.HfApi(endpoint=_endpoint())
             api.create_repo(repository, private=private, exist_ok=True)

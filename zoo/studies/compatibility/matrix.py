@@ -212,8 +212,8 @@ def write(path: Path = WRITTEN, say: Callable[[str], None] = print) -> dict[str,
         if objective == "PlainELBO":
             say(f"{story}, {guide}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, (json.dumps(matrix, indent=1) + "\n").encode())
-    write_file(tables, markdown(matrix).encode())
+    write_file(path, json.dumps(matrix, indent=1) + "\n")
+    write_file(tables, markdown(matrix))
     return matrix
 
 

@@ -132,8 +132,8 @@ def compare_guides(
         with drawn_as(format, slides=slides):
             drawn = Picture(plane_posteriors(pairs, split.test), "each guide's posteriors over the exact ones")
             (result["picture"],) = save_pictures({"posteriors.png": drawn}, out)
-    write_file(out / "compare.json", (json.dumps(result, indent=2) + "\n").encode())
-    write_file(out / "compare.md", table(result).encode())
+    write_file(out / "compare.json", json.dumps(result, indent=2) + "\n")
+    write_file(out / "compare.md", table(result))
     return GuideComparison(result, failures)
 
 
