@@ -87,7 +87,7 @@ def classes_of(name: str, column: Any, length: int) -> tuple[np.ndarray, np.ndar
     if column.dtype.kind == "O":
         column = _of_objects(name, column)
     if column.dtype.kind == "S":
-        column = np.char.decode(column, "utf-8", "replace")
+        column = np.char.decode(column, "utf-8", "backslashreplace")
     advice = "np.unique(column, return_inverse=True)[1] numbers the values it has, np.digitize cuts into ranges"
     if column.dtype.kind not in "biufUS":
         raise NotCategorical(

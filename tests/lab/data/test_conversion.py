@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from zoo.lab.data import Dataset, Factors
 from zoo.lab.data.conversion import as_array, as_labels
+from zoo.metrics import factor_correlations
+from zoo.metrics.encoded import Encoded
 
 GREY = np.arange(6 * 20, dtype=np.uint8).reshape(6, 5, 4)
 Items = torch.utils.data.Dataset
@@ -335,3 +337,42 @@ def test_factors_that_are_none(factors: Any, message: str) -> None:
 def test_a_memory_map_is_not_read(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.zeros((6, 2)))
     assert isinstance(as_array("d", "x", np.load(tmp_path / "x.npy", mmap_mode="r")), np.memmap)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (["cat", float("nan"), "dog"], r"y has 1 missing values, the first in datapoint 1"),  # NumPy's name: "nan"
+        (["cat", None, "dog"], r"y has 1 missing values, the first in datapoint 1"),
+        ([1, "1", 2], r"y holds Python objects \(int, str\)"),  # of which NumPy makes two classes
+    ],
+)
+def test_a_list_of_names_and_something_else_is_not_made_names(y: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Dataset.from_arrays(np.zeros((3, 2)), y)
+    with pytest.raises(ValueError, match=message.replace("y h", "'kind' h")):
+        Dataset.from_arrays(np.zeros((3, 2)), factors={"kind": y})
+
+
+def test_names_in_bytes_that_are_not_utf8_stay_apart() -> None:
+    y, classes = as_labels("d", np.array([b"\xe9", b"\xe8", b"\xe9", b"ok"]))
+    assert classes == ("\\xe8", "\\xe9", "ok")
+    np.testing.assert_array_equal(y, [1, 0, 1, 2])  # type: ignore[arg-type]
+    assert as_labels("d", [1, 0], [b"a", "b"])[1] == ("a", "b")  # type: ignore[list-item]
+    assert as_labels("d", np.array([b"b"]), np.array([b"a", b"b"]))[1] == ("a", "b")  # type: ignore[arg-type]
+    encoded = Encoded.of(np.random.default_rng(0).normal(size=(12, 2)), np.array([b"\xe9", b"\xe8"] * 6))
+    assert encoded.sizes == (2,)
+
+
+def test_numbers_in_a_table_of_texts_have_the_order_of_numbers() -> None:
+    # A table with names, too, is one of texts in NumPy, where "10" comes before "2". By alphabet the ranks 0 1 2 3 are
+    # 0 2 3 1, and their correlation is 1 - 6 * 6 / 60 = 0.4.
+    size = np.array([1, 2, 3, 10] * 10)
+    table = np.array([[str(n), kind, f"{n / 2}e1"] for n, kind in zip(size, "ab" * 20, strict=True)])
+    factors = Factors.of(table)
+    assert [values.tolist() for values in factors.values] == [[1, 2, 3, 10], ["a", "b"], [5, 10, 15, 50]]
+    data = Dataset.from_arrays(np.array([[0.0], [1.0], [2.0], [3.0]] * 10), factors={"size": table[:, 0]})
+    found = factor_correlations(lambda x: x, data)
+    np.testing.assert_allclose(found.value, [[1.0]], atol=1e-12)
+    for names in (["1", "10", "2a"], ["1_0", "2", "3"], ["nan", "1", "2"], ["inf", "1", "2"], ["٣", "1", "2"]):
+        assert Factors.of({"a": names}).values[0].tolist() == sorted(names)

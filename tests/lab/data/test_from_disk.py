@@ -477,6 +477,37 @@ class TestFile:
         with pytest.raises(ValueError, match=rf"{path}.* (cannot be read|can be read)"):
             load(str(path))
 
+    @pytest.mark.parametrize(
+        ("key", "train", "test"),
+        [
+            ("y", np.array(["cat", "dog"]), np.array([0, 1])),  # NumPy would make four classes of them
+            ("y", np.array([0, 1]), np.array(["0", "1"])),
+            ("factors", np.array([["a"], ["b"]]), np.array([[0], [1]])),
+            ("factors", np.zeros(2, [("n", "i4"), ("m", "i4")]), np.zeros(2, [("m", "i4"), ("n", "i4")])),
+        ],
+    )
+    def test_names_are_not_joined_with_numbers(
+        self, tmp_path: Path, key: str, train: np.ndarray, test: np.ndarray
+    ) -> None:
+        x = np.zeros((2, 3))
+        np.savez(tmp_path / "mine.npz", x=x, x_test=x, **{key: train, f"{key}_test": test})
+        with pytest.raises(ValueError, match=rf"{key} holds .* and {key}_test .*; save both with one type"):
+            load(str(tmp_path / "mine.npz"))
+
+    def test_names_saved_as_bytes(self, tmp_path: Path) -> None:
+        names = {"classes": np.array([b"a", b"b"]), "factor_names": np.array([b"size", b"kind"])}
+        arrays = {"x": np.zeros((4, 3)), "y": np.array([b"b", b"a"] * 2), "factors": np.array([[1, 2], [3, 4]] * 2)}
+        np.savez(tmp_path / "mine.npz", **arrays, **names)  # type: ignore[arg-type]
+        data = load(str(tmp_path / "mine.npz"), held_out=0).train
+        assert data.classes == ("a", "b")
+        assert data.factors is not None
+        assert data.factors.names == ("size", "kind")
+        np.testing.assert_array_equal(data.y, [1, 0, 1, 0])
+
+    def test_one_label_without_an_axis(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "mine.npz", x=np.zeros((1, 3)), y=2)
+        np.testing.assert_array_equal(load(str(tmp_path / "mine.npz"), held_out=0).train.y, [2])
+
     def test_paths_that_are_nothing(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"mine.npz': there is no such file or folder"):
             load(str(tmp_path / "mine.npz"))

@@ -1,5 +1,6 @@
 """Converts data of various types (tensors, lists, data frames, torch data sets) to arrays, or refuses them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,9 +101,7 @@ def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarra
         if len(classes):
             raise ValueError(f"data {name!r}: classes are the names of labels, and there is no y; give y, too")
         return None, ()
-    y, classes = as_array(name, "y", y), tuple(map(str, classes))
-    if y.dtype.kind == "S":
-        y = np.char.decode(y, "utf-8", "replace")
+    y, classes = as_text(as_array(name, "y", y)), names_of(classes)
     if y.dtype.kind in "U":
         names, numbers = np.unique(y, return_inverse=True)
         y = numbers.reshape(y.shape)  # which NumPy before 2.0 flattens
@@ -123,6 +122,17 @@ def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarra
                 f"factors={{'quantity': y}}; got {y[strange][0]:g}"
             )
     return (y.astype(np.int64) if y.dtype.kind in "biuf" else y), classes
+
+
+def as_text(array: np.ndarray) -> np.ndarray:
+    r"""Bytes as names; what is not UTF-8 is kept as \xe9 and the like, so that two names stay two."""
+    return np.char.decode(array, "utf-8", "backslashreplace") if array.dtype.kind == "S" else array
+
+
+def names_of(names: Any) -> tuple[str, ...]:
+    """Names of classes or factors, some of which may be bytes or numbers, as texts."""
+    values = np.atleast_1d(names).tolist() if hasattr(names, "dtype") or isinstance(names, str) else list(names)
+    return tuple(v.decode("utf-8", "backslashreplace") if isinstance(v, bytes) else str(v) for v in values)
 
 
 EXACT = 2**53  # up to which a float holds every integer
@@ -156,12 +166,23 @@ def as_columns(factors: Any) -> dict[str, np.ndarray]:
     for name, column in columns.items():
         if column.ndim != 1:
             raise ValueError(f"factor {name!r} needs one value per datapoint, got {column.shape}")
+        columns[name] = column = _numbers(as_text(column))
         if column.dtype.kind in "fcmM" and not np.isfinite(column).all():
             raise ValueError(
                 f"factor {name!r} has values that are not finite, the first in datapoint "
                 f"{np.flatnonzero(~np.isfinite(column))[0]}; fill them in or leave their datapoints out"
             )
     return columns
+
+
+def _numbers(column: np.ndarray) -> np.ndarray:
+    """A column of texts as numbers where each is one, as in a table that has names, too: 2 comes before 10."""
+    if column.dtype.kind != "U" or not all(NUMBER.fullmatch(text.strip()) for text in column.tolist()):
+        return column
+    return column.astype(float)
+
+
+NUMBER = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE | re.ASCII)
 
 
 def from_items(name: str, data: Any) -> tuple[Any, Any]:
@@ -207,7 +228,8 @@ def _array(value: Any) -> np.ndarray:
     if isinstance(value, (list, tuple)):
         if value and isinstance(value[0], (Tensor, Image.Image, np.ndarray)):
             return np.stack([_array(item) for item in value])
-        return np.asarray(value)
+        array = np.asarray(value)
+        return np.array(value, dtype=object) if array.dtype.kind == "U" else array  # NumPy makes names of numbers, too
     if isinstance(value, np.ndarray):
         return value
     if isinstance(value, Image.Image) and value.mode in COLOURED:  # bytes that are not grey or RGB

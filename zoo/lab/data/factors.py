@@ -54,6 +54,8 @@ class Factors:
     def of(cls, factors: Any) -> "Factors":
         """Builds factors from their values at every datapoint, [N]; the classes are the sorted distinct values.
 
+        Texts that are all numbers count as numbers, as in a table [N, F] that has names, too.
+
         Args:
             factors: a mapping by name, a data frame, or a table [N, F], whose factors are called 0, 1, ...
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.lab.data.conversion import as_array, as_labels
+from zoo.lab.data.conversion import as_array, as_labels, names_of
 from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.image_folder import image_folder
@@ -92,8 +92,7 @@ def yours(
             "divided by x_max; save both with one type"
         )
     y, factors = _joined(path, arrays, "y", parts), _joined(path, arrays, "factors", parts)
-    classes = tuple(str(name) for name in np.atleast_1d(np.asarray(arrays.get("classes", []))).tolist())
-    y, classes = as_labels(path.stem, y, classes)
+    y, classes = as_labels(path.stem, y, names_of(arrays.get("classes", [])))
     if factors is None and "factor_names" in arrays:
         raise ValueError(f"data {str(path)!r} has factor_names, but no factors")
     behind = None if factors is None else _factors(path, factors, arrays.get("factor_names"))
@@ -177,11 +176,17 @@ def _joined(path: Path, arrays: Mapping[str, Any], key: str, parts: tuple[str, .
         return None
     if len(there) < len(names):
         raise ValueError(f"data {str(path)!r} has {there[0]} and x_test, but no {(set(names) - set(there)).pop()}")
-    found = [as_array(path.stem, name, arrays[name]) for name in names]
+    found = [np.atleast_1d(as_array(path.stem, name, arrays[name])) for name in names]
     for array, name, part in zip(found, names, parts, strict=True):
-        n, m = len(arrays[f"x{part}"]), len(np.atleast_1d(array))
+        n, m = len(arrays[f"x{part}"]), len(array)
         if n != m:
             raise ValueError(f"data {str(path)!r}: x{part} has {n} datapoints and {name} {m}")
+    kinds = {array.dtype.names or ("names" if array.dtype.kind in "SU" else "numbers") for array in found}
+    if len(kinds) > 1:  # of which NumPy would make names, those of numbers besides
+        raise ValueError(
+            f"data {str(path)!r}: {key} holds {found[0].dtype} and {key}_test {found[1].dtype}, and a name never "
+            "equals a number; save both with one type"
+        )
     return np.concatenate(found)
 
 
@@ -189,7 +194,7 @@ def _factors(path: Path, factors: np.ndarray, names: Any) -> Factors:
     """Factors from a table [N, F] of values; without names, the factors are numbered."""
     if factors.ndim == 1 and not factors.dtype.names:
         factors = factors[:, None]
-    names = None if names is None else [str(name) for name in np.atleast_1d(np.asarray(names)).tolist()]
+    names = None if names is None else names_of(names)
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"data {str(path)!r}: factor_names must be one name each, got {names}")
     if factors.ndim == 2 and names is not None and len(names) == factors.shape[1]:
