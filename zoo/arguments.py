@@ -65,7 +65,7 @@ PATHS = ("a path", "a path or None")  # the annotations of which a text becomes 
 
 
 def checked(**ranges: Allowed | None) -> Callable[[F], F]:
-    """A decorator that checks a function's arguments against their annotations and ranges. A path may be a text.
+    """A decorator that checks a function's arguments against their annotations and ranges; a path may be a text.
 
     Args:
         ranges: by argument, which values of the annotated type are valid; with None, the function itself checks the
@@ -104,7 +104,7 @@ def checked(**ranges: Allowed | None) -> Callable[[F], F]:
                     kind = kinds().get(argument)
                     check_value(f"{name}: {argument}", value, kind, ranges.get(argument))
                     if kind and kind.what in PATHS and value is not None:
-                        given.arguments[argument] = Path(value)
+                        given.arguments[argument] = as_path(value)
             return function(*given.args, **given.kwargs)
 
         vars(wrapper)["ranges"] = ranges  # for assignments to attributes of the same name
@@ -134,6 +134,18 @@ def check_value(where: str, value: Any, kind: Allowed | None, range_: Allowed | 
         range_ = between(0, LARGEST)
     if range_ and (isinstance(value, Collection) or is_number(value)) and not range_.fits(value):
         raise ValueError(f"{where} must be {range_.what}, got {shown(value)}")
+
+
+def as_path(text: "str | PathLike[str]") -> Path:
+    """A path, whose ~ is the home folder, also where no shell has replaced it, as in --out=~/runs.
+
+    Raises:
+        ValueError: there is no such home folder.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text}: there is no such home folder; write the path without ~") from None
 
 
 def shown(value: Any) -> str:

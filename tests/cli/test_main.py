@@ -12,6 +12,7 @@ import torch
 from tests import small_recipe
 from zoo.cli import main as command_line
 from zoo.lab.runs.interrupt import Stopped
+from zoo.papers import open_run
 from zoo.papers.recipes import RECIPES
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
@@ -249,3 +250,19 @@ def test_a_closed_output_does_not_end_the_run(closed, monkeypatch, tmp_path):
             getattr(sys, name).close()
     assert not stopped.value.code
     assert (tmp_path / "run" / "summary.md").is_file()
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(run, refused, monkeypatch, tmp_path):
+    # A shell leaves ~ as it is in quotes and after =, and a notebook has no shell.
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    run("train", "vae", "--steps", 2, "--out=~/mine")
+    assert (tmp_path / "home" / "mine" / "summary.md").is_file()
+    assert not (tmp_path / "~").exists()
+    assert open_run("~/mine").settings.steps == 2
+    assert "is finished" in run("train", "--resume", "~/mine")
+    run("explore", "~/mine", "--out=~/page.html")
+    assert (tmp_path / "home" / "page.html").is_file()
+    for option, value in (("--data", "~nobody-here/x.npz"), ("--out", "~nobody-here"), ("--data-dir", "~nobody-here")):
+        assert f"{value}: there is no such home folder" in refused("train", "vae", option, value)

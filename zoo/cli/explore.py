@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoo.arguments import as_path
 from zoo.cli.options import DataDir, Download, file, name, open_run, recipe, whole
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def explore(
 
 def _is_folder(text: str) -> bool:
     try:
-        return Path(text).is_dir()
-    except OSError:  # no file can have this name
+        return as_path(text).is_dir()
+    except (OSError, ValueError):  # no file can have this name
         return False
 
 
@@ -50,7 +51,7 @@ def _run(folder: str, images: int, data_dir: Path | None, download: bool) -> "Ex
     from zoo.lab.runs.summary import read_kl
     from zoo.lab.story import story
 
-    run = open_run(Path(folder), data_dir, download)
+    run = open_run(as_path(folder), data_dir, download)
     experiment, train = run.experiment, run.data.train
     if experiment.schedule:  # weights and capacities as they were at the end
         experiment.schedule(run.settings.steps, experiment.elbo)

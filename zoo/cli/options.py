@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.arguments import as_path
 from zoo.cli.completion import data_names, hyperparameter_names, recipe_names
 from zoo.cli.overrides import read
 
@@ -95,7 +96,10 @@ def picture(text: str | Path) -> Path:
 def _not_empty(text: str | Path) -> Path:
     if not str(text).strip():
         raise typer.BadParameter("it is empty; give a path, or leave the option out")
-    return Path(text)
+    try:
+        return as_path(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def rate(text: str) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo.arguments import checked
+from zoo.arguments import as_path, checked
 from zoo.lab.data import (
     celeba,
     chairs,
@@ -48,7 +48,7 @@ SOURCES: dict[str, Callable[..., Split]] = {
 @checked()
 def data_folder(folder: str | Path | None = None) -> Path:
     """Where the files are: `folder`, else the environment's ZOO_DATA, else ./data."""
-    return Path(folder or os.environ.get("ZOO_DATA") or "data").expanduser()
+    return as_path(folder or os.environ.get("ZOO_DATA") or "data")
 
 
 @checked()
@@ -57,7 +57,7 @@ def absolute(name: str) -> str:
 
     A run records it, so that the run can be opened from another folder.
     """
-    path = Path(name).expanduser()
+    path = as_path(name)
     return str(path.resolve()) if name not in SOURCES and _exists(path) else name
 
 
@@ -84,7 +84,7 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
         FileNotFoundError, ValueError: its files are missing or damaged.
         OSError: its cache cannot be written.
     """
-    path = Path(name).expanduser()
+    path = as_path(name)
     if name not in SOURCES and not _exists(path) and not (path.suffix or path.name != name):
         raise LookupError(unknown_name("data set", name, SOURCES) + "; or give the path of your own data")
     source = SOURCES.get(name, yours.yours)

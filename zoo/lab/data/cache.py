@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import platformdirs
 
+from zoo.arguments import as_path
 from zoo.lab.data.npy import read_array, read_header
 
 VERSION = 2  # of the cached contents; increase it whenever they change
@@ -39,7 +40,7 @@ class Stream(NamedTuple):
 def cache_folder() -> Path:
     """The folder of caches: the environment variable ZOO_CACHE, else disentangled-zoo in the user's cache folder."""
     if here := os.environ.get("ZOO_CACHE"):
-        return Path(here).expanduser()
+        return as_path(here)
     return platformdirs.user_cache_path("disentangled-zoo", appauthor=False)
 
 
