@@ -266,3 +266,15 @@ def test_the_home_folder_may_be_written_as_a_tilde(run, refused, monkeypatch, tm
     assert (tmp_path / "home" / "page.html").is_file()
     for option, value in (("--data", "~nobody-here/x.npz"), ("--out", "~nobody-here"), ("--data-dir", "~nobody-here")):
         assert f"{value}: there is no such home folder" in refused("train", "vae", option, value)
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(run, refused, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run("train", "vae", "--steps", 2, "--out", "mine")
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "mine")  # root may write anywhere
+    monkeypatch.setattr("zoo.lab.runs.finished.load", None)  # the work begins with the data
+    said = "nothing can be written in the folder mine"
+    assert f"{said}, where metrics and pictures go: evaluate a copy of the run" in refused("evaluate", "mine")
+    assert f"{said}, where the pictures go: name another one with --out" in refused("traverse", "mine")
+    for command in (["explore", "mine", "--out"], ["figure2", "--out"], ["matrix", "--out"], ["story", "--graph"]):
+        assert f"{said}; name a file elsewhere, got mine/x.png" in refused(*command, "mine/x.png")

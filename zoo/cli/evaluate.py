@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from zoo.cli.options import DataDir, Download, Format, Run, Slides, given, name, open_run, whole
+from zoo.cli.options import DataDir, Download, Format, Run, Slides, given, name, open_run, refuse_unless_writable, whole
 from zoo.lab.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ def evaluate(
             f"--num-samples {num_samples} has no effect with --estimator {estimator}, which draws once for each "
             "datapoint: leave it out, or give --estimator exact"
         )
+    try:
+        refuse_unless_writable(folder)
+    except PermissionError as error:
+        raise PermissionError(f"{error}, where metrics and pictures go: evaluate a copy of the run") from None
     run = open_run(folder, data_dir, download)
     experiment, data = run.experiment, run.data.test
     print_evaluation(evaluate_pair(run.model, run.guide, data, labels=experiment.labels, kl=experiment.elbo.kl))

@@ -1,5 +1,6 @@
 """Options that several commands share, with the ranges of their values."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +43,7 @@ def path(text: str | Path) -> Path:
 
 
 def file(text: str | Path) -> Path:
-    """Parses the path of an output file; its folder has to exist before the work begins."""
+    """Parses the path of an output file; its folder has to exist, and to be writable, before the work begins."""
     found = _not_empty(text)
     try:
         is_folder, has_folder = found.is_dir(), found.parent.is_dir()
@@ -52,7 +53,22 @@ def file(text: str | Path) -> Path:
         raise typer.BadParameter(f"the folder {found.parent} does not exist, got {text}: make it, or name another one")
     if is_folder:
         raise typer.BadParameter(f"it is a folder; give the name of a file, got {text}")
+    try:
+        refuse_unless_writable(found.parent)
+    except PermissionError as error:
+        raise typer.BadParameter(f"{error}; name a file elsewhere, got {text}") from None
     return found
+
+
+def refuse_unless_writable(folder: Path) -> None:
+    """Refuses a folder, or the first one above it that exists, before the work whose results would be lost.
+
+    Raises:
+        PermissionError: nothing can be written there.
+    """
+    there = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"nothing can be written in the folder {there}")
 
 
 def interpreter(text: str | Path) -> Path:

@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import LARGEST_SEED, MOST, DataDir, Download, Format, Run, Slides, name, open_run, path, whole
+from zoo.cli.options import (
+    LARGEST_SEED,
+    MOST,
+    DataDir,
+    Download,
+    Format,
+    Run,
+    Slides,
+    name,
+    open_run,
+    path,
+    refuse_unless_writable,
+    whole,
+)
 
 
 def traverse(
@@ -37,6 +50,10 @@ def traverse(
     from zoo.lab.plots import drawn_as
     from zoo.lab.runs.traverse import traverse as draw
 
+    try:
+        refuse_unless_writable(out or folder / "traverse")
+    except PermissionError as error:
+        raise PermissionError(f"{error}, where the pictures go: name another one with --out") from None
     run = open_run(folder, data_dir, download)
     other = open_run(beside, data_dir, download) if beside else None
     with drawn_as(format, slides=slides):
