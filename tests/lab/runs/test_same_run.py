@@ -150,6 +150,25 @@ def test_other_last_digits_are_the_same_data(tmp_path):
             check_same_data(tmp_path, fingerprints(Split(rolled, rolled)))
 
 
+def test_a_large_constant_does_not_hide_other_data(tmp_path):
+    """Each row of a table is another one, and its column of years makes all its numbers nearly the same."""
+    rng = np.random.default_rng(0)
+
+    def table():
+        return np.column_stack([1900.0 + rng.integers(0, 100, 500), rng.normal(size=(500, 4))])
+
+    x = table()
+    before, again, other = (Dataset.from_arrays(one) for one in (x, np.float32(x) * (1 + 1e-6), table()))
+    same_run.write_settings(tmp_path, configure(RECIPES["small"], device="cpu")[0], "c", Split(before, before))
+    check_same_data(tmp_path, fingerprints(Split(again, again)))
+    with pytest.raises(ValueError, match="the training set has the same size, 500 datapoints, and other values"):
+        check_same_data(tmp_path, fingerprints(Split(other, other)))
+    single = before.subset(np.array([0]))  # does not vary: compared by its size
+    same_run.write_settings(tmp_path, configure(RECIPES["small"], device="cpu")[0], "c", Split(single, single))
+    near = Dataset.from_arrays(x[:1] * 1.001)
+    check_same_data(tmp_path, fingerprints(Split(near, near)))
+
+
 def test_a_stopped_run_is_not_resumed_on_another_test_set(copied):
     split = load("digits")
     other = Split(split.train, split.test.subset(np.arange(50)))

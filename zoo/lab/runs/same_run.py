@@ -18,7 +18,8 @@ from zoo.lab.runs.folder import SETTINGS, Settings, read_processes
 from zoo.lab.training.processes import group, launcher
 
 SAMPLED = 64  # datapoints of each set, so that opening a run on large data takes no longer
-NEAR = 0.05  # the largest relative distance between samples of the same data, decoded or computed elsewhere
+NEAR = 0.05  # the largest distance between samples of the same data, decoded or computed elsewhere, by how they vary
+ROUNDED = 1e-4  # a number of a sample has five digits
 
 Fingerprints = Mapping[str, Mapping[str, Any]]
 
@@ -82,7 +83,8 @@ def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     if there["shape"] != here["shape"]:
         return f"has datapoints of the shape {here['shape']} here, {there['shape']} there"
     then, now = (torch.tensor([float(number) for number in one["sample"].split()]) for one in (there, here))
-    if not (now - then).norm() <= NEAR * then.norm():
+    varies = then - then.mean() if len(then) > 1 else then  # a column such as a year makes the numbers all alike
+    if not (now - then).norm() <= NEAR * varies.norm() + ROUNDED * then.norm():
         return f"has the same size, {here['datapoints']:,} datapoints, and other values"
     return "" if there["labels"] == here["labels"] else "has other labels"
 
