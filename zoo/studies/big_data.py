@@ -50,7 +50,7 @@ def render(folder: Path, count: int, *, seed: int = 0) -> None:
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
         image.save(folder / place, compress_level=1)
         rows.append(f"{place.as_posix()},{x},{y}")
-    (folder / "factors.csv").write_text("\n".join(rows) + "\n")
+    (folder / "factors.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def measure(images: Path, seconds: float) -> dict[str, float]:

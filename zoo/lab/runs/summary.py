@@ -3,6 +3,7 @@
 import copy
 import csv
 import inspect
+import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from zoo.lab.analysis.evaluate import Evaluation
 from zoo.lab.data import Split
+from zoo.lab.files import write_file
 from zoo.lab.runs.folder import Settings
 from zoo.lab.training.experiment import Experiment
 from zoo.tables import typed
@@ -30,11 +32,12 @@ FILES = {
 
 def write_kl(evaluation: Evaluation, path: Path) -> None:
     """KL by site and unit, nats per datapoint, as a table."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["site", "unit", "kl_nats"])
-        for site, kl in evaluation.kl.items():
-            writer.writerows([site, unit, value] for unit, value in enumerate(kl.tolist()))
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["site", "unit", "kl_nats"])
+    for site, kl in evaluation.kl.items():
+        writer.writerows([site, unit, value] for unit, value in enumerate(kl.tolist()))
+    write_file(path, table.getvalue())
 
 
 def read_kl(folder: Path) -> dict[str, Tensor]:

@@ -228,7 +228,7 @@ def write_readme_table(readme: Path, text: str) -> None:
     Raises:
         ValueError: the README has no marks.
     """
-    before = readme.read_text()
+    before = readme.read_text(encoding="utf-8")
     if BEGIN not in before or END not in before:
         raise ValueError(f"{readme} has no place for the table: it needs the lines {BEGIN} and {END}")
     head, rest = before.split(BEGIN, 1)
