@@ -44,6 +44,14 @@ class TestFolder:
             np.testing.assert_array_equal(data.y, [0, 0, 0, 1, 1])
             np.testing.assert_array_equal(data.x[:, 0, 3, 2], [0, 20, 40, 10, 30])
 
+    @pytest.mark.parametrize("letter", ["a", "é", "字"])
+    def test_a_name_may_be_as_long_as_file_systems_allow(self, tmp_path: Path, caches: Path, letter: str) -> None:
+        name = letter * (250 // len(letter.encode()))  # the caches add to it
+        for n in range(4):
+            picture(tmp_path / name / f"{n}.png", n)
+        assert load(str(tmp_path / name), held_out=0).train.name == name
+        assert all(len(os.fsencode(file)) < 150 for file in os.listdir(caches))
+
     def test_colours_come_as_channels(self, tmp_path: Path) -> None:
         picture(tmp_path / "a.png", 10, "RGB")
         picture(tmp_path / "b.png", 40)

@@ -22,6 +22,7 @@ import platformdirs
 
 from zoo.arguments import as_path
 from zoo.lab.data.npy import read_array, read_header
+from zoo.lab.files import readable
 
 VERSION = 2  # of the cached contents; increase it whenever they change
 MAPPED = 256 * 2**20  # bytes from which an array is mapped into memory instead of read
@@ -42,6 +43,11 @@ def cache_folder() -> Path:
     if here := os.environ.get("ZOO_CACHE"):
         return as_path(here)
     return platformdirs.user_cache_path("disentangled-zoo", appauthor=False)
+
+
+def short(name: str) -> str:
+    """The first 80 bytes of a name: file systems count bytes, and a letter may have four."""
+    return readable(name).encode()[:80].decode(errors="ignore")
 
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:
@@ -75,7 +81,7 @@ def cached(
     """
     header = json.loads(json.dumps({"data": name, "version": VERSION, **settings}))
     key = hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache_folder() / f"{name[:80]}-v{VERSION}-{key}"
+    folder = cache_folder() / f"{short(name)}-v{VERSION}-{key}"
     try:
         return _read(folder, header)
     except (FileNotFoundError, NotADirectoryError, RecursionError, ValueError):  # missing or damaged

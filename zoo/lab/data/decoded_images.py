@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from zoo.lab.data.cache import VERSION, cache_folder, fingerprint
+from zoo.lab.data.cache import VERSION, cache_folder, fingerprint, short
 
 BLOCK = 256  # images that are decoded and marked at once
 MARK = 64  # bytes of two digests: of a block's settings and files, and of its pixels
@@ -95,7 +95,7 @@ def decoded(
     settings = {"version": VERSION, "folder": str(folder.resolve()), "images": len(files), "shape": shape, **settings}
     header = json.dumps(settings, sort_keys=True)
     key = hashlib.sha256(header.encode()).hexdigest()[:16]
-    path = (into or decoded_folder(folder)) / f"{name[:80]}-v{VERSION}-{key}.images"
+    path = (into or decoded_folder(folder)) / f"{short(name)}-v{VERSION}-{key}.images"
     size, starts = math.prod(shape), range(0, len(files), BLOCK)
     end = len(files) * size  # where the marks begin
     sources = [_digest(header, fingerprint(folder, files[at : at + BLOCK])) for at in starts]
