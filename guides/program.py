@@ -41,13 +41,16 @@ def register(module: nn.Module) -> None:
     go on training the first one's parameters, and the second one's would silently stay as they are. Here every
     parameter tensor has a name of its own, so that a second instance, a deep copy or an unpickled one never reads
     another's values, and a network that two programs share is registered once. Under a messenger with the attribute
-    `keeps_parameters`, which marks a training loop that holds the parameters itself, nothing is registered.
+    `keeps_parameters`, which marks a training loop that holds the parameters itself, nothing is registered, and the
+    messenger's `keep(module)` is called instead.
 
     Raises:
         ValueError: a parameter is not contiguous, or a loaded param store holds another tensor under its name.
     """
-    if any(getattr(messenger, "keeps_parameters", False) for messenger in _PYRO_STACK):
-        return
+    for messenger in _PYRO_STACK:
+        if getattr(messenger, "keeps_parameters", False):
+            cast("Any", messenger).keep(module)
+            return
     store = pyro.get_param_store()
     prefix = None
     for name, parameter in module.named_parameters():

@@ -82,17 +82,24 @@ def test_fit_refuses_what_it_would_not_train(find):
     assert SITE not in pyro.get_param_store()
 
 
-def test_fit_refuses_a_network_that_the_program_does_not_contain():
+@pytest.mark.parametrize(
+    ("make_known", "name"),
+    [(partial(pyro.module, "a_network"), r"a_network\$\$\$weight"), (register, r"Linear\.weight")],
+)
+def test_fit_refuses_a_network_that_the_program_does_not_contain(make_known, name):
     """Before: SVI trained it, and fit did not."""
     network = nn.Linear(1, 1)
 
     def scale():
-        pyro.module("a_network", network)
+        make_known(network)
         return network(torch.ones(1)).exp()
 
-    steps = fit(Scaled(scale), Guide(), PlainELBO(), [Batch(X, None, torch.arange(4))], lr=0.1, device="cpu")
-    with pytest.raises(ValueError, match=r"has the parameter 'a_network\$\$\$weight' of pyro\.param or pyro\.module"):
-        next(steps)
+    model = Scaled(scale)
+    arguments = (model, Guide(), PlainELBO(), [Batch(X, None, torch.arange(4))])
+    with pytest.raises(ValueError, match=rf"has the parameter '{name}' of pyro\.param or pyro\.module, or of register"):
+        next(fit(*arguments, lr=0.1, device="cpu"))
+    model.network = network
+    next(fit(*arguments, lr=0.1, device="cpu"))
 
 
 @pytest.mark.parametrize("kind", [AutoNormal, AutoDelta])

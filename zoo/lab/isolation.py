@@ -45,7 +45,7 @@ class OwnParameters(Messenger):
             from the global param store, if it is there, as after training by SVI. If not, it has its initial value.
     """
 
-    keeps_parameters = True  # `register` then has nothing to do
+    keeps_parameters = True  # `register` then only says which module it would have registered
 
     def __init__(self, *, read_store: bool = False) -> None:
         super().__init__()
@@ -53,6 +53,7 @@ class OwnParameters(Messenger):
         self.store: Any = None
         self.outside: Any = None
         self.named: dict[str, nn.Parameter] = {}
+        self.registered: list[nn.Module] = []
 
     def __enter__(self) -> Any:
         # What a PyroModule stores by itself goes into a store of this pass alone, so that two passes do not share it.
@@ -76,8 +77,15 @@ class OwnParameters(Messenger):
             value.unconstrained = weakref.ref(stored)  # as Pyro's store does
             msg.update(value=value, done=True, stop=True)
 
+    def keep(self, module: nn.Module) -> None:
+        """Notes a module that a program registers."""
+        self.registered.append(module)
+
     def strays(self, *modules: nn.Module) -> list[str]:
         """The names, so far, of parameters that none of the modules has; to be called within the block."""
         own = {id(parameter) for module in modules for parameter in module.parameters()}
         made = {**self.named, **dict(pyro.get_param_store().named_parameters())}
+        for module in self.registered:
+            trained = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+            made |= {f"{type(module).__name__}.{name}": parameter for name, parameter in trained}
         return [name for name, tensor in made.items() if id(tensor) not in own]

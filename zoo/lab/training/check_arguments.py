@@ -121,9 +121,9 @@ def check_owned(strays: Sequence[str]) -> None:
     """
     if strays:
         raise ValueError(
-            f"neither the model nor the guide has the parameter {strays[0]!r} of pyro.param or pyro.module, and fit "
-            "trains only theirs: make it an attribute of one of them, an nn.Parameter or an nn.Module, and with a "
-            "constraint a PyroParam of a pyro.nn.PyroModule; or train by pyro.infer.SVI"
+            f"neither the model nor the guide has the parameter {strays[0]!r} of pyro.param or pyro.module, or of "
+            "register, and fit trains only theirs: make it an attribute of one of them, an nn.Parameter or an "
+            "nn.Module, and with a constraint a PyroParam of a pyro.nn.PyroModule; or train by pyro.infer.SVI"
         )
 
 
