@@ -7,7 +7,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor
 
 from zoo import ranks
-from zoo.aggregate_sites import check_vectors
+from zoo.aggregate_sites import batch_scale, check_vectors
 from zoo.estimators import covariance_of
 from zoo.sites import chances_of, drawn_parents, family, known_sites, nodes_of, plates_of
 
@@ -19,12 +19,13 @@ def posterior_moments(guide_trace: Trace, site: str) -> tuple[Tensor, Tensor]:
     equally.
 
     Raises:
-        ValueError: there is no such latent site, it is not a vector for each datapoint, or its family has no moments in
-            closed form.
+        ValueError: there is no such latent site, it is not a vector for each datapoint, it has a mask, or its family
+            has no moments in closed form.
     """
     known_sites("site", [site], guide_trace)
     node = nodes_of(guide_trace)[site]
     check_vectors({site: node})
+    batch_scale({site: node})  # refuses a mask, with which a distribution has no known covariance
     q = node["fn"]
     try:
         means = q.mean
