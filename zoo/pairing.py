@@ -154,8 +154,9 @@ def check_plates(guide_trace: Trace, trace: Trace) -> None:
     """Refuses a site with a dimension that none of its plates has, such as data [B, 1] for a likelihood [B].
 
     By broadcasting, each datapoint would be scored under every other one's distribution. Also refused are a site
-    outside of a plate that depends on a site which is summed out inside it; a summed-out site that has some draws
-    instead of all its classes ("num_samples"); and a summed-out site with a mask in its distribution.
+    outside of a plate that depends on a site which is summed out inside it; a site of the guide that is to be summed
+    out in a way of Pyro that is not supported, or that has some draws instead of all its classes ("num_samples"); and a
+    summed-out site with a mask in its distribution.
 
     Args:
         guide_trace: of the pair's guide, for the sites that are summed out.
@@ -167,6 +168,12 @@ def check_plates(guide_trace: Trace, trace: Trace) -> None:
             f"site {masked[0]!r} is summed out and has a mask in its distribution, under which its probabilities do "
             "not add up to 1; use poutine.mask around model and guide instead"
         )
+    for name, site in latent(guide_trace):
+        if (how := site["infer"].get("enumerate")) not in (None, "parallel"):
+            raise ValueError(
+                f'site {name!r}: infer={{"enumerate": {how!r}}} in the guide would draw the site; give "parallel", as '
+                'the head Exact does, to sum it out, or leave out "enumerate" to draw it'
+            )
     if some := [name for name, site in classes.items() if site["infer"].get("num_samples") is not None]:
         raise ValueError(
             f'site {some[0]!r}: with "num_samples" beside "enumerate" in infer=, the site has some draws and not all '

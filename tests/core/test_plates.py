@@ -220,6 +220,20 @@ def test_some_draws_are_not_all_classes():
         PlainELBO().loss(Observing((B,)), Some(), torch.randn(B, 2))
 
 
+@pytest.mark.parametrize("how", ["sequential", "paralel"])
+def test_another_way_to_sum_out_is_refused(how):
+    """Before: the classes were drawn, so that a loss was 4.8, 5.7 or 6.6 nats, and of Pyro's TraceEnum_ELBO 5.2."""
+
+    class Other(nn.Module):
+        def forward(self, x):
+            pyro.sample("t", dist.Normal(torch.ones(2), 1.0).to_event(1))
+            with pyro.plate("data", len(x)):
+                pyro.sample("c", dist.OneHotCategorical(logits=LOGITS), infer={"enumerate": how})
+
+    with pytest.raises(ValueError, match=rf"site 'c': infer={{\"enumerate\": '{how}'}} in the guide would draw"):
+        PlainELBO().loss(OfAllData(), Other(), torch.randn(B, 2))
+
+
 def test_classes_that_are_summed_out_have_no_mask_of_their_own():
     # Under it log q(c) is 0 for each class of a masked datapoint, whose log p(x | c) would be added up K times.
     class Masked(GuideOfAllData):
