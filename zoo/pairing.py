@@ -16,6 +16,8 @@ from zoo.likelihoods import check_finite
 from zoo.program import Misfit
 from zoo.sites import PLATES, Site, family, is_masked, latent, mask_of, nodes_of, observed, plates_of, same, summed_out
 
+HALF = (torch.bfloat16, torch.float16)
+
 
 class NoClosedKL(ValueError):
     """The closed form of a site's KL is not a part of the ELBO; `kl="sampled"` estimates it from the guide's draw."""
@@ -78,6 +80,13 @@ def explaining(programs: Mapping[str, Any], x: Any) -> Iterator[None]:
 
 def _check_same(what: str, programs: Mapping[str, Any], x: Tensor) -> None:
     kinds = {"x": [x], **{name: _weights(program) for name, program in programs.items()}}
+    halves = {name: {str(t.dtype) for t in tensors if t.dtype in HALF} for name, tensors in kinds.items()}
+    if what == "dtype" and (halved := {name: dtypes for name, dtypes in halves.items() if dtypes}):
+        said = ", ".join(f"{name}: {' and '.join(sorted(dtypes))}" for name, dtypes in halved.items())
+        raise Misfit(
+            f"x or weights are in half precision ({said}), but heads draw in float32: call .float() on x, on the model "
+            "and on the guide; fit(..., precision='bf16') then computes their networks in bfloat16"
+        )
     found = {name: {str(getattr(tensor, what)) for tensor in tensors} for name, tensors in kinds.items() if tensors}
     if len(set().union(*found.values())) > 1:
         said = ", ".join(f"{name}: {' and '.join(sorted(values))}" for name, values in found.items())

@@ -522,6 +522,19 @@ def test_weights_of_two_types_are_named(which):
         PlainELBO().loss(*pair.values(), images())
 
 
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("of_batch", [torch.float32, torch.bfloat16])
+def test_a_pair_in_half_precision_is_named_with_what_trains_it(half, of_batch):
+    """Before: a batch of the weights' own type ended in "mat1 and mat2", since heads draw in float32."""
+    (model, guide), x = vae_pair(), images()
+    model.to(half), guide.to(half)
+    with pytest.raises(
+        ValueError, match=rf"^x or weights are in half .* the guide: {half}\), .* \.float\(\) on x, on "
+    ):
+        PlainELBO().loss(model, guide, x.to(of_batch))
+    assert math.isfinite(PlainELBO().loss(model.float(), guide.float(), x.float()))  # as the message says
+
+
 def test_labels_and_positions_must_be_tensors_too():
     model, guide = cvae_pair()
     with pytest.raises(ValueError, match=r"^y must be a tensor, got list; torch\.as_tensor\(y\) makes one$"):

@@ -33,6 +33,18 @@ def test_a_family_with_a_mean_is_the_posterior(head):
     assert torch.equal(found["c"].probs, q["c"].probs)
 
 
+@pytest.mark.parametrize("read", [codes, posteriors, posterior_means])
+def test_data_of_another_type_than_the_guide_are_named(read):
+    """Before: "mat1 and mat2 must have the same dtype", with a table of Pyro's."""
+    guide, x = guide_of(MeanField(4)).double(), images(5)
+    with pytest.raises(
+        ValueError, match=r"^the dtypes differ \(x: torch.float32, the guide: torch.float64\); convert x"
+    ):
+        read(guide, x.float())
+    with pytest.raises(ValueError, match=r"in half precision \(the guide: torch.bfloat16\)"):
+        read(guide.bfloat16(), x.float())
+
+
 def test_a_flow_is_the_mean_of_the_same_256_draws_each_time():
     guide, x = guide_of(Flow(4)), images(5)
     found = codes(guide, x)

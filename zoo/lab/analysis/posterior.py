@@ -14,6 +14,7 @@ from zoo.arguments import NOT_EMPTY, checked, number_from
 from zoo.lab.device import fork_random_state
 from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import evaluating, isolated
+from zoo.pairing import explaining
 from zoo.sites import is_subsample, nodes_of, unwrapped
 from zoo.termwise import family
 
@@ -60,9 +61,12 @@ def posteriors(
         x, y: data [B, ...] and, where the guide needs them, labels [B].
         index: the positions [B] of the datapoints in the training set, for a guide with a row per datapoint.
         seed: of the draws.
+
+    Raises:
+        ValueError: x has another type or device than the guide's weights, or values that are not finite.
     """
     args, position = (x,) if y is None else (x, y), {} if index is None else {"index": index}
-    with isolated(guide, seed=seed):
+    with isolated(guide, seed=seed), explaining({"the guide": guide}, x):
         trace = poutine.trace(guide).get_trace(*args, **position)
     return {name: site["fn"] for name, site in nodes_of(trace).items() if site["type"] == "sample" and name != "data"}
 
