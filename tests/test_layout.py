@@ -22,6 +22,7 @@ FLOORS = [
         "zoo.parents",
         "zoo.hyperparameters",
         "zoo.modes",
+        "zoo.order",
         "zoo.seeds",
         "zoo.tables",
     },

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Independent, Normal, OneHotCategorical
 
 from zoo.lab.data import Dataset
-from zoo.metrics import Encoded, Inapplicable, Suite, mig, suite
+from zoo.metrics import Encoded, Inapplicable, Suite, factor_correlations, mig, suite
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -45,6 +45,24 @@ def test_labels_of_every_make(labels):
 def test_truth_values_are_two_classes():
     for labels in (Y > 0, (Y > 0).tolist(), (Y > 0).astype(object), torch.from_numpy(Y > 0), pd.Series(Y > 0)):
         np.testing.assert_array_equal(Encoded.of(X, labels).factors[:, 0], Y > 0)
+
+
+@pytest.mark.parametrize("make", [np.array, list, pd.Series, lambda texts: np.array(texts, dtype="S")])
+def test_numbers_given_as_texts_have_the_order_of_numbers(make):
+    values = 1 + np.arange(N) % 11  # as texts, the alphabet has 1, 10, 11, 2, ...
+    texts = [str(value) for value in values.tolist()]
+    encoded = Encoded.of(X, {"size": make(texts)})
+    np.testing.assert_array_equal(encoded.factors[:, 0], values - 1)
+    expected = np.corrcoef(np.c_[values, X].T)[:1, 1:]
+    np.testing.assert_allclose(factor_correlations(X, {"size": make(texts)}, repeats=2).value, expected, atol=1e-12)
+
+
+def test_two_texts_of_one_number_are_one_class_as_in_a_data_set():
+    texts = np.array(["1", "1.0", "-2", " 10", "1e1", "-2.0"])[np.arange(N) % 6]
+    encoded = Encoded.of(X, {"size": texts})
+    np.testing.assert_array_equal(encoded.factors[:, 0], np.array([1, 1, 0, 2, 2, 0])[np.arange(N) % 6])
+    np.testing.assert_array_equal(encoded.factors, data_with(size=texts).factors.classes)
+    assert encoded.values[0].tolist() == ["-2", "1", " 10"]
 
 
 def test_columns_keep_their_names():

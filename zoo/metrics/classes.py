@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from zoo.metrics.sites import to_numpy
+from zoo.order import are_numbers
 
 
 class Data(Protocol):
@@ -75,6 +76,8 @@ def is_data(factors: Any) -> bool:
 def classes_of(name: str, column: Any, length: int) -> tuple[np.ndarray, np.ndarray]:
     """The values of a factor that occur, sorted, and each point's class among them, [N].
 
+    Texts that are all numbers are sorted as numbers; two texts of one number are one class.
+
     Raises:
         NotCategorical: values are neither whole numbers nor names, or there are about as many as points.
         ValueError: there is not one value per point.
@@ -100,7 +103,9 @@ def classes_of(name: str, column: Any, length: int) -> tuple[np.ndarray, np.ndar
             raise NotCategorical(
                 f"{name!r} is not categorical: {column[n]} at point {n} is not a class index; {advice}"
             )
-    values, classes = np.unique(column, return_inverse=True)
+    numbers = column.astype(float) if are_numbers(column) else column  # 2 comes before 10, also where both are texts
+    _, first, classes = np.unique(numbers, return_index=True, return_inverse=True)
+    values = column[first]
     if 2 * len(values) > length:
         raise NotCategorical(
             f"{name!r} is not categorical: {len(values)} classes in {length} points, fewer than two points per class; "

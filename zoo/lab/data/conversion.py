@@ -1,6 +1,5 @@
 """Converts data of various types (tensors, lists, data frames, torch data sets) to arrays, or refuses them."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from zoo.lab.data.rows import blocks
+from zoo.order import are_numbers
 
 COLOURED = ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV")  # modes of Pillow that are read as RGB
 LARGEST = float(np.finfo(np.float32).max)
@@ -177,12 +177,7 @@ def as_columns(factors: Any) -> dict[str, np.ndarray]:
 
 def _numbers(column: np.ndarray) -> np.ndarray:
     """A column of texts as numbers where each is one, as in a table that has names, too: 2 comes before 10."""
-    if column.dtype.kind != "U" or not all(NUMBER.fullmatch(text.strip()) for text in column.tolist()):
-        return column
-    return column.astype(float)
-
-
-NUMBER = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE | re.ASCII)
+    return column.astype(float) if are_numbers(column) else column
 
 
 def from_items(name: str, data: Any) -> tuple[Any, Any]:
