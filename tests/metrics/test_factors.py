@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Independent, Normal, OneHotCategorical
 
 from zoo.lab.data import Dataset
-from zoo.metrics import Encoded, Inapplicable, Suite, factor_correlations, mig, suite
+from zoo.metrics import Encoded, Inapplicable, Suite, factor_correlations, mig, neighbours, sap, suite
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -63,6 +63,46 @@ def test_two_texts_of_one_number_are_one_class_as_in_a_data_set():
     np.testing.assert_array_equal(encoded.factors[:, 0], np.array([1, 1, 0, 2, 2, 0])[np.arange(N) % 6])
     np.testing.assert_array_equal(encoded.factors, data_with(size=texts).factors.classes)
     assert encoded.values[0].tolist() == ["-2", "1", " 10"]
+
+
+NAMES = np.array(["small", "medium", "large"])
+SIZES = pd.Categorical(NAMES[Y], categories=NAMES, ordered=True)
+
+
+@pytest.mark.parametrize("factors", [{"size": SIZES, "part": Y % 2}, pd.DataFrame({"size": SIZES, "part": Y % 2})])
+def test_ordered_categories_keep_their_order(factors):
+    # by the alphabet, large would be 0 and small 2
+    expected = np.corrcoef(np.c_[Y, Y % 2, X].T)[:2, 2:]
+    for codes, given in ((X, factors), (lambda x: x, Dataset.from_arrays(X, factors=factors))):
+        encoded = Encoded.of(codes, given)
+        np.testing.assert_array_equal(encoded.factors, np.c_[Y, Y % 2])
+        assert encoded.unordered == ()
+        np.testing.assert_allclose(factor_correlations(encoded, repeats=2).value, expected, atol=1e-6)  # x is float32
+
+
+def test_names_are_not_correlated_as_if_the_alphabet_were_their_order():
+    names, other = NAMES[Y], np.arange(N) % 4
+    for codes, factors in ((X, {"size": names, "other": other}), (lambda x: x, data_with(size=names, other=other))):
+        result = factor_correlations(codes, factors, repeats=2)
+        assert result.axes[0] == ("other",)
+        np.testing.assert_allclose(result.value, np.corrcoef(np.c_[other, X].T)[:1, 1:], atol=1e-6)
+        assert "'size' has 3 classes that are names without an order" in result.protocol["left_out_factors"]["size"]
+        with pytest.raises(Inapplicable, match=r"needs 2 factors that vary, got \['other'\]; 'size' has 3 classes"):
+            neighbours(codes, factors, repeats=2)
+        with pytest.raises(ValueError, match=r"SAP: 'size' cannot be continuous, since its classes are names"):
+            sap(codes, factors, continuous=True)
+    found = quick(X, names)
+    assert "mig" in found
+    assert "'factor 0' has 3 classes that are names" in found.inapplicable["factor_correlations"]
+    labelled = Dataset.from_arrays(X, names)
+    assert "'label' has 3 classes that are names" in quick(lambda x: x, labelled).inapplicable["factor_correlations"]
+    assert "factor_correlations" in quick(lambda x: x, DATA)  # its labels are numbers
+
+
+def test_two_names_have_a_correlation():
+    two = np.array(["no", "yes"])[Y % 2]
+    expected = np.corrcoef(np.c_[Y % 2, X].T)[:1, 1:]
+    np.testing.assert_allclose(factor_correlations(X, two, repeats=2).value, expected, atol=1e-12)
 
 
 def test_columns_keep_their_names():

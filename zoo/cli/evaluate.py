@@ -114,8 +114,8 @@ def _scored(run: "FinishedRun") -> "Suite":
     pyro.set_rng_seed(run.settings.seed)  # a head that depends on another site encodes with a draw of it
     scored = suite(run.codes, run.data.test, device=run.settings.device, seed=run.settings.seed)
     if run.data.test.factors is None:
-        for metric in scored.keys() & set(NEEDS_NUMBERS):
-            del scored[metric]
+        for metric in NEEDS_NUMBERS:
+            scored.pop(metric, None)
             scored.inapplicable[metric] = f"{metric} needs factors with an order, and the classes of a label have none"
     return scored
 

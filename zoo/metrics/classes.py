@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from zoo.metrics.sites import to_numpy
-from zoo.order import are_numbers
+from zoo.order import are_numbers, ordered_categories
 
 
 class Data(Protocol):
@@ -76,12 +76,14 @@ def is_data(factors: Any) -> bool:
 def classes_of(name: str, column: Any, length: int) -> tuple[np.ndarray, np.ndarray]:
     """The values of a factor that occur, sorted, and each point's class among them, [N].
 
-    Texts that are all numbers are sorted as numbers; two texts of one number are one class.
+    Texts that are all numbers are sorted as numbers; two texts of one number are one class. Ordered categories of
+    pandas keep their order.
 
     Raises:
         NotCategorical: values are neither whole numbers nor names, or there are about as many as points.
         ValueError: there is not one value per point.
     """
+    categories = ordered_categories(column)
     column = to_numpy(column)
     if column.shape != (length,):
         raise ValueError(
@@ -105,13 +107,32 @@ def classes_of(name: str, column: Any, length: int) -> tuple[np.ndarray, np.ndar
             )
     numbers = column.astype(float) if are_numbers(column) else column  # 2 comes before 10, also where both are texts
     _, first, classes = np.unique(numbers, return_index=True, return_inverse=True)
-    values = column[first]
+    values, classes = categories or (column[first], classes)
     if 2 * len(values) > length:
         raise NotCategorical(
             f"{name!r} is not categorical: {len(values)} classes in {length} points, fewer than two points per class; "
             f"give more points, or {advice}"
         )
     return values, classes.astype(np.int64)
+
+
+def has_order(name: str, factors: Any, values: np.ndarray) -> bool:
+    """Whether the classes of a factor can stand for numbers: they are numbers, ordered categories, or only two.
+
+    Args:
+        name: of the factor.
+        factors: all factors, as given.
+        values: of the factor, from `classes_of`.
+    """
+    if len(values) <= 2:
+        return True
+    if is_data(factors):
+        if factors.factors is None:
+            return not len(getattr(factors, "classes", ()))  # a label whose classes have names
+        return bool(factors.factors.has_order(name))
+    if values.dtype.kind not in "OSU" or are_numbers(values):
+        return True
+    return ordered_categories(columns(factors)[name]) is not None
 
 
 def _of_objects(name: str, column: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Pearson correlations among latents, and of latents with factors.
 
 DIP-VAE (Kumar 2017, https://arxiv.org/abs/1711.00848): Tables 3 and 4, Figure 2, appendices A and B. The value of a
-factor is its class index.
+factor is its class index. A factor with three or more names has no such value and is left out, unless the names are
+ordered categories of pandas.
 """
 
 from collections.abc import Collection
@@ -47,7 +48,7 @@ def factor_correlations(
         ValueError: as `Encoded.of`.
     """
     metric = "factor correlations"
-    encoded = Encoded.of(codes, factors).require(metric, factors=1)
+    encoded = Encoded.of(codes, factors).with_order().require(metric, factors=1)
     return _correlations(metric, encoded, prune, seed, repeats, rows=encoded.names)
 
 
@@ -62,7 +63,7 @@ def neighbours(codes: Codes, factors: Classes = None, *, seed: int = 0, repeats:
         Inapplicable: fewer than two factors vary, or no latent does.
         ValueError: as `Encoded.of`.
     """
-    encoded = Encoded.of(codes, factors).require("neighbours", factors=2)
+    encoded = Encoded.of(codes, factors).with_order().require("neighbours", factors=2)
     if not len(encoded.active(0.0)):
         raise Inapplicable("neighbours: no latent varies, so none is correlated with an attribute")
     table = pearson(encoded.factors, encoded.codes)

@@ -10,7 +10,7 @@ import torch
 from torch.distributions import Distribution
 
 from zoo.arguments import checked
-from zoo.metrics.classes import Classes, NotCategorical, classes_of, columns, is_data
+from zoo.metrics.classes import Classes, NotCategorical, classes_of, columns, has_order, is_data
 from zoo.metrics.result import Inapplicable
 from zoo.metrics.sites import Encoder, Latents, Site, count_points, encode, sites_of
 
@@ -30,6 +30,7 @@ class Encoded:
         constant: the factors that do not vary, with their only value. They have entropy 0, and metrics ignore them.
         left_out: the factors of a data set that have no classes, such as measurements, with the reason.
         values: what the classes of each factor were given as, [K] of [size]: numbers, or names.
+        unordered: the factors with three or more classes that are names without an order.
         memo: a cache of quantities that several metrics need.
     """
 
@@ -39,6 +40,7 @@ class Encoded:
     constant: Mapping[str, Any]
     left_out: Mapping[str, str]
     values: Sequence[np.ndarray]
+    unordered: tuple[str, ...] = ()
     memo: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -109,7 +111,10 @@ class Encoded:
                 kept[name] = classes
                 found.append(values)
         table = np.stack(list(kept.values()), axis=1) if kept else np.empty((length, 0), np.int64)
-        return cls(sites, table, tuple(kept), constant, left_out, found)
+        unordered = tuple(
+            name for name, values in zip(kept, found, strict=True) if not has_order(name, factors, values)
+        )
+        return cls(sites, table, tuple(kept), constant, left_out, found, unordered)
 
     def __len__(self) -> int:
         return len(self.factors)
@@ -219,7 +224,20 @@ class Encoded:
             found.append(values[there])
         table = np.stack(columns, axis=1) if columns else self.factors[rows]
         sites = {name: site.at(rows) for name, site in self.sites.items()}
-        return Encoded(sites, table, self.names, self.constant, self.left_out, found)
+        return Encoded(sites, table, self.names, self.constant, self.left_out, found, self.unordered)
+
+    def with_order(self) -> "Encoded":
+        """Without the factors whose classes are names without an order, for metrics that take a class for a number."""
+        if not self.unordered:
+            return self
+        kept = [k for k, name in enumerate(self.names) if name not in self.unordered]
+        why = {
+            name: f"{name!r} has {size} classes that are names without an order, so they are no numbers"
+            for name, size in zip(self.names, self.sizes, strict=True)
+            if name in self.unordered
+        }
+        names, values = tuple(self.names[k] for k in kept), [self.values[k] for k in kept]
+        return Encoded(self.sites, self.factors[:, kept], names, self.constant, {**self.left_out, **why}, values)
 
     def half(self, rng: np.random.Generator) -> "Encoded":
         """A random half of the datapoints."""

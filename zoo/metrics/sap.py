@@ -60,7 +60,7 @@ def sap(
     Raises:
         Inapplicable: no factor varies, or there is one latent; or a training split has only one class of a factor.
         LookupError: there is no such factor among those that vary.
-        ValueError: as `Encoded.of`; or the classifier is unknown.
+        ValueError: as `Encoded.of`; the classifier is unknown; or a continuous factor has names without an order.
 
     Example:
         >>> import numpy as np
@@ -77,6 +77,11 @@ def sap(
         continuous = (continuous,)
     if unknown := [name for name in continuous if name not in encoded.names]:
         raise LookupError(f"SAP: no factor {unknown[0]!r} varies; there are {', '.join(encoded.names)}")
+    if names := [name for name in continuous if name in encoded.unordered]:
+        raise ValueError(
+            f"SAP: {names[0]!r} cannot be continuous, since its classes are names without an order; leave it out of "
+            "`continuous`"
+        )
     runs = []
     unconverged = 0
     for rng in generators(seed, repeats):

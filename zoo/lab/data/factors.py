@@ -11,6 +11,7 @@ import numpy as np
 from zoo.arguments import checked, number_from, shown
 from zoo.lab.data.conversion import as_columns
 from zoo.lab.errors import unknown_name
+from zoo.order import are_numbers, ordered_categories
 from zoo.seeds import stream
 
 
@@ -23,6 +24,7 @@ class Factors:
         values: per factor the values that its classes stand for, [size].
         table: the classes of every datapoint, [N, F]; None where the set is the whole grid in order, the last factor
             varying fastest, and the classes follow from the index.
+        ordered: the factors whose values are names in an order, as ordered categories of pandas are.
 
     Raises:
         ValueError: a name occurs twice, a factor has no value, or the table does not fit the values.
@@ -31,6 +33,7 @@ class Factors:
     names: tuple[str, ...]
     values: tuple[np.ndarray, ...]
     table: np.ndarray | None = None
+    ordered: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names) or len(self.names) != len(self.values):
@@ -54,7 +57,8 @@ class Factors:
     def of(cls, factors: Any) -> "Factors":
         """Builds factors from their values at every datapoint, [N]; the classes are the sorted distinct values.
 
-        Texts that are all numbers count as numbers, as in a table [N, F] that has names, too.
+        Texts that are all numbers count as numbers, as in a table [N, F] that has names, too. Ordered categories of
+        pandas keep their order.
 
         Args:
             factors: a mapping by name, a data frame, or a table [N, F], whose factors are called 0, 1, ...
@@ -67,8 +71,16 @@ class Factors:
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"factors need one value per datapoint each, got {lengths}")
-        pairs = [np.unique(column, return_inverse=True) for column in columns.values()]
-        return cls(tuple(columns), tuple(v for v, _ in pairs), np.stack([c for _, c in pairs], axis=1))
+        pairs = {name: np.unique(column, return_inverse=True) for name, column in columns.items()}
+        ordered = {name: found for name in columns if (found := ordered_categories(_column(factors, name)))}
+        pairs |= ordered
+        table = np.stack([classes for _, classes in pairs.values()], axis=1)
+        return cls(tuple(columns), tuple(values for values, _ in pairs.values()), table, tuple(ordered))
+
+    def has_order(self, name: str) -> bool:
+        """Whether the classes of a factor are in an order: its values are numbers, or names in an order."""
+        values = self.values[self.names.index(name)]
+        return name in self.ordered or values.dtype.kind not in "OSU" or are_numbers(values)
 
     def __len__(self) -> int:
         return prod(self.sizes) if self.table is None else len(self.table)
@@ -151,3 +163,9 @@ class Factors:
     def subset(self, rows: np.ndarray) -> "Factors":
         """The factors of some datapoints; every factor keeps all its values."""
         return replace(self, table=self.at(rows))
+
+
+def _column(factors: Any, name: str) -> Any:
+    """A column as it was given, of a mapping or a data frame; names may have been numbers there."""
+    given = factors.columns if hasattr(factors, "columns") else factors if isinstance(factors, Mapping) else ()
+    return next((factors[one] for one in given if str(one) == name), None)
