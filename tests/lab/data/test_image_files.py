@@ -1,5 +1,7 @@
 """Images as a viewer shows them: turned, on a background, grey where they are grey; and pictures alone are opened."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,29 @@ def palette(colours: list[int], **options: Any) -> Image.Image:
     image.putpalette(colours)
     image.info.update(options)
     return image
+
+
+def png_of_16_bits(file: Path, pixels: np.ndarray, colour: int) -> None:
+    """Writes a PNG, which Pillow cannot, from pixels [H, W, C]; `colour` is 4 for grey and 6 for RGB with alpha."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width, _ = pixels.shape
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
+    rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels))
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+
+
+def test_a_png_of_16_bits_that_is_grey_with_alpha_is_grey(tmp_path: Path) -> None:
+    levels = 4_000 * np.arange(16).reshape(4, 4)
+    opaque = np.full((4, 4), 65_535)
+    png_of_16_bits(tmp_path / "grey.png", np.stack([levels, opaque], axis=-1), 4)
+    x = load(str(tmp_path), held_out=0).train.x
+    assert x.shape == (1, 1, 4, 4)
+    np.testing.assert_array_equal(x[0, 0], levels >> 8)
+    png_of_16_bits(tmp_path / "rgb.png", np.stack([levels, levels, opaque // 2, opaque], axis=-1), 6)
+    assert [kind(tmp_path / name).grey for name in ("grey.png", "rgb.png")] == [True, False]
 
 
 def test_palettes_are_grey_where_their_colours_are(tmp_path: Path) -> None:

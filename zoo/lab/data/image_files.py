@@ -106,7 +106,12 @@ def _is_grey(image: Image.Image) -> bool:
     if image.mode in ("P", "PA"):
         palette = np.array(image.getpalette("RGB")).reshape(-1, 3)
         return bool((palette == palette[:, :1]).all())
-    return image.mode in ("1", "L", "LA", "La")
+    return image.mode in ("1", "L", "LA", "La") or _is_grey_of_16_bits(image)
+
+
+def _is_grey_of_16_bits(image: Image.Image) -> bool:
+    """Whether this is a PNG of 16 bits that is grey with transparency: Pillow opens it as RGBA, with equal channels."""
+    return image.format == "PNG" and any(str(tile.args).startswith("LA") for tile in getattr(image, "tile", ()))
 
 
 def _on(background: str, image: Image.Image) -> Image.Image:
