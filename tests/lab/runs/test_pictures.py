@@ -2,6 +2,7 @@
 
 import errno
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -14,19 +15,21 @@ from zoo.elbos import PlainELBO
 from zoo.lab.data import Dataset, Split
 from zoo.lab.plots import ImageGrid, Picture, drawn_as
 from zoo.lab.runs import train as run
-from zoo.lab.runs.folder import Settings
+from zoo.lab.runs.folder import Settings, how_to_resume
+from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.training import Experiment
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
 
 
-def trained(folder, pair, *, test=None, kl="closed", steps=5, **options):
+def trained(folder, pair, *, test=None, kl="closed", steps=5, resume=False, **options):
     """A run of a few steps on eleven images."""
     train = Dataset("eleven", images().numpy(), np.arange(11) % 3)
     experiment = Experiment(*pair, PlainELBO(kl=kl), steps=steps, batch_size=4, **options)
     settings = Settings("toy", {}, "eleven", {}, steps, 4, 1e-3, 0, "cpu")
-    folder.mkdir()
-    return run.train(experiment, Split(train, test or train), settings, folder, command="by hand", progress=False)
+    folder.mkdir(exist_ok=resume)
+    split = Split(train, test or train)
+    return run.train(experiment, split, settings, folder, command="by hand", progress=False, resume=resume)
 
 
 def embedded(folder) -> set[str]:
@@ -111,3 +114,20 @@ def test_a_run_within_a_block_leaves_and_shows_its_pictures_in_the_blocks_format
     names = {"curves.svg", "kl.svg", "reconstructions.svg", "samples.svg", "traversals.svg"}
     assert embedded(tmp_path / "run") == names == {path.name for path in (tmp_path / "run").glob("*.svg")}
     assert not list((tmp_path / "run").glob("*.png"))
+
+
+def test_ctrl_c_while_pictures_are_drawn_says_that_the_training_is_finished_and_how_to_have_them(tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "draw_run", interrupted)
+        with pytest.raises(Stopped, match=r"finished and saved, and \S+run lacks its pictures") as stopped:
+            trained(tmp_path / "run", vae_pair())
+    assert stopped.value.signal == signal.SIGINT
+    assert f"{how_to_resume(tmp_path / 'run')} writes them" in str(stopped.value)
+    log = (tmp_path / "run" / "terms.csv").read_bytes()
+    torch.manual_seed(0)
+    trained(tmp_path / "run", vae_pair(), resume=True)
+    assert (tmp_path / "run" / "terms.csv").read_bytes() == log  # not trained again
+    assert embedded(tmp_path / "run") >= {"curves.png", "samples.png"}

@@ -4,7 +4,8 @@ import re
 import signal
 import time
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -126,9 +127,27 @@ def train(
             if not resume or not (folder / CHECKPOINT).is_file():  # which begins again, with the versions of today
                 write_settings(folder, settings, command, data)
             seconds = _train(experiment, data, settings, folder, progress, every, resume)
-            return _finish(experiment, data, settings, folder, command, seconds)
+            with _explained(folder):
+                return _finish(experiment, data, settings, folder, command, seconds)
         except OSError as error:
             raise OSError(_cut_short(error, folder)) from error
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """On Ctrl-C after the last step, says that the training is finished and how to have the rest.
+
+    Raises:
+        Stopped: in place of `KeyboardInterrupt`.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(
+            f"stopped by SIGINT after the last step: the training is finished and saved, and {folder} lacks its "
+            f"pictures and its summary; {how_to_resume(folder)} writes them, without training again",
+            signal.SIGINT,
+        ) from None
 
 
 def _cut_short(error: OSError, folder: Path) -> str:
