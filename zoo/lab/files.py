@@ -1,5 +1,6 @@
 """Atomic writes of files, and JSON records with a digest that shows whether they were changed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,24 @@ def write_file(path: Path, content: bytes | str) -> None:
     """
     with replacing(path) as part, part.open("wb") as file:
         file.write(readable(content).encode() if isinstance(content, str) else content)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it; one that exists is kept.
+
+    Raises:
+        NotADirectoryError: a file, or a symbolic link to nothing, has the name of one of them; the message says which.
+        OSError: as `Path.mkdir`.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        there = next((p for p in (path, *path.parents) if os.path.lexists(p) and not p.is_dir()), None)
+        if there is None:  # another process has made it in this moment
+            return
+        broken = there.is_symlink() and not there.exists()
+        what = f"is a symbolic link to {os.readlink(there)}, which does not exist" if broken else "is not a folder"
+        raise NotADirectoryError(errno.ENOTDIR, f"{there} {what}", str(path)) from None
 
 
 def readable(text: str) -> str:

@@ -126,3 +126,22 @@ def test_a_record_notices_every_flipped_bit_of_its_values(tmp_path):
         path.write_text(content, encoding="latin-1")
         with pytest.raises(ValueError, match=r"record is damaged"):
             read_record(path)
+
+
+def test_a_link_to_nothing_is_named_and_not_said_to_be_in_use(tmp_path):
+    (tmp_path / "runs").symlink_to(tmp_path / "unmounted")
+    broken = rf"{tmp_path}/runs is a symbolic link to {tmp_path}/unmounted, which does not exist"
+    for folder in (tmp_path / "runs", tmp_path / "runs" / "mine"):
+        with pytest.raises(OSError, match=rf"cannot be written \({broken}\): name another one with --out"):
+            new_folder(folder)
+        with pytest.raises(NotADirectoryError, match=broken), locked(folder):
+            pass
+    with pytest.raises(OSError, match=broken):  # and no number after its name would help
+        free_folder(tmp_path / "runs", "vae")
+    (tmp_path / "vae").symlink_to(tmp_path / "unmounted")
+    (tmp_path / "vae-2").touch()
+    assert free_folder(tmp_path, "vae").name == "vae-3"
+    with pytest.raises(OSError, match=r"vae-2 cannot be written \(\S+/vae-2 is not a folder\)"):
+        new_folder(tmp_path / "vae-2")
+    (tmp_path / "unmounted").mkdir()
+    assert new_folder(tmp_path / "runs").is_dir()

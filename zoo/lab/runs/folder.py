@@ -1,6 +1,7 @@
 """A run's folder: claiming one, its settings, its weights."""
 
 import math
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -169,8 +170,11 @@ def free_folder(parent: Path, stem: str) -> Path:
     """
     number = 1
     while True:
+        path = parent / (stem if number == 1 else f"{stem}-{number}")
         try:
-            return new_folder(parent / (stem if number == 1 else f"{stem}-{number}"))
+            if os.path.lexists(path) and not path.is_dir():  # a file, or a link to nothing
+                raise FileExistsError
+            return new_folder(path)
         except FileExistsError:
             number += 1
 

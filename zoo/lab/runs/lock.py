@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from zoo.lab.files import write_file
+from zoo.lab.files import make_folder, write_file
 
 LOCK = ".lock"
 TRIAL_LOCK = ".trial.lock"  # of a trial, whose folder may also be its run's: held until the trial is measured, too
@@ -65,7 +65,7 @@ def is_lock(path: Path) -> bool:
 
 
 def _acquire(path: Path, wait: float) -> BaseFileLock:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=wait, poll_interval=0.05)

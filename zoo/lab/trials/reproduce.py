@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from zoo.lab.files import make_folder
 from zoo.lab.plots.picture import Picture, save_pictures
 from zoo.lab.training.experiment import Recipe
 from zoo.lab.training.precision import Precision
@@ -178,7 +179,7 @@ def reproduce(
         refuse_other_precision(name, out, budget, precision)  # before the trials
     with open_backend(backend, jobs=jobs, scheduler=scheduler, device=work[0][1].device) as on:
         try:
-            out.mkdir(parents=True, exist_ok=True)  # before the trials, which may take days
+            make_folder(out)  # before the trials, which may take days
         except OSError as error:
             raise OSError(f"the folder {out} cannot be made ({error.strerror}): name another one with --out") from error
         failures = run_trials(work, on)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from zoo.arguments import between, checked
 from zoo.lab.device import find_device
-from zoo.lab.files import write_file
+from zoo.lab.files import make_folder, write_file
 from zoo.lab.training.experiment import Recipe
 from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.card import average, deviation
@@ -177,7 +177,7 @@ def _markdown(cells: pd.DataFrame) -> str:
 
 def write(folder: Path, table: pd.DataFrame, text: str) -> list[Path]:
     """Writes table.csv, a row for each run with every digit, and table.md into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     written = {folder / "table.csv": table.to_csv(index=False, lineterminator="\r\n"), folder / "table.md": text}
     for path, content in written.items():
         write_file(path, content)
