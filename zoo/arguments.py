@@ -136,7 +136,7 @@ def check_value(where: str, value: Any, kind: Allowed | None, range_: Allowed | 
         raise ValueError(f"{where} must be {range_.what}, got {shown(value)}")
 
 
-def as_path(text: "str | PathLike[str]") -> Path:
+def as_path(text: str | Path) -> Path:
     """A path, whose ~ is the home folder, also where no shell has replaced it, as in --out=~/runs.
 
     Raises:
