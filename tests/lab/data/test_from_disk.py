@@ -207,6 +207,14 @@ class TestFolder:
         with pytest.raises(ValueError, match=message):
             load(str(tmp_path))
 
+    @pytest.mark.parametrize("empty", ["b", "test", "train/b", "b/deeper"])
+    def test_an_empty_folder_is_named_and_is_no_missing_class(self, tmp_path: Path, empty: str) -> None:
+        picture(tmp_path / "train" / "a" / "1.png")
+        (tmp_path / empty).mkdir(parents=True)
+        (tmp_path / empty / ".hidden").write_text("not an image")
+        with pytest.raises(FileNotFoundError, match=rf"{empty} is empty; put its images there, or remove it"):
+            load(str(tmp_path))
+
     @pytest.mark.skipif(os.name != "posix", reason="makes POSIX links and named pipes")
     def test_links_that_lead_back_and_files_that_are_none(self, tmp_path: Path) -> None:
         picture(tmp_path / "pets" / "a" / "1.png")

@@ -95,7 +95,7 @@ class Files(Sequence[Path]):
 def _walk(root: Path, folder: Path, start: str = "") -> Iterator[tuple[str, bool]]:
     """All that is not hidden below `folder`, in the order of paths: its place from `root`, and whether it is a file.
 
-    A folder that cannot be listed raises an error; `Path.rglob` would silently skip it.
+    A folder that cannot be listed, or is empty, raises an error; `Path.rglob` would silently skip it.
     """
     try:
         with os.scandir(folder) as entries:
@@ -109,7 +109,12 @@ def _walk(root: Path, folder: Path, start: str = "") -> Iterator[tuple[str, bool
             continue
         if entry.is_symlink() and folder.resolve().is_relative_to(Path(entry.path).resolve()):
             raise ValueError(f"data {str(root)!r}: {entry.path} links to a folder that contains it; remove this link")
-        yield from _walk(root, Path(entry.path), f"{place}/")
+        empty = True
+        for found in _walk(root, Path(entry.path), f"{place}/"):
+            empty = False
+            yield found
+        if empty:  # a class, or the test set, would be missing without a word
+            raise FileNotFoundError(f"data {str(root)!r}: {entry.path} is empty; put its images there, or remove it")
 
 
 def _is(kind: Callable[[], bool]) -> bool:
