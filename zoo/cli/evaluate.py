@@ -58,10 +58,7 @@ def evaluate(
             f"--num-samples {num_samples} has no effect with --estimator {estimator}, which draws once for each "
             "datapoint: leave it out, or give --estimator exact"
         )
-    try:
-        refuse_unless_writable(folder)
-    except PermissionError as error:
-        raise PermissionError(f"{error}, where metrics and pictures go: evaluate a copy of the run") from None
+    refuse_unless_writable(folder, ", where metrics and pictures go: evaluate a copy of the run")
     run = open_run(folder, data_dir, download)
     experiment, data = run.experiment, run.data.test
     print_evaluation(evaluate_pair(run.model, run.guide, data, labels=experiment.labels, kl=experiment.elbo.kl))

@@ -54,21 +54,25 @@ def file(text: str | Path) -> Path:
     if is_folder:
         raise typer.BadParameter(f"it is a folder; give the name of a file, got {text}")
     try:
-        refuse_unless_writable(found.parent)
+        refuse_unless_writable(found.parent, f"; name a file elsewhere, got {text}")
     except PermissionError as error:
-        raise typer.BadParameter(f"{error}; name a file elsewhere, got {text}") from None
+        raise typer.BadParameter(str(error)) from None
     return found
 
 
-def refuse_unless_writable(folder: Path) -> None:
+def refuse_unless_writable(folder: Path, remedy: str) -> None:
     """Refuses a folder, or the first one above it that exists, before the work whose results would be lost.
+
+    Args:
+        folder: where something will be written.
+        remedy: the rest of the message.
 
     Raises:
         PermissionError: nothing can be written there.
     """
     there = next((p for p in (folder, *folder.parents) if p.exists()), folder)
     if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(f"nothing can be written in the folder {there}")
+        raise PermissionError(f"nothing can be written in the folder {there}{remedy}")
 
 
 def interpreter(text: str | Path) -> Path:

@@ -50,10 +50,7 @@ def traverse(
     from zoo.lab.plots import drawn_as
     from zoo.lab.runs.traverse import traverse as draw
 
-    try:
-        refuse_unless_writable(out or folder / "traverse")
-    except PermissionError as error:
-        raise PermissionError(f"{error}, where the pictures go: name another one with --out") from None
+    refuse_unless_writable(out or folder / "traverse", ", where the pictures go: name another one with --out")
     run = open_run(folder, data_dir, download)
     other = open_run(beside, data_dir, download) if beside else None
     with drawn_as(format, slides=slides):

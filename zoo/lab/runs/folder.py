@@ -4,6 +4,7 @@ import math
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
 from pathlib import Path
@@ -171,12 +172,11 @@ def free_folder(parent: Path, stem: str) -> Path:
     number = 1
     while True:
         path = parent / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            if os.path.lexists(path) and not path.is_dir():  # a file, or a link to nothing
-                raise FileExistsError
+        number += 1
+        if os.path.lexists(path) and not path.is_dir():  # a file, or a link to nothing
+            continue
+        with suppress(FileExistsError):
             return new_folder(path)
-        except FileExistsError:
-            number += 1
 
 
 def _is_new(folder: Path) -> bool:
