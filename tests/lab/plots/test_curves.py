@@ -7,6 +7,7 @@ import pytest
 import torch
 from matplotlib.collections import LineCollection, PathCollection
 
+from tests.pictures import overlapping_labels
 from zoo.lab.analysis import Evaluation
 from zoo.lab.plots import Setting, bars_of_nats, curves, kl_bars, plot_terms, projector, trade_off
 from zoo.lab.plots.curves import two_errors
@@ -82,6 +83,16 @@ def test_a_trade_off_joins_the_means_of_a_family_in_order_and_labels_them():
         ("", (0.0, 0.0)),
     ]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("error", "score")
+
+
+def test_labels_of_points_that_are_close_do_not_cover_each_other():
+    close = [Setting(label, [1.0 + 0.001 * k], [10.0]) for k, label in enumerate(("16", "32", "64", "128"))]
+    far = [Setting("1", [0.0], [0.0]), Setting("2", [2.0], [20.0])]
+    figure = trade_off({"A": close, "B": far}, x="error", y="score")
+    assert overlapping_labels(figure) == []
+    corners = [(text.get_ha(), text.get_va()) for text in figure.axes[0].texts]
+    assert corners[:4] == [("left", "bottom"), ("left", "top"), ("right", "bottom"), ("right", "top")]
+    assert corners[4:] == [("left", "bottom")] * 2
 
 
 def test_bars_are_means_over_seeds_in_the_order_given():

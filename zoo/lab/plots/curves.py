@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import BboxBase
 
 from zoo.lab.plots.style import figure, legend_below, line_of, styled
 
@@ -95,7 +97,24 @@ def trade_off(families: Mapping[str, Sequence[Setting]], *, x: str, y: str) -> F
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     legend_below(canvas, axes)
+    _spread_labels(canvas, axes)
     return canvas
+
+
+def _spread_labels(canvas: Figure, axes: Axes) -> None:
+    """Moves each label to the first corner of its point, upper right, lower right, ..., where it covers no earlier one;
+    to the upper right if there is no such corner.
+    """
+    canvas.draw_without_rendering()  # a label's place in pixels depends on the layout
+    taken: list[BboxBase] = []
+    for label in axes.texts:
+        corners = [(side, height) for side in ("left", "right") for height in ("bottom", "top")]
+        for side, height in (*corners, corners[0]):
+            label.set(x=4 if side == "left" else -4, y=4 if height == "bottom" else -4, ha=side, va=height)
+            box = label.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 def two_errors(values: Sequence[float]) -> float:
