@@ -35,10 +35,20 @@ def is_subsample(site: Site) -> bool:
     return bool(site_is_subsample(message))
 
 
+def is_deterministic(site: Site) -> bool:
+    """Whether a site is computed from others, by `pyro.deterministic`."""
+    return bool(site["infer"].get("_deterministic"))
+
+
 def total(site: Site) -> Tensor:
     """A site's nats per datapoint, summed over its units: 0-dim."""
     nats: Tensor = site["nats"].sum()
     return nats
+
+
+def sampled(trace: Trace) -> list[tuple[str, Site]]:
+    """The sites of `pyro.sample` and `pyro.deterministic` by name, without the subsampling of plates."""
+    return [(n, site) for n, site in nodes_of(trace).items() if site["type"] == "sample" and not is_subsample(site)]
 
 
 def observed(trace: Trace) -> list[tuple[str, Site]]:
@@ -46,7 +56,7 @@ def observed(trace: Trace) -> list[tuple[str, Site]]:
     return [
         (name, site)
         for name, site in nodes_of(trace).items()
-        if site["type"] == "sample" and site["is_observed"] and not site["infer"].get("_deterministic")
+        if site["type"] == "sample" and site["is_observed"] and not is_deterministic(site)
     ]
 
 

@@ -4,8 +4,11 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
+from torch import nn
 
 from guides import Amortized, Automatic, Concrete, Flow, FullRank, MeanField, Mixture, PerDatapoint
 from tests.lab.runs.test_traverse import finished
@@ -142,3 +145,14 @@ def test_a_run_with_a_flow_is_measured_and_drawn_as_one_with_normals(tmp_path):
     assert measured["flow"].keys() == {"accuracy"}  # the others need the density of each unit
     x = runs["flow"].data.test.batch(torch.arange(12)).x.double()
     assert posterior_means(runs["flow"].guide, x)["z"].shape == runs["flow"].codes(x)["z"].shape == (12, 10)
+
+
+def test_a_second_plate_of_a_guide_is_no_latent_site():
+    """Before: posteriors also had "words", the choice of that plate's members, as if it were inferred."""
+
+    class InPlates(nn.Module):
+        def forward(self, x, *, index=None):
+            with pyro.plate("words", 3, dim=-2), pyro.plate("data", len(x), dim=-1):
+                pyro.sample("z", dist.Normal(torch.zeros(3, len(x), 2), 1.0).to_event(1))
+
+    assert posteriors(InPlates(), images(4)).keys() == {"z"}

@@ -23,8 +23,9 @@ from zoo.lab.data import Batch, Dataset, Split
 from zoo.lab.isolation import isolated
 from zoo.lab.networks import MLPDecoder, MLPEncoder
 from zoo.lab.story import Line, docstring_lines, story
-from zoo.lab.story.program import Program, sampled
+from zoo.lab.story.program import Program
 from zoo.papers.recipes import RECIPES
+from zoo.sites import is_deterministic, sampled
 from zoo.studies.compatibility import recipes as small
 from zoo.studies.guide_gap.recipes import names as swaps
 from zoo.studies.guide_gap.recipes import swap
@@ -124,7 +125,7 @@ def looks_at(program: nn.Module, batch: Batch, site: str) -> set[str]:
     args, kwargs = batch.arguments()
     trace = poutine.trace(program).get_trace(*args, **kwargs)
     values = {name: node["value"] for name, node in sampled(trace)}
-    deterministic = {name for name, node in sampled(trace) if node["infer"].get("_deterministic")}
+    deterministic = {name for name, node in sampled(trace) if is_deterministic(node)}
 
     def density(**changed):
         fixed = {name: value for name, value in {**values, **changed}.items() if name != site}

@@ -19,8 +19,7 @@ from zoo.lab.data import Batch, Dataset
 from zoo.lab.device import device_of
 from zoo.lab.errors import import_optional
 from zoo.lab.isolation import isolated
-from zoo.lab.story.program import sampled
-from zoo.sites import nodes_of
+from zoo.sites import is_deterministic, nodes_of, sampled
 from zoo.termwise import TermwiseELBO
 
 Site = dict[str, Any]
@@ -100,9 +99,9 @@ def to_inference_data(
             traces["posterior_predictive"].append(new)
             traces["prior"].append(poutine.trace(poutine.uncondition(model)).get_trace(*args, **kwargs))
         first = dict(sampled(traces["posterior"][0]))
-        seen = [name for name, site in first.items() if site["is_observed"] and not _deterministic(site)]
+        seen = [name for name, site in first.items() if site["is_observed"] and not is_deterministic(site)]
         unseen = [name for name in first if name not in seen]
-        if missing := [n for n in unseen if n not in guide_trace and not _deterministic(first[n])]:
+        if missing := [n for n in unseen if n not in guide_trace and not is_deterministic(first[n])]:
             raise ValueError(f"the guide has no site {missing}, so there is no posterior of it: give it a head")
         names = _Names(len(classes) or _classes(first))
         groups = {
@@ -149,10 +148,6 @@ class _Names:
 def _classes(sites: Mapping[str, Site]) -> int:
     """The number of classes of the story's labels; 0 without labels."""
     return int(sites["y"]["fn"].event_shape[0]) if "y" in sites and sites["y"]["fn"].event_shape else 0
-
-
-def _deterministic(site: Site) -> bool:
-    return bool(site["infer"].get("_deterministic"))
 
 
 def _values(traces: Sequence[Trace], sites: Iterable[str], names: _Names) -> Group:

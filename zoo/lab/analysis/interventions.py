@@ -21,7 +21,7 @@ from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
 from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import evaluating
-from zoo.sites import is_subsample, nodes_of
+from zoo.sites import is_deterministic, sampled
 from zoo.termwise import family
 
 Latents: TypeAlias = dict[str, Tensor]  # by latent site, [N, ...]
@@ -282,11 +282,7 @@ def _latents(model: nn.Module, *args: Any, given: Latents | None = None) -> dict
     values: Any = given or {}
     with evaluating(model):
         trace = poutine.trace(poutine.do(model, values)).get_trace(*args)
-    return {
-        name: node
-        for name, node in nodes_of(trace).items()
-        if node["type"] == "sample" and name != "x" and not is_subsample(node) and not _is_deterministic(node)
-    }
+    return {name: node for name, node in sampled(trace) if name != "x" and not is_deterministic(node)}
 
 
 def _check_each_datapoint_has_its_own(sites: Mapping[str, Any]) -> None:
@@ -311,10 +307,6 @@ def harden(model: nn.Module, latents: Latents) -> Latents:
 def one_hot(like: Tensor, num_classes: int) -> Tensor:
     """The one-hot vectors of all classes, [K, K], of the type and device of `like`."""
     return torch.eye(num_classes, dtype=like.dtype, device=like.device)
-
-
-def _is_deterministic(node: Mapping[str, Any]) -> bool:
-    return bool(node["infer"].get("_deterministic"))
 
 
 def _is_type(fn: Any) -> bool:

@@ -15,7 +15,7 @@ from zoo.lab.device import fork_random_state
 from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import evaluating, isolated
 from zoo.pairing import explaining
-from zoo.sites import is_subsample, nodes_of, unwrapped
+from zoo.sites import nodes_of, sampled, unwrapped
 from zoo.termwise import family
 
 
@@ -68,7 +68,7 @@ def posteriors(
     args, position = (x,) if y is None else (x, y), {} if index is None else {"index": index}
     with isolated(guide, seed=seed), explaining({"the guide": guide}, x):
         trace = poutine.trace(guide).get_trace(*args, **position)
-    return {name: site["fn"] for name, site in nodes_of(trace).items() if site["type"] == "sample" and name != "data"}
+    return {name: site["fn"] for name, site in sampled(trace)}
 
 
 @checked()
@@ -130,7 +130,7 @@ def decode(model: nn.Module, latents: dict[str, Tensor], *, site: str = "x") -> 
     with evaluating(model):
         trace = poutine.trace(poutine.do(model, values)).get_trace()
     if unknown := sorted(latents.keys() - nodes_of(trace).keys()):
-        raise LookupError(f"latents: {unknown_name('site', unknown[0], _samples(trace))}")
+        raise LookupError(f"latents: {unknown_name('site', unknown[0], dict(sampled(trace)))}")
     return _mean_of(trace, site).squeeze(1)
 
 
@@ -187,10 +187,7 @@ def _site(trace: Trace, site: str) -> Any:
     Raises:
         LookupError: the story has no such site; the message shows the nearest name.
     """
-    if site not in (known := _samples(trace)):
+    known = dict(sampled(trace))
+    if site not in known:
         raise LookupError(unknown_name("site", site, known))
-    return nodes_of(trace)[site]["fn"]
-
-
-def _samples(trace: Trace) -> list[str]:
-    return [name for name, node in nodes_of(trace).items() if node["type"] == "sample" and not is_subsample(node)]
+    return known[site]["fn"]

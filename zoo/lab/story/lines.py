@@ -9,7 +9,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import nn
 
 from zoo.arguments import checked
-from zoo.sites import Site, nodes_of
+from zoo.sites import Site, is_deterministic, sampled
 from zoo.termwise import family
 
 # name ~ Family(arguments)    meaning    [shape]
@@ -50,17 +50,15 @@ def event_shape(site: Site) -> Sequence[int]:
     event: Sequence[int] = site["fn"].event_shape
     frames = sorted((f for f in site["cond_indep_stack"] if f.vectorized), key=lambda frame: int(frame.dim))
     sizes = [frame.size for frame in frames]
-    whole = site["infer"].get("_deterministic") and len(event) == site["value"].dim()
+    whole = is_deterministic(site) and len(event) == site["value"].dim()
     return event[len(sizes) :] if whole and list(event[: len(sizes)]) == sizes else event
 
 
 def trace_lines(trace: Trace) -> list[Line]:
     """The lines of a trace: sites in order, families, and shapes, with B for the data plate."""
     lines = []
-    for name, site in nodes_of(trace).items():
-        if site["type"] != "sample" or type(site["fn"]).__name__ == "_Subsample":
-            continue
-        deterministic = site["infer"].get("_deterministic", False)
+    for name, site in sampled(trace):
+        deterministic = is_deterministic(site)
         in_plate = any(frame.name == "data" for frame in site["cond_indep_stack"])
         shape = [*(["B"] if in_plate else []), *map(str, event_shape(site))]
         lines.append(

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_map
 
 from zoo.lab.data import Batch
 from zoo.lab.story.lines import docstring_lines, event_shape
-from zoo.sites import is_masked, is_subsample, nodes_of, users_scale
+from zoo.sites import is_deterministic, is_masked, nodes_of, sampled, users_scale
 from zoo.termwise import family
 
 Letter = Literal["p", "q"]
@@ -190,11 +190,6 @@ def _has_rows(node: dict[str, Any]) -> bool:
     return bool(node["cond_indep_stack"]) and node["kwargs"].get("event_dim") is not None
 
 
-def sampled(trace: Trace) -> list[tuple[str, dict[str, Any]]]:
-    """The sites by name, without the subsampling of plates."""
-    return [(n, node) for n, node in nodes_of(trace).items() if node["type"] == "sample" and not is_subsample(node)]
-
-
 @dataclass(frozen=True)
 class _Reader:
     """Converts marks to text."""
@@ -221,7 +216,7 @@ class _Reader:
 
 
 def _site(name: str, node: dict[str, Any], reader: _Reader, meaning: str) -> TracedSite:
-    deterministic = bool(node["infer"].get("_deterministic"))
+    deterministic = is_deterministic(node)
     fn = node["fn"].base_dist if deterministic else node["fn"]
     with pyro.validation_enabled(False):
         marks = get_provenance(fn.log_prob(node["value"])) - {name}
