@@ -20,6 +20,11 @@ def in_a_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not blank; the error's type where there is none."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that does not exist: the nearest known name, and all of them."""
     names = sorted(known)

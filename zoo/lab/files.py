@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from zoo.lab.errors import first_line
+
 REMEDY = "put a copy back, or write it again"
 
 
@@ -116,7 +118,8 @@ def read_record(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise OSError(f"{path} cannot be read ({error.strerror}): it must be a file that this user may read") from error
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: it must hold JSON ({_first_line(error)}); {REMEDY}") from error
+        what = "it cannot be decoded" if isinstance(error, UnicodeError) else first_line(error)
+        raise ValueError(f"{path} is damaged: it must hold JSON ({what}); {REMEDY}") from error
     if not isinstance(record, dict):
         raise ValueError(f"{path} is damaged: it holds a {type(record).__name__} in place of named values; {REMEDY}")
     digest = record.pop("digest", None)
@@ -128,10 +131,6 @@ def read_record(path: Path) -> dict[str, Any]:
             'If the change was intended, remove "digest" from it'
         )
     return record
-
-
-def _first_line(error: BaseException) -> str:
-    return "it cannot be decoded" if isinstance(error, UnicodeError) else (str(error).splitlines() or [""])[0]
 
 
 def _digest(record: Mapping[str, Any]) -> str:

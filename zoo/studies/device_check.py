@@ -20,6 +20,7 @@ import torch
 
 from zoo.lab.data import Batch, Split, load
 from zoo.lab.device import find_device
+from zoo.lab.errors import first_line
 from zoo.lab.runs import checkpoint
 from zoo.lab.training.experiment import Experiment, Recipe
 from zoo.lab.training.fit import fit, prepare
@@ -155,10 +156,10 @@ def check_all(device: torch.device, folder: Path | None, *, minutes: float, name
         try:
             checks.append(check(recipe, load(recipe.data, folder=folder, **recipe.data_options), device))
         except FileNotFoundError as error:
-            print(f"{name}: not checked, {str(error).splitlines()[0]}", flush=True)
+            print(f"{name}: not checked, {first_line(error)}", flush=True)
             continue
         except (RuntimeError, ValueError, TypeError, FloatingPointError) as error:
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            reason = f"{type(error).__name__}: {first_line(error)}"
             checks.append(Check(name, "failed", [reason], *3 * [float("nan")]))
         print(f"{name}: {checks[-1].outcome()}", flush=True)
     return checks

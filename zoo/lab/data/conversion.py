@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 
 from zoo.lab.data.rows import blocks
+from zoo.lab.errors import first_line
 from zoo.order import are_numbers
 
 COLOURED = ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV")  # modes of Pillow that are read as RGB
@@ -33,7 +34,7 @@ def as_array(name: str, what: str, value: Any) -> np.ndarray:
     try:
         array = _array(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise type(error)(f"data {name!r}: {what} cannot be taken as an array: {_first_line(error)}") from error
+        raise type(error)(f"data {name!r}: {what} cannot be taken as an array: {first_line(error)}") from error
     if array.dtype.hasobject:
         array = _without_objects(name, what, array)
     if np.ma.is_masked(array):
@@ -255,10 +256,6 @@ def _without_objects(name: str, what: str, array: np.ndarray) -> np.ndarray:
         f"data {name!r}: {what} holds Python objects ({', '.join(kinds)}); .astype(str) makes names of them, "
         ".astype(float) numbers"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def check_finite(name: str, x: Any) -> None:

@@ -17,6 +17,7 @@ from zoo.lab.data.image_folder import image_folder
 from zoo.lab.data.npz import DAMAGE, names_in, read_npz
 from zoo.lab.data.rows import blocks
 from zoo.lab.data.split import Split, split
+from zoo.lab.errors import first_line
 from zoo.lab.files import readable
 
 KEYS = ("x", "y", "classes", "factors", "factor_names", "x_test", "y_test", "factors_test")
@@ -230,10 +231,9 @@ def _tensors(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the unpickler does
-        first, *_ = str(error).strip().splitlines() or [type(error).__name__]
         more = "Unsupported" in str(error)
         what = "more than tensors" if more else "no tensors that can be read"
-        why = "as NumPy's arrays or objects" if more else first[:160]
+        why = "as NumPy's arrays or objects" if more else first_line(error)[:160]
         raise ValueError(
             f"data {str(path)!r} holds {what} ({why}); save a dictionary of tensors, "
             "torch.save({'x': torch.from_numpy(images), 'y': torch.from_numpy(labels)}, path)"

@@ -5,6 +5,8 @@ from typing import IO, Literal, NamedTuple
 
 import numpy as np
 
+from zoo.lab.errors import first_line
+
 
 class Header(NamedTuple):
     """The header of an .npy.
@@ -35,8 +37,7 @@ def read_header(file: IO[bytes], size: int) -> Header:
     try:
         shape, fortran_order, dtype = readers[version](file)
     except Exception as error:  # the header is parsed as Python, which may raise many kinds of errors
-        why, *_ = str(error).splitlines() or [type(error).__name__]
-        raise ValueError(f"its header cannot be read: {why}") from error
+        raise ValueError(f"its header cannot be read: {first_line(error)}") from error
     if dtype.hasobject:
         raise ValueError("it holds Python objects; save it with .astype(str), or .astype(float) where they are numbers")
     left = size - file.tell()

@@ -14,6 +14,7 @@ from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from zoo.lab.device import fork_random_state
+from zoo.lab.errors import first_line
 from zoo.lab.explore.instructions import Instructions, Value
 from zoo.lab.explore.operations import OPERATIONS, Unsupported
 
@@ -83,8 +84,7 @@ def export(what: str, function: Callable[..., tuple[Tensor, ...]], *examples: Te
         try:
             module = make_fx(functionalize(function))(*examples)
         except Exception as error:  # whatever the function raises
-            first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise NotExported(f"{what} cannot be traced by PyTorch: {first[0]}") from error
+            raise NotExported(f"{what} cannot be traced by PyTorch: {first_line(error)}") from error
         return _Writer(what, module, examples).network()
 
 

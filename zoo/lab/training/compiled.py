@@ -10,6 +10,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_map
 
 from zoo.lab.device import fork_random_state
+from zoo.lab.errors import first_line
 from zoo.lab.training.pair_loss import PairLoss
 from zoo.lab.training.tensor_pass import TensorPass
 from zoo.termwise import Report, TermwiseELBO
@@ -119,9 +120,9 @@ class Compiled:
                 self.graph = graph
         except Exception as error:  # the pair has run eagerly, so an error here comes from the tracer or the compiler
             self.refused = True
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            reason = f"{type(error).__name__}: {first_line(error)}"
             warnings.warn(
-                f"this pair cannot be compiled, so the run continues eagerly ({type(error).__name__}: {reason})",
+                f"this pair cannot be compiled, so the run continues eagerly ({reason})",
                 RuntimeWarning,
                 stacklevel=2,
             )

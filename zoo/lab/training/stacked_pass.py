@@ -14,6 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from zoo.lab.device import fork_random_state, has_own_random_state, random_state, set_random_state
+from zoo.lab.errors import first_line
 from zoo.lab.training.compiled import options
 from zoo.lab.training.tensor_pass import TensorPass
 
@@ -121,11 +122,10 @@ class StackedPass:
                     graph = torch.compile(graph, fullgraph=True, dynamic=False, options=options(on_gpu))
                     graph(*leaves, *draws)
         except Exception as error:  # the pair has run by itself, so the error is of the tracer or the compiler
-            reason = next((line for line in str(error).splitlines() if line.strip()), "")
             what = "compiled" if self.compile else "traced"
             raise CannotStackError(
                 f"these pairs cannot be trained as one, because they cannot be {what} ({type(error).__name__}: "
-                f"{reason}): train each by fit, or in a sweep leave out --together"
+                f"{first_line(error)}): train each by fit, or in a sweep leave out --together"
             ) from error
         finally:
             one.elbo.load_state_dict(state)
