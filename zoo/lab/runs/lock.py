@@ -54,11 +54,6 @@ def locked(folder: Path, *, wait: float = 0.0, lock: str = LOCK) -> Iterator[Non
         _release(held)
 
 
-def holds_only_locks(folder: Path) -> bool:
-    """Whether the folder holds nothing but files of locks."""
-    return all(is_lock(path) for path in folder.iterdir())
-
-
 def is_lock(path: Path) -> bool:
     """Whether the file is a lock, names the holder of one, or was to become such a file when its process was killed."""
     return path.name.removesuffix(".part").removesuffix(OWNER) in (LOCK, TRIAL_LOCK)

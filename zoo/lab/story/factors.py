@@ -26,7 +26,7 @@ def latex(program: Program) -> str:
     product = r"\prod_{{{i}=1}}^{{{size}}} \left[ {inner} \right]"
     factors = r"\, ".join(_grouped(program, latex_factor, product, r"\, "))
     given = [latex_name(name) for name in program.given]
-    joint = _latex_call(_letter(program), [latex_name(name) for name in _joint(program)], given, _LATEX)
+    joint = _latex_call(_letter(program), [latex_name(name) for name in _joint(program)], given)
     where = [rf"{latex_name(s.name)} = f({', '.join(map(latex_name, s.parents))})" for s in _deterministic(program)]
     whole = joint if joint == factors else f"{joint} = {factors}"
     return whole + "".join(rf",\quad {line}" for line in where)
@@ -89,13 +89,12 @@ def latex_factor(program: Program, site: TracedSite) -> str:
         _lettered(program.letter, site.learnt, site.per_datapoint),
         [latex_name(site.name)],
         [latex_name(parent) for parent in site.parents],
-        _LATEX,
     )
 
 
-def _latex_call(letter: str, names: Sequence[str], given: Sequence[str], greek: dict[str, str]) -> str:
+def _latex_call(letter: str, names: Sequence[str], given: Sequence[str]) -> str:
     head, _, subscript = letter.partition("_")
-    for sign, command in greek.items():
+    for sign, command in _LATEX.items():
         subscript = subscript.replace(sign, command)
     if subscript:
         head += f"_{{{subscript}}}" if "_n" in subscript else f"_{subscript}"
