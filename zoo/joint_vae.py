@@ -26,7 +26,6 @@ reads, here and in every story:
 - `picklable_state` makes a trained story picklable: it leaves out what Pyro attaches to each parameter in training.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,8 +99,6 @@ class JointVAE(nn.Module):
         z_dim, c_dims = whole("z_dim", z_dim), [whole("c_dims: a size", size, least=0) for size in c_dims]
         if not c_dims or min(c_dims) < 2:
             raise ValueError(f"c_dims: a type needs at least 2 classes, got {list(c_dims)}")
-        if temperature is not None and not 0 < temperature < math.inf:
-            raise ValueError(f"temperature must be positive and finite, got {temperature:g}")
         self.decoder = decoder
         self.likelihood = likelihood
         self.num_data = num_data

@@ -119,8 +119,6 @@ class NaturalClustering(nn.Module):
                 f"classes must be at least 2, c_dim and s_dim at least 1, got classes = {classes}, c_dim = {c_dim}, "
                 f"s_dim = {s_dim}"
             )
-        if not 0 < alpha < float("inf"):
-            raise ValueError(f"alpha must be positive and finite, got {alpha:g}")
         self.decoder = decoder
         self.classes, self.c_dim, self.s_dim, self.bias = classes, c_dim, s_dim, bias
         self.likelihood = likelihood

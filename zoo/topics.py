@@ -135,8 +135,6 @@ class ProdLDA(nn.Module):
         num_data: int | None = None,
     ) -> None:
         super().__init__()
-        if alpha is not None and not 0 < alpha < math.inf:
-            raise ValueError(f"alpha must be positive and finite, got {alpha:g}")
         self.groups = _sites(groups)
         num_topics = sum(groups)
         if num_topics < 2:

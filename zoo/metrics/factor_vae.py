@@ -60,11 +60,6 @@ def factor_vae(
         >>> float(factor_vae(y + 0.0, y, num_train=100, num_eval=100, repeats=2))
         1.0
     """
-    if num_points < 2 or num_train < 1 or num_eval < 0:
-        raise ValueError(
-            f"num_points = {num_points}, num_train = {num_train}, num_eval = {num_eval}: a variance needs at least 2 "
-            "points, a table at least 1 vote"
-        )
     encoded = Encoded.of(codes, factors).require("FactorVAE", factors=2)
     active = encoded.active(prune)
     runs = []

@@ -57,8 +57,6 @@ def irs(
         >>> float(irs(y + 0.0, y, repeats=2))
         1.0
     """
-    if not 0 <= quantile <= 1:
-        raise ValueError(f"quantile = {quantile}: give one from 0 to 1")
     encoded = Encoded.of(codes, factors).require("IRS", factors=1)
     active = encoded.active(prune)
     runs = [_robustness(encoded.half(rng), active, quantile) for rng in generators(seed, repeats)]

@@ -128,8 +128,6 @@ def elbo_anatomy(
             "the guide is refined for each batch, by new draws each time, so an exact q(z) would score the draws of "
             "one posterior under another; use the guide that it starts from, or estimator='stratified'"
         )
-    if estimator == "exact" and num_samples < 2:
-        raise ValueError(f"num_samples must be at least 2, got {num_samples}")
     device = device_of(model)
     with isolated(model, guide, seed=seed):
         names, scale = _trial(model, guide, data.batch(torch.arange(min(2, len(data))), device=device).x)
