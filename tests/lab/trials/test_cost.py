@@ -173,7 +173,7 @@ def test_seconds_of_a_gpu_are_not_those_of_a_cpu_without_steps_either(trial):
 def test_what_a_stopped_run_has_taken_is_subtracted(trial, monkeypatch):
     trial.folder.mkdir()
     (trial.folder / "checkpoint.safetensors").touch()
-    monkeypatch.setattr("zoo.lab.trials.cost.checkpoint.load", lambda path: {"seconds": 45.0})
+    monkeypatch.setattr("zoo.lab.runs.checkpoint.load", lambda path: {"seconds": 45.0})
     assert core_minutes(measure, trial, {"full": [record(60.0)]}) == pytest.approx(0.25)
     assert core_minutes(measure, trial, {"full": [record(30.0)]}) == 0
 
@@ -181,7 +181,7 @@ def test_what_a_stopped_run_has_taken_is_subtracted(trial, monkeypatch):
 def test_what_a_stopped_run_of_several_threads_has_taken_counts_them(trial, monkeypatch):
     trial.folder.mkdir()
     (trial.folder / "checkpoint.safetensors").touch()
-    monkeypatch.setattr("zoo.lab.trials.cost.checkpoint.load", lambda path: {"seconds": 45.0})
+    monkeypatch.setattr("zoo.lab.runs.checkpoint.load", lambda path: {"seconds": 45.0})
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     records = {"full": [record(60.0, hardware="4 of 8 CPU cores")]}
     assert core_minutes(measure, trial, records) == pytest.approx(4 * 15 / 60)  # a quarter of it is left

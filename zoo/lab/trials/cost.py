@@ -7,18 +7,15 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import torch
 
-from zoo.lab.runs import checkpoint
 from zoo.lab.runs.finished import FinishedRun, configure
-from zoo.lab.runs.folder import CHECKPOINT
 from zoo.lab.training.experiment import find_recipe
 from zoo.lab.training.fit import fit
 from zoo.lab.trials.processes import limited_threads, threads_per_trial
-from zoo.lab.trials.trial import Budget, Measure, Trial
+from zoo.lab.trials.trial import Budget, Measure, Trial, trained_seconds
 
 #: The arguments of `Trial.train` that are not hyperparameters of the recipe.
 OPTIONS = tuple(
@@ -174,7 +171,7 @@ def core_minutes(
     else:
         first = first_run(measure, trial, timed=True, known=known)
         seconds = first.steps * first.step_seconds
-    return max(0.0, seconds - _cores(trial.device) * _spent(trial.folder)) / 60
+    return max(0.0, seconds - _cores(trial.device) * trained_seconds(trial.folder)) / 60
 
 
 def _cores(device: str | None) -> int:
@@ -184,8 +181,3 @@ def _cores(device: str | None) -> int:
 
 def _is_cpu(device: str | None) -> bool:
     return device is None or torch.device(device).type == "cpu"
-
-
-def _spent(folder: Path) -> float:
-    """The seconds of a trial's stopped runs."""
-    return sum(float(checkpoint.load(path)["seconds"]) for path in folder.rglob(CHECKPOINT))

@@ -214,7 +214,7 @@ def _run(measure: Measure, trial: Trial) -> dict[str, Any]:
         "steps": sum(one.steps for one in settings),
         "precision": ", ".join(sorted({one.precision for one in settings})),
         "compiled": any(one.compile for one in settings),
-        "seconds": _trained_seconds(trial.folder) or time.perf_counter() - began,
+        "seconds": trained_seconds(trial.folder) or time.perf_counter() - began,
         "hardware": hardware(trial.device),
         "versions": {"torch": torch.__version__, "pyro": pyro.__version__, "python": platform.python_version()},
     }
@@ -329,10 +329,9 @@ def hardware(device: str | None) -> str:
     return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores"
 
 
-def _trained_seconds(folder: Path) -> float:
+def trained_seconds(folder: Path) -> float:
     """Seconds of all runs in the folder, including those before an interruption."""
-    states = [checkpoint.load(path) for path in folder.rglob(CHECKPOINT)]
-    return sum(state["seconds"] for state in states)
+    return sum(float(checkpoint.load(path)["seconds"]) for path in folder.rglob(CHECKPOINT))
 
 
 def _check_same(there: Settings, asked: Settings, folder: Path, *, own_precision: bool) -> None:
