@@ -1,5 +1,6 @@
-"""Chooses the device, and finds the device of a module."""
+"""Chooses and describes the device, and finds the device of a module."""
 
+import os
 from contextlib import AbstractContextManager
 from itertools import chain
 
@@ -36,6 +37,13 @@ def device_of(*modules: nn.Module) -> torch.device:
     """The device of the modules' first parameter or buffer; the CPU where they have neither."""
     tensors = chain.from_iterable(chain(module.parameters(), module.buffers()) for module in modules)
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def hardware(device: str | None) -> str:
+    """A description of the hardware."""
+    if torch.cuda.is_available() and (device is None or device.startswith("cuda")):
+        return f"one {torch.cuda.get_device_name(device)}"
+    return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores"
 
 
 def fork_random_state(device: torch.device) -> AbstractContextManager[None]:

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple, get_args
 
 import torch
 
-from zoo.lab.runs.finished import FinishedRun, configure
-from zoo.lab.training.experiment import find_recipe
+from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.training.fit import fit
 from zoo.lab.trials.processes import limited_threads, threads_per_trial
 from zoo.lab.trials.trial import Budget, Measure, Trial, trained_seconds
@@ -79,15 +78,7 @@ class _Look(Trial):
         raise _FirstRun(self.known[key])
 
     def _first(self, recipe: str, given: Mapping[str, Any], hyperparameters: Mapping[str, Any]) -> First:
-        settings, split, experiment = configure(
-            find_recipe(recipe, self.recipes),
-            hyperparameters=hyperparameters,
-            **given,
-            seed=self.seed,
-            device=self.device,
-            data_dir=self.data_dir,
-            download=self.download,
-        )
+        settings, split, experiment = self.configured(recipe, hyperparameters=hyperparameters, **given)
         if not self.timed:
             return First(settings.steps, settings.batch_size, math.nan)
         batches = experiment.batches(

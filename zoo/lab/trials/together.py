@@ -21,7 +21,6 @@ from zoo.lab.data import Batch, Split
 from zoo.lab.device import find_device
 from zoo.lab.runs import checkpoint
 from zoo.lab.runs.command import train_command
-from zoo.lab.runs.finished import configure
 from zoo.lab.runs.folder import CHECKPOINT, Settings, has_begun, is_finished, read_settings
 from zoo.lab.runs.interrupt import DeferredInterrupt, Stopped
 from zoo.lab.runs.lock import locked
@@ -150,16 +149,7 @@ def _open(trial: Trial, recipe: str, plan: dict[str, Any]) -> _Run:
     Raises:
         ValueError: its folder holds a run with other settings or data, or a damaged one.
     """
-    settings, data, made = configure(
-        find_recipe(recipe, trial.recipes),
-        **plan,
-        seed=trial.seed,
-        device=trial.device,
-        compile=trial.compile,
-        precision=trial.precision or "float32",
-        data_dir=trial.data_dir,
-        download=trial.download,
-    )
+    settings, data, made = trial.configured(recipe, **plan, precision=trial.precision or "float32")
     first = next(iter(made.batches(data.train, settings.batch_size, seed=settings.seed, labels=made.labels, steps=1)))
     optimizer = made.optimizer(prepare(made.model, made.guide, made.elbo, first, settings.device), lr=settings.lr)
     random_states = checkpoint.capture(made.model, made.guide, made.elbo, optimizer, step=0)["random"]

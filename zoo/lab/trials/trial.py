@@ -17,6 +17,8 @@ import pyro
 import torch
 from tqdm import tqdm
 
+from zoo.lab.data import Split
+from zoo.lab.device import hardware
 from zoo.lab.errors import in_a_line
 from zoo.lab.files import REMEDY, read_record, write_record
 from zoo.lab.runs import checkpoint
@@ -26,7 +28,7 @@ from zoo.lab.runs.finished import FinishedRun, configure, finished_run, open_run
 from zoo.lab.runs.folder import CHECKPOINT, SETTINGS, Settings, has_begun, is_finished, read_settings
 from zoo.lab.runs.interrupt import Stopped
 from zoo.lab.runs.lock import TRIAL_LOCK, claim, locked, unclaim
-from zoo.lab.training.experiment import Recipe, find_recipe
+from zoo.lab.training.experiment import Experiment, Recipe, find_recipe
 from zoo.lab.training.precision import Precision
 from zoo.lab.trials.parallel import in_parallel
 from zoo.lab.trials.processes import Backend, Loky, limited_threads
@@ -105,9 +107,8 @@ class Trial:
             ValueError: the folder holds a run with other settings; the message says which differ.
         """
         folder = self.folder / within
-        chosen = find_recipe(recipe, self.recipes)
-        settings, split, experiment = configure(
-            chosen,
+        settings, split, experiment = self.configured(
+            recipe,
             hyperparameters={**(hyperparameters or {}), **more_hyperparameters},
             data=data,
             data_options=data_options,
@@ -115,12 +116,7 @@ class Trial:
             epochs=epochs,
             batch_size=batch_size,
             lr=lr,
-            seed=self.seed,
-            device=self.device,
-            compile=self.compile,
             precision=self.precision or precision,
-            data_dir=self.data_dir,
-            download=self.download,
         )
         claim(folder, wait=ORPHANS)
         try:
@@ -135,7 +131,7 @@ class Trial:
                     split,
                     settings,
                     folder,
-                    command=train_command(settings, chosen, experiment),
+                    command=train_command(settings, self.recipes[recipe], experiment),
                     progress=self.progress,
                     every=self.every,
                     resume=begun,
@@ -143,6 +139,18 @@ class Trial:
         finally:
             unclaim(folder)
         return finished_run(folder, split, experiment)
+
+    def configured(self, recipe: str, **options: Any) -> tuple[Settings, Split, Experiment]:
+        """Settings, data and experiment of a run of this trial; options as for `zoo.lab.runs.finished.configure`."""
+        return configure(
+            find_recipe(recipe, self.recipes),
+            **options,
+            seed=self.seed,
+            device=self.device,
+            compile=self.compile,
+            data_dir=self.data_dir,
+            download=self.download,
+        )
 
     @property
     def written(self) -> Path | None:
@@ -277,15 +285,11 @@ def run_trials(
                 "again: these are kept, and runs resume from their last checkpoint",
                 stopped.signal,
             ) from None
-        except ChildProcessError as error:
-            raise ChildProcessError(
-                f"{error}: {_progress(work)}. Run the command again, perhaps with fewer --jobs: these are kept, and "
-                "runs resume from their last checkpoint"
-            ) from error
-        except ConnectionError as error:
-            raise ConnectionError(
-                f"{error}: {_progress(work)}. Run the command again when the cluster runs: these are kept, and runs "
-                "resume from their last checkpoint"
+        except (ChildProcessError, ConnectionError) as error:
+            how = ", perhaps with fewer --jobs" if isinstance(error, ChildProcessError) else " when the cluster runs"
+            raise type(error)(
+                f"{error}: {_progress(work)}. Run the command again{how}: these are kept, and runs resume from their "
+                "last checkpoint"
             ) from error
 
 
@@ -320,13 +324,6 @@ def _is_measured(trial: Trial) -> bool:
         warnings.warn(f"{error}; it is now {aside.name}, and the trial is measured again", stacklevel=3)
         return False
     return True
-
-
-def hardware(device: str | None) -> str:
-    """A description of the hardware."""
-    if torch.cuda.is_available() and (device is None or device.startswith("cuda")):
-        return f"one {torch.cuda.get_device_name(device)}"
-    return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores"
 
 
 def trained_seconds(folder: Path) -> float:
