@@ -112,7 +112,7 @@ def configure(
         hyperparameters=hyperparameters,
         data=source,
         data_options=options,
-        steps=_steps(experiment, steps, epochs, len(split.train) // size),
+        steps=num_steps(experiment, steps, epochs, per_epoch=len(split.train) // size),
         batch_size=size,
         lr=lr or experiment.lr,
         seed=seed,
@@ -238,7 +238,8 @@ def _check_names(recipe: Recipe, hyperparameters: Mapping[str, Any]) -> None:
             raise LookupError(unknown_name(f"hyperparameter of {recipe.name}", name, known))
 
 
-def _steps(experiment: Experiment, steps: int | None, epochs: float | None, per_epoch: int) -> int:
+def num_steps(experiment: Experiment, steps: int | None, epochs: float | None, *, per_epoch: int) -> int:
+    """The steps or the passes that were asked for, one at least, in steps; the experiment's own where neither was."""
     if epochs is not None:
         return max(1, round(epochs * per_epoch))
     return steps or experiment.steps

@@ -13,7 +13,7 @@ from zoo.arguments import checked
 from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import needs_labels
 from zoo.lab.device import find_device
-from zoo.lab.runs.finished import FinishedRun, configure
+from zoo.lab.runs.finished import FinishedRun, configure, num_steps
 from zoo.lab.runs.folder import SETTINGS, Settings, as_stored, read_settings
 from zoo.lab.runs.same_run import Fingerprints, check_same_data, fingerprints
 from zoo.lab.runs.train import MINUTE, Every
@@ -155,11 +155,10 @@ def check(
         experiment = recipe.build(split, **hyperparameters, **point)
         size = options["batch_size"] or experiment.batch_size
         split.train.check(size)
-        asked = options["epochs"] and max(1, round(options["epochs"] * (len(split.train) // size)))
         own = replace(
             first,
             hyperparameters={**hyperparameters, **point},
-            steps=asked or options["steps"] or experiment.steps,
+            steps=num_steps(experiment, options["steps"], options["epochs"], per_epoch=len(split.train) // size),
             batch_size=size,
             lr=options["lr"] or experiment.lr,
         )
