@@ -252,7 +252,7 @@ def _train(
                     asked, due = agreed // 2, bool(agreed % 2)
                 if due:
                     # On a GPU `fit` checks the loss some steps later; a checkpoint must not hold a diverged state.
-                    refuse_unless_finite(step, torch.stack(list(report.terms.values())).sum(), report)
+                    refuse_unless_finite(step, report.loss, report)
                     state = checkpoint.capture(model, guide, elbo, optimizer, step=step)
                     if count > 1:
                         state["ranks"] = from_all(state["random"])

@@ -10,12 +10,7 @@ from torch import Tensor
 
 from zoo.lab.data import Batch
 from zoo.lab.device import fork_random_state
-from zoo.lab.training.check_arguments import (
-    check_batch,
-    check_optimizer,
-    check_trainable,
-    iterate,
-)
+from zoo.lab.training.check_arguments import check_batch, check_optimizer, check_trainable, iterate
 from zoo.lab.training.fit import Optimizer, prepare, refuse_unless_finite
 from zoo.lab.training.members import DivergedError, Member, Reports, check_alike
 from zoo.lab.training.pair_loss import PairLoss
@@ -23,6 +18,7 @@ from zoo.lab.training.precision import Networks, Precision, reduced_matmul_preci
 from zoo.lab.training.stacked_optimizer import StackedOptimizer
 from zoo.lab.training.stacked_pass import CannotStackError, StackedPass, draw_state
 from zoo.lab.training.tensor_pass import TensorPass
+from zoo.report import Report
 
 DELAY = 100  # steps between two checks of the losses on an accelerator
 
@@ -252,8 +248,17 @@ def _refuse_unless_finite(pending: list[tuple[int, Tensor, Reports]]) -> None:
     for (step, losses, reports), of_step in zip(pending, finite, strict=True):
         for member, is_finite in enumerate(of_step):
             if not is_finite:
-                try:
-                    refuse_unless_finite(step, losses[member], reports[member])
-                except FloatingPointError as error:
-                    raise DivergedError(member, str(error)) from None
+                refuse_diverged(member, step, losses[member], reports[member])
     pending.clear()
+
+
+def refuse_diverged(member: int, step: int, loss: Tensor, report: Report) -> None:
+    """`refuse_unless_finite` for one of the members.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    try:
+        refuse_unless_finite(step, loss, report)
+    except FloatingPointError as error:
+        raise DivergedError(member, str(error)) from None

@@ -90,7 +90,7 @@ class _Look(Trial):
         with limited_threads(threads_per_trial()):
             for step, report in fit(*pair, batches, device=self.device, progress=False, **how):
                 if step in (WARM_UP, WARM_UP + TIMED):
-                    float(sum(report.terms.values()))  # waits for the device
+                    report.loss.item()  # waits for the device
                     began, seconds = time.perf_counter(), time.perf_counter() - began
         return First(settings.steps, settings.batch_size, _cores(settings.device) * seconds / TIMED)
 

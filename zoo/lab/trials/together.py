@@ -27,12 +27,11 @@ from zoo.lab.runs.lock import locked
 from zoo.lab.runs.same_run import check_same_data, check_same_run, describe, fingerprints, write_settings
 from zoo.lab.runs.training_log import TrainingLog, truncate
 from zoo.lab.training.experiment import Experiment, find_recipe
-from zoo.lab.training.fit import prepare, refuse_unless_finite
+from zoo.lab.training.fit import prepare
 from zoo.lab.training.members import check_alike
-from zoo.lab.training.stack import Stack
+from zoo.lab.training.stack import Stack, refuse_diverged
 from zoo.lab.training.together import CannotStackError, DivergedError, Member
 from zoo.lab.trials.trial import ORPHANS, Trial
-from zoo.report import Report
 
 Work = Sequence[tuple[Callable[..., Any], Trial]]
 
@@ -215,8 +214,9 @@ def _train(runs: list[_Run], until: int, jobs: int) -> None:
                 asked = interrupt.signal
                 if not (step == until or asked or every.since(step - saved, now - saved_at)):
                     continue
+                # On a GPU the steps check losses some steps later; a checkpoint must not hold a diverged state.
                 for position, report in enumerate(reports):
-                    _refuse_unless_finite(position, step, report)
+                    refuse_diverged(position, step, report.loss, report)
                 for run, member, log in zip(runs, members, logs, strict=True):
                     run.save(member, step, (now - began) / len(runs), log.sync())
                 saved, saved_at = step, time.perf_counter()
@@ -253,11 +253,3 @@ def _begin(run: _Run, stack: ExitStack) -> None:
         write_settings(folder, settings, train_command(settings, recipe, run.experiment), run.data)
     if run.step:
         truncate(folder, run.step, run.tables or {})
-
-
-def _refuse_unless_finite(position: int, step: int, report: Report) -> None:
-    """On a GPU `fit_restarts` checks losses some steps later; a checkpoint must not hold a diverged state."""
-    try:
-        refuse_unless_finite(step, torch.stack(list(report.terms.values())).sum(), report)
-    except FloatingPointError as error:
-        raise DivergedError(position, str(error)) from None
