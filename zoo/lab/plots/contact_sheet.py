@@ -26,7 +26,7 @@ def contact_sheet(data: Dataset, *, seed: int = 0) -> Figure:
     """
     if data.vocabulary:
         return _words(data)
-    if len(data.shape) == 3 and data.shape[0] in (1, 3):
+    if data.are_images:
         return _images(data, seed)
     if data.shape == (2,):
         return _points(data)

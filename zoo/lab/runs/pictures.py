@@ -72,7 +72,7 @@ def _of_the_pair(
     model, guide = experiment.model, experiment.guide
     if experiment.pictures:
         return {"the recipe's own pictures": partial(experiment.pictures, model, guide, data, evaluation)}
-    if len(data.shape) != 3 or data.shape[0] not in (1, 3):
+    if not data.are_images:
         return {}
     sites = LatentSites.of(model)
 

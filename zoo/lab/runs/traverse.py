@@ -109,7 +109,7 @@ def traversal_pictures(
             nothing to traverse; both starting points are given; the other run has other data.
     """
     model, data = run.model, run.data.test
-    if len(data.shape) != 3 or data.shape[0] not in (1, 3):
+    if not data.are_images:
         raise ValueError(f"traversals need images, but the datapoints of {data.name!r} have the shape {data.shape}")
     if values not in VALUES:
         raise ValueError(f"--values is one of {', '.join(VALUES)}, got {values!r}")
