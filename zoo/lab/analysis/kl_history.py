@@ -141,8 +141,8 @@ def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarra
     elbo, schedule = experiment.elbo, experiment.schedule
     if not hasattr(elbo, "capacity"):
         return {}
-    whole = "+".join([*LatentSites.of(experiment.model).units, *LatentSites.of(experiment.model).classes])
-    classes = LatentSites.of(experiment.model).classes
+    sites = LatentSites.of(experiment.model)
+    whole = "+".join([*sites.units, *sites.classes])
     state, found = dict(elbo.state_dict()), []
     try:
         for step in steps.tolist():
@@ -152,7 +152,7 @@ def capacities(experiment: Experiment, steps: np.ndarray) -> dict[str, np.ndarra
             found.append({k: float(v) for k, v in now.items()} if isinstance(now, Mapping) else {whole: float(now)})
     finally:
         elbo.load_state_dict(state)
-    ceilings = {key: sum(math.log(classes.get(s, math.inf)) for s in key.split("+")) for key in found[0]}
+    ceilings = {key: sum(math.log(sites.classes.get(s, math.inf)) for s in key.split("+")) for key in found[0]}
     return {key: np.array([min(row[key], ceiling) for row in found]) for key, ceiling in ceilings.items()}
 
 

@@ -148,7 +148,8 @@ def catalogue(folder: str | Path | None = None) -> list[Entry]:
 
 def print_catalogue(folder: str | Path | None = None) -> None:
     """Prints the catalogue, the folders, and the size of the caches."""
-    for entry in catalogue(folder):
+    root = data_folder(folder)
+    for entry in catalogue(root):
         if not entry.where:
             state = "present: needs no files"
         else:
@@ -157,12 +158,12 @@ def print_catalogue(folder: str | Path | None = None) -> None:
         print(entry.name)
         for line in (entry.about.holds, state, f"licence: {entry.about.licence}", f"cite: {entry.about.citation}"):
             print(textwrap.fill(line, 110, initial_indent="    ", subsequent_indent="        ", break_on_hyphens=False))
-    folders = dict.fromkeys([cache_folder(), decoded_folder(data_folder(folder))])
-    caches = [cache for where in folders if where.is_dir() for cache in where.iterdir()]
+    folders = cache_folder(), decoded_folder(root)
+    caches = [cache for where in dict.fromkeys(folders) if where.is_dir() for cache in where.iterdir()]
     files = [file for cache in caches for file in (cache.iterdir() if cache.is_dir() else [cache])]
-    print(f"\ndata folder: {data_folder(folder).resolve()} (--data-dir, else ZOO_DATA, else ./data)")
+    print(f"\ndata folder: {root.resolve()} (--data-dir, else ZOO_DATA, else ./data)")
     print(
         f"caches: {sum(file.stat().st_size for file in files) / 1e6:,.1f} MB in {len(files)} files in "
-        f"{cache_folder()} (ZOO_CACHE) and {decoded_folder(data_folder(folder))}"
+        f"{folders[0]} (ZOO_CACHE) and {folders[1]}"
     )
     print("your own: --data PATH of a folder of images, an .npz or a .pt; in a notebook Dataset.from_arrays")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -68,8 +69,7 @@ def newsgroups(
             )
         fetch("newsgroups", URL, archive, DIGEST, most=2**25)
     file = archive if archive.is_file() else pickled
-    settings = {
-        "files": fingerprint(file.parent, [file]),
+    options: dict[str, Any] = {
         "vocabulary": vocabulary,
         "remove": sorted(remove),
         "stop_words": stop_words,
@@ -77,9 +77,8 @@ def newsgroups(
         "max_df": max_df,
         "longest": longest,
     }
-    arrays = cached(
-        "newsgroups", settings, lambda: _count(file, vocabulary, remove, stop_words, min_df, max_df, longest)
-    )
+    settings = {"files": fingerprint(file.parent, [file]), **options}
+    arrays = cached("newsgroups", settings, lambda: _count(file, **options))
     words = tuple(arrays["words"].tolist())
     classes = tuple(arrays["classes"].tolist())
     parts = []
@@ -95,6 +94,7 @@ def newsgroups(
 
 def _count(
     file: Path,
+    *,
     vocabulary: int,
     remove: Sequence[str],
     stop_words: bool,
