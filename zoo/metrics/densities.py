@@ -36,13 +36,7 @@ class Draws(NamedTuple):
 
 
 def draws(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Draws:
-    """Samples from datapoints drawn without replacement until all are used; computed once for each `encoded`.
-
-    Raises:
-        ValueError: num_samples is below 1.
-    """
-    if num_samples < 1:
-        raise ValueError(f"num_samples = {num_samples}: give 1 or more")
+    """Samples from datapoints drawn without replacement until all are used; computed once for each `encoded`."""
     key = ("draws", num_samples, operator.index(seed), repeat)
     if key not in encoded.memo:
         rng = stream([seed, repeat])

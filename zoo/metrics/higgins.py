@@ -101,9 +101,6 @@ def _higgins(
     from sklearn.exceptions import ConvergenceWarning
 
     encoded.require(metric, factors=2)
-    for setting in ("num_pairs", "num_train", "num_eval"):
-        if settings[setting] < 1:
-            raise ValueError(f"{setting} = {settings[setting]}: give 1 or more")
     balanced = settings["votes"] == "as many per factor"
     runs = []
     unconverged = 0

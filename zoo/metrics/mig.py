@@ -57,8 +57,6 @@ def mig_aggregate(
     """
     metric = "MIG (aggregate)"
     encoded = Encoded.of(codes, factors).require(metric, factors=1, latents=2, densities=True)
-    if len(encoded.units) < 2:
-        raise Inapplicable(f"{metric} needs two latent units, got {encoded.units}")
     runs = []
     for repeat, _ in enumerate(generators(seed, repeats)):
         runs.append(_normalised(about_factors(encoded, num_samples, seed, repeat), encoded))

@@ -5,7 +5,7 @@ Kumar et al. 2018, https://arxiv.org/abs/1711.00848 (from its second version on,
 
 import warnings
 from collections.abc import Collection
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -68,8 +68,6 @@ def sap(
         >>> round(float(sap(y + 0.0, y, repeats=2)), 1)  # the best latent has accuracy 1, the other 1/2
         0.5
     """
-    if classifier not in get_args(Classifier):
-        raise ValueError(f"classifier must be 'thresholds' or 'svm', got {classifier!r}")
     encoded = Encoded.of(codes, factors).require("SAP", factors=1, latents=2)
     if isinstance(continuous, bool):
         continuous = encoded.names if continuous else ()

@@ -4,7 +4,7 @@ Duan et al. 2020, https://arxiv.org/abs/1905.12614, section 4.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -73,8 +73,6 @@ def udr(
         Inapplicable: no two models have an informative latent.
         ValueError: as `Encoded.of`; models differ in their number of points; or the similarity is unknown.
     """
-    if similarity not in get_args(Similarity):
-        raise ValueError(f"similarity must be 'lasso' or 'spearman', got {similarity!r}")
     if not isinstance(models, (Mapping, list, tuple)) or len(models) < 2:
         raise TypeError(f"UDR compares at least two models, in a list or by name; got {type(models).__name__}")
     named = models if isinstance(models, Mapping) else {f"model {m}": codes for m, codes in enumerate(models)}
