@@ -91,11 +91,10 @@ def compare_guides(
         ModuleNotFoundError, ConnectionError: as `open_backend`.
         FileNotFoundError: every guide failed.
     """
-    if not guides or "" in guides or len(set(guides)) < len(guides):
-        raise ValueError(f"--guides must name at least one guide, each once, got {', '.join(guides) or 'none'}")
-    plans = {
-        guide: _planned(_swapped(recipe, guide), **options) for guide in guides
-    }  # a combination that does not fit fails here
+    if "" in guides or len(set(guides)) < len(guides):
+        raise ValueError(f"--guides must name at least one guide, each once, got {', '.join(guides)}")
+    recipes = {guide: _swapped(recipe, guide) for guide in guides}
+    plans = {guide: _planned(own, **options) for guide, own in recipes.items()}  # one that does not fit fails here
     settings, split, experiment = next(iter(plans.values()))
     on = TestSamples.of(experiment.model, split.test, images, samples, gap_images)
     shared: dict[str, Any] = {
@@ -103,8 +102,7 @@ def compare_guides(
     }
     trials = {
         guide: Trial(settings.seed, "full", out / guide, {own.name: own}, every=every, **shared)
-        for guide in guides
-        for own in [_swapped(recipe, guide)]
+        for guide, own in recipes.items()
     }
     plan = {key: options.get(key) for key in ("steps", "epochs", "data", "data_options", "batch_size", "lr")}
     plan["hyperparameters"] = options.get("hyperparameters")
