@@ -16,8 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from PIL import Image, ImageDraw
 from tabulate import tabulate
 
 from zoo.lab.data import load
+from zoo.lab.data.cache import caches_in
 from zoo.studies.peak_memory import peak_memory
 
 SIDE, CLASSES, BATCH_SIZE = 64, ("ellipse", "rectangle"), 64
@@ -103,18 +102,6 @@ def _drop(cache: Path) -> None:
                     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-@contextmanager
-def _cache_in(place: Path) -> Iterator[None]:
-    before = os.environ.get("ZOO_CACHE")
-    os.environ["ZOO_CACHE"] = str(place)
-    try:
-        yield
-    finally:
-        os.environ.pop("ZOO_CACHE")
-        if before is not None:
-            os.environ["ZOO_CACHE"] = before
-
-
 def study(folder: Path, count: int, *, seconds: float = 10.0) -> dict[str, dict[str, Any]]:
     """The rows of the table, by name; the images are rendered into `folder` unless they are there."""
     images, cache = folder / "images", folder / "cache"
@@ -123,7 +110,7 @@ def study(folder: Path, count: int, *, seconds: float = 10.0) -> dict[str, dict[
         render(images, count)
         print(f"rendered {count:,} images in {time.perf_counter() - start:,.0f} s", flush=True)
     rows: dict[str, dict[str, Any]] = {IMPORTS: _measured(images, 0, "nothing")}
-    with _cache_in(cache):
+    with caches_in(cache):
         start = time.perf_counter()
         _killed(images, cache, 0.5)
         share, passed = _written(cache), time.perf_counter() - start

@@ -1,9 +1,7 @@
 """Batches per second, next to torchvision's loader, and seconds to the first batch; measured in one run."""
 
-import contextlib
 import functools
 import itertools
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ from torchvision import transforms
 from torchvision.datasets import VisionDataset
 
 from zoo.lab.data import data_folder, load
+from zoo.lab.data.cache import caches_in
 from zoo.lab.data.catalogue import catalogue
 from zoo.lab.data.celeba import HEIGHT, WIDTH, read_face
 from zoo.lab.data.dataset import Dataset
@@ -97,7 +96,7 @@ def bench_decoding(count: int = NUM_IMAGES) -> None:
     One thread and all cores are timed alternately, on a quarter of the images each time; the median is reported.
     """
     rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as made, _cache_in(f"{made}/cache"):
+    with tempfile.TemporaryDirectory() as made, caches_in(Path(made, "cache")):
         folder = Path(made)
         for n in range(count):  # blurred noise: as large as a photograph, 10 kB or so
             small = Image.fromarray(rng.integers(256, size=(28, 23, 3), dtype=np.uint8))
@@ -116,19 +115,6 @@ def bench_decoding(count: int = NUM_IMAGES) -> None:
     print(tabulate(medians, ["", "images/s"], "plain", floatfmt=",.0f"))
 
 
-@contextlib.contextmanager
-def _cache_in(place: str) -> Iterator[None]:
-    """Sets ZOO_CACHE to `place` within the block."""
-    before = os.environ.get("ZOO_CACHE")
-    os.environ["ZOO_CACHE"] = place
-    try:
-        yield
-    finally:
-        os.environ.pop("ZOO_CACHE")
-        if before is not None:
-            os.environ["ZOO_CACHE"] = before
-
-
 def _rate(batches: Iterator[object]) -> float:
     """Images per second after the first batch, measured for at least a fifth of a second."""
     next(batches)
@@ -142,7 +128,7 @@ def _rate(batches: Iterator[object]) -> float:
 
 def _starts(name: str, folder: str | Path | None) -> tuple[float, float]:
     """Seconds to the first batch with an empty cache, and with the cache filled."""
-    with tempfile.TemporaryDirectory() as empty, _cache_in(empty):
+    with tempfile.TemporaryDirectory() as empty, caches_in(Path(empty)):
         crossings.cache_clear()
         return _start(name, folder), _start(name, folder)
 

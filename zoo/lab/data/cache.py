@@ -13,7 +13,8 @@ import shutil
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,19 @@ def cache_folder() -> Path:
     if here := os.environ.get("ZOO_CACHE"):
         return as_path(here)
     return platformdirs.user_cache_path("disentangled-zoo", appauthor=False)
+
+
+@contextmanager
+def caches_in(folder: Path) -> Iterator[None]:
+    """A block in which ZOO_CACHE is this folder."""
+    before = os.environ.get("ZOO_CACHE")
+    os.environ["ZOO_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        os.environ.pop("ZOO_CACHE")
+        if before is not None:
+            os.environ["ZOO_CACHE"] = before
 
 
 def short(name: str) -> str:
