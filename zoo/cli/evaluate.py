@@ -48,7 +48,6 @@ def evaluate(
     """Prints a run's headlines, its ELBO on the test set in terms, and its metrics; anatomy.png, metrics.json, ..."""
     from zoo.estimators import Estimator
     from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
-    from zoo.lab.analysis.evaluate import evaluate as evaluate_pair
     from zoo.lab.analysis.posterior import needs_labels
 
     if estimator not in (known := ("exact", *get_args(Estimator))):
@@ -60,8 +59,8 @@ def evaluate(
         )
     refuse_unless_writable(folder, ", where metrics and pictures go: evaluate a copy of the run")
     run = open_run(folder, data_dir, download)
-    experiment, data = run.experiment, run.data.test
-    print_evaluation(evaluate_pair(run.model, run.guide, data, labels=experiment.labels, kl=experiment.elbo.kl))
+    data = run.data.test
+    print_evaluation(run.evaluate())
     if needs_labels(run.guide):
         print("\nthe guide needs labels, so it is not an encoder of x alone: no terms of q(z) and no metrics")
         return

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.grid import Grid2D, divergences, log_aggregate, log_prior
 from zoo.lab.runs.command import train_command
 from zoo.lab.runs.finished import FinishedRun
@@ -70,9 +69,8 @@ def of_factors(trained: FinishedRun) -> dict[str, float]:
 
 def of_units(trained: FinishedRun) -> dict[str, float]:
     """The number of latent dimensions that are used."""
-    experiment = trained.experiment
-    found = evaluate(trained.model, trained.guide, trained.data.test, labels=experiment.labels, kl=experiment.elbo.kl)
-    return {"latent dimensions with more than 0.1 nats": int(sum((kl > 0.1).sum() for kl in found.kl.values()))}
+    kl = trained.evaluate().kl
+    return {"latent dimensions with more than 0.1 nats": int(sum((of_site > 0.1).sum() for of_site in kl.values()))}
 
 
 MEASURES: Mapping[str, Measure] = {

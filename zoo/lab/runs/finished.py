@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.arguments import POSITIVE, checked, number_from
+from zoo.lab.analysis.evaluate import Evaluation, evaluate
 from zoo.lab.analysis.posterior import codes, posteriors
 from zoo.lab.data import Split, load
 from zoo.lab.device import find_device
@@ -58,6 +59,11 @@ class FinishedRun:
     def guide(self) -> nn.Module:
         """The guide."""
         return self.experiment.guide
+
+    def evaluate(self) -> Evaluation:
+        """The ELBO and its parts on the test set."""
+        experiment = self.experiment
+        return evaluate(self.model, self.guide, self.data.test, labels=experiment.labels, kl=experiment.elbo.kl)
 
     def encode(self, x: Tensor) -> dict[str, Any]:
         """q(site | x) by latent site."""

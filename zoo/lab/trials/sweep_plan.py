@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from zoo.arguments import checked
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import needs_labels
 from zoo.lab.device import find_device
 from zoo.lab.runs.finished import FinishedRun, configure, num_steps
@@ -193,8 +192,7 @@ def refuse_other_runs(trial: Trial, settings: Settings, found: Fingerprints) -> 
 def measure(trial: Trial, *, recipe: str, plan: Mapping[str, Any]) -> Mapping[str, float]:
     """Trains, and returns the ELBO with its parts on the test set, and the metrics of the codes that apply."""
     run = trial.train(recipe, **plan)
-    experiment, test = run.experiment, run.data.test
-    evaluation = evaluate(run.model, run.guide, test, labels=experiment.labels, kl=experiment.elbo.kl)
+    evaluation = run.evaluate()
     return {
         "ELBO": evaluation.elbo,
         **{f"log p({site})": value for site, value in evaluation.reconstruction.items()},

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo.arguments import shown
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import codes, posteriors
 from zoo.lab.data import Dataset, Split, load
 from zoo.lab.errors import unknown_name
@@ -137,8 +136,7 @@ Measure = Callable[[FinishedRun], Mapping[str, float]]
 
 def elbo_parts(trained: FinishedRun) -> dict[str, float]:
     """The reconstruction and the KL of each site on the test set, nats per datapoint, with draws from seed 0."""
-    experiment = trained.experiment
-    found = evaluate(trained.model, trained.guide, trained.data.test, labels=experiment.labels, kl=experiment.elbo.kl)
+    found = trained.evaluate()
     reconstruction = {f"reconstruction of {site}": value for site, value in found.reconstruction.items()}
     return reconstruction | {f"KL of {site}": kl.sum().item() for site, kl in found.kl.items()}
 
