@@ -60,17 +60,14 @@ class Comparison:
 # Comparisons of means over seeds.
 
 
-def exceeds(
-    one: Sequence[float], other: Sequence[float], *, times: float = 1.0, plus: float = 0.0, confidence: float = 0.95
-) -> Verdict:
-    """Whether one mean exceeds `times` the other plus `plus`; None where Welch's interval of the difference contains 0.
+def exceeds(one: Sequence[float], other: Sequence[float], *, times: float = 1.0, plus: float = 0.0) -> Verdict:
+    """Whether one mean exceeds `times` the other plus `plus`; None where Welch's 95 % interval contains 0.
 
     Also None where a value is not finite, so that the difference has no interval.
 
     Args:
         one, other: values by seed, of independent runs.
         times, plus: of the other's mean.
-        confidence: of the interval.
     """
     if min(len(one), len(other)) < 2 or not all(map(math.isfinite, (*one, *other))):
         return None
@@ -80,7 +77,7 @@ def exceeds(
     if (total := sum(errors)) > 0:
         shares = [error / total for error in errors]
         freedom = 1 / (shares[0] ** 2 / (len(one) - 1) + shares[1] ** 2 / (len(other) - 1))
-        width = float(special.stdtrit(freedom, (1 + confidence) / 2)) * math.sqrt(total)
+        width = float(special.stdtrit(freedom, 0.975)) * math.sqrt(total)
     return None if abs(difference) < width else bool(difference > 0)
 
 
