@@ -9,6 +9,7 @@ from zoo.cli.options import DataDir, Download, Format, Run, Slides, given, name,
 from zoo.lab.errors import unknown_name
 
 if TYPE_CHECKING:
+    from zoo.lab.analysis.elbo_anatomy import ElboAnatomy
     from zoo.lab.analysis.evaluate import Evaluation
     from zoo.lab.plots import Picture
     from zoo.lab.runs.finished import FinishedRun
@@ -47,7 +48,6 @@ def evaluate(
 ) -> None:
     """Prints a run's headlines, its ELBO on the test set in terms, and its metrics; anatomy.png, metrics.json, ..."""
     from zoo.estimators import Estimator
-    from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
     from zoo.lab.analysis.posterior import needs_labels
 
     if estimator not in (known := ("exact", *get_args(Estimator))):
@@ -68,21 +68,12 @@ def evaluate(
     from zoo.lab.plots import Picture, anatomy_bars, drawn_as, save_pictures
 
     scored = _scored(run) if with_metrics and (data.factors is not None or data.y is not None) else None
-    if scored is not None and (headlines := _only(scored, HEADLINES)):
-        print(f"\nheadlines\n{headlines.table()}")
     if scored is not None:
+        if headlines := _only(scored, HEADLINES):
+            print(f"\nheadlines\n{headlines.table()}")
         with naming(folder / "metrics.json"):
             scored.write_json(folder / "metrics.json")
-    size = len(data)
-    how: Any = estimator
-    terms = None
-    try:
-        terms = elbo_anatomy(
-            run.model, run.guide, data, num_data=size, estimator=how, num_samples=num_samples, batch_size=min(500, size)
-        )
-        print(f"\n{table(terms)}")
-    except ValueError as error:  # as of a prior that depends on another site; no metric needs these terms
-        print(f"\nno terms of q(z): {error}")
+    terms = _terms(run, estimator, num_samples)
     with drawn_as(format, slides=slides):
         pictures = {}
         if terms is not None:
@@ -114,6 +105,24 @@ def _scored(run: "FinishedRun") -> "Suite":
             scored.pop(metric, None)
             scored.inapplicable[metric] = f"{metric} needs factors with an order, and the classes of a label have none"
     return scored
+
+
+def _terms(run: "FinishedRun", estimator: Any, num_samples: int) -> "ElboAnatomy | None":
+    """Prints and returns the terms of the ELBO; None where there are none, as of a prior that depends on another site.
+
+    No metric needs them.
+    """
+    from zoo.lab.analysis.elbo_anatomy import elbo_anatomy, table
+
+    size = len(run.data.test)
+    options: dict[str, Any] = {"num_data": size, "num_samples": num_samples, "batch_size": min(500, size)}
+    try:
+        terms = elbo_anatomy(run.model, run.guide, run.data.test, estimator=estimator, **options)
+    except ValueError as error:
+        print(f"\nno terms of q(z): {error}")
+        return None
+    print(f"\n{table(terms)}")
+    return terms
 
 
 def _only(scored: "Suite", metrics: Sequence[str]) -> "Suite":
