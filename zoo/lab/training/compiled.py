@@ -29,8 +29,9 @@ class Compiled:
     A pass runs eagerly if tracing or compiling failed (one RuntimeWarning has the reason), if the batch differs from
     the traced one in shape, layout or type, if the objective's state has other names or types, or if its settings (kl,
     num_particles, an estimator) differ. It also runs eagerly once, where a running statistic has no value yet. With one
-    RuntimeWarning it runs eagerly, too, where numbers of modules, their modes, or `requires_grad` of parameters have
-    changed: a number that changes over training should be a buffer, or a hyperparameter of the objective.
+    RuntimeWarning it runs eagerly, too, where a parameter has a hook on its gradient, and where numbers of modules,
+    their modes, or `requires_grad` of parameters have changed: a number that changes over training should be a buffer,
+    or a hyperparameter of the objective.
 
     .. warning::
         Everything else that the programs read is a constant of the trace, such as a number in a list or in a closure: a
@@ -108,6 +109,8 @@ class Compiled:
         try:
             with fork_random_state(self.device), torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler's warnings about its own code
+                if hooked := step.hooked():
+                    raise ValueError(hooked)
                 *_, changed, learnt = step(*inputs)
                 if difference := step.difference(self.constants):
                     raise ValueError(f"{difference} after a pass, which a trace cannot hold: make it a buffer")

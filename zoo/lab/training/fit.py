@@ -10,10 +10,8 @@ from os import environ
 
 import pyro
 import torch
-import torch.distributed as distributed
 from pyro import poutine
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from zoo import ranks
@@ -37,7 +35,7 @@ from zoo.lab.training.check_arguments import (
 from zoo.lab.training.compiled import Compiled
 from zoo.lab.training.pair_loss import PairLoss
 from zoo.lab.training.precision import Networks, Precision, check_precision, reduced_matmul_precision
-from zoo.lab.training.processes import check_buffers, check_group, check_programs, own_shard
+from zoo.lab.training.processes import averaging, check_buffers, check_group, check_programs, own_shard
 from zoo.report import Report
 from zoo.termwise import TermwiseELBO, observed
 
@@ -172,8 +170,7 @@ def _steps(
     trained = {id(parameter) for parameter in parameters}
     others = [p for group in optimizer.param_groups for p in group["params"] if id(p) not in trained]
     pair_loss = PairLoss(elbo(model, guide), shards, networks)
-    count = distributed.get_world_size() if shards else 1
-    program: nn.Module = DistributedDataParallel(pair_loss, static_graph=True) if shards else pair_loss
+    program, count = averaging(pair_loss) if shards else (pair_loss, 1)
 
     def eager(*args: Tensor, **kwargs: Tensor) -> tuple[Tensor, Report]:
         for parameter in parameters:

@@ -15,8 +15,10 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 
 from zoo.lab.data import Batch
+from zoo.lab.training.tensor_pass import is_hooked
 
 
 class LostProcess(ChildProcessError):
@@ -135,6 +137,20 @@ def check_buffers(*programs: nn.Module) -> None:
                     f"{type(program).__name__}.{name} depends on the shard of each process after a pass, so the "
                     "processes would train different networks: train this pair in one process"
                 )
+
+
+def averaging(program: nn.Module) -> tuple[nn.Module, int]:
+    """The program with gradients that are averaged over the processes, and their number.
+
+    Raises:
+        ValueError: a parameter has a hook on its gradient.
+    """
+    if any(map(is_hooked, program.parameters())):
+        raise ValueError(
+            "a parameter has a hook on its gradient, such as a clamp, which each process would apply to its own shard: "
+            "change gradients in a hook of the optimiser (register_step_pre_hook), or train in one process"
+        )
+    return DistributedDataParallel(program, static_graph=True), distributed.get_world_size()
 
 
 def own_shard(batch: Batch) -> Batch:

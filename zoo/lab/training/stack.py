@@ -119,7 +119,7 @@ class Stack:
         passes = self._tensor_passes(batches)
         settings = [[member.elbo.settings(), one.constants()] for member, one in zip(self.members, passes, strict=True)]
         if settings != self.settings:
-            self._check_trained()
+            self._check_trained(passes)
             check_alike(self.members)
             self.settings = settings
             self.passes.graphs.clear()
@@ -154,12 +154,15 @@ class Stack:
             ]
         return self.own
 
-    def _check_trained(self) -> None:
-        """Refuses parameters that are frozen, or trained again, between two steps.
+    def _check_trained(self, passes: Sequence[TensorPass]) -> None:
+        """Refuses parameters that are frozen, or trained again, between two steps, and hooks on gradients.
 
         Raises:
-            CannotStackError: a parameter was frozen, or is trained again.
+            CannotStackError: a parameter was frozen, or is trained again, or has a hook on its gradient.
         """
+        for position, one in enumerate(passes):
+            if hooked := one.hooked():
+                raise CannotStackError(f"in member {position}, {hooked}: train such pairs by fit")
         for position, program in enumerate(self.programs):
             now = {name for name, parameter in program.named_parameters() if parameter.requires_grad}
             if other := sorted(now ^ self.trained):

@@ -17,12 +17,14 @@ ELEMENTWISE = (
     torch.optim.RAdam,
     torch.optim.Adagrad,
     torch.optim.Adadelta,
+    torch.optim.ASGD,
     torch.optim.RMSprop,
+    torch.optim.Rprop,
     torch.optim.SGD,
 )
 """Optimisers that update every number by its own gradients alone: one for a stack updates it as the members' own do."""
 
-SHARED = ("step", "mu_product")  # of an optimiser's state: the same for all members
+SHARED = ("step", "mu_product", "eta", "mu")  # of an optimiser's state: the same for all members
 
 
 class StackedOptimizer:
@@ -35,7 +37,7 @@ class StackedOptimizer:
 
     Raises:
         CannotStackError: the optimisers are not of one elementwise class of torch.optim, their options or their
-            numbers of steps differ, or they have hooks.
+            numbers of steps differ, or one has hooks or a replaced step.
     """
 
     def __init__(
@@ -46,11 +48,11 @@ class StackedOptimizer:
     ) -> None:
         self.optimizers, self.parameters, self.stacks = optimizers, parameters, stacks
         first = optimizers[0]
-        if type(first) not in ELEMENTWISE or first._optimizer_step_pre_hooks or first._optimizer_step_post_hooks:
+        if type(first) not in ELEMENTWISE or any(map(_is_altered, optimizers)):
             known = ", ".join(kind.__name__ for kind in ELEMENTWISE)
             raise CannotStackError(
                 f"the optimiser {type(first).__name__} may mix the gradients of several members, as clipping by norm "
-                f"does: give one of {known}, without hooks, or train each pair by fit"
+                f"does: give one of {known}, with its own step and without hooks, or train each pair by fit"
             )
         groups = self._groups_of_all()
         kind: Any = type(first)
@@ -78,6 +80,8 @@ class StackedOptimizer:
             stack.grad = gradient
         before = sum(map(len, self.optimizer.state.values()))
         self.optimizer.step()
+        for optimizer in self.optimizers:
+            vars(optimizer)["_opt_called"] = True  # as by its own step: a scheduler of PyTorch warns without it
         if sum(map(len, self.optimizer.state.values())) != before:
             self._share()
 
@@ -109,6 +113,13 @@ class StackedOptimizer:
                         name: value[member] if isinstance(value, Tensor) and name not in SHARED else value
                         for name, value in state.items()
                     }
+
+
+def _is_altered(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its step does something else than that of its class; a scheduler of PyTorch only notes the step."""
+    replaced = vars(optimizer).get("step")
+    own = replaced is not None and not hasattr(replaced, "_wrapped_by_lr_sched")
+    return own or bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
 
 
 def _groups(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:

@@ -68,19 +68,21 @@ class TensorPass:
         return {name: tensors[key] for name, (tensors, key) in self._places.items()}
 
     def constants(self) -> list[Any]:
-        """What a trace takes for constants: the modules' numbers and modes, which parameters are trained, and the form
-        of buffers.
+        """What a trace takes for constants: the modules' numbers and modes, which parameters are trained, which have
+        hooks on their gradients, and the form of buffers.
         """
         trained = [tensors[key] is p and p.requires_grad for _, tensors, key, p in self._held]
+        hooked = [is_hooked(p) for *_, p in self._held]
         forms = [(t.shape, t.stride(), t.dtype, t.device) for t in self.buffers.values()]
         states = [{name: _Number(t) for name, t in other.state_dict().items()} for other in self._others]
-        return [*(values.get(name) for _, values, name in self._numbers), *trained, *forms, *states]
+        return [*(values.get(name) for _, values, name in self._numbers), *trained, *hooked, *forms, *states]
 
     def difference(self, before: list[Any]) -> str:
         """The first of the `constants` that are not as before, in words; empty if there is none."""
         names = [
             *(name for name, *_ in self._numbers),
             *(f"{name}.requires_grad" for name, *_ in self._held),
+            *(f"whether there is a hook on the gradient of {name.removeprefix('pair.')}" for name, *_ in self._held),
             *(f"{name}, its shape, stride, type and device," for name in self._places),
             *(f"the state of a second {type(other).__name__}, which a program calls," for other in self._others),
         ]
@@ -88,6 +90,11 @@ class TensorPass:
             if then != now:
                 return f"{name.removeprefix('pair.')} was {then}, and is {now}"
         return ""
+
+    def hooked(self) -> str:
+        """What hooks on gradients a pass would leave out, in words; empty if there are none."""
+        name = next((name.removeprefix("pair.") for name, *_, p in self._held if is_hooked(p)), "")
+        return name and f"{name} has a hook on its gradient, such as a clamp, which a trace leaves out"
 
     def restore(self, before: list[Any]) -> None:
         """Gives the modules the numbers that they had before."""
@@ -155,6 +162,11 @@ class _WithGradients(nn.Module):
         with self.program.as_in_training(args[0].device), torch.enable_grad():
             loss: Tensor = self.program(*args, **kwargs)
             return loss, torch.autograd.grad(loss, trained, allow_unused=True)
+
+
+def is_hooked(parameter: Tensor) -> bool:
+    """Whether `register_hook` or `register_post_accumulate_grad_hook` was called on a trained parameter."""
+    return parameter.requires_grad and bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
 
 
 def _owner(name: str) -> str:
