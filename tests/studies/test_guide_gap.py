@@ -350,6 +350,8 @@ def test_guides_that_are_finished_are_kept_and_other_settings_are_refused(few_st
     ):
         run("mean-field", steps=4, samples=30)
     before = (tmp_path / "mean-field/quantities.json").read_bytes()
+    with pytest.raises(ValueError, match=r"other settings \(seed is 0 there, 3 here\): remove it, or"):
+        run("mean-field", seed=3, samples=40)  # before: the numbers of seed 0, in a table that said seed 3
     with pytest.raises(
         ValueError, match=r"other settings \(precision is 'float32' there, 'bf16' here\): remove it, or n"
     ):
@@ -359,6 +361,22 @@ def test_guides_that_are_finished_are_kept_and_other_settings_are_refused(few_st
     with locked(tmp_path), pytest.raises(BlockingIOError, match="is in use by process"):
         run("mean-field", samples=40)
     assert (tmp_path / "mean-field/quantities.json").read_bytes() == before
+
+
+def test_the_table_says_which_runs_were_compiled(few_steps, tmp_path, monkeypatch):
+    """Before: it said so of all, and of their times, by the last command; a finished run keeps what it began with."""
+    eager = "zoo.lab.training.compiled.Compiled.__call__"
+    monkeypatch.setattr(eager, lambda self, *args, **kwargs: self.eager(*args, **kwargs))
+    options = {**SMALL, "steps": 3}
+    first = compare_guides(RECIPES["vae"], ["mean-field"], tmp_path, **options)
+    assert "seed 0, eager; nats" in table(first.result)
+    again = compare_guides(RECIPES["vae"], ["mean-field"], tmp_path, **options, compile=True)
+    assert again.result["guides"] == first.result["guides"]
+    assert "seed 0, eager; nats" in table(again.result)
+    both = compare_guides(RECIPES["vae"], ["mean-field", "full-rank"], tmp_path, **options, compile=True)
+    assert "seed 0, eager except for full-rank; nats" in table(both.result)
+    other = compare_guides(RECIPES["vae"], ["full-rank"], tmp_path, **options)
+    assert "seed 0, compiled; nats" in table(other.result)
 
 
 def test_guides_are_compared_in_the_precision_that_was_asked_for(few_steps, tmp_path, monkeypatch):

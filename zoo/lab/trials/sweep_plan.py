@@ -175,11 +175,12 @@ def refuse_other_runs(trial: Trial, settings: Settings, found: Fingerprints) -> 
     if not trial.is_finished():
         return
     there, _ = read_settings(trial.folder)
-    same = ("recipe", "hyperparameters", "data", "data_options", "steps", "batch_size", "lr", "precision")
+    asked = replace(settings, seed=trial.seed)  # those of a point of a sweep are for all seeds
+    same = ("recipe", "hyperparameters", "data", "data_options", "steps", "batch_size", "lr", "seed", "precision")
     differ = [
-        f"{name} is {getattr(there, name)!r} there, {getattr(settings, name)!r} here"
+        f"{name} is {getattr(there, name)!r} there, {getattr(asked, name)!r} here"
         for name in same
-        if getattr(there, name) != getattr(settings, name)
+        if getattr(there, name) != getattr(asked, name)
     ]
     if differ:
         raise ValueError(

@@ -122,7 +122,7 @@ def compare_guides(
         "recipe": recipe.name,
         "settings": {**asdict(settings), "recipe": recipe.name},
         "budget": asdict(on),
-        "guides": {guide: _row(trial.quantities()) for guide, trial in done.items()},
+        "guides": {guide: _row(trial.record()) for guide, trial in done.items()},
     }
     if not experiment.labels and two_units(experiment.model, split.test) is not None:
         runs = {guide: trial.open() for guide, trial in done.items()}
@@ -209,19 +209,23 @@ def _forget_other_samples(trial: Trial, on: TestSamples) -> None:
         path.unlink()
 
 
-def _row(figures: Mapping[str, float]) -> dict[str, Any]:
+def _row(record: Mapping[str, Any]) -> dict[str, Any]:
     """A guide's entry in compare.json."""
+    figures = record["quantities"]
     kl = {key.removeprefix("KL "): value for key, value in figures.items() if key.startswith("KL ")}
     shared = {field.name for field in fields(TestSamples)}
     rest = {key: value for key, value in figures.items() if not key.startswith("KL ") and key not in shared}
-    return {**rest, "kl": kl, "num_parameters": int(figures["num_parameters"])}
+    own = {"num_parameters": int(figures["num_parameters"]), "compiled": record["compiled"]}
+    return {**rest, "kl": kl, **own}
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The content of compare.json as Markdown, also of a file of version 0.1."""
     settings, on = Settings.of(result["settings"]), TestSamples(**result["budget"])
     values = "".join(f", {name} = {value}" for name, value in settings.hyperparameters.items())
-    how = "compiled" if settings.compile else "eager"
+    compiled = [name for name, row in result["guides"].items() if row.get("compiled", settings.compile)]
+    how = "compiled" if len(compiled) == len(result["guides"]) else "eager"
+    how += f" except for {', '.join(compiled)}" if compiled and how == "eager" else ""
     how += "" if settings.precision == "float32" else f", in precision {settings.precision}"
     rows = [
         {
