@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import entropy
 from sklearn.ensemble import GradientBoostingClassifier
@@ -112,6 +113,31 @@ def test_scores_of_pure_noise_carry_a_caveat(regressor, options):
     if regressor == "lasso":
         assert float(found.informativeness) == pytest.approx(1, abs=0.05)
         assert float(found.disentanglement) > 0.5  # high, and of nothing
+
+
+@pytest.mark.parametrize(("regressor", "says"), [("lasso", True), ("forest", True), ("boosted", False)])
+def test_names_without_an_order_carry_a_caveat(regressor, says):
+    """Before: the same classes under other names had other scores, without a word.
+
+    A latent is linear in the first order of the names, so the lasso predicts it well, and the middle one of the three
+    is then last, which no line predicts: the best one leaves sqrt(3/4) of the standard deviation.
+    """
+    rng = np.random.default_rng(0)
+    classes = np.stack([rng.permutation(np.arange(600) % 3), rng.permutation(np.arange(600) % 2)], axis=1)
+    codes = classes + 0.1 * rng.normal(size=classes.shape)
+    errors = {}
+    for names in (["a", "b", "c"], ["a", "c", "b"]):
+        found = dci(
+            codes, {"shape": np.array(names)[classes[:, 0]], "on": classes[:, 1]}, regressor=regressor, repeats=2
+        )
+        assert {part.caveat for part in found} == ({"depends on the order of the names of 'shape'"} if says else {""})
+        errors["".join(names)] = float(found.informativeness)
+    if regressor == "lasso":
+        assert errors["abc"] < 0.2
+        assert errors["acb"] == pytest.approx((0.75**0.5 + errors["abc"]) / 2, abs=0.1)  # the mean over the factors
+    ordered = pd.Categorical(np.array(["a", "b", "c"])[classes[:, 0]], categories=["a", "b", "c"], ordered=True)
+    frame = pd.DataFrame({"shape": ordered, "on": classes[:, 1]})
+    assert {part.caveat for part in dci(codes, frame, regressor=regressor, repeats=2)} == {""}
 
 
 def test_the_caveat_of_accuracy_is_against_the_most_frequent_class():

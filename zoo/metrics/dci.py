@@ -82,6 +82,12 @@ def dci(
         together with the informativeness. Their `caveat` says so where the error is smaller than that of a constant
         prediction by less than a tenth.
 
+    .. warning::
+        The class index of a factor whose classes are names without an order, such as shapes, is their position in the
+        alphabet. With lasso and forest, other names for the same classes give other scores, and the `caveat` says so.
+        Boosted trees classify, so their scores do not depend on names. A categorical of pandas with `ordered=True`
+        has an order of its own.
+
     Args:
         codes: as `Encoded.of`.
         factors: as `Encoded.of`.
@@ -133,6 +139,8 @@ def dci(
         gains.append(np.mean([one.gain for one in fits]))
     protocol = {**encoded.protocol, **_settings(regressor, alpha, trees, max_depths), "seed": seed}
     protocol["a run"] = "a fresh split, and the trees' seed"
+    if encoded.unordered and regressor != "boosted":
+        protocol["caveat"] = f"depends on the order of the names of {', '.join(map(repr, encoded.unordered))}"
     gain = max(0.0, float(np.mean(gains)))
     caveat = {"caveat": f"means nothing: {gain:.0%} better than a constant guess"} if gain < 0.1 else {}
     d, c, i = np.transpose(runs)
