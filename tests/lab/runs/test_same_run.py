@@ -106,6 +106,26 @@ def test_a_run_is_not_opened_on_other_data_of_the_same_size(change, message, tmp
     open_run(folder, RECIPES)
 
 
+def test_one_corrected_label_is_another_label(tmp_path):
+    """Before: only those of 64 datapoints were compared, and a run went on with other labels, without a word."""
+    x, y = np.random.default_rng(0).integers(0, 256, (2_000, 1, 2, 2), dtype=np.uint8), np.arange(2_000) % 3
+    sampled = torch.linspace(0, 1_999, same_run.SAMPLED).long()
+    assert 1 not in sampled
+    corrected = y.copy()
+    corrected[1] = 2
+    before, same, after = (Dataset.from_arrays(x, labels) for labels in (y, y.astype(np.int16), corrected))
+    settings = configure(RECIPES["small"], device="cpu")[0]
+    same_run.write_settings(tmp_path, settings, "c", Split(before, before))
+    check_same_data(tmp_path, fingerprints(Split(same, same)))
+    with pytest.raises(ValueError, match="the training set has other labels; the test set has other labels; put"):
+        check_same_data(tmp_path, fingerprints(Split(after, after)))
+    there = json.loads((tmp_path / SETTINGS).read_text())["fingerprints"]
+    for of_set in there.values():
+        del of_set["all labels"]
+    edit(tmp_path, fingerprints=there)  # as a run of an earlier version, which is opened as before
+    check_same_data(tmp_path, fingerprints(Split(after, after)))
+
+
 def test_a_sweep_does_not_mix_runs_on_old_and_on_new_data(tmp_path):
     """Before: its table had both, without a word."""
     torch.set_default_dtype(torch.float32)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyro
 import torch
 
@@ -31,7 +32,7 @@ def write_settings(folder: Path, settings: Settings, command: str, data: Split) 
 
 
 def fingerprints(data: Split) -> Fingerprints:
-    """Fingerprints of the training and the test set, by name: the size, and a sample of up to 64 datapoints.
+    """Fingerprints of the training and the test set, by name: size, labels, and a sample of up to 64 datapoints.
 
     The sample has one number for each datapoint, a weighted sum of its values. Other data give other numbers. A machine
     that decodes pictures or computes values with other last digits gives nearly the same numbers.
@@ -45,8 +46,10 @@ def _sampled(data: Dataset) -> dict[str, Any]:
     x = batch.x.double().reshape(len(rows), -1)
     weights = torch.cos(torch.arange(x.shape[1], dtype=torch.float64) ** 2)  # without a pattern that data could have
     sample = " ".join(f"{number:.5g}" for number in (x @ weights).tolist())
-    labels = None if batch.y is None else hashlib.sha256(batch.y.numpy().tobytes()).hexdigest()[:16]
-    return {"datapoints": len(data), "shape": list(data.shape), "labels": labels, "sample": sample}
+    every = None if data.y is None else np.asarray(data.y, dtype=np.int64)
+    labels = {"labels": None if batch.y is None else batch.y.numpy(), "all labels": every}  # the first for earlier runs
+    digests = {name: y if y is None else hashlib.sha256(y.tobytes()).hexdigest()[:16] for name, y in labels.items()}
+    return {"datapoints": len(data), "shape": list(data.shape), **digests, "sample": sample}
 
 
 def check_same_data(folder: Path, found: Fingerprints) -> None:
@@ -86,7 +89,8 @@ def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     varies = then - then.mean() if len(then) > 1 else then  # a column such as a year makes the numbers all alike
     if not (now - then).norm() <= NEAR * varies.norm() + ROUNDED * then.norm():
         return f"has the same size, {here['datapoints']:,} datapoints, and other values"
-    return "" if there["labels"] == here["labels"] else "has other labels"
+    same = there["labels"] == here["labels"] and there.get("all labels", here["all labels"]) == here["all labels"]
+    return "" if same else "has other labels"
 
 
 def check_same_processes(folder: Path, count: int, recorded: int | None = None) -> None:
