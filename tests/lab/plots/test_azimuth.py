@@ -15,13 +15,19 @@ from guides import Amortized, MeanField
 from zoo import VAE
 from zoo.lab.analysis.azimuth import azimuth, views
 from zoo.lab.analysis.interventions import LatentSites
-from zoo.lab.data import Dataset
+from zoo.lab.data import Dataset, load
 from zoo.lab.data.factors import Factors
 from zoo.lab.plots.azimuth import plot_azimuth
 from zoo.lab.runs.traverse import _azimuth
 from zoo.metrics.circular import as_angle, circular, linear
 
 EVEN = 2 * np.pi * np.arange(1000) / 1000
+
+
+def test_views_need_the_factor():
+    """Before: a set without factors ended with an AssertionError, or with AttributeError under python -O."""
+    with pytest.raises(ValueError, match="data 'digits' has no factor 'azimuth' to compare with; its factors: none"):
+        views(load("digits").test, 0, "azimuth")
 
 
 def test_linear_is_mardias_closed_form():

@@ -114,13 +114,18 @@ def azimuth(
 
 @checked()
 def views(data: Dataset, index: int, factor: str) -> np.ndarray:
-    """The datapoints that share every other factor with the one at `index`, by the factor's value."""
-    assert data.factors is not None
+    """The datapoints that share every other factor with the one at `index`, by the factor's value.
+
+    Raises:
+        ValueError: as `degrees`.
+    """
+    angles = degrees(data, factor)
+    assert data.factors is not None  # as `degrees` checks
     column = data.factors.names.index(factor)
     classes = data.factors.classes
     same = (np.delete(classes, column, 1) == np.delete(classes[index], column)).all(1)
     there = np.flatnonzero(same)
-    return there[np.argsort(degrees(data, factor)[there], kind="stable")]
+    return there[np.argsort(angles[there], kind="stable")]
 
 
 @checked()
