@@ -9,9 +9,10 @@ import torch
 
 from guides import FullRank
 from tests.objectives import EVERY, type_information
-from tests.pairs import SHAPE, vae_pair
+from tests.pairs import NUM_DATA, SHAPE, nvae_pair, vae_pair
 from tests.type_pairs import HEADS
 from tests.type_pairs import pair as type_pair
+from zoo.elbos import NaturalClusteringELBO
 from zoo.lab.data import Batch
 from zoo.lab.training.fit import fit
 
@@ -61,3 +62,25 @@ def test_what_depends_on_no_datapoint_is_a_constant_of_the_traced_step(as_traced
     made = [node for node in graph.graph.nodes if node.target == torch.ops.aten.eye.default]
     assert not made
     assert any(node.op == "get_attr" for node in graph.graph.nodes)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_batches_with_and_without_labels_each_have_a_graph(first, as_traced):
+    """Before: only the kind of the first batch had one, so a run resumed at the other kind ended with other digits."""
+    index = torch.arange(9)
+    x = torch.rand(9, *SHAPE, generator=torch.Generator().manual_seed(0))
+    kinds = {True: Batch(x, index % 3, index), False: Batch(x, None, index)}
+    data = [kinds[first], kinds[not first]] * 3
+    states = []
+    for compile in (False, True):
+        pyro.set_rng_seed(0)
+        model, guide = nvae_pair(num_data=NUM_DATA)
+        calls, seen = [], []
+        model.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        elbo = NaturalClusteringELBO(beta_c=2.0)
+        for _ in fit(model, guide, elbo, data, lr=1e-2, device="cpu", compile=compile):
+            seen.append(len(calls))
+        states.append([*model.parameters(), *guide.parameters()])
+    assert len(as_traced) == 2
+    assert seen[1:] == [seen[1]] * 5
+    torch.testing.assert_close(states[1], states[0], rtol=1e-7, atol=1e-9)

@@ -180,7 +180,8 @@ def _steps(
             (loss * count if shards else loss).backward()  # gradients of shards add up, and are averaged here
         return loss.detach(), elbo.report()
 
-    one_pass = Compiled(pair_loss, elbo, eager) if compile else eager
+    # For batches with labels, and for those without: a resumed run then compiles the steps that it compiled before.
+    passes = {labelled: Compiled(pair_loss, elbo, eager) if compile else eager for labelled in (True, False)}
     watch, tried = _Watch(device), {first.y is None}
     for step, batch in enumerate(chain([first], batches), start=start + 1):
         batch = _to(check_batch(batch), device)
@@ -196,7 +197,7 @@ def _steps(
         for parameter in others:  # such as another pair's, whose old gradients a shared optimiser would use again
             parameter.grad = None
         with reduced_matmul_precision() if precision == "medium" else nullcontext():
-            loss, report = one_pass(*args, **kwargs)
+            loss, report = passes[batch.y is not None](*args, **kwargs)
         watch.look(step, loss, report)
         optimizer.step()
         if adversary:
