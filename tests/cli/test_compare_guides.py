@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from guides import FullRank
+from zoo import papers
 from zoo.lab.runs.finished import open_run
 from zoo.lab.runs.folder import read_settings
 from zoo.papers.recipes import RECIPES
-from zoo.studies.guide_gap import posteriors
+from zoo.studies.guide_gap import comparison, posteriors
 from zoo.studies.guide_gap.measure import measure
 
 pytestmark = pytest.mark.usefixtures("_quick_pictures")
@@ -56,6 +58,19 @@ def test_the_runs_of_a_comparison_are_opened_and_trained_like_others(run, monkey
     assert "the run is in again" in run("train", "--resume", "again", "--set", "z_dim=3")
     with pytest.raises(LookupError, match=r"the run in out.full-rank cannot be opened: unknown recipe 'vae under full"):
         open_run(folder, RECIPES)
+
+
+def test_the_run_of_a_comparison_in_a_notebook_and_on_the_way_to_a_hub(run, refused, monkeypatch, tmp_path):
+    """Before: unknown recipe 'vae under full-rank', and whether one meant 'hfvae/newsgroups'."""
+    monkeypatch.setitem(measure.__wrapped__.__kwdefaults__, "fit_steps", 3)
+    monkeypatch.chdir(tmp_path)
+    run("compare-guides", "vae", "--guides", "full-rank", "--set", "z_dim=3", "--out", "out", *FEW)
+    opened = comparison.open_run("out/full-rank")
+    assert isinstance(opened.guide.heads["z"], FullRank)
+    says = r"the run in out.full-rank is one of compare-guides, with the recipe 'vae under full-rank', and not of a p"
+    with pytest.raises(LookupError, match=says + r".*guide_gap\.comparison\.open_run opens it"):
+        papers.open_run("out/full-rank")
+    assert re.search(says + ".*a hub takes only pairs of papers' recipes", refused("push", "out/full-rank", "me/mine"))
 
 
 def test_a_recipe_under_a_guide_that_does_not_exist_is_refused_by_name(refused):

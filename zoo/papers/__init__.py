@@ -74,11 +74,18 @@ def open_run(folder: Path, data_dir: Path | None = None, download: bool = False)
 
     Raises:
         FileNotFoundError: there is no run, it is not finished, or its data is missing.
+        LookupError: its recipe is not a paper's, such as that of a run of `compare-guides`.
         ValueError: its settings or weights are damaged.
     """
     from zoo.lab.runs import finished
+    from zoo.lab.runs.folder import read_settings
     from zoo.papers.recipes import RECIPES
 
+    if " under " in (name := read_settings(folder)[0].recipe):
+        raise LookupError(
+            f"the run in {folder} is one of compare-guides, with the recipe {name!r}, and not of a paper's recipe: "
+            "zoo.studies.guide_gap.comparison.open_run opens it, and a hub takes only pairs of papers' recipes"
+        )
     return finished.open_run(folder, RECIPES, data_dir, download)
 
 
@@ -130,7 +137,7 @@ def push(run: Path, repository: str, *, data_dir: Path | None = None, private: b
         private, half: see `zoo.papers.weights.hub.push`.
 
     Raises:
-        FileNotFoundError, ValueError: as `open_run`.
+        FileNotFoundError, LookupError, ValueError: as `open_run`.
         ModuleNotFoundError, ConnectionError, PermissionError: as `zoo.papers.weights.hub.push`.
     """
     from zoo.lab.runs.folder import read_settings

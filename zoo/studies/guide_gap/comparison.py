@@ -15,8 +15,9 @@ from zoo.lab.data import Split
 from zoo.lab.errors import unknown_name
 from zoo.lab.files import REMEDY, read_record, write_file
 from zoo.lab.plots import Picture, drawn_as, save_pictures
-from zoo.lab.runs.finished import configure
-from zoo.lab.runs.folder import Settings
+from zoo.lab.runs import finished
+from zoo.lab.runs.finished import FinishedRun, configure
+from zoo.lab.runs.folder import Settings, read_settings
 from zoo.lab.runs.lock import locked
 from zoo.lab.runs.same_run import fingerprints
 from zoo.lab.runs.train import MINUTE, Every
@@ -25,6 +26,7 @@ from zoo.lab.training.fit import prepare
 from zoo.lab.trials.backends import open_backend
 from zoo.lab.trials.sweep_plan import refuse_other_runs
 from zoo.lab.trials.trial import Trial, run_trials
+from zoo.papers.recipes import RECIPES
 from zoo.studies.guide_gap.measure import TestSamples, measure, step_milliseconds
 from zoo.studies.guide_gap.posteriors import plane_posteriors, two_units
 from zoo.studies.guide_gap.recipes import names, swap
@@ -167,6 +169,17 @@ def with_swapped(recipes: Mapping[str, Recipe], name: str) -> Mapping[str, Recip
     if guide not in names():
         raise LookupError(f"recipe {name!r}: {unknown_name('guide', guide, names())}")
     return {**recipes, name: _swapped(recipes[own], guide)}
+
+
+@checked()
+def open_run(folder: Path, data_dir: Path | None = None, download: bool = False) -> FinishedRun:
+    """The finished run in `folder`, of a comparison or of a paper's recipe.
+
+    Raises:
+        FileNotFoundError, LookupError, ValueError: as `zoo.lab.runs.finished.open_run`.
+    """
+    recipes = with_swapped(RECIPES, read_settings(folder)[0].recipe)
+    return finished.open_run(folder, recipes, data_dir, download)
 
 
 def _swapped(recipe: Recipe, guide: str) -> Recipe:
