@@ -116,6 +116,7 @@ def test_what_the_file_cannot_hold_is_refused_before_data_are_loaded(value, show
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.usefixtures("_without_pictures")
 def test_a_sweep_over_tuples_mappings_and_numpys_numbers_is_found_again(tmp_path):
     torch.set_default_dtype(torch.float32)
     grid: list[Mapping[str, object]] = [
