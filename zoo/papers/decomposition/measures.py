@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from zoo.estimators import mmd
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.grid import Grid2D, divergences, information, log_aggregate, log_prior, prior
 from zoo.lab.analysis.importance_sampling import log_evidence
 from zoo.lab.analysis.posterior import posteriors
@@ -45,10 +44,9 @@ def on_shapes(beta: float = 1.0, *, short: int = SHAPES_SHORT, **hyperparameters
         )  # the paper holds nothing out, but scoring all images takes minutes
         steps = trial.steps(full=230_400, short=short)
         trained = trial.train("decomposition/shapes", steps=steps, data_options=options, beta=beta, **hyperparameters)
-        data, elbo = trained.data, trained.experiment.elbo
-        evaluation = evaluate(trained.model, trained.guide, data.test, kl=elbo.kl)
-        num_points = len(data.train) if whole else 10_000
-        codes = Encoded.of(trained.codes, data.train, num_points=num_points, device=device_of(trained.guide))
+        train, evaluation = trained.data.train, trained.evaluate()
+        num_points = len(train) if whole else 10_000
+        codes = Encoded.of(trained.codes, train, num_points=num_points, device=device_of(trained.guide))
         quantities = {
             "reconstruction loss": -evaluation.reconstruction["x"],
             "KL": evaluation.kl["z"].sum().item(),
@@ -104,12 +102,11 @@ def on_pinwheel(hyperparameters: Hyperparameters) -> Measure:
         points = plane.points.to(device_of(trained.guide))
         log_p, log_q = log_prior(trained.model, points), log_aggregate(q, points)
         fit = divergences(log_p, log_q, plane)
-        evaluation = evaluate(trained.model, trained.guide, trained.data.test, kl="sampled")
         return {
             "KL(p || q)": fit.p_from_q,
             "KL(q || p)": fit.q_from_p,
             "I(x; z)": information(q),
-            "reconstruction": evaluation.reconstruction["x"],
+            "reconstruction": trained.evaluate().reconstruction["x"],
             "least cluster": _nearest(trained, q).min().item(),
             "mass of q": fit.mass_q,
         }
@@ -151,7 +148,7 @@ def on_fashion_mnist(hyperparameters: Hyperparameters) -> Measure:
         steps = trial.steps(full=9_600, short=240)
         trained = trial.train("decomposition/fashion-mnist", steps=steps, **hyperparameters)
         data, device = trained.data.test, device_of(trained.guide)
-        evaluation = evaluate(trained.model, trained.guide, data, kl="sampled")
+        evaluation = trained.evaluate()
         q = [posteriors(trained.guide, batch.x)["z"] for batch in data.in_order(500, device=device)]
         few = data.batch(torch.arange(100), device=device).x
         return {

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.plots.curves import Setting, trade_off
 from zoo.lab.plots.matrix import matrix
 from zoo.lab.plots.picture import Picture
@@ -127,7 +126,7 @@ def draw_celeba(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
 
 def draw_chairs(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     """Table 6: traversals of the latents with the largest KL, since the data has no factors for legs or size."""
-    runs = {name: (run, evaluate(run.model, run.guide, run.data.test)) for name, run in first_runs(tried).items()}
+    runs = {name: (run, run.evaluate()) for name, run in first_runs(tried).items()}
     title = "The five latents of largest KL, from -3 to 3"
     grid = plots.informative_traversals(runs, count=5, title=title)
     return {"traversals.png": Picture(grid, f"Table 6. {title}; one seed")}

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.posterior import decode, posteriors
 from zoo.lab.data import Dataset
 from zoo.lab.device import device_of, fork_random_state
@@ -94,7 +93,7 @@ def measured(trained: FinishedRun) -> dict[str, float]:
     """
     test = trained.data.test
     codes = encoded(trained)
-    evaluation = evaluate(trained.model, trained.guide, test)
+    evaluation = trained.evaluate()
     return {
         **{name: metric(codes, **PROTOCOLS[name]) for name in FOR_EVERY_RUN},
         "squared_error": squared_error(trained.model, trained.guide, test),

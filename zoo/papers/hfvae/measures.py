@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from zoo.lab.analysis.elbo_anatomy import elbo_anatomy
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.interventions import RANGE_3, encode_modes, traverse_unit
 from zoo.lab.analysis.knn_labels import NearestNeighbours
 from zoo.lab.analysis.posterior import posterior_means
@@ -86,7 +85,7 @@ def train_on_shapes(trial: Trial, recipe: str, **hyperparameters: Any) -> Finish
 def on_shapes(trial: Trial, *, recipe: str, **hyperparameters: Any) -> Mapping[str, float]:
     """A run of Table 3: both metrics, on the held-out images."""
     trained = train_on_shapes(trial, recipe, **hyperparameters)
-    evaluation = evaluate(trained.model, trained.guide, trained.data.test)
+    evaluation = trained.evaluate()
     codes = encoded(trained)
     return {
         "Kim": float(factor_vae(codes, repeats=3)),
@@ -135,7 +134,7 @@ def latent_quantities(trained: FinishedRun, codes: Encoded) -> dict[str, float]:
     batches, and the number of pruned units.
     """
     model, guide, data = trained.model, trained.guide, trained.data.test
-    evaluation = evaluate(model, guide, data)
+    evaluation = trained.evaluate()
     anatomy = partial(elbo_anatomy, model, guide, data, num_data=len(data))
     parts = anatomy(num_samples=1000)
     batch_size = min(MINIBATCH, len(data))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.plots.picture import Picture
 from zoo.lab.trials.trial import Trial
 from zoo.metrics.correlations import Pair
@@ -16,15 +15,14 @@ def on_topics(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     words: dict[str, Picture] = {}
     for variant, trials in tried.items():
         run = trials[0].open()
-        model, guide, test = run.model, run.guide, run.data.test
-        found[variant] = topics = Topics.of(model, guide, test)  # type: ignore[arg-type]
+        found[variant] = topics = Topics.of(run.model, run.guide, run.data.test)  # type: ignore[arg-type]
         across = bool(topics.pairs(across=True, count=1))
         pairs = "; ".join(in_words(topics, pair) for pair in topics.pairs(across=across, count=3)) or "none"
         where = "of two groups" if across else "of one group"
         stem = f"words-{variant.lower().replace(', ', '-').replace(' ', '-')}"
         caption = f"{variant}: every topic's first words. Most correlated topics {where}: {pairs}"
         words[f"{stem}.png"] = Picture(plots.bars(topics), caption)
-        words[f"{stem}.md"] = Picture(plots.markdown(topics, evaluate(model, guide, test)), f"{variant}: the topics")
+        words[f"{stem}.md"] = Picture(plots.markdown(topics, run.evaluate()), f"{variant}: the topics")
     return {
         "correlations.png": Picture(
             plots.correlations(found),

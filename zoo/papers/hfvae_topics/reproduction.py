@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.trial import Measure, Trial
@@ -37,7 +36,7 @@ def measured(trained: FinishedRun) -> dict[str, float]:
     train, test = trained.data
     topics = Topics.of(trained.model, trained.guide, test)  # type: ignore[arg-type]
     nats, words = document_nats(trained.model, trained.guide, test)
-    evaluation = evaluate(trained.model, trained.guide, test)
+    evaluation = trained.evaluate()
     pairs = {"across": topics.pairs(across=True, count=1), "within": topics.pairs(across=False, count=1)}
     return {
         "in use": len(topics.in_use),

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from zoo.lab.analysis.azimuth import azimuth
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.kl_history import History, capacities, discovery_order, overshoot
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.claims import at_least
@@ -44,7 +43,7 @@ DEVIATIONS = (
 def types(trained: FinishedRun) -> dict[str, float]:
     """The accuracy of the type, and the KL of each site."""
     data = trained.data.test
-    evaluation = evaluate(trained.model, trained.guide, data)
+    evaluation = trained.evaluate()
     among_factors = data.factors is not None and "type" in data.factors.names
     found = clusters(trained.codes, data, factor="type" if among_factors else None)
     confusion = np.asarray(found.confusion.value)

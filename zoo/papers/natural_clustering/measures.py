@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from zoo.estimators import closed_kl
-from zoo.lab.analysis.evaluate import evaluate
 from zoo.lab.analysis.grid import information
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.device import device_of
@@ -28,7 +27,7 @@ def latent_quantities(trained: FinishedRun) -> dict[str, float]:
         "KL of others": found.others.mean().item(),
         "effect of z_c": effect(model, guide, data, site="z_c"),
         "effect of z_s": effect(model, guide, data, site="z_s"),
-        "reconstruction": evaluate(model, guide, data, labels=True).reconstruction["x"],
+        "reconstruction": trained.evaluate().reconstruction["x"],
     }
 
 
@@ -61,7 +60,7 @@ def beta_vae(trial: Trial) -> Mapping[str, float]:
     """beta-VAE with beta = 5 and two latent dimensions, as in Figure 3."""
     steps = trial.steps(full=9_360, short=2_808)
     trained = trial.train("beta-vae", data="mnist", steps=steps, batch_size=128, precision="medium", beta=5.0, z_dim=2)
-    reconstruction = evaluate(trained.model, trained.guide, trained.data.test).reconstruction["x"]
+    reconstruction = trained.evaluate().reconstruction["x"]
     return {"reconstruction": reconstruction, **latent_space(trained, "z")}
 
 
