@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
 from zoo.lab.trials.trial import Trial
 from zoo.papers.natural_clustering.claims import unlabelled_help
-from zoo.papers.natural_clustering.class_latents import measure
+from zoo.papers.natural_clustering.measures import class_latents
 
 LABELLED = (100, 1_000)
 
@@ -20,8 +20,7 @@ def accuracy(labelled: int, *, unlabelled: bool) -> Callable[[Trial], Mapping[st
         trained = trial.train(
             "natural-clustering/mnist", steps=steps, precision="medium", labelled=labelled, unlabelled=unlabelled
         )
-        found = measure(trained.guide, trained.data.test, classes=trained.data.train.count_classes())
-        return {"accuracy": 100 * found.accuracy}
+        return {"accuracy": 100 * class_latents(trained).accuracy}
 
     return run
 

@@ -14,10 +14,15 @@ from zoo.lab.trials.trial import Trial
 from zoo.papers.natural_clustering.class_latents import Clustering, effect, measure, standard_normal
 
 
+def class_latents(trained: FinishedRun) -> Clustering:
+    """KL of each class's own latents and of the shared ones, on a run's test set."""
+    return measure(trained.guide, trained.data.test, classes=trained.data.train.count_classes())
+
+
 def latent_quantities(trained: FinishedRun) -> dict[str, float]:
     """The KL and effect of z_c and z_s on the test set, and the accuracy of y."""
     data, model, guide = trained.data.test, trained.model, trained.guide
-    found = measure(guide, data, classes=trained.data.train.count_classes())
+    found = class_latents(trained)
     return {
         "accuracy": 100 * found.accuracy,
         "KL of z_s": found.shared.sum().item(),
@@ -49,11 +54,6 @@ SETS = ("MNIST", "Fashion-MNIST", "Yale B")
 def with_decoder(data: str, depth: int, s_dim: int) -> str:
     """The variant of a data set with `depth` hidden layers in the decoder and `s_dim` shared units."""
     return f"{data}, depth = {depth}, s_dim = {s_dim}"
-
-
-def class_latents(trained: FinishedRun) -> Clustering:
-    """KL of each class's own latents and of the shared ones, on a run's test set."""
-    return measure(trained.guide, trained.data.test, classes=trained.data.train.count_classes())
 
 
 def beta_vae(trial: Trial) -> Mapping[str, float]:
