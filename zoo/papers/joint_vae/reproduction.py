@@ -1,7 +1,7 @@
 """Joint-VAE's figures (Dupont 2018, arXiv:1804.00104)."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from zoo.lab.analysis.kl_history import History, capacities, discovery_order, ov
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.claims import at_least
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
-from zoo.lab.trials.trial import Trial
+from zoo.lab.trials.trial import Measure, Trial
 from zoo.metrics.clusters import clusters
 from zoo.papers.joint_vae import claims
 from zoo.papers.joint_vae.figures import both_gammas, of_the_best_seed
@@ -76,7 +76,7 @@ def type_information(trial: Trial) -> Mapping[str, float]:
     return types(trial.train("joint-vae/mnist-types", steps=trial.steps(full=46_900, short=15_000)))
 
 
-def held_at(gamma: float) -> Callable[[Trial], Mapping[str, float]]:
+def held_at(gamma: float) -> Measure:
     """A trial at another gamma, on the first 5,000 steps of the ramps, in which the capacity may be exceeded."""
 
     def measure(trial: Trial) -> Mapping[str, float]:

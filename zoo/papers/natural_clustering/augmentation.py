@@ -1,6 +1,6 @@
 """Classifiers trained on data augmented with generated samples (Antorán & Miguel 2019, section IV-C)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pyro
@@ -11,7 +11,7 @@ from zoo import ConditionalVAE, NaturalClustering
 from zoo.lab.analysis.posterior import decode
 from zoo.lab.data import Dataset, load
 from zoo.lab.training.precision import reduced_matmul_precision
-from zoo.lab.trials.trial import Trial
+from zoo.lab.trials.trial import Measure, Trial
 from zoo.papers.natural_clustering.classifiers import Generate, classification_error
 from zoo.papers.natural_clustering.gans import Generator, train_gan
 
@@ -58,7 +58,7 @@ def augmented(
     network: str = "mlp",
     shares: Sequence[float] = SHARES,
     sigmas: Sequence[float] = SIGMAS,
-) -> Callable[[Trial], Mapping[str, float]]:
+) -> Measure:
     """Trains a generator on a data set, and a classifier per share and sigma; without a model only the baseline."""
 
     def run(trial: Trial) -> Mapping[str, float]:

@@ -1,16 +1,16 @@
 """N-VAE where few datapoints have labels: an extension of this project, without results in the paper."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from zoo.lab.trials.reproduction import Claim, Quantity, Reproduction
-from zoo.lab.trials.trial import Trial
+from zoo.lab.trials.trial import Measure, Trial
 from zoo.papers.natural_clustering.claims import unlabelled_help
 from zoo.papers.natural_clustering.measures import class_latents
 
 LABELLED = (100, 1_000)
 
 
-def accuracy(labelled: int, *, unlabelled: bool) -> Callable[[Trial], Mapping[str, float]]:
+def accuracy(labelled: int, *, unlabelled: bool) -> Measure:
     """A trial with `labelled` labels, with or without the other datapoints as unlabelled ones."""
 
     def run(trial: Trial) -> Mapping[str, float]:

@@ -1,11 +1,11 @@
 """N-VAE with settings under which samples keep their label: an experiment of this project, next to Figure 9."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from zoo.lab.training.precision import reduced_matmul_precision
 from zoo.lab.trials.reproduction import Quantity
-from zoo.lab.trials.trial import Trial
+from zoo.lab.trials.trial import Measure, Trial
 from zoo.papers.natural_clustering.augmentation import error_at, generate
 from zoo.papers.natural_clustering.classifiers import classification_error, error_of, train_classifier, wrong_labels
 from zoo.papers.natural_clustering.measures import class_latents
@@ -43,7 +43,7 @@ QUANTITIES = {
 }
 
 
-def labels(data: str, s_dim: int) -> Callable[[Trial], Mapping[str, float]]:
+def labels(data: str, s_dim: int) -> Measure:
     """Trains N-VAE on a data set; measures the labels of its samples, and Figure 9's errors at p = 0.4."""
 
     def run(trial: Trial) -> Mapping[str, float]:
@@ -58,12 +58,7 @@ def labels(data: str, s_dim: int) -> Callable[[Trial], Mapping[str, float]]:
             for sigma in SPREADS:
                 made = generate(trained.model, sigma=sigma)
                 found[wrong_at(sigma)] = wrong_labels(made, judge, classes=10, seed=trial.seed)
-                error = classification_error(train, test, generate=made, share=0.4, **options)
-                found[error_at(0.4, sigma)] = error
-        return {
-            **found,
-            "KL of z_cy": latents.own.sum().item(),
-            "accuracy": 100 * latents.accuracy,
-        }
+                found[error_at(0.4, sigma)] = classification_error(train, test, generate=made, share=0.4, **options)
+        return {**found, "KL of z_cy": latents.own.sum().item(), "accuracy": 100 * latents.accuracy}
 
     return run

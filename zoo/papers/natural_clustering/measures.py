@@ -1,6 +1,6 @@
 """Training at each budget, and the measured quantities."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from zoo.lab.analysis.grid import information
 from zoo.lab.analysis.posterior import posteriors
 from zoo.lab.device import device_of
 from zoo.lab.runs.finished import FinishedRun
-from zoo.lab.trials.trial import Trial
+from zoo.lab.trials.trial import Measure, Trial
 from zoo.papers.natural_clustering.class_latents import Clustering, effect, measure, standard_normal
 
 
@@ -36,7 +36,7 @@ def latent_quantities(trained: FinishedRun) -> dict[str, float]:
     }
 
 
-def trained_on(data: str, **hyperparameters: Any) -> Callable[[Trial], Mapping[str, float]]:
+def trained_on(data: str, **hyperparameters: Any) -> Measure:
     """A trial of N-VAE on a data set."""
 
     def run(trial: Trial) -> Mapping[str, float]:
