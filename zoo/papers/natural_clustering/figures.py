@@ -14,7 +14,7 @@ from zoo.lab.plots.curves import curves
 from zoo.lab.plots.picture import Picture
 from zoo.lab.trials.trial import Trial
 from zoo.papers.natural_clustering import plots
-from zoo.papers.natural_clustering.augmentation import MODELS, PANELS, SIGMAS, key
+from zoo.papers.natural_clustering.augmentation import MODELS, PANELS, SIGMAS, error_at, key
 from zoo.papers.natural_clustering.class_latents import Clustering
 from zoo.papers.natural_clustering.measures import SETS, class_latents
 
@@ -98,13 +98,13 @@ def augmentation_figures(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Pict
     for data, share in PANELS:
         title = f"{data}, p = {share:g}"
         panels[title] = {
-            model: {s: [f[f"p = {share:g}, sigma = {s:g}"] for f in found[key(data, model)]] for s in SIGMAS}
+            model: {sigma: [values[error_at(share, sigma)] for values in found[key(data, model)]] for sigma in SIGMAS}
             for model in MODELS
             if key(data, model) in found
         }
         baseline = found.get(key(data, "baseline"), [])
         if share < 1 and baseline:  # far below the curves of p = 1
-            levels[title] = {"baseline": float(np.mean([f["no samples"] for f in baseline]))}
+            levels[title] = {"baseline": float(np.mean([values["no samples"] for values in baseline]))}
     figure = curves(panels, x="sigma", y="classification error, %, test set", levels=levels)
     caption = "Figure 9: error of classifiers on the test set, mean and two standard errors over repeats"
     return {"figure9.png": Picture(figure, caption)}

@@ -162,7 +162,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         paper=f"{PAPER}, section IV-C, Figure 9",
         other_networks=True,
         variants={
-            key(data, model): augmented(None if model == "baseline" else model, data)
+            key(data, model): augmented(model, data)
             for data in ("mnist", "fashion-mnist")
             for model in ("baseline", *MODELS)
         },
@@ -289,9 +289,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         paper=f"{PAPER}, section IV-C, Figure 9a; its classifier is not stated",
         other_networks=True,
         variants={
-            key("mnist", model): augmented(
-                None if model == "baseline" else model, "mnist", network="conv", shares=(0.4,), sigmas=(1.0,)
-            )
+            key("mnist", model): augmented(model, "mnist", network="conv", shares=(0.4,), sigmas=(1.0,))
             for model in ("baseline", *MODELS)
         },
         quantities={
