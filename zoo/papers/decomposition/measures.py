@@ -174,6 +174,6 @@ def _discrepancies(trained: FinishedRun, batches: Sequence[Any]) -> list[float]:
     return found
 
 
-def encoded(guide: nn.Module, data: Dataset, *, site: str = "z") -> Any:
-    """q(site | x) of all of a small data set."""
-    return posteriors(guide, data.batch(torch.arange(len(data)), device=device_of(guide)).x)[site]
+def encoded(guide: nn.Module, data: Dataset) -> Any:
+    """q(z | x) of all of a small data set."""
+    return posteriors(guide, data.batch(torch.arange(len(data)), device=device_of(guide)).x)["z"]

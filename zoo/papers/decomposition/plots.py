@@ -53,22 +53,21 @@ def reconstructed_points(data: Dataset, means: Tensor) -> Figure:
 
 
 @styled
-def density_grid(panels: Mapping[str, Any], model: nn.Module, *, columns: int = 4) -> Figure:
+def density_grid(panels: Mapping[str, Any], model: nn.Module) -> Figure:
     """Figure 3: the density of q(z) in each panel, grey from 0 to 1 as in the paper's code; the prior's last.
 
     Args:
         panels: posteriors, batch [N], by title.
         model: the story with the prior.
-        columns: panels per row.
     """
     points = VIEW.points.to(device_of(model))
     densities = {title: log_aggregate(q, points).exp() for title, q in panels.items()}
     densities["p(z)"] = log_prior(model, points).exp()
+    columns = min(4, len(densities))
     rows = -(-len(densities) // columns)
-    width = min(columns, len(densities))
-    canvas = figure(1.9 * width, 2.05 * rows)
+    canvas = figure(1.9 * columns, 2.05 * rows)
     for i, (title, density) in enumerate(densities.items()):
-        axes = canvas.add_subplot(rows, width, i + 1)
+        axes = canvas.add_subplot(rows, columns, i + 1)
         image = density.reshape(VIEW.num, VIEW.num).mT.cpu()  # image rows are the second unit
         reach = (-VIEW.reach, VIEW.reach)
         axes.imshow(image, origin="lower", extent=(*reach, *reach), cmap="Greys", vmin=0, vmax=1)
@@ -77,14 +76,13 @@ def density_grid(panels: Mapping[str, Any], model: nn.Module, *, columns: int = 
 
 
 @styled
-def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, *, num: int = 80) -> Figure:
-    """Figure 1 from real encodings: q(z | x) of `num` datapoints to two standard deviations, by class, over p(z).
+def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module) -> Figure:
+    """Figure 1 from real encodings: q(z | x) of 80 datapoints to two standard deviations, by class, over p(z).
 
     Args:
         panels: posteriors of all of `data`, batch [N], by title.
-        data: with labels.
+        data: with labels; the datapoints are spread evenly over the set.
         model: the story with the prior.
-        num: number of datapoints, spread evenly over the set.
 
     Raises:
         ValueError: the data have no labels.
@@ -93,7 +91,7 @@ def overlap(panels: Mapping[str, Any], data: Dataset, model: nn.Module, *, num: 
         raise ValueError(f"data {data.name!r} has no labels to colour encodings by")
     log_p = log_prior(model, VIEW.points.to(device_of(model))).reshape(VIEW.num, VIEW.num).mT.cpu()
     axis = np.linspace(-VIEW.reach, VIEW.reach, VIEW.num)
-    rows = np.linspace(0, len(data) - 1, min(num, len(data))).astype(int)
+    rows = np.linspace(0, len(data) - 1, min(80, len(data))).astype(int)
     canvas = figure(2.6 * len(panels), 2.8)
     for i, (title, q) in enumerate(panels.items()):
         axes = canvas.add_subplot(1, len(panels), i + 1)

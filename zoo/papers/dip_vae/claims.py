@@ -8,13 +8,13 @@ from zoo.lab.trials.reproduction import Results
 from zoo.papers.dip_vae.measures import DIP
 
 ERRORS = ("squared_error", "cross_entropy")
+LITTLE_COST = 1 / 1.1  # an error times this is below the VAE's where it is at most a tenth larger
 
 
-def reconstructs_like_the_vae(vae: str, beta_vae: str, *, within: float = 0.1) -> Comparison:
+def reconstructs_like_the_vae(vae: str, beta_vae: str) -> Comparison:
     """DIP-VAE's squared error is at most a tenth above the VAE's, and below a beta-VAE's."""
     ours, others = (DIP, "squared_error"), ((vae, "squared_error"), (beta_vae, "squared_error"))
-    little_more = above(others[0], ours, times=1 / (1 + within))
-    return every(little_more, above(others[1], ours))
+    return every(above(others[0], ours, times=LITTLE_COST), above(others[1], ours))
 
 
 def dominates(dip_vaes: Sequence[str], beta_vaes: Sequence[str]) -> Comparison:
@@ -27,17 +27,17 @@ def dominates(dip_vaes: Sequence[str], beta_vaes: Sequence[str]) -> Comparison:
     return every(*(some(*(better(ours, theirs) for ours in dip_vaes)) for theirs in beta_vaes))
 
 
-def higher_at_little_cost(dip_vaes: Sequence[str], vae: str, *, plus: float = 5.0, within: float = 0.1) -> Comparison:
-    """Some DIP-VAE's metric is at least `plus` points above the VAE's, its squared error at most a tenth above it."""
+def higher_at_little_cost(dip_vaes: Sequence[str], vae: str) -> Comparison:
+    """Some DIP-VAE's metric is at least five points above the VAE's, its squared error at most a tenth above it."""
     return some(
         *(
             every(
-                above((ours, "metric"), (vae, "metric"), plus=plus),
-                above((vae, "squared_error"), (ours, "squared_error"), times=1 / (1 + within)),
+                above((ours, "metric"), (vae, "metric"), plus=5.0),
+                above((vae, "squared_error"), (ours, "squared_error"), times=LITTLE_COST),
             )
             for ours in dip_vaes
         ),
-        note=f"Higher by {plus:g} points, at an error at most {within:.0%} larger.",
+        note="Higher by 5 points, at an error at most 10% larger.",
     )
 
 

@@ -52,12 +52,12 @@ ATTRIBUTES = (  # of Table 2
 # Measured quantities.
 
 
-def squared_error(model: nn.Module, guide: nn.Module, data: Dataset, *, seed: int = 0) -> float:
+def squared_error(model: nn.Module, guide: nn.Module, data: Dataset) -> float:
     """Mean of (x - mean of p(x | z))^2 over pixels and datapoints, z drawn once from q(z | x) for each datapoint."""
     device = device_of(model)
     total = 0.0
     with fork_random_state(device):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         for batch in data.in_order(500, device=device):
             drawn = {name: q.sample() for name, q in posteriors(guide, batch.x).items()}
             total += (batch.x - decode(model, drawn)).square().sum().double().item()

@@ -30,7 +30,6 @@ EPOCHS, SHORT_EPOCHS, SHORT_BATCH = 200, 20, 128
 SHAPES_STEPS, SHAPES_SHORT, SHAPES_WIDTH, SHAPES_BATCH = 37_500, 1_500, 400, 256
 MINIBATCH = 512  # of the paper's estimator of q(z, c); the paper has 512 to 1,024
 PRUNED = 0.1  # nats of I(x; z_d) below which a unit counts as pruned
-NUM_STARTS = 50  # traversals that are labelled
 
 BETA, GAMMA = 4.0, 3.0  # Table 3's
 DIGITS_BETA = 10.0  # of Figures 4 and 5, for which the paper states none
@@ -203,9 +202,9 @@ class Found(NamedTuple):
     correlation: float
 
 
-def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None, num: int = 5_000) -> Found:
+def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None) -> Found:
     """The unit of z whose mean is most correlated with a feature of the image within labels: by the mean over labels of
-    Pearson's correlation, on the first `num` images.
+    Pearson's correlation, on the first 5,000 images.
 
     Among the units with at least 0.1 nats of I(x; z_d), or among all where none has: a correlation has no scale, and
     the means of a pruned unit, which hardly vary, can have a large one.
@@ -214,7 +213,7 @@ def unit_of(trained: FinishedRun, feature: Any, *, data: Dataset | None = None, 
         ValueError: the data has no labels.
     """
     data = data or trained.data.test
-    batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=device_of(trained.model))
+    batch = data.batch(torch.arange(min(5_000, len(data))), labels=True, device=device_of(trained.model))
     if batch.y is None:
         raise ValueError(f"data {data.name!r} has no labels to compute correlations within")
     z, value = styles(trained, data)[: len(batch.x)], feature(batch.x).double().cpu()
@@ -245,11 +244,11 @@ def styles(trained: FinishedRun, data: Dataset) -> Tensor:
         return torch.cat([posterior_means(trained.guide, batch.x)["z"].double().cpu() for batch in batches])
 
 
-def steady(trained: FinishedRun, unit: int, *, num: int = NUM_STARTS) -> float:
+def steady(trained: FinishedRun, unit: int) -> float:
     """The share of images in traversals of a unit of z from -3 to 3 that have the most frequent label of their row, by
-    nearest neighbours: 1 where traversals keep the digit. There is a row for each of the first `num` test images.
+    nearest neighbours: 1 where traversals keep the digit. There is a row for each of the first 50 test images.
     """
-    data = trained.data.test
-    start = encode_modes(trained.model, trained.guide, data.batch(torch.arange(num), device=device_of(trained.model)).x)
+    x = trained.data.test.batch(torch.arange(50), device=device_of(trained.model)).x
+    start = encode_modes(trained.model, trained.guide, x)
     images = traverse_unit(trained.model, start, "z", unit, RANGE_3)
     return NearestNeighbours.of(trained.data.train).label_consistency(images.cpu()).mean().item()

@@ -83,11 +83,11 @@ def pair_table(topics: Topics, pairs: list[Pair], num: int = 7) -> str:
     return "\n".join(["| correlation | a topic | and another |", "| ---: | --- | --- |", *rows])
 
 
-def bars(topics: Topics, *, num: int = 6) -> Figure:
+def bars(topics: Topics) -> Figure:
     """I(x; z_d) of every topic, with its first words, the largest on top."""
     order = np.argsort(-topics.information.value, kind="stable")
     names = {k: topics.names[k] for k in order}
-    nats = {f"{topics.top_words(name, num)}   {name}": float(topics.information.value[k]) for k, name in names.items()}
+    nats = {f"{topics.top_words(name, 6)}   {name}": float(topics.information.value[k]) for k, name in names.items()}
     return bars_of_nats({"": nats}, label=f"I(x; z_d), nats, test set; in use above {IN_USE:g}", threshold=IN_USE)
 
 

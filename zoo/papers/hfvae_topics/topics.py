@@ -110,12 +110,12 @@ def first_words(weights: Tensor, num: int) -> np.ndarray:
 
 
 def document_nats(
-    model: nn.Module, guide: nn.Module, data: Dataset, *, num_samples: int = 10, seed: int = 0
+    model: nn.Module, guide: nn.Module, data: Dataset, *, num_samples: int = 10
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minus the ELBO of each document from `num_samples` draws, and its number of words, [N] each: for a perplexity."""
     nats, words = [], []
     for place, batch in enumerate(data.in_order(500, device=device_of(model))):
-        drawn = importance(model, guide, batch.x, num_samples=num_samples, seed=seed + place, at_once=2_000)
+        drawn = importance(model, guide, batch.x, num_samples=num_samples, seed=place, at_once=2_000)
         nats.append(-drawn.elbo)
         words.append(batch.x.sum(-1))
     return torch.cat(nats).cpu().numpy(), torch.cat(words).cpu().numpy()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from zoo.arguments import checked, number_from
+from zoo.arguments import checked
 from zoo.estimators import closed_kl
 from zoo.lab.analysis.posterior import decode, posteriors
 from zoo.lab.data import Dataset
@@ -77,13 +77,13 @@ def measure(guide: nn.Module, data: Dataset, *, classes: int, batch_size: int = 
     return Clustering(right / len(data), torch.stack(shared).sum(0) / len(data), blocks, counts)
 
 
-@checked(num=number_from(1))
-def effect(model: nn.Module, guide: nn.Module, data: Dataset, *, site: str, num: int = 500, seed: int = 0) -> float:
+@checked()
+def effect(model: nn.Module, guide: nn.Module, data: Dataset, *, site: str, seed: int = 0) -> float:
     """The effect of a site on the reconstruction: the root mean square change of the mean of p(x | ...), per pixel.
 
     The site is drawn again from its prior, all others stay at their posterior means, the class at the label.
     """
-    batch = data.batch(torch.arange(min(num, len(data))), labels=True, device=device_of(model))
+    batch = data.batch(torch.arange(min(500, len(data))), labels=True, device=device_of(model))
     assert batch.y is not None
     q = posteriors(guide, batch.x)
     latents = {"y": torch.eye(q["pi"].event_shape[0], device=batch.x.device)[batch.y]}

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from zoo.lab.data import Batch
 
 Shape = tuple[int, ...]
+WIDTH = 256  # of the two hidden layers
 
 
 class Generator(nn.Module):
@@ -25,21 +26,19 @@ class Generator(nn.Module):
         z_dim: units of noise.
         classes: L.
         shape: of an image.
-        hidden: the layers' widths.
     """
 
-    def __init__(self, *, z_dim: int, classes: int, shape: Shape, hidden: tuple[int, int] = (256, 256)) -> None:
+    def __init__(self, *, z_dim: int, classes: int, shape: Shape) -> None:
         super().__init__()
         self.z_dim, self.classes = z_dim, classes
-        first, second = hidden
         self.layers = nn.Sequential(
-            nn.Linear(z_dim + classes, first),
-            nn.BatchNorm1d(first),
+            nn.Linear(z_dim + classes, WIDTH),
+            nn.BatchNorm1d(WIDTH),
             nn.LeakyReLU(0.2),
-            nn.Linear(first, second),
-            nn.BatchNorm1d(second),
+            nn.Linear(WIDTH, WIDTH),
+            nn.BatchNorm1d(WIDTH),
             nn.LeakyReLU(0.2),
-            nn.Linear(second, math.prod(shape)),
+            nn.Linear(WIDTH, math.prod(shape)),
             nn.Sigmoid(),
             nn.Unflatten(-1, shape),
         )
@@ -53,25 +52,25 @@ class Generator(nn.Module):
 class Critic(nn.Module):
     """A GAN's discriminator: maps an image to the logit of being real and the logits of its class.
 
+    Two layers with leaky ReLU (0.2) and dropout (0.3).
+
     Args:
         classes: L.
         shape: of an image.
         sees_class: whether the class is an input as well as the image, as in CGAN; AC-GAN's critic infers it.
-        hidden: widths of its two layers, with leaky ReLU (0.2) and dropout (0.3).
     """
 
-    def __init__(self, *, classes: int, shape: Shape, sees_class: bool, hidden: tuple[int, int] = (256, 256)) -> None:
+    def __init__(self, *, classes: int, shape: Shape, sees_class: bool) -> None:
         super().__init__()
         self.classes, self.sees_class = classes, sees_class
-        first, second = hidden
         self.layers = nn.Sequential(
-            nn.Linear(math.prod(shape) + classes * sees_class, first),
+            nn.Linear(math.prod(shape) + classes * sees_class, WIDTH),
             nn.LeakyReLU(0.2),
             nn.Dropout(0.3),
-            nn.Linear(first, second),
+            nn.Linear(WIDTH, WIDTH),
             nn.LeakyReLU(0.2),
             nn.Dropout(0.3),
-            nn.Linear(second, 1 + classes),
+            nn.Linear(WIDTH, 1 + classes),
         )
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

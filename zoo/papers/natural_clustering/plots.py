@@ -68,9 +68,9 @@ def _shared_and_samples(
     }
 
 
-def reconstructions(model: Story, guide: nn.Module, data: Dataset, *, num: int = 12) -> ImageGrid:
-    """`num` datapoints, spread over the classes, over the mean of p(x | label, posterior means)."""
-    batch = data.batch(torch.tensor(spread(data, num)), labels=True, device=device_of(model))
+def reconstructions(model: Story, guide: nn.Module, data: Dataset) -> ImageGrid:
+    """Twelve datapoints, spread over the classes, over the mean of p(x | label, posterior means)."""
+    batch = data.batch(torch.tensor(spread(data, 12)), labels=True, device=device_of(model))
     assert batch.y is not None
     latents = posterior_means(guide, batch.x, batch.y)
     latents["y"] = torch.eye(model.classes, device=batch.x.device)[batch.y]
@@ -79,13 +79,10 @@ def reconstructions(model: Story, guide: nn.Module, data: Dataset, *, num: int =
     return ImageGrid(images, f"{data.name}: test data, reconstructions", ["x", "p(x | y, mean z)"])
 
 
-def class_traversals(
-    model: NaturalClustering, *, names: Sequence[str] = (), classes: Sequence[int] | None = None
-) -> ImageGrid:
+def class_traversals(model: NaturalClustering, *, names: Sequence[str] = ()) -> ImageGrid:
     """Figures 1 and 6: each class's own z_c from -3 to 3, a row for each unit; all else at the prior's mean."""
-    classes = range(model.classes) if classes is None else classes
     rows, labels = [], []
-    for y in classes:
+    for y in range(model.classes):
         for unit in range(model.c_dim):
             latents = _at_zero(model, y, sizes_of(model))
             latents["z_c"][:, y * model.c_dim + unit] = VALUES.to(latents["z_c"])
