@@ -1,6 +1,5 @@
 """Every figure and table of the five papers: the reproduction or command that covers it, or why there is none."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,16 +129,15 @@ def page(titles: dict[str, str], done: dict[str, str]) -> str:
         "`python -m zoo reproduce --table`.",
     ]
     for room, items in ITEMS.items():
-        rows = [(item.number, item.what, _by(item), "; ".join(_state(item, done))) for item in items]
+        rows = [
+            (
+                item.number,
+                item.what,
+                ", ".join(f"`{name}`" for name in item.by) or item.otherwise,
+                "; ".join(done.get(name, "not run yet") for name in item.by),
+            )
+            for item in items
+        ]
         headers = ("in the paper", "what", "reproduction, or why there is none", "result")
         parts += [f"## [{titles[room]}]({room}/README.md)", table(headers, rows)]
     return "\n\n".join(parts) + "\n"
-
-
-def _by(item: Item) -> str:
-    return ", ".join(f"`{name}`" for name in item.by) or item.otherwise
-
-
-def _state(item: Item, done: dict[str, str]) -> Iterator[str]:
-    for name in item.by:
-        yield done.get(name, "not run yet")

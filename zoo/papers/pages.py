@@ -165,12 +165,8 @@ def _described(thing: type) -> str:
 
 
 def _card(result: Mapping[str, Any]) -> str:
-    return card({**result, "pictures": _within(result["pictures"])})
-
-
-def _within(pictures: Mapping[str, str]) -> dict[str, str]:
-    """Captions by path from the page, which is in the parent folder of the results."""
-    return {f"results/{path}": caption for path, caption in pictures.items()}
+    """The card of a result, with the paths of its pictures from the page, which is in the results' parent folder."""
+    return card({**result, "pictures": {f"results/{path}": text for path, text in result["pictures"].items()}})
 
 
 def _not_run(reproductions: Mapping[str, Reproduction]) -> str:

@@ -86,13 +86,9 @@ class ModelCard:
         steps, usual = self.settings.steps, self.recipe_steps
         if usual is None:
             return f"{steps:,} steps"
-        if steps == usual:
-            return f"{steps:,} steps, as the recipe"
-        return (
-            f"{steps:,} of the recipe's {usual:,} steps"
-            if steps < usual
-            else f"{steps:,} steps; the recipe has {usual:,}"
-        )
+        if steps < usual:
+            return f"{steps:,} of the recipe's {usual:,} steps"
+        return f"{steps:,} steps, as the recipe" if steps == usual else f"{steps:,} steps; the recipe has {usual:,}"
 
     def markdown(self, load: str | None = None) -> str:
         """The card as a page; `load` is the name by which the pair is loaded, where it is not `name`."""
