@@ -9,7 +9,7 @@ from zoo.lab.plots.matrix import matrix
 from zoo.lab.plots.picture import Picture
 from zoo.lab.runs.finished import FinishedRun
 from zoo.lab.trials.trial import Trial
-from zoo.metrics import Encoded, factor_correlations, latent_correlations, neighbours
+from zoo.metrics import Encoded, Result, factor_correlations, latent_correlations, neighbours
 from zoo.papers.dip_vae import plots
 from zoo.papers.dip_vae.measures import PROTOCOLS, SEARCH, STEPS, encoded, opened
 from zoo.papers.dip_vae.protocols import RESCALED
@@ -21,14 +21,11 @@ def first_runs(tried: Mapping[str, Sequence[Trial]]) -> dict[str, FinishedRun]:
     return {variant: opened(variant, trials[0]) for variant, trials in tried.items() if trials}
 
 
-def draw_correlations(codes: Mapping[str, Encoded], what: str) -> dict[str, Picture]:
+def draw_correlations(codes: Mapping[str, Encoded], of_factors: Mapping[str, Result], what: str) -> Picture:
     """Tables 3 and 4, Figures 3 to 12, of one seed."""
-    tables = {
-        name: (latent_correlations(of_model, repeats=2), factor_correlations(of_model, repeats=2))
-        for name, of_model in codes.items()
-    }
+    tables = {name: (latent_correlations(codes[name], repeats=2), of_factors[name]) for name in codes}
     caption = f"{what}: Pearson's correlations among latents (top) and of factors with latents (bottom), one seed"
-    return {"correlations.png": Picture(plots.correlations(tables), caption)}
+    return Picture(plots.correlations(tables), caption)
 
 
 def draw_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
@@ -40,7 +37,7 @@ def draw_shapes(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     # Correlation is linear: it does not suit an angle, or three shapes without an order.
     grid = plots.factor_traversals(models, tables, factors=("scale", "posX", "posY"), title=title)
     return {
-        **draw_correlations(codes, "Table 3, Figures 9 to 12"),
+        "correlations.png": draw_correlations(codes, tables, "Table 3, Figures 9 to 12"),
         "traversals.png": Picture(grid, f"As Table 5, on 2D Shapes. {title}; one seed"),
     }
 
@@ -111,7 +108,7 @@ def draw_celeba(tried: Mapping[str, Sequence[Trial]]) -> dict[str, Picture]:
     title = "The latent most correlated with each attribute, from -3 to 3"
     names = ("Smiling", "Blond_Hair", "Black_Hair")
     return {
-        **draw_correlations(codes, "Table 4, Figures 3 to 8"),
+        "correlations.png": draw_correlations(codes, tables, "Table 4, Figures 3 to 8"),
         "figure2.png": Picture(
             plots.neighbour_bars(near, ("Bangs", "Rosy_Cheeks")),
             "Figure 2: the four attributes that an attribute's latent is most correlated with",
