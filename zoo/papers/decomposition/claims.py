@@ -14,13 +14,11 @@ from zoo.lab.trials.claims import (
     some,
 )
 from zoo.papers.decomposition import measures
-from zoo.papers.decomposition.measures import BETAS, FASHION_MNIST_BETAS, LARGE_ALPHA, NUS, SPARSE
+from zoo.papers.decomposition.measures import ALPHAS, BETAS, DENSE, FASHION_MNIST_BETAS, LARGE_ALPHA, NUS, SPARSE
 
-PINWHEEL_ALPHAS = ["alpha 1", "alpha 3", "alpha 5", "alpha 8"]
+PINWHEEL_ALPHAS = [f"alpha {alpha:g}" for alpha in measures.PINWHEEL_ALPHAS]
 PINWHEEL_BETAS = [f"beta {beta:g}" for beta in measures.PINWHEEL_BETAS]
 LARGER_BETAS = [f"beta {beta:g}" for beta in measures.LARGER_BETAS]
-ALPHAS = (0, 100, 1000)
-DENSE = "gamma 0"
 
 
 def isotropic_without_gain() -> Comparison:
@@ -64,9 +62,9 @@ def no_collapse() -> Comparison:
     return at_least(("alpha 8", "least cluster"), 0.1)
 
 
-def variant(prior: str, alpha: int) -> str:
+def variant(prior: str, alpha: float) -> str:
     """The variant of a prior and an alpha on Fashion-MNIST."""
-    return f"{prior}, alpha {alpha}"
+    return f"{prior}, alpha {alpha:g}"
 
 
 def along_alpha(quantity: str, priors: Sequence[str], *checks: Comparison, note: str = "") -> Comparison:

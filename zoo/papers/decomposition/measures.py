@@ -80,12 +80,13 @@ def _metric(codes: Encoded, whole: bool) -> float:
 
 # Figure 3: a pinwheel in four clusters.
 
+PINWHEEL_ALPHAS = (1.0, 3.0, 5.0, 8.0)
 PINWHEEL_BETAS = (0.01, 0.5, 1.0, 1.2)  # the figure's
 LARGER_BETAS = (2.0, 5.0, 20.0)  # towards the limit that the text argues with
 
 GRID: dict[str, Hyperparameters] = {
     **{f"beta {beta:g}": {"alpha": 0.0, "beta": beta} for beta in PINWHEEL_BETAS + LARGER_BETAS},
-    **{f"alpha {alpha:g}": {"alpha": alpha, "beta": 0.0} for alpha in (1.0, 3.0, 5.0, 8.0)},
+    **{f"alpha {alpha:g}": {"alpha": alpha, "beta": 0.0} for alpha in PINWHEEL_ALPHAS},
     **{
         f"beta {beta:g}, log p per unit": {"alpha": 0.0, "beta": beta, "log_p": "per-unit"}
         for beta in PINWHEEL_BETAS + LARGER_BETAS
@@ -128,16 +129,16 @@ FASHION_MNIST_PRIORS: dict[str, Hyperparameters] = {
     "gamma 0.8, sigma_0^2 = 0.05": {"gamma": 0.8, "sigma_0": "paper"},
     "gamma 0.8, sigma_0 = 0.05": {"gamma": 0.8, "sigma_0": "code"},
 }
+DENSE, *SPARSE = FASHION_MNIST_PRIORS
+ALPHAS = (0.0, 100.0, 1000.0)
 
 SETTINGS: dict[str, Hyperparameters] = {
     f"{name}, alpha {alpha:g}": {**hyperparameters, "alpha": alpha}
-    for alpha in (0.0, 100.0, 1000.0)
+    for alpha in ALPHAS
     for name, hyperparameters in FASHION_MNIST_PRIORS.items()
 }
 
 FASHION_MNIST_BETAS = (0.1, 1.0, 10.0)
-
-SPARSE = ("gamma 0.8, sigma_0^2 = 0.05", "gamma 0.8, sigma_0 = 0.05")
 LARGE_ALPHA = f"{SPARSE[0]}, alpha 1000"
 
 

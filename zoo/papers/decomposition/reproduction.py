@@ -8,6 +8,7 @@ from zoo.papers.decomposition.measures import (
     BETAS,
     BETAS_SHORT,
     FASHION_MNIST_BETAS,
+    FASHION_MNIST_PRIORS,
     GRID,
     LARGE_ALPHA,
     NUS,
@@ -15,7 +16,6 @@ from zoo.papers.decomposition.measures import (
     SETTINGS,
     SHAPES_SHORT,
     SPARSE,
-    Hyperparameters,
     on_fashion_mnist,
     on_pinwheel,
     on_shapes,
@@ -77,7 +77,6 @@ BOTH_READINGS = (
     "claim is checked for each."
 )
 ALPHAS = "The grid of the figure can only be read off its axes; alpha is 0, 100, 1000 here."
-AT_ALPHA_100: Hyperparameters = {"gamma": 0.8, "sigma_0": "paper", "alpha": 100.0}
 READINGS = ("sigma_0^2 = 0.05, as in the text", "sigma_0 = 0.05, as in the code")  # in the order of SPARSE
 
 
@@ -214,7 +213,7 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         paper=PAPER.format("section 6.3"),
         variants={name: on_fashion_mnist(hyperparameters) for name, hyperparameters in SETTINGS.items()},
         quantities=FASHION_MNIST_QUANTITIES,
-        headline=[(f"{name}, alpha 1000", "Hoyer") for name in ("gamma 0", *SPARSE)],
+        headline=[(f"{name}, alpha 1000", "Hoyer") for name in FASHION_MNIST_PRIORS],
         seeds={"full": 8, "short": 2},
         claims=[claim for prior, reading in zip(SPARSE, READINGS, strict=True) for claim in of_reading(prior, reading)],
         deviations=(*FASHION_MNIST_DEVIATIONS, BOTH_READINGS, ALPHAS),
@@ -226,10 +225,10 @@ REPRODUCTIONS: dict[str, Reproduction] = {
         paper=PAPER.format("section 6.3"),
         variants={
             **{
-                f"{SPARSE[0]}, beta {beta:g}": on_fashion_mnist({**AT_ALPHA_100, "beta": beta})
+                f"{SPARSE[0]}, beta {beta:g}": on_fashion_mnist({**SETTINGS[f"{SPARSE[0]}, alpha 100"], "beta": beta})
                 for beta in FASHION_MNIST_BETAS
             },
-            LARGE_ALPHA: on_fashion_mnist({**AT_ALPHA_100, "alpha": 1000.0}),
+            LARGE_ALPHA: on_fashion_mnist(SETTINGS[LARGE_ALPHA]),
         },
         quantities=FASHION_MNIST_QUANTITIES,
         seeds={"full": 8, "short": 2},
