@@ -36,6 +36,11 @@ def test_counts_by_hand():
     assert found.hungarian.protocol["hungarian_label"] == {"c=0": "factor 0 1", "c=1": "factor 0 0"}
 
 
+def test_a_type_is_in_use_above_one_per_cent():
+    types, labels = points(np.array([[500, 479], [6, 5], [10, 0]]))
+    assert clusters(types, labels).types_in_use.tolist() == [True, True, False]  # 979, 11 and 10 of 1,000 points
+
+
 @pytest.mark.parametrize(
     ("given", "names"),
     [

@@ -38,6 +38,11 @@ class Clusters(NamedTuple):
     purity: Result
     confusion: Result
 
+    @property
+    def types_in_use(self) -> np.ndarray:
+        """Whether each type has more than 1 % of all points, [K]."""
+        return np.asarray(self.confusion.value.sum(1) > 0.01)
+
 
 @checked()
 def clusters(

@@ -10,7 +10,6 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from zoo.lab.analysis.grid import Grid2D, divergences, log_aggregate, log_prior
@@ -33,7 +32,7 @@ def of_types(trained: FinishedRun) -> dict[str, float]:
     return {
         "accuracy of the type by majority": 100 * float(found.majority),
         "accuracy of the type, matched one to one": 100 * float(found.hungarian),
-        "types in use": int((np.asarray(found.confusion.value).sum(1) > 0.01).sum()),
+        "types in use": int(found.types_in_use.sum()),
     }
 
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -124,7 +123,7 @@ def measured(trained: FinishedRun) -> dict[str, float]:
         "I(y; c)": about_y["c"],
         "MIG": float(mig_unnormalised(codes, repeats=2).value[0]),
         "accuracy": 100 * float(found.majority),
-        "types in use": int((np.asarray(found.confusion.value).sum(1) > 0.01).sum()),
+        "types in use": int(found.types_in_use.sum()),
     }
 
 

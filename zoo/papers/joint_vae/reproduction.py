@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from zoo.lab.analysis.azimuth import azimuth
 from zoo.lab.analysis.kl_history import History, capacities, discovery_order, overshoot
 from zoo.lab.runs.finished import FinishedRun
@@ -46,17 +44,16 @@ def types(trained: FinishedRun) -> dict[str, float]:
     evaluation = trained.evaluate()
     among_factors = data.factors is not None and "type" in data.factors.names
     found = clusters(trained.codes, data, factor="type" if among_factors else None)
-    confusion = np.asarray(found.confusion.value)
-    used = confusion.sum(1) > 0.01
+    labels = found.confusion.value[found.types_in_use].argmax(1)
     units = [discovery.unit for discovery in discovery_order(History.read(trained.folder))]
     return {
         "KL of z": evaluation.kl["z"].sum().item(),
         "KL of c": sum(kl.sum().item() for site, kl in evaluation.kl.items() if site != "z"),
         "reconstruction": evaluation.reconstruction["x"],
-        "majority": 100 * float(np.asarray(found.majority.value)),
-        "hungarian": 100 * float(np.asarray(found.hungarian.value)),
-        "types in use": int(used.sum()),
-        "labels found": len(set(confusion[used].argmax(1).tolist())),
+        "majority": 100 * float(found.majority),
+        "hungarian": 100 * float(found.hungarian),
+        "types in use": int(found.types_in_use.sum()),
+        "labels found": len(set(labels.tolist())),
         "found first": 1 + units.index("c") if "c" in units else math.nan,
     }
 
