@@ -227,7 +227,7 @@ def test_the_mmd_is_0_on_average_where_q_z_is_the_prior(num_particles, kernel):
     model = VAE(nn.Linear(2, 2), z_dim=2, likelihood=likelihood)
     elbo = Penalised(num_particles=num_particles)
     found = []
-    for _ in range(100):
+    for _ in range(200):
         elbo.loss(model, guide, torch.randn(10, 2))
         found.append(elbo.report().terms["MMD"])
     found = torch.stack(found)

@@ -115,6 +115,18 @@ def test_scores_of_pure_noise_carry_a_caveat(regressor, options):
         assert float(found.disentanglement) > 0.5  # high, and of nothing
 
 
+def test_codes_that_predict_nothing_keep_the_caveat_about_names():
+    """Before: the caveat about a constant guess replaced the other one."""
+    rng = np.random.default_rng(0)
+    names = np.array(["a", "b", "c"])[rng.integers(3, size=600)]
+    found = dci(rng.normal(size=(600, 2)), {"shape": names, "on": rng.integers(2, size=600)}, regressor="lasso")
+    order = "depends on the order of the names of 'shape'"
+    assert found.informativeness.caveat == order
+    assert found.disentanglement.caveat == found.completeness.caveat
+    assert found.disentanglement.caveat.startswith("means nothing: ")
+    assert found.disentanglement.caveat.endswith(f"% better than a constant guess; {order}")
+
+
 @pytest.mark.parametrize(("regressor", "says"), [("lasso", True), ("forest", True), ("boosted", False)])
 def test_names_without_an_order_carry_a_caveat(regressor, says):
     """Before: the same classes under other names had other scores, without a word.

@@ -139,17 +139,19 @@ def dci(
         gains.append(np.mean([one.gain for one in fits]))
     protocol = {**encoded.protocol, **_settings(regressor, alpha, trees, max_depths), "seed": seed}
     protocol["a run"] = "a fresh split, and the trees' seed"
-    if encoded.unordered and regressor != "boosted":
-        protocol["caveat"] = f"depends on the order of the names of {', '.join(map(repr, encoded.unordered))}"
+    order = f"depends on the order of the names of {', '.join(map(repr, encoded.unordered))}"
+    order = order if encoded.unordered and regressor != "boosted" else ""
     gain = max(0.0, float(np.mean(gains)))
-    caveat = {"caveat": f"means nothing: {gain:.0%} better than a constant guess"} if gain < 0.1 else {}
+    guess = f"means nothing: {gain:.0%} better than a constant guess" if gain < 0.1 else ""
+    of_errors = {**protocol, "caveat": order} if order else protocol
+    both = "; ".join(filter(None, [guess, order]))
+    of_importances = {**protocol, "caveat": both} if both else protocol
+    unit = "score" if regressor == "boosted" else "error"
     d, c, i = np.transpose(runs)
     return DCI(
-        Result.of(f"DCI disentanglement ({regressor})", d, protocol | caveat),
-        Result.of(f"DCI completeness ({regressor})", c, protocol | caveat),
-        Result.of(
-            f"DCI informativeness ({regressor})", i, protocol, unit="score" if regressor == "boosted" else "error"
-        ),
+        Result.of(f"DCI disentanglement ({regressor})", d, of_importances),
+        Result.of(f"DCI completeness ({regressor})", c, of_importances),
+        Result.of(f"DCI informativeness ({regressor})", i, of_errors, unit=unit),
     )
 
 
