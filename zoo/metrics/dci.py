@@ -143,15 +143,16 @@ def dci(
     order = order if encoded.unordered and regressor != "boosted" else ""
     gain = max(0.0, float(np.mean(gains)))
     guess = f"means nothing: {gain:.0%} better than a constant guess" if gain < 0.1 else ""
-    of_errors = {**protocol, "caveat": order} if order else protocol
+    of_errors = protocol | ({"caveat": order} if order else {})
     both = "; ".join(filter(None, [guess, order]))
-    of_importances = {**protocol, "caveat": both} if both else protocol
-    unit = "score" if regressor == "boosted" else "error"
+    of_importances = protocol | ({"caveat": both} if both else {})
     d, c, i = np.transpose(runs)
     return DCI(
         Result.of(f"DCI disentanglement ({regressor})", d, of_importances),
         Result.of(f"DCI completeness ({regressor})", c, of_importances),
-        Result.of(f"DCI informativeness ({regressor})", i, of_errors, unit=unit),
+        Result.of(
+            f"DCI informativeness ({regressor})", i, of_errors, unit="score" if regressor == "boosted" else "error"
+        ),
     )
 
 
