@@ -52,6 +52,12 @@ def labelled(y: list[int], classes: tuple[str, ...] = ()) -> Dataset:
     return Dataset("d", np.zeros((len(y), 2)), np.array(y), classes=classes)
 
 
+def test_class_name() -> None:
+    assert labelled([0, 1], ("a", "b")).class_name(1) == "b"
+    assert labelled([0, 1]).class_name(1) == "1"
+    assert labelled([0, 1], ("a", "b")).class_name(2) == "2"  # a class of the story that the data do not have
+
+
 def test_count_classes() -> None:
     assert labelled([0, 2, 1, 1]).count_classes() == 3
     assert labelled([0, 1], ("a", "b")).count_classes() == 2

@@ -288,6 +288,10 @@ class Dataset(Tabulated):
             x[start : start + len(block)] = light(block, self.x_max, rng)
         return replace(self, x=x, x_max=1.0)
 
+    def class_name(self, label: int) -> str:
+        """The name of a label; its number where the labels have no names."""
+        return self.classes[label] if label < len(self.classes) else str(label)
+
     def count_classes(self) -> int:
         """L, the number of classes of the labels.
 
@@ -306,7 +310,7 @@ class Dataset(Tabulated):
         if len(found) < count:
             first = next(c for c in range(count) if c >= len(found) or found[c] != c)
             raise ValueError(
-                f"data {self.name!r}: class {self.classes[first] if self.classes else first} never occurs among "
+                f"data {self.name!r}: class {self.class_name(first)} never occurs among "
                 f"{len(self):,} datapoints, one of {count - len(found):,} such classes, so it cannot be "
                 "learnt; leave it out, np.unique(y, return_inverse=True) numbers the rest from 0"
             )

@@ -174,6 +174,7 @@ def _tests(
     index = spread(data, num)
     seen = guide_inputs(guide, data, index, device_of(guide))
     labels = [None if data.y is None else int(data.y[n]) for n in index]
+    names = ["" if y is None else data.class_name(y) for y in labels]
     try:
         made = encoder(guide, sites, *(tensor[:1] for tensor in seen))
     except NotExported as error:
@@ -181,7 +182,7 @@ def _tests(
         return {}
     content.network("encoder", made.network, sites=made.sites, labels=needs_labels(guide))
     content.record["tests"] = [
-        {"number": n, "label": y, "name": _label(data, y)} for n, y in zip(index, labels, strict=True)
+        {"number": n, "label": y, "name": name} for n, y, name in zip(index, labels, names, strict=True)
     ]
     content.floats["tests"] = text_of(seen[0].cpu().numpy())
     codes = encode(guide, *seen)
@@ -209,7 +210,7 @@ def _class_names(
     y = np.asarray(data.y)[index]
     called = {}
     if "y" in sites.classes:
-        called["y"] = [(_label(data, k), "") for k in range(sites.classes["y"])]
+        called["y"] = [(data.class_name(k), "") for k in range(sites.classes["y"])]
     types = sites.classes.keys() - {"y"}
     if types and not needs_labels(guide):
         codes = posterior_means(guide, *guide_inputs(guide, data, index, device_of(guide)))
@@ -223,13 +224,7 @@ def _commonest(y: np.ndarray, data: Dataset) -> str:
     if not len(y):
         return "unused"
     count = np.bincount(y)
-    return f"{_label(data, int(count.argmax()))}: {count.max() / len(y):.0%}"
-
-
-def _label(data: Dataset, y: int | None) -> str:
-    if y is None:
-        return ""
-    return data.classes[y] if y < len(data.classes) else str(y)
+    return f"{data.class_name(int(count.argmax()))}: {count.max() / len(y):.0%}"
 
 
 def _used(model: nn.Module, sites: LatentSites, draws: dict[str, Tensor], units: Sequence[Unit]) -> Any:

@@ -56,8 +56,7 @@ def _rows(data: Dataset, seed: int) -> dict[str, np.ndarray]:
     elif data.y is not None:
         for label in np.unique(data.y)[:10]:
             there = np.flatnonzero(data.y == label)
-            name = data.classes[label] if data.classes else str(label)
-            rows[name] = rng.permutation(there)[:COLUMNS]
+            rows[data.class_name(label)] = rng.permutation(there)[:COLUMNS]
         return rows
     return rows | {f"random {k}": rng.integers(len(data), size=COLUMNS) for k in (1, 2)}
 
@@ -79,7 +78,7 @@ def _words(data: Dataset) -> Figure:
         shares.append(np.log(counts / counts.sum()))
     several = len(labels) > 1
     lifts = np.array(shares) - (np.mean(shares, axis=0) if several else 0.0)
-    names = [data.classes[label] if data.classes else str(label) for label in labels] if several else ["all"]
+    names = [data.class_name(label) for label in labels] if several else ["all"]
     lines = [
         f"{name:<26} {' '.join(data.vocabulary[w] for w in np.argsort(-lift)[:10])}"
         for name, lift in zip(names, lifts, strict=True)

@@ -207,7 +207,7 @@ def type_labels(encoder: Any, data: Dataset, *, device: str | torch.device = "cp
     table = found.confusion.value
     every_type, _ = found.confusion.axes
     # The labels that occur among these points; one that does not has no column.
-    called = [data.classes[y] if data.classes else str(y) for y in np.unique(data.y)]  # type: ignore[arg-type]
+    called = [data.class_name(y) for y in np.unique(data.y)]  # type: ignore[arg-type]
     names = {}
     for name, row, share in zip(every_type, table, found.purity.value, strict=True):
         names[name] = f"{name}: {share:.0%} are {called[row.argmax()]}" if row.any() else f"{name}: unused"

@@ -154,8 +154,8 @@ def interpolations(
         settings[:, unit] = start[unit] + start[unit].sign() * torch.linspace(0, 1, steps).to(start)
         x = data.batch(torch.from_numpy(rows[row : row + 1]), device=device_of(model)).x
         rows_of_images.append(torch.cat([x, decode(model, {"z": settings})]))
-        chosen[data.classes[k]] = unit
-        labels.append(f"{data.classes[k]}, z[{unit}]")
+        chosen[data.class_name(k)] = unit
+        labels.append(f"{data.class_name(k)}, z[{unit}]")
     columns = ["x", *(f"{step:+.2f}" for step in np.linspace(0, 1, steps))]
     return ImageGrid(torch.stack(rows_of_images), "One active unit, outward", labels, columns), chosen
 

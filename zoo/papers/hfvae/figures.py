@@ -86,7 +86,7 @@ def thickness(variant: str, run: FinishedRun) -> ImageGrid:
     found = unit_of(run, ink)
     values = RANGE_3 if found.correlation > 0 else -RANGE_3  # thin on the left
     images = traverse_unit(run.model, encode_modes(run.model, run.guide, x), "z", found.unit, values)
-    labels = [data.classes[data.y[row]] for row in rows]
+    labels = [data.class_name(data.y[row]) for row in rows]
     return ImageGrid(images, f"{variant}: z[{found.unit}], thin to thick", row_labels=labels)
 
 
