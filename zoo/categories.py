@@ -9,8 +9,8 @@ from torch import Tensor
 
 from zoo import ranks
 from zoo.aggregate_sites import batch_scale, check_one_prior, check_priors, check_vectors
-from zoo.estimators import CATEGORICAL, closed_kl
-from zoo.sites import Site, chances_of, drawn_parents, expected, latent, mean_over_data, nodes_of, plates_of
+from zoo.estimators import CATEGORICAL, kl_by_class, log_masses, x_log_x
+from zoo.sites import chances_of, drawn_parents, expected, latent, mean_over_data, nodes_of, plates_of
 
 
 class KLParts(NamedTuple):
@@ -59,10 +59,12 @@ def kl_parts(model_trace: Trace, guide_trace: Trace, name: str) -> KLParts:
     site, prior = nodes_of(guide_trace)[name], nodes_of(model_trace)[name]["fn"]
     check_vectors({name: site})
     scale, chances = batch_scale({name: site}), chances_of(guide_trace, plates_of(site))
-    q_c = ranks.mean(expected(_log_q(site).exp(), chances).flatten(0, -2).mean(0))
-    divergence = (torch.xlogy(q_c, q_c) - q_c * prior.logits.log_softmax(-1)).sum(-1).mean()
-    kl = ranks.mean(expected(closed_kl(site["fn"], prior), chances).mean())
-    return KLParts(scale * (kl - divergence), scale * divergence)
+    q = log_masses(site["fn"]).exp()
+    q_c = ranks.mean(expected(q, chances).flatten(0, -2).mean(0))
+    negentropy = x_log_x(q_c).sum()
+    information = ranks.mean(expected(x_log_x(q).sum(-1, keepdim=True), chances).mean()) - negentropy
+    divergence = negentropy - (q_c * torch.where(q_c > 0, log_masses(prior), 0.0)).sum(-1).mean()
+    return KLParts(scale * information, scale * divergence)
 
 
 def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe: float) -> dict[str, Tensor]:
@@ -96,13 +98,13 @@ def roughness(guide_trace: Trace, names: Sequence[str], *, radius: float, probe:
         raise ValueError("roughness needs a gradient, which torch.inference_mode() excludes: use torch.no_grad()")
     x: Tensor = given[0]
     distance = nearest(x)
-    targets = {name: _log_q(site).detach() for name, site in sites.items()}
+    targets = {name: log_masses(site["fn"]).detach() for name, site in sites.items()}
     with torch.no_grad():
         chances = {name: chances_of(guide_trace, plates_of(site)) for name, site in sites.items()}
 
     def kls(step: Tensor) -> dict[str, Tensor]:
         moved = nodes_of(run_again(x + step, guide_trace))
-        by_class = {name: log_q.exp() * (log_q - _log_q(moved[name])) for name, log_q in targets.items()}
+        by_class = {name: kl_by_class(log_q, log_masses(moved[name]["fn"])) for name, log_q in targets.items()}
         return {name: expected(kl, chances[name]).sum(-1) for name, kl in by_class.items()}
 
     with torch.enable_grad():
@@ -132,12 +134,6 @@ def nearest(x: Tensor) -> Tensor:
     centre = batch.mean(0)
     distances = torch.cdist(flat - centre, batch - centre)
     return distances.topk(2, largest=False).values[:, 1]  # the first is the datapoint itself
-
-
-def _log_q(site: Site) -> Tensor:
-    """The log probabilities of a categorical site, [..., K]."""
-    log_q: Tensor = site["fn"].logits.log_softmax(-1)
-    return log_q
 
 
 def _of_length(direction: Tensor, length: Tensor) -> Tensor:

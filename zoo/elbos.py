@@ -78,7 +78,7 @@ from zoo.aggregate import anchor_information, dissect, prior_kl, prior_mmd
 from zoo.aggregate_sites import batch_scale, check_vectors
 from zoo.arguments import NOT_EMPTY, Allowed, checked, number_from
 from zoo.categories import categorical_sites, kl_parts, roughness
-from zoo.estimators import Estimator, covariance, largest_kl
+from zoo.estimators import Estimator, covariance, largest_kl, x_log_x
 from zoo.handlers import DrawPriors, RunAgain, ScorePairs
 from zoo.hyperparameters import Hyperparameter, Statistic
 from zoo.moments import posterior_means, posterior_moments
@@ -1136,7 +1136,7 @@ class NaturalClusteringELBO(TermwiseELBO):
         if self.y in dict(latent(guide_trace)):
             q, prior = nodes_of(guide_trace)[self.y]["fn"].probs, nodes_of(model_trace)[self.pi]["fn"].mean
             del terms[f"-KL({self.y})"]
-            kl = (torch.xlogy(q, q) - torch.xlogy(q, prior)).sum(-1)
+            kl = (x_log_x(q) - torch.xlogy(q, prior)).sum(-1)
             y = nodes_of(guide_trace)[self.y]
             return terms | {f"-KL(q({self.y} | x) || p)": -mean_over_data(kl, y, chances_of(guide_trace, plates_of(y)))}
         if self.y not in dict(observed(model_trace)):

@@ -54,10 +54,7 @@ def closed_kl(q: Any, p: Any) -> Tensor:
     """
     batch_dims = max(len(q.batch_shape), len(p.batch_shape))
     if isinstance(q, CATEGORICAL) and isinstance(p, CATEGORICAL):
-        log_q, log_p = _log_masses(q), _log_masses(p)
-        used = log_q > -torch.inf  # 0 log 0 is 0, also in the gradient
-        ratio = torch.where(used, log_q, 0.0) - torch.where(used, log_p, 0.0)
-        return (log_q.exp() * ratio).sum(-1, keepdim=True)
+        return kl_by_class(log_masses(q), log_masses(p)).sum(-1, keepdim=True)
     if _factorises(q) and _factorises(p):
         return kl_divergence(q.base_dist, p.base_dist).flatten(batch_dims)
     return kl_divergence(q, p).unsqueeze(-1)
@@ -89,10 +86,27 @@ def sampled_kl(q: Any, p: Any, value: Tensor) -> Tensor:
     return (q.log_prob(value) - p.log_prob(value)).unsqueeze(-1)
 
 
-def _log_masses(categorical: Any) -> Tensor:
-    """log of the classes' probabilities: -inf for a probability of 0, where PyTorch's logits are about -16 or -36."""
+def log_masses(categorical: Any) -> Tensor:
+    """log of the classes' probabilities, [..., K]; -inf for a probability of 0.
+
+    PyTorch makes logits of about -16 or -36 from a probability of 0. Below the smallest normal number the probability
+    is 0 only by rounding, and the logit is right.
+    """
     logits: Tensor = categorical.logits.log_softmax(-1)
-    return torch.where(categorical.probs == 0, -torch.inf, logits)
+    rounded = logits < math.log(torch.finfo(logits.dtype).tiny)
+    return torch.where((categorical.probs == 0) & ~rounded, -torch.inf, logits)
+
+
+def kl_by_class(log_q: Tensor, log_p: Tensor) -> Tensor:
+    """q (log q - log p) of each class, [..., K]. Where q is 0 it is 0, also in the gradient and if p is 0 as well."""
+    q = log_q.exp()
+    used = q > 0
+    return q * (torch.where(used, log_q, 0.0) - torch.where(used, log_p, 0.0))
+
+
+def x_log_x(x: Tensor) -> Tensor:
+    """x log x, which is 0 at 0, also in the gradient."""
+    return x * torch.where(x > 0, x, 1.0).log()
 
 
 CATEGORICAL = (RelaxedOneHotCategorical, OneHotCategorical)

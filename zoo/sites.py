@@ -166,10 +166,14 @@ def chances_of(guide_trace: Trace, plates: frozenset[str]) -> Tensor | None:
 
 
 def expected(values: Tensor, chances: Tensor | None) -> Tensor:
-    """Averages values [K, ..., *batch, units] over the summed-out classes, with the probabilities `chances_of` them."""
+    """Averages values [K, ..., *batch, units] over the summed-out classes, with the probabilities `chances_of` them.
+
+    A class of probability 0 does not count, whatever its value: where q is 0, log q is -inf.
+    """
     if chances is None:
         return values
-    weighted = values * chances.unsqueeze(-1)
+    share = chances.unsqueeze(-1)
+    weighted = torch.where(share > 0, values, 0.0) * share
     return weighted.sum(tuple(range(weighted.dim() - PLATES - 1)))
 
 

@@ -30,6 +30,7 @@ from zoo.estimators import closed_kl
 from zoo.handlers import DrawPriors, ScorePairs
 from zoo.joint_vae import JointVAE
 from zoo.likelihoods import Multinomial, normal
+from zoo.natural_clustering import NaturalClustering
 from zoo.pairing import SampledKLWarning
 from zoo.termwise import TermwiseELBO
 
@@ -286,6 +287,93 @@ def test_a_class_of_probability_0_costs_nothing_where_it_is_not_used_and_everyth
     assert closed_kl(even, both).item() == math.inf
     assert closed_kl(both, even).item() == pytest.approx(math.log(1.5))
     assert closed_kl(both, both).item() == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_probability_that_is_rounded_to_0_is_not_a_class_that_is_excluded():
+    # exp(-110) is 0 in float32: KL((1/2, 1/2) || (1, e^-110)) = -log 2 + 110 / 2
+    even, steep = torch.zeros(2).float(), torch.tensor([0.0, -110.0], dtype=torch.float32, requires_grad=True)
+    kl = closed_kl(dist.OneHotCategorical(logits=even), dist.OneHotCategorical(logits=steep))
+    assert kl.item() == pytest.approx(55.0 - math.log(2), rel=1e-6)
+    kl.sum().backward()
+    torch.testing.assert_close(steep.grad.double(), torch.tensor([0.5, -0.5]))  # softmax - q
+    assert closed_kl(dist.OneHotCategorical(logits=steep), dist.OneHotCategorical(logits=steep)).item() == 0.0
+
+
+ONLY_TWO = torch.tensor([0.0, 0.0, -math.inf], dtype=torch.float64)
+
+
+def of_two_classes(prior):
+    """A type of 3 classes, of which the guide excludes the last one for every x."""
+    w = torch.linspace(-1.0, 1.0, 5 * K, dtype=torch.float64).reshape(K, 5)
+    linear = nn.Linear(5, K).double()
+
+    def model(x, *, index=None):
+        with plate(x):
+            c = pyro.sample("c", dist.OneHotCategorical(prior))
+            # For a class that the prior excludes, log p(x | c) is -inf.
+            worth = torch.where(c @ prior > 0, 1.0, 0.0).unsqueeze(-1)
+            pyro.sample("x", dist.Normal(c @ w, 1.0).to_event(1), obs=x)
+            pyro.sample("may", dist.Binomial(1, worth).to_event(1), obs=torch.ones(len(x), 1, dtype=torch.float64))
+
+    def guide(x, *, index=None):
+        with plate(x):
+            c = dist.OneHotCategorical(logits=linear(x) + ONLY_TWO)
+            pyro.sample("c", c, infer={"enumerate": "parallel"})
+
+    return model, guide, linear
+
+
+@pytest.mark.parametrize("kl", ["closed", "sampled"])
+@pytest.mark.parametrize("excluded", ["by the guide", "by both"])
+def test_a_class_that_the_guide_excludes_does_not_count(kl, excluded):
+    prior = [1.0, 1.0, 1.0] if excluded == "by the guide" else [0.3, 0.7, 0.0]
+    model, guide, linear = of_two_classes(torch.tensor(prior, dtype=torch.float64) / sum(prior))
+    loss = PlainELBO(kl=kl).loss_and_grads(model, guide, X)
+    found = [parameter.grad for parameter in linear.parameters()]
+    linear.zero_grad()
+    theirs = TraceEnum_ELBO(max_plate_nesting=1, strict_enumeration_warning=False).differentiable_loss
+    of_pyro = theirs(model, guide, X) / B
+    assert loss == pytest.approx(of_pyro.item(), abs=1e-9)
+    of_pyro.backward()
+    torch.testing.assert_close(found, [parameter.grad for parameter in linear.parameters()])
+
+
+def test_information_and_smoothness_of_a_class_that_is_excluded():
+    prior = torch.tensor([0.25, 0.75, 0.0], dtype=torch.float64)
+    model, guide, linear = of_two_classes(prior)
+    weights = {"information": 1.0, "balance": 1.0, "smoothness": 1.0}
+    elbo = TypeInformation(gamma={}, capacity={}, **weights)
+    elbo.loss_and_grads(model, guide, X)
+    q = (linear(X) + ONLY_TWO).softmax(-1)[:, :2].detach()
+    q_c, p = q.mean(0), prior[:2]
+    report = elbo.report().terms
+    assert report["I(x; c)"].item() == pytest.approx((q * (q / q_c).log()).sum(-1).mean().item(), abs=1e-12)
+    assert report["-KL(q(c) || p)"].item() == pytest.approx(-(q_c * (q_c / p).log()).sum().item(), abs=1e-12)
+    assert report["-KL(q(c | x) || q(c | x + r))"].item() < 0
+    assert all(parameter.grad.isfinite().all() for parameter in linear.parameters())
+
+
+def test_types_that_the_prior_excludes_cost_everything_and_still_have_information():
+    model, guide, linear = of_two_classes(torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64))
+    model = poutine.block(model, hide=["may"])
+    elbo = TypeInformation(gamma={}, capacity={}, information=1.0, balance=1.0, smoothness=0.0)
+    assert elbo.loss(model, guide, X) == math.inf
+    q = (linear(X) + ONLY_TWO).softmax(-1)[:, :2]
+    assert elbo.report().terms["I(x; c)"].item() == pytest.approx((q * (q / q.mean(0)).log()).sum(-1).mean().item())
+
+
+def test_a_class_that_a_classifier_excludes_has_no_gradient():
+    head = Exact(K)
+    head.forward = lambda raw: dist.OneHotCategorical(logits=raw + ONLY_TWO)
+    guide = Amortized(nn.Linear(5, 8), pi=DirichletHead(K), y=head, z_c=MeanField(K), z_s=MeanField(1)).double()
+    story = NaturalClustering(Sum(), classes=K, c_dim=1, s_dim=1, likelihood=likelihood).double()
+    NaturalClusteringELBO(beta_c=1.0).loss_and_grads(story, guide, X)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in guide.parameters())
+
+
+class Sum(nn.Module):
+    def forward(self, z_cy, z_s):
+        return (z_cy.sum(-1, keepdim=True) + z_s).expand(*z_s.shape[:-1], 5)
 
 
 def test_a_word_of_probability_0_costs_nothing_where_it_does_not_occur():
