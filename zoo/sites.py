@@ -1,5 +1,6 @@
 """The sites of a trace, and what objectives read from them."""
 
+import functools
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -193,9 +194,7 @@ def common_scale(sites: Mapping[str, Site]) -> float | Tensor:
         ValueError: their scales differ.
     """
     scales = [users_scale(site) for site in sites.values()]
-    if any(
-        scale is not scales[0] and not bool(torch.equal(*map(torch.as_tensor, (scale, scales[0])))) for scale in scales
-    ):
+    if not all(same(scale, scales[0]) for scale in scales):
         raise ValueError(
             f"sites {sorted(sites)} have different scales, {scales}, but a term over all of them needs one"
         )
@@ -241,10 +240,15 @@ def partition(groups: Groups | None, sites: Sequence[str]) -> Groups:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two scales or two masks, numbers or tensors or None, are the same."""
+    """Whether two scales or two masks, numbers or tensors or None, are the same.
+
+    Scales are the same up to rounding: 1.6 inside a plate of 3 is 1.6 * 3 / 3, which is not 1.6.
+    """
     if a is None or b is None or a is b:
         return a is b
-    return torch.equal(*torch.broadcast_tensors(torch.as_tensor(a), torch.as_tensor(b)))
+    a, b = torch.as_tensor(a), torch.as_tensor(b)
+    kind = functools.reduce(torch.promote_types, (a.dtype, b.dtype, torch.float32))
+    return bool(torch.isclose(a.to(b.device, kind), b.to(kind), rtol=1e-6, atol=0.0).all())
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """A user's own scales, masks and plates, around the programs or around the loss: every term takes them, or says no."""
 
 import math
+from contextlib import nullcontext
 from functools import partial
 
 import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
@@ -38,6 +40,31 @@ def test_a_scale_around_both_programs_or_around_the_loss_scales_all_of_it(elbo, 
         assert loss_of(elbo(), pair, x, **kwargs) == pytest.approx(2 * plain)
     with poutine.scale(scale=torch.tensor(2.0)):
         assert loss_of(elbo(), pair, x, **kwargs) == pytest.approx(2 * plain)
+
+
+def test_scales_that_differ_by_rounding_are_the_same():
+    # Inside a plate of 3 the scale is 1.6 * 3 / 3 = 1.6000000000000003, around it 1 * 3 / 3 * 1.6 = 1.6.
+    x = torch.linspace(-1.0, 1.0, 15).reshape(3, 5)
+    inside, around = (poutine.scale(scale=1.6) for _ in range(2))
+
+    def model(x, *, index=None):
+        with pyro.plate("data", len(x)):
+            with inside:
+                pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            with inside if same_for_w else nullcontext():
+                pyro.sample("w", dist.Normal(torch.zeros(1), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(torch.zeros(5), 1.0).to_event(1), obs=x)
+
+    heads = Amortized(nn.Linear(5, 4), z=MeanField(2), w=MeanField(1))
+    same_for_w = True
+    elbo = HFVAE(alpha=1.0, beta=1.0, gamma=1.0, num_data=3, estimator="batch")
+    assert math.isfinite(loss_of(elbo, (model, around(heads)), x))
+    kl = elbo.report().kl["z"].sum().item()
+    q = heads.posterior("z", heads.trunk(x), {})
+    assert kl == pytest.approx(1.6 * 0.5 * (q.mean**2 + q.variance - q.variance.log() - 1).sum(-1).mean().item())
+    same_for_w = False
+    with pytest.raises(ValueError, match="site 'w': the scale differs"):
+        loss_of(elbo, (model, around(heads)), x)
 
 
 def test_beta_belongs_to_the_kl_whatever_the_scale_around_it():
