@@ -21,6 +21,7 @@ from torch.distributions import (
     Normal,
     OneHotCategorical,
     RelaxedOneHotCategorical,
+    StudentT,
     kl_divergence,
     register_kl,
 )
@@ -170,6 +171,19 @@ def covariance_of(q: Any) -> Tensor:
     if hasattr(q, "covariance_matrix"):
         return cast("Tensor", q.covariance_matrix)
     raise NotImplementedError
+
+
+def centre(q: Any) -> Tensor:
+    """The mean of a distribution; of independent Student-t, the median, which is also their mean where they have one.
+
+    Raises:
+        NotImplementedError: the mean is not known in closed form.
+    """
+    base: Any = q
+    while isinstance(base, Independent) or type(base).__name__ == "MaskedDistribution":  # Pyro's, of `q.mask(...)`
+        base = base.base_dist
+    mean: Tensor = base.loc if isinstance(base, StudentT) else q.mean
+    return mean
 
 
 # The aggregate posterior.

@@ -34,7 +34,7 @@ class MeanFieldStudentT(Head):
     .. warning::
         The KL from a normal has no closed form, so it is computed from the draw, which is noisier. Where a moment
         does not exist (the mean for df <= 1, the variance for df <= 2), a penalty that uses it, such as DIP-VAE's, is
-        infinite or NaN.
+        infinite or NaN. Metrics, reconstructions and pictures use the median, `loc`.
 
     Args:
         df: degrees of freedom; 1 is the Cauchy distribution.

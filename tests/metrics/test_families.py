@@ -24,7 +24,7 @@ from torch.distributions import (
 
 from tests.pairs import SHAPE
 from zoo.lab.data import Dataset
-from zoo.metrics import Encoded, Inapplicable, information_about_data, information_about_data_by_latent, udr
+from zoo.metrics import Encoded, Inapplicable, information_about_data, information_about_data_by_latent, mig, udr
 from zoo.metrics.densities import draws
 from zoo.metrics.sites import sites_of
 
@@ -171,6 +171,17 @@ def test_information_at_its_bounds(family):
     assert float(information_about_data(apart)) == pytest.approx(math.log(40), abs=1e-6)
     same = Independent(family(torch.zeros(40, 2).double(), torch.ones(40, 2).double()), 1)
     np.testing.assert_allclose(information_about_data_by_latent(same).value, 0.0, atol=1e-12)
+
+
+def test_student_t_without_a_mean_has_its_median_as_code():
+    # Cauchy's, df = 1: the same codes as means alone; where df > 1 the median is the mean.
+    y = np.arange(60) % 3
+    loc = t(RNG.normal(size=(60, 2)) + y[:, None])
+    for df in (0.5, 1.0, 3.0):
+        q = Independent(StudentT(df, loc, torch.full_like(loc, 0.1)), 1)
+        np.testing.assert_array_equal(Encoded.of(q).codes, loc)
+        assert float(mig(q, y, repeats=2)) == float(mig(loc, y, repeats=2))
+        assert float(information_about_data(q, repeats=2)) > 0
 
 
 def test_correlated_units_of_a_full_rank_normal_have_their_total_correlation():

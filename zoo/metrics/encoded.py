@@ -58,12 +58,12 @@ class Encoded:
         """Reads codes and factors in any of the following forms.
 
         Args:
-            codes: means, [N, D]; or a distribution with batch shape [N] (metrics that need densities accept
-                families with a density of each unit, see `zoo.metrics.families`, and categoricals, also one-hot and
-                relaxed ones); or several of these by site; or an
-                encoder, a function from x [B, ...] to one of these; or an `Encoded`. Arrays and tensors may have any
-                precision, device and layout. An encoder's modules run in evaluation mode without gradients, and their
-                mode is restored afterwards.
+            codes: means, [N, D]; or a distribution with batch shape [N], whose mean is the code, or whose median if it
+                is a Student-t, which may have no mean (metrics that need densities accept families with a density of
+                each unit, see `zoo.metrics.families`, and categoricals, also one-hot and relaxed ones); or several of
+                these by site; or an encoder, a function from x [B, ...] to one of these; or an `Encoded`. Arrays and
+                tensors may have any precision, device and layout. An encoder's modules run in evaluation mode without
+                gradients, and their mode is restored afterwards.
             factors: class indices or names, [N, K] or [N]; or columns [N] by name, or a data frame; or a data set,
                 whose factors are used, or else its labels. For an encoder it must be a data set. None where a metric
                 needs no factors. A column must have classes, with at least two points each on average; columns of a

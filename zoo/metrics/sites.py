@@ -14,6 +14,7 @@ from torch.distributions import (
     RelaxedOneHotCategorical,
 )
 
+from zoo.estimators import centre
 from zoo.metrics.families import (
     INDEPENDENT,
     has_unit_densities,
@@ -36,7 +37,7 @@ class Site(NamedTuple):
     """q(site | x_n) for all n.
 
     Attributes:
-        mean: [N, size]; a categorical's probabilities.
+        mean: [N, size]; a categorical's probabilities, and the median of a Student-t, whose mean may not exist.
         vector: a distribution of vectors whose units have densities, batch [N], event [size]; None where q is unknown,
             of another family, or categorical.
         categorical: whether it is one discrete unit.
@@ -171,7 +172,7 @@ def _site(name: str, q: Any) -> Site:
     if isinstance(base, (Categorical, OneHotCategorical, RelaxedOneHotCategorical)):
         return Site(_numbers(name, base.probs), categorical=True)
     try:
-        mean = _numbers(name, q.mean)
+        mean = _numbers(name, centre(q))
     except NotImplementedError:
         raise Inapplicable(
             f"codes of site {name!r}: {type(q).__name__} has no mean; give the mean of some samples, as in "

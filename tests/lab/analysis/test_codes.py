@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from guides import Amortized, Automatic, Concrete, Flow, FullRank, MeanField, Mixture, PerDatapoint
+from guides import Amortized, Automatic, Concrete, Flow, FullRank, MeanField, MeanFieldStudentT, Mixture, PerDatapoint
 from tests.lab.runs.test_traverse import finished
 from tests.pairs import SHAPE, images, vae_pair
 from zoo.lab.analysis import codes, encode_modes, importance, log_evidence, posterior_means, posteriors
@@ -46,6 +46,15 @@ def test_data_of_another_type_than_the_guide_are_named(read):
         read(guide, x.float())
     with pytest.raises(ValueError, match=r"in half precision \(the guide: torch.bfloat16\)"):
         read(guide.bfloat16(), x.float())
+
+
+def test_a_student_t_without_a_mean_has_its_median():
+    # Cauchy's, df = 1: its head's raw numbers are the medians and the log scales.
+    guide = Amortized(MLPEncoder(SHAPE, hidden=(8,)), z=MeanFieldStudentT(2, df=1.0))
+    x = images()
+    loc, _ = guide.raw(guide.trunk(x), {}, "z", {}).chunk(2, dim=-1)
+    torch.testing.assert_close(posterior_means(guide, x)["z"], loc)
+    np.testing.assert_allclose(Encoded.of(codes(guide, x)).codes, loc.detach())
 
 
 def test_a_flow_is_the_mean_of_the_same_256_draws_each_time():

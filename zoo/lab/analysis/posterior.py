@@ -11,6 +11,7 @@ from pyro.poutine.trace_struct import Trace
 from torch import Tensor, nn
 
 from zoo.arguments import NOT_EMPTY, checked, number_from
+from zoo.estimators import centre
 from zoo.lab.device import fork_random_state
 from zoo.lab.errors import unknown_name
 from zoo.lab.isolation import evaluating, isolated
@@ -88,7 +89,7 @@ def codes(
 
 def _has_centre(q: Any) -> bool:
     try:
-        return "OneHot" in family(q) or q.mean is not None
+        return "OneHot" in family(q) or centre(q) is not None
     except NotImplementedError:
         return False
 
@@ -96,13 +97,14 @@ def _has_centre(q: Any) -> bool:
 def centre_of(name: str, q: Any) -> Tensor:
     """The mean of a site's distribution, or the class probabilities of a one-hot type, in its shape.
 
+    A Student-t has its median, which is its mean where it has one.
+
     Raises:
         ValueError: it is several types at once, with an event that is not a vector.
         NotImplementedError: it has no mean in closed form, as a flow.
     """
     if "OneHot" not in family(q):
-        mean: Tensor = q.mean
-        return mean
+        return centre(q)
     if len(q.event_shape) != 1:
         raise ValueError(
             f"site {name!r} has an event of shape {tuple(q.event_shape)}, not a vector: it is several types at once, "
