@@ -130,9 +130,11 @@ def nearest(x: Tensor) -> Tensor:
         raise ValueError(
             "the batch has one datapoint, and so no other one that could be near: use batches of 2 or more"
         )
-    # Around its centre: cdist squares the values, and where they are far from 0 the rounding is as large as distances.
+    # Around its centre, and in double precision: cdist squares the values, and where they are far from 0, or clusters
+    # far from each other, the rounding of single precision is as large as distances.
     centre = batch.mean(0)
-    distances = torch.cdist(flat - centre, batch - centre)
+    flat, batch = (t if t.device.type == "mps" else t.double() for t in (flat - centre, batch - centre))
+    distances = torch.cdist(flat, batch).to(x.dtype)
     return distances.topk(2, largest=False).values[:, 1]  # the first is the datapoint itself
 
 

@@ -433,3 +433,12 @@ def test_the_nearest_is_found_in_data_far_from_0(far):
     x = torch.randn(40, 30, dtype=torch.float32) + far
     exact = torch.stack([(x.double() - one).norm(dim=1).sort().values[1] for one in x.double()])
     torch.testing.assert_close(nearest(x).double(), exact, atol=1e-3, rtol=0)
+
+
+def test_the_nearest_is_found_in_clusters_far_from_each_other():
+    # Two clusters at -500 and 500, 0.1 wide: in single precision all distances within a cluster came out as 0, and so
+    # did each step from x.
+    x = torch.randn(64, 5, dtype=torch.float32) / 10
+    x[:32] += 1000.0
+    exact = torch.stack([(x.double() - one).norm(dim=1).sort().values[1] for one in x.double()])
+    torch.testing.assert_close(nearest(x).double(), exact, atol=1e-3, rtol=0)
