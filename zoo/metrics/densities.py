@@ -36,7 +36,10 @@ class Draws(NamedTuple):
 
 
 def draws(encoded: Encoded, num_samples: int, seed: int, repeat: int) -> Draws:
-    """Samples from datapoints drawn without replacement until all are used; computed once for each `encoded`."""
+    """One sample each of `num_samples` datapoints, drawn without replacement, or with it where there are fewer.
+
+    Computed once for each `encoded`.
+    """
     key = ("draws", num_samples, operator.index(seed), repeat)
     if key not in encoded.memo:
         rng = stream([seed, repeat])
