@@ -92,6 +92,7 @@ from zoo.sites import (
     latent,
     mean_over_data,
     nodes_of,
+    num_data_of_all_ranks,
     observed,
     partition,
     plates_of,
@@ -215,9 +216,10 @@ class Capacity(TermwiseELBO):
             sites, as in {"z": 30.0, "c1+c2": 30.0}.
         capacity: C in nats, given in the same form as gamma. A categorical site, such as a type of K classes, has a KL
             of at most log K under a uniform prior, and of at most -log p(rarest class) under any other prior. For
-            a sum of sites these maxima add up. If C is larger than the maximum, the maximum is used, with one
-            UserWarning (where Pyro's validation is on, as it is by default). A relaxed type with kl="sampled" has no
-            maximum, since its KL is then that of densities.
+            a sum of sites these maxima add up; of a type of the whole data, outside of the plate "data", each
+            datapoint has 1/N of the KL. If C is larger than the maximum, the maximum is used, with one UserWarning
+            (where Pyro's validation is on, as it is by default). A relaxed type with kl="sampled" has no maximum,
+            since its KL is then that of densities.
 
     Raises:
         ValueError: a value is negative or not finite; or the keys of the mappings differ, or do not name each latent
@@ -289,9 +291,13 @@ class Capacity(TermwiseELBO):
         """The largest KL that a site can have; None where it has no bound."""
         if name not in model_trace:  # an auxiliary site of the guide
             return None
-        prior = nodes_of(model_trace)[name]["fn"]
-        densities = self._how(name, prior) == "sampled" and not prior.support.is_discrete
-        return None if densities else largest_kl(prior)
+        site = nodes_of(model_trace)[name]
+        prior = site["fn"]
+        if self._how(name, prior) == "sampled" and not prior.support.is_discrete:
+            return None  # a KL of densities
+        most = largest_kl(prior)
+        # Of a latent of the whole data, each datapoint has 1/N of the KL.
+        return most if most is None or "data" in plates_of(site) else most / num_data_of_all_ranks(model_trace)
 
     def _at_most(self, capacity: Tensor, key: str, largest: Sequence[Tensor | None]) -> Tensor:
         """The capacity, or the largest KL that the sites can have if that is less."""

@@ -20,6 +20,7 @@ from zoo.elbos import (
     AnchoredCorEx,
     BetaTCVAE,
     BetaVAE,
+    Capacity,
     Decomposition,
     InfoVAE,
     NaturalClusteringELBO,
@@ -380,6 +381,22 @@ def test_a_word_of_probability_0_costs_nothing_where_it_does_not_occur():
     words = Multinomial(3, logits=torch.tensor([0.0, 0.0, -math.inf]))
     assert words.log_prob(torch.tensor([1.0, 2.0, 0.0])).item() == pytest.approx(3 * math.log(0.5))
     assert words.log_prob(torch.tensor([1.0, 1.0, 1.0])).item() == -math.inf
+
+
+def test_the_capacity_of_a_type_of_the_whole_data_is_at_most_its_share_of_log_k():
+    # The type is 0 or 1 for all B datapoints: each has KL / B, which is at most log(2) / B.
+    def model(x, *, index=None):
+        pyro.sample("c", dist.OneHotCategorical(torch.ones(2) / 2))
+        with plate(x):
+            pyro.sample("x", dist.Normal(torch.zeros(5), 1.0).to_event(1), obs=x)
+
+    def guide(x, *, index=None):
+        pyro.sample("c", dist.OneHotCategorical(torch.tensor([1.0, 0.0])), infer={"enumerate": "parallel"})
+
+    elbo = Capacity(gamma={"c": 1.0}, capacity={"c": 0.5})
+    with pytest.warns(UserWarning, match=r"0\.5 nats are asked of c, whose KL is at most 0\.1733"):
+        elbo.loss(model, guide, X)
+    assert elbo.report().terms["-gamma |KL(c) - C|"].item() == pytest.approx(0.0, abs=1e-6)
 
 
 # What `__init__` refuses is refused later, too.
