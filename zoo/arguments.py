@@ -209,7 +209,11 @@ def kind_of(hint: Any) -> Allowed | None:
         return _all_of("values by name", Mapping, members[1:], lambda value: value.values())
     if issubclass(kind, (Sequence, Collection)) and kind.__module__ in ("builtins", "collections.abc"):
         alike = kind is not tuple or members[1:] == (...,)
-        return _all_of("a sequence", Collection, members[:1] if alike else (), list)
+        found = _all_of("a sequence", Collection, members[:1] if alike else (), list)
+        if not issubclass(kind, Sequence):
+            return found
+        # The order of a set may differ from one process to the next.
+        return found._replace(fits=lambda value: not isinstance(value, (set, frozenset)) and found.fits(value))
     if kind.__name__ == "ndarray":  # lists and tensors are taken as well
         return None
     name = f"nn.{kind.__name__}" if kind.__module__.startswith("torch.nn") else kind.__name__

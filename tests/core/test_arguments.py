@@ -57,6 +57,8 @@ RIGHT = {"model": nn.Linear(1, 1), "num": 3}
         ("how", 3, TypeError, "how must be 'exact' or 'stratified', got 3"),
         ("site", " ", ValueError, "site must not be empty, got ' '"),
         ("site", ["z"], TypeError, r"site must be a text, got \['z'\]"),
+        ("widths", {1, 2}, TypeError, r"widths must be a sequence, each a whole number, got \{1, 2\}"),
+        ("widths", frozenset([1]), TypeError, "widths must be a sequence, each a whole number, got frozenset"),
         ("widths", "12", TypeError, "widths must be a sequence, each a whole number, got '12'"),
         ("widths", (1.5,), TypeError, r"widths must be a sequence, each a whole number, got \(1.5,\)"),
         ("widths", (), ValueError, r"widths must be one or more whole numbers from 1, got \(\)"),

@@ -234,6 +234,10 @@ TABLE = np.eye(4)
         (lambda: Dataset.from_arrays(TABLE, [0, 1, np.inf, 0]), r"a measured quantity is a factor: .*; got inf"),
         (lambda: Dataset.from_arrays(TABLE, [0, 1, 1e300, 0]), r"a measured quantity is a factor: .*; got 1e\+300"),
         (lambda: Dataset.from_arrays(TABLE, [0, 1, 0, 1], classes=["a", "a"]), r"classes need one name each, got"),
+        (
+            lambda: Dataset.from_arrays(TABLE, [0, 1] * 2, classes={"a", "b"}),
+            r"classes must be a sequence, each a text",
+        ),
         (lambda: Dataset.from_arrays(TABLE, classes=["a", "b"]), r"the names of labels, and there is no y; give y"),
         (lambda: Dataset.from_arrays(np.zeros((4, 0))), r"x is empty, got \(4, 0\)"),
         (lambda: Dataset.from_arrays(np.zeros((4, 0, 8), np.uint8)), r"x is empty, got \(4, 1, 0, 8\)"),

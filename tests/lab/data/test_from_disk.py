@@ -433,6 +433,32 @@ class TestFile:
         assert "mine" in str(caught.value)
         assert len(str(caught.value).splitlines()) == 1
 
+    @pytest.mark.parametrize("key", ["classes", "factor_names"])
+    @pytest.mark.parametrize(
+        "names", [{"dog": 1, "cat": 0}, {0: "cat", 1: "dog"}, {"cat", "dog"}, 2, [["cat"], ["dog"]]]
+    )
+    def test_names_without_an_order_are_refused(self, tmp_path: Path, key: str, names: Any) -> None:
+        y = torch.arange(4) % 2
+        torch.save({"x": torch.eye(4), "y": y, "factors": torch.stack([y, y], 1), key: names}, tmp_path / "mine.pt")
+        with pytest.raises(TypeError, match=rf"mine.pt': {key} must be a list of names in their order, got ") as caught:
+            load(str(tmp_path / "mine.pt"))
+        assert len(str(caught.value).splitlines()) == 1
+
+    def test_names_of_two_axes_are_refused(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "mine.npz", x=np.eye(4), y=np.arange(4) % 2, classes=np.array([["cat"], ["dog"]]))
+        with pytest.raises(
+            TypeError, match=r"classes must be a list of names in their order, got ndarray of <U3 \[2, 1\]"
+        ):
+            load(str(tmp_path / "mine.npz"))
+
+    def test_none_in_a_pt_is_not_there(self, tmp_path: Path) -> None:
+        torch.save({"x": torch.eye(4), **dict.fromkeys(("y", "classes", "factors", "x_test"))}, tmp_path / "mine.pt")
+        data = load(str(tmp_path / "mine.pt"), held_out=0).train
+        assert (data.y, data.classes, data.factors) == (None, (), None)
+        torch.save({"x": None}, tmp_path / "mine.pt")
+        with pytest.raises(ValueError, match=r"holds \[\]; it must have x"):
+            load(str(tmp_path / "mine.pt"))
+
     def test_objects_in_an_npz(self, tmp_path: Path) -> None:
         np.savez(tmp_path / "mine.npz", x=np.eye(4), y=np.array(["cat", "dog"] * 2, dtype=object))
         with pytest.raises(

@@ -1,6 +1,6 @@
 """Converts data of various types (tensors, lists, data frames, torch data sets) to arrays, or refuses them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import sparse
 from torch import Tensor
 
+from zoo.arguments import shown
 from zoo.lab.data.rows import blocks
 from zoo.lab.errors import first_line
 from zoo.order import are_numbers
@@ -95,14 +96,14 @@ def as_labels(name: str, y: Any, classes: Sequence[str] = ()) -> tuple[np.ndarra
     """Labels as int64 from 0, or None, and the names of the classes: those given, else the labels' own names.
 
     Raises:
-        TypeError, ValueError: as `as_array`; a label is missing or a real number; a name is not in `classes`; there are
-            classes and no labels.
+        TypeError, ValueError: as `as_array` and `names_of`; a label is missing or a real number; a name is not in
+            `classes`; there are classes and no labels.
     """
     if y is None:
         if len(classes):
             raise ValueError(f"data {name!r}: classes are the names of labels, and there is no y; give y, too")
         return None, ()
-    y, classes = as_text(as_array(name, "y", y)), names_of(classes)
+    y, classes = as_text(as_array(name, "y", y)), names_of(f"data {name!r}: classes", classes)
     if y.dtype.kind in "U":
         names, numbers = np.unique(y, return_inverse=True)
         y = numbers.reshape(y.shape)  # which NumPy before 2.0 flattens
@@ -130,9 +131,18 @@ def as_text(array: np.ndarray) -> np.ndarray:
     return np.char.decode(array, "utf-8", "backslashreplace") if array.dtype.kind == "S" else array
 
 
-def names_of(names: Any) -> tuple[str, ...]:
-    """Names of classes or factors, some of which may be bytes or numbers, as texts."""
-    values = np.atleast_1d(names).tolist() if hasattr(names, "dtype") or isinstance(names, str) else list(names)
+def names_of(where: str, names: Any) -> tuple[str, ...]:
+    """Names of classes or factors in their order, some of which may be bytes or numbers, as texts.
+
+    Raises:
+        TypeError: they are not a list of names, but a set, whose order is not known, a mapping or something else.
+    """
+    values = names
+    if hasattr(names, "dtype") or isinstance(names, str):
+        values = np.atleast_1d(names).tolist()
+    ordered = isinstance(values, Collection) and not isinstance(values, (Mapping, set, frozenset, bytes))
+    if not ordered or any(isinstance(value, (list, Mapping)) or value is None for value in values):
+        raise TypeError(f"{where} must be a list of names in their order, got {shown(names)}")
     return tuple(v.decode("utf-8", "backslashreplace") if isinstance(v, bytes) else str(v) for v in values)
 
 

@@ -93,7 +93,7 @@ def yours(
             "divided by x_max; save both with one type"
         )
     y, factors = _joined(path, arrays, "y", parts), _joined(path, arrays, "factors", parts)
-    y, classes = as_labels(path.stem, y, names_of(arrays.get("classes", [])))
+    y, classes = as_labels(path.stem, y, names_of(f"data {str(path)!r}: classes", arrays.get("classes", [])))
     if factors is None and "factor_names" in arrays:
         raise ValueError(f"data {str(path)!r} has factor_names, but no factors")
     behind = None if factors is None else _factors(path, factors, arrays.get("factor_names"))
@@ -150,8 +150,8 @@ def _named(path: Path, loaded: Any) -> dict[str, Any]:
             f"data {str(path)!r} holds a {type(loaded).__name__}; save a dictionary of tensors, "
             "torch.save({'x': images, 'y': labels}, path)"
         )
-    _check_keys(path, list(map(str, loaded)))
-    return {_key(str(name)): value for name, value in loaded.items()}
+    _check_keys(path, [str(name) for name, value in loaded.items() if value is not None])
+    return {_key(str(name)): value for name, value in loaded.items() if value is not None}
 
 
 def _check_keys(path: Path, names: list[str]) -> None:
@@ -195,7 +195,7 @@ def _factors(path: Path, factors: np.ndarray, names: Any) -> Factors:
     """Factors from a table [N, F] of values; without names, the factors are numbered."""
     if factors.ndim == 1 and not factors.dtype.names:
         factors = factors[:, None]
-    names = None if names is None else names_of(names)
+    names = None if names is None else names_of(f"data {str(path)!r}: factor_names", names)
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"data {str(path)!r}: factor_names must be one name each, got {names}")
     if factors.ndim == 2 and names is not None and len(names) == factors.shape[1]:
