@@ -157,6 +157,7 @@ class TestFolder:
             (("training", "validation"), "validation", {}),
             (("train", "valid"), "valid", {}),
             (("train", "dev", "testing"), "testing", {"val": 2}),
+            (("train", "eval"), "eval", {}),
         ],
     )
     def test_parts_are_no_classes(
@@ -206,6 +207,36 @@ class TestFolder:
             picture(tmp_path / place / "1.png")
         with pytest.raises(ValueError, match=message):
             load(str(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("places", "part"),
+        [
+            (("pets/train/a", "pets/train/b", "pets/test/a", "pets/test/b"), "pets/train"),
+            (("a/train", "a/test", "b/train", "b/test"), "a/train"),
+            (("a/train", "b/train", "b/test"), "b/train"),
+            (("pets_train/a", "pets_test/a"), "pets_train"),
+            (("training_set/a", "test_set/a"), "training_set"),
+            (("trainA", "trainB", "testA", "testB"), "trainA"),
+            (("train2017", "val2017"), "train2017"),
+            (("a", "b/c/TRAIN", "b/c/VALID"), "b/c/TRAIN"),
+        ],
+    )
+    def test_parts_elsewhere_or_with_other_names_are_no_classes(
+        self, tmp_path: Path, places: tuple[str, ...], part: str
+    ) -> None:
+        for place in places:
+            picture(tmp_path / place / "1.png")
+        with pytest.raises(ValueError, match=rf"{part} looks like one part of a set that is split, .*; call the parts"):
+            load(str(tmp_path))
+
+    @pytest.mark.parametrize(
+        "labels",
+        [("a/train", "b"), ("tester", "trainer"), ("car", "training shoe"), ("a/train", "b/test"), ("tests", "val")],
+    )
+    def test_names_that_are_no_parts_are_classes(self, tmp_path: Path, labels: tuple[str, ...]) -> None:
+        for label in labels:
+            picture(tmp_path / label / "1.png")
+        assert load(str(tmp_path), held_out=0).train.classes == labels
 
     @pytest.mark.parametrize("empty", ["b", "test", "train/b", "b/deeper"])
     def test_an_empty_folder_is_named_and_is_no_missing_class(self, tmp_path: Path, empty: str) -> None:

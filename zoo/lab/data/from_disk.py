@@ -35,12 +35,13 @@ def yours(
     """Loads a folder of images, an .npz or a .pt, with labels and factors where there are any.
 
     A folder of images: its sub-folders, if there are any, are the labels. Sub-folders train, val and test (or two of
-    them, or valid, validation, training, testing) split the set instead, and the labels are the folders in them; val is
-    the test set where there is no test, else left out. Hidden folders and files are skipped. Images are read as a
-    viewer shows them: rotated by their EXIF data, on `background` where they are transparent. If all files are stored
-    as grey images they become [N, 1, H, W], else [N, 3, H, W]. A file factors.csv with a column `file` (as in a/1.png)
-    and one column per factor defines the factors, see `factors_table.read_factors`. The images are decoded once, into
-    the cache, and memory-mapped where the set is large.
+    them, or valid, validation, eval, training, testing) split the set instead, and the labels are the folders in them;
+    val is the test set where there is no test, else left out. Parts with other names, such as pets_train and pets_test,
+    or at another depth, such as pets/train and pets/test, are refused. Hidden folders and files are skipped. Images are
+    read as a viewer shows them: rotated by their EXIF data, on `background` where they are transparent. If all files
+    are stored as grey images they become [N, 1, H, W], else [N, 3, H, W]. A file factors.csv with a column `file` (as
+    in a/1.png) and one column per factor defines the factors, see `factors_table.read_factors`. The images are decoded
+    once, into the cache, and memory-mapped where the set is large.
 
     An .npz or a .pt (a dictionary of tensors; or one tensor, which is x; or two, which are x and y): x [N, ...], and
     optionally y [N], classes (the labels' names), factors [N, F] with factor_names [F], and x_test, y_test,

@@ -1,6 +1,7 @@
 """Your own folder of images: its split into training and test set, labels, and pixels."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ LEFT_BEHIND = ("__macosx", "desktop.ini", "thumbs.db")  # written by operating s
 LARGEST = 1_024  # an image has at most LARGEST x LARGEST pixels: decoding a phone's photographs would fill the memory
 PARTS = {
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
+    "val": ("val", "valid", "validation", "dev", "eval", "evaluation"),
     "test": ("test", "testing"),
 }
 
@@ -143,6 +144,12 @@ def _arrange(root: Path, places: Sequence[str]) -> tuple[list[str], list[str]]:
         raise ValueError(
             f"data {str(root)!r} has the folders {', '.join(sorted(role))}, but no folder train to train on"
         )
+    if not divided and (part := _part_elsewhere(places)):
+        raise ValueError(
+            f"data {str(root)!r}: the folder {root / part} looks like one part of a set that is split, and would be a "
+            "class; call the parts train, val and test, and put them at the top of the folder that you load, as in "
+            "train/cat/1.png"
+        )
     inner = divided or (outside is None and set(role.values()) == {"train"})  # a single folder `train` is not a class
     folders: dict[str, str] = {}  # so that images of a class share one string
 
@@ -159,6 +166,18 @@ def _arrange(root: Path, places: Sequence[str]) -> tuple[list[str], list[str]]:
             "into one of them or elsewhere"
         )
     return [role[place.partition("/")[0]] for place in places] if divided else [], labels
+
+
+def _part_elsewhere(places: Sequence[str]) -> str | None:
+    """The first folder for training next to one for testing, as in pets/train and pets/test, or trainA and testA."""
+    found: dict[str, dict[str, str]] = {}  # by the folder that they lie in: a folder for each part
+    for folder in sorted({place.rpartition("/")[0] for place in places}):
+        names = folder.split("/")
+        for depth, name in enumerate(names):
+            words = [word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name)]
+            for part in (part for part, known in PARTS.items() if any(word in known for word in words)):
+                found.setdefault("/".join(names[:depth]), {}).setdefault(part, "/".join(names[: depth + 1]))
+    return next((there["train"] for there in found.values() if "train" in there and len(there) > 1), None)
 
 
 def _pixels(name: str, root: Path, files: Sequence[Path], size: int | None, background: str) -> np.ndarray:
