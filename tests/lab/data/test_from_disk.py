@@ -135,7 +135,10 @@ class TestFolder:
         broken.write_bytes(whole)  # mended, it is taken
         np.testing.assert_array_equal(load(str(tmp_path), held_out=0).train.x[1, 0], np.asarray(Image.open(broken)))
 
-    @pytest.mark.parametrize("name", [".ipynb_checkpoints", ".thumbnails", "__MACOSX", ".git"])
+    @pytest.mark.parametrize(
+        "name",
+        [".ipynb_checkpoints", ".thumbnails", "__MACOSX", ".git", "@eaDir", "$RECYCLE.BIN", "lost+found", "#recycle"],
+    )
     def test_what_systems_hide_is_no_class(self, tmp_path: Path, name: str) -> None:
         for place in ("a", "b", name, f"a/{name}"):
             picture(tmp_path / place / "1.png")

@@ -22,7 +22,19 @@ from zoo.lab.files import readable
 
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TABLE = "factors.csv"
-LEFT_BEHIND = ("__macosx", "desktop.ini", "thumbs.db")  # written by operating systems, as are names with a leading dot
+LEFT_BEHIND = (  # written by operating systems and storage devices, as are names with a leading dot
+    "__macosx",
+    "desktop.ini",
+    "thumbs.db",
+    "ehthumbs.db",
+    "icon\r",
+    "lost+found",
+    "$recycle.bin",
+    "system volume information",
+    "@eadir",
+    "#recycle",
+    "#snapshot",
+)
 LARGEST = 1_024  # an image has at most LARGEST x LARGEST pixels: decoding a phone's photographs would fill the memory
 PARTS = {
     "train": ("train", "training"),
