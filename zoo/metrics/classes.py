@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from zoo.metrics.sites import to_numpy
-from zoo.order import are_numbers, ordered_categories
+from zoo.order import are_numbers, exact, ordered_categories
 
 
 class Data(Protocol):
@@ -105,7 +105,8 @@ def classes_of(name: str, column: Any, length: int) -> tuple[np.ndarray, np.ndar
             raise NotCategorical(
                 f"{name!r} is not categorical: {column[n]} at point {n} is not a class index; {advice}"
             )
-    numbers = column.astype(float) if are_numbers(column) else column  # 2 comes before 10, also where both are texts
+    # 2 comes before 10, also where both are texts
+    numbers = exact(column.tolist(), column.astype(float)) if are_numbers(column) else column
     _, first, classes = np.unique(numbers, return_index=True, return_inverse=True)
     values, classes = categories or (column[first], classes)
     if 2 * len(values) > length:

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zoo.lab.data import Factors
 from zoo.lab.data.factors_table import read_factors
+from zoo.metrics.classes import classes_of
 
 IMAGES = ["a/0.png", "a/1.png", "b/2.png"]
 PLAIN = "file,angle,who\nb/2.png,-5,b\na/0.png,30.5,a\na/1.png,-5,a\n"
@@ -64,6 +66,19 @@ def test_names_with_underscores_are_no_numbers(tmp_path: Path, names: list[str])
     lines = [f"{image},{name}" for image, name in zip(IMAGES, names, strict=True)]  # Python reads 1_0 as 10
     (tmp_path / "factors.csv").write_text("\n".join(["file,person", *lines]), encoding="utf-8")
     assert read_factors(tmp_path / "factors.csv", IMAGES)["person"].tolist() == names
+
+
+@pytest.mark.parametrize("start", [2**53 - 1, 2**53, 10**17, 2**63 - 3, 10**30])
+def test_long_identifiers_stay_different(tmp_path: Path, start: int) -> None:
+    """The distance of two neighbouring floats is 2 at 2^53, 16 at 10^17 and 1,024 at 2^63."""
+    identifiers = [start + n for n in (0, 1, 2)]
+    lines = [f"{image},{n}" for image, n in zip(IMAGES, identifiers, strict=True)]
+    (tmp_path / "factors.csv").write_text("\n".join(["file,person", *lines]), encoding="utf-8")
+    assert list(map(int, read_factors(tmp_path / "factors.csv", IMAGES)["person"])) == identifiers
+    texts = np.array(list(map(str, identifiers)) * 2)
+    assert len(Factors.of({"person": texts}).values[0]) == 3
+    values, classes = classes_of("person", texts, 6)
+    assert (list(map(int, values)), classes.tolist()) == (identifiers, [0, 1, 2] * 2)
 
 
 @pytest.mark.parametrize(

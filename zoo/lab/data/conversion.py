@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo.arguments import shown
 from zoo.lab.data.rows import blocks
 from zoo.lab.errors import first_line
-from zoo.order import are_numbers
+from zoo.order import EXACT, are_numbers, exact
 
 COLOURED = ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV")  # modes of Pillow that are read as RGB
 LARGEST = float(np.finfo(np.float32).max)
@@ -146,7 +146,6 @@ def names_of(where: str, names: Any) -> tuple[str, ...]:
     return tuple(v.decode("utf-8", "backslashreplace") if isinstance(v, bytes) else str(v) for v in values)
 
 
-EXACT = 2**53  # up to which a float holds every integer
 UNLABELLED = "leave the unlabelled datapoints out, x[known], y[known], or leave y out"
 
 
@@ -188,7 +187,7 @@ def as_columns(factors: Any) -> dict[str, np.ndarray]:
 
 def _numbers(column: np.ndarray) -> np.ndarray:
     """A column of texts as numbers where each is one, as in a table that has names, too: 2 comes before 10."""
-    return column.astype(float) if are_numbers(column) else column
+    return exact(column.tolist(), column.astype(float)) if are_numbers(column) else column
 
 
 def from_items(name: str, data: Any) -> tuple[Any, Any]:

@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from zoo.order import exact
+
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}  # byte order marks
 
 MISSING = ("na", "n/a", "null", "none", "-", "?")  # written among numbers where one is missing, in lower case
@@ -110,4 +112,4 @@ def _numbers(file: Path, name: str, column: list[str], images: list[str], *, com
     if not np.isfinite(values).all():
         image = images[int(np.flatnonzero(~np.isfinite(values))[0])]
         raise ValueError(f"{file}: the line for {image} has no number for {name!r}; fill it in or leave the column out")
-    return values
+    return exact(column, values)
