@@ -25,6 +25,7 @@ PLAIN = "file,angle,who\nb/2.png,-5,b\na/0.png,30.5,a\na/1.png,-5,a\n"
         PLAIN.replace(",", ";").replace("30.5", "30,5").encode(),
         PLAIN.replace(",", "\t").replace("30.5", "30,5").encode("utf-16"),
         PLAIN.replace(",", ";").encode(),
+        PLAIN.replace("-", "\N{MINUS SIGN}").encode(),
         ("sep=;\n" + PLAIN.replace(",", ";")).encode(),
         PLAIN.replace("a/", "a\\").encode(),
         PLAIN.replace("a/", "./a/").encode(),
@@ -52,6 +53,24 @@ def test_accents_in_one_letter_or_two(tmp_path: Path) -> None:
 def test_commas_in_quotes_are_of_the_value(tmp_path: Path) -> None:
     (tmp_path / "factors.csv").write_text('file,size\na/0.png,"1,5"\na/1.png,2\nb/2.png,3\n', encoding="utf-8")
     assert read_factors(tmp_path / "factors.csv", IMAGES)["size"].tolist() == ["1,5", "2", "3"]
+
+
+@pytest.mark.parametrize("missing", ["#N/A", "#DIV/0!", "#NV", "n.a.", "<NA>", "--", ".", "\N{EN DASH}", "Unknown"])
+def test_a_number_that_is_missing_makes_no_names_of_the_others(tmp_path: Path, missing: str) -> None:
+    lines = PLAIN.replace("30.5", missing)
+    (tmp_path / "factors.csv").write_text(lines, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"the line for a/0.png has no number for 'angle'; fill it in or leave"):
+        read_factors(tmp_path / "factors.csv", IMAGES)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["#ff0000", "#00ff00", "#ff0000"], ["unknown", "sun", "unknown"], ["\N{MINUS SIGN}1", "x", "y"], ["."] * 3],
+)
+def test_words_that_are_like_a_missing_number_are_words(tmp_path: Path, words: list[str]) -> None:
+    lines = [f"{image},{word}" for image, word in zip(IMAGES, words, strict=True)]
+    (tmp_path / "factors.csv").write_text("\n".join(["file,light", *lines]), encoding="utf-8")
+    assert read_factors(tmp_path / "factors.csv", IMAGES)["light"].tolist() == words
 
 
 @pytest.mark.parametrize("words", [["none", "sun", "none"], ["none", "none", "none"], ["-", "+", "+"]])

@@ -11,15 +11,17 @@ from zoo.order import exact
 
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}  # byte order marks
 
-MISSING = ("na", "n/a", "null", "none", "-", "?")  # written among numbers where one is missing, in lower case
+MISSING = ("na", "<na>", "n/a", "n.a.", "null", "none", "missing", "unknown", "-", "--", "\N{EN DASH}", ".", "?")
+"""Written among numbers where one is missing, in lower case; so are errors of spreadsheets, which begin with #."""
+MINUS = "\N{MINUS SIGN}"  # of spreadsheets in some languages
 
 
 def read_factors(file: Path, images: Sequence[str]) -> dict[str, np.ndarray]:
     """The columns of factors.csv in the images' order; numeric where every value of a column is a number.
 
     Values are separated by commas, semicolons or tabs, the first line has the names; with semicolons and tabs a number
-    may have a decimal comma. The text is UTF-8 or, with a byte order mark, UTF-16. The column `file` names an image
-    from the folder that the table lies in, with slashes or backslashes.
+    may have a decimal comma. A minus may be Unicode's. The text is UTF-8 or, with a byte order mark, UTF-16. The column
+    `file` names an image from the folder that the table lies in, with slashes or backslashes.
 
     Args:
         file: the table.
@@ -100,16 +102,21 @@ def _numbers(file: Path, name: str, column: list[str], images: list[str], *, com
     Raises:
         ValueError: a value in a column of numbers is missing or not finite; the message names the image.
     """
-    if all(cell.lower() in MISSING for cell in column):
+    if all(map(_is_missing, column)):
         return np.array(column)
     if any("_" in cell for cell in column):  # a name such as 1_0, which Python reads as 10
         return np.array(column)
-    cells = ["nan" if cell.lower() in MISSING else cell for cell in column]
+    plain = [cell.replace(MINUS, "-") for cell in column]
+    cells = ["nan" if _is_missing(cell) else cell.replace(",", ".") if comma else cell for cell in plain]
     try:
-        values = np.array([float(cell.replace(",", ".") if comma else cell) for cell in cells])
+        values = np.array(list(map(float, cells)))
     except ValueError:
         return np.array(column)
     if not np.isfinite(values).all():
         image = images[int(np.flatnonzero(~np.isfinite(values))[0])]
         raise ValueError(f"{file}: the line for {image} has no number for {name!r}; fill it in or leave the column out")
-    return exact(column, values)
+    return exact(plain, values)
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.lower() in MISSING or cell.startswith("#")
