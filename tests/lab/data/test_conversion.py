@@ -12,13 +12,19 @@ from PIL import Image
 from scipy import sparse
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from zoo.lab.data import Dataset, Factors
-from zoo.lab.data.conversion import as_array, as_labels
+from zoo.lab.data import Dataset, Factors, load
+from zoo.lab.data.array_like import as_array
+from zoo.lab.data.conversion import as_labels
 from zoo.metrics import factor_correlations
 from zoo.metrics.encoded import Encoded
 
 GREY = np.arange(6 * 20, dtype=np.uint8).reshape(6, 5, 4)
 Items = torch.utils.data.Dataset
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("caches")))
 
 
 @pytest.mark.parametrize(
@@ -212,6 +218,24 @@ TABLE = np.eye(4)
         (lambda: Dataset.from_arrays(np.zeros((6, 16, 16, 4), np.uint8)), r"4 channels last; x\[..., :-1\] leaves tr"),
         (lambda: Dataset.from_arrays(np.zeros((6, 16, 16, 2))), r"2 channels last; .*x.transpose\(0, 3, 1, 2\) keeps"),
         (lambda: Dataset.from_arrays(np.zeros((64, 64, 3))), r"\(64, 64, 3\) looks like one image; x\[None\]"),
+        (
+            r"\(48, 64, 3\) looks like one image; x\[Non",
+        ),
+        (lambda: Dataset.from_arrays(Image.new("RGB", (64, 48))), r"x is one image; \[x\] makes a set of it"),
+        (
+            lambda: Dataset.from_arrays(["1.png", "2.png"]),
+        ),
+        (lambda: Dataset.from_arrays([np.ma.masked_equal(TABLE, 0)] * 2), r"x has masked values; fill them in"),
+        (lambda: Dataset.from_arrays(TABLE, list(np.ma.masked_equal([[0], [1]] * 2, 0))), r"y has masked values"),
+        (
+            lambda: Dataset.from_arrays([TABLE.astype(bool), GREY[0]]),
+            r"its items hold bool and uint8; give all of",
+        ),
+        (lambda: Dataset.from_arrays([GREY[0] / 255, GREY[1]]), r"its items hold float64 and uint8; give all of them"),
+        (
+            lambda: Dataset.from_arrays([Image.new("1", (4, 4)), Image.new("L", (4, 4))]),
+            r"hold bool and uint8; give",
+        ),
         (lambda: Dataset.from_arrays([np.zeros(3), np.zeros(2)]), r"x cannot be taken as an array: all input arrays"),
         (lambda: Dataset.from_arrays([[1.0], [1.0, 2.0]]), r"x cannot be taken as an array: .*inhomogeneous"),
         (lambda: Dataset.from_arrays(torch.eye(3).to_sparse()), r"it is a sparse tensor; .to_dense\(\)"),
@@ -275,6 +299,39 @@ def test_the_mend_for_integers_keeps_their_values(x: Any, kind: str, mend: Any) 
     assert ("uint8)" in str(caught.value)) == (mend is np.uint8)
     np.testing.assert_array_equal(x.astype(mend), x)
     Dataset.from_arrays(x.astype(mend))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_images_of_pillow_are_rotated_as_those_of_a_folder_are(tmp_path: Path, suffix: str, orientation: int) -> None:
+    image = Image.fromarray(np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3) * 50, np.ones((8, 8), np.uint8)))
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / f"1.{suffix}", exif=exif)
+    with (tmp_path / f"1.{suffix}").open("rb") as file:  # not by name: Pillow would rotate an uncompressed TIFF wrongly
+        data = Dataset.from_arrays([Image.open(file)])
+    folder = load(str(tmp_path), held_out=0).train
+    assert data.shape[1:] == folder.shape[1:]
+    np.testing.assert_array_equal(data.x[:, 0], folder.x[:, 0])
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif", "webp", "png"])
+def test_films_of_pillow_are_refused(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.new("RGB", (8, 8), (level, 0, 0)) for level in (0, 100, 200)]
+    frames[0].save(tmp_path / f"film.{suffix}", save_all=True, append_images=frames[1:])
+    with (
+        Image.open(tmp_path / f"film.{suffix}") as film,
+        pytest.raises(ValueError, match=r"an image has 3 frames; give each frame as an image"),
+    ):
+        Dataset.from_arrays([film])
+
+
+@pytest.mark.parametrize("item", [np.asarray, torch.from_numpy, Image.fromarray, np.ndarray.tolist])
+def test_a_column_of_images(item: Callable[[np.ndarray], Any]) -> None:
+    """A data frame has the images of a column as objects."""
+    column = pd.Series([item(image) for image in GREY], dtype=object)
+    x = Dataset.from_arrays(column).x if item is not np.ndarray.tolist else as_array("yours", "x", column)
+    np.testing.assert_array_equal(x.reshape(GREY.shape), GREY)
 
 
 @pytest.mark.parametrize("mode", ["P", "CMYK", "YCbCr", "HSV"])

@@ -1,6 +1,6 @@
 """Converts data of various types (tensors, lists, data frames, torch data sets) to arrays, or refuses them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,39 +11,11 @@ from scipy import sparse
 from torch import Tensor
 
 from zoo.arguments import shown
+from zoo.lab.data.array_like import TAKEN, as_array
 from zoo.lab.data.rows import blocks
-from zoo.lab.errors import first_line
 from zoo.order import EXACT, are_numbers, exact
 
-COLOURED = ("P", "PA", "CMYK", "YCbCr", "LAB", "HSV")  # modes of Pillow that are read as RGB
 LARGEST = float(np.finfo(np.float32).max)
-TAKEN = "an array, a tensor, a list, a data frame or a torch Dataset of images (and labels)"
-
-
-def as_array(name: str, what: str, value: Any) -> np.ndarray:
-    """Any array-like as an array in native byte order; a memory map stays a memory map.
-
-    Args:
-        name: of the data set, for messages.
-        what: which of its arrays this is, for messages.
-        value: the array-like.
-
-    Raises:
-        TypeError: the value is not array-like.
-        ValueError: the value is ragged, masked, sparse, or holds other objects than names or numbers.
-    """
-    try:
-        array = _array(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise type(error)(f"data {name!r}: {what} cannot be taken as an array: {first_line(error)}") from error
-    if array.dtype.hasobject:
-        array = _without_objects(name, what, array)
-    if np.ma.is_masked(array):
-        raise ValueError(f"data {name!r}: {what} has masked values; fill them in or leave their datapoints out")
-    if isinstance(array, np.memmap):
-        return array
-    array = np.asarray(array)
-    return array if array.dtype.names else array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def as_features(name: str, x: Any) -> Any:
@@ -59,6 +31,8 @@ def as_features(name: str, x: Any) -> Any:
         return x.astype(np.float32)
     if hasattr(x, "shape") and hasattr(x, "dtype") and not hasattr(x, "__array__"):
         return x  # computes its rows when indexed
+    if isinstance(x, Image.Image):
+        raise ValueError(f"data {name!r}: x is one image; [x] makes a set of it")
     x = as_array(name, "x", x)
     if x.ndim < 2:
         raise ValueError(f"data {name!r}: x must be [N, ...], got {x.shape}; x[:, None] makes one column")
@@ -218,53 +192,6 @@ def from_items(name: str, data: Any) -> tuple[Any, Any]:
 def is_torch_dataset(x: Any) -> bool:
     """Whether x is a torch Dataset or a DataLoader."""
     return isinstance(x, (torch.utils.data.Dataset, torch.utils.data.DataLoader))
-
-
-def _array(value: Any) -> np.ndarray:
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        if value.layout != torch.strided:
-            raise ValueError("it is a sparse tensor; .to_dense() makes an array of it")
-        if value.is_floating_point() and value.dtype not in (torch.float16, torch.float32, torch.float64):
-            value = value.float()  # NumPy has no bfloat16
-        return value.resolve_conj().resolve_neg().numpy()
-    if sparse.issparse(value):
-        raise ValueError("it is a sparse matrix; .toarray() makes an array of it")
-    if isinstance(value, (list, tuple)):
-        if value and isinstance(value[0], (Tensor, Image.Image, np.ndarray)):
-            return np.stack([_array(item) for item in value])
-        array = np.asarray(value)
-        return np.array(value, dtype=object) if array.dtype.kind == "U" else array  # NumPy makes names of numbers, too
-    if isinstance(value, np.ndarray):
-        return value
-    if isinstance(value, Image.Image) and value.mode in COLOURED:  # bytes that are not grey or RGB
-        value = value.convert("RGBA" if value.has_transparency_data else "RGB")
-    if isinstance(value, (str, bytes, int, float)) or not (hasattr(value, "__array__") or _has_interface(value)):
-        raise TypeError(f"it is a {type(value).__name__}; give {TAKEN}")
-    return np.asarray(value)
-
-
-def _has_interface(value: Any) -> bool:
-    return hasattr(value, "__array_interface__") or hasattr(value, "__dlpack__") or isinstance(value, memoryview)
-
-
-def _without_objects(name: str, what: str, array: np.ndarray) -> np.ndarray:
-    """An array of Python objects as names or numbers."""
-    values: Iterable[Any] = array.ravel().tolist()
-    if missing := [n for n, v in enumerate(values) if v is None or v != v or type(v).__name__ in ("NAType", "NaTType")]:
-        raise ValueError(
-            f"data {name!r}: {what} has {len(missing)} missing values, the first in datapoint {missing[0]}; "
-            "fill them in or leave their datapoints out"
-        )
-    if all(isinstance(value, str) for value in values):
-        return array.astype(str)
-    if all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in values):
-        return np.array(list(values)).reshape(array.shape)
-    kinds = sorted({type(value).__name__ for value in values})
-    raise ValueError(
-        f"data {name!r}: {what} holds Python objects ({', '.join(kinds)}); .astype(str) makes names of them, "
-        ".astype(float) numbers"
-    )
 
 
 def check_finite(name: str, x: Any) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.lab.data.conversion import as_array, as_labels, names_of
+from zoo.lab.data.array_like import as_array
+from zoo.lab.data.conversion import as_labels, names_of
 from zoo.lab.data.dataset import Dataset
 from zoo.lab.data.factors import Factors
 from zoo.lab.data.image_folder import image_folder

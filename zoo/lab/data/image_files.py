@@ -48,7 +48,7 @@ def kind(file: Path) -> Kind:
     with _opened(file) as image:
         if image.mode[0] in "IF":
             raise ValueError(f"{file} has mode {image.mode}; save it with 8 bits per channel")
-        if image.format in ("GIF", "PNG", "TIFF", "WEBP") and (frames := getattr(image, "n_frames", 1)) > 1:
+        if (frames := count_frames(image)) > 1:
             raise ValueError(f"{file} has {frames} frames; save each frame as an image")
         width, height = image.size
         # Image's own getexif, since that of a PNG decodes the whole file to find EXIF data
@@ -61,6 +61,11 @@ def kind(file: Path) -> Kind:
             return Kind(grey, width, height, *(_is_seen(image, background) for background in ("white", "black")))
         except DAMAGE as error:
             raise ValueError(f"{file} cannot be read: {error}; fix or remove it") from error
+
+
+def count_frames(image: Image.Image) -> int:
+    """The number of frames of a film or a stack; the others of a photograph are previews of it."""
+    return getattr(image, "n_frames", 1) if image.format in ("GIF", "PNG", "TIFF", "WEBP") else 1
 
 
 def read(file: Path, *, grey: bool, size: tuple[int, int], background: str) -> np.ndarray:
