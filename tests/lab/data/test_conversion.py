@@ -176,6 +176,13 @@ class Endless(IterableDataset):  # type: ignore[type-arg]
             yield torch.zeros(3)
 
 
+class EndlessWithLength(Endless):
+    """One with a length, as some libraries give it, and still without items."""
+
+    def __len__(self) -> int:
+        return 5
+
+
 class HasItems:
     """Something with a length and items, as data sets of other libraries are; asked for the items it has no end."""
 
@@ -190,6 +197,7 @@ class HasItems:
     ("x", "message"),
     [
         (Endless(), r"a Endless has no length and items; give an array, a tensor, a list, a data frame or a torch"),
+        (EndlessWithLength(), r"a EndlessWithLength has no length and items; give"),
         (DataLoader(TensorDataset(torch.zeros(6, 2))), r"a DataLoader has no length and items; give"),
         (Pairs(lambda i: {"image": i}), r"the items of a Pairs must be a datapoint, or a datapoint and its label"),
         (Pairs(lambda i: (i, i, i)), r"the items of a Pairs must be"),
@@ -219,12 +227,17 @@ TABLE = np.eye(4)
         (lambda: Dataset.from_arrays(np.zeros((6, 16, 16, 2))), r"2 channels last; .*x.transpose\(0, 3, 1, 2\) keeps"),
         (lambda: Dataset.from_arrays(np.zeros((64, 64, 3))), r"\(64, 64, 3\) looks like one image; x\[None\]"),
         (
+            lambda: Dataset.from_arrays(np.zeros((48, 64, 3), np.uint8)),
             r"\(48, 64, 3\) looks like one image; x\[Non",
         ),
         (lambda: Dataset.from_arrays(Image.new("RGB", (64, 48))), r"x is one image; \[x\] makes a set of it"),
+        (lambda: Dataset.from_arrays(np.zeros(6, [("a", "f4"), ("b", "f4")])), r"x has the named columns a, b; struct"),
         (
             lambda: Dataset.from_arrays(["1.png", "2.png"]),
+            r"x holds texts, <U5; .astype\(float\) makes numbers of te",
         ),
+        (lambda: Dataset.from_arrays(pd.DataFrame({"a": ["1.5"]})), r"x holds texts, <U3; .astype\(float\) makes numb"),
+        (lambda: Dataset.from_arrays(pd.DataFrame({"a": [1.5], "b": ["u"]})), r"\(float, str\); .* leave columns that"),
         (lambda: Dataset.from_arrays([np.ma.masked_equal(TABLE, 0)] * 2), r"x has masked values; fill them in"),
         (lambda: Dataset.from_arrays(TABLE, list(np.ma.masked_equal([[0], [1]] * 2, 0))), r"y has masked values"),
         (

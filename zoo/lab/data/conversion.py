@@ -34,8 +34,20 @@ def as_features(name: str, x: Any) -> Any:
     if isinstance(x, Image.Image):
         raise ValueError(f"data {name!r}: x is one image; [x] makes a set of it")
     x = as_array(name, "x", x)
+    if x.dtype.names:
+        raise ValueError(
+            f"data {name!r}: x has the named columns {', '.join(x.dtype.names)}; structured_to_unstructured of "
+            "numpy.lib.recfunctions makes a table [N, V] of them"
+        )
+    if x.dtype.kind in "SU":
+        raise ValueError(
+            f"data {name!r}: x holds texts, {x.dtype}; .astype(float) makes numbers of texts that are numbers, and "
+            "load('pictures/') reads the images of a folder"
+        )
     if x.ndim < 2:
         raise ValueError(f"data {name!r}: x must be [N, ...], got {x.shape}; x[:, None] makes one column")
+    one_image = x.ndim == 3 and x.shape[2] in (3, 4)
+    one_image &= x.shape[0] == x.shape[1] > 4 or (x.dtype == np.uint8 and min(x.shape[:2]) >= 16)
     if x.dtype == np.bool_:
         x = x.view(np.uint8)
     elif x.dtype.kind in "iu" and x.dtype != np.uint8:
@@ -52,8 +64,11 @@ def as_features(name: str, x: Any) -> Any:
     elif x.dtype == np.longdouble:
         x = x.astype(np.float64)
     if x.ndim == 3:
-        if x.shape[0] == x.shape[1] > 4 and x.shape[2] in (3, 4):
-            raise ValueError(f"data {name!r}: x of shape {x.shape} looks like one image; x[None] makes a set of it")
+        if one_image:
+            raise ValueError(
+                f"data {name!r}: x of shape {x.shape} looks like one image; x[None] makes a set of it, and "
+                f"x[:, None] keeps {x.shape[0]} images of {x.shape[1]} x {x.shape[2]} pixels"
+            )
         return x[:, None]
     if x.ndim == 4 and x.shape[1] > 4 and x.shape[2] > x.shape[3]:  # the last axis is small, so it holds the channels
         if x.shape[3] in (2, 4):
@@ -170,7 +185,8 @@ def from_items(name: str, data: Any) -> tuple[Any, Any]:
     Raises:
         TypeError: it has no length, or its items are something else.
     """
-    if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+    iterable = isinstance(data, torch.utils.data.IterableDataset)
+    if iterable or not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
         raise TypeError(f"data {name!r}: a {type(data).__name__} has no length and items; give {TAKEN}")
     items = [data[i] for i in range(len(data))]
     pairs = [tuple(item) if isinstance(item, (tuple, list)) else (item,) for item in items]
