@@ -1,5 +1,6 @@
 """What there is, where it was looked for, and its pictures."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from zoo.lab.data import SOURCES, Dataset, data_folder, load
 from zoo.lab.data.catalogue import ABOUT, catalogue, print_catalogue
+from zoo.lab.data.from_disk import yours
 from zoo.lab.data.mnist import FILES
 from zoo.lab.plots.contact_sheet import contact_sheet
 
@@ -93,3 +95,32 @@ def test_sheets_of_points_words_and_grids(tmp_path: Path) -> None:
 def test_digits_that_somebody_has_changed_are_loaded_as_they_were() -> None:
     load("digits").train.x[:] = 0
     assert load("digits").train.x.max() == 16
+
+
+@pytest.mark.parametrize("name", [*SOURCES, "mine.npz"])
+@pytest.mark.parametrize("value", [b"8", {}, object()])
+def test_options_of_another_type_are_refused_before_a_file_is_looked_for(
+    tmp_path: Path, name: str, value: object
+) -> None:
+    for option in inspect.signature(SOURCES.get(name, yours)).parameters:
+        if option not in ("folder", "path", "download"):
+            with pytest.raises(TypeError, match=rf"^data '{name}': {option} must be .*, got ") as caught:
+                load(name, folder=tmp_path, **{option: value})
+            assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("newsgroups", "stop_words", "no"),  # which counts as true
+        ("newsgroups", "remove", "headers"),  # which has seven letters
+        ("newsgroups", "vocabulary", None),
+        ("mnist", "size", "28"),
+        ("mnist", "seed", 2.5),
+        ("mine.npz", "size", "28"),
+        ("mine.npz", "held_out", "0.1"),
+    ],
+)
+def test_options_that_look_right_are_refused(tmp_path: Path, name: str, option: str, value: object) -> None:
+    with pytest.raises(TypeError, match=rf"^data '{name}': {option} must be .*, got {value!r}"):
+        load(name, folder=tmp_path, **{option: value})

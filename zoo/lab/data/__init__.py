@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo.arguments import as_path, checked
+from zoo.arguments import WrongType, as_path, checked, kind_of, shown
 from zoo.lab.data import (
     celeba,
     chairs,
@@ -80,7 +80,7 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
 
     Raises:
         LookupError: there is no such set; the message lists the sets, and the nearest name.
-        TypeError: the set has no such option.
+        TypeError: the set has no such option, or its value is of another type.
         FileNotFoundError, ValueError: its files are missing or damaged.
         OSError: its cache cannot be written.
     """
@@ -88,9 +88,14 @@ def load(name: str, *, folder: str | Path | None = None, download: bool = False,
     if name not in SOURCES and not _exists(path) and not (path.suffix or path.name != name):
         raise LookupError(unknown_name("data set", name, SOURCES) + "; or give the path of your own data")
     source = SOURCES.get(name, yours.yours)
-    known = set(inspect.signature(source).parameters) - {"folder", "path", "download"}
+    parameters = inspect.signature(source).parameters
+    known = set(parameters) - {"folder", "path", "download"}
     if wrong := set(options) - known:
         raise TypeError(f"data {name!r} has no option {sorted(wrong)}; it has {sorted(known)}")
+    for option, value in options.items():  # before a file is looked for; the function checks ranges
+        kind = kind_of(parameters[option].annotation)
+        if kind and not kind.fits(value):
+            raise WrongType(f"data {name!r}: {option} must be {kind.what}, got {shown(value)}")
     if name in SOURCES:
         return source(data_folder(folder), download=download, **options)
     return source(path, **options)
