@@ -27,7 +27,7 @@ from zoo.papers.recipes import RECIPES
 from zoo.studies.guide_gap import comparison, posteriors
 from zoo.studies.guide_gap.comparison import compare_guides, stored, table
 from zoo.studies.guide_gap.measure import TestSamples, fitted_to, measure
-from zoo.studies.guide_gap.posteriors import exact_log_density, log_density, plane_posteriors
+from zoo.studies.guide_gap.posteriors import exact_log_density, log_density, plane_posteriors, two_units
 from zoo.studies.guide_gap.recipes import fresh_loss, names, swap
 
 
@@ -255,6 +255,14 @@ def test_the_picture_is_there_for_one_site_of_two_units_alone():
     three = vae_pair(z_dim=3, head=MeanField(3))
     with pytest.raises(ValueError, match="posteriors can be drawn only"):
         plane_posteriors({"mean-field": three}, data)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_small_test_set_has_a_row_for_each_datapoint(size):
+    torch.set_default_dtype(torch.float32)
+    data = Dataset.from_arrays(images(size).numpy())
+    assert len(plane_posteriors({"mean-field": vae_pair()}, data).axes) == size
+    assert two_units(vae_pair(z_dim=3, head=MeanField(3))[0], data) is None
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def plane_posteriors(pairs: Mapping[str, tuple[nn.Module, nn.Module]], data: Dat
     Raises:
         ValueError: the story has other latent sites than one of two units.
     """
+    num = min(num, len(data))
     x = data.batch(torch.arange(num), device=device_of(*chain.from_iterable(pairs.values()))).x
     site = two_units(next(iter(pairs.values()))[0], data)
     if site is None:
@@ -76,7 +77,7 @@ def log_density(guide: Any, site: str, x: Tensor, points: Tensor) -> Tensor:
 
 def two_units(model: nn.Module, data: Dataset) -> str | None:
     """The one latent site, if it has two units."""
-    x = data.batch(torch.arange(2), device=device_of(model)).x
+    x = data.batch(torch.arange(min(2, len(data))), device=device_of(model)).x
     with evaluating(model):
         nodes = nodes_of(poutine.trace(model).get_trace(x)).items()
     latent = {n: s for n, s in nodes if s["type"] == "sample" and not s["is_observed"] and n != "data"}
