@@ -234,9 +234,9 @@ TABLE = np.eye(4)
         (lambda: Dataset.from_arrays(np.zeros(6, [("a", "f4"), ("b", "f4")])), r"x has the named columns a, b; struct"),
         (
             lambda: Dataset.from_arrays(["1.png", "2.png"]),
-            r"x holds texts, <U5; .astype\(float\) makes numbers of te",
+            r"x holds texts, <U5, and must hold numbers: x.asty",
         ),
-        (lambda: Dataset.from_arrays(pd.DataFrame({"a": ["1.5"]})), r"x holds texts, <U3; .astype\(float\) makes numb"),
+        (lambda: Dataset.from_arrays(pd.DataFrame({"a": ["1.5"]})), r"x holds texts, <U3, and must hold numb"),
         (lambda: Dataset.from_arrays(pd.DataFrame({"a": [1.5], "b": ["u"]})), r"\(float, str\); .* leave columns that"),
         (lambda: Dataset.from_arrays([np.ma.masked_equal(TABLE, 0)] * 2), r"x has masked values; fill them in"),
         (lambda: Dataset.from_arrays(TABLE, list(np.ma.masked_equal([[0], [1]] * 2, 0))), r"y has masked values"),

@@ -41,8 +41,8 @@ def as_features(name: str, x: Any) -> Any:
         )
     if x.dtype.kind in "SU":
         raise ValueError(
-            f"data {name!r}: x holds texts, {x.dtype}; .astype(float) makes numbers of texts that are numbers, and "
-            "load('pictures/') reads the images of a folder"
+            f"data {name!r}: x holds texts, {x.dtype}, and must hold numbers: x.astype(float) makes them of texts that "
+            "are numbers; load('pictures/') reads the images of a folder"
         )
     if x.ndim < 2:
         raise ValueError(f"data {name!r}: x must be [N, ...], got {x.shape}; x[:, None] makes one column")
