@@ -1,5 +1,6 @@
 """The matrix: that it leaves nothing out, says what is so, and is what the README shows."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -171,4 +172,22 @@ def test_what_is_shown_is_the_matrix_that_was_written(tmp_path):
     assert matrix.WRITTEN.with_suffix(".md").read_text(encoding="utf-8") == matrix.markdown(WRITTEN)
     (tmp_path / "matrix.json").write_text("{")
     with pytest.raises(ValueError, match=r"matrix.json is damaged: .*write it again with `python -m zoo matrix`"):
+        matrix.load(tmp_path / "matrix.json")
+
+
+@pytest.mark.parametrize(
+    ("guides", "why"),
+    [
+        ({}, "must hold guides and objectives"),
+        ({"mean-field": {}}, "must hold guides and objectives"),
+        ({"mean-field": {"HFVAE": {"fits": True}}}, "must hold guides and objectives"),
+        (
+            {"mean-field": {"HFVAE": {"fits": False, "why": "x"}}, "laplace": {"DIPVAE": {"fits": False, "why": "x"}}},
+            "every guide of VAE must have the same objectives",
+        ),
+    ],
+)
+def test_a_matrix_with_gaps_is_refused(guides, why, tmp_path):
+    (tmp_path / "matrix.json").write_text(json.dumps({"VAE": guides}))
+    with pytest.raises(ValueError, match=rf"matrix.json is damaged: .*{why}.*write it again with `python -m zoo"):
         matrix.load(tmp_path / "matrix.json")

@@ -174,7 +174,7 @@ def load(path: str | Path) -> State:
     try:
         state: State = _decode(json.loads(metadata["tree"]), tensors)
     except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not have the structure of a checkpoint ({error!r}); {REMEDY}") from None
+        raise ValueError(f"{path} does not have the structure of a checkpoint; {REMEDY}") from error
     return state
 
 

@@ -166,9 +166,14 @@ def load(path: Path = WRITTEN) -> dict[str, dict[str, dict[str, Any]]]:
         raise ValueError(f"{error}; write it again with `python -m zoo matrix`") from error
     for story, guides in matrix.items():
         cells = [cell for objectives in guides.values() for cell in objectives.values()] if _nested(guides) else [None]
-        if not all(isinstance(cell, dict) and _whole(cell) for cell in cells):
+        if not cells or not all(isinstance(cell, dict) and _whole(cell) for cell in cells):
             raise ValueError(
                 f"{path} is damaged: {story} must hold guides and objectives; write it again with "
+                "`python -m zoo matrix`"
+            )
+        if any(set(objectives) != set(next(iter(guides.values()))) for objectives in guides.values()):
+            raise ValueError(
+                f"{path} is damaged: every guide of {story} must have the same objectives; write it again with "
                 "`python -m zoo matrix`"
             )
     if not matrix:

@@ -153,7 +153,7 @@ def stored(name: str) -> GuideComparison:
     try:
         table(result)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged: a value is missing, or of another type ({error!r}); {REMEDY}") from None
+        raise ValueError(f"{path} is damaged: a value is missing, or of another type; {REMEDY}") from error
     return GuideComparison(result, ())
 
 
