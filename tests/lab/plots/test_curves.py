@@ -95,6 +95,17 @@ def test_labels_of_points_that_are_close_do_not_cover_each_other():
     assert corners[4:] == [("left", "bottom")] * 2
 
 
+def test_a_label_does_not_cover_a_seed_where_another_corner_is_free():
+    # From (0, 0) to (2, 2) over some 400 pixels: a dot at 1.06 is to the upper right of the mean, within the label.
+    figure = trade_off(
+        {"A": [Setting("0", [0.0], [0.0]), Setting("middle", [1.06, 0.94], [1.06, 0.94]), Setting("2", [2.0], [2.0])]},
+        x="error",
+        y="score",
+    )
+    (_, middle, _) = figure.axes[0].texts
+    assert (middle.get_ha(), middle.get_va()) == ("left", "top")
+
+
 def test_bars_are_means_over_seeds_in_the_order_given():
     figure = bars_of_nats(
         {"one": {"z[1]": [1.0, 3.0], "z[0]": [0.05, 0.05], "c": [0.5, 0.5]}, "two": {"z[0]": -0.001}},

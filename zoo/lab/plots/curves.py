@@ -1,12 +1,15 @@
 """Values of several seeds: means with error bars along an axis, and one quantity against another."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.transforms import BboxBase
 
 from zoo.lab.plots.style import figure, legend_below, line_of, styled
@@ -102,19 +105,24 @@ def trade_off(families: Mapping[str, Sequence[Setting]], *, x: str, y: str) -> F
 
 
 def _spread_labels(canvas: Figure, axes: Axes) -> None:
-    """Moves each label to the first corner of its point, upper right, lower right, ..., where it covers no earlier one;
-    to the upper right if there is no such corner.
+    """Moves each label to the corner of its point, upper right, lower right, ..., where it covers the fewest earlier
+    labels, and of these corners to the one where it covers the fewest dots.
     """
     canvas.draw_without_rendering()  # a label's place in pixels depends on the layout
-    taken: list[BboxBase] = []
+    seeds = [drawn for drawn in axes.collections if isinstance(drawn, PathCollection)]
+    dots = np.concatenate([drawn.get_offset_transform().transform(drawn.get_offsets()) for drawn in seeds])
+    placed: list[BboxBase] = []
+
+    def put(label: Text, side: str, height: str) -> BboxBase:
+        label.set(x=4 if side == "left" else -4, y=4 if height == "bottom" else -4, ha=side, va=height)
+        return label.get_window_extent()
+
     for label in axes.texts:
-        corners = [(side, height) for side in ("left", "right") for height in ("bottom", "top")]
-        for side, height in (*corners, corners[0]):
-            label.set(x=4 if side == "left" else -4, y=4 if height == "bottom" else -4, ha=side, va=height)
-            box = label.get_window_extent()
-            if not any(box.overlaps(other) for other in taken):
-                break
-        taken.append(box)
+        covered = {}
+        for side, height in itertools.product(("left", "right"), ("bottom", "top")):
+            box = put(label, side, height)
+            covered[side, height] = (box.count_overlaps(placed), sum(box.contains(*dot) for dot in dots))
+        placed.append(put(label, *min(covered, key=covered.__getitem__)))
 
 
 def two_errors(values: Sequence[float]) -> float:
