@@ -68,7 +68,7 @@ def density_grid(panels: Mapping[str, Any], model: nn.Module) -> Figure:
     canvas = figure(1.9 * columns, 2.05 * rows)
     for i, (title, density) in enumerate(densities.items()):
         axes = canvas.add_subplot(rows, columns, i + 1)
-        image = density.reshape(VIEW.num, VIEW.num).mT.cpu()  # image rows are the second unit
+        image = density.reshape(VIEW.num, VIEW.num).mT.cpu().numpy()  # image rows are the second unit
         reach = (-VIEW.reach, VIEW.reach)
         axes.imshow(image, origin="lower", extent=(*reach, *reach), cmap="Greys", vmin=0, vmax=1)
         _bare(axes, title)
