@@ -160,7 +160,7 @@ def interrupted(folder, begun):
             time.sleep(0.05)
         has_begun = (folder / begun).exists()
         os.killpg(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=90)
+        said, _ = process.communicate(timeout=30)
     assert has_begun, said
     return process.returncode, said
 
